@@ -1,0 +1,106 @@
+//! One failure type for all native code. It crosses to Node and between processes as data (JSON), never as prose alone.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The error codes of the contracts (kernel/src/contract/error.ts), as far as native code tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Code {
+    InvalidArgument,
+    NotFound,
+    AlreadyExists,
+    FailedPrecondition,
+    Unsupported,
+    PermissionDenied,
+    ResourceExhausted,
+    Unavailable,
+    Conflict,
+    DataLoss,
+    Canceled,
+    NotExecutable,
+    CommandNotFound,
+    Internal,
+}
+
+/// What went wrong: a code for logic, a sentence for people, and where the kernel said no.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    pub code: Code,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errno: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syscall: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The stage of a process's start ("cgroup", "rootfs", "exec" …); set by [`Failure::at`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+}
+
+pub type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Failure { code, message: message.into(), errno: None, syscall: None, path: None, stage: None }
+    }
+
+    /// A system call that failed with `errno`; the code follows from the errno.
+    pub fn os(errno: i32, syscall: &str, path: Option<&str>) -> Self {
+        let why = std::io::Error::from_raw_os_error(errno);
+        let message = match path {
+            Some(path) => format!("{syscall} {path}: {why}"),
+            None => format!("{syscall}: {why}"),
+        };
+        Failure {
+            code: code_of(errno),
+            message,
+            errno: Some(errno),
+            syscall: Some(syscall.to_owned()),
+            path: path.map(str::to_owned),
+            stage: None,
+        }
+    }
+
+    /// The calling thread's last errno.
+    pub fn last(syscall: &str, path: Option<&str>) -> Self {
+        Failure::os(std::io::Error::last_os_error().raw_os_error().unwrap_or(0), syscall, path)
+    }
+
+    pub fn io(error: &std::io::Error, syscall: &str, path: Option<&str>) -> Self {
+        match error.raw_os_error() {
+            Some(errno) => Failure::os(errno, syscall, path),
+            None => Failure { path: path.map(str::to_owned), syscall: Some(syscall.to_owned()), ..Failure::new(Code::Internal, format!("{syscall}: {error}")) },
+        }
+    }
+
+    /// Names the stage, unless an inner one has been named already.
+    pub fn at(mut self, stage: &str) -> Self {
+        self.stage.get_or_insert_with(|| stage.to_owned());
+        self
+    }
+}
+
+fn code_of(errno: i32) -> Code {
+    match errno {
+        libc::ENOENT | libc::ESRCH => Code::NotFound,
+        libc::EEXIST | libc::EADDRINUSE => Code::AlreadyExists,
+        libc::EPERM | libc::EACCES => Code::PermissionDenied,
+        libc::ENOSPC | libc::EDQUOT | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::EAGAIN => Code::ResourceExhausted,
+        libc::EBUSY => Code::Unavailable,
+        libc::ENOSYS | libc::EOPNOTSUPP => Code::Unsupported,
+        libc::EINVAL | libc::ENOTDIR | libc::EISDIR | libc::ELOOP | libc::ENAMETOOLONG => Code::InvalidArgument,
+        _ => Code::Internal,
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.stage {
+            Some(stage) => write!(f, "{stage}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,11 @@
+//! What tsbox does to a Linux host, as a library: namespaces, mounts, cgroups, seccomp, netlink, layers.
+//!
+//! No policy lives here: what to do is decided in TypeScript and arrives as data; how the kernel does it is decided here.
+//! Every failure is a [`failure::Failure`], which crosses to Node as data.
+
+pub mod container;
+pub mod failure;
+pub mod layer;
+pub mod mount;
+pub mod net;
+pub mod tree;
