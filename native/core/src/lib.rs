@@ -8,4 +8,6 @@ pub mod failure;
 pub mod layer;
 pub mod mount;
 pub mod net;
+pub mod protocol;
 pub mod tree;
+pub mod wire;

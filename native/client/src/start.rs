@@ -1,0 +1,72 @@
+//! Starts this host's engine when none runs: once, in a clean environment, and says so.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Answers a connection to the engine that it started, or that somebody else started meanwhile.
+pub fn engine(socket: &Path, refused: &io::Error) -> Result<UnixStream, String> {
+    if refused.kind() == io::ErrorKind::PermissionDenied {
+        return Err(format!("permission denied on {}: run tsbox as root, or join the group tsbox (which is as good as root)", socket.display()));
+    }
+    // SAFETY: no arguments, no failure.
+    if unsafe { libc::geteuid() } != 0 {
+        return Err("no engine runs on this host, and only root can start one: try `sudo tsbox …`, or `systemctl start tsbox`".to_owned());
+    }
+    let state = socket.parent().unwrap_or(Path::new("/"));
+    let lock = lock(state).map_err(|error| format!("can't make {}: {error}", state.display()))?;
+    // Whoever held the lock before has an engine up by now.
+    if let Ok(stream) = UnixStream::connect(socket) {
+        return Ok(stream);
+    }
+    eprintln!("tsbox: starting the engine (stop it with `tsbox daemon stop`)");
+    start(state)?;
+    drop(lock);
+    UnixStream::connect(socket).map_err(|error| format!("the engine does not listen on {}: {error}; see {}/daemon.log", socket.display(), state.display()))
+}
+
+/// An exclusive lock against a race of several clients; gone with the descriptor.
+fn lock(state: &Path) -> io::Result<File> {
+    fs::DirBuilder::new().recursive(true).mode(0o711).create(state)?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).custom_flags(libc::O_CLOEXEC).open(state.join("start.lock"))?;
+    // SAFETY: a descriptor that is open.
+    match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) } {
+        0 => Ok(file),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Starts `tsbox daemon --background` and waits until it listens: the launcher closes its standard output then, or says on it what is wrong.
+fn start(state: &Path) -> Result<(), String> {
+    let binary = std::env::current_exe().map_err(|error| format!("can't find my own binary: {error}"))?;
+    let mut command = Command::new(binary);
+    command.args(["daemon", "--background", "--state"]).arg(state).current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    for (name, value) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("TSBOX_") && name != crate::Settings::STATE) {
+            command.env(name, value);
+        }
+    }
+    // SAFETY: setsid and signal-mask calls are async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            libc::setsid();
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&mut none);
+            libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+            libc::umask(0o022);
+            Ok(())
+        });
+    }
+    let mut child = command.spawn().map_err(|error| format!("can't start the engine: {error}"))?;
+    let mut words = String::new();
+    if let Some(mut output) = child.stdout.take() {
+        let _ = output.read_to_string(&mut words);
+    }
+    if words.is_empty() { Ok(()) } else { Err(words.trim().trim_start_matches("tsbox: ").to_owned()) }
+}

@@ -1,0 +1,246 @@
+//! What the frames of [`crate::wire`] mean between client, launcher, daemon and shim. plugins/launcher/src/protocol.ts is the same table in TypeScript.
+//!
+//! ```text
+//! client ──Hello(argv, env, cwd; descriptors 0 1 2)──▶ launcher ──ClientOpened──▶ daemon
+//! client ◀──Output, Raw, Exit, Local──────────────────  launcher ◀─ClientWrite …── daemon
+//!                                    shim ◀──ToShim (start, signal …)── launcher ◀── daemon
+//!                                    shim ───FromShim (ready, exited …)▶ launcher ──▶ daemon
+//! ```
+//! A change here is a change of [`VERSION`]: old shims meet new daemons.
+
+use serde::{Deserialize, Serialize};
+
+pub const VERSION: u32 = 1;
+
+/// Client and launcher. Channel is unused.
+pub mod client {
+    /// Client → launcher, first: [`super::ClientHello`] and three descriptors.
+    pub const HELLO: u8 = 1;
+    /// Client → launcher: a signal came; payload u8.
+    pub const SIGNAL: u8 = 2;
+    /// Client → launcher: the terminal's size; payload rows u16, columns u16.
+    pub const RESIZED: u8 = 3;
+    /// Launcher → client: bytes for its standard output, standard error.
+    pub const STDOUT: u8 = 10;
+    pub const STDERR: u8 = 11;
+    /// Launcher → client: end with this code; payload u8.
+    pub const EXIT: u8 = 12;
+    /// Launcher → client: put the terminal into raw mode (payload 1) or back (0).
+    pub const RAW: u8 = 13;
+    /// Launcher → client: run the command yourself.
+    pub const LOCAL: u8 = 14;
+}
+
+/// Launcher and daemon. Channels of clients are numbered by the launcher, those of shims and helpers by the daemon.
+pub mod daemon {
+    // Launcher → daemon.
+    pub const HELLO: u8 = 1;
+    pub const CLIENT_OPENED: u8 = 2;
+    pub const CLIENT_SIGNAL: u8 = 3;
+    pub const CLIENT_RESIZED: u8 = 4;
+    pub const CLIENT_GONE: u8 = 5;
+    /// The client has taken what was written to it.
+    pub const CLIENT_DRAINED: u8 = 6;
+    /// A message of a shim, as it came.
+    pub const FROM_SHIM: u8 = 7;
+    /// A shim has ended; payload [`super::ShimGone`].
+    pub const SHIM_GONE: u8 = 8;
+    /// A helper has ended; payload: [`super::Ran`] as JSON, a zero byte, its output, its error output.
+    pub const RAN: u8 = 9;
+
+    // Daemon → launcher.
+    /// The daemon is up: clients may come. Sent once.
+    pub const READY: u8 = 20;
+    /// The daemon can't start; payload: why. Clients who wait are told.
+    pub const FATAL: u8 = 21;
+    /// payload: descriptor u8 (1, 2), bytes.
+    pub const CLIENT_WRITE: u8 = 22;
+    /// payload: code u8.
+    pub const CLIENT_EXIT: u8 = 23;
+    pub const CLIENT_LOCAL: u8 = 24;
+    /// payload: u8.
+    pub const CLIENT_RAW: u8 = 25;
+    /// payload: the word.
+    pub const CLIENT_BIND: u8 = 26;
+    /// Fork a shim; payload [`super::ShimSpawn`].
+    pub const SHIM_SPAWN: u8 = 27;
+    /// Find a shim again; payload [`super::ShimSpawn`] without network.
+    pub const SHIM_CONNECT: u8 = 28;
+    /// A message to a shim; payload: client u32 (its descriptors go along; 0: none), the message.
+    pub const TO_SHIM: u8 = 29;
+    /// Run a helper; payload [`super::Run`].
+    pub const RUN: u8 = 30;
+    /// Kill the helper of this channel.
+    pub const RUN_CANCEL: u8 = 31;
+    /// The engine ends: launcher and daemon. Shims go on.
+    pub const SHUTDOWN: u8 = 32;
+}
+
+/// Launcher and shim, and whoever else connects to a shim's socket. Channel is unused.
+pub mod shim {
+    /// → shim: JSON [`super::ToShim`].
+    pub const MESSAGE: u8 = 1;
+    /// ← shim: JSON [`super::FromShim`].
+    pub const EVENT: u8 = 2;
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ClientHello {
+    pub version: u32,
+    pub argv: Vec<String>,
+    pub env: Vec<String>,
+    pub cwd: String,
+    pub terminals: [bool; 3],
+    pub size: Option<Window>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Window {
+    pub rows: u16,
+    pub columns: u16,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ClientOpened {
+    #[serde(flatten)]
+    pub hello: ClientHello,
+    pub uid: u32,
+    pub gid: u32,
+    pub pid: i32,
+    /// Milliseconds since the epoch.
+    pub at: f64,
+    pub bound: Option<String>,
+}
+
+/// First word of a launcher to its daemon.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DaemonHello {
+    pub version: u32,
+    pub pid: i32,
+    /// Shims that are connected: id and channel.
+    pub shims: Vec<(String, u32)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ShimSpawn {
+    pub id: String,
+    pub directory: String,
+    #[serde(default)]
+    pub network: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ShimGone {
+    /// The shim did not end by itself; its container's first process, if it lives, is the launcher's now.
+    pub killed: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Run {
+    pub argv: Vec<String>,
+    pub env: Vec<String>,
+    pub cwd: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: usize,
+    pub failure: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub enum ToShim {
+    /// First word on a new connection to a shim's socket: a launcher, which gets all events from now on.
+    Control,
+    /// First word on a new connection: from the answer (an `attached` event) on, the connection carries the container's stdio.
+    Attach(Attach),
+    Start(Box<Start>),
+    Abandon,
+    Signal { seq: u32, signal: i32, #[serde(default)] all: bool },
+    Pause { seq: u32 },
+    Resume { seq: u32 },
+    Resize { rows: u16, columns: u16 },
+    /// The client's descriptors come with the frame: those of the flags, in the order 0, 1, 2.
+    Join { seq: u32, client: u32, stdin: bool, stdout: bool, stderr: bool },
+    Leave { client: u32 },
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Attach {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+    /// Docker's eight-byte headers; false: bytes as they are.
+    pub framed: bool,
+}
+
+/// The launch of one container; see `ShimLaunch` in kernel/src/contract/launcher.ts.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Start {
+    pub seq: u32,
+    pub launch: serde_json::Value,
+    pub rootfs: Vec<crate::mount::Mount>,
+    pub terminal: Option<Window>,
+    pub stdin: bool,
+    #[serde(rename = "stdinOnce")]
+    pub stdin_once: bool,
+    pub log: Log,
+    /// With the client's descriptors in the frame, as in `Join`.
+    pub client: Option<StartClient>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StartClient {
+    pub client: u32,
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Log {
+    pub driver: LogDriver,
+    pub path: String,
+    #[serde(rename = "maxBytes")]
+    pub max_bytes: u64,
+    #[serde(rename = "maxFiles")]
+    pub max_files: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogDriver {
+    Local,
+    JsonFile,
+    None,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum FromShim {
+    /// The answer to a spawn and to `control`.
+    State { shim: i32, netns: Option<String>, pid: Option<i32>, exited: Option<Exit> },
+    Started { seq: u32, pid: i32, warnings: Vec<String>, timings: std::collections::BTreeMap<String, f64> },
+    Done { seq: u32 },
+    Failed { seq: u32, failure: crate::failure::Failure },
+    Exited { pid: i32, status: Exit },
+    /// All output is with this client.
+    Flushed { client: u32 },
+    /// The client's user typed the detach keys.
+    Detached { client: u32 },
+    Attached,
+}
+
+/// How a container ended: also the content of the file `exit` in its directory.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct Exit {
+    /// As a shell sees it: 128 + signal for a killed process.
+    pub code: i32,
+    pub signal: Option<i32>,
+    #[serde(rename = "outOfMemory")]
+    pub out_of_memory: bool,
+    /// Milliseconds since the epoch.
+    pub at: f64,
+}

@@ -1,0 +1,257 @@
+//! The frames that tsbox's processes speak over unix sockets: client to launcher, launcher to daemon, launcher to shim.
+//!
+//! ```text
+//! ┌────────────┬─────────────┬──────────┬───────────┬─────────┬──────────────┐
+//! │ length u32 │ channel u32 │ kind u8  │ fds u8    │ zero u16│ payload …    │   little endian; length counts the payload alone
+//! └────────────┴─────────────┴──────────┴───────────┴─────────┴──────────────┘
+//! ```
+//! `fds` descriptors travel with the frame's first byte (SCM_RIGHTS). The daemon, which is Node, can neither send nor receive any.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+pub const HEADER: usize = 12;
+/// No honest frame is longer: argv and environment are at most 2 MiB on Linux, a spec with all its mounts some 100 KiB.
+pub const LONGEST: usize = 16 << 20;
+/// A client sends three descriptors, a launcher at most four.
+const MOST_FDS: usize = 8;
+
+#[derive(Debug)]
+pub struct Frame {
+    pub kind: u8,
+    pub channel: u32,
+    pub payload: Vec<u8>,
+    pub fds: Vec<OwnedFd>,
+}
+
+/// What one read brought.
+#[derive(PartialEq, Eq)]
+pub enum Fill {
+    Bytes,
+    WouldBlock,
+    End,
+}
+
+/// Takes bytes and descriptors from a socket and cuts them into frames.
+#[derive(Default)]
+pub struct Reader {
+    bytes: Vec<u8>,
+    taken: usize,
+    fds: VecDeque<OwnedFd>,
+}
+
+impl Reader {
+    pub fn fill(&mut self, socket: RawFd) -> io::Result<Fill> {
+        const CHUNK: usize = 64 << 10;
+        if self.taken > 0 {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+        let old = self.bytes.len();
+        self.bytes.resize(old + CHUNK, 0);
+        let got = receive(socket, &mut self.bytes[old..], &mut self.fds);
+        self.bytes.truncate(old + got.as_ref().map_or(0, |n| *n));
+        match got {
+            Ok(0) => Ok(Fill::End),
+            Ok(_) => Ok(Fill::Bytes),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Fill::WouldBlock),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Fill::End),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next whole frame; an error is a peer that speaks something else.
+    pub fn take(&mut self) -> io::Result<Option<Frame>> {
+        let rest = &self.bytes[self.taken..];
+        let Some(header) = rest.get(..HEADER) else { return Ok(None) };
+        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let (length, channel, kind, fds) = (word(0) as usize, word(4), header[8], header[9] as usize);
+        if length > LONGEST || fds > MOST_FDS {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a frame"));
+        }
+        let Some(payload) = rest.get(HEADER..HEADER + length) else { return Ok(None) };
+        if self.fds.len() < fds {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "descriptors are missing"));
+        }
+        let frame = Frame { kind, channel, payload: payload.to_vec(), fds: self.fds.drain(..fds).collect() };
+        // A command line and an environment may hold secrets, and what a fork inherits stays readable in the child: leave no copy.
+        let end = self.taken + HEADER + length;
+        self.bytes[self.taken..end].fill(0);
+        self.taken = end;
+        if self.taken == self.bytes.len() {
+            self.bytes.clear();
+            self.bytes.shrink_to(KEPT);
+            self.taken = 0;
+        }
+        Ok(Some(frame))
+    }
+}
+
+/// What a reader keeps allocated between frames: a launcher forks for every container, and a fork pays for each page.
+const KEPT: usize = 64 << 10;
+
+/// Frames on their way out of a socket that may not take them all at once.
+#[derive(Default)]
+pub struct Writer {
+    queue: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
+    /// Bytes of the first one that are sent.
+    sent: usize,
+    length: usize,
+}
+
+impl Writer {
+    pub fn push(&mut self, kind: u8, channel: u32, payload: &[u8], fds: Vec<OwnedFd>) {
+        let mut bytes = Vec::with_capacity(HEADER + payload.len());
+        bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&channel.to_le_bytes());
+        bytes.extend_from_slice(&[kind, fds.len() as u8, 0, 0]);
+        bytes.extend_from_slice(payload);
+        self.length += bytes.len();
+        self.queue.push_back((bytes, fds));
+    }
+
+    pub fn json<T: serde::Serialize>(&mut self, kind: u8, channel: u32, message: &T) {
+        self.push(kind, channel, &serde_json::to_vec(message).unwrap_or_default(), Vec::new());
+    }
+
+    /// Bytes that are not sent yet.
+    pub fn pending(&self) -> usize {
+        self.length
+    }
+
+    /// Sends what the socket takes; true when nothing is left.
+    pub fn flush(&mut self, socket: RawFd) -> io::Result<bool> {
+        while let Some((bytes, fds)) = self.queue.front_mut() {
+            match send(socket, &bytes[self.sent..], fds) {
+                Ok(count) => {
+                    fds.clear();
+                    self.sent += count;
+                    self.length -= count;
+                    if self.sent == bytes.len() {
+                        bytes.fill(0);
+                        self.queue.pop_front();
+                        self.sent = 0;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// recvmsg(2) with descriptors, each close-on-exec.
+fn receive(socket: RawFd, bytes: &mut [u8], fds: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
+    // cmsg buffers want the alignment of cmsghdr.
+    let mut control = [0u64; 16];
+    let mut vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    // SAFETY: an all-zero msghdr is valid; every pointer in it outlives the call.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &mut vector;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = std::mem::size_of_val(&control) as _;
+    let count = retry(|| unsafe { libc::recvmsg(socket, &mut message, libc::MSG_CMSG_CLOEXEC) })?;
+    // SAFETY: the kernel filled `control`; CMSG_* walk it within msg_controllen.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(&message);
+        while !header.is_null() {
+            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
+                let data = libc::CMSG_DATA(header).cast::<RawFd>();
+                let length = (*header).cmsg_len as usize - (data as usize - header as usize);
+                for at in 0..length / std::mem::size_of::<RawFd>() {
+                    fds.push_back(OwnedFd::from_raw_fd(data.add(at).read_unaligned()));
+                }
+            }
+            header = libc::CMSG_NXTHDR(&message, header);
+        }
+    }
+    Ok(count)
+}
+
+fn send(socket: RawFd, bytes: &[u8], fds: &[OwnedFd]) -> io::Result<usize> {
+    let mut control = [0u64; 16];
+    let mut vector = libc::iovec { iov_base: bytes.as_ptr() as *mut _, iov_len: bytes.len() };
+    // SAFETY: as in `receive`.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &mut vector;
+    message.msg_iovlen = 1;
+    if !fds.is_empty() {
+        let length = std::mem::size_of_val(fds) as u32;
+        // SAFETY: MOST_FDS descriptors fit `control`.
+        unsafe {
+            message.msg_control = control.as_mut_ptr().cast();
+            message.msg_controllen = libc::CMSG_SPACE(length) as _;
+            let header = libc::CMSG_FIRSTHDR(&message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(length) as _;
+            let data = libc::CMSG_DATA(header).cast::<RawFd>();
+            for (at, fd) in fds.iter().enumerate() {
+                data.add(at).write_unaligned(fd.as_raw_fd());
+            }
+        }
+    }
+    retry(|| unsafe { libc::sendmsg(socket, &message, libc::MSG_NOSIGNAL) })
+}
+
+fn retry(mut call: impl FnMut() -> isize) -> io::Result<usize> {
+    loop {
+        let result = call();
+        if result >= 0 {
+            return Ok(result as usize);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_frame_arrives_whole_with_its_descriptors() {
+        let (left, right) = UnixStream::pair().unwrap();
+        let (reading, writing) = std::io::pipe().unwrap();
+        let mut writer = Writer::default();
+        writer.push(7, 9, b"first", vec![OwnedFd::from(writing)]);
+        writer.push(8, 10, &vec![b'x'; 300_000], Vec::new());
+        left.set_nonblocking(true).unwrap();
+        right.set_nonblocking(true).unwrap();
+        let mut reader = Reader::default();
+        let mut frames = Vec::new();
+        while frames.len() < 2 {
+            writer.flush(left.as_raw_fd()).unwrap();
+            assert!(reader.fill(right.as_raw_fd()).unwrap() != Fill::End);
+            while let Some(frame) = reader.take().unwrap() {
+                frames.push(frame);
+            }
+        }
+        assert_eq!((frames[0].kind, frames[0].channel, frames[0].payload.as_slice()), (7, 9, b"first".as_slice()));
+        assert_eq!(frames[1].payload.len(), 300_000);
+        use std::io::{Read, Write};
+        let mut end = std::fs::File::from(frames[0].fds.pop().unwrap());
+        end.write_all(b"through").unwrap();
+        drop(end);
+        let mut text = String::new();
+        std::fs::File::from(OwnedFd::from(reading)).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "through");
+        assert_eq!(writer.pending(), 0);
+    }
+
+    #[test]
+    fn a_length_beyond_reason_is_refused_before_it_is_awaited() {
+        let (left, right) = UnixStream::pair().unwrap();
+        use std::io::Write;
+        (&left).write_all(&[0xff; HEADER]).unwrap();
+        let mut reader = Reader::default();
+        reader.fill(right.as_raw_fd()).unwrap();
+        assert!(reader.take().is_err());
+    }
+}
