@@ -5,11 +5,11 @@
  * A *client* is a `tsbox` on this host that waits for its command to end; its three descriptors stay with the launcher, which passes them to a shim when asked.
  * A *shim* is the process that holds one container: its network namespace, its stdio, its log, its first process. It outlives launcher and daemon.
  */
-import type { Call, TsboxError } from "../index.ts";
-import type { Launch, LaunchCommand } from "./exec.ts";
+import type { Call } from "./call.ts";
+import type { ExitStatus, Launch } from "./exec.ts";
 import type { Command } from "./host.ts";
 import type { Mount } from "./storage.ts";
-import type { ContainerId, ExitStatus, OciProcess } from "../index.ts";
+import type { ContainerId } from "./words.ts";
 
 export interface WindowSize {
   readonly rows: number;
@@ -103,7 +103,11 @@ export interface LauncherService {
   /** Shims that this launcher is connected to already (after a daemon's death). */
   shims(call: Call): Promise<readonly ContainerId[]>;
   /** Answers when the first process runs; else fails with `CommandNotFound`, `NotExecutable` or what stopped it, and the shim ends. */
-  start(call: Call, id: ContainerId, launch: ShimLaunch): Promise<{ readonly pid: number; readonly warnings: readonly string[]; readonly timings: Readonly<Record<string, number>> }>;
+  start(
+    call: Call,
+    id: ContainerId,
+    launch: ShimLaunch,
+  ): Promise<{ readonly pid: number; readonly warnings: readonly string[]; readonly timings: Readonly<Record<string, number>> }>;
   /** Ends a shim that was spawned and shall start nothing. */
   abandon(call: Call, id: ContainerId): Promise<void>;
   signal(call: Call, id: ContainerId, signal: number, options?: { readonly all?: boolean | undefined }): Promise<void>;
@@ -111,7 +115,12 @@ export interface LauncherService {
   resume(call: Call, id: ContainerId): Promise<void>;
   resize(call: Call, id: ContainerId, size: WindowSize, exec?: string): Promise<void>;
   /** Joins a client's descriptors to a running container. */
-  attach(call: Call, id: ContainerId, client: number, streams: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean }): Promise<void>;
+  attach(
+    call: Call,
+    id: ContainerId,
+    client: number,
+    streams: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean },
+  ): Promise<void>;
   /** Lets go of a client's descriptors. */
   detach(call: Call, id: ContainerId, client: number): Promise<void>;
   events(call: Call): Promise<AsyncIterable<ShimEvent>>;
@@ -121,8 +130,6 @@ export interface LauncherService {
   /** Runs a helper program; killed when the call is canceled. */
   run(call: Call, command: Command): Promise<{ readonly exitCode: number; readonly stdout: Uint8Array; readonly stderr: Uint8Array }>;
 }
-
-export type { LaunchCommand, OciProcess, TsboxError };
 
 declare module "./plugin.ts" {
   interface Services {

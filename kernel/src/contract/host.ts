@@ -1,0 +1,61 @@
+/**
+ * What native code does for every driver, versioned like any contract: third parties build on this, not on the addon.
+ * What comes from a layer or a container's tree is hostile: no method here follows a link out of the root that it was given.
+ */
+import type { Call } from "./call.ts";
+import type { Layer, LayerFile, Mount, Usage } from "./storage.ts";
+import type { Sparse, Strings } from "./words.ts";
+
+export interface Command {
+  readonly argv: readonly string[];
+  readonly environment: Strings;
+  readonly workingDirectory: string;
+}
+export interface CommandResult {
+  readonly exitCode: number;
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+}
+
+export interface HostToolkit {
+  /**
+   * Opens mounts detached from every mount namespace: nothing to clean after a crash, nothing in /proc/mounts. The path lives until `close`, or as long as the
+   * plugin that asked; the kernel's `withMounts` pairs them.
+   */
+  open(call: Call, mounts: readonly Mount[]): Promise<string>;
+  close(call: Call, root: string): Promise<void>;
+
+  /** Applies a layer to the tree at `root`. `InvalidArgument`: not a layer, or one that reaches outside the root. */
+  apply(call: Call, root: string, layer: LayerFile, options?: ApplyOptions): Promise<Layer>;
+  /** Writes what the tree `upper` changes against the tree `lower` (null: all of it) as a layer; `into.path` must not exist. */
+  diff(call: Call, lower: string | null, upper: string, into: LayerFile): Promise<Layer>;
+  /** As `diff`, from an overlay's upper directory alone: its whiteouts and opaque directories become the layer's. */
+  diffOverlay(call: Call, upper: string, into: LayerFile): Promise<Layer>;
+
+  /** Copies all that makes up a tree (hard links, holes, xattrs, devices, times), with reflinks where the file system has them. Does not cross mounts. `to` must not exist. */
+  copyTree(call: Call, from: string, to: string): Promise<void>;
+  /** Removes a tree, never following a link or crossing a mount; what is gone already is no error. */
+  removeTree(call: Call, path: string): Promise<void>;
+  /** What a tree takes on disk; hard links count once. */
+  usage(call: Call, path: string): Promise<Usage>;
+  /** syncfs(2) of the file system that `path` lies on: answers when all that was written there survives a power cut. */
+  sync(call: Call, path: string): Promise<void>;
+
+  /** Runs a helper through the launcher, since the daemon must not fork; killed when the call is canceled. */
+  run(call: Call, command: Command): Promise<CommandResult>;
+
+  readonly cgroups: { readonly layout: "v1" | "hybrid" | "v2" };
+}
+
+export type ApplyOptions = Sparse<{
+  /**
+   * `remove` (the default): a whiteout removes what lies at `root`. `overlay`: `root` is an overlay's upper directory, and a whiteout becomes the
+   * overlay's own (a 0:0 character device, `trusted.overlay.opaque`).
+   */
+  whiteouts: "remove" | "overlay";
+  /**
+   * With `overlay`: the lower directories, the topmost first. A parent directory or a hard link's target that the layer leaves out comes from there,
+   * as a write through the mounted overlay would bring it.
+   */
+  parents: readonly string[];
+}>;

@@ -1,0 +1,18 @@
+/** Where log lines go besides the shim's own file, which is bounded and always readable; a log driver follows that file and may lag or fail without harm. */
+import type { Call } from "./call.ts";
+import type { Driver } from "./driver.ts";
+import type { ContainerId, Strings } from "./words.ts";
+
+export interface LogDriver extends Driver<LogPowers> {
+  send(call: Call, container: ContainerId, records: AsyncIterable<LogRecord>, options: Strings): Promise<void>;
+}
+// biome-ignore lint/suspicious/noEmptyInterface: open, like every kind's powers; a plugin merges its own into it.
+export interface LogPowers {}
+
+export interface LogRecord {
+  readonly stream: "stdout" | "stderr";
+  readonly at: number;
+  readonly line: Uint8Array;
+  /** The line goes on in the next record. */
+  readonly partial: boolean;
+}

@@ -1,0 +1,60 @@
+/**
+ * A registry driver moves bytes between a place and the content store, which alone verifies them. Its id is the scheme that it serves ("docker",
+ * "oci-archive"); a ref comes without it. What is no blob (a directory of the host) is a manifest of a media type of its own.
+ */
+import type { Call } from "./call.ts";
+import type { Driver } from "./driver.ts";
+import type { Digest, Sparse, Strings } from "./words.ts";
+
+export interface RegistryDriver extends Driver<RegistryPowers> {
+  resolve(call: Call, ref: string, access: Access): Promise<Descriptor>;
+  /** From byte `from` on, so that a broken download goes on. `NotFound` and `PermissionDenied` come before the first byte. */
+  fetch(call: Call, ref: string, blob: Descriptor, from: number, access: Access): Promise<AsyncIterable<Uint8Array>>;
+}
+export interface RegistryPowers {
+  push: Pushes;
+  search: Searches;
+}
+export interface Pushes {
+  /** Sends the file at `path` from the byte that the other side lacks, or nothing where a repository in `mountFrom` has it. */
+  push(
+    call: Call,
+    ref: string,
+    blob: Descriptor,
+    path: string,
+    access: Access,
+    options?: Sparse<{ mountFrom: readonly string[] }>,
+  ): Promise<"sent" | "present" | "mounted">;
+  tag(call: Call, ref: string, manifest: Descriptor, bytes: Uint8Array, access: Access): Promise<void>;
+}
+export interface Searches {
+  search(call: Call, term: string, limit: number, access: Access): Promise<AsyncIterable<SearchResult>>;
+}
+export interface SearchResult {
+  readonly name: string;
+  readonly description: string;
+  readonly stars: number;
+  readonly official: boolean;
+}
+
+export interface Access {
+  readonly credentials: { readonly username: string; readonly password: string } | { readonly token: string } | null;
+  /** Mirrors first; empty: the driver's own idea of where the ref lives. */
+  readonly endpoints: readonly RegistryEndpoint[];
+}
+export interface RegistryEndpoint {
+  readonly url: string;
+  /** Plain http, or https without a look at the certificate. */
+  readonly insecure: boolean;
+  /** A directory of certificates as in /etc/docker/certs.d; null: the host's own. */
+  readonly certificates: string | null;
+}
+
+/** As in OCI JSON. */
+export interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly platform?: { readonly os: string; readonly architecture: string; readonly variant?: string };
+  readonly annotations?: Strings;
+}

@@ -1,0 +1,128 @@
+/**
+ * A storage driver keeps file trees as snapshots. A snapshot is *active* (somebody may write), a *view* (somebody reads), or *committed*
+ * (immutable, and the only thing that may be a parent). A driver answers with mounts and mounts nothing itself.
+ *
+ * Unpacking a layer: `prepare(key, parent)` → apply the tar over the mounts → `commit(name, key)`; `name` is the layer's ChainID (OCI image spec).
+ * Running:          `prepare(key, image)` → mounts go to the container → it ends → `remove(key)`.
+ * Committing:       as running, but `commit(name, key)` instead of `remove`.
+ *
+ * Keys and names share one namespace and are safe as file names: 1 to 200 of [A-Za-z0-9._:-], no dot first. Types keep them apart; on the wire all are strings,
+ * so a verb still looks: unknown is `NotFound`, taken `AlreadyExists`, of the wrong kind (a parent that is not committed) `FailedPrecondition`. A refused verb
+ * changes nothing.
+ *
+ * Asked again after a crash: a `prepare` or `commit` that was done is `AlreadyExists` (ask `mounts`), a `remove` that was done is `NotFound`.
+ * Durability: when `commit` answers, the tree survives a power cut. Active trees need not. A crash leaves a tree under its key or its name, never neither.
+ * Of a `remove` and a `prepare` on top of it at the same time, one is refused.
+ */
+import type { Call } from "./call.ts";
+import type { Driver } from "./driver.ts";
+import type { Branded, Digest, Sparse } from "./words.ts";
+
+export type ActiveKey = Branded<"active">;
+export type ViewKey = Branded<"view">;
+export type SnapshotName = Branded<"committed">;
+export type SnapshotKey = ActiveKey | ViewKey | SnapshotName;
+
+/** `kind` narrows `key`. */
+export type Snapshot = SnapshotOf<"active", ActiveKey> | SnapshotOf<"view", ViewKey> | SnapshotOf<"committed", SnapshotName>;
+export interface SnapshotOf<Kind extends string, Key extends SnapshotKey> {
+  readonly kind: Kind;
+  readonly key: Key;
+  readonly parent: SnapshotName | null;
+  readonly createdAt: number;
+}
+
+/**
+ * One mount as mount_setattr(2) and fsconfig(2) see it: options are `key` or `key=value`, in order; a key may repeat (`lowerdir+`).
+ * `target` is relative to the root file system; null is the root itself. A bind mount has the type `bind` and a directory or file as source.
+ */
+export interface Mount {
+  readonly type: string;
+  readonly source: string;
+  readonly target: string | null;
+  readonly options: readonly string[];
+}
+
+export interface StorageDriver extends Driver<StoragePowers> {
+  prepare(call: Call, key: ActiveKey, parent: SnapshotName | null, options?: PrepareOptions): Promise<readonly Mount[]>;
+  view(call: Call, key: ViewKey, parent: SnapshotName | null): Promise<readonly Mount[]>;
+  /** `FailedPrecondition` for a committed name: a view of it is what can be mounted. */
+  mounts(call: Call, key: ActiveKey | ViewKey): Promise<readonly Mount[]>;
+  /** The key is gone, the name is there. `parent` only with power `rebase`: layers were unpacked side by side and are stacked now. */
+  commit(call: Call, name: SnapshotName, key: ActiveKey, options?: CommitOptions): Promise<void>;
+  /** `FailedPrecondition` while a child exists. */
+  remove(call: Call, key: SnapshotKey): Promise<void>;
+  stat(call: Call, key: SnapshotKey): Promise<Snapshot>;
+  /** What `remove` would give back: the snapshot's own, not its parents'. */
+  usage(call: Call, key: SnapshotKey): Promise<Usage>;
+  /** Each once; what comes or goes meanwhile may be in it or not. */
+  list(call: Call): Promise<AsyncIterable<Snapshot>>;
+}
+
+export type PrepareOptions = Sparse<{
+  /** Power `quota`. */
+  quotaBytes: number;
+  /** Power `idmap`. */
+  idMaps: IdMaps;
+  /** A hint to every driver: contents may be lost in a power cut (build steps, `--rm` containers). A `commit` is durable all the same. */
+  volatile: boolean;
+}>;
+export type CommitOptions = Sparse<{ parent: SnapshotName }>;
+
+export interface Usage {
+  /** Allocated on disk. */
+  readonly bytes: number;
+  readonly inodes: number;
+}
+
+export interface IdMap {
+  readonly containerId: number;
+  readonly hostId: number;
+  readonly size: number;
+}
+export interface IdMaps {
+  readonly uids: readonly IdMap[];
+  readonly gids: readonly IdMap[];
+}
+
+export interface StoragePowers {
+  apply: Applies;
+  diff: Diffs;
+  adopt: Adopts;
+  reclaim: Reclaims;
+  /** `commit` takes a parent. */
+  rebase: unknown;
+  /** `prepare` takes `quotaBytes`; a write beyond it is EDQUOT or ENOSPC. */
+  quota: unknown;
+  /** `prepare` takes `idMaps`. */
+  idmap: unknown;
+}
+
+/** A layer as a file. Media types are OCI's and Docker's; the suffix says how it is compressed (`+gzip`, `+zstd`, none). */
+export interface LayerFile {
+  readonly path: string;
+  readonly mediaType: string;
+}
+/** What a layer holds: `diffId` is the digest of the plain tar, `digest` and `size` those of the file. */
+export interface Layer {
+  readonly diffId: Digest;
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+/** Lays a layer over an active snapshot as a tar applied over its mounts would, without mounting. `InvalidArgument`: not a layer, or one that reaches outside. */
+export interface Applies {
+  apply(call: Call, key: ActiveKey, layer: LayerFile): Promise<Layer>;
+}
+/** Writes what `upper` changes against `lower` (null: all of it) as a layer; `into.path` must not exist. */
+export interface Diffs {
+  diff(call: Call, lower: SnapshotName | null, upper: SnapshotKey, into: LayerFile): Promise<Layer>;
+}
+/** Takes a directory that the engine does not own as a read-only base (`host:/`). Mounts below it are not part of it; nothing is ever written or removed there. */
+export interface Adopts {
+  adopt(call: Call, name: SnapshotName, directory: string): Promise<void>;
+}
+/** `remove` takes out of sight at once; this frees the space that it left, and answers when it is free. */
+export interface Reclaims {
+  reclaim(call: Call): Promise<{ readonly bytes: number }>;
+}

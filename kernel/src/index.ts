@@ -1,0 +1,21 @@
+/** The kernel's public entry: contracts, words, errors. What drivers and plugins import; the host itself is `@tsbox/kernel/host`. */
+export { type CallOptions, cleanupCall, createCall, deriveCall, silentLog } from "./call.ts";
+export { type Cleanup, suppressing, withCleanup } from "./cleanup.ts";
+export type * from "./contract/call.ts";
+export type * from "./contract/driver.ts";
+export type * from "./contract/error.ts";
+export type * from "./contract/exec.ts";
+export type * from "./contract/hooks.ts";
+export type * from "./contract/host.ts";
+export type * from "./contract/log.ts";
+export type * from "./contract/network.ts";
+export type * from "./contract/plugin.ts";
+export type * from "./contract/registry.ts";
+export type * from "./contract/services/index.ts";
+export type * from "./contract/storage.ts";
+export type * from "./contract/volume.ts";
+export type * from "./contract/words.ts";
+export { abortReason, asError, type ErrorMeaning, errorCodes, errorTable, fail, isTsboxError, TsboxError } from "./errors/index.ts";
+export { withMounts } from "./mounts.ts";
+export { supports } from "./supports.ts";
+export * from "./words.ts";
