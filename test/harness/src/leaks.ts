@@ -1,0 +1,121 @@
+/**
+ * What a test may leave on a host. Others work on the same machine, so a snapshot holds only what carries one of the markers (an engine's id, a temporary
+ * directory) in its name, its path or its command line.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+
+export interface HostSnapshot {
+  readonly markers: readonly string[];
+  /** One line each: kind and what it is. */
+  readonly things: ReadonlySet<string>;
+}
+
+/** Without a marker everything counts: only for a namespace or machine of one's own. */
+export function hostSnapshot(...markers: readonly string[]): HostSnapshot {
+  const ours = (text: string): boolean => markers.length === 0 || markers.some((marker) => text.includes(marker));
+  const things = [
+    ...mounts().map((line) => `mount ${line}`),
+    ...names("/run/netns").map((name) => `netns ${name}`),
+    ...names("/sys/class/net").map((name) => `link ${name}`),
+    ...tables().map((line) => `nft ${line}`),
+    ...cgroups().map((path) => `cgroup ${path}`),
+    ...loops().map((line) => `loop ${line}`),
+    ...processes().map((line) => `process ${line}`),
+  ];
+  return { markers, things: new Set(things.filter(ours)) };
+}
+
+/** Some things go a moment after their owner (a veth 26 ms after its namespace), so this looks again for up to `patience` milliseconds. */
+export async function assertNothingLeft(before: HostSnapshot, patience = 5_000): Promise<void> {
+  const end = Date.now() + patience;
+  for (;;) {
+    const left = [...hostSnapshot(...before.markers).things].filter((thing) => !before.things.has(thing));
+    if (left.length === 0) return;
+    if (Date.now() > end) assert.fail(`left on the host:\n${left.join("\n")}`);
+    await pause(20);
+  }
+}
+
+function mounts(): string[] {
+  return lines("/proc/self/mountinfo").map((line) => line.split(" ").slice(3).join(" "));
+}
+
+function tables(): string[] {
+  const nft = spawnSync("nft", ["list", "tables"], { encoding: "utf8" });
+  return nft.status === 0 ? nft.stdout.split("\n").filter((line) => line !== "") : [];
+}
+
+function cgroups(): string[] {
+  const found: string[] = [];
+  const roots = lines("/proc/self/mountinfo")
+    .map((line) => line.split(" "))
+    .filter((fields) => fields.includes("cgroup") || fields.includes("cgroup2"))
+    .flatMap((fields) => fields[4] ?? []);
+  const walk = (path: string): void => {
+    for (const name of directories(path)) {
+      found.push(`${path}/${name}`);
+      walk(`${path}/${name}`);
+    }
+  };
+  for (const root of new Set(roots)) walk(root);
+  return found;
+}
+
+function loops(): string[] {
+  return names("/sys/block")
+    .filter((name) => name.startsWith("loop"))
+    .flatMap((name) => lines(`/sys/block/${name}/loop/backing_file`).map((file) => `${name} ${file}`));
+}
+
+function processes(): string[] {
+  return names("/proc")
+    .filter((name) => /^\d+$/.test(name) && name !== String(process.pid))
+    .filter((pid) => !zombie(pid))
+    .map((pid) =>
+      [pid, lines(`/proc/${pid}/cmdline`).join("").replaceAll("\0", " ").trim(), link(`/proc/${pid}/exe`), link(`/proc/${pid}/cwd`)].join(
+        " ",
+      ),
+    );
+}
+
+/** PID 1 may take seconds to reap an orphan: a dead process is no leak of ours. */
+function zombie(pid: string): boolean {
+  return lines(`/proc/${pid}/status`).some((line) => /^State:\s+[ZX]/.test(line));
+}
+
+function names(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+function directories(path: string): string[] {
+  try {
+    return readdirSync(path, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? entry.name : []));
+  } catch {
+    return [];
+  }
+}
+
+function lines(path: string): string[] {
+  try {
+    return readFileSync(path, "utf8")
+      .split("\n")
+      .filter((line) => line !== "");
+  } catch {
+    return [];
+  }
+}
+
+function link(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return "";
+  }
+}
