@@ -66,7 +66,7 @@ pub mod daemon {
     pub const SHIM_SPAWN: u8 = 27;
     /// Find a shim again; payload [`super::ShimSpawn`] without network.
     pub const SHIM_CONNECT: u8 = 28;
-    /// A message to a shim; payload: client u32 (its descriptors go along; 0: none), the message.
+    /// A message to a shim; payload: client u32 (whose descriptors go along; 0: none), which of them u8 (bits 1, 2, 4 for 0, 1, 2), kind u8 (of [`super::shim`]), the message.
     pub const TO_SHIM: u8 = 29;
     /// Run a helper; payload [`super::Run`].
     pub const RUN: u8 = 30;
@@ -82,6 +82,8 @@ pub mod shim {
     pub const MESSAGE: u8 = 1;
     /// ← shim: JSON [`super::FromShim`].
     pub const EVENT: u8 = 2;
+    /// → shim: JSON of the launch (`Start` of the shim), a kind of its own since it is large and parsed into types at once.
+    pub const START: u8 = 3;
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -156,7 +158,6 @@ pub enum ToShim {
     Control,
     /// First word on a new connection: from the answer (an `attached` event) on, the connection carries the container's stdio.
     Attach(Attach),
-    Start(Box<Start>),
     Abandon,
     Signal { seq: u32, signal: i32, #[serde(default)] all: bool },
     Pause { seq: u32 },
@@ -174,29 +175,6 @@ pub struct Attach {
     pub stderr: bool,
     /// Docker's eight-byte headers; false: bytes as they are.
     pub framed: bool,
-}
-
-/// The launch of one container; see `ShimLaunch` in kernel/src/contract/launcher.ts.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Start {
-    pub seq: u32,
-    pub launch: serde_json::Value,
-    pub rootfs: Vec<crate::mount::Mount>,
-    pub terminal: Option<Window>,
-    pub stdin: bool,
-    #[serde(rename = "stdinOnce")]
-    pub stdin_once: bool,
-    pub log: Log,
-    /// With the client's descriptors in the frame, as in `Join`.
-    pub client: Option<StartClient>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct StartClient {
-    pub client: u32,
-    pub stdin: bool,
-    pub stdout: bool,
-    pub stderr: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

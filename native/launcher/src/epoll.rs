@@ -1,0 +1,48 @@
+//! epoll(7), as much of it as one thread needs.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+pub struct Epoll(OwnedFd);
+
+impl Epoll {
+    pub fn new() -> io::Result<Epoll> {
+        // SAFETY: the descriptor is ours.
+        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) })) }
+    }
+
+    pub fn add(&self, fd: RawFd, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, token, libc::EPOLLIN)
+    }
+
+    /// Whether room to write is of interest too.
+    pub fn watch(&self, fd: RawFd, token: u64, writable: bool) {
+        let _ = self.control(libc::EPOLL_CTL_MOD, fd, token, if writable { libc::EPOLLIN | libc::EPOLLOUT } else { libc::EPOLLIN });
+    }
+
+    /// Before a descriptor is closed: a forked child may hold a copy, and that one would go on firing here.
+    pub fn remove(&self, fd: RawFd) {
+        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
+    }
+
+    fn control(&self, op: i32, fd: RawFd, token: u64, events: i32) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: events as u32, u64: token };
+        // SAFETY: descriptors and an event on the stack.
+        if unsafe { libc::epoll_ctl(self.0.as_raw_fd(), op, fd, &mut event) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Waits; answers tokens.
+    pub fn wait(&self, tokens: &mut Vec<u64>) -> io::Result<()> {
+        tokens.clear();
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
+        // SAFETY: room for 64 events.
+        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), 64, -1) };
+        if count < 0 {
+            let error = io::Error::last_os_error();
+            return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
+        }
+        tokens.extend(events[..count as usize].iter().map(|event| event.u64));
+        Ok(())
+    }
+}

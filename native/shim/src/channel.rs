@@ -1,0 +1,58 @@
+//! One connection that speaks frames: to the launcher, or to whoever connected to the shim's socket and has not said yet what for.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use tsbox_core::protocol::{FromShim, shim};
+use tsbox_core::wire::{Fill, Frame, Reader, Writer};
+
+pub struct Channel {
+    pub socket: OwnedFd,
+    reader: Reader,
+    writer: Writer,
+}
+
+impl Channel {
+    pub fn new(socket: OwnedFd) -> io::Result<Channel> {
+        nonblocking(socket.as_raw_fd())?;
+        Ok(Channel { socket, reader: Reader::default(), writer: Writer::default() })
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    pub fn events(&self) -> i16 {
+        libc::POLLIN | if self.writer.pending() > 0 { libc::POLLOUT } else { 0 }
+    }
+
+    /// All frames that are there; an error when the other side is gone.
+    pub fn receive(&mut self) -> io::Result<Vec<Frame>> {
+        let mut frames = Vec::new();
+        let ended = self.reader.fill(self.fd())? == Fill::End;
+        while let Some(frame) = self.reader.take()? {
+            frames.push(frame);
+        }
+        if ended && frames.is_empty() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(frames) }
+    }
+
+    /// Sends now what the socket takes, the rest when it is writable; what a dead peer misses it finds on disk.
+    pub fn tell(&mut self, event: &FromShim) {
+        self.writer.json(shim::EVENT, 0, event);
+        self.flush();
+    }
+
+    pub fn flush(&mut self) {
+        let _ = self.writer.flush(self.socket.as_raw_fd());
+    }
+}
+
+pub fn nonblocking(fd: RawFd) -> io::Result<()> {
+    // SAFETY: fcntl on a descriptor of ours.
+    unsafe {
+        let flags = libc::fcntl(fd, libc::F_GETFL);
+        if flags < 0 || libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}

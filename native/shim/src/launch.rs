@@ -1,0 +1,113 @@
+//! From the daemon's words to a running process: the pipes, the log, and the runtime's launch.
+
+use crate::log::Log;
+use crate::session::Session;
+use crate::sink::Stream;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Instant;
+use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::mount::Mount;
+use tsbox_core::protocol::{Log as LogSettings, Window};
+use tsbox_runtime::{Launch, Root, Spec, Started, Stdio};
+
+/// The compiled seccomp filter's file, which exec drivers put in the place of a profile (30 KB of JSON a start).
+const FILTER: &str = "io.tsbox.seccomp-filter";
+
+/// `ShimLaunch` of kernel/src/contract/launcher.ts.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Start {
+    pub seq: u32,
+    pub launch: Format,
+    pub rootfs: Vec<Mount>,
+    pub terminal: Option<Window>,
+    pub stdin: bool,
+    pub stdin_once: bool,
+    pub log: LogSettings,
+    pub client: Option<Client>,
+}
+
+#[derive(Deserialize)]
+pub struct Client {
+    pub client: u32,
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+}
+
+/// `Launch` of kernel/src/contract/exec.ts.
+#[derive(Deserialize)]
+pub struct Format {
+    kind: String,
+    spec: Option<Spec>,
+}
+
+pub struct Launched {
+    pub started: Started,
+    pub session: Session,
+    pub timings: BTreeMap<String, f64>,
+}
+
+pub fn start(id: &str, start: &Start) -> Result<Launched> {
+    let begun = Instant::now();
+    let Some(spec) = start.launch.spec.as_ref().filter(|_| start.launch.kind == "oci") else {
+        return Err(Failure::new(Code::Unsupported, format!("this shim starts launches of kind oci, not {}", start.launch.kind)));
+    };
+    let filter = match spec.annotation(FILTER) {
+        Some(path) => Some(std::fs::read(path).map_err(|error| Failure::io(&error, "read", Some(path)).at("seccomp"))?),
+        None => None,
+    };
+    let log = Log::open(start.log.clone()).map_err(|error| Failure::io(&error, "open", Some(&start.log.path)).at("log"))?;
+    let mut session = Session::new(log, start.terminal.is_some(), start.stdin_once);
+    let pipes = if start.terminal.is_none() { Some(Pipes::new(start.stdin)?) } else { None };
+    let stdio = match (&pipes, start.terminal) {
+        (Some(pipes), _) => Stdio::Fds([pipes.stdin.0.as_raw_fd(), pipes.stdout.1.as_raw_fd(), pipes.stderr.1.as_raw_fd()]),
+        (None, size) => Stdio::Terminal { rows: size.map_or(0, |size| size.rows), columns: size.map_or(0, |size| size.columns) },
+    };
+    let mut started = tsbox_runtime::launch(&Launch { id, spec, root: Root::Mounts(&start.rootfs), stdio, seccomp: filter.as_deref() })?;
+    join(&mut session, pipes, &mut started, start.stdin).map_err(|error| Failure::io(&error, "stdio", None))?;
+    let mut timings: BTreeMap<String, f64> = started.timings.iter().map(|(stage, time)| ((*stage).to_owned(), *time)).collect();
+    timings.insert("shim".to_owned(), begun.elapsed().as_secs_f64() * 1000.0);
+    Ok(Launched { started, session, timings })
+}
+
+/// The shim keeps its ends; the container's are closed here with `Pipes`, so that the end of the last writer is seen.
+fn join(session: &mut Session, pipes: Option<Pipes>, started: &mut Started, stdin: bool) -> io::Result<()> {
+    if let Some(pipes) = pipes {
+        session.output(pipes.stdout.0, Stream::Stdout)?;
+        session.output(pipes.stderr.0, Stream::Stderr)?;
+        if let Some(writing) = pipes.stdin.1 {
+            session.input(writing)?;
+        }
+    } else if let Some(console) = started.console.take() {
+        if stdin {
+            session.input(console.try_clone()?)?;
+        }
+        session.output(console, Stream::Stdout)?;
+    }
+    Ok(())
+}
+
+struct Pipes {
+    /// What the container reads from, and the shim's end of it.
+    stdin: (OwnedFd, Option<OwnedFd>),
+    stdout: (OwnedFd, OwnedFd),
+    stderr: (OwnedFd, OwnedFd),
+}
+
+impl Pipes {
+    fn new(stdin: bool) -> Result<Pipes> {
+        let pipe = || io::pipe().map(|(reading, writing)| (OwnedFd::from(reading), OwnedFd::from(writing)));
+        let failed = |error: io::Error| Failure::io(&error, "pipe", None).at("stdio");
+        let stdin = if stdin {
+            let (reading, writing) = pipe().map_err(failed)?;
+            (reading, Some(writing))
+        } else {
+            (OwnedFd::from(std::fs::File::open("/dev/null").map_err(failed)?), None)
+        };
+        Ok(Pipes { stdin, stdout: pipe().map_err(failed)?, stderr: pipe().map_err(failed)? })
+    }
+}

@@ -1,0 +1,193 @@
+//! The container's log: one writer, bounded, readable while it grows.
+//!
+//! `local`, the default, is a sequence of records, one a read from the container (so one write a read, however many lines it holds):
+//! ```text
+//! ┌────────────┬───────────┬─────────┬─────────────────────┬─────────┬────────────┐
+//! │ length u32 │ stream u8 │ zero ×3 │ nanoseconds u64     │ bytes … │ length u32 │   little endian; the second length lets a reader go backwards
+//! └────────────┴───────────┴─────────┴─────────────────────┴─────────┴────────────┘
+//! ```
+//! `json-file` is Docker's: `{"log":"line\n","stream":"stdout","time":"…"}` a line, a line longer than 16 KiB in parts.
+//! A full file becomes `PATH.1`, that `PATH.2` …; the last is dropped. A disk that is full loses log lines, never the container.
+
+use crate::sink::Stream;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tsbox_core::protocol::{Log as Settings, LogDriver};
+
+/// Docker's longest part of a line.
+const LONGEST_LINE: usize = 16 << 10;
+
+pub struct Log {
+    settings: Settings,
+    file: Option<File>,
+    size: u64,
+    /// json-file: what has come of a line that is not whole, by stream.
+    partial: [Vec<u8>; 2],
+}
+
+impl Log {
+    pub fn open(settings: Settings) -> io::Result<Log> {
+        let file = if settings.driver == LogDriver::None { None } else { Some(append(&settings.path)?) };
+        let size = match &file {
+            Some(file) => file.metadata()?.len(),
+            None => 0,
+        };
+        Ok(Log { settings, file, size, partial: Default::default() })
+    }
+
+    pub fn write(&mut self, stream: Stream, bytes: &[u8]) {
+        match self.settings.driver {
+            LogDriver::None => {}
+            LogDriver::Local => self.record(stream, bytes),
+            LogDriver::JsonFile => self.lines(stream, bytes),
+        }
+    }
+
+    /// The container writes no more: what it left without a newline is a line.
+    pub fn close(&mut self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let rest = std::mem::take(&mut self.partial[stream as usize - 1]);
+            if !rest.is_empty() {
+                self.line(stream, &rest);
+            }
+        }
+    }
+
+    fn record(&mut self, stream: Stream, bytes: &[u8]) {
+        let length = (bytes.len() as u32).to_le_bytes();
+        let mut header = [0u8; 16];
+        header[..4].copy_from_slice(&length);
+        header[4] = stream as u8;
+        header[8..].copy_from_slice(&(since_epoch().as_nanos() as u64).to_le_bytes());
+        self.put(&[&header, bytes, &length]);
+    }
+
+    fn lines(&mut self, stream: Stream, bytes: &[u8]) {
+        let mut line = std::mem::take(&mut self.partial[stream as usize - 1]);
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            line.extend_from_slice(part);
+            while line.len() > LONGEST_LINE {
+                let rest = line.split_off(LONGEST_LINE);
+                self.line(stream, &line);
+                line = rest;
+            }
+            if line.ends_with(b"\n") {
+                self.line(stream, &line);
+                line.clear();
+            }
+        }
+        self.partial[stream as usize - 1] = line;
+    }
+
+    fn line(&mut self, stream: Stream, line: &[u8]) {
+        let text = serde_json::to_string(&String::from_utf8_lossy(line)).unwrap_or_default();
+        let name = if stream == Stream::Stdout { "stdout" } else { "stderr" };
+        let record = format!("{{\"log\":{text},\"stream\":\"{name}\",\"time\":\"{}\"}}\n", rfc3339());
+        self.put(&[record.as_bytes()]);
+    }
+
+    fn put(&mut self, parts: &[&[u8]]) {
+        let length = parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        if self.size > 0 && self.size + length > self.settings.max_bytes {
+            self.rotate();
+        }
+        let Some(file) = &mut self.file else { return };
+        let mut slices: Vec<IoSlice> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut rest = slices.as_mut_slice();
+        while !rest.is_empty() {
+            match file.write_vectored(rest) {
+                Ok(0) => break,
+                Ok(count) => IoSlice::advance_slices(&mut rest, count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Half a record would hide all that follow: cut it off again.
+                Err(_) => {
+                    let _ = file.set_len(self.size);
+                    return;
+                }
+            }
+        }
+        self.size += length;
+    }
+
+    fn rotate(&mut self) {
+        let path = &self.settings.path;
+        let name = |at: u32| if at == 0 { path.clone() } else { format!("{path}.{at}") };
+        for at in (1..self.settings.max_files).rev() {
+            let _ = fs::rename(name(at - 1), name(at));
+        }
+        if self.settings.max_files <= 1 {
+            let _ = fs::remove_file(path);
+        }
+        if let Ok(file) = append(path) {
+            self.file = Some(file);
+            self.size = 0;
+        }
+    }
+}
+
+fn append(path: &str) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o640).open(path)
+}
+
+fn since_epoch() -> std::time::Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// RFC 3339 in UTC with nanoseconds, as Docker writes it. Civil date from days after Howard Hinnant's algorithm.
+fn rfc3339() -> String {
+    let now = since_epoch();
+    let (days, second) = ((now.as_secs() / 86_400) as i64, now.as_secs() % 86_400);
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    let year = yoe + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:09}Z", second / 3600, second / 60 % 60, second % 60, now.subsec_nanos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(driver: LogDriver, max_bytes: u64, max_files: u32) -> (std::path::PathBuf, Log) {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let name = format!("tsbox-log-{}-{}", std::process::id(), COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("log").to_str().unwrap().to_owned();
+        (folder, Log::open(Settings { driver, path, max_bytes, max_files }).unwrap())
+    }
+
+    #[test]
+    fn a_full_file_is_rotated_and_the_last_one_dropped() {
+        let (folder, mut log) = log(LogDriver::Local, 100, 2);
+        for at in 0..6u8 {
+            log.write(Stream::Stdout, &[at; 60]);
+        }
+        let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, ["log", "log.1"]);
+        assert_eq!(fs::read(folder.join("log")).unwrap()[16], 5);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn json_lines_are_whole_lines_and_long_ones_come_in_parts() {
+        let (folder, mut log) = log(LogDriver::JsonFile, 1 << 20, 1);
+        log.write(Stream::Stdout, b"on");
+        log.write(Stream::Stdout, b"e\ntwo \"quoted\"\n");
+        log.write(Stream::Stdout, &vec![b'x'; LONGEST_LINE + 5]);
+        log.close();
+        let text = fs::read_to_string(folder.join("log")).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let logs: Vec<usize> = lines.iter().map(|line| line["log"].as_str().unwrap().len()).collect();
+        assert_eq!(logs, [4, 13, LONGEST_LINE, 5]);
+        assert_eq!(lines[0]["log"], "one\n");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,213 @@
+//! The stdio of one process: what it writes goes to the log and to every sink, what the feeders say goes to its stdin.
+//!
+//! Nothing here blocks and nothing is lost: while a sink is full the process is not read from, so it waits as it would for a full pipe.
+
+use crate::channel::nonblocking;
+use crate::input::{Alive, Fed, Feeder, Input};
+use crate::log::Log;
+use crate::sink::{FULL, Owner, Sink, Stream};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+struct Output {
+    fd: OwnedFd,
+    stream: Stream,
+}
+
+pub struct Session {
+    outputs: Vec<Output>,
+    input: Option<Input>,
+    feeders: Vec<Feeder>,
+    sinks: Vec<Sink>,
+    log: Log,
+    terminal: bool,
+    stdin_once: bool,
+    /// One read's worth; a pipe holds no more by default.
+    buffer: Box<[u8]>,
+}
+
+/// What a session tells its shim.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Told {
+    Detached(Owner),
+}
+
+/// A descriptor that the shim polls, and what it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    Output(usize),
+    Input,
+    Feeder(usize),
+    Sink(usize),
+}
+
+impl Session {
+    pub fn new(log: Log, terminal: bool, stdin_once: bool) -> Session {
+        Session { outputs: Vec::new(), input: None, feeders: Vec::new(), sinks: Vec::new(), log, terminal, stdin_once, buffer: vec![0; 64 << 10].into() }
+    }
+
+    pub fn output(&mut self, fd: OwnedFd, stream: Stream) -> io::Result<()> {
+        nonblocking(fd.as_raw_fd())?;
+        self.outputs.push(Output { fd, stream });
+        Ok(())
+    }
+
+    pub fn input(&mut self, fd: OwnedFd) -> io::Result<()> {
+        nonblocking(fd.as_raw_fd())?;
+        self.input = Some(Input::new(fd));
+        Ok(())
+    }
+
+    pub fn feed(&mut self, fd: OwnedFd, owner: Owner) {
+        if self.input.is_some() {
+            self.feeders.push(Feeder::new(fd, owner, self.terminal));
+        }
+    }
+
+    pub fn sink(&mut self, fd: OwnedFd, owner: Owner, stdout: bool, stderr: bool, framed: bool) {
+        self.sinks.push(Sink::new(fd, owner, stdout, stderr, framed && !self.terminal));
+    }
+
+    /// Lets go of everything that belongs to `owner`.
+    pub fn leave(&mut self, owner: Owner) {
+        self.sinks.retain(|sink| sink.owner != owner);
+        self.feeders.retain(|feeder| feeder.owner != owner);
+    }
+
+    pub fn resize(&self, rows: u16, columns: u16) {
+        if let (true, Some(output)) = (self.terminal, self.outputs.first()) {
+            let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+            // SAFETY: a descriptor of ours and plain data.
+            unsafe { libc::ioctl(output.fd.as_raw_fd(), libc::TIOCSWINSZ, &size) };
+        }
+    }
+
+    /// What to poll now.
+    pub fn poll(&self, each: &mut impl FnMut(Part, RawFd, i16)) {
+        if !self.sinks.iter().any(|sink| sink.pending() >= FULL) {
+            for (at, output) in self.outputs.iter().enumerate() {
+                each(Part::Output(at), output.fd.as_raw_fd(), libc::POLLIN);
+            }
+        }
+        if let Some(input) = &self.input {
+            if input.full() {
+                each(Part::Input, input.fd(), libc::POLLOUT);
+            } else {
+                for (at, feeder) in self.feeders.iter().enumerate() {
+                    each(Part::Feeder(at), feeder.fd(), libc::POLLIN);
+                }
+            }
+        }
+        for (at, sink) in self.sinks.iter().enumerate() {
+            if sink.pending() > 0 {
+                each(Part::Sink(at), sink.fd(), libc::POLLOUT);
+            } else if matches!(sink.owner, Owner::Connection(_)) {
+                // An HTTP client that hangs up both ways is gone; one that only ends its stdin still listens.
+                each(Part::Sink(at), sink.fd(), 0);
+            }
+        }
+    }
+
+    /// One descriptor is ready. Ended parts are taken out by `tidy` afterwards, so that positions hold while the shim goes over its poll set.
+    pub fn ready(&mut self, part: Part) -> Option<Told> {
+        match part {
+            Part::Output(at) => self.read_output(at),
+            Part::Input => {
+                if self.input.as_mut().is_some_and(|input| input.flush() == Alive::No) {
+                    self.close_input();
+                }
+            }
+            Part::Feeder(at) => return self.read_feeder(at),
+            Part::Sink(at) => {
+                if let Some(sink) = self.sinks.get_mut(at) {
+                    if sink.pending() > 0 { sink.flush() } else { sink.hang_up() }
+                }
+            }
+        }
+        None
+    }
+
+    pub fn tidy(&mut self) {
+        self.sinks.retain(|sink| !sink.dead());
+    }
+
+    fn read_output(&mut self, at: usize) {
+        let Some(output) = self.outputs.get(at) else { return };
+        // SAFETY: a buffer of that length.
+        let count = unsafe { libc::read(output.fd.as_raw_fd(), self.buffer.as_mut_ptr().cast(), self.buffer.len()) };
+        if count > 0 {
+            let (stream, bytes) = (output.stream, &self.buffer[..count as usize]);
+            self.log.write(stream, bytes);
+            for sink in self.sinks.iter_mut().filter(|sink| sink.wants(stream)) {
+                sink.write(stream, bytes);
+            }
+            return;
+        }
+        // A terminal whose last process has closed it says EIO.
+        if count == 0 || !matches!(io::Error::last_os_error().kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
+            self.outputs.remove(at);
+        }
+    }
+
+    fn read_feeder(&mut self, at: usize) -> Option<Told> {
+        let feeder = self.feeders.get_mut(at)?;
+        let owner = feeder.owner;
+        match feeder.read(&mut self.buffer) {
+            Fed::Nothing => {}
+            Fed::Bytes(bytes) => {
+                if self.input.as_mut().is_some_and(|input| input.write(&bytes) == Alive::No) {
+                    self.close_input();
+                }
+            }
+            Fed::Detached => {
+                self.leave(owner);
+                return Some(Told::Detached(owner));
+            }
+            Fed::End => {
+                self.feeders.remove(at);
+                if self.stdin_once && !self.terminal {
+                    if let Some(input) = &mut self.input {
+                        input.close();
+                        if input.flush() == Alive::No {
+                            self.close_input();
+                        }
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn close_input(&mut self) {
+        self.input = None;
+        self.feeders.clear();
+    }
+
+    /// All writers have closed their ends.
+    pub fn ended(&self) -> bool {
+        self.outputs.is_empty()
+    }
+
+    /// Whoever still holds the ends open is not waited for.
+    pub fn give_up(&mut self) {
+        self.outputs.clear();
+    }
+
+    pub fn finish(&mut self) {
+        self.close_input();
+        self.log.close();
+    }
+
+    /// Takes out the sinks that have everything and answers whose they were.
+    pub fn flushed(&mut self) -> Vec<Owner> {
+        let owners: Vec<Owner> = self.sinks.iter().map(|sink| sink.owner).collect();
+        self.sinks.retain(|sink| sink.pending() > 0);
+        let mut done: Vec<Owner> = owners.into_iter().filter(|owner| !self.sinks.iter().any(|sink| sink.owner == *owner)).collect();
+        done.dedup();
+        done
+    }
+
+    pub fn unread(&self) -> bool {
+        !self.sinks.is_empty()
+    }
+}
