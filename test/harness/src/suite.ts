@@ -143,6 +143,11 @@ async function runAll(): Promise<void> {
   }
   phase = "done";
   report();
+  // What a case left open (a server, a child) would keep the process for ever.
+  setTimeout(() => {
+    process.stderr.write(`still busy after the last case: ${process.getActiveResourcesInfo().join(", ")}\n`);
+    process.exit(1);
+  }, 3_000).unref();
 }
 
 type Runner = () => Promise<readonly [string | true, number, number, number]>;
@@ -152,6 +157,7 @@ function queue(): readonly Runner[] {
 }
 
 function report(): void {
+  if (phase === "running") process.stdout.write("\n");
   for (const { name, reason } of skips) process.stdout.write(`skipped: ${name}: ${reason}\n`);
   process.stdout.write(`${counts.passed} passed, ${counts.failed} failed, ${skips.length} skipped\n`);
   if (counts.failed > 0) process.exitCode = 1;
