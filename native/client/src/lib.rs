@@ -10,6 +10,7 @@ mod start;
 mod terminal;
 
 pub use endpoint::{DEFAULT_STATE, Settings};
+pub use portable::home;
 
 /// Runs `tsbox ARGS`; answers the exit code.
 pub fn main(args: Vec<String>) -> i32 {

@@ -1,0 +1,118 @@
+//! Local clients: their connections, their descriptors, and what is on its way to them.
+
+use crate::epoll::Epoll;
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use tsbox_core::protocol::client;
+use tsbox_core::wire::{Fill, Frame, Reader, Writer};
+
+pub struct Client {
+    socket: UnixStream,
+    reader: Reader,
+    writer: Writer,
+    /// Its descriptors 0, 1, 2, once it has said hello.
+    pub stdio: Vec<OwnedFd>,
+    /// What the daemon asked to be told after its own death.
+    pub bound: Option<String>,
+    /// The hello, kept for as long as no daemon could take it.
+    pub opened: Option<Vec<u8>>,
+    /// It has its exit code on the way and is nobody's any more.
+    pub ending: bool,
+    /// The daemon waits to hear that it has taken what was written.
+    pub owed: bool,
+}
+
+/// A client that has more than this on its way to it is told to nobody as drained.
+const LOW: usize = 64 << 10;
+
+#[derive(Default)]
+pub struct Clients {
+    all: HashMap<u32, Client>,
+    next: u32,
+}
+
+impl Clients {
+    pub fn accept(&mut self, socket: UnixStream, epoll: &Epoll, token: impl Fn(u32) -> u64) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        self.next += 1;
+        epoll.add(socket.as_raw_fd(), token(self.next))?;
+        self.all.insert(
+            self.next,
+            Client { socket, reader: Reader::default(), writer: Writer::default(), stdio: Vec::new(), bound: None, opened: None, ending: false, owed: false },
+        );
+        Ok(())
+    }
+
+    pub fn get(&mut self, id: u32) -> Option<&mut Client> {
+        self.all.get_mut(&id)
+    }
+
+    pub fn each(&mut self) -> impl Iterator<Item = (u32, &mut Client)> {
+        self.all.iter_mut().map(|(id, client)| (*id, client))
+    }
+
+    /// Forgets it; its descriptors close.
+    pub fn remove(&mut self, id: u32, epoll: &Epoll) {
+        if let Some(client) = self.all.remove(&id) {
+            epoll.remove(client.socket.as_raw_fd());
+        }
+    }
+
+    /// What came from it; None when it is gone.
+    pub fn receive(&mut self, id: u32) -> Option<Vec<Frame>> {
+        let client = self.all.get_mut(&id)?;
+        let mut frames = Vec::new();
+        let end = client.reader.fill(client.socket.as_raw_fd()).map_or(true, |fill| fill == Fill::End);
+        while let Ok(Some(frame)) = client.reader.take() {
+            frames.push(frame);
+        }
+        if end && frames.is_empty() { None } else { Some(frames) }
+    }
+
+    pub fn send(&mut self, id: u32, kind: u8, payload: &[u8], epoll: &Epoll, token: u64) -> After {
+        let Some(client) = self.all.get_mut(&id) else { return After::Gone };
+        client.writer.push(kind, 0, payload, Vec::new());
+        client.ending |= kind == client::EXIT || kind == client::LOCAL;
+        self.flush(id, epoll, token)
+    }
+
+    pub fn flush(&mut self, id: u32, epoll: &Epoll, token: u64) -> After {
+        let Some(client) = self.all.get_mut(&id) else { return After::Gone };
+        let socket = client.socket.as_raw_fd();
+        match client.writer.flush(socket) {
+            Err(_) => return After::Gone,
+            Ok(empty) => epoll.watch(socket, token, !empty),
+        }
+        let left = client.writer.pending();
+        if client.ending && left == 0 {
+            After::Ended
+        } else if client.owed && left < LOW {
+            client.owed = false;
+            After::Drained
+        } else {
+            After::Going
+        }
+    }
+
+    /// The pid, uid and gid of the other side, from the kernel.
+    pub fn credentials(&self, id: u32) -> libc::ucred {
+        let mut credentials = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+        let mut length = std::mem::size_of_val(&credentials) as libc::socklen_t;
+        if let Some(client) = self.all.get(&id) {
+            // SAFETY: room for a ucred.
+            unsafe { libc::getsockopt(client.socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, (&raw mut credentials).cast(), &mut length) };
+        }
+        credentials
+    }
+}
+
+/// How a client stands after something was sent to it.
+#[derive(PartialEq, Eq)]
+pub enum After {
+    Going,
+    Drained,
+    Ended,
+    Gone,
+}

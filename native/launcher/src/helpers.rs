@@ -1,0 +1,105 @@
+//! Helper programs that the daemon needs run: it must not fork, since a fork of Node blocks its loop for as long as its heap is large.
+
+use crate::epoll::Epoll;
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use tsbox_core::protocol::{Ran, Run};
+
+/// What a helper may say; the rest is dropped.
+const MOST: usize = 16 << 20;
+
+struct Helper {
+    child: Child,
+    pid: i32,
+    output: Vec<u8>,
+    errors: Vec<u8>,
+    open: [bool; 2],
+    code: Option<i32>,
+}
+
+#[derive(Default)]
+pub struct Helpers {
+    all: HashMap<u32, Helper>,
+}
+
+impl Helpers {
+    /// `tokens`: for its output, for its error output.
+    pub fn start(&mut self, channel: u32, run: &Run, epoll: &Epoll, tokens: [u64; 2]) -> io::Result<()> {
+        let (program, arguments) = run.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().envs(run.env.iter().filter_map(|pair| pair.split_once('='))).current_dir(&run.cwd);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // SAFETY: async-signal-safe calls: a group of its own, so that its children are killed with it, and no blocked signals.
+        unsafe {
+            command.pre_exec(|| {
+                libc::setpgid(0, 0);
+                let mut none: libc::sigset_t = std::mem::zeroed();
+                libc::sigemptyset(&mut none);
+                libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+                Ok(())
+            });
+        }
+        let child = command.spawn()?;
+        for (fd, token) in [child.stdout.as_ref().map(AsRawFd::as_raw_fd), child.stderr.as_ref().map(AsRawFd::as_raw_fd)].into_iter().flatten().zip(tokens) {
+            // SAFETY: pipes of ours.
+            unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
+            epoll.add(fd, token)?;
+        }
+        let pid = child.id() as i32;
+        self.all.insert(channel, Helper { child, pid, output: Vec::new(), errors: Vec::new(), open: [true, true], code: None });
+        Ok(())
+    }
+
+    pub fn cancel(&mut self, channel: u32) {
+        if let Some(helper) = self.all.get(&channel).filter(|helper| helper.code.is_none()) {
+            // SAFETY: its group; it is not reaped yet.
+            unsafe { libc::kill(-helper.pid, libc::SIGKILL) };
+        }
+    }
+
+    pub fn ready(&mut self, channel: u32, which: usize, epoll: &Epoll) {
+        let Some(helper) = self.all.get_mut(&channel) else { return };
+        let mut buffer = [0; 16 << 10];
+        let (count, fd) = match which {
+            0 => helper.child.stdout.as_mut().map_or((Ok(0), -1), |pipe| (pipe.read(&mut buffer), pipe.as_raw_fd())),
+            _ => helper.child.stderr.as_mut().map_or((Ok(0), -1), |pipe| (pipe.read(&mut buffer), pipe.as_raw_fd())),
+        };
+        let into = if which == 0 { &mut helper.output } else { &mut helper.errors };
+        match count {
+            Ok(count) if count > 0 => into.extend_from_slice(&buffer[..count.min(MOST - into.len().min(MOST))]),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            _ => {
+                epoll.remove(fd);
+                helper.open[which] = false;
+            }
+        }
+    }
+
+    pub fn reaped(&mut self, pid: i32, status: i32) {
+        if let Some(helper) = self.all.values_mut().find(|helper| helper.pid == pid) {
+            helper.code = Some(if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) });
+        }
+    }
+
+    /// Those that have ended and said all: channel and answer.
+    pub fn ended(&mut self) -> Vec<(u32, Vec<u8>)> {
+        let done: Vec<u32> = self.all.iter().filter(|(_, helper)| helper.code.is_some() && helper.open == [false, false]).map(|(channel, _)| *channel).collect();
+        done.into_iter()
+            .filter_map(|channel| {
+                let helper = self.all.remove(&channel)?;
+                Some((channel, answer(&Ran { code: helper.code?, stdout: helper.output.len(), failure: None }, &helper.output, &helper.errors)))
+            })
+            .collect()
+    }
+}
+
+pub fn answer(ran: &Ran, output: &[u8], errors: &[u8]) -> Vec<u8> {
+    let mut payload = serde_json::to_vec(ran).unwrap_or_default();
+    payload.push(0);
+    payload.extend_from_slice(output);
+    payload.extend_from_slice(errors);
+    payload
+}

@@ -1,0 +1,428 @@
+//! The launcher's loop: the switchboard between clients, daemon and shims.
+
+use crate::clients::{After, Clients};
+use crate::daemon::Daemon;
+use crate::epoll::Epoll;
+use crate::helpers::{self, Helpers};
+use crate::options::Options;
+use crate::shims::Shims;
+use crate::sockets::{self, Sockets};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use tsbox_core::failure::{Code, Failure};
+use tsbox_core::protocol::{ClientHello, ClientOpened, DaemonHello, FromShim, Ran, Run, ShimGone, ShimSpawn, VERSION, client, daemon};
+use tsbox_core::wire::{Fill, Frame};
+
+/// A daemon that dies this often without ever being ready has something that a further start won't mend.
+const STARTS: u32 = 3;
+
+pub struct Launcher {
+    options: Options,
+    home: PathBuf,
+    epoll: Epoll,
+    sockets: Sockets,
+    signals: OwnedFd,
+    daemon: Daemon,
+    clients: Clients,
+    shims: Shims,
+    helpers: Helpers,
+    /// Daemons in a row that died before they were ready.
+    failed: u32,
+    /// What the last one said of it.
+    fatal: Option<String>,
+    ending: bool,
+}
+
+/// What a token of epoll stands for: a kind, and a number of that kind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+enum Kind {
+    Signals,
+    Listener,
+    Daemon,
+    Client,
+    Shim,
+    HelperOutput,
+    HelperErrors,
+}
+
+const KINDS: [Kind; 7] = [Kind::Signals, Kind::Listener, Kind::Daemon, Kind::Client, Kind::Shim, Kind::HelperOutput, Kind::HelperErrors];
+
+fn token(kind: Kind, number: u32) -> u64 {
+    u64::from(kind as u32) << 32 | u64::from(number)
+}
+
+impl Launcher {
+    pub fn new(options: Options, home: PathBuf) -> Result<Launcher, String> {
+        let failed = |error: io::Error| format!("can't start the engine: {error}");
+        let sockets = sockets::open(&options)?;
+        if options.background {
+            leave_cgroups();
+        }
+        // SAFETY: what our children leave behind comes to us: containers of killed shims.
+        unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+        let signals = signals().map_err(failed)?;
+        let epoll = Epoll::new().map_err(failed)?;
+        let daemon = Daemon::start(&options, &home, &sockets.http).map_err(|error| format!("can't start Node 24 ({error}); run `npm ci` in {}", home.display()))?;
+        epoll.add(signals.as_raw_fd(), token(Kind::Signals, 0)).map_err(failed)?;
+        epoll.add(sockets.clients.as_raw_fd(), token(Kind::Listener, 0)).map_err(failed)?;
+        epoll.add(daemon.fd(), token(Kind::Daemon, 0)).map_err(failed)?;
+        if options.background {
+            // Whoever started us waits for the end of our output.
+            silence();
+        }
+        Ok(Launcher {
+            options,
+            home,
+            epoll,
+            sockets,
+            signals,
+            daemon,
+            clients: Clients::default(),
+            shims: Shims::default(),
+            helpers: Helpers::default(),
+            failed: 0,
+            fatal: None,
+            ending: false,
+        })
+    }
+
+    pub fn serve(mut self) -> i32 {
+        let mut tokens = Vec::new();
+        loop {
+            if self.epoll.wait(&mut tokens).is_err() {
+                return 1;
+            }
+            for ready in &tokens {
+                let number = *ready as u32;
+                match KINDS[(ready >> 32) as usize] {
+                    Kind::Signals => {
+                        if let Some(code) = self.signalled() {
+                            return code;
+                        }
+                    }
+                    Kind::Listener => self.accept(),
+                    Kind::Daemon => self.hear_daemon(),
+                    Kind::Client => self.hear_client(number),
+                    Kind::Shim => self.hear_shim(number),
+                    Kind::HelperOutput => self.helpers.ready(number, 0, &self.epoll),
+                    Kind::HelperErrors => self.helpers.ready(number, 1, &self.epoll),
+                }
+            }
+            for (channel, answer) in self.helpers.ended() {
+                self.daemon.writer.push(daemon::RAN, channel, &answer, Vec::new());
+            }
+            self.flush_daemon();
+        }
+    }
+
+    fn flush_daemon(&mut self) {
+        let fd = self.daemon.fd();
+        let empty = self.daemon.writer.flush(fd).unwrap_or(true);
+        self.epoll.watch(fd, token(Kind::Daemon, 0), !empty);
+    }
+
+    // ─── Clients ───
+
+    fn accept(&mut self) {
+        while let Ok((socket, _)) = self.sockets.clients.accept() {
+            let _ = self.clients.accept(socket, &self.epoll, |number| token(Kind::Client, number));
+        }
+    }
+
+    fn hear_client(&mut self, number: u32) {
+        let after = self.clients.flush(number, &self.epoll, token(Kind::Client, number));
+        self.after(number, after);
+        let Some(frames) = self.clients.receive(number) else {
+            if self.clients.get(number).is_some() {
+                self.clients.remove(number, &self.epoll);
+                self.daemon.writer.push(daemon::CLIENT_GONE, number, &[], Vec::new());
+            }
+            return;
+        };
+        for frame in frames {
+            match frame.kind {
+                client::HELLO => self.hello(number, frame),
+                client::SIGNAL => self.daemon.writer.push(daemon::CLIENT_SIGNAL, number, &frame.payload, Vec::new()),
+                client::RESIZED => self.daemon.writer.push(daemon::CLIENT_RESIZED, number, &frame.payload, Vec::new()),
+                _ => {}
+            }
+        }
+    }
+
+    fn hello(&mut self, number: u32, frame: Frame) {
+        let credentials = self.clients.credentials(number);
+        let Ok(hello) = serde_json::from_slice::<ClientHello>(&frame.payload) else {
+            return self.tell_and_end(number, "this client and the engine do not understand one another: install tsbox again");
+        };
+        if hello.version != VERSION {
+            return self.tell_and_end(number, "the engine that runs is of another version than this client: stop it with `tsbox daemon stop`");
+        }
+        let opened = ClientOpened { hello, uid: credentials.uid, gid: credentials.gid, pid: credentials.pid, at: tsbox_shim::status::now(), bound: None };
+        let words = serde_json::to_vec(&opened).unwrap_or_default();
+        let Some(client) = self.clients.get(number) else { return };
+        client.stdio = frame.fds;
+        if self.daemon.ready {
+            self.daemon.writer.push(daemon::CLIENT_OPENED, number, &words, Vec::new());
+        } else {
+            client.opened = Some(words);
+        }
+    }
+
+    /// One line for its standard error, and the exit code of a command that the engine could not do.
+    fn tell_and_end(&mut self, number: u32, why: &str) {
+        self.send_client(number, client::STDERR, format!("tsbox: {why}\n").as_bytes());
+        self.send_client(number, client::EXIT, &[125]);
+    }
+
+    fn send_client(&mut self, number: u32, kind: u8, payload: &[u8]) {
+        let after = self.clients.send(number, kind, payload, &self.epoll, token(Kind::Client, number));
+        self.after(number, after);
+    }
+
+    fn after(&mut self, number: u32, after: After) {
+        match after {
+            After::Going => {}
+            After::Drained => self.daemon.writer.push(daemon::CLIENT_DRAINED, number, &[], Vec::new()),
+            After::Ended => {
+                self.clients.remove(number, &self.epoll);
+                self.daemon.writer.push(daemon::CLIENT_GONE, number, &[], Vec::new());
+            }
+            // Its end is read, and told, when its socket fires.
+            After::Gone => {}
+        }
+    }
+
+    // ─── The daemon ───
+
+    fn hear_daemon(&mut self) {
+        let fd = self.daemon.fd();
+        if !self.daemon.reader.fill(fd).is_ok_and(|fill| fill != Fill::End) {
+            // Its death is told by SIGCHLD; until then there is nothing to hear.
+            self.epoll.remove(fd);
+            return;
+        }
+        while let Ok(Some(frame)) = self.daemon.reader.take() {
+            self.obey(frame);
+        }
+    }
+
+    fn obey(&mut self, frame: Frame) {
+        let channel = frame.channel;
+        match frame.kind {
+            daemon::READY => self.daemon_is_ready(),
+            daemon::FATAL => self.fatal = Some(String::from_utf8_lossy(&frame.payload).into_owned()),
+            daemon::CLIENT_WRITE => {
+                let Some((descriptor, bytes)) = frame.payload.split_first() else { return };
+                if let Some(client) = self.clients.get(channel) {
+                    client.owed = true;
+                }
+                self.send_client(channel, if *descriptor == 2 { client::STDERR } else { client::STDOUT }, bytes);
+            }
+            daemon::CLIENT_EXIT => self.send_client(channel, client::EXIT, &frame.payload),
+            daemon::CLIENT_LOCAL => self.send_client(channel, client::LOCAL, &[]),
+            daemon::CLIENT_RAW => self.send_client(channel, client::RAW, &frame.payload),
+            daemon::CLIENT_BIND => {
+                if let Some(client) = self.clients.get(channel) {
+                    client.bound = Some(String::from_utf8_lossy(&frame.payload).into_owned());
+                }
+            }
+            daemon::SHIM_SPAWN | daemon::SHIM_CONNECT => self.shim(frame),
+            daemon::TO_SHIM => self.to_shim(channel, &frame.payload),
+            daemon::RUN => self.run(channel, &frame.payload),
+            daemon::RUN_CANCEL => self.helpers.cancel(channel),
+            daemon::SHUTDOWN => self.shut_down(),
+            _ => {}
+        }
+    }
+
+    fn daemon_is_ready(&mut self) {
+        self.daemon.ready = true;
+        self.failed = 0;
+        // SAFETY: getpid has no failure.
+        let hello = DaemonHello { version: VERSION, pid: unsafe { libc::getpid() }, shims: self.shims.list() };
+        self.daemon.writer.json(daemon::HELLO, 0, &hello);
+        let mut lost = Vec::new();
+        for (number, client) in self.clients.each() {
+            if let Some(words) = client.opened.take() {
+                self.daemon.writer.push(daemon::CLIENT_OPENED, number, &words, Vec::new());
+            } else if client.bound.is_some() && !client.ending {
+                let hello = ClientHello { version: VERSION, argv: Vec::new(), env: Vec::new(), cwd: "/".to_owned(), terminals: [false; 3], size: None };
+                let opened = ClientOpened { hello, uid: 0, gid: 0, pid: 0, at: tsbox_shim::status::now(), bound: client.bound.clone() };
+                self.daemon.writer.json(daemon::CLIENT_OPENED, number, &opened);
+            } else if !client.ending && !client.stdio.is_empty() {
+                lost.push(number);
+            }
+        }
+        for number in lost {
+            self.tell_and_end(number, "the daemon died in the middle of this command and was started again: look what it did, then repeat it");
+        }
+    }
+
+    fn shim(&mut self, frame: Frame) {
+        let channel = frame.channel;
+        let Ok(spawn) = serde_json::from_slice::<ShimSpawn>(&frame.payload) else { return };
+        let token = token(Kind::Shim, channel);
+        let result = if frame.kind == daemon::SHIM_SPAWN {
+            self.shims.spawn(channel, &spawn, &self.epoll, token)
+        } else {
+            self.shims.connect(channel, &spawn, &self.epoll, token)
+        };
+        if let Err(error) = result {
+            let failure = if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+                Failure::new(Code::NotFound, format!("no shim listens in {}", spawn.directory))
+            } else {
+                Failure::io(&error, "shim", Some(&spawn.directory))
+            };
+            self.daemon.writer.json(daemon::FROM_SHIM, channel, &FromShim::Failed { seq: 0, failure });
+        }
+    }
+
+    /// A message with the descriptors of a client that are asked for.
+    fn to_shim(&mut self, channel: u32, payload: &[u8]) {
+        let Some((head, message)) = payload.split_at_checked(6) else { return };
+        let number = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+        let (wanted, kind) = (head[4], head[5]);
+        let stdio = self.clients.get(number).map(|client| client.stdio.as_slice()).unwrap_or_default();
+        let fds = stdio.iter().enumerate().filter(|(at, _)| wanted & (1 << at) != 0).filter_map(|(_, fd)| fd.try_clone().ok()).collect();
+        self.shims.send(channel, kind, message, fds, &self.epoll, token(Kind::Shim, channel));
+    }
+
+    fn hear_shim(&mut self, channel: u32) {
+        self.shims.flush(channel, &self.epoll, token(Kind::Shim, channel));
+        match self.shims.receive(channel) {
+            Some(frames) => {
+                for frame in frames {
+                    self.daemon.writer.push(daemon::FROM_SHIM, channel, &frame.payload, Vec::new());
+                }
+            }
+            None => {
+                let killed = self.shims.closed(channel, &self.epoll);
+                self.daemon.writer.json(daemon::SHIM_GONE, channel, &ShimGone { killed });
+            }
+        }
+    }
+
+    fn run(&mut self, channel: u32, payload: &[u8]) {
+        let Ok(run) = serde_json::from_slice::<Run>(payload) else { return };
+        let tokens = [token(Kind::HelperOutput, channel), token(Kind::HelperErrors, channel)];
+        if let Err(error) = self.helpers.start(channel, &run, &self.epoll, tokens) {
+            let failure = format!("can't run {}: {error}", run.argv.first().map_or("nothing", String::as_str));
+            let answer = helpers::answer(&Ran { code: 127, stdout: 0, failure: Some(failure) }, &[], &[]);
+            self.daemon.writer.push(daemon::RAN, channel, &answer, Vec::new());
+        }
+    }
+
+    // ─── Signals ───
+
+    /// Answers an exit code when it is time to end.
+    fn signalled(&mut self) -> Option<i32> {
+        // SAFETY: signalfd_siginfo is plain data.
+        let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+        let size = std::mem::size_of_val(&info);
+        while unsafe { libc::read(self.signals.as_raw_fd(), (&raw mut info).cast(), size) } == size as isize {
+            if info.ssi_signo != libc::SIGCHLD as u32 {
+                self.shut_down();
+            }
+        }
+        loop {
+            let mut status = 0;
+            // SAFETY: waitpid fills an int.
+            let pid = unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) };
+            if pid <= 0 {
+                return None;
+            }
+            if pid == self.daemon.pid {
+                if let Some(code) = self.daemon_died(status) {
+                    return Some(code);
+                }
+            } else if let Some((channel, event)) = self.shims.reaped(pid, status) {
+                self.daemon.writer.json(daemon::FROM_SHIM, channel, &event);
+            } else {
+                self.helpers.reaped(pid, status);
+            }
+        }
+    }
+
+    fn shut_down(&mut self) {
+        self.ending = true;
+        // SAFETY: our child, not reaped yet.
+        unsafe { libc::kill(self.daemon.pid, libc::SIGTERM) };
+    }
+
+    fn daemon_died(&mut self, status: i32) -> Option<i32> {
+        self.hear_daemon();
+        self.epoll.remove(self.daemon.fd());
+        if self.ending {
+            self.clear();
+            return Some(0);
+        }
+        self.failed = if self.daemon.ready { 0 } else { self.failed + 1 };
+        if self.fatal.is_some() || (self.failed >= STARTS && self.daemon.stillborn()) {
+            let why = self.fatal.take().unwrap_or_else(|| format!("the daemon does not start (status {status:#x}): see {}/daemon.log", self.options.state.display()));
+            return Some(self.give_up(&why));
+        }
+        match Daemon::start(&self.options, &self.home, &self.sockets.http) {
+            Ok(daemon) => {
+                self.daemon = daemon;
+                let _ = self.epoll.add(self.daemon.fd(), token(Kind::Daemon, 0));
+                None
+            }
+            Err(error) => Some(self.give_up(&format!("can't start Node 24: {error}"))),
+        }
+    }
+
+    fn give_up(&mut self, why: &str) -> i32 {
+        let waiting: Vec<u32> = self.clients.each().map(|(number, _)| number).collect();
+        for number in waiting {
+            self.tell_and_end(number, why);
+        }
+        eprintln!("tsbox: {why}");
+        self.clear();
+        1
+    }
+
+    fn clear(&self) {
+        for path in [self.options.host.as_path(), &sockets::launcher_socket(&self.options), &self.options.state.join("launcher.pid")] {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Blocked for good, read from a descriptor.
+fn signals() -> io::Result<OwnedFd> {
+    // SAFETY: a signal set on the stack; the descriptor is ours.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        libc::signal(libc::SIGHUP, libc::SIG_IGN);
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        for signal in [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT] {
+            libc::sigaddset(&mut set, signal);
+        }
+        libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+        let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
+}
+
+/// An engine that a client started must not be counted, limited or killed with that client's session.
+fn leave_cgroups() {
+    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else { return };
+    for line in mounts.lines().filter(|line| line.contains(" - cgroup")) {
+        let Some(point) = line.split(' ').nth(4) else { continue };
+        let (v1, v2) = (Path::new(point).join("tasks"), Path::new(point).join("cgroup.procs"));
+        // A systemd host has a unit for this; what refuses is left alone.
+        let _ = std::fs::write(if v1.exists() { v1 } else { v2 }, "0");
+    }
+}
+
+fn silence() {
+    // SAFETY: descriptors of this process.
+    unsafe {
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        libc::dup2(null, 1);
+        libc::close(null);
+    }
+}

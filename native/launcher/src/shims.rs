@@ -1,0 +1,157 @@
+//! Shims: forked here, or found again by their sockets after an earlier launcher died.
+
+use crate::epoll::Epoll;
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use tsbox_core::protocol::{FromShim, ShimSpawn, ToShim, shim};
+use tsbox_core::wire::{Fill, Frame, Reader, Writer};
+use tsbox_shim::{Config, status};
+
+pub struct Shim {
+    pub id: String,
+    directory: PathBuf,
+    /// Of the shim itself: ours to reap if we forked it.
+    pub pid: Option<i32>,
+    /// The container's first process, which falls to us when the shim is killed.
+    pub process: Option<i32>,
+    /// The shim is dead, its container is not.
+    pub orphaned: bool,
+    socket: UnixStream,
+    reader: Reader,
+    writer: Writer,
+}
+
+#[derive(Default)]
+pub struct Shims {
+    all: HashMap<u32, Shim>,
+}
+
+impl Shims {
+    /// Forks a shim without exec: it is 0.15 ms and shares every page that neither writes.
+    pub fn spawn(&mut self, channel: u32, spawn: &ShimSpawn, epoll: &Epoll, token: u64) -> io::Result<()> {
+        let (ours, theirs) = UnixStream::pair()?;
+        // SAFETY: the launcher has one thread, so the child may do anything; it never returns from `become_shim`.
+        let pid = unsafe { libc::fork() };
+        if pid < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        if pid == 0 {
+            become_shim(spawn, theirs);
+        }
+        drop(theirs);
+        ours.set_nonblocking(true)?;
+        self.add(channel, spawn, ours, Some(pid), epoll, token)
+    }
+
+    /// Connects to a shim's own socket; NotFound or ConnectionRefused where none listens.
+    pub fn connect(&mut self, channel: u32, spawn: &ShimSpawn, epoll: &Epoll, token: u64) -> io::Result<()> {
+        let folder = std::fs::File::open(&spawn.directory)?;
+        let socket = UnixStream::connect(format!("/proc/self/fd/{}/shim.sock", folder.as_raw_fd()))?;
+        socket.set_nonblocking(true)?;
+        self.add(channel, spawn, socket, None, epoll, token)?;
+        if let Some(shim) = self.all.get_mut(&channel) {
+            shim.writer.json(shim::MESSAGE, 0, &ToShim::Control);
+        }
+        self.flush(channel, epoll, token);
+        Ok(())
+    }
+
+    fn add(&mut self, channel: u32, spawn: &ShimSpawn, socket: UnixStream, pid: Option<i32>, epoll: &Epoll, token: u64) -> io::Result<()> {
+        epoll.add(socket.as_raw_fd(), token)?;
+        let shim = Shim {
+            id: spawn.id.clone(),
+            directory: spawn.directory.clone().into(),
+            pid,
+            process: None,
+            orphaned: false,
+            socket,
+            reader: Reader::default(),
+            writer: Writer::default(),
+        };
+        self.all.insert(channel, shim);
+        Ok(())
+    }
+
+    /// Messages of a shim, noting the pid of its container on the way; None when the shim has closed.
+    pub fn receive(&mut self, channel: u32) -> Option<Vec<Frame>> {
+        let shim = self.all.get_mut(&channel)?;
+        let mut frames = Vec::new();
+        let end = shim.reader.fill(shim.socket.as_raw_fd()).map_or(true, |fill| fill == Fill::End);
+        while let Ok(Some(frame)) = shim.reader.take() {
+            match serde_json::from_slice(&frame.payload) {
+                Ok(FromShim::Started { pid, .. }) => shim.process = Some(pid),
+                Ok(FromShim::State { shim: own, pid, exited, .. }) => {
+                    shim.pid = Some(own);
+                    shim.process = pid.filter(|_| exited.is_none());
+                }
+                Ok(FromShim::Exited { .. }) => shim.process = None,
+                _ => {}
+            }
+            frames.push(frame);
+        }
+        if end && frames.is_empty() { None } else { Some(frames) }
+    }
+
+    pub fn send(&mut self, channel: u32, kind: u8, payload: &[u8], fds: Vec<OwnedFd>, epoll: &Epoll, token: u64) -> bool {
+        let Some(shim) = self.all.get_mut(&channel) else { return false };
+        shim.writer.push(kind, 0, payload, fds);
+        self.flush(channel, epoll, token);
+        true
+    }
+
+    pub fn flush(&mut self, channel: u32, epoll: &Epoll, token: u64) {
+        if let Some(shim) = self.all.get_mut(&channel) {
+            let socket = shim.socket.as_raw_fd();
+            // A shim that is gone says so by closing, which is read.
+            let empty = shim.writer.flush(socket).unwrap_or(true);
+            epoll.watch(socket, token, !empty);
+        }
+    }
+
+    /// Its connection has ended. Answers whether it was killed, which it was if its container had not ended.
+    pub fn closed(&mut self, channel: u32, epoll: &Epoll) -> bool {
+        let Some(shim) = self.all.get_mut(&channel) else { return false };
+        epoll.remove(shim.socket.as_raw_fd());
+        shim.orphaned = shim.process.is_some();
+        let killed = shim.orphaned;
+        if !killed {
+            self.all.remove(&channel);
+        }
+        killed
+    }
+
+    /// A child has died: if it is the first process of a container whose shim was killed, its exit status goes to disk as the shim would have written it.
+    pub fn reaped(&mut self, pid: i32, wait: i32) -> Option<(u32, FromShim)> {
+        let channel = self.all.iter().find(|(_, shim)| shim.process == Some(pid)).map(|(channel, _)| *channel)?;
+        let shim = self.all.remove(&channel)?;
+        let exit = status::exit(wait, false);
+        let _ = status::write(&shim.directory, &exit);
+        Some((channel, FromShim::Exited { pid, status: exit }))
+    }
+
+    pub fn list(&self) -> Vec<(String, u32)> {
+        self.all.iter().map(|(channel, shim)| (shim.id.clone(), *channel)).collect()
+    }
+}
+
+/// In the fork: nothing of the launcher stays open but the control socket, which becomes descriptor 3.
+fn become_shim(spawn: &ShimSpawn, control: UnixStream) -> ! {
+    let control = control.into_raw_fd();
+    // SAFETY: descriptors of a process just forked; what the launcher's values still name is closed, and no destructor of theirs runs before `_exit`.
+    let control = unsafe {
+        if control != 3 {
+            libc::dup3(control, 3, libc::O_CLOEXEC);
+        }
+        libc::close_range(4, libc::c_uint::MAX, 0);
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        for fd in 0..3 {
+            libc::dup2(null, fd);
+        }
+        libc::close(null);
+        OwnedFd::from_raw_fd(3)
+    };
+    tsbox_shim::run(Config { id: spawn.id.clone(), directory: Path::new(&spawn.directory).to_owned(), control, network: spawn.network })
+}
