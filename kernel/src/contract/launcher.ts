@@ -72,7 +72,8 @@ export type ShimEvent =
   | { readonly kind: "flushed"; readonly id: ContainerId; readonly client: number }
   /** The shim's process has ended and the cgroups are gone, or it was killed (`killed`) and its container's first process falls to the launcher. */
   | { readonly kind: "gone"; readonly id: ContainerId; readonly killed: boolean }
-  | { readonly kind: "exec-exited"; readonly id: ContainerId; readonly exec: string; readonly code: number };
+  /** The user of an attached client typed the detach keys. */
+  | { readonly kind: "detached"; readonly id: ContainerId; readonly client: number };
 
 export interface ShimState {
   readonly shimPid: number;
@@ -113,7 +114,7 @@ export interface LauncherService {
   signal(call: Call, id: ContainerId, signal: number, options?: { readonly all?: boolean | undefined }): Promise<void>;
   pause(call: Call, id: ContainerId): Promise<void>;
   resume(call: Call, id: ContainerId): Promise<void>;
-  resize(call: Call, id: ContainerId, size: WindowSize, exec?: string): Promise<void>;
+  resize(call: Call, id: ContainerId, size: WindowSize): Promise<void>;
   /** Joins a client's descriptors to a running container. */
   attach(
     call: Call,

@@ -1,2 +1,8 @@
-/** The contracts of the engine's services: one interface a service, each merging its line into `Services` (plugin.ts). */
+/** The engine's services, one contract a file: what plugins reach one another by. */
 export type * from "../launcher.ts";
+export type * from "./containers.ts";
+export type * from "./content.ts";
+export type * from "./events.ts";
+export type * from "./images.ts";
+export type * from "./networks.ts";
+export type * from "./state.ts";

@@ -1,0 +1,169 @@
+/**
+ * Containers: records and their lifecycle. One container, one shim; one operation at a time on one container.
+ *
+ *   created ──start──▶ running ──▶ exited ──start──▶ running …        remove: from created and exited, or by force
+ *                        ⇅ paused
+ * A start asks, in this order: storage (read-write layer), launcher (a shim with a network namespace), networks, exec (what to start), launcher (start).
+ * When it fails all of it is undone. `--rm` containers are volatile: no durable record, no synced write; they are known by their directory on tmpfs alone.
+ */
+import type { Call } from "../call.ts";
+import type { ExitStatus } from "../exec.ts";
+import type { ShimLog, WindowSize } from "../launcher.ts";
+import type { PortMap } from "../network.ts";
+import type { ActiveKey } from "../storage.ts";
+import type { ContainerId, Digest, Sparse, Strings } from "../words.ts";
+import type { EndpointRecord } from "./networks.ts";
+
+/** What the user asked for, complete: the API fills in what was left out. Sizes in bytes. */
+export interface ContainerConfig {
+  readonly image: string;
+  readonly entrypoint: readonly string[] | null;
+  readonly command: readonly string[] | null;
+  readonly env: readonly string[];
+  readonly workingDirectory: string;
+  readonly user: string;
+  readonly hostname: string;
+  readonly domainname: string;
+  readonly terminal: boolean;
+  readonly openStdin: boolean;
+  readonly stdinOnce: boolean;
+  readonly attach: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean };
+  readonly labels: Strings;
+  readonly stopSignal: string;
+  readonly stopTimeout: number;
+  readonly exposedPorts: readonly string[];
+  readonly autoRemove: boolean;
+  readonly platform: string | null;
+  readonly storage: string | null;
+  readonly exec: string | null;
+  readonly network: string;
+  readonly ports: readonly PortMap[];
+  readonly extraHosts: readonly string[];
+  readonly dns: { readonly servers: readonly string[]; readonly search: readonly string[]; readonly options: readonly string[] };
+  readonly binds: readonly BindMount[];
+  readonly tmpfs: Strings;
+  readonly readOnlyRoot: boolean;
+  readonly privileged: boolean;
+  readonly capAdd: readonly string[];
+  readonly capDrop: readonly string[];
+  readonly securityOptions: readonly string[];
+  readonly resources: Resources;
+  readonly shmSize: number;
+  readonly init: boolean;
+  readonly log: { readonly driver: ShimLog["driver"]; readonly options: Strings };
+  /** Docker's own JSON of what was asked, for inspect: what the fields above have no word for is kept here. */
+  readonly raw: { readonly config: Readonly<Record<string, unknown>>; readonly hostConfig: Readonly<Record<string, unknown>> };
+}
+export interface BindMount {
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+  readonly propagation: string | null;
+}
+/** Null: no limit. */
+export interface Resources {
+  readonly memory: number | null;
+  readonly memorySwap: number | null;
+  readonly memoryReservation: number | null;
+  readonly cpuShares: number | null;
+  readonly cpuQuota: number | null;
+  readonly cpuPeriod: number | null;
+  readonly cpusetCpus: string | null;
+  readonly cpusetMems: string | null;
+  readonly pids: number | null;
+}
+
+export type ContainerStatus = "created" | "running" | "paused" | "exited" | "removing" | "dead";
+
+export interface Container {
+  readonly id: ContainerId;
+  readonly name: string;
+  readonly createdAt: number;
+  readonly config: ContainerConfig;
+  readonly imageId: Digest;
+  /** Familiar name, as the user typed it. */
+  readonly imageName: string;
+  readonly platform: string;
+  /** The drivers that it was made with, for as long as it lives. */
+  readonly drivers: { readonly storage: string; readonly exec: string };
+  readonly layer: ActiveKey;
+  readonly argv: readonly string[];
+  readonly status: ContainerStatus;
+  readonly pid: number | null;
+  readonly startedAt: number | null;
+  readonly exit: ExitStatus | null;
+  /** Why it is not running when it should be. */
+  readonly error: string;
+  readonly restartCount: number;
+  readonly endpoints: readonly EndpointRecord[];
+  readonly log: ShimLog;
+  readonly warnings: readonly string[];
+}
+
+/** Milliseconds of the phases of a start, in their order: what `run --timings` prints. */
+export type Timings = readonly (readonly [string, number])[];
+
+export interface StartOptions {
+  /** A local client whose descriptors are the container's from the first byte. */
+  readonly client: {
+    readonly client: number;
+    readonly stdin: boolean;
+    readonly stdout: boolean;
+    readonly stderr: boolean;
+    readonly size: WindowSize | null;
+  };
+  /** Waits with the first process until those who `attach`ed before have been joined to the shim. */
+  readonly size: WindowSize;
+}
+
+export interface LogLine {
+  readonly stream: "stdout" | "stderr";
+  /** Nanoseconds since the epoch, as decimal digits. */
+  readonly at: string;
+  /** With its newline, if it had one. */
+  readonly line: Uint8Array;
+}
+
+export interface ContainersService {
+  /** `AlreadyExists`: the name is taken; `NotFound`: no such image. `name` null: one is made up. */
+  create(call: Call, name: string | null, config: ContainerConfig): Promise<Container>;
+  /** `FailedPrecondition` when it runs already. On failure the container is as before (`created`, with `error`), or gone if it is `--rm`. */
+  start(call: Call, id: ContainerId, options: Sparse<StartOptions>): Promise<Timings>;
+  /** By id, name, or the beginning of an id. `NotFound` (`No such container: x`); `InvalidArgument` when the beginning is ambiguous. */
+  get(call: Call, reference: string): Promise<Container>;
+  list(call: Call): Promise<readonly Container[]>;
+  /** The stop signal, then SIGKILL after `timeout` seconds (-1: never). Answers when it has ended; not running: `FailedPrecondition`. */
+  stop(call: Call, id: ContainerId, options: Sparse<{ timeout: number; signal: number }>): Promise<void>;
+  kill(call: Call, id: ContainerId, signal: number): Promise<void>;
+  pause(call: Call, id: ContainerId): Promise<void>;
+  resume(call: Call, id: ContainerId): Promise<void>;
+  rename(call: Call, id: ContainerId, name: string): Promise<void>;
+  resize(call: Call, id: ContainerId, size: WindowSize): Promise<void>;
+  /** Answers at the condition. `not-running`: at once when it does not run; `next-exit`: the next one; `removed`. */
+  wait(call: Call, id: ContainerId, condition: "not-running" | "next-exit" | "removed"): Promise<ExitStatus>;
+  /** Answers when all that the container wrote is with this client (at once, when it never was attached). */
+  flushed(call: Call, id: ContainerId, client: number): Promise<"flushed" | "detached">;
+  /** `Conflict` while it runs, unless forced. */
+  remove(call: Call, id: ContainerId, options: Sparse<{ force: boolean; volumes: boolean }>): Promise<void>;
+  /** The path of the socket that carries its stdio in Docker's framing; a container that does not run yet gets its shim now, and `start` finds it. */
+  attachSocket(call: Call, id: ContainerId): Promise<string>;
+  /** Joins a local client to a running container. */
+  attach(
+    call: Call,
+    id: ContainerId,
+    client: number,
+    streams: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean },
+  ): Promise<void>;
+  detach(call: Call, id: ContainerId, client: number): Promise<void>;
+  logs(
+    call: Call,
+    id: ContainerId,
+    options: Sparse<{ follow: boolean; tail: number; since: number; until: number; stdout: boolean; stderr: boolean }>,
+  ): Promise<AsyncIterable<LogLine>>;
+}
+
+declare module "../plugin.ts" {
+  interface Services {
+    containers: ContainersService;
+  }
+}
