@@ -1,1 +1,590 @@
+//! Mounts by descriptor: the new mount API of Linux 5.2 (fsopen, fsconfig, fsmount, open_tree, move_mount) and 5.12 (mount_setattr).
+//!
+//! A mount that is *detached* belongs to no mount namespace: it is absent from /proc/mounts, `openat2` works below its descriptor, and it goes
+//! with the last descriptor of it. [`attach`] puts one into the caller's own mount namespace.
+//!
+//! Sources: open_tree(2), fsconfig(2), mount_setattr(2), overlayfs.rst of the kernel.
 
+use crate::failure::{Code, Failure, Result};
+use serde::{Deserialize, Serialize};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+/// `Mount` of kernel/src/contract/storage.ts: options are `key` or `key=value`, in order, and a key may repeat (`lowerdir+`). `target` is relative to
+/// the root file system; none is the root itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    #[serde(rename = "type")]
+    pub type_: String,
+    pub source: String,
+    pub target: Option<String>,
+    #[serde(default)]
+    pub options: Vec<String>,
+}
+
+/// Attributes of one mount, as mount_setattr(2) takes them. The values are uapi/linux/mount.h's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    pub set: u64,
+    pub clear: u64,
+    /// MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, or 0: as it is.
+    pub propagation: u64,
+}
+
+pub const RDONLY: u64 = 0x1;
+pub const NOSUID: u64 = 0x2;
+pub const NODEV: u64 = 0x4;
+pub const NOEXEC: u64 = 0x8;
+const ATIME: u64 = 0x70;
+const NOATIME: u64 = 0x10;
+const STRICTATIME: u64 = 0x20;
+const NODIRATIME: u64 = 0x80;
+const NOSYMFOLLOW: u64 = 0x20_0000;
+/// MOUNT_ATTR_IDMAP: only in [`set_attributes_idmapped`].
+const IDMAP: u64 = 0x10_0000;
+
+impl Attributes {
+    /// Takes an option that is an attribute of a mount (not of its file system); false: it is none.
+    pub fn take(&mut self, option: &str) -> bool {
+        let mut both = |set: u64, clear: u64| {
+            self.set = (self.set & !clear) | set;
+            self.clear = (self.clear & !set) | clear;
+        };
+        match option {
+            "ro" => both(RDONLY, 0),
+            "rw" => both(0, RDONLY),
+            "nosuid" => both(NOSUID, 0),
+            "suid" => both(0, NOSUID),
+            "nodev" => both(NODEV, 0),
+            "dev" => both(0, NODEV),
+            "noexec" => both(NOEXEC, 0),
+            "exec" => both(0, NOEXEC),
+            // The kernel wants the whole access time field cleared before one of its values is set.
+            "relatime" | "norelatime" | "atime" | "nostrictatime" => both(0, ATIME),
+            "noatime" => {
+                both(0, ATIME);
+                self.set |= NOATIME;
+            }
+            "strictatime" => {
+                both(0, ATIME);
+                self.set |= STRICTATIME;
+            }
+            "nodiratime" => both(NODIRATIME, 0),
+            "diratime" => both(0, NODIRATIME),
+            "nosymfollow" => both(NOSYMFOLLOW, 0),
+            "symfollow" => both(0, NOSYMFOLLOW),
+            _ => return false,
+        }
+        true
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == Attributes::default()
+    }
+}
+
+/// A file system that is being configured: the descriptor of fsopen(2).
+pub struct Context {
+    fd: OwnedFd,
+    kind: String,
+}
+
+const FSCONFIG_SET_FLAG: u32 = 0;
+const FSCONFIG_SET_STRING: u32 = 1;
+const FSCONFIG_CMD_CREATE: u32 = 6;
+/// What fsconfig(2) takes as one value, with its zero.
+const LONGEST_VALUE: usize = 256;
+
+impl Context {
+    pub fn open(kind: &str) -> Result<Context> {
+        let name = text(kind)?;
+        // SAFETY: `name` is a C string that outlives the call.
+        let fd = unsafe { libc::syscall(libc::SYS_fsopen, name.as_ptr(), libc::FSOPEN_CLOEXEC) };
+        match own(fd) {
+            Some(fd) => Ok(Context { fd, kind: kind.to_owned() }),
+            None => {
+                let failure = Failure::last("fsopen", Some(kind));
+                Err(match failure.errno {
+                    Some(libc::ENODEV) => Failure {
+                        code: Code::Unsupported,
+                        message: format!("this kernel has no file system {kind}"),
+                        ..failure
+                    },
+                    _ => failure,
+                })
+            }
+        }
+    }
+
+    pub fn set(&self, key: &str, value: &str) -> Result<()> {
+        self.configure(FSCONFIG_SET_STRING, key, Some(value))
+    }
+
+    pub fn flag(&self, key: &str) -> Result<()> {
+        self.configure(FSCONFIG_SET_FLAG, key, None)
+    }
+
+    /// `key` or `key=value`.
+    pub fn option(&self, option: &str) -> Result<()> {
+        match option.split_once('=') {
+            Some((key, value)) => self.set(key, value),
+            None => self.flag(option),
+        }
+    }
+
+    /// Makes the superblock and a detached mount of it.
+    pub fn mount(self, attributes: Attributes) -> Result<OwnedFd> {
+        self.create()?;
+        // SAFETY: plain integers.
+        let fd = unsafe { libc::syscall(libc::SYS_fsmount, self.fd.as_raw_fd(), FSMOUNT_CLOEXEC, attributes.set as u32) };
+        own(fd).ok_or_else(|| self.failure("fsmount"))
+    }
+
+    fn create(&self) -> Result<()> {
+        // SAFETY: CMD_CREATE takes neither key nor value.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_fsconfig,
+                self.fd.as_raw_fd(),
+                FSCONFIG_CMD_CREATE,
+                std::ptr::null::<u8>(),
+                std::ptr::null::<u8>(),
+                0,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(self.failure("fsconfig")) }
+    }
+
+    fn configure(&self, command: u32, key: &str, value: Option<&str>) -> Result<()> {
+        if value.is_some_and(|value| value.len() >= LONGEST_VALUE) {
+            let what = format!("mount {}: option {key} is longer than {} bytes", self.kind, LONGEST_VALUE - 1);
+            return Err(Failure::new(Code::InvalidArgument, what));
+        }
+        let (name, word) = (text(key)?, value.map(text).transpose()?);
+        let pointer = word.as_ref().map_or(std::ptr::null(), |word| word.as_ptr());
+        // SAFETY: both strings outlive the call.
+        let result = unsafe { libc::syscall(libc::SYS_fsconfig, self.fd.as_raw_fd(), command, name.as_ptr(), pointer, 0) };
+        if result == 0 { Ok(()) } else { Err(self.failure("fsconfig")) }
+    }
+
+    /// The errno alone says little: file systems put their reason into the context's log (`e overlay: …`), which is read from its descriptor.
+    fn failure(&self, syscall: &str) -> Failure {
+        let failure = Failure::last(syscall, Some(&self.kind));
+        let mut why = Vec::new();
+        let mut buffer = [0u8; 1024];
+        loop {
+            // SAFETY: the buffer is that long. A context answers ENODATA when its log is empty.
+            let count = unsafe { libc::read(self.fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+            if count <= 0 {
+                break;
+            }
+            let line = String::from_utf8_lossy(&buffer[..count as usize]);
+            let line = line.trim_end();
+            why.push(
+                line.strip_prefix("e ")
+                    .or(line.strip_prefix("w "))
+                    .or(line.strip_prefix("i "))
+                    .unwrap_or(line)
+                    .to_owned(),
+            );
+        }
+        if why.is_empty() {
+            return failure;
+        }
+        let errno = std::io::Error::from_raw_os_error(failure.errno.unwrap_or(0));
+        Failure {
+            message: format!("mount {}: {} ({errno})", self.kind, why.join("; ")),
+            ..failure
+        }
+    }
+}
+
+/// Opens mounts as one detached tree: the root first (the mount without target), the others below it. Nothing is left when it fails.
+///
+/// A mount on a detached tree is refused before Linux 6.15; there more than the root is `Unsupported`, and who has a mount namespace of his own uses
+/// [`attach_all`].
+pub fn open_detached(mounts: &[Mount]) -> Result<OwnedFd> {
+    let (root, rest) = split(mounts)?;
+    let tree = open_one(root)?;
+    for mount in rest {
+        attach_below(tree.as_fd(), mount).map_err(|failure| match failure.errno {
+            Some(libc::EINVAL) => {
+                let what = format!(
+                    "a mount on {} below a detached root needs Linux 6.15",
+                    mount.target.as_deref().unwrap_or("/")
+                );
+                Failure {
+                    code: Code::Unsupported,
+                    message: what,
+                    ..failure
+                }
+            }
+            _ => failure,
+        })?;
+    }
+    Ok(tree)
+}
+
+/// As [`open_detached`], but attached at `path` in the caller's mount namespace.
+pub fn attach_all(mounts: &[Mount], path: &Path) -> Result<OwnedFd> {
+    let (root, rest) = split(mounts)?;
+    let tree = open_one(root)?;
+    attach(tree.as_fd(), path)?;
+    for mount in rest {
+        attach_below(tree.as_fd(), mount)?;
+    }
+    Ok(tree)
+}
+
+fn split(mounts: &[Mount]) -> Result<(&Mount, impl Iterator<Item = &Mount>)> {
+    let mut roots = mounts.iter().filter(|mount| mount.target.is_none());
+    match (roots.next(), roots.next()) {
+        (Some(root), None) => Ok((root, mounts.iter().filter(|mount| mount.target.is_some()))),
+        (None, _) => Err(Failure::new(Code::InvalidArgument, "no mount for the root (one without target)")),
+        _ => Err(Failure::new(
+            Code::InvalidArgument,
+            "more than one mount for the root (without target)",
+        )),
+    }
+}
+
+fn attach_below(root: BorrowedFd, mount: &Mount) -> Result<()> {
+    let target = mount.target.as_deref().unwrap_or("/");
+    let place = open_in_root(root, target, libc::O_PATH | libc::O_DIRECTORY)?;
+    attach_to(open_one(mount)?.as_fd(), place.as_fd()).map_err(|failure| Failure {
+        path: Some(target.to_owned()),
+        ..failure
+    })
+}
+
+/// One mount, detached. Binds are of type `bind`, or of any type with the option `bind` or `rbind`.
+pub fn open_one(mount: &Mount) -> Result<OwnedFd> {
+    let mut attributes = Attributes::default();
+    let mut data = Vec::new();
+    let (mut bind, mut recursive) = (mount.type_ == "bind", false);
+    for option in &mount.options {
+        match option.as_str() {
+            "bind" => bind = true,
+            "rbind" => (bind, recursive) = (true, true),
+            "defaults" => {}
+            other if attributes.take(other) => {}
+            other => data.push(other),
+        }
+    }
+    if bind {
+        if let Some(option) = data.first() {
+            return Err(Failure::new(
+                Code::InvalidArgument,
+                format!("a bind mount of {} has no option {option}", mount.source),
+            ));
+        }
+        let tree = clone_tree(Path::new(&mount.source), recursive)?;
+        if !attributes.is_empty() {
+            set_attributes(tree.as_fd(), attributes, recursive)?;
+        }
+        return Ok(tree);
+    }
+    if data.iter().any(|option| option.starts_with("lowerdir+=")) {
+        open_overlay(mount, &data, attributes)
+    } else {
+        open_plain(mount, &data, attributes)
+    }
+}
+
+fn open_plain(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<OwnedFd> {
+    let context = Context::open(&mount.type_)?;
+    if !mount.source.is_empty() {
+        context.set("source", &mount.source)?;
+    }
+    for option in data {
+        context.option(option)?;
+    }
+    context.mount(attributes)
+}
+
+/// `lowerdir+` is Linux 6.5's. Before that overlay takes one `lowerdir=a:b`, of which fsconfig(2) takes 255 bytes: so the lowers are opened, and named by
+/// their numbers from within /proc/self/fd, which holds some 80 of them. The working directory is the process's: nothing in it may use relative paths
+/// in another thread meanwhile.
+fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<OwnedFd> {
+    let refused = match open_plain(mount, data, attributes) {
+        // An old kernel takes any string and says no when the superblock is made.
+        Err(failure) if failure.errno == Some(libc::EINVAL) && !has_lowerdir_plus() => failure,
+        answer => return answer,
+    };
+    let (lowers, others): (Vec<&str>, Vec<&str>) = data.iter().partition(|option| option.starts_with("lowerdir+="));
+    let lowers: Vec<&str> = lowers.iter().filter_map(|option| option.strip_prefix("lowerdir+=")).collect();
+    let joined = lowers.join(":");
+    let context = Context::open(&mount.type_)?;
+    for option in others {
+        context.option(option)?;
+    }
+    if joined.len() < LONGEST_VALUE && !lowers.iter().any(|lower| lower.contains([':', '\\', ','])) {
+        context.set("lowerdir", &joined)?;
+        return context.mount(attributes);
+    }
+    let opened = lowers
+        .iter()
+        .map(|lower| open_path(Path::new(lower)))
+        .collect::<Result<Vec<OwnedFd>>>()?;
+    let numbers: Vec<String> = opened.iter().map(|fd| fd.as_raw_fd().to_string()).collect();
+    let numbers = numbers.join(":");
+    if numbers.len() >= LONGEST_VALUE {
+        let what = format!("{} overlay layers are too many for this kernel; Linux 6.5 takes 500", lowers.len());
+        return Err(Failure {
+            message: what,
+            code: Code::Unsupported,
+            ..refused
+        });
+    }
+    context.set("lowerdir", &numbers)?;
+    let before = open_path(Path::new("."))?;
+    change_directory(&open_path(Path::new("/proc/self/fd"))?)?;
+    let mounted = context.mount(attributes);
+    change_directory(&before)?;
+    mounted
+}
+
+fn has_lowerdir_plus() -> bool {
+    let Ok(release) = std::fs::read_to_string("/proc/sys/kernel/osrelease") else {
+        return false;
+    };
+    let mut numbers = release.split(['.', '-']).map(|part| part.trim().parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(6), Some(5))
+}
+
+fn change_directory(directory: &OwnedFd) -> Result<()> {
+    // SAFETY: a descriptor that is open.
+    if unsafe { libc::fchdir(directory.as_raw_fd()) } == 0 {
+        Ok(())
+    } else {
+        Err(Failure::last("fchdir", None))
+    }
+}
+
+/// Attaches a detached mount at a path of the caller's mount namespace.
+pub fn attach(mount: BorrowedFd, path: &Path) -> Result<()> {
+    let name = text(&path.to_string_lossy())?;
+    move_mount(mount, libc::AT_FDCWD, &name, libc::MOVE_MOUNT_F_EMPTY_PATH).map_err(|failure| Failure {
+        path: Some(path.display().to_string()),
+        ..failure
+    })
+}
+
+/// Attaches a detached mount on what an `O_PATH` descriptor shows: no path is looked up, so none can be swapped.
+pub fn attach_to(mount: BorrowedFd, place: BorrowedFd) -> Result<()> {
+    move_mount(
+        mount,
+        place.as_raw_fd(),
+        c"",
+        libc::MOVE_MOUNT_F_EMPTY_PATH | libc::MOVE_MOUNT_T_EMPTY_PATH,
+    )
+}
+
+fn move_mount(mount: BorrowedFd, directory: RawFd, name: &CStr, flags: u32) -> Result<()> {
+    // SAFETY: both strings are C strings that outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            directory,
+            name.as_ptr(),
+            flags,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(Failure::last("move_mount", None))
+    }
+}
+
+/// A detached bind of a path; `recursive`: with the mounts below it.
+pub fn clone_tree(path: &Path, recursive: bool) -> Result<OwnedFd> {
+    let shown = path.to_string_lossy();
+    open_tree(libc::AT_FDCWD, &text(&shown)?, if recursive { AT_RECURSIVE } else { 0 }).map_err(|failure| Failure {
+        message: format!(
+            "{}{shown}",
+            failure
+                .message
+                .strip_prefix("open_tree")
+                .map_or(String::new(), |rest| format!("bind{rest}: "))
+        ),
+        path: Some(shown.to_string()),
+        ..failure
+    })
+}
+
+/// A detached bind of what a descriptor shows.
+pub fn clone_descriptor(place: BorrowedFd, recursive: bool) -> Result<OwnedFd> {
+    open_tree(place.as_raw_fd(), c"", AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 })
+}
+
+fn open_tree(directory: RawFd, name: &CStr, flags: u32) -> Result<OwnedFd> {
+    let flags = flags | libc::OPEN_TREE_CLONE | libc::O_CLOEXEC as u32;
+    // SAFETY: `name` is a C string that outlives the call.
+    let fd = unsafe { libc::syscall(libc::SYS_open_tree, directory, name.as_ptr(), flags) };
+    own(fd).ok_or_else(|| Failure::last("open_tree", None))
+}
+
+/// Changes attributes of a mount; `recursive`: of those below it too.
+pub fn set_attributes(mount: BorrowedFd, attributes: Attributes, recursive: bool) -> Result<()> {
+    setattr(mount, attributes, recursive, None)
+}
+
+/// Maps the ids of a detached mount through a user namespace (Linux 5.12; overlay's layers 5.19).
+pub fn set_attributes_idmapped(mount: BorrowedFd, attributes: Attributes, recursive: bool, user_namespace: BorrowedFd) -> Result<()> {
+    setattr(mount, attributes, recursive, Some(user_namespace))
+}
+
+fn setattr(mount: BorrowedFd, attributes: Attributes, recursive: bool, user_namespace: Option<BorrowedFd>) -> Result<()> {
+    #[repr(C)]
+    struct MountAttr {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        userns_fd: u64,
+    }
+    let attr = MountAttr {
+        set: attributes.set | if user_namespace.is_some() { IDMAP } else { 0 },
+        clear: attributes.clear,
+        propagation: attributes.propagation,
+        userns_fd: user_namespace.map_or(0, |fd| fd.as_raw_fd() as u64),
+    };
+    let flags = AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
+    // SAFETY: `attr` has the kernel's layout, and its size goes along.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &attr,
+            std::mem::size_of::<MountAttr>(),
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(Failure::last("mount_setattr", None))
+    }
+}
+
+/// openat2(2) with the descriptor as the root: no link, `..` or mount of what is below leads out of it.
+pub fn open_in_root(root: BorrowedFd, path: &str, flags: i32) -> Result<OwnedFd> {
+    let name = text(path)?;
+    // SAFETY: open_how is plain numbers.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (flags | libc::O_CLOEXEC) as u64;
+    how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+    loop {
+        // SAFETY: `name` and `how` outlive the call.
+        let fd = unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                root.as_raw_fd(),
+                name.as_ptr(),
+                &how,
+                std::mem::size_of::<libc::open_how>(),
+            )
+        };
+        if let Some(fd) = own(fd) {
+            return Ok(fd);
+        }
+        let failure = Failure::last("openat2", Some(path));
+        // EAGAIN: something was renamed or mounted on this host while `..` was looked up; the kernel asks to be asked again.
+        if failure.errno != Some(libc::EAGAIN) {
+            return Err(failure);
+        }
+    }
+}
+
+fn open_path(path: &Path) -> Result<OwnedFd> {
+    let shown = path.to_string_lossy();
+    let name = text(&shown)?;
+    // SAFETY: `name` is a C string that outlives the call.
+    own(unsafe { libc::open(name.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) } as libc::c_long)
+        .ok_or_else(|| Failure::last("open", Some(&shown)))
+}
+
+const AT_EMPTY_PATH: u32 = 0x1000;
+const AT_RECURSIVE: u32 = 0x8000;
+const FSMOUNT_CLOEXEC: u32 = 1;
+
+fn text(word: &str) -> Result<CString> {
+    CString::new(word).map_err(|_| Failure::new(Code::InvalidArgument, format!("a zero byte in {word:?}")))
+}
+
+fn own(fd: libc::c_long) -> Option<OwnedFd> {
+    // SAFETY: a system call just made it, and nobody else has it.
+    if fd < 0 {
+        None
+    } else {
+        Some(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> bool {
+        // SAFETY: no arguments.
+        unsafe { libc::geteuid() == 0 }
+    }
+
+    #[test]
+    fn the_last_word_about_an_attribute_counts() {
+        let mut attributes = Attributes::default();
+        for option in ["ro", "nosuid", "rw", "noatime"] {
+            assert!(attributes.take(option));
+        }
+        assert_eq!(
+            attributes,
+            Attributes {
+                set: NOSUID | NOATIME,
+                clear: RDONLY | ATIME,
+                propagation: 0
+            }
+        );
+        assert!(!attributes.take("size=3m"));
+    }
+
+    #[test]
+    fn an_overlay_opens_detached_and_is_in_no_table() {
+        if !root() {
+            return eprintln!("skipped: needs root");
+        }
+        let world = std::env::temp_dir().join(format!("tsbox-mount-{}", std::process::id()));
+        for name in ["a", "b:c", "upper", "work"] {
+            std::fs::create_dir_all(world.join(name)).unwrap();
+        }
+        std::fs::write(world.join("a/one"), "1").unwrap();
+        std::fs::write(world.join("b:c/two"), "2").unwrap();
+        let at = |name: &str| world.join(name).display().to_string();
+        let mount = Mount {
+            type_: "overlay".into(),
+            source: "overlay".into(),
+            target: None,
+            options: vec![
+                format!("lowerdir+={}", at("a")),
+                format!("lowerdir+={}", at("b:c")),
+                format!("upperdir={}", at("upper")),
+                format!("workdir={}", at("work")),
+            ],
+        };
+        let tree = open_detached(std::slice::from_ref(&mount)).unwrap();
+        assert!(open_in_root(tree.as_fd(), "/one", libc::O_RDONLY).is_ok());
+        assert!(open_in_root(tree.as_fd(), "../../two", libc::O_RDONLY).is_ok());
+        assert!(!std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&at("upper")));
+        drop(tree);
+        let wrong = Mount {
+            options: vec![format!("lowerdir+={}", at("a")), "nonsense=1".into()],
+            ..mount
+        };
+        let failure = open_detached(&[wrong]).unwrap_err();
+        assert!(failure.message.contains("nonsense"), "{failure}");
+        std::fs::remove_dir_all(&world).unwrap();
+    }
+}
