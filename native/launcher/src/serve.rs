@@ -89,6 +89,7 @@ impl Launcher {
     }
 
     pub fn serve(mut self) -> i32 {
+        self.greet();
         let mut tokens = Vec::new();
         loop {
             if self.epoll.wait(&mut tokens).is_err() {
@@ -196,6 +197,14 @@ impl Launcher {
 
     // ─── The daemon ───
 
+    /// The first frame to a daemon, before its plugins are up: it must know which shims it need not look for.
+    fn greet(&mut self) {
+        // SAFETY: getpid has no failure.
+        let hello = DaemonHello { version: VERSION, pid: unsafe { libc::getpid() }, shims: self.shims.list() };
+        self.daemon.writer.json(daemon::HELLO, 0, &hello);
+        self.flush_daemon();
+    }
+
     fn hear_daemon(&mut self) {
         let fd = self.daemon.fd();
         if !self.daemon.reader.fill(fd).is_ok_and(|fill| fill != Fill::End) {
@@ -240,9 +249,6 @@ impl Launcher {
     fn daemon_is_ready(&mut self) {
         self.daemon.ready = true;
         self.failed = 0;
-        // SAFETY: getpid has no failure.
-        let hello = DaemonHello { version: VERSION, pid: unsafe { libc::getpid() }, shims: self.shims.list() };
-        self.daemon.writer.json(daemon::HELLO, 0, &hello);
         let mut lost = Vec::new();
         for (number, client) in self.clients.each() {
             if let Some(words) = client.opened.take() {
@@ -366,6 +372,7 @@ impl Launcher {
         match Daemon::start(&self.options, &self.home, &self.sockets.http) {
             Ok(daemon) => {
                 self.daemon = daemon;
+                self.greet();
                 let _ = self.epoll.add(self.daemon.fd(), token(Kind::Daemon, 0));
                 None
             }

@@ -132,8 +132,9 @@ impl Shims {
         Some((channel, FromShim::Exited { pid, status: exit }))
     }
 
+    /// Those that answer.
     pub fn list(&self) -> Vec<(String, u32)> {
-        self.all.iter().map(|(channel, shim)| (shim.id.clone(), *channel)).collect()
+        self.all.iter().filter(|(_, shim)| !shim.orphaned).map(|(channel, shim)| (shim.id.clone(), *channel)).collect()
     }
 }
 

@@ -44,6 +44,20 @@ pub struct Shim {
     abandoned: bool,
 }
 
+struct Parts {
+    netns: Option<OwnedFd>,
+    listener: UnixListener,
+    signals: OwnedFd,
+}
+
+impl Parts {
+    fn make(directory: &std::path::Path, network: bool) -> Result<Parts> {
+        become_shim()?;
+        let netns = if network { Some(netns::make()?) } else { None };
+        Ok(Parts { netns, listener: listen(directory)?, signals: signals()? })
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Polled {
     Control,
@@ -54,24 +68,23 @@ enum Polled {
 }
 
 impl Shim {
+    /// Tells the launcher how it went, either way.
     pub fn new(config: Config) -> Result<Shim> {
-        become_shim()?;
-        let netns = if config.network { Some(netns::make()?) } else { None };
-        let mut shim = Shim {
-            listener: listen(&config.directory)?,
-            signals: signals()?,
-            control: Some(Channel::new(config.control).map_err(|error| Failure::io(&error, "fcntl", None))?),
-            id: config.id,
-            directory: config.directory,
-            guests: Vec::new(),
-            netns,
-            process: None,
-            connections: 0,
-            abandoned: false,
-        };
-        let state = shim.state();
-        shim.tell(&state);
-        Ok(shim)
+        let mut control = Channel::new(config.control).map_err(|error| Failure::io(&error, "fcntl", None))?;
+        match Parts::make(&config.directory, config.network) {
+            Ok(Parts { netns, listener, signals }) => {
+                let (id, directory) = (config.id, config.directory);
+                let mut shim =
+                    Shim { id, directory, control: Some(control), listener, guests: Vec::new(), signals, netns, process: None, connections: 0, abandoned: false };
+                let state = shim.state();
+                shim.tell(&state);
+                Ok(shim)
+            }
+            Err(failure) => {
+                control.tell(&FromShim::Failed { seq: 0, failure: failure.clone() });
+                Err(failure)
+            }
+        }
     }
 
     /// Until the container has ended and everybody has been told.
@@ -191,7 +204,12 @@ impl Shim {
                     process.session.leave(Owner::Client(client));
                 }
             }
-            ToShim::Control | ToShim::Attach(_) => {}
+            // A new daemon of the same launcher asks how things stand.
+            ToShim::Control => {
+                let state = self.state();
+                self.tell(&state);
+            }
+            ToShim::Attach(_) => {}
         }
     }
 

@@ -1,0 +1,114 @@
+/** Local clients as the daemon sees them: who came, and how much of what was written to each is still on its way. */
+import { Buffer } from "node:buffer";
+import type { ClientEvent, ClientOpened } from "@tsbox/kernel";
+import type { Connection } from "./connection.ts";
+import { type Frame, incoming, outgoing } from "./protocol.ts";
+import { Queue } from "./queue.ts";
+
+/** Bytes on their way to a client before its writer waits. */
+const highWater = 256 << 10;
+
+interface Traffic {
+  written: number;
+  drained: (() => void)[];
+}
+
+export class Clients {
+  readonly events: Queue<ClientEvent> = new Queue();
+  readonly #connection: Connection;
+  readonly #traffic: Map<number, Traffic> = new Map();
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** True when the frame was about a client. */
+  receive(frame: Frame): boolean {
+    const client = frame.channel;
+    switch (frame.kind) {
+      case incoming.clientOpened:
+        this.#traffic.set(client, { written: 0, drained: [] });
+        this.events.push(opened(client, frame.payload));
+        return true;
+      case incoming.clientSignal:
+        this.events.push({ kind: "signal", client, signal: frame.payload.readUInt8(0) });
+        return true;
+      case incoming.clientResized:
+        this.events.push({
+          kind: "resized",
+          client,
+          size: { rows: frame.payload.readUInt16LE(0), columns: frame.payload.readUInt16LE(2) },
+        });
+        return true;
+      case incoming.clientDrained:
+        this.#drain(client);
+        return true;
+      case incoming.clientGone:
+        this.#drain(client);
+        this.#traffic.delete(client);
+        this.events.push({ kind: "gone", client });
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  write(client: number, descriptor: 1 | 2, bytes: Uint8Array): Promise<void> {
+    const traffic = this.#traffic.get(client);
+    if (traffic === undefined || bytes.length === 0) return Promise.resolve();
+    const payload = Buffer.allocUnsafe(bytes.length + 1);
+    payload[0] = descriptor;
+    payload.set(bytes, 1);
+    this.#connection.send(outgoing.clientWrite, client, payload);
+    traffic.written += bytes.length;
+    if (traffic.written < highWater) return Promise.resolve();
+    return new Promise((resolve) => {
+      traffic.drained.push(resolve);
+    });
+  }
+
+  /** An answer of the launcher may overtake what was written after it asked: then a writer waits a little less than it should, which does no harm. */
+  #drain(client: number): void {
+    const traffic = this.#traffic.get(client);
+    if (traffic === undefined) return;
+    traffic.written = 0;
+    for (const resolve of traffic.drained.splice(0)) resolve();
+  }
+}
+
+/** `ClientOpened` of native/core/src/protocol.rs. */
+interface OpenedMessage {
+  readonly argv: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly terminals: readonly [boolean, boolean, boolean];
+  readonly size: { readonly rows: number; readonly columns: number } | null;
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  readonly at: number;
+  readonly bound: string | null;
+}
+
+function opened(client: number, payload: Buffer): ClientOpened {
+  const message = JSON.parse(payload.toString()) as OpenedMessage;
+  const environment: Record<string, string> = {};
+  for (const pair of message.env) {
+    const at = pair.indexOf("=");
+    if (at > 0) environment[pair.slice(0, at)] = pair.slice(at + 1);
+  }
+  return {
+    kind: "opened",
+    client,
+    argv: message.argv,
+    environment,
+    workingDirectory: message.cwd,
+    terminals: message.terminals,
+    size: message.size,
+    uid: message.uid,
+    gid: message.gid,
+    pid: message.pid,
+    at: message.at,
+    boundTo: message.bound,
+  };
+}

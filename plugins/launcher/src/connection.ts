@@ -1,0 +1,34 @@
+/** The one socket between daemon and launcher, inherited as descriptor 3. */
+import { Buffer } from "node:buffer";
+import { Socket } from "node:net";
+import { encode, type Frame, FrameCutter } from "./protocol.ts";
+
+export class Connection {
+  readonly #socket: Socket;
+  readonly #cutter: FrameCutter = new FrameCutter();
+
+  /** `ended` is called when the launcher has died: then the daemon has nothing more to do. */
+  constructor(descriptor: number, received: (frame: Frame) => void, ended: () => void) {
+    this.#socket = new Socket({ fd: descriptor, readable: true, writable: true });
+    this.#socket.on("data", (chunk) => {
+      for (const frame of this.#cutter.push(chunk)) received(frame);
+    });
+    this.#socket.on("close", ended);
+    // What a failed write means is told by `close`.
+    this.#socket.on("error", () => {});
+  }
+
+  send(kind: number, channel: number, payload: Uint8Array = empty): void {
+    this.#socket.write(encode(kind, channel, payload));
+  }
+
+  json(kind: number, channel: number, message: unknown): void {
+    this.send(kind, channel, Buffer.from(JSON.stringify(message)));
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
+
+const empty = new Uint8Array(0);

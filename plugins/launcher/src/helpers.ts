@@ -1,0 +1,51 @@
+/** Helper programs, run by the launcher on the daemon's behalf. */
+import { type Call, type Command, type CommandResult, fail } from "@tsbox/kernel";
+import type { Connection } from "./connection.ts";
+import { type Frame, incoming, outgoing } from "./protocol.ts";
+
+interface Ran {
+  readonly code: number;
+  readonly stdout: number;
+  readonly failure: string | null;
+}
+
+export class Helpers {
+  readonly #connection: Connection;
+  readonly #waiting: Map<number, { resolve(result: CommandResult): void; reject(error: unknown): void }> = new Map();
+  #last = 0;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  run(call: Call, command: Command): Promise<CommandResult> {
+    call.signal.throwIfAborted();
+    this.#last += 1;
+    const channel = this.#last;
+    const env = Object.entries(command.environment).map(([name, value]) => `${name}=${value}`);
+    const cancel = (): void => this.#connection.send(outgoing.runCancel, channel);
+    call.signal.addEventListener("abort", cancel, { once: true });
+    return new Promise<CommandResult>((resolve, reject) => {
+      this.#waiting.set(channel, { resolve, reject });
+      this.#connection.json(outgoing.run, channel, { argv: command.argv, env, cwd: command.workingDirectory });
+    })
+      .then((result) => {
+        // A canceled call answers when its work has stopped, and not with half an answer.
+        call.signal.throwIfAborted();
+        return result;
+      })
+      .finally(() => call.signal.removeEventListener("abort", cancel));
+  }
+
+  receive(frame: Frame): boolean {
+    if (frame.kind !== incoming.ran) return false;
+    const end = frame.payload.indexOf(0);
+    const ran = JSON.parse(frame.payload.subarray(0, end).toString()) as Ran;
+    const waiting = this.#waiting.get(frame.channel);
+    this.#waiting.delete(frame.channel);
+    if (ran.failure !== null) waiting?.reject(fail("NotFound", `${ran.failure}; install it, or name its full path`));
+    const output = end + 1 + ran.stdout;
+    waiting?.resolve({ exitCode: ran.code, stdout: frame.payload.subarray(end + 1, output), stderr: frame.payload.subarray(output) });
+    return true;
+  }
+}

@@ -1,0 +1,114 @@
+/** The service `launcher`: the daemon's one socket to the native launcher, in words. */
+import { readlinkSync } from "node:fs";
+import { type Call, fail, type LauncherService, type Plugin, type PluginContext, type Probe } from "@tsbox/kernel";
+import { Clients } from "./clients.ts";
+import { Connection } from "./connection.ts";
+import { Helpers } from "./helpers.ts";
+import { incoming, outgoing, protocolVersion } from "./protocol.ts";
+import { Shims } from "./shims.ts";
+
+/** The launcher gives the daemon its socket as this descriptor. */
+const socketDescriptor = 3;
+
+const plugin: Plugin<null> = {
+  parseConfig: () => null,
+  setup(context: PluginContext<null>): void {
+    let announce: () => void = () => {};
+    context.provideService("launcher", {
+      probe: () => Promise.resolve(probe()),
+      open: async () => {
+        const opened = await open();
+        announce = opened.announce;
+        return opened.service;
+      },
+      close: () => Promise.resolve(),
+    });
+    // Clients who came before this moment wait in the launcher.
+    context.tap("ready", () => Promise.resolve(announce()));
+  },
+};
+export default plugin;
+
+function probe(): Probe {
+  try {
+    if (readlinkSync(`/proc/self/fd/${socketDescriptor}`).startsWith("socket:")) return { usable: true };
+  } catch {
+    // No such descriptor.
+  }
+  return { usable: false, reason: "this process was not started by the launcher", hint: "start the engine with `tsbox daemon`" };
+}
+
+function open(): Promise<{ readonly service: LauncherService; readonly announce: () => void }> {
+  return new Promise((resolve, reject) => {
+    const connection = new Connection(
+      socketDescriptor,
+      (frame) => {
+        if (clients.receive(frame) || shims.receive(frame) || helpers.receive(frame) || frame.kind !== incoming.hello) return;
+        const hello = JSON.parse(frame.payload.toString()) as { version: number; shims: [string, number][] };
+        if (hello.version !== protocolVersion) {
+          reject(
+            fail(
+              "VersionMismatch",
+              `the launcher speaks protocol ${hello.version}, this daemon ${protocolVersion}; stop the engine and start it again`,
+            ),
+          );
+          return;
+        }
+        shims.adopt(hello.shims);
+        resolve({ service: serviceOf(connection, clients, shims, helpers), announce: () => connection.send(outgoing.ready, 0) });
+      },
+      // The launcher is dead: shims go on, and whoever starts the engine next starts both.
+      () => process.exit(0),
+    );
+    const clients = new Clients(connection);
+    const shims = new Shims(connection);
+    const helpers = new Helpers(connection);
+  });
+}
+
+function serviceOf(connection: Connection, clients: Clients, shims: Shims, helpers: Helpers): LauncherService {
+  const done = Promise.resolve();
+  return {
+    clients: () => Promise.resolve(clients.events),
+    write: (_call, client, descriptor, bytes) => clients.write(client, descriptor, bytes),
+    exit: (_call, client, code) => {
+      connection.send(outgoing.clientExit, client, Uint8Array.of(code & 255));
+      return done;
+    },
+    runLocally: (_call, client) => {
+      connection.send(outgoing.clientLocal, client);
+      return done;
+    },
+    rawTerminal: (_call, client, raw) => {
+      connection.send(outgoing.clientRaw, client, Uint8Array.of(raw ? 1 : 0));
+      return done;
+    },
+    bind: (_call, client, word) => {
+      connection.send(outgoing.clientBind, client, Buffer.from(word));
+      return done;
+    },
+    spawn: (_call, id, directory, network) => shims.spawn(id, directory, network === "new"),
+    connect: (_call, id, directory) => shims.connect(id, directory),
+    shims: () => Promise.resolve(shims.ids()),
+    start: (_call, id, launch) => shims.start(id, launch),
+    abandon: (_call, id) => {
+      shims.tell(id, { op: "abandon" });
+      return done;
+    },
+    signal: (_call, id, signal, options) => shims.request(id, { op: "signal", signal, all: options?.all ?? false }),
+    pause: (_call, id) => shims.request(id, { op: "pause" }),
+    resume: (_call, id) => shims.request(id, { op: "resume" }),
+    resize: (_call, id, size) => {
+      shims.resize(id, size);
+      return done;
+    },
+    attach: (_call, id, client, streams) => shims.join(id, client, streams),
+    detach: (_call, id, client) => {
+      shims.tell(id, { op: "leave", client });
+      return done;
+    },
+    events: () => Promise.resolve(shims.events),
+    attachSocket: (_call: Call, id) => Promise.resolve(shims.socket(id)),
+    run: (call, command) => helpers.run(call, command),
+  };
+}

@@ -1,0 +1,264 @@
+/** Shims as the daemon sees them: a channel each, answers matched to requests, events as they come. */
+import { Buffer } from "node:buffer";
+import { join } from "node:path";
+import {
+  type ContainerId,
+  type ErrorCode,
+  type ExitStatus,
+  fail,
+  type ShimEvent,
+  type ShimLaunch,
+  type ShimState,
+  type TsboxError,
+  type WindowSize,
+} from "@tsbox/kernel";
+import type { Connection } from "./connection.ts";
+import { type Frame, incoming, outgoing, toShim } from "./protocol.ts";
+import { Queue } from "./queue.ts";
+
+interface Pending<T> {
+  resolve(value: T): void;
+  reject(error: unknown): void;
+}
+interface Started {
+  readonly pid: number;
+  readonly warnings: readonly string[];
+  readonly timings: Readonly<Record<string, number>>;
+}
+interface Shim {
+  readonly id: ContainerId;
+  readonly channel: number;
+  directory: string;
+  state: Pending<ShimState> | undefined;
+  readonly pending: Map<number, Pending<Started | undefined>>;
+}
+
+/** `FromShim` of native/core/src/protocol.rs. */
+type FromShim =
+  | {
+      readonly event: "state";
+      readonly shim: number;
+      readonly netns: string | null;
+      readonly pid: number | null;
+      readonly exited: ExitStatus | null;
+    }
+  | ({ readonly event: "started"; readonly seq: number } & Started)
+  | { readonly event: "done"; readonly seq: number }
+  | { readonly event: "failed"; readonly seq: number; readonly failure: Failure }
+  | { readonly event: "exited"; readonly pid: number; readonly status: ExitStatus }
+  | { readonly event: "flushed"; readonly client: number }
+  | { readonly event: "detached"; readonly client: number };
+
+/** `Failure` of native/core/src/failure.rs. */
+interface Failure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly errno?: number;
+  readonly syscall?: string;
+  readonly path?: string;
+  readonly stage?: string;
+}
+
+const descriptorBits = (streams: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean }): number =>
+  (streams.stdin ? 1 : 0) | (streams.stdout ? 2 : 0) | (streams.stderr ? 4 : 0);
+
+export class Shims {
+  readonly events: Queue<ShimEvent> = new Queue();
+  readonly #connection: Connection;
+  readonly #byId: Map<string, Shim> = new Map();
+  readonly #byChannel: Map<number, Shim> = new Map();
+  #lastChannel = 0;
+  #lastRequest = 0;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** Shims that the launcher held already when this daemon came; their directories are learnt by `connect`. */
+  adopt(known: readonly (readonly [string, number])[]): void {
+    for (const [id, channel] of known) {
+      this.#lastChannel = Math.max(this.#lastChannel, channel);
+      this.#add(id as ContainerId, "", channel);
+    }
+  }
+
+  ids(): readonly ContainerId[] {
+    return [...this.#byId.values()].map((shim) => shim.id);
+  }
+
+  spawn(id: ContainerId, directory: string, network: boolean): Promise<ShimState> {
+    return this.#open(outgoing.shimSpawn, id, directory, network);
+  }
+
+  connect(id: ContainerId, directory: string): Promise<ShimState> {
+    const known = this.#byId.get(id);
+    if (known === undefined) return this.#open(outgoing.shimConnect, id, directory, false);
+    known.directory = directory;
+    return new Promise((resolve, reject) => {
+      known.state = { resolve, reject };
+      this.#send(known, toShim.message, { op: "control" }, undefined, 0);
+    });
+  }
+
+  #open(kind: number, id: ContainerId, directory: string, network: boolean): Promise<ShimState> {
+    this.#lastChannel += 1;
+    const shim = this.#add(id, directory, this.#lastChannel);
+    return new Promise((resolve, reject) => {
+      shim.state = { resolve, reject };
+      this.#connection.json(kind, shim.channel, { id, directory, network });
+    });
+  }
+
+  #add(id: ContainerId, directory: string, channel: number): Shim {
+    const shim: Shim = { id, channel, directory, state: undefined, pending: new Map() };
+    this.#byId.set(id, shim);
+    this.#byChannel.set(channel, shim);
+    return shim;
+  }
+
+  start(id: ContainerId, launch: ShimLaunch): Promise<Started> {
+    const { client } = launch;
+    return this.#ask(
+      id,
+      toShim.start,
+      (seq) => ({ seq, ...launch }),
+      client?.client,
+      client ? descriptorBits(client) : 0,
+    ) as Promise<Started>;
+  }
+
+  /** A message that is answered with done or failed. */
+  async request(id: ContainerId, message: { readonly op: string } & Record<string, unknown>): Promise<void> {
+    await this.#ask(id, toShim.message, (seq) => ({ ...message, seq }), undefined, 0);
+  }
+
+  async join(
+    id: ContainerId,
+    client: number,
+    streams: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean },
+  ): Promise<void> {
+    await this.#ask(id, toShim.message, (seq) => ({ op: "join", seq, client, ...streams }), client, descriptorBits(streams));
+  }
+
+  /** A message that is not answered. */
+  tell(id: ContainerId, message: { readonly op: string } & Record<string, unknown>): void {
+    const shim = this.#byId.get(id);
+    if (shim) this.#send(shim, toShim.message, message, undefined, 0);
+  }
+
+  resize(id: ContainerId, size: WindowSize): void {
+    this.tell(id, { op: "resize", ...size });
+  }
+
+  socket(id: ContainerId): string {
+    return join(this.#shim(id).directory, "shim.sock");
+  }
+
+  #ask(
+    id: ContainerId,
+    kind: number,
+    message: (seq: number) => unknown,
+    client: number | undefined,
+    descriptors: number,
+  ): Promise<Started | undefined> {
+    const shim = this.#shim(id);
+    this.#lastRequest += 1;
+    const seq = this.#lastRequest;
+    return new Promise((resolve, reject) => {
+      shim.pending.set(seq, { resolve, reject });
+      this.#send(shim, kind, message(seq), client, descriptors);
+    });
+  }
+
+  #send(shim: Shim, kind: number, message: unknown, client: number | undefined, descriptors: number): void {
+    const words = Buffer.from(JSON.stringify(message));
+    const payload = Buffer.allocUnsafe(6 + words.length);
+    payload.writeUInt32LE(client ?? 0, 0);
+    payload[4] = descriptors;
+    payload[5] = kind;
+    payload.set(words, 6);
+    this.#connection.send(outgoing.toShim, shim.channel, payload);
+  }
+
+  #shim(id: ContainerId): Shim {
+    const shim = this.#byId.get(id);
+    if (shim === undefined) throw fail("FailedPrecondition", `container ${id.slice(0, 12)} is not running`);
+    return shim;
+  }
+
+  /** True when the frame was about a shim. */
+  receive(frame: Frame): boolean {
+    if (frame.kind !== incoming.fromShim && frame.kind !== incoming.shimGone) return false;
+    const shim = this.#byChannel.get(frame.channel);
+    const message: unknown = JSON.parse(frame.payload.toString());
+    if (shim === undefined) return true;
+    if (frame.kind === incoming.shimGone) this.#gone(shim, (message as { killed: boolean }).killed);
+    else this.#heard(shim, message as FromShim);
+    return true;
+  }
+
+  #heard(shim: Shim, message: FromShim): void {
+    const { id } = shim;
+    switch (message.event) {
+      case "state":
+        shim.state?.resolve({ shimPid: message.shim, netns: message.netns, pid: message.pid, exited: message.exited });
+        shim.state = undefined;
+        return;
+      case "started":
+        this.#answered(shim, message.seq)?.resolve(message);
+        return;
+      case "done":
+        this.#answered(shim, message.seq)?.resolve(undefined);
+        return;
+      case "failed":
+        this.#failed(shim, message.seq, errorOf(message.failure));
+        return;
+      case "exited":
+        this.events.push({ kind: "exited", id, status: message.status, pid: message.pid });
+        return;
+      case "flushed":
+        this.events.push({ kind: "flushed", id, client: message.client });
+        return;
+      case "detached":
+        this.events.push({ kind: "detached", id, client: message.client });
+        return;
+    }
+  }
+
+  #answered(shim: Shim, seq: number): Pending<Started | undefined> | undefined {
+    const pending = shim.pending.get(seq);
+    shim.pending.delete(seq);
+    return pending;
+  }
+
+  /** Sequence 0: the shim itself could not be. */
+  #failed(shim: Shim, seq: number, error: TsboxError): void {
+    if (seq !== 0) {
+      this.#answered(shim, seq)?.reject(error);
+      return;
+    }
+    shim.state?.reject(error);
+    shim.state = undefined;
+    this.#forget(shim, error);
+  }
+
+  #gone(shim: Shim, killed: boolean): void {
+    this.#forget(shim, fail("Unavailable", `the shim of container ${shim.id.slice(0, 12)} has ended`));
+    this.events.push({ kind: "gone", id: shim.id, killed });
+    // The container's own end is told on this channel by the launcher, to which it fell.
+    if (killed) this.#byChannel.set(shim.channel, shim);
+  }
+
+  #forget(shim: Shim, error: TsboxError): void {
+    shim.state?.reject(error);
+    for (const pending of shim.pending.values()) pending.reject(error);
+    shim.pending.clear();
+    this.#byChannel.delete(shim.channel);
+    if (this.#byId.get(shim.id) === shim) this.#byId.delete(shim.id);
+  }
+}
+
+function errorOf(failure: Failure): TsboxError {
+  const { code, message, ...fields } = failure;
+  return fail(code, message, fields);
+}
