@@ -34,6 +34,8 @@ export interface HostToolkit {
 
   /** Copies all that makes up a tree (hard links, holes, xattrs, devices, times), with reflinks where the file system has them. Does not cross mounts. `to` must not exist. */
   copyTree(call: Call, from: string, to: string): Promise<void>;
+  /** A small file at `path` below `root`, links resolved as inside (openat2, RESOLVE_IN_ROOT). `NotFound`; `ResourceExhausted` above `limit` bytes; `InvalidArgument` for what is no regular file. */
+  readFile(call: Call, root: string, path: string, limit: number): Promise<Uint8Array>;
   /** Removes a tree, never following a link or crossing a mount; what is gone already is no error. */
   removeTree(call: Call, path: string): Promise<void>;
   /** What a tree takes on disk; hard links count once. */
