@@ -1,0 +1,103 @@
+/** `created`: an image found, a name taken, a read-write layer prepared, a record kept. */
+import { join } from "node:path";
+import {
+  type ActiveKey,
+  type Call,
+  cleanupCall,
+  type Container,
+  type ContainerConfig,
+  type ContainerId,
+  fail,
+  type Image,
+  newContainerId,
+  type ShimLog,
+  withCleanup,
+} from "@tsbox/kernel";
+import type { Engine } from "./engine.ts";
+import { capabilitiesOf } from "./spec/build.ts";
+
+export async function create(engine: Engine, call: Call, name: string | null, asked: ContainerConfig): Promise<Container> {
+  const id = newContainerId();
+  return withCleanup(async (cleanup) => {
+    const taken = engine.records.reserve(name, id);
+    cleanup.onError(async () => engine.records.release(taken));
+    // Refused before anything exists.
+    capabilitiesOf(asked);
+    const image = await engine.images.ensure(call, asked.image, asked.platform === null ? {} : { platform: asked.platform });
+    const config = withImage(asked, image, id);
+    const argv = [...(config.entrypoint ?? []), ...(config.command ?? [])];
+    if (argv.length === 0) throw fail("InvalidArgument", "No command specified: the image has none, so give one");
+    const drivers = { storage: config.storage ?? (await engine.preferred("storage")), exec: config.exec ?? (await engine.preferred("exec")) };
+    await engine.exec(drivers.exec);
+    const storage = await engine.storage(drivers.storage);
+    const parent = await engine.images.unpack(call, image.id, drivers.storage);
+    const layer = `container-${id}` as ActiveKey;
+    await storage.prepare(call, layer, parent, { volatile: config.autoRemove });
+    cleanup.onError(() => storage.remove(cleanupCall(call), layer));
+    const record: Container = {
+      id,
+      name: taken,
+      createdAt: Date.now(),
+      config,
+      imageId: image.id,
+      imageName: asked.image,
+      platform: image.platform.os,
+      drivers,
+      layer,
+      argv,
+      status: "created",
+      pid: null,
+      startedAt: null,
+      exit: null,
+      error: "",
+      restartCount: 0,
+      endpoints: [],
+      log: logOf(engine, id, config),
+      warnings: [],
+    };
+    await engine.records.save(call, record);
+    await engine.events.publish(call, { type: "container", action: "create", id, attributes: attributes(record) });
+    return record;
+  });
+}
+
+export function attributes(record: Container): Readonly<Record<string, string>> {
+  return { image: record.imageName, name: record.name, ...record.config.labels };
+}
+
+/** Docker's rules of merging: an entrypoint of the user's own makes the image's command void. */
+function withImage(asked: ContainerConfig, image: Image, id: ContainerId): ContainerConfig {
+  const given = new Set(asked.env.map((pair) => pair.split("=", 1)[0]));
+  const ownEntrypoint = asked.entrypoint !== null;
+  return {
+    ...asked,
+    env: [...image.config.env.filter((pair) => !given.has(pair.split("=", 1)[0])), ...asked.env],
+    entrypoint: ownEntrypoint ? asked.entrypoint.filter((word, at) => at > 0 || word !== "") : image.config.entrypoint,
+    command: asked.command ?? (ownEntrypoint ? null : image.config.command),
+    workingDirectory: asked.workingDirectory || image.config.workingDirectory || "/",
+    user: asked.user || image.config.user,
+    hostname: asked.hostname || (asked.network === "host" ? "" : id.slice(0, 12)),
+    labels: { ...image.config.labels, ...asked.labels },
+    stopSignal: asked.stopSignal || image.config.stopSignal || "SIGTERM",
+    exposedPorts: [...new Set([...image.config.exposedPorts, ...asked.exposedPorts])],
+  };
+}
+
+/** Bounded whatever happens. A volatile container's log lies on tmpfs, which is memory, so it gets less. */
+function logOf(engine: Engine, id: ContainerId, config: ContainerConfig): ShimLog {
+  const { driver, options } = config.log;
+  const directory = config.autoRemove ? engine.records.directory(id) : join(engine.rootDirectory, id);
+  return {
+    driver,
+    path: join(directory, "log"),
+    maxBytes: sizeOf(options["max-size"]) ?? (config.autoRemove ? 4 << 20 : 20 << 20),
+    maxFiles: options["max-file"] === undefined ? (config.autoRemove ? 2 : 5) : Math.max(1, Number(options["max-file"])),
+  };
+}
+
+function sizeOf(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const match = /^(\d+)([kmg]?)b?$/i.exec(text);
+  if (!match) throw fail("InvalidArgument", `invalid log option max-size=${text}: give a number with k, m or g`);
+  return Number(match[1]) * 1024 ** ["", "k", "m", "g"].indexOf((match[2] ?? "").toLowerCase());
+}

@@ -1,0 +1,89 @@
+/** `exited` and gone: what happens when a first process ends, and how a container is removed. Whoever waits is answered first, the sweeping comes after. */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Call, type Container, type ContainerId, type ExitStatus, fail, isTsboxError, type Sparse } from "@tsbox/kernel";
+import { attributes } from "./create.ts";
+import type { Engine } from "./engine.ts";
+
+/** The first process has ended; its status is on disk. */
+export async function ended(engine: Engine, id: ContainerId, status: ExitStatus): Promise<void> {
+  if (!engine.records.has(id)) return;
+  const before = engine.records.byId(id);
+  if (before.exit !== null && before.status !== "running" && before.status !== "paused") return;
+  const call = engine.call();
+  const record: Container = { ...before, status: "exited", pid: null, exit: status, endpoints: [] };
+  if (status.outOfMemory) await engine.events.publish(call, { type: "container", action: "oom", id, attributes: attributes(record) });
+  const named = { ...attributes(record), exitCode: String(status.code) };
+  if (record.config.autoRemove) {
+    await engine.records.remove(call, record);
+    await tell(engine, call, record, status, named);
+    engine.waiters.happened(id, "removed", status);
+    later(engine, async () => sweep(engine, before));
+    await engine.events.publish(call, { type: "container", action: "destroy", id, attributes: attributes(record) });
+    await engine.hooks.removed(call, id);
+  } else {
+    await engine.records.save(call, record);
+    await tell(engine, call, record, status, named);
+    later(engine, () => disconnect(engine, call, before));
+  }
+}
+
+async function tell(engine: Engine, call: Call, record: Container, status: ExitStatus, named: Readonly<Record<string, string>>): Promise<void> {
+  engine.waiters.happened(record.id, "exit", status);
+  await engine.events.publish(call, { type: "container", action: "die", id: record.id, attributes: named });
+  await engine.hooks.exited(call, record.id, status);
+}
+
+/** From created, exited and dead; by force from everywhere. */
+export async function remove(engine: Engine, call: Call, record: Container, options: Sparse<{ force: boolean; volumes: boolean }>): Promise<void> {
+  const { id } = record;
+  const state = record.status;
+  if (state === "running" || state === "paused") {
+    if (!options.force)
+      throw fail(
+        "Conflict",
+        `cannot remove container "${record.name}": container is ${state}: stop the container before removing or force remove`,
+      );
+    const gone = engine.waiters.next(id, record.config.autoRemove ? "removed" : "exit");
+    await engine.launcher.signal(call, id, 9, { all: true });
+    await gone;
+    if (!engine.records.has(id)) return;
+  }
+  await engine.hooks.beforeRemove(call, id);
+  const last = engine.records.byId(id);
+  await engine.records.remove(call, last);
+  await sweep(engine, last);
+  engine.waiters.happened(id, "removed", last.exit ?? { code: 0, signal: null, outOfMemory: false, at: Date.now() });
+  await engine.events.publish(call, { type: "container", action: "destroy", id, attributes: attributes(last) });
+  await engine.hooks.removed(call, id);
+}
+
+/** All that a container leaves outside its namespaces. Each step is tried, whatever became of the others. */
+async function sweep(engine: Engine, record: Container): Promise<void> {
+  const call = engine.call();
+  await disconnect(engine, call, record);
+  await attempt(call, "remove the layer", async () => (await engine.storage(record.drivers.storage)).remove(call, record.layer));
+  await attempt(call, "forget the container", async () => (await engine.exec(record.drivers.exec)).delete(call, record.id));
+  await attempt(call, "remove the log", () => rm(join(engine.rootDirectory, record.id), { recursive: true, force: true }));
+  engine.records.discard(record.id);
+}
+
+export async function disconnect(engine: Engine, call: Call, record: Container): Promise<void> {
+  for (const endpoint of record.endpoints) await attempt(call, "free the address", () => engine.networks.disconnect(call, endpoint));
+}
+
+/** A failure of clean-up is said and is nobody's failure; what is gone already is as wanted. */
+async function attempt(call: Call, what: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(isTsboxError(error) && error.code === "NotFound")) call.log.warn(`can't ${what}: ${String(error)}`);
+  }
+}
+
+/** Work behind the answer. */
+export function later(engine: Engine, work: () => Promise<void>): void {
+  const running = work().catch((error: unknown) => engine.call().log.error(`clean-up failed: ${String(error)}`));
+  engine.background.add(running);
+  running.finally(() => engine.background.delete(running));
+}

@@ -1,0 +1,69 @@
+/** What the steps of a container's life share: the services they ask, the records they change, and who waits for them. */
+import type {
+  Call,
+  ContainerId,
+  EventsService,
+  ExecDriver,
+  ExitStatus,
+  HostToolkit,
+  ImagesService,
+  LauncherService,
+  NetworksService,
+  OciSpec,
+  StorageDriver,
+} from "@tsbox/kernel";
+import type { Records } from "./records.ts";
+import type { ResolvedUser } from "./spec/build.ts";
+import type { Waiters } from "./waiters.ts";
+
+export interface Engine {
+  readonly engineId: string;
+  /** Durable: logs of containers that last. */
+  readonly rootDirectory: string;
+  readonly records: Records;
+  readonly waiters: Waiters;
+  readonly images: ImagesService;
+  readonly networks: NetworksService;
+  readonly launcher: LauncherService;
+  readonly events: EventsService;
+  readonly host: HostToolkit;
+  /** One change at a time of one container. */
+  readonly locks: Locks;
+  /** Who an image's user is, where nobody has changed its files yet: image, driver and name. */
+  readonly users: Map<string, ResolvedUser>;
+  /** Work that nobody waits for, but that must be done before the engine ends. */
+  readonly background: Set<Promise<void>>;
+  readonly hooks: ContainerHooks;
+  storage(id: string): Promise<StorageDriver>;
+  exec(id: string): Promise<ExecDriver>;
+  /** The host's choice of a kind. */
+  preferred(kind: "storage" | "exec"): Promise<string>;
+  /** For what no caller asked for. */
+  call(): Call;
+}
+
+export interface ContainerHooks {
+  buildSpec(call: Call, spec: OciSpec, id: ContainerId): Promise<OciSpec>;
+  beforeCreate(call: Call, spec: OciSpec): Promise<void>;
+  beforeStart(call: Call, id: ContainerId): Promise<void>;
+  started(call: Call, id: ContainerId): Promise<void>;
+  exited(call: Call, id: ContainerId, status: ExitStatus): Promise<void>;
+  beforeRemove(call: Call, id: ContainerId): Promise<void>;
+  removed(call: Call, id: ContainerId): Promise<void>;
+}
+
+/** Runs what concerns one container one after another, in the order of asking. */
+export class Locks {
+  readonly #last: Map<string, Promise<unknown>> = new Map();
+
+  async run<T>(id: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#last.get(id);
+    const mine = before === undefined ? work() : before.then(work, work);
+    this.#last.set(id, mine);
+    try {
+      return await mine;
+    } finally {
+      if (this.#last.get(id) === mine) this.#last.delete(id);
+    }
+  }
+}

@@ -1,0 +1,53 @@
+/** The service `containers`. A `run` passes create.ts, start.ts and end.ts, in this order. */
+import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { type Engine, Locks } from "./engine.ts";
+import { Records } from "./records.ts";
+import { restore } from "./restore.ts";
+import { containersService, listen } from "./service.ts";
+import { Waiters } from "./waiters.ts";
+
+const plugin: Plugin<null> = {
+  parseConfig: () => null,
+  setup(context: PluginContext<null>): void {
+    const hooks = {
+      buildSpec: context.provideHook("buildSpec", "change"),
+      beforeCreate: context.provideHook("beforeCreate", "veto"),
+      beforeStart: context.provideHook("beforeStart", "veto"),
+      started: context.provideHook("started", "observe"),
+      exited: context.provideHook("exited", "observe"),
+      beforeRemove: context.provideHook("beforeRemove", "veto"),
+      removed: context.provideHook("removed", "observe"),
+    };
+    let engine: Engine | undefined;
+    context.provideService("containers", {
+      open: async (call) => {
+        engine = {
+          engineId: context.engineId,
+          rootDirectory: context.rootDirectory,
+          records: new Records(await context.service("state"), context.stateDirectory),
+          waiters: new Waiters(),
+          images: await context.service("images"),
+          networks: await context.service("networks"),
+          launcher: await context.service("launcher"),
+          events: await context.service("events"),
+          host: await context.service("host"),
+          locks: new Locks(),
+          users: new Map(),
+          background: new Set(),
+          hooks,
+          storage: (id) => context.driver("storage", id),
+          exec: (id) => context.driver("exec", id),
+          preferred: async (kind) => (await context.drivers(kind))[0]?.id ?? "",
+          call: () => context.call(),
+        };
+        await restore(engine, call);
+        void listen(engine);
+        return containersService(engine);
+      },
+      close: async () => {
+        while (engine && engine.background.size > 0) await Promise.all(engine.background);
+      },
+    });
+  },
+};
+export default plugin;

@@ -1,0 +1,132 @@
+/**
+ * All containers, in memory. What lasts is kept by the state service, what runs on tmpfs: a container's directory there holds `record.json`, its whole
+ * record as of now, which counts before the durable one. After a power cut tmpfs is empty, so nothing runs; `--rm` containers have no other record.
+ */
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Call, type Container, type ContainerId, fail, type StateService } from "@tsbox/kernel";
+import { checkName, inventName } from "./names.ts";
+
+export class Records {
+  readonly #state: StateService;
+  readonly #directory: string;
+  readonly #byId: Map<ContainerId, Container> = new Map();
+  readonly #names: Map<string, ContainerId> = new Map();
+
+  /** `directory`: on tmpfs, one folder a container. */
+  constructor(state: StateService, directory: string) {
+    this.#state = state;
+    this.#directory = directory;
+  }
+
+  /** Everything that is known, and which of it was running when its record was last written. */
+  async load(call: Call): Promise<void> {
+    for (const [, value] of await this.#state.list(call, "containers")) {
+      // Nothing of a durable record says that it runs: a power cut may have come since.
+      const record = value as Container;
+      this.#keep({ ...record, status: record.status === "created" ? "created" : "exited", pid: null, endpoints: [] });
+    }
+    mkdirSync(this.#directory, { recursive: true });
+    for (const id of readdirSync(this.#directory)) {
+      const record = readRecord(join(this.#directory, id));
+      if (record && (record.config.autoRemove || this.#byId.has(record.id))) this.#keep(record);
+    }
+  }
+
+  directory(id: ContainerId): string {
+    return join(this.#directory, id);
+  }
+
+  /** Names of folders on tmpfs that no record knows. */
+  strangers(): readonly string[] {
+    return readdirSync(this.#directory).filter((name) => !this.#byId.has(name as ContainerId));
+  }
+
+  all(): readonly Container[] {
+    return [...this.#byId.values()].sort((a, b) => b.createdAt - a.createdAt);
+  }
+
+  /** Takes a name (null: invents one) for `id` until `release`. */
+  reserve(name: string | null, id: ContainerId): string {
+    const chosen = name === null || name === "" ? inventName((candidate) => this.#names.has(candidate)) : checkName(name);
+    const holder = this.#names.get(chosen);
+    if (holder !== undefined && holder !== id)
+      throw fail(
+        "AlreadyExists",
+        `Conflict. The container name "/${chosen}" is already in use by container "${holder}". You have to remove (or rename) that container to be able to reuse that name.`,
+      );
+    this.#names.set(chosen, id);
+    return chosen;
+  }
+
+  release(name: string): void {
+    this.#names.delete(name);
+  }
+
+  has(id: ContainerId): boolean {
+    return this.#byId.has(id);
+  }
+
+  /** By id, for those who hold one: it may have been removed meanwhile. */
+  byId(id: ContainerId): Container {
+    const record = this.#byId.get(id);
+    if (record === undefined) throw fail("NotFound", `No such container: ${id}`);
+    return record;
+  }
+
+  /** By id, name, or the beginning of an id. */
+  find(reference: string): Container {
+    const exact = this.#byId.get(reference as ContainerId) ?? this.#byId.get(this.#names.get(reference.replace(/^\//, "")) as ContainerId);
+    if (exact) return exact;
+    const matches = /^[0-9a-f]+$/.test(reference) ? [...this.#byId.values()].filter((record) => record.id.startsWith(reference)) : [];
+    const [found, other] = matches;
+    if (other) throw fail("InvalidArgument", `multiple IDs found with provided prefix: ${reference}; give more of it`);
+    if (found === undefined) throw fail("NotFound", `No such container: ${reference}`);
+    return found;
+  }
+
+  /** A change that outlives a power cut, unless the container is volatile. */
+  async save(call: Call, record: Container): Promise<Container> {
+    this.note(record);
+    if (!record.config.autoRemove) await this.#state.write(call, [{ table: "containers", key: record.id, value: record }]);
+    return record;
+  }
+
+  /** A change of what runs: survives the daemon, not the host. */
+  note(record: Container): Container {
+    this.#keep(record);
+    const directory = this.directory(record.id);
+    mkdirSync(directory, { recursive: true, mode: 0o711 });
+    const path = join(directory, "record.json");
+    writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+    return record;
+  }
+
+  /** Out of sight at once; the files go with `discard`. */
+  async remove(call: Call, record: Container): Promise<void> {
+    this.#byId.delete(record.id);
+    this.#names.delete(record.name);
+    if (!record.config.autoRemove) await this.#state.write(call, [{ table: "containers", key: record.id, value: null }]);
+  }
+
+  discard(id: ContainerId): void {
+    rmSync(this.directory(id), { recursive: true, force: true });
+  }
+
+  #keep(record: Container): void {
+    const before = this.#byId.get(record.id);
+    if (before && before.name !== record.name) this.#names.delete(before.name);
+    this.#byId.set(record.id, record);
+    this.#names.set(record.name, record.id);
+  }
+}
+
+function readRecord(directory: string): Container | null {
+  try {
+    return JSON.parse(readFileSync(join(directory, "record.json"), "utf8")) as Container;
+  } catch {
+    // Died before its first record: the sweep takes the folder.
+    return null;
+  }
+}

@@ -1,0 +1,108 @@
+/** After a daemon's death: shims are found again, what ended meanwhile is recorded, what nobody knows is swept. */
+import { readFileSync, watch } from "node:fs";
+import { rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import { type Call, type Container, type ContainerId, type ExitStatus, isTsboxError } from "@tsbox/kernel";
+import { ended, later } from "./end.ts";
+import type { Engine } from "./engine.ts";
+
+/** A process whose shim was killed is watched by its exit file; when the launcher died too, nobody writes one. */
+const lookEvery = 1000;
+
+export async function restore(engine: Engine, call: Call): Promise<void> {
+  await engine.records.load(call);
+  const running = engine.records.all().filter((record) => record.status === "running" || record.status === "paused");
+  await engine.networks.restore(
+    call,
+    running.flatMap((record) => record.endpoints),
+  );
+  for (const record of running) await find(engine, call, record);
+  // A volatile container that was made and never started has no one who remembers it.
+  for (const record of engine.records.all().filter((known) => known.config.autoRemove && known.status === "created")) await engine.records.remove(call, record);
+  await sweep(engine, call);
+}
+
+async function find(engine: Engine, call: Call, record: Container): Promise<void> {
+  const directory = engine.records.directory(record.id);
+  try {
+    const shim = await engine.launcher.connect(call, record.id, directory);
+    if (shim.exited !== null) await ended(engine, record.id, shim.exited);
+    return;
+  } catch (error) {
+    if (!isTsboxError(error) || error.code !== "NotFound") call.log.warn(`can't reach the shim of ${record.name}: ${String(error)}`);
+  }
+  if (exitOf(directory) === null && alive(record.pid)) watchOrphan(engine, record, directory);
+  else await ended(engine, record.id, exitOf(directory) ?? unknownExit());
+}
+
+/** The shim is dead, its container is not: the launcher, its new parent, writes the exit file. */
+export function watchOrphan(engine: Engine, record: Container, directory: string): void {
+  const look = (): void => {
+    const exit = exitOf(directory) ?? (alive(record.pid) ? null : unknownExit());
+    if (exit === null) return;
+    clearInterval(timer);
+    watcher.close();
+    void ended(engine, record.id, exit);
+  };
+  const watcher = watch(directory, look);
+  const timer = setInterval(look, lookEvery).unref();
+  look();
+}
+
+export function exitOf(directory: string): ExitStatus | null {
+  try {
+    return JSON.parse(readFileSync(join(directory, "exit"), "utf8")) as ExitStatus;
+  } catch {
+    return null;
+  }
+}
+
+/** Nobody saw how it ended. */
+const unknownExit = (): ExitStatus => ({ code: 255, signal: null, outOfMemory: false, at: Date.now() });
+
+function alive(pid: number | null): boolean {
+  if (pid === null) return false;
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+/** What no record knows, of this engine only: folders on tmpfs, layers, cgroups. */
+async function sweep(engine: Engine, call: Call): Promise<void> {
+  for (const name of engine.records.strangers()) {
+    const id = name as ContainerId;
+    // A shim that was spawned and not started, or whose start nobody recorded, is told to go.
+    await engine.launcher
+      .connect(call, id, engine.records.directory(id))
+      .then(() => engine.launcher.abandon(call, id))
+      .catch(() => {});
+    engine.records.discard(id);
+  }
+  later(engine, async () => {
+    const storageId = await engine.preferred("storage");
+    const storages = new Set([storageId, ...engine.records.all().map((record) => record.drivers.storage)]);
+    for (const id of storages) {
+      const storage = await engine.storage(id);
+      for await (const snapshot of await storage.list(call)) {
+        const owner = /^container-([0-9a-f]{64})$/.exec(snapshot.key)?.[1];
+        if (owner !== undefined && !engine.records.has(owner as ContainerId)) await storage.remove(call, snapshot.key);
+      }
+    }
+    await sweepCgroups(engine);
+  });
+}
+
+async function sweepCgroups(engine: Engine): Promise<void> {
+  const points = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(" - cgroup"))
+    .map((line) => line.split(" ")[4] ?? "");
+  const { readdir } = await import("node:fs/promises");
+  for (const point of points) {
+    const parent = join(point, `tsbox-${engine.engineId}`);
+    for (const entry of await readdir(parent, { withFileTypes: true }).catch(() => []))
+      if (entry.isDirectory() && !engine.records.has(entry.name as ContainerId)) await rmdir(join(parent, entry.name)).catch(() => {});
+  }
+}

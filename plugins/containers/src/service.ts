@@ -1,0 +1,142 @@
+/** The service `containers`: the verbs of kernel/src/contract/services/containers.ts, each one step long. */
+import { type Call, type Container, type ContainerId, type ContainersService, type ExitStatus, fail } from "@tsbox/kernel";
+import { attributes, create } from "./create.ts";
+import { ended, later, remove } from "./end.ts";
+import type { Engine } from "./engine.ts";
+import { readLog } from "./logs.ts";
+import { exitOf, watchOrphan } from "./restore.ts";
+import { signalNumber } from "./signals.ts";
+import { start } from "./start.ts";
+
+export function containersService(engine: Engine): ContainersService {
+  const { records, waiters, launcher, locks } = engine;
+  const running = (id: ContainerId): Container => {
+    const record = records.byId(id);
+    if (record.status === "running" || record.status === "paused") return record;
+    throw fail("FailedPrecondition", `container ${id} is not running`, { reason: "containers/not-running" });
+  };
+  const tell = (call: Call, record: Container, action: string): Promise<void> =>
+    engine.events.publish(call, { type: "container", action, id: record.id, attributes: attributes(record) });
+
+  return {
+    create: (call, name, config) => create(engine, call, name, config),
+    start: (call, id, options) =>
+      locks.run(id, async () => {
+        const record = records.byId(id);
+        try {
+          return await start(engine, call, record, options);
+        } catch (error) {
+          await failed(engine, record, error);
+          throw error;
+        }
+      }),
+    get: async (_call, reference) => records.find(reference),
+    list: async () => records.all(),
+    stop: async (call, id, options) => {
+      const record = running(id);
+      const exit = waiters.next(id, "exit");
+      await launcher.signal(call, id, options.signal ?? signalNumber(record.config.stopSignal));
+      if (record.status === "paused") await launcher.resume(call, id);
+      const seconds = options.timeout ?? record.config.stopTimeout;
+      if (!(await within(exit, seconds))) {
+        await launcher.signal(call, id, 9).catch(notRunning);
+        await exit;
+      }
+      await tell(call, record, "stop");
+    },
+    kill: async (call, id, signal) => {
+      const record = running(id);
+      await launcher.signal(call, id, signal);
+      await tell(call, record, "kill");
+    },
+    pause: (call, id) =>
+      locks.run(id, async () => {
+        const record = running(id);
+        if (record.status === "paused") throw fail("FailedPrecondition", `Container ${id} is already paused`);
+        await launcher.pause(call, id);
+        records.note({ ...record, status: "paused" });
+        await tell(call, record, "pause");
+      }),
+    resume: (call, id) =>
+      locks.run(id, async () => {
+        const record = running(id);
+        if (record.status !== "paused") throw fail("FailedPrecondition", `Container ${id} is not paused`);
+        await launcher.resume(call, id);
+        records.note({ ...record, status: "running" });
+        await tell(call, record, "unpause");
+      }),
+    rename: (call, id, name) =>
+      locks.run(id, async () => {
+        const record = records.byId(id);
+        const fresh = records.reserve(name, id);
+        await records.save(call, { ...record, name: fresh });
+        await tell(call, { ...record, name: fresh }, "rename");
+      }),
+    resize: (call, id, size) => launcher.resize(call, id, size),
+    wait: (_call, id, condition) => wait(engine, id, condition),
+    flushed: (_call, id, client) => waiters.flushed(id, client),
+    remove: (call, id, options) => locks.run(id, () => remove(engine, call, records.byId(id), options)),
+    attachSocket: (call, id) => launcher.attachSocket(call, running(id).id),
+    attach: async (call, id, client, streams) => {
+      const record = running(id);
+      waiters.expectFlush(id, client);
+      await launcher.attach(call, id, client, streams);
+      await tell(call, record, "attach");
+    },
+    detach: (call, id, client) => launcher.detach(call, id, client),
+    logs: async (call, id, options) => {
+      const record = records.byId(id);
+      if (record.log.driver === "none") throw fail("Unsupported", "configured logging driver does not support reading");
+      const lives = record.status === "running" || record.status === "paused";
+      return readLog(call, record.log, options, options.follow && lives ? waiters.next(id, "exit") : null);
+    },
+  };
+}
+
+/** A start that failed: a volatile container is gone, another says why. The layer stays. */
+async function failed(engine: Engine, record: Container, error: unknown): Promise<void> {
+  if (!engine.records.has(record.id) || engine.records.byId(record.id).status === "running") return;
+  const call = engine.call();
+  engine.waiters.flushAll(record.id);
+  if (record.config.autoRemove) await remove(engine, call, record, {});
+  else await engine.records.save(call, { ...record, error: error instanceof Error ? error.message : String(error) });
+}
+
+async function wait(engine: Engine, id: ContainerId, condition: "not-running" | "next-exit" | "removed"): Promise<ExitStatus> {
+  const record = engine.records.byId(id);
+  const lives = record.status === "running" || record.status === "paused";
+  if (condition === "not-running" && !lives) return record.exit ?? { code: 0, signal: null, outOfMemory: false, at: Date.now() };
+  return engine.waiters.next(id, condition === "removed" ? "removed" : "exit");
+}
+
+/** True when it happened within so many seconds; below 0: however long it takes. */
+async function within(happening: Promise<unknown>, seconds: number): Promise<boolean> {
+  if (seconds < 0) return happening.then(() => true);
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, seconds * 1000, false);
+  });
+  try {
+    return await Promise.race([happening.then(() => true as const), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** It has ended by itself meanwhile. */
+function notRunning(): void {}
+
+/** Hears the shims for as long as the engine lives. */
+export async function listen(engine: Engine): Promise<void> {
+  for await (const event of await engine.launcher.events(engine.call())) {
+    const { id } = event;
+    if (event.kind === "exited") later(engine, () => ended(engine, id, event.status));
+    else if (event.kind === "flushed") engine.waiters.flush(id, event.client, "flushed");
+    else if (event.kind === "detached") engine.waiters.flush(id, event.client, "detached");
+    else if (event.kind === "gone") {
+      engine.waiters.flushAll(id);
+      if (event.killed && engine.records.has(id) && exitOf(engine.records.directory(id)) === null)
+        watchOrphan(engine, engine.records.byId(id), engine.records.directory(id));
+    }
+  }
+}

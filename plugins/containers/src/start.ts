@@ -1,0 +1,121 @@
+/** `running`: the walk of a start. Each step asks one service; a failure undoes what came before it, and nothing half done is left. */
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import {
+  type Call,
+  cleanupCall,
+  type Container,
+  type ContainerId,
+  type EndpointRecord,
+  fail,
+  type Mount,
+  type Sparse,
+  type StartOptions,
+
+  type Timings,
+  withCleanup,
+} from "@tsbox/kernel";
+import { attributes } from "./create.ts";
+import type { Engine } from "./engine.ts";
+import { buildSpec, type ResolvedUser } from "./spec/build.ts";
+import { writeFiles } from "./spec/files.ts";
+import { resolveUser } from "./spec/user.ts";
+
+export async function start(engine: Engine, call: Call, record: Container, options: Sparse<StartOptions>): Promise<Timings> {
+  if (record.status === "running" || record.status === "paused")
+    throw fail("FailedPrecondition", `container ${record.name} is running already`, { reason: "containers/already-running" });
+  const { id, config } = record;
+  const phases: [string, number][] = [];
+  let mark = performance.now();
+  const phase = (name: string): void => {
+    const now = performance.now();
+    phases.push([name, now - mark]);
+    mark = now;
+  };
+  return withCleanup(async (cleanup) => {
+    await engine.hooks.beforeStart(call, id);
+    const directory = engine.records.directory(id);
+    // Asked for first: the shim makes its network namespace while we look after the layer.
+    const namespace = await engine.networks.namespace(call, config.network);
+    const spawning = engine.launcher.spawn(call, id, directory, namespace === "new" ? "new" : "none");
+    cleanup.onError(() => engine.launcher.abandon(cleanupCall(call), id));
+    const storage = await engine.storage(record.drivers.storage);
+    const exec = await engine.exec(record.drivers.exec);
+    const [shim, rootfs] = await settled(spawning, storage.mounts(call, record.layer));
+    const user = await userOf(engine, call, record, rootfs);
+    phase("shim and layer");
+
+    const endpoints = await connect(engine, call, record, shim.netns);
+    cleanup.onError(async () => {
+      for (const endpoint of endpoints) await engine.networks.disconnect(cleanupCall(call), endpoint);
+    });
+    phase("network");
+
+    const hostname = config.hostname || hostnameOf(config.network, id);
+    const files = writeFiles(directory, config, hostname, endpoints, namespace === "host");
+    const input = { id, engineId: engine.engineId, config, argv: record.argv, user, netns: shim.netns, files };
+    const spec = await engine.hooks.buildSpec(call, buildSpec(input), id);
+    const launch = await exec.plan(call, { id, directory, spec, rootfs });
+    mkdirSync(dirname(record.log.path), { recursive: true, mode: 0o710 });
+    phase("plan");
+
+    const { client } = options;
+    if (client) engine.waiters.expectFlush(id, client.client);
+    const size = options.size ?? client?.size ?? { rows: 24, columns: 80 };
+    const started = await engine.launcher.start(call, id, {
+      launch,
+      rootfs,
+      terminal: config.terminal ? size : null,
+      stdin: config.openStdin,
+      stdinOnce: config.stdinOnce,
+      log: record.log,
+      client: client ? { client: client.client, stdin: client.stdin, stdout: client.stdout, stderr: client.stderr } : null,
+    });
+    phase("start");
+    for (const warning of started.warnings) call.log.warn(warning, { container: id.slice(0, 12) });
+    engine.records.note({
+      ...record,
+      status: "running",
+      pid: started.pid,
+      startedAt: Date.now(),
+      exit: null,
+      error: "",
+      endpoints,
+      warnings: started.warnings,
+    });
+    await engine.events.publish(call, { type: "container", action: "start", id, attributes: attributes(record) });
+    await engine.hooks.started(call, id);
+    phase("record");
+    return [...phases, ...Object.entries(started.timings).map(([stage, time]) => [`start: ${stage}`, time] as const)];
+  });
+}
+
+/** Both, and the first failure only when the other has ended too: what is under way must not outlive the start that asked for it. */
+async function settled<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
+  const [first, second] = await Promise.allSettled([a, b]);
+  if (first.status === "rejected") throw first.reason;
+  if (second.status === "rejected") throw second.reason;
+  return [first.value, second.value];
+}
+
+async function connect(engine: Engine, call: Call, record: Container, netns: string | null): Promise<readonly EndpointRecord[]> {
+  if (netns === null) return [];
+  const { config, id } = record;
+  return [await engine.networks.connect(call, config.network, id, netns, { ports: config.ports, hostname: config.hostname })];
+}
+
+/** The image's own files answer for every container of it, as long as its layer is fresh: looked up once. */
+async function userOf(engine: Engine, call: Call, record: Container, rootfs: readonly Mount[]): Promise<ResolvedUser> {
+  const fresh = record.startedAt === null;
+  const key = `${record.imageId} ${record.drivers.storage} ${record.config.user}`;
+  const known = fresh ? engine.users.get(key) : undefined;
+  if (known) return known;
+  const user = await resolveUser(call, engine.host, rootfs, record.config.user);
+  if (fresh) engine.users.set(key, user);
+  return user;
+}
+
+function hostnameOf(network: string, id: ContainerId): string {
+  return network === "host" ? "" : id.slice(0, 12);
+}
+
