@@ -1,10 +1,12 @@
 /** Makes calls. The signal is made when it is first read: most calls end without anybody looking, and a hot path pays for what it uses only. */
 import type { Call, Logger } from "./contract/call.ts";
 import type { Sparse } from "./contract/words.ts";
-import { abortReason, fail } from "./errors/index.ts";
+import { abortReason, fail, type TsboxError } from "./errors/index.ts";
 
 /** How long a step of clean-up may take. */
 const cleanupLimit = 30_000;
+/** setTimeout takes no more. */
+const longest = 2 ** 31 - 1;
 
 export type CallOptions = Sparse<{
   signal: AbortSignal;
@@ -33,18 +35,20 @@ export function cleanupCall(call: Call): Call {
 /** A logger that drops everything: for tests, and for probes whose answer says it all. */
 export const silentLog: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
-class LazyCall implements Call {
+/** A call that ends: what it holds of its caller's signal is let go with `release`. */
+export class LazyCall implements Call {
   readonly log: Logger;
   readonly deadline: number;
   readonly #inherited: (() => AbortSignal | undefined) | undefined;
   readonly #inheritedDeadline: number;
-  #signal: AbortSignal | undefined;
+  #controller: AbortController | undefined;
+  #release: (() => void) | undefined;
 
   constructor(
     log: Logger,
     deadline: number,
     inherited: (() => AbortSignal | undefined) | undefined,
-    inheritedDeadline = Number.POSITIVE_INFINITY,
+    inheritedDeadline: number = Number.POSITIVE_INFINITY,
   ) {
     this.log = log;
     this.deadline = deadline;
@@ -53,27 +57,42 @@ class LazyCall implements Call {
   }
 
   get signal(): AbortSignal {
-    this.#signal ??= this.#makeSignal();
-    return this.#signal;
+    this.#controller ??= this.#connect();
+    return this.#controller.signal;
   }
 
-  #makeSignal(): AbortSignal {
-    const from = this.#inherited?.();
-    const ownDeadline = this.deadline < this.#inheritedDeadline;
-    if (from === undefined && !ownDeadline) return new AbortController().signal;
+  abort(reason: TsboxError): void {
+    this.#controller ??= new AbortController();
+    this.#controller.abort(reason);
+    this.release();
+  }
+
+  release(): void {
+    this.#release?.();
+    this.#release = undefined;
+  }
+
+  #connect(): AbortController {
     const controller = new AbortController();
-    const stop = (): void => {
-      if (timer !== undefined) clearTimeout(timer);
-      controller.abort(abortReason(from?.reason));
+    const from = this.#inherited?.();
+    if (from?.aborted) {
+      controller.abort(abortReason(from.reason));
+      return controller;
+    }
+    const onAbort = (): void => this.abort(abortReason(from?.reason));
+    from?.addEventListener("abort", onAbort, { once: true });
+    const timer =
+      this.deadline < this.#inheritedDeadline
+        ? setTimeout(
+            () => this.abort(fail("DeadlineExceeded", "the call's deadline has passed")),
+            Math.min(longest, Math.max(0, this.deadline - Date.now())),
+          )
+        : undefined;
+    timer?.unref();
+    this.#release = () => {
+      clearTimeout(timer);
+      from?.removeEventListener("abort", onAbort);
     };
-    const timer = ownDeadline
-      ? setTimeout(
-          () => controller.abort(fail("DeadlineExceeded", "the call's deadline has passed")),
-          Math.max(0, this.deadline - Date.now()),
-        ).unref()
-      : undefined;
-    if (from?.aborted) stop();
-    else from?.addEventListener("abort", stop, { once: true });
-    return controller.signal;
+    return controller;
   }
 }

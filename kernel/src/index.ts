@@ -3,6 +3,7 @@ export { type CallOptions, cleanupCall, createCall, deriveCall, silentLog } from
 export { type Cleanup, suppressing, withCleanup } from "./cleanup.ts";
 export type * from "./contract/call.ts";
 export type * from "./contract/driver.ts";
+export type * from "./contract/engine.ts";
 export type * from "./contract/error.ts";
 export type * from "./contract/exec.ts";
 export type * from "./contract/hooks.ts";
@@ -13,6 +14,7 @@ export type * from "./contract/plugin.ts";
 export type * from "./contract/registry.ts";
 export type * from "./contract/services/index.ts";
 export type * from "./contract/storage.ts";
+export { contractVersions, driverKinds } from "./contract/versions.ts";
 export type * from "./contract/volume.ts";
 export type * from "./contract/words.ts";
 export { abortReason, asError, type ErrorMeaning, errorCodes, errorTable, fail, isTsboxError, TsboxError } from "./errors/index.ts";

@@ -6,6 +6,7 @@
  * drivers when they are first asked for, and closes all in reverse.
  */
 import type { Call, Logger } from "./call.ts";
+import type { EngineService } from "./engine.ts";
 import type { ExecDriver } from "./exec.ts";
 import type { Hooks } from "./hooks.ts";
 import type { HostToolkit } from "./host.ts";
@@ -27,6 +28,7 @@ export interface Drivers {
 }
 /** One of each. Open: each contract file of a service merges its own line (`declare module "./plugin.ts"`). */
 export interface Services {
+  engine: EngineService;
   host: HostToolkit;
 }
 export type DriverKind = keyof Drivers;

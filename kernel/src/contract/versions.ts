@@ -1,0 +1,26 @@
+/**
+ * The version of each contract that this kernel speaks, services included. A change to a contract is a change here, in its doc comment, in its suite and in
+ * every in-tree driver. An addition that old drivers need not know raises the minor, all else the major version.
+ */
+export const contractVersions: Readonly<Record<string, string>> = {
+  kernel: "1.0.0",
+  storage: "1.0.0",
+  exec: "1.0.0",
+  network: "1.0.0",
+  registry: "1.0.0",
+  volume: "1.0.0",
+  log: "1.0.0",
+  engine: "1.0.0",
+  host: "1.0.0",
+  launcher: "1.0.0",
+  content: "1.0.0",
+  images: "1.0.0",
+  containers: "1.0.0",
+  networks: "1.0.0",
+  events: "1.0.0",
+  state: "1.0.0",
+  api: "1.0.0",
+};
+
+/** The kinds of drivers; every other name is a service's. */
+export const driverKinds: readonly string[] = ["storage", "exec", "network", "registry", "volume", "log"];

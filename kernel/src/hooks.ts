@@ -1,0 +1,121 @@
+/** The hooks' machinery: tapable behind a facade that knows which plugin tapped, so that a plugin can be untapped (tapable alone can't) and a throw has a name. */
+import tapable from "tapable";
+import type { Call, Logger } from "./contract/call.ts";
+import type { HookKind, Hooks } from "./contract/hooks.ts";
+import { fail } from "./errors/index.ts";
+import { stamped } from "./host/stamp.ts";
+
+/** The kernel's own hooks; docs/hooks.md is held to them. */
+export const hookKinds: { readonly [N in keyof Hooks]: Hooks[N]["kind"] } = {
+  ready: "observe",
+  beforePull: "veto",
+  resolveImage: "answer",
+  buildSpec: "change",
+  beforeCreate: "veto",
+  beforeStart: "veto",
+  started: "observe",
+  beforeExec: "veto",
+  exited: "observe",
+  beforeRemove: "veto",
+  removed: "observe",
+  shutdown: "observe",
+};
+
+type Handler = (call: Call, ...subject: never[]) => Promise<unknown>;
+type Run = (call: Call, ...subject: readonly unknown[]) => Promise<unknown>;
+interface Tap {
+  readonly plugin: string;
+  readonly handler: Handler;
+}
+/** tapable passes on the first argument of a waterfall, so the subject comes before the call. */
+interface TapableHook {
+  tapPromise(name: string, body: (first: unknown, call: Call, rest: readonly unknown[]) => Promise<unknown>): void;
+  promise(first: unknown, call: Call, rest: readonly unknown[]): Promise<unknown>;
+}
+
+export class HookRegistry {
+  readonly #log: Logger;
+  readonly #taps = new Map<string, Tap[]>();
+  readonly #providers = new Map<string, { readonly plugin: string; readonly kind: HookKind }>();
+  readonly #built = new Map<string, TapableHook>();
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** Who brings a hook gets the right to call it. */
+  provide<N extends keyof Hooks>(
+    plugin: string,
+    name: N,
+    kind: Hooks[N]["kind"],
+  ): (call: Call, ...subject: Hooks[N]["subject"]) => Promise<Hooks[N]["answer"]> {
+    const known: HookKind | undefined = hookKinds[name];
+    if (known !== undefined && known !== kind)
+      throw fail("InvalidArgument", `hook ${name} is of kind ${known}, but ${plugin} provides it as ${kind}`);
+    const other = this.#providers.get(name);
+    if (other !== undefined)
+      throw fail("AlreadyExists", `hook ${name} is provided by ${other.plugin} already; ${plugin} can't provide it too`);
+    this.#providers.set(name, { plugin, kind });
+    const run: Run = (call, ...subject) => this.#run(name, kind, call, subject);
+    return run as (call: Call, ...subject: Hooks[N]["subject"]) => Promise<Hooks[N]["answer"]>;
+  }
+
+  tap<N extends keyof Hooks>(
+    plugin: string,
+    name: N,
+    handler: (call: Call, ...subject: Hooks[N]["subject"]) => Promise<Hooks[N]["answer"]>,
+  ): void {
+    const taps = this.#taps.get(name) ?? [];
+    this.#taps.set(name, [...taps, { plugin, handler: handler as Handler }]);
+    this.#built.delete(name);
+  }
+
+  /** Takes away all that a plugin tapped or provided; calls under way go on. */
+  untap(plugin: string): void {
+    for (const [name, taps] of this.#taps)
+      this.#taps.set(
+        name,
+        taps.filter((tap) => tap.plugin !== plugin),
+      );
+    for (const [name, provider] of this.#providers) if (provider.plugin === plugin) this.#providers.delete(name);
+    this.#built.clear();
+  }
+
+  async #run(name: string, kind: HookKind, call: Call, subject: readonly unknown[]): Promise<unknown> {
+    const taps = this.#taps.get(name) ?? [];
+    const [first, ...rest] = subject;
+    if (taps.length === 0) return kind === "change" ? first : undefined;
+    let hook = this.#built.get(name);
+    if (hook === undefined) {
+      hook = this.#build(name, kind, taps);
+      this.#built.set(name, hook);
+    }
+    return hook.promise(first, call, rest);
+  }
+
+  #build(name: string, kind: HookKind, taps: readonly Tap[]): TapableHook {
+    const hook = makeHook[kind]() as TapableHook;
+    for (const { plugin, handler } of taps) {
+      hook.tapPromise(plugin, async (first, call, rest) => {
+        try {
+          return await (handler as Run)(call, first, ...rest);
+        } catch (thrown) {
+          const error = stamped(thrown, plugin, call);
+          if (kind !== "observe") throw error;
+          this.#log.warn(`hook ${name}: ${plugin} threw: ${error.message}`, { hook: name, plugin, code: error.code });
+          return undefined;
+        }
+      });
+    }
+    return hook;
+  }
+}
+
+type Parameters = [first: unknown, call: Call, rest: readonly unknown[]];
+const parameters: ["first", "call", "rest"] = ["first", "call", "rest"];
+const makeHook: Readonly<Record<HookKind, () => unknown>> = {
+  observe: () => new tapable.AsyncSeriesHook<Parameters>(parameters),
+  veto: () => new tapable.AsyncSeriesHook<Parameters>(parameters),
+  answer: () => new tapable.AsyncSeriesBailHook<Parameters, unknown>(parameters),
+  change: () => new tapable.AsyncSeriesWaterfallHook<Parameters>(parameters),
+};

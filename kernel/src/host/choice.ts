@@ -1,0 +1,97 @@
+/**
+ * Which driver of a kind this host uses: named by the operator, else what an earlier start recorded, else the first of a fixed priority that is usable. What priority
+ * picks is recorded, so that a default never changes silently: a container's layers lie where they were made.
+ */
+import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { DriverChoice } from "../contract/engine.ts";
+import type { Probe } from "../contract/plugin.ts";
+import { fail } from "../errors/index.ts";
+import { record, text, values } from "./config.ts";
+
+/** Kinds that are not here (a registry's id is a scheme) have no default. */
+const priority: Readonly<Record<string, readonly string[]>> = {
+  storage: ["overlay", "btrfs", "devicemapper", "vfs"],
+  exec: ["native", "oci", "lxc"],
+  network: ["bridge", "host", "none"],
+};
+
+export class Choices {
+  readonly #path: string;
+  readonly #named: Readonly<Record<string, string>>;
+  readonly #made = new Map<string, DriverChoice>();
+  #recorded: Record<string, string> = {};
+
+  private constructor(path: string, named: Readonly<Record<string, string>>) {
+    this.#path = path;
+    this.#named = named;
+  }
+
+  static async read(path: string, named: Readonly<Record<string, string>>): Promise<Choices> {
+    const choices = new Choices(path, named);
+    const source = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return null;
+      throw error;
+    });
+    if (source !== null) {
+      try {
+        choices.#recorded = { ...values(record(JSON.parse(source), path), path, text) };
+      } catch (error) {
+        throw fail("DataLoss", `${path} is torn; it says which drivers this host uses: write it anew, e.g. {"storage": "overlay"}`, {
+          path,
+          cause: error,
+        });
+      }
+    }
+    return choices;
+  }
+
+  get made(): readonly DriverChoice[] {
+    return [...this.#made.values()];
+  }
+
+  /** Null: nothing here is usable, or the kind has no default. */
+  async choose(kind: string, installed: ReadonlyMap<string, Probe>): Promise<DriverChoice | null> {
+    const before = this.#made.get(kind);
+    if (before !== undefined) return before;
+    const choice = this.#pick(kind, installed);
+    if (choice === null) return null;
+    this.#made.set(kind, choice);
+    if (choice.why === "priority") await this.#record(kind, choice.id);
+    return choice;
+  }
+
+  #pick(kind: string, installed: ReadonlyMap<string, Probe>): DriverChoice | null {
+    const named = this.#named[kind];
+    if (named !== undefined) return { kind, id: named, why: "named" };
+    const order = priority[kind];
+    if (order === undefined) return null;
+    const recorded = this.#recorded[kind];
+    if (recorded !== undefined) {
+      const probe = installed.get(recorded);
+      if (probe?.usable) return { kind, id: recorded, why: "recorded" };
+      const why = probe === undefined ? "no plugin for it is installed" : probe.usable ? "" : probe.reason;
+      throw fail(
+        "FailedPrecondition",
+        `this host's ${kind} driver is ${recorded} (${this.#path} says so), but ${why}; name another in the config file's "drivers" to leave what it holds behind`,
+      );
+    }
+    const usable = [...installed].flatMap(([id, probe]) => (probe.usable ? id : []));
+    const id = order.find((each) => usable.includes(each)) ?? usable[0];
+    return id === undefined ? null : { kind, id, why: "priority" };
+  }
+
+  async #record(kind: string, id: string): Promise<void> {
+    this.#recorded[kind] = id;
+    const fresh = `${this.#path}.new`;
+    await mkdir(dirname(this.#path), { recursive: true });
+    const file = await open(fresh, "w");
+    try {
+      await file.writeFile(`${JSON.stringify(this.#recorded, null, 2)}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(fresh, this.#path);
+  }
+}

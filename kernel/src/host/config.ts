@@ -1,0 +1,155 @@
+/**
+ * The operator's config file (`/etc/tsbox/config.json` or `--config`). Every key may be left out; an unknown key or a value of the wrong shape is
+ * `InvalidArgument` with its path, in one line.
+ */
+import { readFile } from "node:fs/promises";
+import { isAbsolute } from "node:path";
+import { asError, fail } from "../errors/index.ts";
+
+export interface EngineConfig {
+  /** Durable data; null: the default or the flag's. */
+  readonly root: string | null;
+  /** Volatile data; null: the default or the flag's. */
+  readonly state: string | null;
+  /** Where the API listens (`unix:///run/tsbox/tsbox.sock`, `tcp://…`); empty: the default. */
+  readonly hosts: readonly string[];
+  readonly logLevel: "debug" | "info" | "warn" | "error";
+  /** Driver by kind: `{"storage": "overlay"}`. */
+  readonly drivers: Readonly<Record<string, string>>;
+  /** Added to the engine's own list; one with the same name replaces the list's. */
+  readonly plugins: readonly PluginEntry[];
+  /** By the entry's name; the operator's word over the manifest's. */
+  readonly isolation: Readonly<Record<string, "none" | "process">>;
+  /** Seconds that one verb of a driver may take, by kind. */
+  readonly deadlines: Readonly<Record<string, number>>;
+}
+export interface PluginEntry {
+  /** Unique in an engine; in the names of the plugin's directories. */
+  readonly name: string;
+  /** A package's name, or the absolute path of its directory. */
+  readonly package: string;
+  /** Left as it is: the plugin parses it. */
+  readonly config: unknown;
+}
+
+export const emptyConfig: EngineConfig = {
+  root: null,
+  state: null,
+  hosts: [],
+  logLevel: "info",
+  drivers: {},
+  plugins: [],
+  isolation: {},
+  deadlines: {},
+};
+
+/** A file that is not there is `NotFound`. */
+export async function readConfig(path: string): Promise<EngineConfig> {
+  return parseConfig(await readJson(path), path);
+}
+
+/** `where` names the file in messages. */
+export function parseConfig(raw: unknown, where: string): EngineConfig {
+  const at = (key: string): string => `${where}: ${key}`;
+  const fields = record(raw, where);
+  knownKeys(fields, Object.keys(emptyConfig), where);
+  return {
+    root: optional(fields["root"], null, (value) => absolutePath(value, at("root"))),
+    state: optional(fields["state"], null, (value) => absolutePath(value, at("state"))),
+    hosts: optional(fields["hosts"], [], (value) => list(value, at("hosts"), text)),
+    logLevel: optional(fields["logLevel"], "info", (value) => oneOf(value, ["debug", "info", "warn", "error"], at("logLevel"))),
+    drivers: optional(fields["drivers"], {}, (value) => values(value, at("drivers"), text)),
+    plugins: optional(fields["plugins"], [], (value) => parseEntries(value, at("plugins"))),
+    isolation: optional(fields["isolation"], {}, (value) =>
+      values(value, at("isolation"), (word, path) => oneOf(word, ["none", "process"] as const, path)),
+    ),
+    deadlines: optional(fields["deadlines"], {}, (value) => values(value, at("deadlines"), positive)),
+  };
+}
+
+/** The engine's list: `{"plugins": ["@tsbox/state", {"package": "@tsbox/exec-oci", "name": "crun", "config": {…}}]}`. */
+export async function readEngineList(path: string): Promise<readonly PluginEntry[]> {
+  const fields = record(await readJson(path), path);
+  knownKeys(fields, ["plugins"], path);
+  return parseEntries(fields["plugins"], `${path}: plugins`);
+}
+
+function parseEntries(raw: unknown, path: string): readonly PluginEntry[] {
+  return list(raw, path, (item, itemPath) => {
+    if (typeof item === "string") return { name: item, package: item, config: undefined };
+    const fields = record(item, itemPath);
+    knownKeys(fields, ["name", "package", "config"], itemPath);
+    const packageName = text(fields["package"], `${itemPath}.package`);
+    return {
+      name: optional(fields["name"], packageName, (value) => text(value, `${itemPath}.name`)),
+      package: packageName,
+      config: fields["config"],
+    };
+  });
+}
+
+async function readJson(path: string): Promise<unknown> {
+  let source: string;
+  try {
+    source = await readFile(path, "utf8");
+  } catch (error) {
+    const { code } = asError(error) as NodeJS.ErrnoException;
+    if (code === "ENOENT") throw fail("NotFound", `no such file: ${path}`, { path });
+    throw fail("PermissionDenied", `can't read ${path}: ${asError(error).message}`, { path, cause: error });
+  }
+  try {
+    return JSON.parse(source);
+  } catch (error) {
+    throw fail("InvalidArgument", `${path} is not JSON: ${asError(error).message.replaceAll("\n", " ")}`, { path, cause: error });
+  }
+}
+
+function optional<T>(value: unknown, absent: T, parse: (value: unknown) => T): T {
+  return value === undefined ? absent : parse(value);
+}
+
+/** Also for manifests: throws `InvalidArgument` that names the path of what is wrong. */
+export function record(value: unknown, path: string): Readonly<Record<string, unknown>> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Readonly<Record<string, unknown>>;
+  throw wrong(path, "an object", value);
+}
+
+export function knownKeys(fields: object, known: readonly string[], path: string): void {
+  for (const key of Object.keys(fields)) {
+    if (!known.includes(key)) throw fail("InvalidArgument", `${path}: unknown key ${JSON.stringify(key)}; known are ${known.join(", ")}`);
+  }
+}
+
+export function text(value: unknown, path: string): string {
+  if (typeof value === "string" && value !== "") return value;
+  throw wrong(path, "a string", value);
+}
+
+export function values<T>(value: unknown, path: string, parse: (value: unknown, path: string) => T): Readonly<Record<string, T>> {
+  return Object.fromEntries(Object.entries(record(value, path)).map(([key, item]) => [key, parse(item, `${path}.${key}`)]));
+}
+
+export function oneOf<T extends string>(value: unknown, words: readonly T[], path: string): T {
+  const found = words.find((word) => word === value);
+  if (found !== undefined) return found;
+  throw wrong(path, `one of ${words.join(", ")}`, value);
+}
+
+function list<T>(value: unknown, path: string, parse: (value: unknown, path: string) => T): readonly T[] {
+  if (!Array.isArray(value)) throw wrong(path, "a list", value);
+  return value.map((item, index) => parse(item, `${path}[${index}]`));
+}
+
+function absolutePath(value: unknown, path: string): string {
+  if (typeof value === "string" && isAbsolute(value)) return value;
+  throw wrong(path, "an absolute path", value);
+}
+
+function positive(value: unknown, path: string): number {
+  if (typeof value === "number" && value > 0) return value;
+  throw wrong(path, "a number above 0", value);
+}
+
+function wrong(path: string, wanted: string, got: unknown): Error {
+  return fail("InvalidArgument", `${path} must be ${wanted}, not ${JSON.stringify(got) ?? "undefined"}`);
+}

@@ -1,0 +1,290 @@
+/**
+ * The host: reads the list of plugins, refuses what does not fit, imports the rest side by side, sets them up in order of need, opens every service as soon as its
+ * needs are open and a driver when it is first asked for, and closes all in reverse. What throws on the way is named, and what was open is closed again.
+ */
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { type AwilixContainer, asValue, createContainer, InjectionMode } from "awilix";
+import { createCall } from "../call.ts";
+import { withCleanup } from "../cleanup.ts";
+import type { Call, Logger } from "../contract/call.ts";
+import type { DriverChoice, EngineService, PluginStatus } from "../contract/engine.ts";
+import type { DriverKind, Drivers, Plugin, Probe, ServiceKind, Services } from "../contract/plugin.ts";
+import { contractVersions } from "../contract/versions.ts";
+import { fail } from "../errors/index.ts";
+import { HookRegistry } from "../hooks.ts";
+import { Choices } from "./choice.ts";
+import { type EngineConfig, type PluginEntry, readEngineList } from "./config.ts";
+import { makeContext } from "./context.ts";
+import { defaultGrace, defaultLimit, driverLimits, guard } from "./guard.ts";
+import { type LoadedManifest, readManifest } from "./manifest.ts";
+import { type Agreement, negotiate } from "./negotiate.ts";
+import type { LoadedPlugin, Offer } from "./plugin-state.ts";
+import { stamped } from "./stamp.ts";
+
+export interface HostOptions {
+  /** The engine's own list of plugins: a path; packages are looked for beside it, then below `<rootDirectory>/plugins`. */
+  readonly engineList: string;
+  readonly config: EngineConfig;
+  readonly rootDirectory: string;
+  readonly stateDirectory: string;
+  readonly engineId: string;
+  readonly log: Logger;
+  /** Milliseconds between a verb's deadline and giving up on the driver. */
+  readonly grace?: number;
+}
+
+export interface Host {
+  service<K extends ServiceKind>(kind: K): Services[K];
+  driver<K extends DriverKind>(kind: K, id: string): Promise<Drivers[K]>;
+  /** All that are installed, this host's choice first. */
+  drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]>;
+  call(options?: { readonly signal?: AbortSignal; readonly timeout?: number }): Call;
+  readonly hooks: HookRegistry;
+  /** Calls `shutdown`, then closes everything in reverse; the first error comes out when all is closed. */
+  stop(): Promise<void>;
+}
+
+export async function startHost(options: HostOptions): Promise<Host> {
+  const entries = merged(await readEngineList(options.engineList), options.config.plugins);
+  const places = [join(options.engineList, ".."), join(options.rootDirectory, "plugins")];
+  const manifests = await Promise.all(entries.map((entry) => readManifest(entry, places)));
+  const agreement = negotiate(manifests, contractVersions, ["engine"]);
+  refuseUnknown(agreement, options);
+  const [choices, plugins] = await Promise.all([
+    Choices.read(join(options.rootDirectory, "drivers.json"), options.config.drivers),
+    Promise.all(agreement.order.map((manifest) => load(manifest, options.log))),
+  ]);
+  const host = new RunningHost(options, agreement, choices, plugins);
+  await withCleanup(async (cleanup) => {
+    cleanup.undo(() => host.close());
+    await host.open();
+  });
+  return host;
+}
+
+/** An entry of the operator's with the name of one of the engine's stands in its place. */
+function merged(engine: readonly PluginEntry[], operator: readonly PluginEntry[]): readonly PluginEntry[] {
+  const entries = new Map<string, PluginEntry>();
+  for (const list of [engine, operator]) {
+    const seen = new Set<string>();
+    for (const entry of list) {
+      if (seen.has(entry.name)) throw fail("AlreadyExists", `two plugins are called ${entry.name}: give one of them another "name"`);
+      seen.add(entry.name);
+      entries.set(entry.name, entry);
+    }
+  }
+  return [...entries.values()];
+}
+
+function refuseUnknown(agreement: Agreement, { config }: HostOptions): void {
+  for (const [kind, id] of Object.entries(config.drivers)) {
+    if (agreement.drivers.has(`${kind}/${id}`)) continue;
+    const installed = [...agreement.drivers.keys()]
+      .filter((offer) => offer.startsWith(`${kind}/`))
+      .map((offer) => offer.slice(kind.length + 1));
+    throw fail(
+      "NotFound",
+      `the config file names the ${kind} driver ${id}, which is not installed (installed: ${installed.join(", ") || "none"}); add its plugin to "plugins"`,
+    );
+  }
+  for (const { entry, isolation } of agreement.order) {
+    if ((config.isolation[entry.name] ?? isolation) === "process") {
+      throw fail(
+        "Unsupported",
+        `${entry.name} is to run in a process of its own, which this version can't do yet; set "isolation": {"${entry.name}": "none"} in the config file to run it in the daemon`,
+      );
+    }
+  }
+}
+
+async function load(manifest: LoadedManifest, log: Logger): Promise<LoadedPlugin> {
+  const { name } = manifest.entry;
+  const module: { readonly default?: Plugin } = await import(pathToFileURL(manifest.main).href).catch((thrown: unknown) => {
+    throw stamped(thrown, name);
+  });
+  const plugin = module.default;
+  if (typeof plugin?.setup !== "function" || typeof plugin.parseConfig !== "function") {
+    throw fail("InvalidArgument", `${name} is no tsbox plugin: the default export of ${manifest.main} has no setup and parseConfig`, {
+      plugin: name,
+    });
+  }
+  return { manifest, name, log: named(log, name), module: plugin, offers: new Map() };
+}
+
+function named(log: Logger, plugin: string): Logger {
+  const at =
+    (level: keyof Logger): Logger["info"] =>
+    (text, fields) =>
+      log[level](text, { plugin, ...fields });
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+class RunningHost implements Host {
+  readonly hooks: HookRegistry;
+  readonly #options: HostOptions;
+  readonly #agreement: Agreement;
+  readonly #choices: Choices;
+  readonly #plugins: readonly LoadedPlugin[];
+  readonly #container: AwilixContainer;
+  readonly #offers = new Map<string, { readonly offer: Offer; readonly plugin: LoadedPlugin }>();
+  readonly #opened: { readonly offer: Offer; readonly value: unknown }[] = [];
+  readonly #stopping = new AbortController();
+  readonly #callHook: { readonly ready: (call: Call) => Promise<void>; readonly shutdown: (call: Call) => Promise<void> };
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: HostOptions, agreement: Agreement, choices: Choices, plugins: readonly LoadedPlugin[]) {
+    this.#options = options;
+    this.#agreement = agreement;
+    this.#choices = choices;
+    this.#plugins = plugins;
+    this.hooks = new HookRegistry(options.log);
+    this.#callHook = {
+      ready: this.hooks.provide("kernel", "ready", "observe"),
+      shutdown: this.hooks.provide("kernel", "shutdown", "observe"),
+    };
+    this.#container = createContainer({ injectionMode: InjectionMode.PROXY, strict: true });
+    this.#container.register("engine", asValue(this.#engineService()));
+  }
+
+  async open(): Promise<void> {
+    for (const plugin of this.#plugins) this.#setUp(plugin);
+    const services = [...this.#offers.values()].filter(({ offer }) => !offer.name.includes("/"));
+    const results = await Promise.allSettled(services.map(({ offer }) => this.#openService(offer.name)));
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+    await this.#callHook.ready(this.call());
+  }
+
+  service<K extends ServiceKind>(kind: K): Services[K] {
+    return this.#container.resolve<Services[K]>(kind);
+  }
+
+  async driver<K extends DriverKind>(kind: K, id: string): Promise<Drivers[K]> {
+    const entry = this.#offers.get(`${kind}/${id}`);
+    if (entry === undefined)
+      throw fail("NotFound", `no ${kind} driver is called ${id}; installed: ${this.#ids(kind).join(", ") || "none"}`);
+    const call = this.call();
+    const needs = (): Promise<void> => this.#openNeeds(entry.plugin);
+    const driver = await entry.offer.open(call, needs, async (provider) => {
+      const value = await provider.open(call);
+      this.#opened.push({ offer: entry.offer, value });
+      const seconds = this.#options.config.deadlines[kind];
+      const limit = seconds === undefined ? (driverLimits[kind] ?? defaultLimit) : seconds * 1000;
+      return guard(value, { offer: entry.offer.name, plugin: entry.plugin.name, limit, grace: this.#options.grace ?? defaultGrace });
+    });
+    return driver as Drivers[K];
+  }
+
+  async drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]> {
+    const probes = new Map(
+      await Promise.all(
+        this.#ids(kind).map(async (id): Promise<[string, Probe]> => {
+          const entry = this.#entry(`${kind}/${id}`);
+          await this.#openNeeds(entry.plugin);
+          return [id, await entry.offer.probe(this.call())];
+        }),
+      ),
+    );
+    const chosen = await this.#choices.choose(kind, probes);
+    const all = [...probes].map(([id, probe]) => ({ id, ...probe }));
+    return all.sort((a, b) => Number(b.id === chosen?.id) - Number(a.id === chosen?.id));
+  }
+
+  call(options: { readonly signal?: AbortSignal; readonly timeout?: number } = {}): Call {
+    return createCall(this.#options.log, options);
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= withCleanup(async (cleanup) => {
+      cleanup.always(() => this.close());
+      await this.#callHook.shutdown(this.call());
+    });
+    return this.#stopped;
+  }
+
+  /** In reverse of the order of opening; each is tried. */
+  async close(): Promise<void> {
+    this.#stopping.abort(fail("Canceled", "the engine is stopping"));
+    await withCleanup(async (cleanup) => {
+      for (const { offer, value } of this.#opened.splice(0)) cleanup.always(() => offer.close(this.call(), value));
+    });
+  }
+
+  #setUp(plugin: LoadedPlugin): void {
+    try {
+      const { context, seal } = makeContext({
+        plugin,
+        config: plugin.module.parseConfig(plugin.manifest.entry.config),
+        container: this.#container,
+        hooks: this.hooks,
+        rootDirectory: this.#options.rootDirectory,
+        stateDirectory: this.#options.stateDirectory,
+        engineId: this.#options.engineId,
+        signal: this.#stopping.signal,
+        driver: (kind, id) => this.driver(kind, id),
+        drivers: (kind) => this.drivers(kind),
+      });
+      plugin.module.setup(context);
+      seal();
+      const missing = Object.keys(plugin.manifest.provides).find((offer) => !plugin.offers.has(offer));
+      if (missing !== undefined)
+        throw fail("InvalidArgument", `${plugin.name} promises ${missing} in its manifest, but its setup does not provide it`);
+    } catch (thrown) {
+      throw stamped(thrown, plugin.name);
+    }
+    for (const [name, offer] of plugin.offers) this.#offers.set(name, { offer, plugin });
+  }
+
+  async #openService(kind: string): Promise<unknown> {
+    const { offer, plugin } = this.#entry(kind);
+    const call = this.call();
+    const needs = (): Promise<void> => this.#openNeeds(plugin);
+    return offer.open(call, needs, async (provider) => {
+      const value = await provider.open(call);
+      this.#opened.push({ offer, value });
+      const guarded = guard(value, { offer: kind, plugin: plugin.name, limit: Number.POSITIVE_INFINITY, grace: 0 });
+      this.#container.register(kind, asValue(guarded));
+      return guarded;
+    });
+  }
+
+  /** Opens the services that a plugin needs; needed drivers are opened when it asks for them. */
+  async #openNeeds(plugin: LoadedPlugin): Promise<void> {
+    const services = Object.keys(plugin.manifest.needs).filter((kind) => this.#agreement.services.has(kind));
+    const results = await Promise.allSettled(services.map((kind) => this.#openService(kind)));
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+
+  #ids(kind: string): readonly string[] {
+    return [...this.#agreement.drivers.keys()].flatMap((offer) => (offer.startsWith(`${kind}/`) ? offer.slice(kind.length + 1) : []));
+  }
+
+  #entry(name: string): { readonly offer: Offer; readonly plugin: LoadedPlugin } {
+    const entry = this.#offers.get(name);
+    if (entry === undefined) throw fail("Internal", `${name} was agreed on but is not set up`);
+    return entry;
+  }
+
+  #engineService(): EngineService {
+    return {
+      plugins: async (call): Promise<readonly PluginStatus[]> => Promise.all(this.#plugins.map((plugin) => this.#status(plugin, call))),
+      choices: async (): Promise<readonly DriverChoice[]> => this.#choices.made,
+    };
+  }
+
+  async #status(plugin: LoadedPlugin, call: Call): Promise<PluginStatus> {
+    const offers = await Promise.all(
+      [...plugin.offers.values()].map(async (offer) => {
+        const probe = await offer.probe(call);
+        const state = offer.failure !== null ? "failed" : probe.usable ? "ok" : "skipped";
+        return {
+          offer: offer.name,
+          state,
+          reason: offer.failure ?? (probe.usable ? null : probe.reason),
+          hint: probe.usable ? null : probe.hint,
+        } as const;
+      }),
+    );
+    return { name: plugin.name, package: plugin.manifest.entry.package, version: plugin.manifest.version, offers };
+  }
+}

@@ -1,0 +1,5 @@
+/** `@tsbox/kernel/host`: what the daemon starts an engine with. Plugins and drivers import `@tsbox/kernel` instead. */
+export { type EngineConfig, emptyConfig, type PluginEntry, parseConfig, readConfig, readEngineList } from "./config.ts";
+export { type GuardOptions, guard } from "./guard.ts";
+export { type Host, type HostOptions, startHost } from "./host.ts";
+export { type LoadedManifest, parseManifest } from "./manifest.ts";

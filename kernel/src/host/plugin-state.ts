@@ -1,0 +1,88 @@
+/** One entry of the engine's list, from its manifest to what it has opened. */
+import type { Call, Logger } from "../contract/call.ts";
+import type { Plugin, Probe, Provider } from "../contract/plugin.ts";
+import { fail } from "../errors/index.ts";
+import type { LoadedManifest } from "./manifest.ts";
+import { stamped } from "./stamp.ts";
+
+export interface LoadedPlugin {
+  readonly manifest: LoadedManifest;
+  readonly name: string;
+  readonly log: Logger;
+  readonly module: Plugin;
+  /** `storage/overlay` or `images` → who opens it. */
+  readonly offers: Map<string, Offer>;
+}
+
+/** Something that a plugin provides. Probed once, opened once; a failure to open is forgotten, so that it may be tried again. */
+export class Offer {
+  readonly name: string;
+  readonly plugin: string;
+  readonly #provider: Provider<unknown>;
+  #probe: Promise<Probe> | undefined;
+  #opened: Promise<unknown> | undefined;
+
+  constructor(name: string, plugin: string, provider: Provider<unknown>) {
+    this.name = name;
+    this.plugin = plugin;
+    this.#provider = provider;
+  }
+
+  /** What it threw when it was last probed or opened; null: it did not. */
+  failure: string | null = null;
+
+  /** Asked once: what this host can does not change while the engine runs. */
+  probe(call: Call): Promise<Probe> {
+    this.#probe ??= this.#ask(call);
+    return this.#probe;
+  }
+
+  async #ask(call: Call): Promise<Probe> {
+    if (this.#provider.probe === undefined) return { usable: true };
+    try {
+      return await this.#provider.probe(call);
+    } catch (thrown) {
+      this.failure = stamped(thrown, this.plugin, call).message;
+      return { usable: false, reason: this.failure, hint: null };
+    }
+  }
+
+  /** `needs` opens what the provider needs; `make` opens it, given the provider. Where this host can't, it is `Unsupported` with the probe's words. */
+  open(call: Call, needs: () => Promise<void>, make: (provider: Provider<unknown>) => Promise<unknown>): Promise<unknown> {
+    this.#opened ??= this.#make(call, needs, make).catch((thrown: unknown) => {
+      this.#opened = undefined;
+      throw stamped(thrown, this.plugin, call);
+    });
+    return this.#opened;
+  }
+
+  async #make(call: Call, needs: () => Promise<void>, make: (provider: Provider<unknown>) => Promise<unknown>): Promise<unknown> {
+    await needs();
+    const probe = await this.probe(call);
+    if (!probe.usable) throw notUsable(this, probe);
+    try {
+      const opened = await make(this.#provider);
+      this.failure = null;
+      return opened;
+    } catch (thrown) {
+      this.failure = stamped(thrown, this.plugin, call).message;
+      throw thrown;
+    }
+  }
+
+  async close(call: Call, opened: unknown): Promise<void> {
+    this.#opened = undefined;
+    try {
+      await this.#provider.close?.(call, opened);
+    } catch (thrown) {
+      throw stamped(thrown, this.plugin, call);
+    }
+  }
+}
+
+/** A refusal that names what this host lacks. */
+function notUsable(offer: Offer, probe: Probe & { readonly usable: false }): Error {
+  return fail("Unsupported", `${offer.name} can't be used here: ${probe.reason}${probe.hint === null ? "" : `; ${probe.hint}`}`, {
+    plugin: offer.plugin,
+  });
+}

@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { suite, temporaryDirectory } from "@tsbox/harness";
+import { emptyConfig, parseConfig, readConfig } from "../src/host/index.ts";
+import { isTsboxError } from "../src/index.ts";
+
+const test = suite("config");
+
+test("every key may be left out", () => assert.deepEqual(parseConfig({}, "c"), emptyConfig));
+
+test("all keys", () => {
+  const raw = {
+    root: "/r",
+    state: "/s",
+    hosts: ["unix:///x"],
+    logLevel: "debug",
+    drivers: { storage: "vfs" },
+    plugins: ["a", { package: "b", name: "c", config: { d: 1 } }],
+    isolation: { a: "process" },
+    deadlines: { storage: 3 },
+  };
+  assert.deepEqual(parseConfig(raw, "c"), {
+    ...raw,
+    plugins: [
+      { name: "a", package: "a", config: undefined },
+      { name: "c", package: "b", config: { d: 1 } },
+    ],
+  });
+});
+
+for (const [raw, text] of [
+  [{ driver: {} }, `c: unknown key "driver"; known are root, state`],
+  [{ drivers: { storage: 3 } }, "c: drivers.storage must be a string, not 3"],
+  [{ plugins: [{ package: "a", conf: 1 }] }, `c: plugins[0]: unknown key "conf"`],
+  [{ plugins: [{}] }, "c: plugins[0].package must be a string, not undefined"],
+  [{ plugins: {} }, "c: plugins must be a list"],
+  [{ root: "here" }, `c: root must be an absolute path, not "here"`],
+  [{ logLevel: "loud" }, "c: logLevel must be one of debug, info, warn, error"],
+  [{ deadlines: { storage: 0 } }, "c: deadlines.storage must be a number above 0"],
+  [[], "c must be an object, not []"],
+] as const) {
+  test(`refused: ${JSON.stringify(raw)}`, () => {
+    assert.throws(
+      () => parseConfig(raw, "c"),
+      (error) => isTsboxError(error) && error.code === "InvalidArgument" && error.message.startsWith(text) && !error.message.includes("\n"),
+    );
+  });
+}
+
+test("a file that is not JSON, and one that is not there", async (test) => {
+  const path = `${temporaryDirectory(test)}/config.json`;
+  await assert.rejects(readConfig(path), (error) => isTsboxError(error) && error.code === "NotFound");
+  writeFileSync(path, `{"root": }`);
+  await assert.rejects(
+    readConfig(path),
+    (error) => isTsboxError(error) && error.code === "InvalidArgument" && error.message.startsWith(`${path} is not JSON`),
+  );
+});

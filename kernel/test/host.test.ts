@@ -1,0 +1,342 @@
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { suite } from "@tsbox/harness";
+import { fail, type HostToolkit, isTsboxError, type StorageDriver, type TsboxError } from "../src/index.ts";
+import { type TestPlugin, world } from "./world.ts";
+
+const test = suite("host");
+
+const service = (name: string, kind: string, needs: Record<string, string> = {}, body = "{}"): TestPlugin => ({
+  name,
+  manifest: { kernel: "^1.0", provides: { [kind]: "1.0.0" }, needs },
+  setup: `context.provideService("${kind}", {
+    async open() { trace("open ${kind}"); return ${body}; },
+    async close() { trace("close ${kind}"); },
+  });`,
+});
+const driver = (id: string, body: string, probe = "async () => ({ usable: true })"): TestPlugin => ({
+  name: `storage-${id}`,
+  manifest: { kernel: "^1.0", provides: { [`storage/${id}`]: "1.0.0" } },
+  setup: `context.provideDriver("storage", "${id}", {
+    probe: ${probe},
+    async open() { trace("open ${id}"); return { powers: [], ${body} }; },
+    async close() { trace("close ${id}"); },
+  });`,
+});
+const coded = (code: string, text: RegExp) => (error: unknown) => {
+  assert.ok(isTsboxError(error), `not ours: ${String(error)}`);
+  assert.equal(error.code, code);
+  assert.match(error.message, text);
+  assert.ok(!error.message.includes("\n"), "one line");
+  return true;
+};
+const stat = (storage: StorageDriver, call: Parameters<StorageDriver["stat"]>[0]): Promise<unknown> => storage.stat(call, "x" as never);
+
+test("services open in order of need and close in reverse, drivers first", async (test) => {
+  const engine = world(test, [
+    service("c", "images", { content: "^1.0", state: "^1.0" }),
+    service("b", "content", { state: "^1.0" }),
+    service("a", "state"),
+    driver("vfs", ""),
+  ]);
+  const host = await engine.start();
+  await host.driver("storage", "vfs");
+  assert.deepEqual(engine.trace, ["open state", "open content", "open images", "open vfs"]);
+  await host.stop();
+  assert.deepEqual(engine.trace.slice(4), ["close vfs", "close images", "close content", "close state"]);
+});
+
+for (const [what, manifest, code, text] of [
+  [
+    "a kernel range that does not meet",
+    { kernel: "^2.0" },
+    "VersionMismatch",
+    /p is made for kernel \^2\.0, but this engine has kernel 1\.0\.0; install a newer tsbox/,
+  ],
+  [
+    "a need's range that does not meet",
+    { kernel: "^1.0", needs: { host: "^0.9" } },
+    "VersionMismatch",
+    /p needs host \^0\.9.*install a version of p made for host 1\.0\.0/,
+  ],
+  ["a contract that nobody defines", { kernel: "^1.0", needs: { frontend: "^1.0" } }, "VersionMismatch", /frontend/],
+  ["a missing need", { kernel: "^1.0", needs: { host: "^1.0" } }, "FailedPrecondition", /p needs host, which no plugin provides; add one/],
+  ["a bad range", { kernel: "one" }, "InvalidArgument", /tsbox\.kernel: "one" is not a semver range/],
+  ["an unknown key", { kernel: "^1.0", need: {} }, "InvalidArgument", /unknown key "need"/],
+  ["no kernel range", {}, "InvalidArgument", /tsbox\.kernel must be a string/],
+  [
+    "an isolation that does not exist",
+    { kernel: "^1.0", isolation: "vm" },
+    "InvalidArgument",
+    /tsbox\.isolation must be one of none, process/,
+  ],
+  ["a contract defined twice", { kernel: "^1.0", defines: { storage: "1.0.0" } }, "AlreadyExists", /storage/],
+  ["what setup does not provide", { kernel: "^1.0", provides: { images: "1.0.0" } }, "InvalidArgument", /promises images/],
+  ["the host's own service", { kernel: "^1.0", provides: { engine: "1.0.0" } }, "AlreadyExists", /host's own/],
+] as const) {
+  test(`a manifest with ${what} is refused`, async (test) => {
+    const engine = world(test, [{ name: "p", manifest, setup: `trace("set up")` }]);
+    await assert.rejects(engine.start(), coded(code, text));
+    if (code !== "InvalidArgument" || !text.source.includes("promises"))
+      assert.deepEqual(engine.trace, [], "no code of a refused plugin runs");
+  });
+}
+
+test("a contract that a plugin brings can be needed, provided and asked for", async (test) => {
+  const engine = world(test, [
+    { ...service("frontends", "frontend"), manifest: { kernel: "^1.0", provides: { frontend: "1.1.0" }, defines: { frontend: "1.2.0" } } },
+    service("user", "api", { frontend: "^1.1" }),
+  ]);
+  await engine.start();
+  assert.deepEqual(engine.trace, ["open frontend", "open api"]);
+});
+
+test("a cycle is named", async (test) => {
+  const engine = world(test, [
+    service("a", "state", { content: "^1.0" }),
+    service("b", "content", { images: "^1.0" }),
+    service("c", "images", { state: "^1.0" }),
+  ]);
+  await assert.rejects(engine.start(), coded("FailedPrecondition", /a → b → c → a/));
+});
+
+test("two plugins that provide one id are named", async (test) => {
+  const engine = world(test, [driver("vfs", ""), { ...driver("vfs", ""), name: "other" }]);
+  await assert.rejects(engine.start(), coded("AlreadyExists", /other provides storage\/vfs, as storage-vfs does/));
+});
+
+test("a package that is not installed", async (test) => {
+  const engine = world(test, []);
+  writeFileSync(join(engine.directory, "engine.json"), `{"plugins": ["tsbox-no-such-plugin"]}`);
+  await assert.rejects(engine.start(), coded("NotFound", /npm install tsbox-no-such-plugin/));
+});
+
+test("a plugin that throws in setup is named", async (test) => {
+  const engine = world(test, [service("a", "state"), { name: "bad", manifest: { kernel: "^1.0" }, setup: `throw new Error("boom");` }]);
+  await assert.rejects(engine.start(), coded("Internal", /bad failed: boom/));
+  assert.deepEqual(engine.trace, []);
+});
+
+test("a plugin that throws when imported is named", async (test) => {
+  await assert.rejects(
+    world(test, [{ name: "bad", manifest: { kernel: "^1.0" }, source: `throw new Error("boom");` }]).start(),
+    coded("Internal", /bad failed: boom/),
+  );
+});
+
+test("a module that is no plugin is named", async (test) => {
+  await assert.rejects(
+    world(test, [{ name: "bad", manifest: { kernel: "^1.0" }, source: `export default 1;` }]).start(),
+    coded("InvalidArgument", /bad is no tsbox plugin/),
+  );
+});
+
+test("a plugin that throws in open is named, and what was open is closed", async (test) => {
+  const engine = world(test, [
+    service("a", "state"),
+    {
+      name: "bad",
+      manifest: { kernel: "^1.0", provides: { content: "1.0.0" }, needs: { state: "^1.0" } },
+      setup: `context.provideService("content", { async open() { throw new Error("boom"); } });`,
+    },
+  ]);
+  await assert.rejects(engine.start(), coded("Internal", /bad failed: boom/));
+  assert.deepEqual(engine.trace, ["open state", "close state"]);
+});
+
+test("a plugin that throws in close is named, and the others are closed", async (test) => {
+  const engine = world(test, [
+    service("a", "state"),
+    {
+      name: "bad",
+      manifest: { kernel: "^1.0", provides: { content: "1.0.0" }, needs: { state: "^1.0" } },
+      setup: `context.provideService("content", { async open() { return {}; }, async close() { throw new Error("boom"); } });`,
+    },
+  ]);
+  const host = await engine.start();
+  await assert.rejects(host.stop(), coded("Internal", /bad failed: boom/));
+  assert.deepEqual(engine.trace, ["open state", "close state"]);
+});
+
+test("config reaches the plugin's parser, whose refusal is named", async (test) => {
+  const engine = world(test, [
+    {
+      name: "p",
+      manifest: { kernel: "^1.0" },
+      config: { size: 3 },
+      source: `export default { parseConfig(raw) { if (raw.size !== 4) throw new Error("size must be 4"); return raw; }, setup(context) { trace("size " + context.config.size); } };`,
+    },
+  ]);
+  await assert.rejects(engine.start(), coded("Internal", /p failed: size must be 4/));
+  const entry = { name: "p", package: "p", config: { size: 4 } };
+  await engine.start({ plugins: [entry] });
+  assert.deepEqual(engine.trace, ["size 4"]);
+  await assert.rejects(engine.start({ plugins: [entry, entry] }), coded("AlreadyExists", /two plugins are called p/));
+});
+
+test("a plugin gets what it needs and nothing else, and only from open on", async (test) => {
+  const engine = world(test, [
+    service("a", "host", {}, `{ cgroups: { layout: "v2" }, async usage() { return { bytes: 7, inodes: 1 }; } }`),
+    {
+      name: "p",
+      manifest: { kernel: "^1.0", provides: { content: "1.0.0" }, needs: { host: "^1.0" } },
+      setup: `const early = context.service("host").catch((error) => trace(error.code));
+        context.provideService("content", { async open(call) {
+          await early;
+          const host = await context.service("host");
+          trace(host.cgroups.layout + (await host.usage(call, "/")).bytes);
+          await context.service("state").catch((error) => trace(error.code));
+          return {};
+        } });`,
+    },
+  ]);
+  const host = await engine.start();
+  assert.deepEqual(engine.trace, ["FailedPrecondition", "open host", "v27", "PermissionDenied"]);
+  const toolkit: HostToolkit = host.service("host");
+  assert.equal((await toolkit.usage(host.call(), "/")).bytes, 7);
+  assert.ok(existsSync(join(engine.directory, "root/p")) && existsSync(join(engine.directory, "state/p")));
+});
+
+test("the choice: priority among the usable, recorded, then never changed silently", async (test) => {
+  const no = `async () => ({ usable: false, reason: "needs btrfs; this is ext4", hint: "mount one" })`;
+  const drivers = [driver("vfs", ""), driver("btrfs", "", no), driver("overlay", "")];
+  const engine = world(test, drivers);
+  const host = await engine.start();
+  assert.deepEqual(
+    (await host.drivers("storage")).map(({ id }) => id),
+    ["overlay", "vfs", "btrfs"],
+  );
+  assert.deepEqual(await host.service("engine").choices(host.call()), [{ kind: "storage", id: "overlay", why: "priority" }]);
+  assert.deepEqual(JSON.parse(readFileSync(join(engine.directory, "root/drivers.json"), "utf8")), { storage: "overlay" });
+  await assert.rejects(host.driver("storage", "btrfs"), coded("Unsupported", /needs btrfs; this is ext4; mount one/));
+  await assert.rejects(host.driver("storage", "zfs"), coded("NotFound", /installed: vfs, btrfs, overlay/));
+  const statuses = await host.service("engine").plugins(host.call());
+  assert.deepEqual(statuses.flatMap(({ offers }) => offers.map(({ offer, state }) => `${offer} ${state}`)).sort(), [
+    "storage/btrfs skipped",
+    "storage/overlay ok",
+    "storage/vfs ok",
+  ]);
+  await host.stop();
+
+  const named = await engine.start({ drivers: { storage: "vfs" } });
+  assert.equal((await named.drivers("storage"))[0]?.id, "vfs");
+  await named.stop();
+  writeFileSync(join(engine.directory, "root/drivers.json"), `{"storage": "btrfs"}`);
+  const recorded = await engine.start();
+  await assert.rejects(recorded.drivers("storage"), coded("FailedPrecondition", /storage driver is btrfs .* needs btrfs; this is ext4/));
+  await assert.rejects(
+    engine.start({ drivers: { storage: "zfs" } }),
+    coded("NotFound", /names the storage driver zfs.*installed: vfs, btrfs, overlay/),
+  );
+});
+
+test("a probe that throws is a failure of that driver alone", async (test) => {
+  const engine = world(test, [driver("vfs", ""), driver("overlay", "", `async () => { throw new Error("boom"); }`)]);
+  const host = await engine.start();
+  assert.equal((await host.drivers("storage"))[0]?.id, "vfs");
+  const overlay = (await host.service("engine").plugins(host.call()))
+    .flatMap(({ offers }) => offers)
+    .find(({ offer }) => offer === "storage/overlay");
+  assert.equal(overlay?.state, "failed");
+});
+
+test("a driver that fails to open can be asked again", async (test) => {
+  const engine = world(test, [
+    {
+      ...driver("vfs", ""),
+      setup: `let times = 0; context.provideDriver("storage", "vfs", { async open() { if (times++ === 0) throw new Error("busy"); return { powers: [] }; } });`,
+    },
+  ]);
+  const host = await engine.start();
+  await assert.rejects(host.driver("storage", "vfs"), coded("Internal", /busy/));
+  assert.deepEqual((await host.driver("storage", "vfs")).powers, []);
+});
+
+test("what a driver throws that is not ours is Internal, stamped with the plugin", async (test) => {
+  const engine = world(test, [
+    driver(
+      "vfs",
+      `async stat() { throw Object.assign(new Error("no space"), { errno: -28, syscall: "mkdir", path: "/x" }); }, usage() { throw null; }`,
+    ),
+  ]);
+  const host = await engine.start();
+  const storage = await host.driver("storage", "vfs");
+  await assert.rejects(stat(storage, host.call()), (error: TsboxError) => {
+    assert.deepEqual([error.code, error.plugin, error.errno, error.syscall, error.path], ["Internal", "storage-vfs", 28, "mkdir", "/x"]);
+    assert.ok(error.cause instanceof Error);
+    return true;
+  });
+  await assert.rejects(storage.usage(host.call(), "x" as never), coded("Internal", /storage-vfs failed: thrown: null/));
+});
+
+test("an error of ours, even from another copy of the kernel, keeps its code and gets the plugin's name", async (test) => {
+  const foreign = `Object.assign(new Error("gone"), { code: "NotFound", [Symbol.for("tsbox.error")]: true, with(fields) { return Object.assign(this, fields); } })`;
+  const host = await world(test, [driver("vfs", `async stat() { throw ${foreign}; }`)]).start();
+  await assert.rejects(
+    stat(await host.driver("storage", "vfs"), host.call()),
+    (error: TsboxError) => error.code === "NotFound" && error.plugin === "storage-vfs",
+  );
+});
+
+test("a driver slower than its deadline is told to stop, and given up when it does not", async (test) => {
+  const engine = world(test, [
+    driver(
+      "vfs",
+      `stat: (call) => new Promise((_, reject) => call.signal.addEventListener("abort", () => { trace("told"); reject(call.signal.reason); })),
+       usage: () => new Promise(() => {}),`,
+    ),
+  ]);
+  const host = await engine.start({ deadlines: { storage: 0.05 } });
+  const storage = await host.driver("storage", "vfs");
+  await assert.rejects(stat(storage, host.call()), coded("DeadlineExceeded", /storage\/vfs did not answer stat within 0\.05 s/));
+  assert.deepEqual(engine.trace, ["open vfs", "told"]);
+  await assert.rejects(storage.usage(host.call(), "x" as never), coded("DeadlineExceeded", /did not answer usage/));
+  await assert.rejects(storage.usage(host.call({ timeout: 10 }), "x" as never), coded("DeadlineExceeded", /within 0\.0\d+ s/));
+});
+
+test("a caller's cancel reaches the driver, with its reason", async (test) => {
+  const host = await world(test, [
+    driver("vfs", `stat: (call) => new Promise((_, reject) => call.signal.addEventListener("abort", () => reject(call.signal.reason))),`),
+  ]).start();
+  const controller = new AbortController();
+  const pending = stat(await host.driver("storage", "vfs"), host.call({ signal: controller.signal }));
+  controller.abort(fail("Canceled", "ctrl-C"));
+  await assert.rejects(pending, coded("Canceled", /ctrl-C/));
+});
+
+test("leaving a stream aborts the call behind it; an error in it is stamped", async (test) => {
+  const engine = world(test, [
+    driver(
+      "vfs",
+      `async list(call) { call.signal.addEventListener("abort", () => trace("aborted")); return (async function* () { yield 1; yield 2; throw new Error("torn"); })(); },`,
+    ),
+  ]);
+  const host = await engine.start();
+  const storage = await host.driver("storage", "vfs");
+  for await (const each of await storage.list(host.call())) if (each) break;
+  assert.deepEqual(engine.trace, ["open vfs", "aborted"]);
+  await assert.rejects(
+    async () => {
+      for await (const each of await storage.list(host.call())) assert.ok(each);
+    },
+    coded("Internal", /storage-vfs failed: torn/),
+  );
+});
+
+test("isolation process is refused in words, as long as there is no process host", async (test) => {
+  const engine = world(test, [{ name: "p", manifest: { kernel: "^1.0", isolation: "process" } }]);
+  await assert.rejects(engine.start(), coded("Unsupported", /"isolation": \{"p": "none"\}/));
+  await engine.start({ isolation: { p: "none" } });
+});
+
+test("a verb through the host costs microseconds", async (test) => {
+  const host = await world(test, [driver("vfs", `async stat() { return null; }`)]).start();
+  const storage = await host.driver("storage", "vfs");
+  const call = host.call();
+  for (let i = 0; i < 2_000; i++) await stat(storage, call);
+  const began = performance.now();
+  for (let i = 0; i < 5_000; i++) await stat(storage, call);
+  const each = ((performance.now() - began) / 5_000) * 1000;
+  assert.ok(each < 100, `${each.toFixed(1)} µs a call`);
+});
