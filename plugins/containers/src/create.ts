@@ -20,7 +20,7 @@ export async function create(engine: Engine, call: Call, name: string | null, as
   const id = newContainerId();
   return withCleanup(async (cleanup) => {
     const taken = engine.records.reserve(name, id);
-    cleanup.onError(async () => engine.records.release(taken));
+    cleanup.undo(async () => engine.records.release(taken));
     // Refused before anything exists.
     capabilitiesOf(asked);
     const image = await engine.images.ensure(call, asked.image, asked.platform === null ? {} : { platform: asked.platform });
@@ -33,7 +33,7 @@ export async function create(engine: Engine, call: Call, name: string | null, as
     const parent = await engine.images.unpack(call, image.id, drivers.storage);
     const layer = `container-${id}` as ActiveKey;
     await storage.prepare(call, layer, parent, { volatile: config.autoRemove });
-    cleanup.onError(() => storage.remove(cleanupCall(call), layer));
+    cleanup.undo(() => storage.remove(cleanupCall(call), layer));
     const record: Container = {
       id,
       name: taken,

@@ -34,21 +34,25 @@ async function tell(engine: Engine, call: Call, record: Container, status: ExitS
   await engine.hooks.exited(call, record.id, status);
 }
 
-/** From created, exited and dead; by force from everywhere. */
+/** From created, exited and dead; by force from everywhere. Asked outside the container's lock, which its end needs. */
 export async function remove(engine: Engine, call: Call, record: Container, options: Sparse<{ force: boolean; volumes: boolean }>): Promise<void> {
   const { id } = record;
-  const state = record.status;
-  if (state === "running" || state === "paused") {
-    if (!options.force)
-      throw fail(
-        "Conflict",
-        `cannot remove container "${record.name}": container is ${state}: stop the container before removing or force remove`,
-      );
-    const gone = engine.waiters.next(id, record.config.autoRemove ? "removed" : "exit");
-    await engine.launcher.signal(call, id, 9, { all: true });
-    await gone;
-    if (!engine.records.has(id)) return;
-  }
+  if (record.status === "running" || record.status === "paused") await end(engine, call, record, options.force ?? false);
+  // With --rm its end was its removal.
+  if (engine.records.has(id)) await engine.locks.run(id, () => forget(engine, call, id));
+}
+
+async function end(engine: Engine, call: Call, record: Container, force: boolean): Promise<void> {
+  const { id, name, status } = record;
+  if (!force)
+    throw fail("Conflict", `cannot remove container "${name}": container is ${status}: stop the container before removing or force remove`);
+  const gone = engine.waiters.next(id, record.config.autoRemove ? "removed" : "exit");
+  await engine.launcher.signal(call, id, 9, { all: true });
+  await gone;
+}
+
+/** Removes what does not run. */
+export async function forget(engine: Engine, call: Call, id: ContainerId): Promise<void> {
   await engine.hooks.beforeRemove(call, id);
   const last = engine.records.byId(id);
   await engine.records.remove(call, last);

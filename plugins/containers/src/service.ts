@@ -1,7 +1,7 @@
 /** The service `containers`: the verbs of kernel/src/contract/services/containers.ts, each one step long. */
 import { type Call, type Container, type ContainerId, type ContainersService, type ExitStatus, fail } from "@tsbox/kernel";
 import { attributes, create } from "./create.ts";
-import { ended, later, remove } from "./end.ts";
+import { ended, forget, later, remove } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { readLog } from "./logs.ts";
 import { exitOf, watchOrphan } from "./restore.ts";
@@ -75,7 +75,7 @@ export function containersService(engine: Engine): ContainersService {
     resize: (call, id, size) => launcher.resize(call, id, size),
     wait: (_call, id, condition) => wait(engine, id, condition),
     flushed: (_call, id, client) => waiters.flushed(id, client),
-    remove: (call, id, options) => locks.run(id, () => remove(engine, call, records.byId(id), options)),
+    remove: async (call, id, options) => remove(engine, call, records.byId(id), options),
     attachSocket: (call, id) => launcher.attachSocket(call, running(id).id),
     attach: async (call, id, client, streams) => {
       const record = running(id);
@@ -98,7 +98,7 @@ async function failed(engine: Engine, record: Container, error: unknown): Promis
   if (!engine.records.has(record.id) || engine.records.byId(record.id).status === "running") return;
   const call = engine.call();
   engine.waiters.flushAll(record.id);
-  if (record.config.autoRemove) await remove(engine, call, record, {});
+  if (record.config.autoRemove) await forget(engine, call, record.id);
   else await engine.records.save(call, { ...record, error: error instanceof Error ? error.message : String(error) });
 }
 
@@ -126,11 +126,16 @@ async function within(happening: Promise<unknown>, seconds: number): Promise<boo
 /** It has ended by itself meanwhile. */
 function notRunning(): void {}
 
+/** After the start that it may have overtaken. */
+function locked(engine: Engine, id: ContainerId, status: ExitStatus): Promise<void> {
+  return engine.locks.run(id, () => ended(engine, id, status));
+}
+
 /** Hears the shims for as long as the engine lives. */
 export async function listen(engine: Engine): Promise<void> {
   for await (const event of await engine.launcher.events(engine.call())) {
     const { id } = event;
-    if (event.kind === "exited") later(engine, () => ended(engine, id, event.status));
+    if (event.kind === "exited") later(engine, () => locked(engine, id, event.status));
     else if (event.kind === "flushed") engine.waiters.flush(id, event.client, "flushed");
     else if (event.kind === "detached") engine.waiters.flush(id, event.client, "detached");
     else if (event.kind === "gone") {

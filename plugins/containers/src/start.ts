@@ -38,7 +38,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     // Asked for first: the shim makes its network namespace while we look after the layer.
     const namespace = await engine.networks.namespace(call, config.network);
     const spawning = engine.launcher.spawn(call, id, directory, namespace === "new" ? "new" : "none");
-    cleanup.onError(() => engine.launcher.abandon(cleanupCall(call), id));
+    cleanup.undo(() => engine.launcher.abandon(cleanupCall(call), id));
     const storage = await engine.storage(record.drivers.storage);
     const exec = await engine.exec(record.drivers.exec);
     const [shim, rootfs] = await settled(spawning, storage.mounts(call, record.layer));
@@ -46,7 +46,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     phase("shim and layer");
 
     const endpoints = await connect(engine, call, record, shim.netns);
-    cleanup.onError(async () => {
+    cleanup.undo(async () => {
       for (const endpoint of endpoints) await engine.networks.disconnect(cleanupCall(call), endpoint);
     });
     phase("network");

@@ -1,5 +1,6 @@
 /** The engine's services, one contract a file: what plugins reach one another by. */
 export type * from "../launcher.ts";
+export type * from "./api.ts";
 export type * from "./containers.ts";
 export type * from "./content.ts";
 export type * from "./events.ts";

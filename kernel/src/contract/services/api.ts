@@ -1,0 +1,69 @@
+/**
+ * Docker's Engine API as verbs: requests and answers in Docker's own JSON (names, cases and zero values as Docker's documentation of `/v1.51` has them), without HTTP.
+ * The HTTP front serves them to the world, the CLI calls them directly, and the portable CLI has the same interface over a socket.
+ */
+import type { Call } from "../call.ts";
+import type { Sparse, Strings } from "../words.ts";
+import type { Timings } from "./containers.ts";
+
+/** Docker's JSON. */
+export type Json = { readonly [key: string]: unknown };
+/** Docker's filters: key to values. */
+export type Filters = { readonly [key: string]: readonly string[] };
+/** One line of a progress stream: `{status, id?, progressDetail?}`, `{stream}`, `{error, errorDetail}`. */
+export type ProgressLine = Json;
+
+export interface ApiService {
+  version(call: Call): Promise<Json>;
+  info(call: Call): Promise<Json>;
+  plugins(call: Call): Promise<readonly Json[]>;
+  events(call: Call, options: Sparse<{ since: string; until: string; filters: Filters }>): Promise<AsyncIterable<Json>>;
+
+  containerCreate(call: Call, body: Json, options: Sparse<{ name: string; platform: string }>): Promise<{ readonly Id: string; readonly Warnings: readonly string[] }>;
+  /** `client`: a client of this host's launcher whose descriptors the container gets; never over HTTP. */
+  containerStart(
+    call: Call,
+    id: string,
+    options: Sparse<{
+      client: { readonly client: number; readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean };
+      size: { readonly rows: number; readonly columns: number };
+    }>,
+  ): Promise<{ readonly started: boolean; readonly timings: Timings; readonly warnings: readonly string[] }>;
+  containerStop(call: Call, id: string, options: Sparse<{ timeout: number; signal: string }>): Promise<{ readonly stopped: boolean }>;
+  containerRestart(call: Call, id: string, options: Sparse<{ timeout: number; signal: string }>): Promise<void>;
+  containerKill(call: Call, id: string, signal: string): Promise<void>;
+  containerPause(call: Call, id: string): Promise<void>;
+  containerUnpause(call: Call, id: string): Promise<void>;
+  containerRename(call: Call, id: string, name: string): Promise<void>;
+  containerResize(call: Call, id: string, rows: number, columns: number): Promise<void>;
+  containerWait(call: Call, id: string, condition: string): Promise<{ readonly StatusCode: number; readonly Error: { readonly Message: string } | null }>;
+  containerRemove(call: Call, id: string, options: Sparse<{ force: boolean; volumes: boolean }>): Promise<void>;
+  containerInspect(call: Call, id: string, options: Sparse<{ size: boolean }>): Promise<Json>;
+  containerList(call: Call, options: Sparse<{ all: boolean; limit: number; size: boolean; filters: Filters }>): Promise<readonly Json[]>;
+  /** Lines in Docker's frames (8-byte headers), or bare for a container with a terminal. */
+  containerLogs(
+    call: Call,
+    id: string,
+    options: Sparse<{ follow: boolean; stdout: boolean; stderr: boolean; since: string; until: string; timestamps: boolean; details: boolean; tail: string }>,
+  ): Promise<{ readonly terminal: boolean; readonly frames: AsyncIterable<Uint8Array> }>;
+
+  imageList(call: Call, options: Sparse<{ all: boolean; filters: Filters; digests: boolean }>): Promise<readonly Json[]>;
+  imageInspect(call: Call, name: string): Promise<Json>;
+  imageHistory(call: Call, name: string): Promise<readonly Json[]>;
+  imagePull(call: Call, name: string, options: Sparse<{ tag: string; platform: string; auth: Strings }>): Promise<AsyncIterable<ProgressLine>>;
+  /** `path`: an archive on this host. */
+  imageLoad(call: Call, path: string): Promise<AsyncIterable<ProgressLine>>;
+  imageTag(call: Call, name: string, repo: string, tag: string): Promise<void>;
+  imageRemove(call: Call, name: string, options: Sparse<{ force: boolean; noprune: boolean }>): Promise<readonly Json[]>;
+
+  networkList(call: Call, options: Sparse<{ filters: Filters }>): Promise<readonly Json[]>;
+  networkInspect(call: Call, name: string): Promise<Json>;
+  networkCreate(call: Call, body: Json): Promise<{ readonly Id: string; readonly Warning: string }>;
+  networkRemove(call: Call, name: string): Promise<void>;
+}
+
+declare module "../plugin.ts" {
+  interface Services {
+    api: ApiService;
+  }
+}
