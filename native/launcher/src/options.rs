@@ -19,7 +19,8 @@ pub struct Options {
 struct File {
     root: Option<String>,
     state: Option<String>,
-    host: Option<String>,
+    #[serde(default)]
+    hosts: Vec<String>,
 }
 
 const DEFAULT_CONFIG: &str = "/etc/tsbox/config.json";
@@ -49,7 +50,7 @@ pub fn parse(args: &[String]) -> Result<Options, String> {
     let file = config.as_deref().map(read).transpose()?.unwrap_or_default();
     let state = absolute(state.or_else(|| variable("TSBOX_STATE")).or(file.state).unwrap_or_else(|| "/run/tsbox".to_owned()))?;
     let root = absolute(root.or_else(|| variable("TSBOX_ROOT")).or(file.root).unwrap_or_else(|| "/var/lib/tsbox".to_owned()))?;
-    let host = match host.or_else(|| variable("TSBOX_HOST")).or(file.host) {
+    let host = match host.or_else(|| variable("TSBOX_HOST")).or(file.hosts.into_iter().find(|url| url.starts_with("unix://"))) {
         None => state.join("tsbox.sock"),
         Some(url) => match url.strip_prefix("unix://") {
             Some(path) => absolute(path.to_owned())?,

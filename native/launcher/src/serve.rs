@@ -364,6 +364,7 @@ impl Launcher {
             self.clear();
             return Some(0);
         }
+        self.fatal = self.fatal.take().or_else(|| self.last_words());
         self.failed = if self.daemon.ready { 0 } else { self.failed + 1 };
         if self.fatal.is_some() || (self.failed >= STARTS && self.daemon.stillborn()) {
             let why = self.fatal.take().unwrap_or_else(|| format!("the daemon does not start (status {status:#x}): see {}/daemon.log", self.options.state.display()));
@@ -378,6 +379,14 @@ impl Launcher {
             }
             Err(error) => Some(self.give_up(&format!("can't start Node 24: {error}"))),
         }
+    }
+
+    /// What a daemon that could not start left as its reason.
+    fn last_words(&self) -> Option<String> {
+        let path = self.options.state.join("daemon.fatal");
+        let words = std::fs::read_to_string(&path).ok()?;
+        let _ = std::fs::remove_file(path);
+        Some(words.trim().to_owned())
     }
 
     fn give_up(&mut self, why: &str) -> i32 {

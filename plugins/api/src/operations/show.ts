@@ -1,0 +1,251 @@
+/** The engine's containers and images in Docker's JSON. Go's zero values are there where Docker has them: clients tell null from [] from "". */
+import type { Container, EndpointRecord, Image, Json, PortMap } from "@tsbox/kernel";
+
+const zeroTime = "0001-01-01T00:00:00Z";
+
+export const time = (at: number | null): string => (at === null ? zeroTime : new Date(at).toISOString().replace(/Z$/, "000000Z"));
+
+export function inspectContainer(record: Container, storageData: Json): Json {
+  const { config } = record;
+  const exit = record.exit;
+  return {
+    Id: record.id,
+    Created: time(record.createdAt),
+    Path: record.argv[0] ?? "",
+    Args: record.argv.slice(1),
+    State: {
+      Status: record.status,
+      Running: record.status === "running" || record.status === "paused",
+      Paused: record.status === "paused",
+      Restarting: false,
+      OOMKilled: exit?.outOfMemory ?? false,
+      Dead: record.status === "dead",
+      Pid: record.pid ?? 0,
+      ExitCode: exit?.code ?? 0,
+      Error: record.error,
+      StartedAt: time(record.startedAt),
+      FinishedAt: time(exit?.at ?? null),
+    },
+    Image: record.imageId,
+    ResolvConfPath: "",
+    HostnamePath: "",
+    HostsPath: "",
+    LogPath: record.log.path,
+    Name: `/${record.name}`,
+    RestartCount: record.restartCount,
+    Driver: record.drivers.storage,
+    Platform: record.platform,
+    MountLabel: "",
+    ProcessLabel: "",
+    AppArmorProfile: "",
+    ExecIDs: null,
+    HostConfig: { ...config.raw.hostConfig, Runtime: record.drivers.exec },
+    GraphDriver: { Name: record.drivers.storage, Data: storageData },
+    SizeRw: undefined,
+    Mounts: config.binds.map((bind) => ({
+      Type: "bind",
+      Source: bind.source,
+      Destination: bind.target,
+      Mode: bind.readOnly ? "ro" : "",
+      RW: !bind.readOnly,
+      Propagation: bind.propagation ?? "rprivate",
+    })),
+    Config: {
+      Hostname: config.hostname,
+      Domainname: config.domainname,
+      User: config.user,
+      AttachStdin: config.attach.stdin,
+      AttachStdout: config.attach.stdout,
+      AttachStderr: config.attach.stderr,
+      ...(config.exposedPorts.length > 0 ? { ExposedPorts: Object.fromEntries(config.exposedPorts.map((port) => [port, {}])) } : {}),
+      Tty: config.terminal,
+      OpenStdin: config.openStdin,
+      StdinOnce: config.stdinOnce,
+      Env: config.env,
+      Cmd: config.command,
+      Image: record.imageName,
+      Volumes: null,
+      WorkingDir: config.workingDirectory,
+      Entrypoint: config.entrypoint,
+      OnBuild: null,
+      Labels: config.labels,
+      StopSignal: config.stopSignal,
+      StopTimeout: config.stopTimeout,
+    },
+    NetworkSettings: networkSettings(record),
+  };
+}
+
+function networkSettings(record: Container): Json {
+  const first = record.endpoints[0];
+  return {
+    Bridge: "",
+    SandboxID: first?.id ?? "",
+    SandboxKey: "",
+    Ports: portMap(record),
+    EndpointID: first?.id ?? "",
+    Gateway: first?.gateway ?? "",
+    GlobalIPv6Address: "",
+    GlobalIPv6PrefixLen: 0,
+    ...addressOf(first),
+    IPv6Gateway: "",
+    MacAddress: first?.attachment.mac ?? "",
+    Networks: Object.fromEntries(
+      (record.endpoints.length > 0 ? record.endpoints : [null]).map((endpoint) => [
+        endpoint?.networkName ?? record.config.network,
+        {
+          IPAMConfig: null,
+          Links: null,
+          Aliases: null,
+          MacAddress: endpoint?.attachment.mac ?? "",
+          DriverOpts: null,
+          NetworkID: endpoint?.network ?? "",
+          EndpointID: endpoint?.id ?? "",
+          Gateway: endpoint?.gateway ?? "",
+          ...addressOf(endpoint ?? undefined),
+          IPv6Gateway: "",
+          GlobalIPv6Address: "",
+          GlobalIPv6PrefixLen: 0,
+          DNSNames: null,
+        },
+      ]),
+    ),
+  };
+}
+
+function addressOf(endpoint: EndpointRecord | undefined): Json {
+  const [address = "", length = "0"] = (endpoint?.attachment.addresses[0] ?? "").split("/");
+  return { IPAddress: address, IPPrefixLen: Number(length) };
+}
+
+export function publishedPorts(record: Container): readonly PortMap[] {
+  return record.endpoints.flatMap((endpoint) => endpoint.attachment.ports);
+}
+
+/** Exposed and not published: null. */
+function portMap(record: Container): Json {
+  const map: Record<string, { HostIp: string; HostPort: string }[] | null> = {};
+  for (const port of record.config.exposedPorts) map[port.includes("/") ? port : `${port}/tcp`] = null;
+  for (const port of publishedPorts(record))
+    for (let at = 0; at < port.count; at += 1) {
+      const key = `${port.containerPort + at}/${port.protocol}`;
+      map[key] = [...(map[key] ?? []), { HostIp: port.hostAddress, HostPort: String(port.hostPort + at) }];
+    }
+  return map;
+}
+
+export function listContainer(record: Container): Json {
+  return {
+    Id: record.id,
+    Names: [`/${record.name}`],
+    Image: record.imageName,
+    ImageID: record.imageId,
+    Command: record.argv.map((word) => (/[\s"'\\]/.test(word) ? `'${word}'` : word)).join(" "),
+    Created: Math.floor(record.createdAt / 1000),
+    Ports: publishedPorts(record).flatMap((port) =>
+      Array.from({ length: port.count }, (_, at) => ({
+        IP: port.hostAddress,
+        PrivatePort: port.containerPort + at,
+        PublicPort: port.hostPort + at,
+        Type: port.protocol,
+      })),
+    ),
+    Labels: record.config.labels,
+    State: record.status,
+    Status: statusWords(record, Date.now()),
+    HostConfig: { NetworkMode: record.config.network },
+    NetworkSettings: { Networks: networkSettings(record).Networks },
+    Mounts: [],
+  };
+}
+
+export function statusWords(record: Container, now: number): string {
+  switch (record.status) {
+    case "running":
+      return `Up ${ago(now - (record.startedAt ?? now))}`;
+    case "paused":
+      return `Up ${ago(now - (record.startedAt ?? now))} (Paused)`;
+    case "exited":
+      return `Exited (${record.exit?.code ?? 0}) ${ago(now - (record.exit?.at ?? now))} ago`;
+    case "removing":
+      return "Removal In Progress";
+    case "dead":
+      return "Dead";
+    default:
+      return "Created";
+  }
+}
+
+/** Docker's words for a span of time (go-units HumanDuration). */
+export function ago(milliseconds: number): string {
+  const seconds = Math.floor(milliseconds / 1000);
+  const minutes = Math.floor(seconds / 60);
+  const hours = Math.round(seconds / 3600);
+  if (seconds < 1) return "Less than a second";
+  if (seconds === 1) return "1 second";
+  if (seconds < 60) return `${seconds} seconds`;
+  if (minutes === 1) return "About a minute";
+  if (minutes < 60) return `${minutes} minutes`;
+  if (hours === 1) return "About an hour";
+  if (hours < 48) return `${hours} hours`;
+  if (hours < 24 * 7 * 2) return `${Math.floor(hours / 24)} days`;
+  if (hours < 24 * 30 * 2) return `${Math.floor(hours / 24 / 7)} weeks`;
+  if (hours < 24 * 365 * 2) return `${Math.floor(hours / 24 / 30)} months`;
+  return `${Math.floor(hours / 24 / 365)} years`;
+}
+
+export function listImage(image: Image, containers: number): Json {
+  return {
+    Id: image.id,
+    ParentId: "",
+    RepoTags: image.tags,
+    RepoDigests: image.digests,
+    Created: Math.floor(image.createdAt / 1000),
+    Size: image.size,
+    SharedSize: -1,
+    Labels: image.config.labels,
+    Containers: containers,
+  };
+}
+
+export function inspectImage(image: Image): Json {
+  const { config } = image;
+  return {
+    Id: image.id,
+    RepoTags: image.tags,
+    RepoDigests: image.digests,
+    Parent: "",
+    Comment: "",
+    Created: time(image.createdAt),
+    DockerVersion: "",
+    Author: "",
+    Config: {
+      Hostname: "",
+      Domainname: "",
+      User: config.user,
+      AttachStdin: false,
+      AttachStdout: false,
+      AttachStderr: false,
+      ...(config.exposedPorts.length > 0 ? { ExposedPorts: Object.fromEntries(config.exposedPorts.map((port) => [port, {}])) } : {}),
+      Tty: false,
+      OpenStdin: false,
+      StdinOnce: false,
+      Env: config.env,
+      Cmd: config.command,
+      Image: "",
+      Volumes: config.volumes.length > 0 ? Object.fromEntries(config.volumes.map((volume) => [volume, {}])) : null,
+      WorkingDir: config.workingDirectory,
+      Entrypoint: config.entrypoint,
+      OnBuild: null,
+      Labels: Object.keys(config.labels).length > 0 ? config.labels : null,
+      ...(config.stopSignal === null ? {} : { StopSignal: config.stopSignal }),
+    },
+    Architecture: image.platform.architecture,
+    ...(image.platform.variant === null ? {} : { Variant: image.platform.variant }),
+    Os: image.platform.os,
+    Size: image.size,
+    GraphDriver: { Data: null, Name: "" },
+    RootFS: { Type: "layers", Layers: image.diffIds },
+    Metadata: { LastTagTime: zeroTime },
+  };
+}

@@ -1,0 +1,217 @@
+/** Docker's system and network operations. */
+import { readFileSync } from "node:fs";
+import { arch, cpus, hostname, release, totalmem } from "node:os";
+import {
+  type ApiService,
+  type ContainersService,
+  type EngineService,
+  type EventsService,
+  fail,
+  type HostToolkit,
+  type ImagesService,
+  type Json,
+  type NetworkRecord,
+  type NetworksService,
+} from "@tsbox/kernel";
+import { hasLabel, matches } from "./filters.ts";
+import { time } from "./show.ts";
+import { parseTime } from "./times.ts";
+import { apiVersion, engineVersion, minimumApiVersion } from "./versions.ts";
+
+type SystemVerbs = Pick<ApiService, "version" | "info" | "plugins" | "events" | "networkList" | "networkInspect" | "networkCreate" | "networkRemove">;
+
+export interface SystemServices {
+  readonly containers: ContainersService;
+  readonly images: ImagesService;
+  readonly networks: NetworksService;
+  readonly events: EventsService;
+  readonly engine: EngineService;
+  readonly host: HostToolkit;
+  readonly rootDirectory: string;
+}
+
+const goArchitecture: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64", ia32: "386" };
+const machine: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64", ia32: "i686" };
+
+export function systemVerbs({ containers, images, networks, events, engine, host, rootDirectory }: SystemServices): SystemVerbs {
+  return {
+    version: () =>
+      Promise.resolve({
+        Platform: { Name: "tsbox" },
+        Components: [{ Name: "Engine", Version: engineVersion, Details: { ApiVersion: apiVersion, MinAPIVersion: minimumApiVersion, Os: "linux", Arch: goArchitecture[arch()] ?? arch() } }],
+        Version: engineVersion,
+        ApiVersion: apiVersion,
+        MinAPIVersion: minimumApiVersion,
+        GitCommit: "",
+        GoVersion: "",
+        NodeVersion: process.version,
+        Os: "linux",
+        Arch: goArchitecture[arch()] ?? arch(),
+        KernelVersion: release(),
+        BuildTime: "",
+      }),
+    info: async (call) => {
+      const [all, pictures, choices, plugins] = await Promise.all([containers.list(call), images.list(call), engine.choices(call), engine.plugins(call)]);
+      const chosen = (kind: string): string => choices.find((choice) => choice.kind === kind)?.id ?? "";
+      const count = (status: string): number => all.filter((record) => record.status === status).length;
+      const offered = (kind: string): readonly string[] =>
+        plugins.flatMap((plugin) => plugin.offers.filter((offer) => offer.state === "ok" && offer.offer.startsWith(`${kind}/`)).map((offer) => offer.offer.slice(kind.length + 1)));
+      return {
+        ID: hostname(),
+        Containers: all.length,
+        ContainersRunning: count("running"),
+        ContainersPaused: count("paused"),
+        ContainersStopped: all.length - count("running") - count("paused"),
+        Images: pictures.length,
+        Driver: chosen("storage"),
+        DriverStatus: [],
+        DefaultRuntime: chosen("exec"),
+        Runtimes: Object.fromEntries(offered("exec").map((id) => [id, { path: id }])),
+        Plugins: { Volume: [], Network: offered("network"), Authorization: null, Log: ["local", "json-file", "none"] },
+        MemoryLimit: true,
+        SwapLimit: true,
+        CpuCfsPeriod: true,
+        CpuCfsQuota: true,
+        CPUShares: true,
+        CPUSet: true,
+        PidsLimit: true,
+        IPv4Forwarding: true,
+        Debug: false,
+        OomKillDisable: false,
+        LoggingDriver: "local",
+        CgroupDriver: "cgroupfs",
+        CgroupVersion: host.cgroups.layout === "v2" ? "2" : "1",
+        KernelVersion: release(),
+        OperatingSystem: operatingSystem(),
+        OSType: "linux",
+        Architecture: machine[arch()] ?? arch(),
+        IndexServerAddress: "https://index.docker.io/v1/",
+        RegistryConfig: { InsecureRegistryCIDRs: ["127.0.0.0/8"], IndexConfigs: {}, Mirrors: [] },
+        NCPU: cpus().length,
+        MemTotal: totalmem(),
+        DockerRootDir: rootDirectory,
+        HttpProxy: "",
+        HttpsProxy: "",
+        NoProxy: "",
+        Name: hostname(),
+        Labels: [],
+        ExperimentalBuild: false,
+        ServerVersion: engineVersion,
+        LiveRestoreEnabled: true,
+        Isolation: "",
+        InitBinary: "",
+        SecurityOptions: ["name=seccomp,profile=builtin", "name=cgroupns"],
+        Swarm: { NodeID: "", NodeAddr: "", LocalNodeState: "inactive", ControlAvailable: false, Error: "", RemoteManagers: null },
+        Warnings: null,
+        TsboxDrivers: choices,
+        TsboxPlugins: plugins,
+      };
+    },
+    plugins: async (call) => (await engine.plugins(call)) as unknown as readonly Json[],
+    events: async (call, { since, until, filters }) => {
+      const stream = await events.subscribe(call, {
+        ...(since ? { since: parseTime(since) } : {}),
+        ...(until ? { until: parseTime(until) } : {}),
+      });
+      return shown(stream, filters);
+    },
+    networkList: async (call, { filters }) => {
+      const wanted = matches<NetworkRecord>(filters, {
+        name: (network, value) => network.name.includes(value),
+        id: (network, value) => network.id.startsWith(value),
+        driver: (network, value) => network.driver === value,
+        label: (network, value) => hasLabel(network.labels, value),
+        type: (network, value) => (value === "builtin") === network.predefined,
+        scope: (_network, value) => value === "local",
+        dangling: () => true,
+      });
+      return (await networks.list(call)).filter(wanted).map((network) => showNetwork(network, {}));
+    },
+    networkInspect: async (call, name) => {
+      const network = await networks.get(call, name);
+      const members = (await containers.list(call)).flatMap((record) =>
+        record.endpoints
+          .filter((endpoint) => endpoint.network === network.id)
+          .map((endpoint) => [
+            record.id,
+            { Name: record.name, EndpointID: endpoint.id, MacAddress: endpoint.attachment.mac, IPv4Address: endpoint.attachment.addresses[0] ?? "", IPv6Address: "" },
+          ]),
+      );
+      return showNetwork(network, Object.fromEntries(members) as Json);
+    },
+    networkCreate: async (call, body) => {
+      const name = typeof body.Name === "string" ? body.Name : "";
+      if (name === "") throw fail("InvalidArgument", "network name cannot be blank");
+      const pool = ((body.IPAM as { Config?: readonly { Subnet?: string; Gateway?: string }[] | null } | undefined)?.Config ?? [])[0];
+      const made = await networks.create(call, {
+        name,
+        driver: (body.Driver as string) || "bridge",
+        ...(pool?.Subnet ? { subnet: pool.Subnet } : {}),
+        ...(pool?.Gateway ? { gateway: pool.Gateway } : {}),
+        internal: body.Internal === true,
+        labels: (body.Labels ?? {}) as Readonly<Record<string, string>>,
+        options: (body.Options ?? {}) as Readonly<Record<string, string>>,
+      });
+      return { Id: made.id, Warning: "" };
+    },
+    networkRemove: (call, name) => networks.remove(call, name),
+  };
+}
+
+function showNetwork(network: NetworkRecord, members: Json): Json {
+  return {
+    Name: network.name,
+    Id: network.id,
+    Created: time(network.createdAt),
+    Scope: "local",
+    Driver: network.driver,
+    EnableIPv4: true,
+    EnableIPv6: false,
+    IPAM: { Driver: "default", Options: null, Config: network.subnets.map(({ cidr, gateway }) => ({ Subnet: cidr, Gateway: gateway })) },
+    Internal: network.internal,
+    Attachable: false,
+    Ingress: false,
+    ConfigFrom: { Network: "" },
+    ConfigOnly: false,
+    Containers: members,
+    Options: network.options,
+    Labels: network.labels,
+  };
+}
+
+async function* shown(stream: AsyncIterable<{ type: string; action: string; id: string; attributes: Readonly<Record<string, string>>; at: number }>, filters: Parameters<typeof matches>[0]): AsyncGenerator<Json> {
+  type Event = { type: string; action: string; id: string; attributes: Readonly<Record<string, string>> };
+  const wanted = matches<Event>(filters, {
+    type: (event, value) => event.type === value,
+    event: (event, value) => event.action === value || event.action.startsWith(`${value}:`),
+    container: (event, value) => event.type === "container" && (event.id.startsWith(value) || event.attributes.name === value),
+    image: (event, value) => (event.type === "image" ? event.id === value || event.attributes.name === value : event.attributes.image === value),
+    network: (event, value) => event.type === "network" && (event.id.startsWith(value) || event.attributes.name === value),
+    volume: (event, value) => event.type === "volume" && event.id === value,
+    label: (event, value) => hasLabel(event.attributes, value),
+    daemon: (event) => event.type === "daemon",
+    scope: (_event, value) => value === "local",
+  });
+  for await (const event of stream) {
+    if (!wanted(event)) continue;
+    const { type, action, id, attributes, at } = event;
+    yield {
+      ...(type === "container" || type === "image" ? { status: action, id, ...(type === "container" ? { from: attributes.image ?? "" } : {}) } : {}),
+      Type: type,
+      Action: action,
+      Actor: { ID: id, Attributes: attributes },
+      scope: "local",
+      time: Math.floor(at / 1000),
+      // JSON has no 64-bit integers of its own: a double holds milliseconds exactly, nanoseconds nearly.
+      timeNano: Math.round(at * 1000) * 1000,
+    };
+  }
+}
+
+function operatingSystem(): string {
+  try {
+    return /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1] ?? "Linux";
+  } catch {
+    return "Linux";
+  }
+}

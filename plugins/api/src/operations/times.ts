@@ -1,0 +1,17 @@
+/** Docker's moments: seconds since the epoch with a fraction, RFC 3339, or a span before now (`10m`, `1h30m`). */
+import { fail } from "@tsbox/kernel";
+
+const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** Milliseconds since the epoch. */
+export function parseTime(text: string): number {
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
+  if (/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) {
+    let span = 0;
+    for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) span += Number(amount) * (units[unit ?? ""] ?? 0);
+    return Date.now() - span;
+  }
+  const at = Date.parse(text);
+  if (Number.isNaN(at)) throw fail("InvalidArgument", `invalid time "${text}": give seconds since the epoch, RFC 3339 or a span such as 10m`);
+  return at;
+}
