@@ -1,0 +1,88 @@
+/**
+ * The daemon's first file: starts the host with the engine's list, and ends it on SIGTERM. Started by the launcher, which reads `daemon.fatal` in the state
+ * directory when the start fails.
+ */
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import type { Logger } from "../contract/call.ts";
+import { asError, fail } from "../errors/index.ts";
+import { emptyConfig, readConfig } from "./config.ts";
+import { type Host, startHost } from "./host.ts";
+
+const levels = ["debug", "info", "warn", "error"] as const;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { root: { type: "string" }, state: { type: "string" }, host: { type: "string" }, config: { type: "string" } },
+  });
+  const { root, state, config: file } = values;
+  if (root === undefined || state === undefined) throw fail("InvalidArgument", "the daemon is started by `tsbox daemon`");
+  try {
+    const config = file === undefined ? emptyConfig : await readConfig(file);
+    const host = await startHost({
+      engineList: engineList(),
+      config,
+      rootDirectory: root,
+      stateDirectory: state,
+      engineId: engineId(root),
+      log: logger(config.logLevel),
+    });
+    endOn(host);
+  } catch (error) {
+    writeFileSync(join(state, "daemon.fatal"), `${asError(error).message}\n`);
+    throw error;
+  }
+}
+
+/** The list that lies in TSBOX_HOME, the installation's own directory. */
+function engineList(): string {
+  const home = process.env["TSBOX_HOME"] ?? dirname(dirname(dirname(import.meta.dirname)));
+  return join(home, "engine.json");
+}
+
+/** Made at the first start and never changed: it is in the name of everything that this engine leaves in the kernel. */
+function engineId(root: string): string {
+  const path = join(root, "engine-id");
+  if (!existsSync(path)) {
+    mkdirSync(root, { recursive: true, mode: 0o711 });
+    writeFileSync(path, `${randomBytes(4).toString("hex")}\n`);
+  }
+  const id = readFileSync(path, "utf8").trim();
+  if (/^[0-9a-f]{8}$/.test(id)) return id;
+  throw fail("DataLoss", `${path} is damaged: it holds ${JSON.stringify(id)}, not eight hex digits; put back what it held, or sweep by hand and remove it`);
+}
+
+function logger(least: (typeof levels)[number]): Logger {
+  const write = (level: (typeof levels)[number]) => {
+    if (levels.indexOf(level) < levels.indexOf(least)) return () => {};
+    return (text: string, fields?: Readonly<Record<string, unknown>>) => {
+      const rest = fields === undefined ? "" : ` ${JSON.stringify(fields)}`;
+      process.stderr.write(`${new Date().toISOString()} ${level} ${text}${rest}\n`);
+    };
+  };
+  return { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
+}
+
+function endOn(host: Host): void {
+  let ending = false;
+  const end = (): void => {
+    if (ending) return;
+    ending = true;
+    host
+      .stop()
+      .then(() => process.exit(0))
+      .catch((error: unknown) => {
+        process.stderr.write(`tsbox: the engine did not end cleanly: ${asError(error).message}\n`);
+        process.exit(1);
+      });
+  };
+  process.on("SIGTERM", end);
+  process.on("SIGINT", end);
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`tsbox: ${asError(error).message}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,104 @@
+/** Docker's flags: `-it`, `-e K=V`, `--name x`, `--name=x`, `--rm=false`; a command's own words begin at its first word that is no flag. */
+import { CommandError } from "./io.ts";
+
+export interface FlagSpec {
+  readonly short?: string;
+  /** bool: may stand alone · text: the last counts · list: each counts */
+  readonly kind: "bool" | "text" | "list";
+  readonly help: string;
+  /** What a value is called in the help. */
+  readonly value?: string;
+}
+export type FlagSpecs = Readonly<Record<string, FlagSpec>>;
+
+export interface Parsed {
+  readonly words: readonly string[];
+  bool(name: string): boolean;
+  /** Null: not given. */
+  text(name: string): string | null;
+  list(name: string): readonly string[];
+  given(name: string): boolean;
+}
+
+/** `interspersed`: flags may follow words (`rm x -f`); not for `run`, whose further words are the container's. */
+export function parseFlags(command: string, argv: readonly string[], specs: FlagSpecs, interspersed: boolean): Parsed {
+  const wrong = (text: string): CommandError => new CommandError(125, `${text}\n\nUsage:  tsbox ${usage(command)}\n\nRun 'tsbox ${command} --help' for more information`);
+  const byShort = new Map(Object.entries(specs).flatMap(([name, spec]) => (spec.short ? [[spec.short, name] as const] : [])));
+  const found = new Map<string, string[]>();
+  const words: string[] = [];
+  const keep = (name: string, value: string, shown: string): void => {
+    const spec = specs[name];
+    if (spec?.kind === "bool" && !/^(true|false|1|0|t|f)$/i.test(value)) throw wrong(`invalid argument "${value}" for "${shown}" flag: not true or false`);
+    found.set(name, spec?.kind === "list" ? [...(found.get(name) ?? []), value] : [value]);
+  };
+  for (let at = 0; at < argv.length; at += 1) {
+    const word = argv[at] ?? "";
+    if (word === "--") {
+      words.push(...argv.slice(at + 1));
+      break;
+    }
+    if (!word.startsWith("-") || word === "-") {
+      if (!interspersed) {
+        words.push(...argv.slice(at));
+        break;
+      }
+      words.push(word);
+    } else if (word.startsWith("--")) {
+      const [name = "", value] = word.slice(2).split(/=(.*)/s, 2);
+      const spec = Object.hasOwn(specs, name) ? specs[name] : undefined;
+      if (spec === undefined) throw wrong(`unknown flag: --${name}`);
+      if (value !== undefined) keep(name, value, `--${name}`);
+      else if (spec.kind === "bool") keep(name, "true", `--${name}`);
+      else {
+        at += 1;
+        const next = argv[at];
+        if (next === undefined) throw wrong(`flag needs an argument: --${name}`);
+        keep(name, next, `--${name}`);
+      }
+    } else {
+      for (let letter = 1; letter < word.length; letter += 1) {
+        const short = word[letter] ?? "";
+        const name = byShort.get(short);
+        if (name === undefined) throw wrong(`unknown shorthand flag: '${short}' in ${word}`);
+        if (specs[name]?.kind === "bool") {
+          const value = word[letter + 1] === "=" ? word.slice(letter + 2) : null;
+          keep(name, value ?? "true", `-${short}`);
+          if (value !== null) break;
+          continue;
+        }
+        const rest = word.slice(letter + 1).replace(/^=/, "");
+        if (rest === "") at += 1;
+        const value = rest === "" ? argv[at] : rest;
+        if (value === undefined) throw wrong(`flag needs an argument: '${short}' in ${word}`);
+        keep(name, value, `-${short}`);
+        break;
+      }
+    }
+  }
+  return {
+    words,
+    bool: (name) => /^(true|1|t)$/i.test(found.get(name)?.[0] ?? "false"),
+    text: (name) => found.get(name)?.at(-1) ?? null,
+    list: (name) => found.get(name) ?? [],
+    given: (name) => found.has(name),
+  };
+}
+
+const usages = new Map<string, string>();
+/** Said with every wrong use of the command. */
+export function rememberUsage(command: string, text: string): void {
+  usages.set(command, text);
+}
+const usage = (command: string): string => usages.get(command) ?? command;
+
+export function helpText(command: string, about: string, specs: FlagSpecs): string {
+  const rows = Object.entries(specs)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, spec]): readonly [string, string] => [
+      `${spec.short ? `-${spec.short}, ` : "    "}--${name}${spec.kind === "bool" ? "" : ` ${spec.value ?? (spec.kind === "list" ? "list" : "string")}`}`,
+      spec.help,
+    ]);
+  const width = Math.max(0, ...rows.map(([flag]) => flag.length));
+  const options = rows.map(([flag, help]) => `  ${flag.padEnd(width)}   ${help}`).join("\n");
+  return `\nUsage:  tsbox ${usage(command)}\n\n${about}\n${rows.length > 0 ? `\nOptions:\n${options}\n` : ""}`;
+}

@@ -1,0 +1,56 @@
+/** What a command sees of the world: two streams, its environment, and a session that can lend its terminal to a container. */
+import type { ApiService, Call, Strings, WindowSize } from "@tsbox/kernel";
+
+export interface Io {
+  readonly call: Call;
+  readonly environment: Strings;
+  readonly workingDirectory: string;
+  /** Which of 0, 1, 2 are terminals. */
+  readonly terminals: readonly [boolean, boolean, boolean];
+  readonly size: WindowSize | null;
+  out(text: string | Uint8Array): Promise<void>;
+  err(text: string | Uint8Array): Promise<void>;
+  readonly session: Session;
+}
+
+/** How a command's own stdio becomes a container's: by descriptor on this host, over the API's hijacked connection elsewhere. */
+export interface Session {
+  /** Starts a container with the user's stdio as its own and answers its exit code. */
+  runAttached(api: ApiService, id: string, streams: Attached): Promise<{ readonly code: number; readonly timings: readonly (readonly [string, number])[] }>;
+}
+export interface Attached {
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  readonly terminal: boolean;
+  /** Signals go to the container. */
+  readonly signalProxy: boolean;
+  readonly removed: boolean;
+}
+
+export type Command = {
+  readonly name: string;
+  /** `run [OPTIONS] IMAGE [COMMAND] [ARG...]` */
+  readonly usage: string;
+  readonly about: string;
+  readonly flags: import("./flags.ts").FlagSpecs;
+  /** Flags end at the first word. */
+  readonly ownWords?: boolean;
+  /** Its failures exit as `run` does: 125, 126, 127. Others exit 1. */
+  readonly runs?: boolean;
+  /** How many words it takes. */
+  readonly words: readonly [least: number, most: number];
+  /** It reads or writes the user's own files, so the user's own process has to do it. */
+  readonly local?: boolean;
+  /** Answers the exit code. */
+  run(io: Io, api: ApiService, parsed: import("./flags.ts").Parsed): Promise<number>;
+};
+
+/** A failure with an exit code of its own, already in words for the user. */
+export class CommandError extends Error {
+  readonly exitCode: number;
+  constructor(exitCode: number, text: string) {
+    super(text);
+    this.exitCode = exitCode;
+  }
+}
