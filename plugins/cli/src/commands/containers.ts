@@ -1,0 +1,234 @@
+/** Commands about containers that are there: ps, logs, rm, stop, kill, wait, start, restart, pause, unpause, rename, port. */
+import { type ApiService, type Filters, isTsboxError, type Json } from "@tsbox/kernel";
+import { ago } from "../ago.ts";
+import type { Parsed } from "../flags.ts";
+import { type Command, CommandError, type Io } from "../io.ts";
+import { table } from "../table.ts";
+import { compileTemplate } from "../template.ts";
+import { count } from "../units.ts";
+
+/** Each in turn; each failure is said, and the command fails if one did. */
+export async function each(io: Io, names: readonly string[], work: (name: string) => Promise<void>): Promise<number> {
+  let failed = false;
+  for (const name of names) {
+    try {
+      await work(name);
+    } catch (error) {
+      if (!isTsboxError(error)) throw error;
+      failed = true;
+      await io.err(`tsbox: ${error.message}\n`);
+    }
+  }
+  return failed ? 1 : 0;
+}
+
+const many = [1, Number.POSITIVE_INFINITY] as const;
+
+/** A verb that takes names and prints each that it was done to. */
+function verb(name: string, about: string, flags: Command["flags"], work: (io: Io, api: ApiService, id: string, parsed: Parsed) => Promise<unknown>): Command {
+  return {
+    name,
+    usage: `${name} ${Object.keys(flags).length > 0 ? "[OPTIONS] " : ""}CONTAINER [CONTAINER...]`,
+    about,
+    flags,
+    words: many,
+    run: (io, api, parsed) =>
+      each(io, parsed.words, async (id) => {
+        const answer = await work(io, api, id, parsed);
+        await io.out(`${typeof answer === "number" ? answer : id}\n`);
+      }),
+  };
+}
+
+const timeout = { short: "t", kind: "text", value: "int", help: "Seconds to wait before killing the container" } as const;
+const signal = { short: "s", kind: "text", help: "Signal to send to the container" } as const;
+const stopOptions = (parsed: Parsed): { timeout?: number; signal?: string } => ({
+  ...(parsed.text("timeout") ?? parsed.text("time") ? { timeout: count("timeout", parsed.text("timeout") ?? parsed.text("time") ?? "") } : {}),
+  ...(parsed.text("signal") ? { signal: parsed.text("signal") ?? "" } : {}),
+});
+
+export const stop = verb("stop", "Stop one or more running containers", { timeout, time: { kind: "text", help: "As --timeout" }, signal }, (io, api, id, parsed) =>
+  api.containerStop(io.call, id, stopOptions(parsed)),
+);
+export const restart = verb("restart", "Restart one or more containers", { timeout, time: { kind: "text", help: "As --timeout" }, signal }, (io, api, id, parsed) =>
+  api.containerRestart(io.call, id, stopOptions(parsed)),
+);
+export const kill = verb("kill", "Kill one or more running containers", { signal }, (io, api, id, parsed) => api.containerKill(io.call, id, parsed.text("signal") ?? "SIGKILL"));
+export const pause = verb("pause", "Pause all processes within one or more containers", {}, (io, api, id) => api.containerPause(io.call, id));
+export const unpause = verb("unpause", "Unpause all processes within one or more containers", {}, (io, api, id) => api.containerUnpause(io.call, id));
+export const wait = verb("wait", "Block until one or more containers stop, then print their exit codes", {}, async (io, api, id) => (await api.containerWait(io.call, id, "not-running")).StatusCode);
+export const start = verb("start", "Start one or more stopped containers", {}, (io, api, id) => api.containerStart(io.call, id, {}));
+export const rm = verb(
+  "rm",
+  "Remove one or more containers",
+  { force: { short: "f", kind: "bool", help: "Force the removal of a running container (uses SIGKILL)" }, volumes: { short: "v", kind: "bool", help: "Remove anonymous volumes associated with the container" } },
+  async (io, api, id, parsed) => {
+    try {
+      await api.containerRemove(io.call, id, { force: parsed.bool("force"), volumes: parsed.bool("volumes") });
+    } catch (error) {
+      // As docker: by force, what is gone is as wanted, but it is said.
+      if (!parsed.bool("force") || !isTsboxError(error) || error.code !== "NotFound") throw error;
+      await io.err(`tsbox: ${error.message}\n`);
+    }
+  },
+);
+
+export const rename: Command = {
+  name: "rename",
+  usage: "rename CONTAINER NEW_NAME",
+  about: "Rename a container",
+  flags: {},
+  words: [2, 2],
+  async run(io, api, parsed) {
+    await api.containerRename(io.call, parsed.words[0] ?? "", parsed.words[1] ?? "");
+    return 0;
+  },
+};
+
+export const logs: Command = {
+  name: "logs",
+  usage: "logs [OPTIONS] CONTAINER",
+  about: "Fetch the logs of a container",
+  flags: {
+    follow: { short: "f", kind: "bool", help: "Follow log output" },
+    tail: { short: "n", kind: "text", help: 'Number of lines to show from the end of the logs (default "all")' },
+    since: { kind: "text", help: "Show logs since timestamp (e.g. 2013-01-02T13:23:37Z) or relative (e.g. 42m)" },
+    until: { kind: "text", help: "Show logs before a timestamp or relative" },
+    timestamps: { short: "t", kind: "bool", help: "Show timestamps" },
+    details: { kind: "bool", help: "Show extra details provided to logs" },
+  },
+  words: [1, 1],
+  async run(io, api, parsed) {
+    const { terminal, frames } = await api.containerLogs(io.call, parsed.words[0] ?? "", {
+      stdout: true,
+      stderr: true,
+      follow: parsed.bool("follow"),
+      timestamps: parsed.bool("timestamps"),
+      details: parsed.bool("details"),
+      ...(parsed.text("tail") === null ? {} : { tail: parsed.text("tail") ?? "" }),
+      ...(parsed.text("since") === null ? {} : { since: parsed.text("since") ?? "" }),
+      ...(parsed.text("until") === null ? {} : { until: parsed.text("until") ?? "" }),
+    });
+    for await (const chunk of frames) {
+      if (terminal) await io.out(chunk);
+      else await printFrames(io, Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+    }
+    return 0;
+  },
+};
+
+/** A chunk holds whole frames; runs of one stream go out together. */
+async function printFrames(io: Io, chunk: Buffer): Promise<void> {
+  let parts: Buffer[] = [];
+  let stream = 0;
+  const flush = async (): Promise<void> => {
+    if (parts.length > 0) await (stream === 2 ? io.err(Buffer.concat(parts)) : io.out(Buffer.concat(parts)));
+    parts = [];
+  };
+  for (let at = 0; at + 8 <= chunk.length; ) {
+    const end = at + 8 + chunk.readUInt32BE(at + 4);
+    if (chunk[at] !== stream) {
+      await flush();
+      stream = chunk[at] ?? 1;
+    }
+    parts.push(chunk.subarray(at + 8, end));
+    at = end;
+  }
+  await flush();
+}
+
+/** `key=value`, repeated. */
+export function filtersOf(parsed: Parsed): Filters {
+  const filters: Record<string, string[]> = {};
+  for (const pair of parsed.list("filter")) {
+    const at = pair.indexOf("=");
+    if (at < 0) throw new CommandError(125, `invalid argument "${pair}" for "-f, --filter" flag: bad format of filter (expected name=value)`);
+    const key = pair.slice(0, at);
+    filters[key] = [...(filters[key] ?? []), pair.slice(at + 1)];
+  }
+  return filters;
+}
+
+interface Listed extends Json {
+  readonly Id: string;
+  readonly Names: readonly string[];
+  readonly Image: string;
+  readonly Command: string;
+  readonly Created: number;
+  readonly State: string;
+  readonly Status: string;
+  readonly Ports: readonly { readonly IP?: string; readonly PrivatePort: number; readonly PublicPort?: number; readonly Type: string }[];
+  readonly Labels: Readonly<Record<string, string>>;
+}
+
+export const ps: Command = {
+  name: "ps",
+  usage: "ps [OPTIONS]",
+  about: "List containers",
+  flags: {
+    all: { short: "a", kind: "bool", help: "Show all containers (default shows just running)" },
+    quiet: { short: "q", kind: "bool", help: "Only display container IDs" },
+    "no-trunc": { kind: "bool", help: "Don't truncate output" },
+    last: { short: "n", kind: "text", value: "int", help: "Show n last created containers (includes all states)" },
+    latest: { short: "l", kind: "bool", help: "Show the latest created container (includes all states)" },
+    filter: { short: "f", kind: "list", value: "filter", help: "Filter output based on conditions provided" },
+    format: { kind: "text", help: "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or a Go template" },
+  },
+  words: [0, 0],
+  async run(io, api, parsed) {
+    const limit = parsed.bool("latest") ? 1 : parsed.text("last") === null ? undefined : count("last", parsed.text("last") ?? "");
+    const list = (await api.containerList(io.call, {
+      all: parsed.bool("all"),
+      ...(limit === undefined ? {} : { limit }),
+      filters: filtersOf(parsed),
+    })) as readonly Listed[];
+    const whole = parsed.bool("no-trunc");
+    const rows = list.map((item) => ({
+      ID: whole ? item.Id : item.Id.slice(0, 12),
+      Image: item.Image,
+      Command: `"${whole || item.Command.length <= 20 ? item.Command : `${item.Command.slice(0, 19)}…`}"`,
+      RunningFor: `${ago(Date.now() - item.Created * 1000)} ago`,
+      CreatedAt: new Date(item.Created * 1000).toISOString(),
+      Status: item.Status,
+      State: item.State,
+      Ports: item.Ports.map((port) => (port.PublicPort ? `${port.IP}:${port.PublicPort}->${port.PrivatePort}/${port.Type}` : `${port.PrivatePort}/${port.Type}`)).join(", "),
+      Names: item.Names.map((name) => name.slice(1)).join(","),
+      Labels: Object.entries(item.Labels).map(([key, value]) => `${key}=${value}`).join(","),
+      Networks: Object.keys(((item.NetworkSettings as Json).Networks ?? {}) as object).join(","),
+    }));
+    await print(io, parsed, rows, "ID", [
+      ["CONTAINER ID", "ID"],
+      ["IMAGE", "Image"],
+      ["COMMAND", "Command"],
+      ["CREATED", "RunningFor"],
+      ["STATUS", "Status"],
+      ["PORTS", "Ports"],
+      ["NAMES", "Names"],
+    ]);
+    return 0;
+  },
+};
+
+/** Rows as `-q`, `--format` or docker's table wants them. */
+export async function print(io: Io, parsed: Parsed, rows: readonly Readonly<Record<string, unknown>>[], id: string, columns: readonly (readonly [string, string])[]): Promise<void> {
+  const format = parsed.text("format");
+  if (parsed.bool("quiet") && format === null) await io.out(rows.map((row) => `${String(row[id])}\n`).join(""));
+  else if (format === "json") await io.out(rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  else if (format !== null && format !== "table") {
+    if (format.startsWith("table ")) {
+      const template = format.slice("table ".length);
+      const heads = Object.fromEntries([...Object.keys(rows[0] ?? {}).map((key) => [key, key.toUpperCase()]), ...columns.map(([head, key]) => [key, head])]);
+      const lines = [heads, ...rows].map((row) => compileTemplate(template)(row).split("\t"));
+      await io.out(table(lines[0] ?? [], lines.slice(1)));
+    } else {
+      const template = compileTemplate(format);
+      await io.out(rows.map((row) => `${template(row)}\n`).join(""));
+    }
+  } else
+    await io.out(
+      table(
+        columns.map(([head]) => head),
+        rows.map((row) => columns.map(([, key]) => String(row[key]))),
+      ),
+    );
+}

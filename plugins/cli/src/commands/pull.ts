@@ -1,0 +1,73 @@
+/** `pull`, and what a `run` does when the image is not here. */
+import type { ApiService } from "@tsbox/kernel";
+import { type Command, CommandError, type Io } from "../io.ts";
+
+export const pull: Command = {
+  name: "pull",
+  usage: "pull [OPTIONS] NAME[:TAG|@DIGEST]",
+  about: "Download an image from a registry",
+  flags: {
+    quiet: { short: "q", kind: "bool", help: "Suppress verbose output" },
+    platform: { kind: "text", help: "Set platform if the image is multi-platform: OS/ARCH[/VARIANT]" },
+  },
+  words: [1, 1],
+  async run(io, api, parsed) {
+    const name = parsed.words[0] ?? "";
+    const platform = parsed.text("platform");
+    if (parsed.bool("quiet")) {
+      for await (const line of await api.imagePull(io.call, name, platform === null ? {} : { platform })) throwError(line);
+      await io.out(`${familiar(name)}\n`);
+      return 0;
+    }
+    if (!/[:@][^/]*$/.test(name)) await io.out("Using default tag: latest\n");
+    await pullImage(io, api, name, platform, false);
+    await io.out(`${familiar(name)}\n`);
+    return 0;
+  },
+};
+
+/** As docker prints at the end: host and tag in full. */
+function familiar(name: string): string {
+  const tagged = /[:@][^/]*$/.test(name) ? name : `${name}:latest`;
+  const first = tagged.split("/", 1)[0] ?? "";
+  if (!tagged.includes("/")) return `docker.io/library/${tagged}`;
+  return /[.:]|^localhost$/.test(first) ? tagged : `docker.io/${tagged}`;
+}
+
+function throwError(line: { readonly [key: string]: unknown }): void {
+  if (typeof line.error === "string") throw new CommandError(1, line.error);
+}
+
+/** Progress: a line a change in a pipe; on a terminal each layer has its line, drawn over. */
+export async function pullImage(io: Io, api: ApiService, name: string, platform: string | null, onError: boolean): Promise<void> {
+  const write = (text: string): Promise<void> => (onError ? io.err(text) : io.out(text));
+  const redraw = io.terminals[onError ? 2 : 1];
+  const rows = new Map<string, number>();
+  const last = new Map<string, string>();
+  for await (const line of await api.imagePull(io.call, name, platform === null ? {} : { platform })) {
+    throwError(line);
+    const { id, status, progressDetail } = line as { id?: string; status?: string; progressDetail?: { current?: number; total?: number } };
+    if (status === undefined) continue;
+    if (id === undefined) {
+      await write(`${status}\n`);
+      continue;
+    }
+    if (!redraw) {
+      if (last.get(id) !== status && !/^(Downloading|Extracting)$/.test(status)) await write(`${id}: ${status}\n`);
+      last.set(id, status);
+      continue;
+    }
+    const known = rows.get(id);
+    if (known === undefined) rows.set(id, rows.size);
+    const up = known === undefined ? 0 : rows.size - known;
+    const text = `${id}: ${status}${bar(progressDetail)}`;
+    await write(up === 0 ? `${text}\n` : `\x1b[${up}A\r\x1b[2K${text}\x1b[${up}B\r`);
+  }
+}
+
+function bar(detail: { current?: number; total?: number } | undefined): string {
+  if (detail?.current === undefined || !detail.total) return "";
+  const width = 30;
+  const done = Math.min(width, Math.floor((detail.current / detail.total) * width));
+  return ` [${"=".repeat(done)}${done < width ? ">" : ""}${" ".repeat(Math.max(0, width - done - 1))}] ${Math.floor((detail.current / detail.total) * 100)}%`;
+}

@@ -1,0 +1,238 @@
+/** `run` and `create`: a container from flags. */
+import { type ApiService, isTsboxError, type Json } from "@tsbox/kernel";
+import type { FlagSpecs, Parsed } from "../flags.ts";
+import { type Command, CommandError, type Io } from "../io.ts";
+import { bytes, count } from "../units.ts";
+import { pullImage } from "./pull.ts";
+
+const flags: FlagSpecs = {
+  interactive: { short: "i", kind: "bool", help: "Keep STDIN open even if not attached" },
+  tty: { short: "t", kind: "bool", help: "Allocate a pseudo-TTY" },
+  detach: { short: "d", kind: "bool", help: "Run container in background and print container ID" },
+  rm: { kind: "bool", help: "Automatically remove the container and its files when it exits" },
+  name: { kind: "text", help: "Assign a name to the container" },
+  env: { short: "e", kind: "list", help: "Set environment variables" },
+  workdir: { short: "w", kind: "text", help: "Working directory inside the container" },
+  user: { short: "u", kind: "text", help: "Username or UID (format: <name|uid>[:<group|gid>])" },
+  entrypoint: { kind: "text", help: "Overwrite the default ENTRYPOINT of the image" },
+  hostname: { short: "h", kind: "text", help: "Container host name" },
+  domainname: { kind: "text", help: "Container NIS domain name" },
+  volume: { short: "v", kind: "list", help: "Bind mount a directory of the host: SOURCE:TARGET[:ro]" },
+  tmpfs: { kind: "list", help: "Mount a tmpfs directory: TARGET[:OPTIONS]" },
+  "read-only": { kind: "bool", help: "Mount the container's root filesystem as read only" },
+  net: { kind: "text", help: "Connect a container to a network (same as --network)" },
+  network: { kind: "text", help: "Connect a container to a network: bridge, none, host or a name" },
+  publish: { short: "p", kind: "list", help: "Publish a container's port(s) to the host: [[IP:]HOSTPORT:]PORT[/PROTOCOL]" },
+  memory: { short: "m", kind: "text", value: "bytes", help: "Memory limit" },
+  "memory-swap": { kind: "text", value: "bytes", help: "Swap limit equal to memory plus swap: '-1' to enable unlimited swap" },
+  "memory-reservation": { kind: "text", value: "bytes", help: "Memory soft limit" },
+  cpus: { kind: "text", value: "decimal", help: "Number of CPUs" },
+  "cpu-shares": { short: "c", kind: "text", value: "int", help: "CPU shares (relative weight)" },
+  "cpuset-cpus": { kind: "text", help: "CPUs in which to allow execution (0-3, 0,1)" },
+  "pids-limit": { kind: "text", value: "int", help: "Tune container pids limit (set -1 for unlimited)" },
+  "cap-add": { kind: "list", help: "Add Linux capabilities" },
+  "cap-drop": { kind: "list", help: "Drop Linux capabilities" },
+  privileged: { kind: "bool", help: "Give extended privileges to this container" },
+  "security-opt": { kind: "list", help: "Security options: no-new-privileges, seccomp=unconfined" },
+  "shm-size": { kind: "text", value: "bytes", help: "Size of /dev/shm" },
+  label: { short: "l", kind: "list", help: "Set meta data on a container" },
+  expose: { kind: "list", help: "Expose a port or a range of ports" },
+  "add-host": { kind: "list", help: "Add a custom host-to-IP mapping (host:ip)" },
+  dns: { kind: "list", help: "Set custom DNS servers" },
+  "dns-search": { kind: "list", help: "Set custom DNS search domains" },
+  "dns-option": { kind: "list", help: "Set DNS options" },
+  "stop-signal": { kind: "text", help: "Signal to stop the container" },
+  "stop-timeout": { kind: "text", value: "int", help: "Timeout (in seconds) to stop a container" },
+  "log-driver": { kind: "text", help: "Logging driver for the container: local, json-file or none" },
+  "log-opt": { kind: "list", help: "Log driver options: max-size, max-file" },
+  platform: { kind: "text", help: "Set platform if the image is multi-platform: OS/ARCH[/VARIANT]" },
+  pull: { kind: "text", help: 'Pull image before running ("always", "missing", "never")' },
+  "sig-proxy": { kind: "bool", help: "Proxy received signals to the process (default true)" },
+  storage: { kind: "text", help: "Storage driver of this container, other than the host's default" },
+  exec: { kind: "text", help: "Exec driver of this container, other than the host's default" },
+  timings: { kind: "bool", help: "Print to standard error where the time of the start went" },
+};
+
+export const run: Command = {
+  name: "run",
+  usage: "run [OPTIONS] IMAGE [COMMAND] [ARG...]",
+  about: "Create and run a new container from an image",
+  flags,
+  ownWords: true,
+  runs: true,
+  words: [1, Number.POSITIVE_INFINITY],
+  async run(io, api, parsed) {
+    const begun = performance.now();
+    const { tty, interactive, detach, removed } = wishes(parsed);
+    if (tty && interactive && !io.terminals[0] && !detach) throw new CommandError(1, "the input device is not a TTY: leave out -t, or use a terminal");
+    const id = await make(io, api, parsed);
+    const created = performance.now();
+    if (detach) {
+      const { timings } = await api.containerStart(io.call, id, {});
+      await printTimings(io, parsed, [["create", created - begun], ...timings]);
+      await io.out(`${id}\n`);
+      return 0;
+    }
+    const attached = { stdin: interactive, stdout: true, stderr: true, terminal: tty, signalProxy: !parsed.given("sig-proxy") || parsed.bool("sig-proxy"), removed };
+    const { code, timings } = await io.session.runAttached(api, id, attached);
+    await printTimings(io, parsed, [["create", created - begun], ...timings]);
+    return code;
+  },
+};
+
+export const create: Command = {
+  name: "create",
+  usage: "create [OPTIONS] IMAGE [COMMAND] [ARG...]",
+  about: "Create a new container",
+  flags,
+  ownWords: true,
+  words: [1, Number.POSITIVE_INFINITY],
+  async run(io, api, parsed) {
+    await io.out(`${await make(io, api, parsed)}\n`);
+    return 0;
+  },
+};
+
+function wishes(parsed: Parsed): { tty: boolean; interactive: boolean; detach: boolean; removed: boolean } {
+  return { tty: parsed.bool("tty"), interactive: parsed.bool("interactive"), detach: parsed.bool("detach"), removed: parsed.bool("rm") };
+}
+
+/** Creates; an image that is not here is pulled first. Answers the id. */
+async function make(io: Io, api: ApiService, parsed: Parsed): Promise<string> {
+  const body = createBody(io, parsed);
+  const image = parsed.words[0] ?? "";
+  const name = parsed.text("name");
+  const platform = parsed.text("platform");
+  const policy = parsed.text("pull") ?? "missing";
+  if (!["always", "missing", "never"].includes(policy)) throw new CommandError(125, `invalid pull option: '${policy}': must be one of "always", "missing" or "never"`);
+  const options = { ...(name === null ? {} : { name }), ...(platform === null ? {} : { platform }) };
+  if (policy === "always") await pullImage(io, api, image, platform, true);
+  try {
+    return (await api.containerCreate(io.call, body, options)).Id;
+  } catch (error) {
+    const absent = isTsboxError(error) && error.code === "NotFound" && error.message.startsWith("No such image");
+    if (!absent || policy !== "missing") throw error;
+    await io.err(`Unable to find image '${withTag(image)}' locally\n`);
+    await pullImage(io, api, image, platform, true);
+    return (await api.containerCreate(io.call, body, options)).Id;
+  }
+}
+
+const withTag = (image: string): string => (/[:@][^/]*$/.test(image) ? image : `${image}:latest`);
+
+export function createBody(io: Pick<Io, "environment">, parsed: Parsed): Json {
+  const { tty, interactive, detach, removed } = wishes(parsed);
+  const [image, ...command] = parsed.words;
+  const entrypoint = parsed.text("entrypoint");
+  const ports = parsed.list("publish").flatMap(publish);
+  return {
+    Image: image,
+    Cmd: command.length > 0 ? command : null,
+    Entrypoint: entrypoint === null ? null : [entrypoint],
+    Env: parsed.list("env").flatMap((pair) => environmentOf(pair, io.environment)),
+    WorkingDir: parsed.text("workdir") ?? "",
+    User: parsed.text("user") ?? "",
+    Hostname: parsed.text("hostname") ?? "",
+    Domainname: parsed.text("domainname") ?? "",
+    Tty: tty,
+    OpenStdin: interactive,
+    StdinOnce: interactive && !detach,
+    AttachStdin: interactive && !detach,
+    AttachStdout: !detach,
+    AttachStderr: !detach,
+    Labels: Object.fromEntries(parsed.list("label").map((label) => pairOf(label))),
+    ...(parsed.text("stop-signal") === null ? {} : { StopSignal: parsed.text("stop-signal") }),
+    ...(parsed.text("stop-timeout") === null ? {} : { StopTimeout: count("stop-timeout", parsed.text("stop-timeout") ?? "") }),
+    ExposedPorts: Object.fromEntries([...parsed.list("expose").flatMap(exposed), ...ports.map(([port]) => port)].map((port) => [port, {}])),
+    HostConfig: {
+      AutoRemove: removed,
+      NetworkMode: parsed.text("network") ?? parsed.text("net") ?? "default",
+      PortBindings: bindings(ports),
+      Binds: parsed.list("volume"),
+      Tmpfs: Object.fromEntries(parsed.list("tmpfs").map((entry) => splitOnce(entry, ":"))),
+      ReadonlyRootfs: parsed.bool("read-only"),
+      Privileged: parsed.bool("privileged"),
+      CapAdd: parsed.list("cap-add"),
+      CapDrop: parsed.list("cap-drop"),
+      SecurityOpt: parsed.list("security-opt"),
+      Memory: bytes("memory", parsed.text("memory")),
+      MemorySwap: parsed.text("memory-swap") === "-1" ? -1 : bytes("memory-swap", parsed.text("memory-swap")),
+      MemoryReservation: bytes("memory-reservation", parsed.text("memory-reservation")),
+      NanoCpus: nanoCpus(parsed.text("cpus")),
+      CpuShares: count("cpu-shares", parsed.text("cpu-shares") ?? "0"),
+      CpusetCpus: parsed.text("cpuset-cpus") ?? "",
+      PidsLimit: count("pids-limit", parsed.text("pids-limit") ?? "0"),
+      ShmSize: bytes("shm-size", parsed.text("shm-size")),
+      ExtraHosts: parsed.list("add-host"),
+      Dns: parsed.list("dns"),
+      DnsSearch: parsed.list("dns-search"),
+      DnsOptions: parsed.list("dns-option"),
+      LogConfig: { Type: parsed.text("log-driver") ?? "", Config: Object.fromEntries(parsed.list("log-opt").map((option) => pairOf(option))) },
+      TsboxStorage: parsed.text("storage") ?? "",
+      TsboxExec: parsed.text("exec") ?? "",
+    },
+  };
+}
+
+/** `NAME` alone takes the caller's value; one that the caller has not is left out. */
+function environmentOf(pair: string, environment: Readonly<Record<string, string>>): readonly string[] {
+  if (pair.includes("=")) return [pair];
+  const value = environment[pair];
+  return value === undefined ? [] : [`${pair}=${value}`];
+}
+
+const splitOnce = (text: string, at: string): readonly [string, string] => {
+  const index = text.indexOf(at);
+  return index < 0 ? [text, ""] : [text.slice(0, index), text.slice(index + 1)];
+};
+const pairOf = (text: string): readonly [string, string] => splitOnce(text, "=");
+
+function nanoCpus(text: string | null): number {
+  if (text === null) return 0;
+  const cpus = Number(text);
+  if (!/^\d*\.?\d+$/.test(text) || cpus <= 0) throw new CommandError(125, `invalid argument "${text}" for "--cpus" flag: failed to parse ${text} as a rational number`);
+  return Math.round(cpus * 1e9);
+}
+
+type Published = readonly [port: string, binding: { readonly HostIp: string; readonly HostPort: string }];
+
+/** `80`, `8080:80`, `127.0.0.1:8080:80/udp`, `8000-8010:80-90`, `[::1]:80:80`. */
+export function publish(text: string): readonly Published[] {
+  const wrong = (): CommandError => new CommandError(125, `invalid argument "${text}" for "-p, --publish" flag: invalid publish specification: give [[IP:]HOSTPORT:]PORT[/PROTOCOL]`);
+  const match = /^(?:(?:(\[[^\]]+\]|[\d.]+):)?(\d*(?:-\d+)?):)?(\d+(?:-\d+)?)(?:\/(tcp|udp|sctp))?$/.exec(text);
+  if (!match) throw wrong();
+  const [, address = "", host = "", container = "", protocol = "tcp"] = match;
+  const [first, last] = range(container);
+  const [hostFirst, hostLast] = host === "" ? [0, 0] : range(host);
+  const many = last - first;
+  if (last > 65535 || hostLast > 65535 || many < 0 || (host !== "" && hostLast - hostFirst !== many && !(many === 0))) throw wrong();
+  return Array.from({ length: many + 1 }, (_, at) => [
+    `${first + at}/${protocol}`,
+    { HostIp: address.replace(/^\[|\]$/g, ""), HostPort: host === "" ? "" : String(hostFirst + at) },
+  ]);
+}
+
+const range = (text: string): readonly [number, number] => {
+  const [first = "0", last = first] = text.split("-");
+  return [Number(first), Number(last)];
+};
+
+function exposed(text: string): readonly string[] {
+  const [ports = "", protocol = "tcp"] = text.split("/");
+  const [first, last] = range(ports);
+  if (!/^\d+(-\d+)?$/.test(ports) || last < first) throw new CommandError(125, `invalid port format for --expose: ${text}`);
+  return Array.from({ length: last - first + 1 }, (_, at) => `${first + at}/${protocol}`);
+}
+
+function bindings(ports: readonly Published[]): Json {
+  const map: Record<string, Published[1][]> = {};
+  for (const [port, binding] of ports) map[port] = [...(map[port] ?? []), binding];
+  return map;
+}
+
+async function printTimings(io: Io, parsed: Parsed, timings: readonly (readonly [string, number])[]): Promise<void> {
+  if (!parsed.bool("timings")) return;
+  const width = Math.max(...timings.map(([name]) => name.length));
+  await io.err(timings.map(([name, time]) => `${name.padEnd(width)}  ${time.toFixed(2).padStart(8)} ms\n`).join(""));
+}
+

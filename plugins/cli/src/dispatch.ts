@@ -1,0 +1,118 @@
+/** From a command line to a command, and from what it throws to words and an exit code. */
+import { type ApiService, errorTable, isTsboxError } from "@tsbox/kernel";
+import * as containers from "./commands/containers.ts";
+import * as images from "./commands/images.ts";
+import { pull } from "./commands/pull.ts";
+import { create, run } from "./commands/run.ts";
+import * as system from "./commands/system.ts";
+import { helpText, parseFlags, rememberUsage } from "./flags.ts";
+import { type Command, CommandError, type Io } from "./io.ts";
+
+const all: readonly Command[] = [
+  run,
+  create,
+  containers.start,
+  containers.stop,
+  containers.restart,
+  containers.kill,
+  containers.pause,
+  containers.unpause,
+  containers.wait,
+  containers.rename,
+  containers.rm,
+  containers.ps,
+  containers.logs,
+  images.images,
+  images.rmi,
+  images.tag,
+  images.load,
+  pull,
+  system.inspect,
+  system.version,
+  system.info,
+  system.plugins,
+];
+const commands = new Map(all.map((command) => [command.name, command]));
+for (const command of all) rememberUsage(command.name, command.usage);
+
+/** docker's longer names: `container ls` is `ps`. */
+const groups: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  container: { ls: "ps", list: "ps", ps: "ps" },
+  image: { ls: "images", list: "images", rm: "rmi", remove: "rmi" },
+  system: {},
+};
+
+/** Answers the exit code. */
+export async function dispatch(io: Io, api: ApiService, argv: readonly string[]): Promise<number> {
+  let command: Command | undefined;
+  try {
+    const words = globalFlags(argv);
+    const [name = "", ...rest] = longName(words);
+    if (name === "" || name === "help" || name === "--help" || name === "-h") {
+      const about = commands.get(rest[0] ?? "");
+      await io.out(about ? helpText(about.name, about.about, about.flags) : overview());
+      return 0;
+    }
+    if (name === "--version" || name === "-v") return await system.version.run(io, api, parseFlags("version", [], system.version.flags, true));
+    command = commands.get(name);
+    if (command === undefined) throw new CommandError(1, `unknown command: ${name}\n\nRun 'tsbox --help' for more information`);
+    if (rest.includes("--help") && (!command.ownWords || rest[0] === "--help")) {
+      await io.out(helpText(command.name, command.about, command.flags));
+      return 0;
+    }
+    const parsed = parseFlags(command.name, rest, command.flags, !command.ownWords);
+    checkCount(command, parsed.words.length);
+    return await command.run(io, api, parsed);
+  } catch (error) {
+    return failed(io, command, error);
+  }
+}
+
+/** Before the command: the host was the client's business. */
+function globalFlags(argv: readonly string[]): readonly string[] {
+  let at = 0;
+  while (at < argv.length) {
+    const word = argv[at] ?? "";
+    if (word === "-H" || word === "--host" || word === "--config" || word === "-c" || word === "--context" || word === "-l" || word === "--log-level") at += 2;
+    else if (/^--(host|config|context|log-level)=/.test(word) || /^-H./.test(word) || word === "-D" || word === "--debug") at += 1;
+    else break;
+  }
+  return argv.slice(at);
+}
+
+function longName(words: readonly string[]): readonly string[] {
+  const [group = "", name = "", ...rest] = words;
+  if (!Object.hasOwn(groups, group)) return words;
+  return [groups[group]?.[name] ?? name, ...rest];
+}
+
+function checkCount({ name, words: [least, most], usage }: Command, count: number): void {
+  if (count >= least && count <= most) return;
+  const plural = (number: number): string => `${number} argument${number === 1 ? "" : "s"}`;
+  const wants = least === most ? (least === 0 ? "accepts no arguments" : `requires ${plural(least)}`) : count < least ? `requires at least ${plural(least)}` : `requires at most ${plural(most)}`;
+  throw new CommandError(1, `'tsbox ${name}' ${wants}\n\nUsage:  tsbox ${usage}\n\nRun 'tsbox ${name} --help' for more information`);
+}
+
+async function failed(io: Io, command: Command | undefined, error: unknown): Promise<number> {
+  if (error instanceof CommandError) {
+    await io.err(`tsbox: ${error.message}\n`);
+    return error.exitCode;
+  }
+  if (isTsboxError(error)) {
+    await io.err(`tsbox: ${oneLine(error.message)}\n`);
+    return command?.runs ? errorTable[error.code].exit : 1;
+  }
+  await io.err(`tsbox: internal error: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
+  io.call.log.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  return command?.runs ? 125 : 1;
+}
+
+const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, " ");
+
+function overview(): string {
+  const width = Math.max(...all.map((command) => command.name.length));
+  return `\nUsage:  tsbox [OPTIONS] COMMAND\n\nA container engine with drivers of your choice\n\nCommands:\n${[...all]
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map((command) => `  ${command.name.padEnd(width)}   ${command.about}`)
+    .join("\n")}\n  ${"daemon".padEnd(width)}   Run the engine, or stop it (daemon stop)\n\nOptions:\n  -H, --host string   Engine to talk to (unix://, tcp://, ssh://)\n\nRun 'tsbox COMMAND --help' for more information on a command.\n`;
+}

@@ -1,0 +1,21 @@
+/** The command line for clients of this host. Its commands (commands/) are docker's, over the service `api`; portable.ts runs the same ones on the user's side. */
+import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { serveClients } from "./local.ts";
+
+const plugin: Plugin<null> = {
+  parseConfig: () => null,
+  setup(context: PluginContext<null>): void {
+    const stop = new AbortController();
+    context.tap("ready", async () => {
+      const services = {
+        api: await context.service("api"),
+        containers: await context.service("containers"),
+        launcher: await context.service("launcher"),
+        log: context.log,
+      };
+      void serveClients(services, stop.signal);
+    });
+    context.tap("shutdown", () => Promise.resolve(stop.abort()));
+  },
+};
+export default plugin;
