@@ -1,0 +1,245 @@
+/** Storage drivers with one bug each, and the rule that must catch it: a suite that can't catch these proves nothing. */
+import {
+  type ActiveKey,
+  type Call,
+  fail,
+  type Mount,
+  type PrepareOptions,
+  type Snapshot,
+  type SnapshotKey,
+  type SnapshotName,
+  type StoragePowers,
+  type Usage,
+  type ViewKey,
+} from "@tsbox/kernel";
+import { MemoryTree } from "../reference/memory-tree.ts";
+import { type MemoryDisk, type MemorySnapshot, ReferenceStorage, snapshotOf, streamOf } from "../reference/storage.ts";
+
+export interface BrokenStorage {
+  readonly bug: string;
+  /** The rule meant for it; others may fail too. */
+  readonly rule: string;
+  readonly open: (disk: MemoryDisk) => ReferenceStorage;
+}
+
+const broken = (bug: string, rule: string, driver: new (disk: MemoryDisk) => ReferenceStorage): BrokenStorage => ({
+  bug,
+  rule,
+  open: (disk) => new driver(disk),
+});
+
+export const brokenStorage: readonly BrokenStorage[] = [
+  broken(
+    "a child shares its parent's tree",
+    "storage/siblings-apart",
+    class extends ReferenceStorage {
+      protected override add(kind: "active" | "view", key: SnapshotKey, parent: SnapshotName | null): void {
+        super.add(kind, key, parent);
+        if (parent !== null) this.disk.set(key, { ...this.get(key), tree: this.get(parent).tree });
+      }
+    },
+  ),
+  broken(
+    "a child forgets its parent's tree",
+    "storage/child-inherits",
+    class extends ReferenceStorage {
+      protected override add(kind: "active" | "view", key: SnapshotKey, parent: SnapshotName | null): void {
+        super.add(kind, key, parent);
+        if (kind === "active") this.disk.set(key, { ...this.get(key), tree: new MemoryTree() });
+      }
+    },
+  ),
+  broken(
+    "a removed directory that is made again shows its old content",
+    "storage/removed-stays-removed",
+    class extends ReferenceStorage {
+      override async commit(call: Call, name: SnapshotName, key: ActiveKey): Promise<void> {
+        const { parent, tree } = this.get(key);
+        const before = parent === null ? null : this.get(parent).tree.read();
+        await super.commit(call, name, key);
+        if (before?.get("home/user") === undefined || tree.read().get("home") === undefined || tree.read().has("home/user")) return;
+        tree.edit([{ op: "mkdir", path: "home/user", mode: 0o700 }]);
+      }
+    },
+  ),
+  broken(
+    "views are writable",
+    "storage/view-read-only",
+    class extends ReferenceStorage {
+      protected override mountsOf(key: SnapshotKey): readonly Mount[] {
+        return super.mountsOf(key).map((mount) => ({ ...mount, options: [] }));
+      }
+    },
+  ),
+  broken(
+    "the root directory's mode is lost in a child",
+    "storage/root-metadata",
+    class extends ReferenceStorage {
+      protected override add(kind: "active" | "view", key: SnapshotKey, parent: SnapshotName | null): void {
+        super.add(kind, key, parent);
+        this.get(key).tree.edit([{ op: "chmod", path: ".", mode: 0o755 }]);
+      }
+    },
+  ),
+  broken(
+    "prepare takes a key again and overwrites",
+    "storage/key-taken",
+    class extends ReferenceStorage {
+      override async prepare(call: Call, key: ActiveKey, parent: SnapshotName | null, options?: PrepareOptions): Promise<readonly Mount[]> {
+        if (this.disk.get(key)?.kind === "active") this.disk.delete(key);
+        return super.prepare(call, key, parent, options);
+      }
+    },
+  ),
+  broken(
+    "remove of what is not there is silent",
+    "storage/key-unknown",
+    class extends ReferenceStorage {
+      override async remove(call: Call, key: SnapshotKey): Promise<void> {
+        if (this.disk.has(key)) await super.remove(call, key);
+      }
+    },
+  ),
+  broken(
+    "keys are not looked at",
+    "storage/key-unsafe",
+    class extends ReferenceStorage {
+      protected override free(key: SnapshotKey): void {
+        if (this.disk.has(key)) throw fail("AlreadyExists", `${key} exists already`);
+      }
+    },
+  ),
+  broken(
+    "an active snapshot may be a parent",
+    "storage/parent-committed",
+    class extends ReferenceStorage {
+      protected override add(kind: "active" | "view", key: SnapshotKey, parent: SnapshotName | null): void {
+        const below = parent === null ? undefined : this.disk.get(parent);
+        if (below === undefined || below.kind === "committed") return super.add(kind, key, parent);
+        this.free(key);
+        this.disk.set(key, { kind, key, parent, createdAt: Date.now(), tree: below.tree.copy() });
+      }
+    },
+  ),
+  broken(
+    "commit keeps the active key",
+    "storage/commit-active",
+    class extends ReferenceStorage {
+      override async commit(call: Call, name: SnapshotName, key: ActiveKey): Promise<void> {
+        const snapshot = this.get(key);
+        await super.commit(call, name, key);
+        this.disk.set(key, snapshot);
+      }
+    },
+  ),
+  broken(
+    "a parent is removed from under its children",
+    "storage/remove-with-children",
+    class extends ReferenceStorage {
+      override async remove(_call: Call, key: SnapshotKey): Promise<void> {
+        this.get(key);
+        this.disk.delete(key);
+      }
+    },
+  ),
+  broken(
+    "remove looks, waits, then removes",
+    "storage/race",
+    class extends ReferenceStorage {
+      override async remove(_call: Call, key: SnapshotKey): Promise<void> {
+        this.get(key);
+        if ([...this.disk.values()].some(({ parent }) => parent === key)) throw fail("FailedPrecondition", `${key} has children`);
+        await new Promise((done) => setImmediate(done));
+        this.disk.delete(key);
+      }
+    },
+  ),
+  broken(
+    "a key that was removed comes back with its tree",
+    "storage/remove-once",
+    class extends ReferenceStorage {
+      readonly #graves = new Map<SnapshotKey, MemorySnapshot>();
+      override async remove(call: Call, key: SnapshotKey): Promise<void> {
+        const snapshot = this.get(key);
+        await super.remove(call, key);
+        this.#graves.set(key, snapshot);
+      }
+      protected override add(kind: "active" | "view", key: SnapshotKey, parent: SnapshotName | null): void {
+        super.add(kind, key, parent);
+        const grave = this.#graves.get(key);
+        if (grave !== undefined) this.disk.set(key, { ...this.get(key), tree: grave.tree });
+      }
+    },
+  ),
+  broken(
+    "a refused prepare leaves a snapshot behind",
+    "storage/refused-changes-nothing",
+    class extends ReferenceStorage {
+      override async prepare(call: Call, key: ActiveKey, parent: SnapshotName | null, options?: PrepareOptions): Promise<readonly Mount[]> {
+        if (parent !== null && !this.disk.has(parent)) await super.prepare(call, key, null, options);
+        return super.prepare(call, parent !== null && !this.disk.has(parent) ? (`${key}-again` as ActiveKey) : key, parent, options);
+      }
+    },
+  ),
+  broken(
+    "list says a snapshot twice",
+    "storage/list-and-stat",
+    class extends ReferenceStorage {
+      override async list(): Promise<AsyncIterable<Snapshot>> {
+        const all = [...this.disk.values()].map(snapshotOf);
+        return streamOf([...all, ...all.slice(0, 1)]);
+      }
+    },
+  ),
+  broken(
+    "active snapshots are lost in a crash",
+    "storage/crash-keeps",
+    class extends ReferenceStorage {
+      constructor(disk: MemoryDisk) {
+        super(disk);
+        for (const [key, { kind }] of disk) if (kind === "active") disk.delete(key);
+      }
+    },
+  ),
+  broken(
+    "usage is always the same",
+    "storage/usage",
+    class extends ReferenceStorage {
+      override async usage(_call: Call, key: SnapshotKey): Promise<Usage> {
+        this.get(key);
+        return { bytes: 4096, inodes: 1 };
+      }
+    },
+  ),
+  broken(
+    "a quota is ignored in silence",
+    "storage/quota-refused",
+    class extends ReferenceStorage {
+      override async prepare(
+        call: Call,
+        key: ActiveKey,
+        parent: SnapshotName | null,
+        options: PrepareOptions = {},
+      ): Promise<readonly Mount[]> {
+        return super.prepare(call, key, parent, { ...options, quotaBytes: undefined });
+      }
+    },
+  ),
+  broken(
+    "a power is claimed that is not there",
+    "storage/reclaim",
+    class extends ReferenceStorage {
+      override readonly powers: readonly (keyof StoragePowers)[] = ["reclaim"];
+    },
+  ),
+  broken(
+    "errors are not the kernel's",
+    "storage/key-unknown",
+    class extends ReferenceStorage {
+      override async mounts(call: Call, key: ActiveKey | ViewKey): Promise<readonly Mount[]> {
+        if (!this.disk.has(key)) throw new Error("ENOENT");
+        return super.mounts(call, key);
+      }
+    },
+  ),
+];

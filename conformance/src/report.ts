@@ -1,0 +1,45 @@
+/** A report in the forms that others read: TAP 14, JUnit XML, JSON. */
+import type { Outcome, Report } from "./run.ts";
+
+export function toTap({ outcomes }: Report): string {
+  const lines = outcomes.map(({ rule, title, result, reason }, index) => {
+    const line = `${result === "failed" ? "not ok" : "ok"} ${index + 1} - ${tapText(`${rule}: ${title}`)}`;
+    if (result === "skipped") return `${line} # SKIP ${reason}`;
+    return result === "failed" ? `${line}\n  ---\n  message: ${JSON.stringify(reason)}\n  ...` : line;
+  });
+  return ["TAP version 14", `1..${outcomes.length}`, ...lines, ""].join("\n");
+}
+
+export function toJunit({ subject, outcomes }: Report): string {
+  const cases = outcomes.map(({ rule, title, result, reason, milliseconds }) => {
+    const open = `  <testcase classname=${xml(subject)} name=${xml(`${rule}: ${title}`)} time="${(milliseconds / 1000).toFixed(3)}"`;
+    if (result === "passed") return `${open}/>`;
+    return `${open}><${result === "failed" ? "failure" : "skipped"} message=${xml(reason ?? "")}/></testcase>`;
+  });
+  const { failed, skipped } = count(outcomes);
+  return [
+    '<?xml version="1.0" encoding="UTF-8"?>',
+    `<testsuite name=${xml(`tsbox conformance ${subject}`)} tests="${outcomes.length}" failures="${failed}" skipped="${skipped}">`,
+    ...cases,
+    "</testsuite>",
+    "",
+  ].join("\n");
+}
+
+export function toJson(report: Report): string {
+  return `${JSON.stringify({ ...report, ...count(report.outcomes) }, null, 2)}\n`;
+}
+
+export function count(outcomes: readonly Outcome[]): { readonly passed: number; readonly failed: number; readonly skipped: number } {
+  const of = (result: Outcome["result"]): number => outcomes.filter((outcome) => outcome.result === result).length;
+  return { passed: of("passed"), failed: of("failed"), skipped: of("skipped") };
+}
+
+/** `#` would begin a directive. */
+const tapText = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll("#", "\\#");
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: XML 1.0 allows none of these, not even escaped.
+const forbidden = /[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g;
+function xml(text: string): string {
+  return `"${text.replace(forbidden, "\ufffd").replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;").replaceAll("\n", "&#10;")}"`;
+}

@@ -1,0 +1,75 @@
+/** Runs a suite over worlds, and reports. A world is made for each rule and closed after it. */
+import { asError } from "@tsbox/kernel";
+import { type BaseWorld, type Rule, skipReason } from "./rule.ts";
+
+export interface Outcome {
+  readonly rule: string;
+  readonly title: string;
+  readonly result: "passed" | "failed" | "skipped";
+  /** Why it failed or was skipped. */
+  readonly reason: string | null;
+  readonly milliseconds: number;
+}
+export interface Report {
+  /** `storage/overlay` */
+  readonly subject: string;
+  readonly outcomes: readonly Outcome[];
+}
+
+export async function runRules<World extends BaseWorld>(
+  rules: readonly Rule<World>[],
+  makeWorld: () => Promise<World>,
+): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = [];
+  for (const rule of rules) outcomes.push(await runRule(rule, makeWorld));
+  return outcomes;
+}
+
+async function runRule<World extends BaseWorld>(rule: Rule<World>, makeWorld: () => Promise<World>): Promise<Outcome> {
+  const began = performance.now();
+  const outcome = (result: Outcome["result"], reason: string | null): Outcome => ({
+    rule: rule.id,
+    title: rule.title,
+    result,
+    reason,
+    milliseconds: performance.now() - began,
+  });
+  try {
+    const world = await makeWorld();
+    const skip = await within(world, rule);
+    return skip === null ? outcome("passed", null) : outcome("skipped", skip);
+  } catch (error) {
+    return outcome("failed", asError(error).message);
+  }
+}
+
+/** The rule's own error comes first; one of the clean-up counts only without it. */
+async function within<World extends BaseWorld>(world: World, rule: Rule<World>): Promise<string | null> {
+  let skip: string | null;
+  try {
+    skip = skipReason(rule, world);
+    if (skip === null) await rule.run(world);
+  } catch (error) {
+    await world.close().catch(() => undefined);
+    throw error;
+  }
+  await world.close();
+  return skip;
+}
+
+/** What a test runner offers; `@tsbox/harness` does, and any other can be made to. */
+export type TestRunner = (name: string, body: (test: { skip(reason: string): never }) => Promise<void>) => void;
+
+/** Registers each rule as a case of its own. */
+export function registerRules<World extends BaseWorld>(
+  test: TestRunner,
+  rules: readonly Rule<World>[],
+  makeWorld: () => Promise<World>,
+): void {
+  for (const rule of rules) {
+    test(`${rule.id}: ${rule.title}`, async ({ skip }) => {
+      const reason = await within(await makeWorld(), rule);
+      if (reason !== null) skip(reason);
+    });
+  }
+}

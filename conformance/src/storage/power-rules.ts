@@ -1,0 +1,201 @@
+/** Powers: a plain refusal where they are missing; where they are there, the same outcome as the slow way. */
+import { statSync } from "node:fs";
+import {
+  type Adopts,
+  type Applies,
+  type Diffs,
+  type Driver,
+  fail,
+  type LayerFile,
+  type Reclaims,
+  type StoragePowers,
+  supports,
+} from "@tsbox/kernel";
+import { expect, expectCode, type Rule } from "../rule.ts";
+import { base, changes, madeAgain, randomEdits } from "./edits.ts";
+import { type Edit, expectSame } from "./tree.ts";
+import { active, layer, mountsOf, named, shown, viewKey } from "./words.ts";
+import type { StorageWorld, WorldFiles } from "./world.ts";
+
+const noFiles = (world: StorageWorld): string | null => (world.files === null ? "trees are no files here" : null);
+
+function filesOf(world: StorageWorld): WorldFiles {
+  if (world.files === null) throw fail("Internal", "this rule needs files");
+  return world.files;
+}
+function having<P extends keyof StoragePowers>(world: StorageWorld, power: P): Driver<StoragePowers> & StoragePowers[P] {
+  const driver: Driver<StoragePowers> = world.driver;
+  if (!supports(driver, power)) throw fail("Internal", `this rule needs power ${power}`);
+  return driver;
+}
+
+/** Trees one on another, as edits; each is tried as a layer. */
+const stacks: readonly { readonly name: string; readonly lists: readonly (readonly Edit[])[] }[] = [
+  { name: "changes", lists: [base, changes] },
+  { name: "made again", lists: [base, madeAgain] },
+  { name: "random", lists: randomEdits(11, 3, 25) },
+];
+
+export const powerRules: readonly Rule<StorageWorld>[] = [
+  {
+    id: "storage/quota-refused",
+    title: "without power quota a size is Unsupported",
+    without: ["quota"],
+    run: ({ driver, call }) => expectCode(driver.prepare(call, active("a"), null, { quotaBytes: 1 << 20 }), "Unsupported"),
+  },
+  {
+    id: "storage/idmap-refused",
+    title: "without power idmap id maps are Unsupported",
+    without: ["idmap"],
+    run: ({ driver, call }) => expectCode(driver.prepare(call, active("a"), null, { idMaps: { uids: [], gids: [] } }), "Unsupported"),
+  },
+  {
+    id: "storage/rebase-refused",
+    title: "without power rebase another parent at commit is Unsupported, and the snapshot stays active",
+    without: ["rebase"],
+    async run(world) {
+      const { driver, call } = world;
+      const parent = await layer(world, "l", null, base);
+      await driver.prepare(call, active("a"), null);
+      await expectCode(driver.commit(call, named("m"), active("a"), { parent }), "Unsupported");
+      expect((await driver.stat(call, active("a"))).kind === "active", "it is not active any more");
+    },
+  },
+  {
+    id: "storage/rebase",
+    title: "a layer unpacked by itself and put on a parent at commit shows as one unpacked on that parent",
+    needs: ["rebase", "apply"],
+    unless: noFiles,
+    async run(world) {
+      const { driver, call } = world;
+      const parent = await layer(world, "l", null, base);
+      const layerFile = await layerOf(world, [base], changes);
+      await driver.prepare(call, active("a"), null);
+      await having(world, "apply").apply(call, active("a"), layerFile);
+      await driver.commit(call, named("m"), active("a"), { parent });
+      expectSame(await shown(world, named("m")), await world.plain(base, changes), "rebased");
+      expect((await driver.stat(call, named("m"))).parent === parent, "it has another parent");
+      await expectCode(driver.remove(call, parent), "FailedPrecondition");
+    },
+  },
+  ...stacks.map(
+    ({ name, lists }): Rule<StorageWorld> => ({
+      id: `storage/apply-same-${name.replace(" ", "-")}`,
+      title: `a layer (${name}) laid by the driver shows as one laid over its mounts`,
+      needs: ["apply"],
+      unless: noFiles,
+      async run(world) {
+        const { driver, call } = world;
+        const applier: Applies = having(world, "apply");
+        let parent = null;
+        for (const [at, list] of lists.entries()) {
+          const file = await layerOf(world, lists.slice(0, at), list);
+          await driver.prepare(call, active(`fast${at}`), parent);
+          const fast = await applier.apply(call, active(`fast${at}`), file);
+          await filesOf(world).slowApply(await driver.prepare(call, active(`slow${at}`), parent), file);
+          const [left, right] = [
+            await world.read(await mountsOf(world, active(`fast${at}`))),
+            await world.read(await mountsOf(world, active(`slow${at}`))),
+          ];
+          expectSame(left, right, `layer ${at}`);
+          expect(fast.size === statSync(file.path).size, "the layer's size is wrong");
+          await driver.commit(call, named(`l${at}`), active(`fast${at}`));
+          parent = named(`l${at}`);
+          expectSame(await shown(world, parent), await world.plain(...lists.slice(0, at + 1)), `committed layer ${at}`);
+        }
+      },
+    }),
+  ),
+  {
+    id: "storage/apply-active",
+    title: "a layer is laid over an active snapshot only",
+    needs: ["apply"],
+    unless: noFiles,
+    async run(world) {
+      const file = await layerOf(world, [], base);
+      const name = await layer(world, "l", null, []);
+      await expectCode(having(world, "apply").apply(world.call, active(name), file), "FailedPrecondition");
+      await expectCode(having(world, "apply").apply(world.call, active("x"), file), "NotFound");
+    },
+  },
+  ...stacks.map(
+    ({ name, lists }): Rule<StorageWorld> => ({
+      id: `storage/diff-same-${name.replace(" ", "-")}`,
+      title: `the driver's layer of a snapshot (${name}) makes the same tree as the slow one`,
+      needs: ["diff"],
+      unless: noFiles,
+      async run(world) {
+        const { driver, call } = world;
+        const files = filesOf(world);
+        const differ: Diffs = having(world, "diff");
+        let parent = null;
+        for (const [at, list] of lists.entries()) {
+          const before = parent;
+          parent = await layer(world, `l${at}`, before, list);
+          const fast = files.newLayer();
+          const answer = await differ.diff(call, before, parent, fast);
+          expect(answer.size === statSync(fast.path).size, "the layer's size is wrong");
+          await files.slowApply(await driver.prepare(call, active(`again${at}`), before), fast);
+          expectSame(
+            await world.read(await mountsOf(world, active(`again${at}`))),
+            await world.plain(...lists.slice(0, at + 1)),
+            `layer ${at}`,
+          );
+        }
+        const whole = files.newLayer();
+        await differ.diff(call, null, named(`l${lists.length - 1}`), whole);
+        await files.slowApply(await driver.prepare(call, active("whole"), null), whole);
+        expectSame(await world.read(await mountsOf(world, active("whole"))), await world.plain(...lists), "all of it");
+      },
+    }),
+  ),
+  {
+    id: "storage/adopt",
+    title: "an adopted directory is a base like any other, and is never written or removed",
+    needs: ["adopt"],
+    unless: noFiles,
+    async run(world) {
+      const { driver, call } = world;
+      const files = filesOf(world);
+      const adopter: Adopts = having(world, "adopt");
+      const directory = await files.directory(base);
+      await adopter.adopt(call, named("host"), directory);
+      await expectCode(adopter.adopt(call, named("host"), directory), "AlreadyExists");
+      await expectCode(adopter.adopt(call, named("none"), `${directory}/no-such`), "NotFound");
+      const mounts = await driver.prepare(call, active("a"), named("host"));
+      await world.edit(mounts, changes);
+      expectSame(await world.read(mounts), await world.plain(base, changes), "child");
+      expectSame(await shown(world, named("host")), await world.plain(base), "view");
+      await world.crash();
+      expectSame(await world.read(await mountsOf(world, active("a"))), await world.plain(base, changes), "child after a crash");
+      await world.driver.remove(call, active("a"));
+      await world.driver.remove(call, named("host"));
+      if (supports(world.driver, "reclaim")) await having(world, "reclaim").reclaim(call);
+      expectSame(files.readDirectory(directory), await world.plain(base), "the directory itself");
+    },
+  },
+  {
+    id: "storage/reclaim",
+    title: "reclaim frees what was removed, and says how much",
+    needs: ["reclaim"],
+    async run(world) {
+      const { driver, call } = world;
+      const reclaimer: Reclaims = having(world, "reclaim");
+      await reclaimer.reclaim(call);
+      await world.edit(await driver.prepare(call, active("a"), null), [{ op: "write", path: "big", content: "x".repeat(1_000_000) }]);
+      await driver.view(call, viewKey("v"), null);
+      await driver.remove(call, active("a"));
+      const { bytes } = await reclaimer.reclaim(call);
+      expect(bytes >= 1_000_000, `a megabyte was removed, but ${bytes} bytes came back`);
+      expect((await reclaimer.reclaim(call)).bytes < 1_000_000, "the same bytes came back twice");
+    },
+  },
+];
+
+/** The layer that takes a plain tree of `lower` to one with `edits` too; the oracle makes it. */
+async function layerOf(world: StorageWorld, lower: readonly (readonly Edit[])[], edits: readonly Edit[]): Promise<LayerFile> {
+  const files = filesOf(world);
+  const [below, above] = [await files.directory(lower.flat()), await files.directory([...lower.flat(), ...edits])];
+  const bind = (source: string) => [{ type: "bind", source, target: null, options: ["ro"] }];
+  return files.slowDiff(lower.length === 0 ? null : bind(below), bind(above));
+}
