@@ -33,7 +33,7 @@ export interface HostToolkit {
   diffOverlay(call: Call, upper: string, into: LayerFile): Promise<Layer>;
 
   /** Copies all that makes up a tree (hard links, holes, xattrs, devices, times), with reflinks where the file system has them. Does not cross mounts. `to` must not exist. */
-  copyTree(call: Call, from: string, to: string): Promise<void>;
+  copyTree(call: Call, from: string, to: string, options?: CopyOptions): Promise<void>;
   /** A small file at `path` below `root`, links resolved as inside (openat2, RESOLVE_IN_ROOT). `NotFound`; `ResourceExhausted` above `limit` bytes; `InvalidArgument` for what is no regular file. */
   readFile(call: Call, root: string, path: string, limit: number): Promise<Uint8Array>;
   /** Removes a tree, never following a link or crossing a mount; what is gone already is no error. */
@@ -48,6 +48,11 @@ export interface HostToolkit {
 
   readonly cgroups: { readonly layout: "v1" | "hybrid" | "v2" };
 }
+
+export type CopyOptions = Sparse<{
+  /** Absolute paths below `from` that are left out, with all below them. */
+  exclude: readonly string[];
+}>;
 
 export type ApplyOptions = Sparse<{
   /**

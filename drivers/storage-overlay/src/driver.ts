@@ -1,0 +1,175 @@
+/**
+ * Snapshots as overlayfs layers. A snapshot's directory holds `fs`, its own changes (an overlay's upper, or a lower of its children), and `work` while it is active.
+ * Nothing is copied: a prepare is three mkdirs.
+ *
+ * All mounts are overlays, one of a snapshot without a parent too (over an empty directory): so a layer's whiteouts are the overlay's own wherever they lie, and a
+ * layer unpacked by itself can be put on a parent later (power `rebase`).
+ */
+import { chmodSync, chownSync, mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import {
+  type ActiveKey,
+  type Adopts,
+  type Applies,
+  type Call,
+  type CommitOptions,
+  type Diffs,
+  fail,
+  type HostToolkit,
+  type Layer,
+  type LayerFile,
+  type Mount,
+  type PrepareOptions,
+  type Reclaims,
+  type Snapshot,
+  type SnapshotKey,
+  type SnapshotName,
+  type StorageDriver,
+  type StoragePowers,
+  type Usage,
+  type ViewKey,
+  withMounts,
+} from "@tsbox/kernel";
+import type { SnapshotStore, StoredSnapshot } from "@tsbox/kernel/snapshots";
+
+/** OVL_MAX_STACK, fs/overlayfs/params.h */
+const maxLowers = 500;
+/** What a distribution may have switched on would write what `diffOverlay` and a later mount on another kernel can't read. */
+const fixed: readonly string[] = ["redirect_dir=off", "metacopy=off", "index=off"];
+
+export class OverlayDriver implements StorageDriver, Applies, Diffs, Adopts, Reclaims {
+  readonly powers: readonly (keyof StoragePowers)[] = ["apply", "diff", "adopt", "reclaim", "rebase"];
+  readonly #store: SnapshotStore;
+  readonly #host: HostToolkit;
+  readonly #empty: string;
+
+  constructor(store: SnapshotStore, host: HostToolkit, rootDirectory: string) {
+    this.#store = store;
+    this.#host = host;
+    this.#empty = join(rootDirectory, "empty");
+    mkdirSync(this.#empty, { recursive: true, mode: 0o755 });
+  }
+
+  async prepare(_call: Call, key: ActiveKey, parent: SnapshotName | null, options: PrepareOptions = {}): Promise<readonly Mount[]> {
+    if (options.quotaBytes !== undefined)
+      throw fail("Unsupported", "storage-overlay has no quotas; leave the size limit out or choose another storage driver");
+    if (options.idMaps !== undefined)
+      throw fail("Unsupported", "storage-overlay maps no ids; leave the user namespace out or choose another storage driver");
+    const lowers = this.#lowers(parent);
+    const snapshot = await this.#store.create("active", key, parent, { durable: options.volatile !== true }, (directory) => {
+      makeRoot(join(directory, "fs"), lowers[0]);
+      mkdirSync(join(directory, "work"), { mode: 0o711 });
+    });
+    return writable(snapshot, lowers, this.#empty);
+  }
+
+  async view(_call: Call, key: ViewKey, parent: SnapshotName | null): Promise<readonly Mount[]> {
+    const lowers = this.#lowers(parent);
+    await this.#store.create("view", key, parent, { durable: true }, () => undefined);
+    return readOnly(lowers, this.#empty);
+  }
+
+  async mounts(_call: Call, key: ActiveKey | ViewKey): Promise<readonly Mount[]> {
+    const snapshot = this.#store.get(key);
+    const lowers = this.#lowers(snapshot.parent);
+    if (snapshot.kind === "active") return writable(snapshot, lowers, this.#empty);
+    if (snapshot.kind === "view") return readOnly(lowers, this.#empty);
+    throw fail("FailedPrecondition", `${key} is committed: make a view of it`);
+  }
+
+  async commit(call: Call, name: SnapshotName, key: ActiveKey, options: CommitOptions = {}): Promise<void> {
+    await this.#store.commit(call, name, key, options.parent);
+    // The snapshot is committed: an empty directory too much is no reason to say otherwise.
+    const work = join(this.#store.get(name).directory, "work");
+    await this.#host.removeTree(call, work).catch((error: unknown) => call.log.warn(`${work} could not be removed: ${String(error)}`));
+  }
+
+  async remove(_call: Call, key: SnapshotKey): Promise<void> {
+    this.#store.remove(key);
+  }
+
+  async stat(_call: Call, key: SnapshotKey): Promise<Snapshot> {
+    return this.#store.stat(key);
+  }
+
+  async usage(call: Call, key: SnapshotKey): Promise<Usage> {
+    return this.#host.usage(call, this.#store.get(key).directory);
+  }
+
+  async list(_call: Call): Promise<AsyncIterable<Snapshot>> {
+    return this.#store.list();
+  }
+
+  async apply(call: Call, key: ActiveKey, layer: LayerFile): Promise<Layer> {
+    const snapshot = this.#store.get(key);
+    if (snapshot.kind !== "active") throw fail("FailedPrecondition", `${key} is not active: nothing can be laid over it`);
+    return this.#host.apply(call, tree(snapshot), layer, { whiteouts: "overlay", parents: this.#lowers(snapshot.parent) });
+  }
+
+  async diff(call: Call, lower: SnapshotName | null, upper: SnapshotKey, into: LayerFile): Promise<Layer> {
+    const above = this.#store.get(upper);
+    const below = this.#lowers(lower);
+    if (above.kind !== "view" && above.source === null && above.parent === lower) return this.#host.diffOverlay(call, tree(above), into);
+    const whole = [...(above.kind === "view" ? [] : [tree(above)]), ...this.#lowers(above.parent)];
+    return withMounts(call, this.#host, readOnly(whole, this.#empty), (upperRoot) =>
+      lower === null
+        ? this.#host.diff(call, null, upperRoot, into)
+        : withMounts(call, this.#host, readOnly(below, this.#empty), (lowerRoot) => this.#host.diff(call, lowerRoot, upperRoot, into)),
+    );
+  }
+
+  async adopt(_call: Call, name: SnapshotName, directory: string): Promise<void> {
+    if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory())
+      throw fail("NotFound", `no such directory: ${directory}`, { path: directory });
+    await this.#store.create("committed", name, null, { durable: true, source: directory }, () => undefined);
+  }
+
+  async reclaim(call: Call): Promise<{ readonly bytes: number }> {
+    return { bytes: await this.#store.reclaim(call, true) };
+  }
+
+  close(): Promise<void> {
+    return this.#store.close();
+  }
+
+  /** The trees of a committed snapshot and its parents, the topmost first. */
+  #lowers(name: SnapshotName | null): readonly string[] {
+    const lowers = this.#store.chain(name).map(tree);
+    if (lowers.length <= maxLowers) return lowers;
+    throw fail("FailedPrecondition", `${name} has ${lowers.length} layers, but overlayfs stacks ${maxLowers} at most; squash the image`, {
+      reason: "storage-overlay/too-many-lowers",
+    });
+  }
+}
+
+function tree(snapshot: StoredSnapshot): string {
+  return snapshot.source ?? join(snapshot.directory, "fs");
+}
+
+/** The root of an overlay shows its uppermost directory's owner and mode: they are handed on from the parent. */
+function makeRoot(path: string, parent: string | undefined): void {
+  mkdirSync(path, { mode: 0o755 });
+  if (parent === undefined) {
+    chmodSync(path, 0o755);
+    return;
+  }
+  const { mode, uid, gid } = statSync(parent);
+  if (uid !== 0 || gid !== 0) chownSync(path, uid, gid);
+  chmodSync(path, mode & 0o7777);
+}
+
+function writable(snapshot: StoredSnapshot, lowers: readonly string[], empty: string): readonly Mount[] {
+  const upper = [`upperdir=${tree(snapshot)}`, `workdir=${join(snapshot.directory, "work")}`];
+  return [overlay([...(lowers.length === 0 ? [empty] : lowers).map((lower) => `lowerdir+=${lower}`), ...upper])];
+}
+
+/** Without an upper directory overlayfs wants two lowers. */
+function readOnly(lowers: readonly string[], empty: string): readonly Mount[] {
+  if (lowers.length === 0) return [{ type: "bind", source: empty, target: null, options: ["ro"] }];
+  const stack = lowers.length === 1 ? [...lowers, empty] : lowers;
+  return [overlay([...stack.map((lower) => `lowerdir+=${lower}`), "ro"])];
+}
+
+function overlay(options: readonly string[]): Mount {
+  return { type: "overlay", source: "overlay", target: null, options: [...options, ...fixed] };
+}

@@ -1,0 +1,290 @@
+/**
+ * Snapshots as directories, for drivers that keep theirs that way: who is whose parent, what is active, and what a crash left.
+ *
+ *     <directory>/active/<key>/      snapshot.json, and what the driver puts beside it
+ *     <directory>/view/<key>/
+ *     <directory>/committed/<name>/
+ *     <directory>/removed/<number>/  out of sight, not yet deleted
+ *
+ * The folder says the kind, so `commit` is one rename(2): a crash leaves a tree under its key or under its name. `snapshot.json` is written last: a directory
+ * without it was never finished and goes with the next start. The index in memory is the truth while the engine runs; it changes without an await between look and
+ * change, so that of two verbs that exclude each other one is refused.
+ */
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { open, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Call } from "../contract/call.ts";
+import type { HostToolkit } from "../contract/host.ts";
+import type { Snapshot, SnapshotKey, SnapshotName } from "../contract/storage.ts";
+import { fail } from "../errors/index.ts";
+import { parseSnapshotName } from "../words.ts";
+
+export type SnapshotKind = Snapshot["kind"];
+
+export interface StoredSnapshot {
+  readonly kind: SnapshotKind;
+  readonly key: string;
+  readonly parent: SnapshotName | null;
+  readonly createdAt: number;
+  /** The snapshot's own directory. */
+  readonly directory: string;
+  /** The directory that was adopted and is not the engine's; null: the tree is in `directory`. */
+  readonly source: string | null;
+}
+interface Entry extends StoredSnapshot {
+  children: number;
+  /** False while it is being made: nobody else may see it yet. */
+  ready: boolean;
+}
+/** snapshot.json */
+interface SnapshotRecord {
+  readonly parent: SnapshotName | null;
+  readonly createdAt: number;
+  readonly source: string | null;
+}
+export interface CreateOptions {
+  readonly source?: string | null;
+  /** The record is on disk before the snapshot is there. */
+  readonly durable: boolean;
+}
+
+const kinds: readonly SnapshotKind[] = ["active", "view", "committed"];
+/** How long a removed tree waits: whoever waits for the end of a container comes first. */
+const reclaimDelay = 1_000;
+
+export class SnapshotStore {
+  readonly #directory: string;
+  readonly #host: Pick<HostToolkit, "removeTree" | "usage" | "sync">;
+  readonly #entries = new Map<string, Entry>();
+  readonly #makeCall: () => Call;
+  #removed = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #reclaiming: Promise<number> = Promise.resolve(0);
+
+  /** `makeCall`: for the deletions that nobody waits for. */
+  constructor(directory: string, host: Pick<HostToolkit, "removeTree" | "usage" | "sync">, makeCall: () => Call) {
+    this.#directory = directory;
+    this.#host = host;
+    this.#makeCall = makeCall;
+    for (const folder of [...kinds, "removed"]) mkdirSync(join(directory, folder), { recursive: true, mode: 0o711 });
+    for (const kind of kinds) this.#readFolder(kind);
+    for (const entry of this.#entries.values()) {
+      const parent = entry.parent === null ? undefined : this.#entries.get(entry.parent);
+      if (parent !== undefined) parent.children++;
+    }
+    this.#removed = Math.max(0, ...readdirSync(join(directory, "removed")).map(Number)) + 1;
+    this.#reclaimSoon();
+  }
+
+  /** Makes a snapshot: `fill` puts the tree into its directory. When it throws, or the engine dies meanwhile, nothing is left. */
+  async create(
+    kind: SnapshotKind,
+    key: SnapshotKey,
+    parent: SnapshotName | null,
+    options: CreateOptions,
+    fill: (directory: string) => unknown,
+  ): Promise<StoredSnapshot> {
+    parseSnapshotName(key);
+    if (this.#entries.has(key)) throw fail("AlreadyExists", `a snapshot ${key} exists already`);
+    const below = parent === null ? undefined : this.#committed(parent);
+    const directory = join(this.#directory, kind, key);
+    const entry: Entry = { kind, key, parent, createdAt: Date.now(), directory, source: options.source ?? null, children: 0, ready: false };
+    this.#entries.set(key, entry);
+    if (below !== undefined) below.children++;
+    try {
+      mkdirSync(directory, { mode: 0o711 });
+      const filling = fill(directory);
+      if (filling instanceof Promise) await filling;
+      if (options.durable) await writeDurably(join(directory, "snapshot.json"), recordOf(entry));
+      else writeFileSync(join(directory, "snapshot.json"), recordOf(entry));
+      if (options.durable && kind === "committed") await this.#syncFolders("committed");
+    } catch (error) {
+      this.#entries.delete(key);
+      if (below !== undefined) below.children--;
+      this.#discard(directory);
+      throw error;
+    }
+    entry.ready = true;
+    return entry;
+  }
+
+  /** Everything that was written to the tree survives a power cut when this answers. */
+  async commit(call: Call, name: SnapshotName, key: SnapshotKey, newParent?: SnapshotName): Promise<void> {
+    parseSnapshotName(name);
+    const active = this.get(key);
+    if (active.kind !== "active")
+      throw fail("FailedPrecondition", `${key} is ${article(active.kind)}: only an active snapshot can be committed`);
+    if (this.#entries.has(name)) throw fail("AlreadyExists", `a snapshot ${name} exists already`);
+    const rebased = newParent !== undefined && newParent !== active.parent ? newParent : null;
+    if (rebased !== null && active.parent !== null)
+      throw fail("FailedPrecondition", `${key} was prepared on ${active.parent}: only one without a parent can be put on another`);
+    const below = rebased === null ? undefined : this.#committed(rebased);
+    const entry: Entry = {
+      ...active,
+      kind: "committed",
+      key: name,
+      parent: rebased ?? active.parent,
+      directory: join(this.#directory, "committed", name),
+      children: 0,
+      ready: false,
+    };
+    this.#entries.set(name, entry);
+    if (below !== undefined) below.children++;
+    try {
+      if (rebased !== null) await replaceDurably(join(active.directory, "snapshot.json"), recordOf(entry));
+      await this.#host.sync(call, active.directory);
+      call.signal.throwIfAborted();
+      renameSync(active.directory, entry.directory);
+    } catch (error) {
+      this.#entries.delete(name);
+      if (below !== undefined) below.children--;
+      throw error;
+    }
+    this.#entries.delete(key);
+    entry.ready = true;
+    await this.#syncFolders("active", "committed");
+  }
+
+  /** Out of sight at once; the space comes back with `reclaim`, or a moment later by itself. */
+  remove(key: SnapshotKey): void {
+    const entry = this.#entry(key);
+    if (entry.children > 0) throw fail("FailedPrecondition", `${key} has ${entry.children} snapshots on top of it; remove those first`);
+    this.#discard(entry.directory);
+    this.#entries.delete(key);
+    const parent = entry.parent === null ? undefined : this.#entries.get(entry.parent);
+    if (parent !== undefined) parent.children--;
+  }
+
+  get(key: SnapshotKey): StoredSnapshot {
+    return this.#entry(key);
+  }
+
+  #entry(key: string): Entry {
+    const entry = this.#entries.get(key);
+    if (entry?.ready) return entry;
+    throw fail("NotFound", `no snapshot ${key}`);
+  }
+
+  /** `name` and its parents, the topmost first. */
+  chain(name: SnapshotName | null): readonly StoredSnapshot[] {
+    const chain: StoredSnapshot[] = [];
+    for (let at = name; at !== null; ) {
+      const entry: StoredSnapshot = this.#committed(at);
+      chain.push(entry);
+      at = entry.parent;
+    }
+    return chain;
+  }
+
+  stat(key: SnapshotKey): Snapshot {
+    return snapshotOf(this.get(key));
+  }
+
+  async *list(): AsyncGenerator<Snapshot, void, undefined> {
+    for (const entry of [...this.#entries.values()]) if (entry.ready) yield snapshotOf(entry);
+  }
+
+  /** Frees what was removed; answers the bytes. One at a time: a second caller waits for the first. */
+  reclaim(call: Call, measure: boolean): Promise<number> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const run = this.#reclaiming.catch(() => 0).then(() => this.#empty(call, measure));
+    this.#reclaiming = run;
+    return run;
+  }
+
+  /** Waits for a deletion under way; what is left is deleted after the next start. */
+  async close(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    await this.#reclaiming.catch(() => 0);
+  }
+
+  async #empty(call: Call, measure: boolean): Promise<number> {
+    let bytes = 0;
+    for (const name of readdirSync(join(this.#directory, "removed"))) {
+      call.signal.throwIfAborted();
+      const path = join(this.#directory, "removed", name);
+      if (measure) bytes += (await this.#host.usage(call, path)).bytes;
+      await this.#host.removeTree(call, path);
+    }
+    return bytes;
+  }
+
+  #committed(name: SnapshotName): Entry {
+    const entry = this.#entry(name);
+    if (entry.kind !== "committed")
+      throw fail("FailedPrecondition", `${name} is ${article(entry.kind)}: only a committed snapshot can be a parent`);
+    return entry;
+  }
+
+  #discard(directory: string): void {
+    try {
+      renameSync(directory, join(this.#directory, "removed", String(this.#removed++)));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
+    this.#reclaimSoon();
+  }
+
+  #reclaimSoon(): void {
+    this.#timer ??= setTimeout(() => {
+      const call = this.#makeCall();
+      this.reclaim(call, false).catch((error: unknown) => call.log.warn(`removed snapshots could not be deleted: ${String(error)}`));
+    }, reclaimDelay).unref();
+  }
+
+  #readFolder(kind: SnapshotKind): void {
+    for (const key of readdirSync(join(this.#directory, kind))) {
+      const directory = join(this.#directory, kind, key);
+      const record = readRecord(join(directory, "snapshot.json"));
+      if (record === null) this.#discard(directory);
+      else this.#entries.set(key, { kind, key, directory, ...record, children: 0, ready: true });
+    }
+  }
+
+  async #syncFolders(...folders: readonly SnapshotKind[]): Promise<void> {
+    for (const folder of folders) await syncPath(join(this.#directory, folder));
+  }
+}
+
+function snapshotOf({ kind, key, parent, createdAt }: StoredSnapshot): Snapshot {
+  return { kind, key, parent, createdAt } as Snapshot;
+}
+
+function article(kind: SnapshotKind): string {
+  return kind === "active" ? "an active snapshot" : kind === "view" ? "a view" : "a committed snapshot";
+}
+
+function recordOf({ parent, createdAt, source }: StoredSnapshot): string {
+  return JSON.stringify({ parent, createdAt, source } satisfies SnapshotRecord);
+}
+
+/** Null: not there or torn, so the snapshot was never finished. */
+function readRecord(path: string): SnapshotRecord | null {
+  try {
+    const { parent, createdAt, source } = JSON.parse(readFileSync(path, "utf8")) as SnapshotRecord;
+    return { parent, createdAt, source };
+  } catch (error) {
+    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
+  }
+}
+
+async function writeDurably(path: string, text: string): Promise<void> {
+  await writeFile(path, text, { flush: true });
+}
+
+async function replaceDurably(path: string, text: string): Promise<void> {
+  await writeDurably(`${path}.new`, text);
+  await rename(`${path}.new`, path);
+}
+
+async function syncPath(path: string): Promise<void> {
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
