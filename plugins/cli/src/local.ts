@@ -1,6 +1,6 @@
 /** Commands of local clients: words come from the launcher, descriptors stay there, what a command prints goes back in frames. */
 import { Buffer } from "node:buffer";
-import { type ApiService, type ClientEvent, type ClientOpened, type ContainersService, createCall, type LauncherService, type Logger } from "@tsbox/kernel";
+import { type ApiService, type ClientEvent, type ClientOpened, type ContainersService, createCall, type LauncherService, type Logger, parseContainerId } from "@tsbox/kernel";
 import { dispatch } from "./dispatch.ts";
 import type { Attached, Io, Session } from "./io.ts";
 
@@ -92,9 +92,7 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
         client: { client: opened.client, stdin, stdout, stderr: stderr && !terminal },
         ...(opened.size && terminal ? { size: opened.size } : {}),
       });
-      const container = await containers.get(call, id).catch(() => null);
-      const flushed = container === null ? Promise.resolve("flushed" as const) : containers.flushed(call, container.id, opened.client);
-      if ((await flushed) === "detached") return { code: 0, timings };
+      if ((await containers.flushed(call, parseContainerId(id), opened.client)) === "detached") return { code: 0, timings };
       return { code: (await ended).StatusCode, timings };
     },
   };

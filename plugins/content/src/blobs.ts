@@ -1,0 +1,164 @@
+/**
+ * Blobs on disk: `blobs/sha256/HEX`, and `ingest/HEX` (a download under way or broken; `ingest/any-N` where the digest is not known before).
+ * A blob is renamed into sight when its bytes are verified and on disk, so what is in sight is whole, even after a power cut.
+ */
+import { Buffer } from "node:buffer";
+import { createHash, type Hash } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { type FileHandle, open, opendir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { asError, type BlobInfo, type Call, type ContentService, type Digest, fail, parseDigest } from "@tsbox/kernel";
+
+const smallBlob = 8 << 20;
+
+export async function openBlobs(root: string): Promise<ContentService> {
+  const blobs = join(root, "blobs", "sha256");
+  const ingest = join(root, "ingest");
+  mkdirSync(blobs, { recursive: true, mode: 0o711 });
+  mkdirSync(ingest, { recursive: true, mode: 0o700 });
+  // What nobody can ask for again by its digest.
+  for (const name of await readdir(ingest)) if (name.startsWith("any-")) await rm(join(ingest, name));
+  const file = (digest: Digest): string => join(blobs, parseDigest(digest).slice("sha256:".length));
+  const partial = (digest: Digest): string => join(ingest, parseDigest(digest).slice("sha256:".length));
+  const busy = new Map<string, Promise<BlobInfo>>();
+  let count = 0;
+
+  const look = async (digest: Digest): Promise<BlobInfo | null> => {
+    const found = await stat(file(digest)).catch(absent);
+    return found === null ? null : { digest, size: found.size };
+  };
+  const missing = (digest: Digest): Error => fail("NotFound", `no blob ${digest}: pull the image again`);
+
+  const take = async (call: Call, expected: { digest?: Digest | undefined; size?: number | undefined }, from: number, bytes: AsyncIterable<Uint8Array>): Promise<BlobInfo> => {
+    const { digest: wanted } = expected;
+    const known = wanted === undefined ? null : await look(wanted);
+    if (known) return known;
+    count += 1;
+    const path = wanted === undefined ? join(ingest, `any-${process.pid}-${count}`) : partial(wanted);
+    const got = await receive(call, path, from, bytes, expected);
+    await rename(path, file(got.digest));
+    await syncDirectory(blobs);
+    return got;
+  };
+
+  return {
+    stat: (_call, digest) => look(digest),
+    path: async (_call, digest) => {
+      if ((await look(digest)) === null) throw missing(digest);
+      return file(digest);
+    },
+    read: async (_call, digest, limit = smallBlob) => {
+      const found = await look(digest);
+      if (found === null) throw missing(digest);
+      if (found.size > limit) throw fail("ResourceExhausted", `${digest} is ${found.size} bytes long, more than ${limit}: that is no manifest`);
+      const bytes = await readFile(file(digest));
+      if (digestOf(createHash("sha256").update(bytes)) === digest) return bytes;
+      await rm(file(digest), { force: true });
+      throw fail("DataLoss", `the blob ${digest} is damaged on disk and was removed: pull the image again`);
+    },
+    offset: async (_call, digest) => (await stat(partial(digest)).catch(absent))?.size ?? 0,
+    ingest: async (call, expected, from, bytes) => {
+      const key = expected.digest;
+      if (key === undefined) return take(call, expected, from, bytes);
+      // Two pulls of one layer: the second waits for the first, and takes its own turn if that one breaks.
+      for (let running = busy.get(key); running !== undefined; running = busy.get(key)) {
+        const done = await running.catch(() => null);
+        if (done) return done;
+      }
+      const mine = take(call, expected, from, bytes).finally(() => busy.delete(key));
+      busy.set(key, mine);
+      return mine;
+    },
+    remove: (_call, digest) => rm(file(digest), { force: true }),
+    list: async () => listBlobs(blobs, look),
+  };
+}
+
+async function* listBlobs(directory: string, look: (digest: Digest) => Promise<BlobInfo | null>): AsyncGenerator<BlobInfo> {
+  for await (const entry of await opendir(directory)) {
+    const found = await look(parseDigest(`sha256:${entry.name}`));
+    if (found) yield found;
+  }
+}
+
+/** Writes what comes behind what is there, hashing all of it; what turns out to be something else is removed, what broke off stays. */
+async function receive(
+  call: Call,
+  path: string,
+  from: number,
+  bytes: AsyncIterable<Uint8Array>,
+  expected: { digest?: Digest | undefined; size?: number | undefined },
+): Promise<BlobInfo> {
+  const output = await open(path, from === 0 ? "w" : "r+", 0o644);
+  let keep = expected.digest !== undefined;
+  try {
+    const hash = createHash("sha256");
+    let size = await hashBefore(output, hash, from);
+    if (size !== from) throw fail("FailedPrecondition", `the download can't go on at byte ${from}: there are ${size}`);
+    for await (const chunk of bytes) {
+      call.signal.throwIfAborted();
+      hash.update(chunk);
+      await writeAll(output, chunk, size);
+      size += chunk.length;
+      if (expected.size !== undefined && size > expected.size) {
+        keep = false;
+        throw fail("DataLoss", `${expected.digest ?? "the blob"} is longer than the ${expected.size} bytes it should have: the registry sends something else`);
+      }
+    }
+    if (expected.size !== undefined && size < expected.size) throw fail("Unavailable", `the download of ${expected.digest ?? "a blob"} broke off at byte ${size} of ${expected.size}`);
+    const digest = digestOf(hash);
+    if (expected.digest !== undefined && digest !== expected.digest) {
+      keep = false;
+      throw fail("DataLoss", `what came for ${expected.digest} has the digest ${digest}: the registry or the way to it changes what it sends`);
+    }
+    await output.truncate(size);
+    await output.datasync();
+    await output.close();
+    return { digest, size };
+  } catch (error) {
+    await output.close().catch(() => {});
+    if (!keep) await rm(path, { force: true });
+    throw outOfSpace(error, path);
+  }
+}
+
+async function hashBefore(file: FileHandle, hash: Hash, until: number): Promise<number> {
+  const buffer = Buffer.allocUnsafe(1 << 20);
+  let at = 0;
+  while (at < until) {
+    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, until - at), at);
+    if (bytesRead === 0) break;
+    hash.update(buffer.subarray(0, bytesRead));
+    at += bytesRead;
+  }
+  return at;
+}
+
+async function writeAll(file: FileHandle, chunk: Uint8Array, at: number): Promise<void> {
+  for (let done = 0; done < chunk.length; ) {
+    const { bytesWritten } = await file.write(chunk, done, chunk.length - done, at + done);
+    done += bytesWritten;
+  }
+}
+
+function outOfSpace(error: unknown, path: string): Error {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === "ENOSPC" || code === "EDQUOT") return fail("ResourceExhausted", `no space left for ${path}: remove images that are not needed`, { path, cause: error });
+  return asError(error);
+}
+
+const digestOf = (hash: Hash): Digest => `sha256:${hash.digest("hex")}` as Digest;
+
+function absent(error: NodeJS.ErrnoException): null {
+  if (error.code === "ENOENT") return null;
+  throw error;
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * Docker's references: what a user types, and what it means in full. Grammar: github.com/distribution/reference.
+ *
+ *   debian            docker.io/library/debian:latest       shown as debian:latest
+ *   host:5000/a/b:1   host:5000/a/b:1                       shown as it is
+ *   a@sha256:…        docker.io/library/a@sha256:…
+ */
+import { type Digest, fail } from "@tsbox/kernel";
+
+export interface Reference {
+  /** `docker.io`, `localhost:5000` */
+  readonly host: string;
+  /** `library/debian` */
+  readonly repository: string;
+  readonly tag: string | null;
+  readonly digest: Digest | null;
+}
+
+const component = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
+const form = new RegExp(`^(?:([^/@]+)/)??(${component}(?:/${component})*)(?::([\\w][\\w.-]{0,127}))?(?:@(sha256:[0-9a-f]{64}))?$`);
+const hub = "docker.io";
+
+/** Without tag and digest: `latest`. */
+export function parseReference(text: string): Reference {
+  const slash = text.indexOf("/");
+  const first = slash < 0 ? "" : text.slice(0, slash);
+  const hasHost = first === "localhost" || /[.:]/.test(first) || /[A-Z]/.test(first);
+  const rest = hasHost ? text.slice(slash + 1) : text;
+  const match = form.exec(rest);
+  const [, extra, path, tag, digest] = match ?? [];
+  if (match === null || path === undefined || (hasHost && !/^[A-Za-z0-9.-]+(:\d+)?$|^\[[0-9a-f:]+\](:\d+)?$/.test(first)))
+    throw fail("InvalidArgument", `invalid reference format${/[A-Z]/.test(rest.split(":")[0] ?? "") ? `: repository name (${rest.split(":")[0]}) must be lowercase` : `: "${text}" is not NAME[:TAG|@DIGEST]`}`);
+  const name = extra === undefined ? path : `${extra}/${path}`;
+  const host = !hasHost || first === "index.docker.io" || first === "registry-1.docker.io" ? hub : first;
+  return {
+    host,
+    repository: host === hub && !name.includes("/") ? `library/${name}` : name,
+    tag: tag ?? (digest === undefined ? "latest" : null),
+    digest: (digest as Digest | undefined) ?? null,
+  };
+}
+
+/** As people write it. */
+export function familiarName({ host, repository }: Pick<Reference, "host" | "repository">): string {
+  if (host !== hub) return `${host}/${repository}`;
+  return repository.startsWith("library/") ? repository.slice("library/".length) : repository;
+}
+
+export const familiar = (reference: Reference): string =>
+  `${familiarName(reference)}${reference.tag === null ? "" : `:${reference.tag}`}${reference.digest === null ? "" : `@${reference.digest}`}`;
+
+/** What a registry driver gets: `docker.io/library/debian:12`. */
+export const full = ({ host, repository, tag, digest }: Reference): string => `${host}/${repository}${digest === null ? `:${tag}` : `@${digest}`}`;
