@@ -1,0 +1,29 @@
+/** Work that reports as a stream: each report in order, and its failure at the end. Leaving the stream lets the work go on to its end. */
+import type { PullProgress } from "@tsbox/kernel";
+
+export async function* progress(work: (report: (line: PullProgress) => void) => Promise<unknown>): AsyncGenerator<PullProgress> {
+  const lines: PullProgress[] = [];
+  let wake: () => void = () => {};
+  let outcome: { readonly error: unknown } | "done" | null = null;
+  const finish = (how: { readonly error: unknown } | "done"): void => {
+    outcome = how;
+    wake();
+  };
+  work((line) => {
+    lines.push(line);
+    wake();
+  }).then(
+    () => finish("done"),
+    (error: unknown) => finish({ error }),
+  );
+  for (;;) {
+    yield* lines.splice(0);
+    const ended = outcome as { readonly error: unknown } | "done" | null;
+    if (ended === "done") return;
+    if (ended !== null) throw ended.error;
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+      if (lines.length > 0 || outcome !== null) resolve();
+    });
+  }
+}

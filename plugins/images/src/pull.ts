@@ -1,0 +1,196 @@
+/** From a reference to blobs in the content store, snapshots, and a record: resolve, manifest, config, layers side by side, unpack in order. */
+import {
+  type Access,
+  type Call,
+  type ContentService,
+  type Descriptor,
+  type Digest,
+  fail,
+  isTsboxError,
+  type Platform,
+  type PullProgress,
+  type RegistryDriver,
+} from "@tsbox/kernel";
+import { type ConfigBlob, isIndex, type Manifest, mediaTypes, parseConfig, parseIndex, parseManifest } from "./manifest.ts";
+import { choose, hostPlatform, parsePlatform } from "./platform.ts";
+import type { ImageRecord } from "./records.ts";
+import { adopt, chainIds, type Unpacker, unpackLayer } from "./unpack.ts";
+
+/** Where an image comes from: a driver, and the reference in its own words. */
+export interface Source {
+  readonly driver: RegistryDriver;
+  readonly ref: string;
+  readonly access: Access;
+  /** For messages. */
+  readonly shown: string;
+}
+export type Report = (line: PullProgress) => void;
+
+/** Layers at a time: as Docker. */
+const sideBySide = 3;
+const mostTries = 4;
+/** Between two reports of one download. */
+const reportEvery = 100;
+
+const short = (digest: Digest): string => digest.slice("sha256:".length, "sha256:".length + 12);
+const line = (report: Report, id: Digest | null, status: string, current: number | null = null, total: number | null = null): void =>
+  report({ id: id === null ? null : short(id), status, current, total });
+
+/** Fetches one image's manifest, config and layers, and unpacks them with the storage driver `storageId`. */
+export async function bring(
+  unpacker: Unpacker,
+  call: Call,
+  source: Source,
+  top: Descriptor,
+  wanted: string | undefined,
+  storageId: string,
+  report: Report,
+): Promise<ImageRecord> {
+  const { content } = unpacker;
+  const platform: Platform = wanted === undefined ? hostPlatform : parsePlatform(wanted);
+  const descriptor = isIndex(top) ? choose(parseIndex(await small(content, call, source, top), source.shown), platform, source.shown) : top;
+  const bytes = await small(content, call, source, descriptor);
+  const manifest = parseManifest(bytes, source.shown);
+  const config = parseConfig(await small(content, call, source, manifest.config), source.shown);
+  if (wanted !== undefined && !isIndex(top) && (config.os !== platform.os || config.architecture !== platform.architecture))
+    throw fail("NotFound", `image with reference ${source.shown} was found but its platform (${config.os}/${config.architecture}) does not match the specified platform (${wanted})`);
+  if (config.diffIds.length !== manifest.layers.length)
+    throw fail("DataLoss", `${source.shown} has ${manifest.layers.length} layers, but its config says ${config.diffIds.length}: the image is damaged where it comes from`);
+  const adopted = descriptor.mediaType === mediaTypes.adopted ? (descriptor.annotations?.["io.tsbox.directory"] ?? "/") : null;
+  const size = await bringLayers(unpacker, call, source, manifest, config, adopted, storageId, report);
+  return {
+    id: manifest.config.digest,
+    manifest: descriptor,
+    platform: { os: config.os, architecture: config.architecture, variant: config.variant },
+    createdAt: config.createdAt,
+    size,
+    config: config.config,
+    rawConfig: manifest.config.digest,
+    diffIds: config.diffIds as readonly Digest[],
+    layers: manifest.layers,
+    adopted,
+  };
+}
+
+async function small(content: ContentService, call: Call, source: Source, blob: Descriptor): Promise<Uint8Array> {
+  await fetchBlob(content, call, source, blob, () => {});
+  return content.read(call, blob.digest);
+}
+
+/** Downloads run ahead of the unpacking, which goes up the chain. Answers the bytes that the layers take. */
+async function bringLayers(
+  unpacker: Unpacker,
+  call: Call,
+  source: Source,
+  manifest: Manifest,
+  config: ConfigBlob,
+  adopted: string | null,
+  storageId: string,
+  report: Report,
+): Promise<number> {
+  const base = adopted === null ? null : await adopt(unpacker, call, storageId, adopted);
+  const chain = chainIds(config.diffIds as readonly Digest[], base);
+  const stop = new AbortController();
+  const slots = new Slots(sideBySide);
+  const downloads = manifest.layers.map((layer) => {
+    line(report, layer.digest, "Pulling fs layer");
+    const download = slots.run(async () => {
+      stop.signal.throwIfAborted();
+      await fetchBlob(unpacker.content, call, source, layer, report);
+    });
+    // Awaited below in order; one that fails while an earlier one is unpacked must not count as unheard.
+    download.catch(() => {});
+    return download;
+  });
+  try {
+    const storage = await unpacker.storage(storageId);
+    let size = 0;
+    for (const [at, layer] of manifest.layers.entries()) {
+      await downloads[at];
+      const [name, diffId] = [chain[at], config.diffIds[at]];
+      if (name === undefined || diffId === undefined) break;
+      line(report, layer.digest, "Extracting", layer.size, layer.size);
+      await unpackLayer(unpacker, call, storageId, name, chain[at - 1] ?? base, diffId as Digest, layer);
+      size += (await storage.usage(call, name)).bytes;
+      line(report, layer.digest, "Pull complete");
+    }
+    return size;
+  } finally {
+    stop.abort(fail("Canceled", "another layer of the image failed"));
+    await Promise.allSettled(downloads);
+  }
+}
+
+/** Goes on where it broke off, a few times, when what stopped it may pass. */
+async function fetchBlob(content: ContentService, call: Call, source: Source, blob: Descriptor, report: Report): Promise<void> {
+  if (await content.stat(call, blob.digest)) {
+    line(report, blob.digest, "Already exists");
+    return;
+  }
+  for (let attempt = 1; ; attempt += 1) {
+    const from = await content.offset(call, blob.digest);
+    const start = from < blob.size ? from : 0;
+    try {
+      const bytes = await source.driver.fetch(call, source.ref, blob, start, source.access);
+      await content.ingest(call, { digest: blob.digest, size: blob.size }, start, counted(bytes, blob, start, report));
+      line(report, blob.digest, "Download complete");
+      return;
+    } catch (error) {
+      const passing = isTsboxError(error) && error.code === "Unavailable";
+      if (!passing || attempt === mostTries) throw error;
+      line(report, blob.digest, `Retrying in ${attempt} second${attempt === 1 ? "" : "s"}`);
+      await pauseFor(call, attempt * 1000);
+    }
+  }
+}
+
+async function* counted(bytes: AsyncIterable<Uint8Array>, blob: Descriptor, from: number, report: Report): AsyncGenerator<Uint8Array> {
+  let current = from;
+  let told = 0;
+  for await (const chunk of bytes) {
+    current += chunk.length;
+    const now = Date.now();
+    if (now - told >= reportEvery) {
+      told = now;
+      line(report, blob.digest, "Downloading", current, blob.size);
+    }
+    yield chunk;
+  }
+  line(report, blob.digest, "Verifying Checksum");
+}
+
+function pauseFor(call: Call, milliseconds: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    call.signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        reject(call.signal.reason);
+      },
+      { once: true },
+    );
+  });
+}
+
+/** So many at a time, in the order of asking. */
+class Slots {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#free -= 1;
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#free += 1;
+    }
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * Layers become snapshots, once per storage driver, named by chain id (OCI image spec): what has the same layers below it shares them.
+ * A layer is applied on its parent, since one that leaves out a directory means the parent's.
+ */
+import { createHash } from "node:crypto";
+import {
+  type ActiveKey,
+  type Call,
+  cleanupCall,
+  type ContentService,
+  type Descriptor,
+  type Digest,
+  fail,
+  type HostToolkit,
+  isTsboxError,
+  type Layer,
+  type LayerFile,
+  parseActiveKey,
+  type SnapshotName,
+  type StorageDriver,
+  supports,
+  withCleanup,
+  withMounts,
+} from "@tsbox/kernel";
+
+export interface Unpacker {
+  readonly content: ContentService;
+  readonly host: HostToolkit;
+  storage(id: string): Promise<StorageDriver>;
+}
+
+/** What is under way: two pulls of one image unpack each layer once. */
+const underWay = new Map<string, Promise<void>>();
+let attempts = 0;
+
+/** The chain id of each layer, the lowest first. `base`: an adopted directory's snapshot. */
+export function chainIds(diffIds: readonly Digest[], base: SnapshotName | null): readonly SnapshotName[] {
+  const chain: SnapshotName[] = [];
+  let parent: string | null = base;
+  for (const diffId of diffIds) {
+    parent = parent === null ? diffId : `sha256:${createHash("sha256").update(`${parent} ${diffId}`).digest("hex")}`;
+    chain.push(parent as SnapshotName);
+  }
+  return chain;
+}
+
+/** A name for an adopted directory: its path's digest, safe as a file name. */
+export const adoptedName = (directory: string): SnapshotName => `adopted-${createHash("sha256").update(directory).digest("hex")}` as SnapshotName;
+
+/** Unpacks one layer unless it is there. */
+export async function unpackLayer(unpacker: Unpacker, call: Call, storageId: string, name: SnapshotName, parent: SnapshotName | null, diffId: Digest, layer: Descriptor): Promise<void> {
+  await once(`${storageId} ${name}`, async () => {
+    const storage = await unpacker.storage(storageId);
+    if (await exists(storage, call, name)) return;
+    const file = { path: await unpacker.content.path(call, layer.digest), mediaType: layer.mediaType };
+    attempts += 1;
+    const key = parseActiveKey(`unpack-${process.pid}-${attempts}`);
+    await withCleanup(async (cleanup) => {
+      await storage.prepare(call, key, parent);
+      cleanup.undo(() => storage.remove(cleanupCall(call), key));
+      const applied = await apply(unpacker, storage, call, key, file);
+      if (applied.diffId !== diffId)
+        throw fail("DataLoss", `layer ${layer.digest} unpacks to ${applied.diffId}, but its image says ${diffId}: the image is damaged where it comes from`);
+      await commit(storage, call, name, key);
+    });
+  });
+}
+
+/** The snapshot of a directory that the engine does not own. */
+export async function adopt(unpacker: Unpacker, call: Call, storageId: string, directory: string): Promise<SnapshotName> {
+  const name = adoptedName(directory);
+  await once(`${storageId} ${name}`, async () => {
+    const storage = await unpacker.storage(storageId);
+    if (await exists(storage, call, name)) return;
+    if (!supports(storage, "adopt")) throw fail("Unsupported", `the storage driver ${storageId} can't take ${directory} as a base: choose another with --storage`);
+    await storage.adopt(call, name, directory);
+  });
+  return name;
+}
+
+/** By the driver itself where it can; else the layer is applied to the mounted tree. */
+async function apply(unpacker: Unpacker, storage: StorageDriver, call: Call, key: ActiveKey, file: LayerFile): Promise<Layer> {
+  if (supports(storage, "apply")) return storage.apply(call, key, file);
+  return withMounts(call, unpacker.host, await storage.mounts(call, key), (root) => unpacker.host.apply(call, root, file));
+}
+
+async function commit(storage: StorageDriver, call: Call, name: SnapshotName, key: ActiveKey): Promise<void> {
+  try {
+    await storage.commit(call, name, key);
+  } catch (error) {
+    if (!isTsboxError(error) || error.code !== "AlreadyExists") throw error;
+    await storage.remove(call, key);
+  }
+}
+
+export async function exists(storage: StorageDriver, call: Call, name: SnapshotName): Promise<boolean> {
+  try {
+    await storage.stat(call, name);
+    return true;
+  } catch (error) {
+    if (isTsboxError(error) && error.code === "NotFound") return false;
+    throw error;
+  }
+}
+
+async function once(key: string, work: () => Promise<void>): Promise<void> {
+  const running = underWay.get(key);
+  // Another's failure may be its own cancel: then this one tries for itself.
+  if (running && (await running.then(() => true).catch(() => false))) return;
+  const mine = work().finally(() => underWay.delete(key));
+  underWay.set(key, mine);
+  await mine;
+}
