@@ -53,7 +53,8 @@ export async function dispatch(io: Io, api: ApiService, argv: readonly string[])
       await io.out(about ? helpText(about.name, about.about, about.flags) : overview());
       return 0;
     }
-    if (name === "--version" || name === "-v") return await system.version.run(io, api, parseFlags("version", [], system.version.flags, true));
+    if (name === "--version" || name === "-v")
+      return await system.version.run(io, api, parseFlags("version", [], system.version.flags, true));
     command = commands.get(name);
     if (command === undefined) throw new CommandError(1, `unknown command: ${name}\n\nRun 'tsbox --help' for more information`);
     if (rest.includes("--help") && (!command.ownWords || rest[0] === "--help")) {
@@ -73,7 +74,16 @@ function globalFlags(argv: readonly string[]): readonly string[] {
   let at = 0;
   while (at < argv.length) {
     const word = argv[at] ?? "";
-    if (word === "-H" || word === "--host" || word === "--config" || word === "-c" || word === "--context" || word === "-l" || word === "--log-level") at += 2;
+    if (
+      word === "-H" ||
+      word === "--host" ||
+      word === "--config" ||
+      word === "-c" ||
+      word === "--context" ||
+      word === "-l" ||
+      word === "--log-level"
+    )
+      at += 2;
     else if (/^--(host|config|context|log-level)=/.test(word) || /^-H./.test(word) || word === "-D" || word === "--debug") at += 1;
     else break;
   }
@@ -89,7 +99,14 @@ function longName(words: readonly string[]): readonly string[] {
 function checkCount({ name, words: [least, most], usage }: Command, count: number): void {
   if (count >= least && count <= most) return;
   const plural = (number: number): string => `${number} argument${number === 1 ? "" : "s"}`;
-  const wants = least === most ? (least === 0 ? "accepts no arguments" : `requires ${plural(least)}`) : count < least ? `requires at least ${plural(least)}` : `requires at most ${plural(most)}`;
+  const wants =
+    least === most
+      ? least === 0
+        ? "accepts no arguments"
+        : `requires ${plural(least)}`
+      : count < least
+        ? `requires at least ${plural(least)}`
+        : `requires at most ${plural(most)}`;
   throw new CommandError(1, `'tsbox ${name}' ${wants}\n\nUsage:  tsbox ${usage}\n\nRun 'tsbox ${name} --help' for more information`);
 }
 
@@ -114,5 +131,7 @@ function overview(): string {
   return `\nUsage:  tsbox [OPTIONS] COMMAND\n\nA container engine with drivers of your choice\n\nCommands:\n${[...all]
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .map((command) => `  ${command.name.padEnd(width)}   ${command.about}`)
-    .join("\n")}\n  ${"daemon".padEnd(width)}   Run the engine, or stop it (daemon stop)\n\nOptions:\n  -H, --host string   Engine to talk to (unix://, tcp://, ssh://)\n\nRun 'tsbox COMMAND --help' for more information on a command.\n`;
+    .join(
+      "\n",
+    )}\n  ${"daemon".padEnd(width)}   Run the engine, or stop it (daemon stop)\n\nOptions:\n  -H, --host string   Engine to talk to (unix://, tcp://, ssh://)\n\nRun 'tsbox COMMAND --help' for more information on a command.\n`;
 }

@@ -22,13 +22,15 @@ export interface Parsed {
 
 /** `interspersed`: flags may follow words (`rm x -f`); not for `run`, whose further words are the container's. */
 export function parseFlags(command: string, argv: readonly string[], specs: FlagSpecs, interspersed: boolean): Parsed {
-  const wrong = (text: string): CommandError => new CommandError(125, `${text}\n\nUsage:  tsbox ${usage(command)}\n\nRun 'tsbox ${command} --help' for more information`);
+  const wrong = (text: string): CommandError =>
+    new CommandError(125, `${text}\n\nUsage:  tsbox ${usage(command)}\n\nRun 'tsbox ${command} --help' for more information`);
   const byShort = new Map(Object.entries(specs).flatMap(([name, spec]) => (spec.short ? [[spec.short, name] as const] : [])));
   const found = new Map<string, string[]>();
   const words: string[] = [];
   const keep = (name: string, value: string, shown: string): void => {
     const spec = specs[name];
-    if (spec?.kind === "bool" && !/^(true|false|1|0|t|f)$/i.test(value)) throw wrong(`invalid argument "${value}" for "${shown}" flag: not true or false`);
+    if (spec?.kind === "bool" && !/^(true|false|1|0|t|f)$/i.test(value))
+      throw wrong(`invalid argument "${value}" for "${shown}" flag: not true or false`);
     found.set(name, spec?.kind === "list" ? [...(found.get(name) ?? []), value] : [value]);
   };
   for (let at = 0; at < argv.length; at += 1) {

@@ -16,7 +16,11 @@ export interface Io {
 /** How a command's own stdio becomes a container's: by descriptor on this host, over the API's hijacked connection elsewhere. */
 export interface Session {
   /** Starts a container with the user's stdio as its own and answers its exit code. */
-  runAttached(api: ApiService, id: string, streams: Attached): Promise<{ readonly code: number; readonly timings: readonly (readonly [string, number])[] }>;
+  runAttached(
+    api: ApiService,
+    id: string,
+    streams: Attached,
+  ): Promise<{ readonly code: number; readonly timings: readonly (readonly [string, number])[] }>;
 }
 export interface Attached {
   readonly stdin: boolean;

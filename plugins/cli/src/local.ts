@@ -1,6 +1,15 @@
 /** Commands of local clients: words come from the launcher, descriptors stay there, what a command prints goes back in frames. */
 import { Buffer } from "node:buffer";
-import { type ApiService, type ClientEvent, type ClientOpened, type ContainersService, createCall, type LauncherService, type Logger, parseContainerId } from "@tsbox/kernel";
+import {
+  type ApiService,
+  type ClientEvent,
+  type ClientOpened,
+  type ContainersService,
+  createCall,
+  type LauncherService,
+  type Logger,
+  parseContainerId,
+} from "@tsbox/kernel";
 import { dispatch } from "./dispatch.ts";
 import type { Attached, Io, Session } from "./io.ts";
 
@@ -39,7 +48,12 @@ export async function serveClients(services: Services, stop: AbortSignal): Promi
 }
 
 /** Signals and window sizes belong to the container; without one, a signal ends the command. */
-async function react(api: ApiService, { launcher, containers, log }: Services, client: Client, event: Exclude<ClientEvent, ClientOpened>): Promise<void> {
+async function react(
+  api: ApiService,
+  { launcher, containers, log }: Services,
+  client: Client,
+  event: Exclude<ClientEvent, ClientOpened>,
+): Promise<void> {
   const call = createCall(log);
   const { container, attached } = client;
   if (event.kind === "gone") {
@@ -104,7 +118,9 @@ async function waitAgain({ containers, log }: Services, opened: ClientOpened): P
   const call = createCall(log);
   try {
     const record = await containers.get(call, id);
-    return (await containers.wait(call, record.id, record.status === "exited" ? "not-running" : kind === "removed" ? "removed" : "next-exit")).code;
+    return (
+      await containers.wait(call, record.id, record.status === "exited" ? "not-running" : kind === "removed" ? "removed" : "next-exit")
+    ).code;
   } catch {
     // It ended, and was removed, while no daemon was there to say how.
     return 125;

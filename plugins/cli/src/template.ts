@@ -7,7 +7,13 @@ import { CommandError } from "./io.ts";
 type Node =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "value"; readonly pipe: Pipe }
-  | { readonly kind: "range"; readonly names: readonly string[]; readonly over: Pipe; readonly body: readonly Node[]; readonly other: readonly Node[] }
+  | {
+      readonly kind: "range";
+      readonly names: readonly string[];
+      readonly over: Pipe;
+      readonly body: readonly Node[];
+      readonly other: readonly Node[];
+    }
   | { readonly kind: "if" | "with"; readonly test: Pipe; readonly body: readonly Node[]; readonly other: readonly Node[] };
 /** Each command's result is the last argument of the next. */
 type Pipe = readonly (readonly string[])[];
@@ -31,7 +37,14 @@ function trimmed(tokens: readonly string[]): string[] {
     const after = tokens[at - 1]?.endsWith("-}}") ? token.trimStart() : token;
     return tokens[at + 1]?.startsWith("{{-") ? after.trimEnd() : after;
   });
-  return list.map((token) => (token.startsWith("{{") ? `{{${token.replace(/^\{\{-?/, "").replace(/-?\}\}$/, "").trim()}}}` : token.replaceAll("\\n", "\n").replaceAll("\\t", "\t")));
+  return list.map((token) =>
+    token.startsWith("{{")
+      ? `{{${token
+          .replace(/^\{\{-?/, "")
+          .replace(/-?\}\}$/, "")
+          .trim()}}}`
+      : token.replaceAll("\\n", "\n").replaceAll("\\t", "\t"),
+  );
 }
 
 function parseNodes(tokens: string[], until: readonly string[]): Node[] {
@@ -66,7 +79,16 @@ function parseBlock(word: "range" | "if" | "with", action: string, tokens: strin
   }
   if (word !== "range") return { kind: word, test: parsePipe(action), body, other };
   const named = /^((?:\$\w+\s*,\s*)?\$\w+)\s*:=\s*(.*)$/s.exec(action);
-  return { kind: "range", names: (named?.[1] ?? "").split(",").map((name) => name.trim()).filter(Boolean), over: parsePipe(named?.[2] ?? action), body, other };
+  return {
+    kind: "range",
+    names: (named?.[1] ?? "")
+      .split(",")
+      .map((name) => name.trim())
+      .filter(Boolean),
+    over: parsePipe(named?.[2] ?? action),
+    body,
+    other,
+  };
 }
 
 function parsePipe(text: string): Pipe {
@@ -92,12 +114,15 @@ function renderNode(node: Node, scope: Scope): string {
       return show(evaluate(node.pipe, scope));
     case "range": {
       const subject = evaluate(node.over, scope);
-      const entries: (readonly [unknown, unknown])[] = Array.isArray(subject) ? [...subject.entries()] : Object.entries((subject ?? {}) as object).sort(([a], [b]) => (a < b ? -1 : 1));
+      const entries: (readonly [unknown, unknown])[] = Array.isArray(subject)
+        ? [...subject.entries()]
+        : Object.entries((subject ?? {}) as object).sort(([a], [b]) => (a < b ? -1 : 1));
       if (entries.length === 0) return render(node.other, scope);
       return entries
         .map(([key, value]) => {
           const [first, second] = node.names;
-          const named = second !== undefined && first !== undefined ? { [first]: key, [second]: value } : first !== undefined ? { [first]: value } : {};
+          const named =
+            second !== undefined && first !== undefined ? { [first]: key, [second]: value } : first !== undefined ? { [first]: value } : {};
           return render(node.body, { dot: value, variables: { ...scope.variables, ...named } });
         })
         .join("");
@@ -120,7 +145,11 @@ const truthy = (value: unknown): boolean => {
 function show(value: unknown): string {
   if (value === undefined || value === null) return "<no value>";
   if (Array.isArray(value)) return `[${value.map(show).join(" ")}]`;
-  if (typeof value === "object") return `map[${Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, item]) => `${key}:${show(item)}`).join(" ")}]`;
+  if (typeof value === "object")
+    return `map[${Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, item]) => `${key}:${show(item)}`)
+      .join(" ")}]`;
   return String(value);
 }
 
@@ -168,7 +197,10 @@ function path(from: unknown, fields: string): unknown {
   return value;
 }
 
-const compare = (test: (a: string | number, b: string | number) => boolean) => ([a, b]: readonly unknown[]): boolean => test(a as number, b as number);
+const compare =
+  (test: (a: string | number, b: string | number) => boolean) =>
+  ([a, b]: readonly unknown[]): boolean =>
+    test(a as number, b as number);
 
 const functions: Readonly<Record<string, (args: readonly unknown[]) => unknown>> = {
   json: ([value]) => JSON.stringify(value),

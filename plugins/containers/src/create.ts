@@ -3,10 +3,10 @@ import { join } from "node:path";
 import {
   type ActiveKey,
   type Call,
-  cleanupCall,
   type Container,
   type ContainerConfig,
   type ContainerId,
+  cleanupCall,
   fail,
   type Image,
   newContainerId,
@@ -27,7 +27,10 @@ export async function create(engine: Engine, call: Call, name: string | null, as
     const config = withImage(asked, image, id);
     const argv = [...(config.entrypoint ?? []), ...(config.command ?? [])];
     if (argv.length === 0) throw fail("InvalidArgument", "No command specified: the image has none, so give one");
-    const drivers = { storage: config.storage ?? (await engine.preferred("storage")), exec: config.exec ?? (await engine.preferred("exec")) };
+    const drivers = {
+      storage: config.storage ?? (await engine.preferred("storage")),
+      exec: config.exec ?? (await engine.preferred("exec")),
+    };
     await engine.exec(drivers.exec);
     const storage = await engine.storage(drivers.storage);
     const parent = await engine.images.unpack(call, image.id, drivers.storage);

@@ -28,14 +28,25 @@ export async function ended(engine: Engine, id: ContainerId, status: ExitStatus)
   }
 }
 
-async function tell(engine: Engine, call: Call, record: Container, status: ExitStatus, named: Readonly<Record<string, string>>): Promise<void> {
+async function tell(
+  engine: Engine,
+  call: Call,
+  record: Container,
+  status: ExitStatus,
+  named: Readonly<Record<string, string>>,
+): Promise<void> {
   engine.waiters.happened(record.id, "exit", status);
   await engine.events.publish(call, { type: "container", action: "die", id: record.id, attributes: named });
   await engine.hooks.exited(call, record.id, status);
 }
 
 /** From created, exited and dead; by force from everywhere. Asked outside the container's lock, which its end needs. */
-export async function remove(engine: Engine, call: Call, record: Container, options: Sparse<{ force: boolean; volumes: boolean }>): Promise<void> {
+export async function remove(
+  engine: Engine,
+  call: Call,
+  record: Container,
+  options: Sparse<{ force: boolean; volumes: boolean }>,
+): Promise<void> {
   const { id } = record;
   if (record.status === "running" || record.status === "paused") await end(engine, call, record, options.force ?? false);
   // With --rm its end was its removal.

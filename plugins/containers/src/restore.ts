@@ -18,7 +18,8 @@ export async function restore(engine: Engine, call: Call): Promise<void> {
   );
   for (const record of running) await find(engine, call, record);
   // A volatile container that was made and never started has no one who remembers it.
-  for (const record of engine.records.all().filter((known) => known.config.autoRemove && known.status === "created")) await engine.records.remove(call, record);
+  for (const record of engine.records.all().filter((known) => known.config.autoRemove && known.status === "created"))
+    await engine.records.remove(call, record);
   await sweep(engine, call);
 }
 

@@ -3,15 +3,14 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import {
   type Call,
-  cleanupCall,
   type Container,
   type ContainerId,
+  cleanupCall,
   type EndpointRecord,
   fail,
   type Mount,
   type Sparse,
   type StartOptions,
-
   type Timings,
   withCleanup,
 } from "@tsbox/kernel";
@@ -118,4 +117,3 @@ async function userOf(engine: Engine, call: Call, record: Container, rootfs: rea
 function hostnameOf(network: string, id: ContainerId): string {
   return network === "host" ? "" : id.slice(0, 12);
 }
-

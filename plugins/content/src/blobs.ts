@@ -29,7 +29,12 @@ export async function openBlobs(root: string): Promise<ContentService> {
   };
   const missing = (digest: Digest): Error => fail("NotFound", `no blob ${digest}: pull the image again`);
 
-  const take = async (call: Call, expected: { digest?: Digest | undefined; size?: number | undefined }, from: number, bytes: AsyncIterable<Uint8Array>): Promise<BlobInfo> => {
+  const take = async (
+    call: Call,
+    expected: { digest?: Digest | undefined; size?: number | undefined },
+    from: number,
+    bytes: AsyncIterable<Uint8Array>,
+  ): Promise<BlobInfo> => {
     const { digest: wanted } = expected;
     const known = wanted === undefined ? null : await look(wanted);
     if (known) return known;
@@ -50,7 +55,8 @@ export async function openBlobs(root: string): Promise<ContentService> {
     read: async (_call, digest, limit = smallBlob) => {
       const found = await look(digest);
       if (found === null) throw missing(digest);
-      if (found.size > limit) throw fail("ResourceExhausted", `${digest} is ${found.size} bytes long, more than ${limit}: that is no manifest`);
+      if (found.size > limit)
+        throw fail("ResourceExhausted", `${digest} is ${found.size} bytes long, more than ${limit}: that is no manifest`);
       const bytes = await readFile(file(digest));
       if (digestOf(createHash("sha256").update(bytes)) === digest) return bytes;
       await rm(file(digest), { force: true });
@@ -102,14 +108,21 @@ async function receive(
       size += chunk.length;
       if (expected.size !== undefined && size > expected.size) {
         keep = false;
-        throw fail("DataLoss", `${expected.digest ?? "the blob"} is longer than the ${expected.size} bytes it should have: the registry sends something else`);
+        throw fail(
+          "DataLoss",
+          `${expected.digest ?? "the blob"} is longer than the ${expected.size} bytes it should have: the registry sends something else`,
+        );
       }
     }
-    if (expected.size !== undefined && size < expected.size) throw fail("Unavailable", `the download of ${expected.digest ?? "a blob"} broke off at byte ${size} of ${expected.size}`);
+    if (expected.size !== undefined && size < expected.size)
+      throw fail("Unavailable", `the download of ${expected.digest ?? "a blob"} broke off at byte ${size} of ${expected.size}`);
     const digest = digestOf(hash);
     if (expected.digest !== undefined && digest !== expected.digest) {
       keep = false;
-      throw fail("DataLoss", `what came for ${expected.digest} has the digest ${digest}: the registry or the way to it changes what it sends`);
+      throw fail(
+        "DataLoss",
+        `what came for ${expected.digest} has the digest ${digest}: the registry or the way to it changes what it sends`,
+      );
     }
     await output.truncate(size);
     await output.datasync();
@@ -143,7 +156,8 @@ async function writeAll(file: FileHandle, chunk: Uint8Array, at: number): Promis
 
 function outOfSpace(error: unknown, path: string): Error {
   const code = (error as NodeJS.ErrnoException).code;
-  if (code === "ENOSPC" || code === "EDQUOT") return fail("ResourceExhausted", `no space left for ${path}: remove images that are not needed`, { path, cause: error });
+  if (code === "ENOSPC" || code === "EDQUOT")
+    return fail("ResourceExhausted", `no space left for ${path}: remove images that are not needed`, { path, cause: error });
   return asError(error);
 }
 

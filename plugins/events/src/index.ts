@@ -31,7 +31,12 @@ export function eventsService(): EventsService {
 }
 
 /** History first, then what comes until `until` or the end of the call. It listens from the moment it is made, so nothing falls between the two. */
-function follow(past: readonly EngineEvent[], live: Set<(event: EngineEvent) => void>, signal: AbortSignal, until: number | undefined): AsyncIterable<EngineEvent> {
+function follow(
+  past: readonly EngineEvent[],
+  live: Set<(event: EngineEvent) => void>,
+  signal: AbortSignal,
+  until: number | undefined,
+): AsyncIterable<EngineEvent> {
   const waiting: EngineEvent[] = [...past];
   let wake: () => void = () => {};
   const tell = (event: EngineEvent): void => {
@@ -39,7 +44,10 @@ function follow(past: readonly EngineEvent[], live: Set<(event: EngineEvent) => 
     wake();
   };
   live.add(tell);
-  const stop = AbortSignal.any([signal, ...(until === undefined ? [] : [AbortSignal.timeout(Math.max(0, Math.min(until - Date.now(), 2 ** 31 - 1)))])]);
+  const stop = AbortSignal.any([
+    signal,
+    ...(until === undefined ? [] : [AbortSignal.timeout(Math.max(0, Math.min(until - Date.now(), 2 ** 31 - 1)))]),
+  ]);
   stop.addEventListener("abort", () => wake(), { once: true });
   async function* stream(): AsyncGenerator<EngineEvent> {
     try {

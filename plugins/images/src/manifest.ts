@@ -59,8 +59,13 @@ export function parseIndex(bytes: Uint8Array, what: string): readonly Descriptor
 
 export function parseManifest(bytes: Uint8Array, what: string): Manifest {
   const { config, layers, schemaVersion } = parse(bytes, what);
-  if (schemaVersion === 1) throw fail("Unsupported", `${what} has a manifest of Docker's schema 1, which registries gave up in 2019: push it again with a newer client`);
-  if (!Array.isArray(layers) || layers.length > mostLayers) throw fail("DataLoss", `${what} has a manifest without layers, or with more than ${mostLayers}`);
+  if (schemaVersion === 1)
+    throw fail(
+      "Unsupported",
+      `${what} has a manifest of Docker's schema 1, which registries gave up in 2019: push it again with a newer client`,
+    );
+  if (!Array.isArray(layers) || layers.length > mostLayers)
+    throw fail("DataLoss", `${what} has a manifest without layers, or with more than ${mostLayers}`);
   return { config: descriptor(config, what), layers: layers.map((layer) => descriptor(layer, what)) };
 }
 
@@ -68,7 +73,8 @@ export function parseConfig(bytes: Uint8Array, what: string): ConfigBlob {
   const blob = parse(bytes, what);
   const config = (blob.config ?? {}) as Loose;
   const rootfs = (blob.rootfs ?? {}) as Loose;
-  const strings = (key: string): readonly string[] | null => (Array.isArray(config[key]) ? (config[key] as readonly unknown[]).map(String) : null);
+  const strings = (key: string): readonly string[] | null =>
+    Array.isArray(config[key]) ? (config[key] as readonly unknown[]).map(String) : null;
   const keys = (key: string): readonly string[] => Object.keys((config[key] ?? {}) as object);
   const text = (key: string): string => (typeof config[key] === "string" ? (config[key] as string) : "");
   const diffIds = Array.isArray(rootfs.diff_ids) ? rootfs.diff_ids.map(String) : [];

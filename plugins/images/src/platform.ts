@@ -19,7 +19,10 @@ export function parsePlatform(text: string): Platform {
   const parts = text.toLowerCase().split("/");
   const [os = "", architecture = "", variant = null] = parts.length === 1 ? ["linux", parts[0]] : parts;
   if (os !== "linux" || !/^[a-z0-9_-]+$/.test(architecture) || parts.length > 3)
-    throw fail("InvalidArgument", `invalid platform "${text}": give linux/ARCHITECTURE[/VARIANT], such as linux/${hostPlatform.architecture}`);
+    throw fail(
+      "InvalidArgument",
+      `invalid platform "${text}": give linux/ARCHITECTURE[/VARIANT], such as linux/${hostPlatform.architecture}`,
+    );
   const [known, itsVariant] = aliases[architecture] ?? [architecture, null];
   return { os, architecture: known, variant: variant ?? itsVariant };
 }
@@ -35,11 +38,18 @@ export function fits(wanted: Platform, has: Platform): boolean {
 
 export function choose(manifests: readonly Descriptor[], wanted: Platform, name: string): Descriptor {
   const listed = manifests.filter((manifest) => manifest.platform !== undefined && manifest.platform.os !== "unknown");
-  const of = ({ platform }: Descriptor): Platform => ({ os: platform?.os ?? "", architecture: platform?.architecture ?? "", variant: platform?.variant ?? null });
+  const of = ({ platform }: Descriptor): Platform => ({
+    os: platform?.os ?? "",
+    architecture: platform?.architecture ?? "",
+    variant: platform?.variant ?? null,
+  });
   const found = listed.find((manifest) => fits(wanted, of(manifest)));
   if (found) return found;
   // An index without platforms (a layout with one image) has only one meaning.
   if (listed.length === 0 && manifests.length === 1 && manifests[0]) return manifests[0];
   const there = listed.map((manifest) => platformText(of(manifest))).join(", ");
-  throw fail("NotFound", `no matching manifest for ${platformText(wanted)} in the manifest list entries of ${name}${there === "" ? "" : `: there are ${there}`}`);
+  throw fail(
+    "NotFound",
+    `no matching manifest for ${platformText(wanted)} in the manifest list entries of ${name}${there === "" ? "" : `: there are ${there}`}`,
+  );
 }

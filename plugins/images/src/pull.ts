@@ -53,9 +53,15 @@ export async function bring(
   const manifest = parseManifest(bytes, source.shown);
   const config = parseConfig(await small(content, call, source, manifest.config), source.shown);
   if (wanted !== undefined && !isIndex(top) && (config.os !== platform.os || config.architecture !== platform.architecture))
-    throw fail("NotFound", `image with reference ${source.shown} was found but its platform (${config.os}/${config.architecture}) does not match the specified platform (${wanted})`);
+    throw fail(
+      "NotFound",
+      `image with reference ${source.shown} was found but its platform (${config.os}/${config.architecture}) does not match the specified platform (${wanted})`,
+    );
   if (config.diffIds.length !== manifest.layers.length)
-    throw fail("DataLoss", `${source.shown} has ${manifest.layers.length} layers, but its config says ${config.diffIds.length}: the image is damaged where it comes from`);
+    throw fail(
+      "DataLoss",
+      `${source.shown} has ${manifest.layers.length} layers, but its config says ${config.diffIds.length}: the image is damaged where it comes from`,
+    );
   const adopted = descriptor.mediaType === mediaTypes.adopted ? (descriptor.annotations?.["io.tsbox.directory"] ?? "/") : null;
   const size = await bringLayers(unpacker, call, source, manifest, config, adopted, storageId, report);
   return {

@@ -1,5 +1,15 @@
 /** Images and their names, kept by the state service: table `images` by id, table `tags` by full reference. */
-import { type Call, type Descriptor, type Digest, fail, type Image, type ImageConfig, type Platform, type StateChange, type StateService } from "@tsbox/kernel";
+import {
+  type Call,
+  type Descriptor,
+  type Digest,
+  fail,
+  type Image,
+  type ImageConfig,
+  type Platform,
+  type StateChange,
+  type StateService,
+} from "@tsbox/kernel";
 import { familiar, familiarName, full, parseReference, type Reference } from "./reference.ts";
 
 export interface ImageRecord {
@@ -62,8 +72,10 @@ export class ImageRecords {
     const hex = /^(?:sha256:)?([0-9a-f]{2,64})$/.exec(text)?.[1];
     if (hex !== undefined) {
       const matches = this.all().filter((record) => record.id.startsWith(`sha256:${hex}`));
-      if (matches.length > 1 && !this.#tags.has(full(parseReference(text)))) throw fail("Conflict", `multiple images found with provided prefix: ${text}; give more of it`);
-      if (matches[0] && (text.startsWith("sha256:") || !this.#tags.has(full(parseReference(text))))) return { record: matches[0], name: null };
+      if (matches.length > 1 && !this.#tags.has(full(parseReference(text))))
+        throw fail("Conflict", `multiple images found with provided prefix: ${text}; give more of it`);
+      if (matches[0] && (text.startsWith("sha256:") || !this.#tags.has(full(parseReference(text)))))
+        return { record: matches[0], name: null };
     }
     const reference = text.startsWith("sha256:") ? null : parseReference(text);
     const found = reference === null ? null : this.#byReference(reference);
@@ -78,7 +90,8 @@ export class ImageRecords {
     // By digest: any name in that repository which was resolved to it.
     const prefix = `${reference.host}/${reference.repository}`;
     for (const [name, tag] of this.#tags)
-      if (tag.digest === reference.digest && (name.startsWith(`${prefix}:`) || name.startsWith(`${prefix}@`))) return { record: this.byId(tag.image), name };
+      if (tag.digest === reference.digest && (name.startsWith(`${prefix}:`) || name.startsWith(`${prefix}@`)))
+        return { record: this.byId(tag.image), name };
     return null;
   }
 

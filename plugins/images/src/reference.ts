@@ -29,7 +29,10 @@ export function parseReference(text: string): Reference {
   const match = form.exec(rest);
   const [, extra, path, tag, digest] = match ?? [];
   if (match === null || path === undefined || (hasHost && !/^[A-Za-z0-9.-]+(:\d+)?$|^\[[0-9a-f:]+\](:\d+)?$/.test(first)))
-    throw fail("InvalidArgument", `invalid reference format${/[A-Z]/.test(rest.split(":")[0] ?? "") ? `: repository name (${rest.split(":")[0]}) must be lowercase` : `: "${text}" is not NAME[:TAG|@DIGEST]`}`);
+    throw fail(
+      "InvalidArgument",
+      `invalid reference format${/[A-Z]/.test(rest.split(":")[0] ?? "") ? `: repository name (${rest.split(":")[0]}) must be lowercase` : `: "${text}" is not NAME[:TAG|@DIGEST]`}`,
+    );
   const name = extra === undefined ? path : `${extra}/${path}`;
   const host = !hasHost || first === "index.docker.io" || first === "registry-1.docker.io" ? hub : first;
   return {
@@ -50,4 +53,5 @@ export const familiar = (reference: Reference): string =>
   `${familiarName(reference)}${reference.tag === null ? "" : `:${reference.tag}`}${reference.digest === null ? "" : `@${reference.digest}`}`;
 
 /** What a registry driver gets: `docker.io/library/debian:12`. */
-export const full = ({ host, repository, tag, digest }: Reference): string => `${host}/${repository}${digest === null ? `:${tag}` : `@${digest}`}`;
+export const full = ({ host, repository, tag, digest }: Reference): string =>
+  `${host}/${repository}${digest === null ? `:${tag}` : `@${digest}`}`;

@@ -58,7 +58,12 @@ export function imagesService(engine: ImagesEngine): ImagesService {
   const { records, events } = engine;
   const show = (record: ImageRecord): Image => records.show(record);
 
-  const fetch = async (call: Call, reference: string, options: Sparse<{ platform: string; access: Partial<Access> }>, report: Report): Promise<ImageRecord> => {
+  const fetch = async (
+    call: Call,
+    reference: string,
+    options: Sparse<{ platform: string; access: Partial<Access> }>,
+    report: Report,
+  ): Promise<ImageRecord> => {
     const { scheme, ref, name, shown } = place(reference);
     await engine.hooks.beforePull(call, shown);
     const source: Source = { driver: await engine.registry(scheme), ref, access: { ...noAccess, ...options.access }, shown };
@@ -141,14 +146,22 @@ async function remove(
   const { record, name } = records.find(bare(reference));
   const names = records.namesOf(record.id);
   if (name === null && names.length > 1 && !options.force)
-    throw fail("Conflict", `conflict: unable to delete ${record.id.slice(7, 19)} (must be forced) - image is referenced in multiple repositories`);
+    throw fail(
+      "Conflict",
+      `conflict: unable to delete ${record.id.slice(7, 19)} (must be forced) - image is referenced in multiple repositories`,
+    );
   const dropped = name === null ? names : [name];
   const last = names.length === dropped.length;
   const used = options.inUse?.includes(record.id) ?? false;
   if (last && used && !options.force)
-    throw fail("Conflict", `conflict: unable to remove repository reference "${reference}" (must force) - a container is using its referenced image ${record.id.slice(7, 19)}`);
+    throw fail(
+      "Conflict",
+      `conflict: unable to remove repository reference "${reference}" (must force) - a container is using its referenced image ${record.id.slice(7, 19)}`,
+    );
   await records.drop(call, dropped, last && !used ? record.id : null);
-  const answer: ({ untagged: string } | { deleted: string })[] = dropped.map((one) => ({ untagged: isDockers(one) ? familiar(parseReference(one)) : one }));
+  const answer: ({ untagged: string } | { deleted: string })[] = dropped.map((one) => ({
+    untagged: isDockers(one) ? familiar(parseReference(one)) : one,
+  }));
   for (const one of dropped) await events.publish(call, { type: "image", action: "untag", id: record.id, attributes: { name: one } });
   if (last && !used) {
     answer.push({ deleted: record.id });
@@ -162,7 +175,8 @@ async function remove(
 async function discard(engine: ImagesEngine, call: Call, record: ImageRecord): Promise<void> {
   const others = engine.records.all();
   const kept = new Set(others.flatMap((other) => [other.rawConfig, other.manifest.digest, ...other.layers.map((layer) => layer.digest)]));
-  for (const digest of [record.rawConfig, record.manifest.digest, ...record.layers.map((layer) => layer.digest)]) if (!kept.has(digest)) await engine.content.remove(call, digest);
+  for (const digest of [record.rawConfig, record.manifest.digest, ...record.layers.map((layer) => layer.digest)])
+    if (!kept.has(digest)) await engine.content.remove(call, digest);
   const chainOf = (image: ImageRecord): readonly string[] => {
     const base = image.adopted === null ? null : adoptedName(image.adopted);
     return [...(base === null ? [] : [base]), ...chainIds(image.diffIds, base)];
@@ -187,11 +201,14 @@ async function load(engine: ImagesEngine, call: Call, path: string, report: Repo
   const storage = await engine.preferredStorage();
   for (const entry of entries) {
     const record = await bring(engine, call, source, entry, undefined, storage, () => {});
-    const names = (entry.annotations?.["io.containerd.image.name"] ?? entry.annotations?.["org.opencontainers.image.ref.name"] ?? "").split(",").filter((name) => name !== "");
+    const names = (entry.annotations?.["io.containerd.image.name"] ?? entry.annotations?.["org.opencontainers.image.ref.name"] ?? "")
+      .split(",")
+      .filter((name) => name !== "");
     const references = names.map((name) => parseReference(name));
     await engine.records.keep(call, record, references.map(full), entry.digest);
     await engine.events.publish(call, { type: "image", action: "load", id: record.id, attributes: {} });
-    const lines = references.length > 0 ? references.map((reference) => `Loaded image: ${familiar(reference)}`) : [`Loaded image ID: ${record.id}`];
+    const lines =
+      references.length > 0 ? references.map((reference) => `Loaded image: ${familiar(reference)}`) : [`Loaded image ID: ${record.id}`];
     for (const status of lines) report({ id: null, status, current: null, total: null });
   }
 }
@@ -217,4 +234,3 @@ async function bytesOf(source: Source, call: Call, blob: Descriptor): Promise<Ui
   for await (const part of await source.driver.fetch(call, source.ref, blob, 0, source.access)) parts.push(part);
   return Buffer.concat(parts);
 }
-

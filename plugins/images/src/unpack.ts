@@ -6,8 +6,8 @@ import { createHash } from "node:crypto";
 import {
   type ActiveKey,
   type Call,
-  cleanupCall,
   type ContentService,
+  cleanupCall,
   type Descriptor,
   type Digest,
   fail,
@@ -45,10 +45,19 @@ export function chainIds(diffIds: readonly Digest[], base: SnapshotName | null):
 }
 
 /** A name for an adopted directory: its path's digest, safe as a file name. */
-export const adoptedName = (directory: string): SnapshotName => `adopted-${createHash("sha256").update(directory).digest("hex")}` as SnapshotName;
+export const adoptedName = (directory: string): SnapshotName =>
+  `adopted-${createHash("sha256").update(directory).digest("hex")}` as SnapshotName;
 
 /** Unpacks one layer unless it is there. */
-export async function unpackLayer(unpacker: Unpacker, call: Call, storageId: string, name: SnapshotName, parent: SnapshotName | null, diffId: Digest, layer: Descriptor): Promise<void> {
+export async function unpackLayer(
+  unpacker: Unpacker,
+  call: Call,
+  storageId: string,
+  name: SnapshotName,
+  parent: SnapshotName | null,
+  diffId: Digest,
+  layer: Descriptor,
+): Promise<void> {
   await once(`${storageId} ${name}`, async () => {
     const storage = await unpacker.storage(storageId);
     if (await exists(storage, call, name)) return;
@@ -60,7 +69,10 @@ export async function unpackLayer(unpacker: Unpacker, call: Call, storageId: str
       cleanup.undo(() => storage.remove(cleanupCall(call), key));
       const applied = await apply(unpacker, storage, call, key, file);
       if (applied.diffId !== diffId)
-        throw fail("DataLoss", `layer ${layer.digest} unpacks to ${applied.diffId}, but its image says ${diffId}: the image is damaged where it comes from`);
+        throw fail(
+          "DataLoss",
+          `layer ${layer.digest} unpacks to ${applied.diffId}, but its image says ${diffId}: the image is damaged where it comes from`,
+        );
       await commit(storage, call, name, key);
     });
   });
@@ -72,7 +84,8 @@ export async function adopt(unpacker: Unpacker, call: Call, storageId: string, d
   await once(`${storageId} ${name}`, async () => {
     const storage = await unpacker.storage(storageId);
     if (await exists(storage, call, name)) return;
-    if (!supports(storage, "adopt")) throw fail("Unsupported", `the storage driver ${storageId} can't take ${directory} as a base: choose another with --storage`);
+    if (!supports(storage, "adopt"))
+      throw fail("Unsupported", `the storage driver ${storageId} can't take ${directory} as a base: choose another with --storage`);
     await storage.adopt(call, name, directory);
   });
   return name;

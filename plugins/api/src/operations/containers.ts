@@ -96,7 +96,12 @@ export function containerVerbs(containers: ContainersService): ContainerVerbs {
   };
 }
 
-async function stop(containers: ContainersService, call: Call, record: Container, options: { timeout?: number | undefined; signal?: string | undefined }): Promise<boolean> {
+async function stop(
+  containers: ContainersService,
+  call: Call,
+  record: Container,
+  options: { timeout?: number | undefined; signal?: string | undefined },
+): Promise<boolean> {
   try {
     await containers.stop(call, record.id, {
       ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
@@ -118,8 +123,18 @@ function tailOf(text: string): number {
 const batch = 32 << 10;
 
 /** Lines in Docker's frames, many to a chunk. A follower gets each chunk when no further line is at hand. */
-async function* frames(lines: AsyncIterable<LogLine>, bare: boolean, timestamps: boolean, details: Json | null): AsyncGenerator<Uint8Array> {
-  const prefix = details === null ? "" : `${Object.entries(details).map(([key, value]) => `${key}=${String(value)}`).join(",")} `;
+async function* frames(
+  lines: AsyncIterable<LogLine>,
+  bare: boolean,
+  timestamps: boolean,
+  details: Json | null,
+): AsyncGenerator<Uint8Array> {
+  const prefix =
+    details === null
+      ? ""
+      : `${Object.entries(details)
+          .map(([key, value]) => `${key}=${String(value)}`)
+          .join(",")} `;
   let parts: Uint8Array[] = [];
   let length = 0;
   const iterator = lines[Symbol.asyncIterator]();

@@ -46,10 +46,19 @@ export function parseCreate(body: Json, platform: string | null): ContainerConfi
     ports: portsOf(object(host, "PortBindings")),
     extraHosts: strings(host, "ExtraHosts") ?? [],
     dns: { servers: strings(host, "Dns") ?? [], search: strings(host, "DnsSearch") ?? [], options: strings(host, "DnsOptions") ?? [] },
-    binds: [...(strings(host, "Binds") ?? []).map(parseBind), ...mounts(host).filter((mount) => mount.Type === "bind").map(bindOf)],
+    binds: [
+      ...(strings(host, "Binds") ?? []).map(parseBind),
+      ...mounts(host)
+        .filter((mount) => mount.Type === "bind")
+        .map(bindOf),
+    ],
     tmpfs: {
       ...(object(host, "Tmpfs") as Readonly<Record<string, string>>),
-      ...Object.fromEntries(mounts(host).filter((mount) => mount.Type === "tmpfs").map(tmpfsOf)),
+      ...Object.fromEntries(
+        mounts(host)
+          .filter((mount) => mount.Type === "tmpfs")
+          .map(tmpfsOf),
+      ),
     },
     readOnlyRoot: flag(host, "ReadonlyRootfs"),
     privileged: flag(host, "Privileged"),
@@ -73,7 +82,8 @@ function absolute(path: string): string {
 
 function networkOf(mode: string): string {
   if (mode === "" || mode === "default") return "bridge";
-  if (mode.startsWith("container:")) throw fail("Unsupported", `network ${mode}: this engine does not share another container's network yet; use a network of both`);
+  if (mode.startsWith("container:"))
+    throw fail("Unsupported", `network ${mode}: this engine does not share another container's network yet; use a network of both`);
   return mode;
 }
 
@@ -135,13 +145,19 @@ function portNumber(word: string): number {
 /** `SOURCE:TARGET[:OPTIONS]`; a source that is no path is a volume's name. */
 export function parseBind(bind: string): BindMount {
   const [source = "", target = "", options = ""] = bind.split(":");
-  if (!target.startsWith("/")) throw fail("InvalidArgument", `invalid volume specification: '${bind}': the target must be an absolute path`);
+  if (!target.startsWith("/"))
+    throw fail("InvalidArgument", `invalid volume specification: '${bind}': the target must be an absolute path`);
   if (!source.startsWith("/"))
     throw fail("Unsupported", `volume ${source}: named volumes are not there yet; give a directory of the host by its absolute path`);
   const words = options.split(",").filter(Boolean);
   const unknown = words.find((word) => !/^(ro|rw|z|Z|nocopy|consistent|cached|delegated|r?(shared|slave|private))$/.test(word));
   if (unknown !== undefined) throw fail("InvalidArgument", `invalid mode: ${unknown} in '${bind}'`);
-  return { source, target, readOnly: words.includes("ro"), propagation: words.find((word) => /^r?(shared|slave|private)$/.test(word)) ?? null };
+  return {
+    source,
+    target,
+    readOnly: words.includes("ro"),
+    propagation: words.find((word) => /^r?(shared|slave|private)$/.test(word)) ?? null,
+  };
 }
 
 function mounts(host: Loose): readonly Loose[] {
@@ -154,7 +170,8 @@ function mounts(host: Loose): readonly Loose[] {
 function bindOf(mount: Loose): BindMount {
   const source = text(mount, "Source");
   const target = text(mount, "Target");
-  if (!source.startsWith("/") || !target.startsWith("/")) throw fail("InvalidArgument", `invalid mount: bind needs absolute paths, not '${source}' to '${target}'`);
+  if (!source.startsWith("/") || !target.startsWith("/"))
+    throw fail("InvalidArgument", `invalid mount: bind needs absolute paths, not '${source}' to '${target}'`);
   return { source, target, readOnly: flag(mount, "ReadOnly"), propagation: text(object(mount, "BindOptions"), "Propagation") || null };
 }
 
@@ -162,5 +179,8 @@ function tmpfsOf(mount: Loose): [string, string] {
   const options = object(mount, "TmpfsOptions");
   const size = amount(options, "SizeBytes");
   const mode = amount(options, "Mode");
-  return [text(mount, "Target"), [size === null ? "" : `size=${size}`, mode === null ? "" : `mode=${mode.toString(8)}`].filter(Boolean).join(",")];
+  return [
+    text(mount, "Target"),
+    [size === null ? "" : `size=${size}`, mode === null ? "" : `mode=${mode.toString(8)}`].filter(Boolean).join(","),
+  ];
 }

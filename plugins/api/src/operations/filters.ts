@@ -1,5 +1,5 @@
 /** Docker's `filters` parameter: key to values; several values of a key are alternatives, several keys must all hold. */
-import { type Container, fail, type Filters, type Image } from "@tsbox/kernel";
+import { type Container, type Filters, fail, type Image } from "@tsbox/kernel";
 import { publishedPorts } from "./show.ts";
 
 type Match<T> = (subject: T, value: string) => boolean;
@@ -39,8 +39,13 @@ export function containerRules(all: readonly Container[]): Readonly<Record<strin
     label: (record, value) => hasLabel(record.config.labels, value),
     status: (record, value) => record.status === value,
     exited: (record, value) => record.status === "exited" && record.exit?.code === Number(value),
-    ancestor: (record, value) => record.imageName === value || `${record.imageName}:latest` === value || record.imageId.replace("sha256:", "").startsWith(value.replace("sha256:", "")),
-    network: (record, value) => record.config.network === value || record.endpoints.some((endpoint) => endpoint.networkName === value || endpoint.network.startsWith(value)),
+    ancestor: (record, value) =>
+      record.imageName === value ||
+      `${record.imageName}:latest` === value ||
+      record.imageId.replace("sha256:", "").startsWith(value.replace("sha256:", "")),
+    network: (record, value) =>
+      record.config.network === value ||
+      record.endpoints.some((endpoint) => endpoint.networkName === value || endpoint.network.startsWith(value)),
     publish: (record, value) => publishedPorts(record).some((port) => String(port.hostPort) === value.split("/")[0]),
     expose: (record, value) => record.config.exposedPorts.some((port) => port.split("/")[0] === value.split("/")[0]),
     volume: (record, value) => record.config.binds.some((bind) => bind.target === value || bind.source === value),
@@ -52,7 +57,8 @@ export function containerRules(all: readonly Container[]): Readonly<Record<strin
 }
 
 export const imageRules = (all: readonly Image[]): Readonly<Record<string, Match<Image>>> => {
-  const createdAt = (reference: string): number => all.find((other) => other.tags.includes(reference) || other.id.includes(reference))?.createdAt ?? Number.NaN;
+  const createdAt = (reference: string): number =>
+    all.find((other) => other.tags.includes(reference) || other.id.includes(reference))?.createdAt ?? Number.NaN;
   return {
     dangling: (image, value) => (image.tags.length === 0) === (value === "true" || value === "1"),
     label: (image, value) => hasLabel(image.config.labels, value),
@@ -65,7 +71,10 @@ export const imageRules = (all: readonly Image[]): Readonly<Record<string, Match
 
 /** `debian`, `debian:1*`, `host/*`: a pattern without a tag stands for all. */
 function globMatches(tag: string, pattern: string): boolean {
-  const source = pattern.replace(/[.+^${}()|\\]/g, "\\$&").replace(/\*/g, "[^/]*").replace(/\?/g, "[^/]");
+  const source = pattern
+    .replace(/[.+^${}()|\\]/g, "\\$&")
+    .replace(/\*/g, "[^/]*")
+    .replace(/\?/g, "[^/]");
   const expression = new RegExp(`^${source}$`);
   return expression.test(tag) || expression.test(tag.slice(0, tag.lastIndexOf(":")));
 }

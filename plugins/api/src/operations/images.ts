@@ -17,11 +17,17 @@ export function imageVerbs(images: ImagesService, containers: ContainersService)
     imageInspect: async (call, name) => inspectImage(await images.get(call, name)),
     imageHistory: async (call, name) => {
       const image = await images.get(call, name);
-      return [{ Id: image.id, Created: Math.floor(image.createdAt / 1000), CreatedBy: "", Tags: image.tags, Size: image.size, Comment: "" }];
+      return [
+        { Id: image.id, Created: Math.floor(image.createdAt / 1000), CreatedBy: "", Tags: image.tags, Size: image.size, Comment: "" },
+      ];
     },
     imagePull: async (call, name, { tag, platform, auth }) => {
       const reference = tag ? `${name}${tag.includes(":") ? "@" : ":"}${tag}` : name;
-      const credentials = auth?.username ? { username: auth.username, password: auth.password ?? "" } : auth?.registrytoken ? { token: auth.registrytoken } : null;
+      const credentials = auth?.username
+        ? { username: auth.username, password: auth.password ?? "" }
+        : auth?.registrytoken
+          ? { token: auth.registrytoken }
+          : null;
       return lines(await images.pull(call, reference, { ...(platform ? { platform } : {}), access: { credentials } }));
     },
     imageLoad: async (call, path) => loadLines(await images.load(call, path)),
@@ -29,7 +35,9 @@ export function imageVerbs(images: ImagesService, containers: ContainersService)
     imageRemove: async (call, name, { force }) => {
       const users = await containers.list(call);
       const image = await images.get(call, name);
-      const running = users.find((container) => container.imageId === image.id && (container.status === "running" || container.status === "paused"));
+      const running = users.find(
+        (container) => container.imageId === image.id && (container.status === "running" || container.status === "paused"),
+      );
       if (running && image.tags.length <= 1)
         throw fail(
           "Conflict",
@@ -54,4 +62,3 @@ async function* lines(progress: AsyncIterable<PullProgress>): AsyncGenerator<Pro
 async function* loadLines(progress: AsyncIterable<PullProgress>): AsyncGenerator<ProgressLine> {
   for await (const { status } of progress) yield { stream: `${status}\n` };
 }
-

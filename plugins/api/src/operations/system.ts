@@ -18,7 +18,10 @@ import { time } from "./show.ts";
 import { parseTime } from "./times.ts";
 import { apiVersion, engineVersion, minimumApiVersion } from "./versions.ts";
 
-type SystemVerbs = Pick<ApiService, "version" | "info" | "plugins" | "events" | "networkList" | "networkInspect" | "networkCreate" | "networkRemove">;
+type SystemVerbs = Pick<
+  ApiService,
+  "version" | "info" | "plugins" | "events" | "networkList" | "networkInspect" | "networkCreate" | "networkRemove"
+>;
 
 export interface SystemServices {
   readonly containers: ContainersService;
@@ -38,7 +41,13 @@ export function systemVerbs({ containers, images, networks, events, engine, host
     version: () =>
       Promise.resolve({
         Platform: { Name: "tsbox" },
-        Components: [{ Name: "Engine", Version: engineVersion, Details: { ApiVersion: apiVersion, MinAPIVersion: minimumApiVersion, Os: "linux", Arch: goArchitecture[arch()] ?? arch() } }],
+        Components: [
+          {
+            Name: "Engine",
+            Version: engineVersion,
+            Details: { ApiVersion: apiVersion, MinAPIVersion: minimumApiVersion, Os: "linux", Arch: goArchitecture[arch()] ?? arch() },
+          },
+        ],
         Version: engineVersion,
         ApiVersion: apiVersion,
         MinAPIVersion: minimumApiVersion,
@@ -51,11 +60,20 @@ export function systemVerbs({ containers, images, networks, events, engine, host
         BuildTime: "",
       }),
     info: async (call) => {
-      const [all, pictures, choices, plugins] = await Promise.all([containers.list(call), images.list(call), engine.choices(call), engine.plugins(call)]);
+      const [all, pictures, choices, plugins] = await Promise.all([
+        containers.list(call),
+        images.list(call),
+        engine.choices(call),
+        engine.plugins(call),
+      ]);
       const chosen = (kind: string): string => choices.find((choice) => choice.kind === kind)?.id ?? "";
       const count = (status: string): number => all.filter((record) => record.status === status).length;
       const offered = (kind: string): readonly string[] =>
-        plugins.flatMap((plugin) => plugin.offers.filter((offer) => offer.state === "ok" && offer.offer.startsWith(`${kind}/`)).map((offer) => offer.offer.slice(kind.length + 1)));
+        plugins.flatMap((plugin) =>
+          plugin.offers
+            .filter((offer) => offer.state === "ok" && offer.offer.startsWith(`${kind}/`))
+            .map((offer) => offer.offer.slice(kind.length + 1)),
+        );
       return {
         ID: hostname(),
         Containers: all.length,
@@ -134,7 +152,13 @@ export function systemVerbs({ containers, images, networks, events, engine, host
           .filter((endpoint) => endpoint.network === network.id)
           .map((endpoint) => [
             record.id,
-            { Name: record.name, EndpointID: endpoint.id, MacAddress: endpoint.attachment.mac, IPv4Address: endpoint.attachment.addresses[0] ?? "", IPv6Address: "" },
+            {
+              Name: record.name,
+              EndpointID: endpoint.id,
+              MacAddress: endpoint.attachment.mac,
+              IPv4Address: endpoint.attachment.addresses[0] ?? "",
+              IPv6Address: "",
+            },
           ]),
       );
       return showNetwork(network, Object.fromEntries(members) as Json);
@@ -179,13 +203,17 @@ function showNetwork(network: NetworkRecord, members: Json): Json {
   };
 }
 
-async function* shown(stream: AsyncIterable<{ type: string; action: string; id: string; attributes: Readonly<Record<string, string>>; at: number }>, filters: Parameters<typeof matches>[0]): AsyncGenerator<Json> {
+async function* shown(
+  stream: AsyncIterable<{ type: string; action: string; id: string; attributes: Readonly<Record<string, string>>; at: number }>,
+  filters: Parameters<typeof matches>[0],
+): AsyncGenerator<Json> {
   type Event = { type: string; action: string; id: string; attributes: Readonly<Record<string, string>> };
   const wanted = matches<Event>(filters, {
     type: (event, value) => event.type === value,
     event: (event, value) => event.action === value || event.action.startsWith(`${value}:`),
     container: (event, value) => event.type === "container" && (event.id.startsWith(value) || event.attributes.name === value),
-    image: (event, value) => (event.type === "image" ? event.id === value || event.attributes.name === value : event.attributes.image === value),
+    image: (event, value) =>
+      event.type === "image" ? event.id === value || event.attributes.name === value : event.attributes.image === value,
     network: (event, value) => event.type === "network" && (event.id.startsWith(value) || event.attributes.name === value),
     volume: (event, value) => event.type === "volume" && event.id === value,
     label: (event, value) => hasLabel(event.attributes, value),
@@ -196,7 +224,9 @@ async function* shown(stream: AsyncIterable<{ type: string; action: string; id: 
     if (!wanted(event)) continue;
     const { type, action, id, attributes, at } = event;
     yield {
-      ...(type === "container" || type === "image" ? { status: action, id, ...(type === "container" ? { from: attributes.image ?? "" } : {}) } : {}),
+      ...(type === "container" || type === "image"
+        ? { status: action, id, ...(type === "container" ? { from: attributes.image ?? "" } : {}) }
+        : {}),
       Type: type,
       Action: action,
       Actor: { ID: id, Attributes: attributes },

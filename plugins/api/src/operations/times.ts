@@ -12,6 +12,7 @@ export function parseTime(text: string): number {
     return Date.now() - span;
   }
   const at = Date.parse(text);
-  if (Number.isNaN(at)) throw fail("InvalidArgument", `invalid time "${text}": give seconds since the epoch, RFC 3339 or a span such as 10m`);
+  if (Number.isNaN(at))
+    throw fail("InvalidArgument", `invalid time "${text}": give seconds since the epoch, RFC 3339 or a span such as 10m`);
   return at;
 }

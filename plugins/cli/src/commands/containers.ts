@@ -25,7 +25,12 @@ export async function each(io: Io, names: readonly string[], work: (name: string
 const many = [1, Number.POSITIVE_INFINITY] as const;
 
 /** A verb that takes names and prints each that it was done to. */
-function verb(name: string, about: string, flags: Command["flags"], work: (io: Io, api: ApiService, id: string, parsed: Parsed) => Promise<unknown>): Command {
+function verb(
+  name: string,
+  about: string,
+  flags: Command["flags"],
+  work: (io: Io, api: ApiService, id: string, parsed: Parsed) => Promise<unknown>,
+): Command {
   return {
     name,
     usage: `${name} ${Object.keys(flags).length > 0 ? "[OPTIONS] " : ""}CONTAINER [CONTAINER...]`,
@@ -43,25 +48,47 @@ function verb(name: string, about: string, flags: Command["flags"], work: (io: I
 const timeout = { short: "t", kind: "text", value: "int", help: "Seconds to wait before killing the container" } as const;
 const signal = { short: "s", kind: "text", help: "Signal to send to the container" } as const;
 const stopOptions = (parsed: Parsed): { timeout?: number; signal?: string } => ({
-  ...(parsed.text("timeout") ?? parsed.text("time") ? { timeout: count("timeout", parsed.text("timeout") ?? parsed.text("time") ?? "") } : {}),
+  ...((parsed.text("timeout") ?? parsed.text("time"))
+    ? { timeout: count("timeout", parsed.text("timeout") ?? parsed.text("time") ?? "") }
+    : {}),
   ...(parsed.text("signal") ? { signal: parsed.text("signal") ?? "" } : {}),
 });
 
-export const stop = verb("stop", "Stop one or more running containers", { timeout, time: { kind: "text", help: "As --timeout" }, signal }, (io, api, id, parsed) =>
-  api.containerStop(io.call, id, stopOptions(parsed)),
+export const stop = verb(
+  "stop",
+  "Stop one or more running containers",
+  { timeout, time: { kind: "text", help: "As --timeout" }, signal },
+  (io, api, id, parsed) => api.containerStop(io.call, id, stopOptions(parsed)),
 );
-export const restart = verb("restart", "Restart one or more containers", { timeout, time: { kind: "text", help: "As --timeout" }, signal }, (io, api, id, parsed) =>
-  api.containerRestart(io.call, id, stopOptions(parsed)),
+export const restart = verb(
+  "restart",
+  "Restart one or more containers",
+  { timeout, time: { kind: "text", help: "As --timeout" }, signal },
+  (io, api, id, parsed) => api.containerRestart(io.call, id, stopOptions(parsed)),
 );
-export const kill = verb("kill", "Kill one or more running containers", { signal }, (io, api, id, parsed) => api.containerKill(io.call, id, parsed.text("signal") ?? "SIGKILL"));
-export const pause = verb("pause", "Pause all processes within one or more containers", {}, (io, api, id) => api.containerPause(io.call, id));
-export const unpause = verb("unpause", "Unpause all processes within one or more containers", {}, (io, api, id) => api.containerUnpause(io.call, id));
-export const wait = verb("wait", "Block until one or more containers stop, then print their exit codes", {}, async (io, api, id) => (await api.containerWait(io.call, id, "not-running")).StatusCode);
+export const kill = verb("kill", "Kill one or more running containers", { signal }, (io, api, id, parsed) =>
+  api.containerKill(io.call, id, parsed.text("signal") ?? "SIGKILL"),
+);
+export const pause = verb("pause", "Pause all processes within one or more containers", {}, (io, api, id) =>
+  api.containerPause(io.call, id),
+);
+export const unpause = verb("unpause", "Unpause all processes within one or more containers", {}, (io, api, id) =>
+  api.containerUnpause(io.call, id),
+);
+export const wait = verb(
+  "wait",
+  "Block until one or more containers stop, then print their exit codes",
+  {},
+  async (io, api, id) => (await api.containerWait(io.call, id, "not-running")).StatusCode,
+);
 export const start = verb("start", "Start one or more stopped containers", {}, (io, api, id) => api.containerStart(io.call, id, {}));
 export const rm = verb(
   "rm",
   "Remove one or more containers",
-  { force: { short: "f", kind: "bool", help: "Force the removal of a running container (uses SIGKILL)" }, volumes: { short: "v", kind: "bool", help: "Remove anonymous volumes associated with the container" } },
+  {
+    force: { short: "f", kind: "bool", help: "Force the removal of a running container (uses SIGKILL)" },
+    volumes: { short: "v", kind: "bool", help: "Remove anonymous volumes associated with the container" },
+  },
   async (io, api, id, parsed) => {
     try {
       await api.containerRemove(io.call, id, { force: parsed.bool("force"), volumes: parsed.bool("volumes") });
@@ -142,7 +169,8 @@ export function filtersOf(parsed: Parsed): Filters {
   const filters: Record<string, string[]> = {};
   for (const pair of parsed.list("filter")) {
     const at = pair.indexOf("=");
-    if (at < 0) throw new CommandError(125, `invalid argument "${pair}" for "-f, --filter" flag: bad format of filter (expected name=value)`);
+    if (at < 0)
+      throw new CommandError(125, `invalid argument "${pair}" for "-f, --filter" flag: bad format of filter (expected name=value)`);
     const key = pair.slice(0, at);
     filters[key] = [...(filters[key] ?? []), pair.slice(at + 1)];
   }
@@ -191,9 +219,13 @@ export const ps: Command = {
       CreatedAt: new Date(item.Created * 1000).toISOString(),
       Status: item.Status,
       State: item.State,
-      Ports: item.Ports.map((port) => (port.PublicPort ? `${port.IP}:${port.PublicPort}->${port.PrivatePort}/${port.Type}` : `${port.PrivatePort}/${port.Type}`)).join(", "),
+      Ports: item.Ports.map((port) =>
+        port.PublicPort ? `${port.IP}:${port.PublicPort}->${port.PrivatePort}/${port.Type}` : `${port.PrivatePort}/${port.Type}`,
+      ).join(", "),
       Names: item.Names.map((name) => name.slice(1)).join(","),
-      Labels: Object.entries(item.Labels).map(([key, value]) => `${key}=${value}`).join(","),
+      Labels: Object.entries(item.Labels)
+        .map(([key, value]) => `${key}=${value}`)
+        .join(","),
       Networks: Object.keys(((item.NetworkSettings as Json).Networks ?? {}) as object).join(","),
     }));
     await print(io, parsed, rows, "ID", [
@@ -210,14 +242,23 @@ export const ps: Command = {
 };
 
 /** Rows as `-q`, `--format` or docker's table wants them. */
-export async function print(io: Io, parsed: Parsed, rows: readonly Readonly<Record<string, unknown>>[], id: string, columns: readonly (readonly [string, string])[]): Promise<void> {
+export async function print(
+  io: Io,
+  parsed: Parsed,
+  rows: readonly Readonly<Record<string, unknown>>[],
+  id: string,
+  columns: readonly (readonly [string, string])[],
+): Promise<void> {
   const format = parsed.text("format");
   if (parsed.bool("quiet") && format === null) await io.out(rows.map((row) => `${String(row[id])}\n`).join(""));
   else if (format === "json") await io.out(rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
   else if (format !== null && format !== "table") {
     if (format.startsWith("table ")) {
       const template = format.slice("table ".length);
-      const heads = Object.fromEntries([...Object.keys(rows[0] ?? {}).map((key) => [key, key.toUpperCase()]), ...columns.map(([head, key]) => [key, head])]);
+      const heads = Object.fromEntries([
+        ...Object.keys(rows[0] ?? {}).map((key) => [key, key.toUpperCase()]),
+        ...columns.map(([head, key]) => [key, head]),
+      ]);
       const lines = [heads, ...rows].map((row) => compileTemplate(template)(row).split("\t"));
       await io.out(table(lines[0] ?? [], lines.slice(1)));
     } else {

@@ -66,7 +66,10 @@ export const rmi: Command = {
   name: "rmi",
   usage: "rmi [OPTIONS] IMAGE [IMAGE...]",
   about: "Remove one or more images",
-  flags: { force: { short: "f", kind: "bool", help: "Force removal of the image" }, "no-prune": { kind: "bool", help: "Do not delete untagged parents" } },
+  flags: {
+    force: { short: "f", kind: "bool", help: "Force removal of the image" },
+    "no-prune": { kind: "bool", help: "Do not delete untagged parents" },
+  },
   words: [1, Number.POSITIVE_INFINITY],
   run: (io, api, parsed) =>
     each(io, parsed.words, async (name) => {
@@ -91,16 +94,19 @@ export const load: Command = {
   name: "load",
   usage: "load --input FILE",
   about: "Load an image from a tar archive",
-  flags: { input: { short: "i", kind: "text", help: "Read from tar archive file" }, quiet: { short: "q", kind: "bool", help: "Suppress the load output" } },
+  flags: {
+    input: { short: "i", kind: "text", help: "Read from tar archive file" },
+    quiet: { short: "q", kind: "bool", help: "Suppress the load output" },
+  },
   words: [0, 0],
   async run(io, api, parsed) {
     const input = parsed.text("input");
     if (input === null) throw new CommandError(1, "requested load from standard input: give the archive with --input FILE");
     const path = isAbsolute(input) ? input : join(io.workingDirectory, input);
     const found = await stat(path).catch(() => null);
-    if (found === null || !found.isFile()) throw new CommandError(1, `open ${input}: ${found === null ? "no such file" : "not a regular file"}`);
+    if (found === null || !found.isFile())
+      throw new CommandError(1, `open ${input}: ${found === null ? "no such file" : "not a regular file"}`);
     for await (const line of await api.imageLoad(io.call, path)) if (typeof line.stream === "string") await io.out(line.stream);
     return 0;
   },
 };
-

@@ -64,7 +64,8 @@ export const run: Command = {
   async run(io, api, parsed) {
     const begun = performance.now();
     const { tty, interactive, detach, removed } = wishes(parsed);
-    if (tty && interactive && !io.terminals[0] && !detach) throw new CommandError(1, "the input device is not a TTY: leave out -t, or use a terminal");
+    if (tty && interactive && !io.terminals[0] && !detach)
+      throw new CommandError(1, "the input device is not a TTY: leave out -t, or use a terminal");
     const id = await make(io, api, parsed);
     const created = performance.now();
     if (detach) {
@@ -73,7 +74,14 @@ export const run: Command = {
       await io.out(`${id}\n`);
       return 0;
     }
-    const attached = { stdin: interactive, stdout: true, stderr: true, terminal: tty, signalProxy: !parsed.given("sig-proxy") || parsed.bool("sig-proxy"), removed };
+    const attached = {
+      stdin: interactive,
+      stdout: true,
+      stderr: true,
+      terminal: tty,
+      signalProxy: !parsed.given("sig-proxy") || parsed.bool("sig-proxy"),
+      removed,
+    };
     const { code, timings } = await io.session.runAttached(api, id, attached);
     await printTimings(io, parsed, [["create", created - begun], ...timings]);
     return code;
@@ -104,7 +112,8 @@ async function make(io: Io, api: ApiService, parsed: Parsed): Promise<string> {
   const name = parsed.text("name");
   const platform = parsed.text("platform");
   const policy = parsed.text("pull") ?? "missing";
-  if (!["always", "missing", "never"].includes(policy)) throw new CommandError(125, `invalid pull option: '${policy}': must be one of "always", "missing" or "never"`);
+  if (!["always", "missing", "never"].includes(policy))
+    throw new CommandError(125, `invalid pull option: '${policy}': must be one of "always", "missing" or "never"`);
   const options = { ...(name === null ? {} : { name }), ...(platform === null ? {} : { platform }) };
   if (policy === "always") await pullImage(io, api, image, platform, true);
   try {
@@ -167,7 +176,10 @@ export function createBody(io: Pick<Io, "environment">, parsed: Parsed): Json {
       Dns: parsed.list("dns"),
       DnsSearch: parsed.list("dns-search"),
       DnsOptions: parsed.list("dns-option"),
-      LogConfig: { Type: parsed.text("log-driver") ?? "", Config: Object.fromEntries(parsed.list("log-opt").map((option) => pairOf(option))) },
+      LogConfig: {
+        Type: parsed.text("log-driver") ?? "",
+        Config: Object.fromEntries(parsed.list("log-opt").map((option) => pairOf(option))),
+      },
       TsboxStorage: parsed.text("storage") ?? "",
       TsboxExec: parsed.text("exec") ?? "",
     },
@@ -190,7 +202,8 @@ const pairOf = (text: string): readonly [string, string] => splitOnce(text, "=")
 function nanoCpus(text: string | null): number {
   if (text === null) return 0;
   const cpus = Number(text);
-  if (!/^\d*\.?\d+$/.test(text) || cpus <= 0) throw new CommandError(125, `invalid argument "${text}" for "--cpus" flag: failed to parse ${text} as a rational number`);
+  if (!/^\d*\.?\d+$/.test(text) || cpus <= 0)
+    throw new CommandError(125, `invalid argument "${text}" for "--cpus" flag: failed to parse ${text} as a rational number`);
   return Math.round(cpus * 1e9);
 }
 
@@ -198,7 +211,11 @@ type Published = readonly [port: string, binding: { readonly HostIp: string; rea
 
 /** `80`, `8080:80`, `127.0.0.1:8080:80/udp`, `8000-8010:80-90`, `[::1]:80:80`. */
 export function publish(text: string): readonly Published[] {
-  const wrong = (): CommandError => new CommandError(125, `invalid argument "${text}" for "-p, --publish" flag: invalid publish specification: give [[IP:]HOSTPORT:]PORT[/PROTOCOL]`);
+  const wrong = (): CommandError =>
+    new CommandError(
+      125,
+      `invalid argument "${text}" for "-p, --publish" flag: invalid publish specification: give [[IP:]HOSTPORT:]PORT[/PROTOCOL]`,
+    );
   const match = /^(?:(?:(\[[^\]]+\]|[\d.]+):)?(\d*(?:-\d+)?):)?(\d+(?:-\d+)?)(?:\/(tcp|udp|sctp))?$/.exec(text);
   if (!match) throw wrong();
   const [, address = "", host = "", container = "", protocol = "tcp"] = match;
@@ -235,4 +252,3 @@ async function printTimings(io: Io, parsed: Parsed, timings: readonly (readonly 
   const width = Math.max(...timings.map(([name]) => name.length));
   await io.err(timings.map(([name, time]) => `${name.padEnd(width)}  ${time.toFixed(2).padStart(8)} ms\n`).join(""));
 }
-

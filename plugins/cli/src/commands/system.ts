@@ -46,9 +46,18 @@ interface Choice {
 interface Plugin {
   readonly name: string;
   readonly version: string;
-  readonly offers: readonly { readonly offer: string; readonly state: string; readonly reason: string | null; readonly hint: string | null }[];
+  readonly offers: readonly {
+    readonly offer: string;
+    readonly state: string;
+    readonly reason: string | null;
+    readonly hint: string | null;
+  }[];
 }
-const reasons = { named: "the configuration names it", recorded: "this host's choice since its first start", priority: "the first of those that work here" };
+const reasons = {
+  named: "the configuration names it",
+  recorded: "this host's choice since its first start",
+  priority: "the first of those that work here",
+};
 
 export const info: Command = {
   name: "info",
@@ -64,7 +73,8 @@ export const info: Command = {
       const choices = all.TsboxDrivers as readonly Choice[];
       await io.out(choices.map((choice) => `${choice.kind}: ${choice.id} (${reasons[choice.why]})\n`).join(""));
       for (const plugin of all.TsboxPlugins as readonly Plugin[])
-        for (const offer of plugin.offers.filter((one) => one.state !== "ok")) await io.out(`not ${offer.offer}: ${offer.reason ?? offer.state}${offer.hint === null ? "" : `; ${offer.hint}`}\n`);
+        for (const offer of plugin.offers.filter((one) => one.state !== "ok"))
+          await io.out(`not ${offer.offer}: ${offer.reason ?? offer.state}${offer.hint === null ? "" : `; ${offer.hint}`}\n`);
     } else {
       const line = (name: string, value: unknown): string => ` ${name}: ${String(value)}\n`;
       await io.out(
@@ -126,7 +136,11 @@ export const inspect: Command = {
   name: "inspect",
   usage: "inspect [OPTIONS] NAME|ID [NAME|ID...]",
   about: "Return low-level information on containers, images and networks",
-  flags: { format, type: { kind: "text", help: "Only inspect objects of the given type: container, image or network" }, size: { short: "s", kind: "bool", help: "Display total file sizes if the type is container" } },
+  flags: {
+    format,
+    type: { kind: "text", help: "Only inspect objects of the given type: container, image or network" },
+    size: { short: "s", kind: "bool", help: "Display total file sizes if the type is container" },
+  },
   words: [1, Number.POSITIVE_INFINITY],
   async run(io, api, parsed) {
     const type = parsed.text("type");
@@ -153,7 +167,8 @@ async function look(io: Io, api: ApiService, name: string, type: string | null):
     image: () => api.imageInspect(io.call, name),
     network: () => api.networkInspect(io.call, name),
   };
-  if (type !== null && !Object.hasOwn(kinds, type)) throw new CommandError(1, `"${type}" is not a valid value for --type; there are container, image and network`);
+  if (type !== null && !Object.hasOwn(kinds, type))
+    throw new CommandError(1, `"${type}" is not a valid value for --type; there are container, image and network`);
   for (const [kind, ask] of Object.entries(kinds)) {
     if (type !== null && type !== kind) continue;
     try {

@@ -39,7 +39,9 @@ export async function resolveUser(call: Call, host: HostToolkit, rootfs: readonl
 export function resolveFrom(user: string, passwd: string, group: string): ResolvedUser {
   const [who = "", of] = user.split(":", 2);
   const accounts = rows(passwd).flatMap(([name, , uid, gid, , home]) =>
-    name !== undefined && numeric(uid) && numeric(gid) ? [{ name, uid: Number(uid), gid: Number(gid), home: home || "/" } satisfies Account] : [],
+    name !== undefined && numeric(uid) && numeric(gid)
+      ? [{ name, uid: Number(uid), gid: Number(gid), home: home || "/" } satisfies Account]
+      : [],
   );
   const groups = rows(group).flatMap(([name, , gid, members]) =>
     name !== undefined && numeric(gid) ? [{ name, gid: Number(gid), members: (members ?? "").split(",") } satisfies Group] : [],
@@ -48,16 +50,22 @@ export function resolveFrom(user: string, passwd: string, group: string): Resolv
   const uid = account?.uid ?? id(who || "0", "user");
   const gid = of === undefined || of === "" ? (account?.gid ?? 0) : (groups.find((entry) => entry.name === of)?.gid ?? id(of, "group"));
   // As Docker: a group that was asked for stands alone; else the account's further groups come along.
-  const further = of === undefined && account !== undefined ? groups.filter((entry) => entry.members.includes(account.name)).map((entry) => entry.gid) : [];
+  const further =
+    of === undefined && account !== undefined
+      ? groups.filter((entry) => entry.members.includes(account.name)).map((entry) => entry.gid)
+      : [];
   return { uid, gid, additionalGids: [...new Set(further)].filter((other) => other !== gid), home: account?.home ?? "/" };
 }
 
 function findAccount(accounts: readonly Account[], who: string): Account | undefined {
-  return accounts.find((account) => account.name === who) ?? (numeric(who) ? accounts.find((account) => account.uid === Number(who)) : undefined);
+  return (
+    accounts.find((account) => account.name === who) ?? (numeric(who) ? accounts.find((account) => account.uid === Number(who)) : undefined)
+  );
 }
 
 function id(text: string, what: "user" | "group"): number {
-  if (!numeric(text)) throw fail("InvalidArgument", `unable to find ${what} ${text}: no matching entries in ${what === "user" ? "passwd" : "group"} file`);
+  if (!numeric(text))
+    throw fail("InvalidArgument", `unable to find ${what} ${text}: no matching entries in ${what === "user" ? "passwd" : "group"} file`);
   const number = Number(text);
   if (number > highestId) throw fail("InvalidArgument", `uids and gids must be in range 0-${highestId}`);
   return number;

@@ -1,0 +1,210 @@
+/** The service `networks`: the verbs of kernel/src/contract/services/networks.ts. */
+import {
+  type Call,
+  type ContainerId,
+  cleanupCall,
+  type Endpoint,
+  type EndpointRecord,
+  fail,
+  type NetworkDriver,
+  type NetworkId,
+  type NetworkRecord,
+  type NetworksService,
+  newEndpointId,
+  newNetworkId,
+  type StateService,
+  supports,
+  withCleanup,
+} from "@tsbox/kernel";
+import { parseAddress, parseSubnet, type Subnet, showAddress, showSubnet } from "./address.ts";
+import { AddressPool, pickSubnet } from "./pool.ts";
+
+export interface NetworksEngine {
+  readonly state: StateService;
+  driver(id: string): Promise<NetworkDriver>;
+}
+
+/** Three networks are always there, each of the driver of its name. */
+const predefined = ["bridge", "host", "none"] as const;
+
+export async function openNetworks(engine: NetworksEngine, call: Call): Promise<NetworksService> {
+  const networks = new Map<NetworkId, NetworkRecord>();
+  const pools = new Map<NetworkId, AddressPool>();
+  /** Made true on this host by this daemon. */
+  const ensured = new Map<NetworkId, Promise<void>>();
+
+  const keep = async (network: NetworkRecord): Promise<void> => {
+    await engine.state.write(call, [{ table: "networks", key: network.id, value: network }]);
+    know(network);
+  };
+  const know = (network: NetworkRecord): void => {
+    networks.set(network.id, network);
+    const [subnet] = network.subnets;
+    if (subnet) pools.set(network.id, new AddressPool(parseSubnet(subnet.cidr), parseAddress(subnet.gateway)));
+  };
+  const subnets = (): readonly Subnet[] =>
+    [...networks.values()].flatMap((network) => network.subnets.map(({ cidr }) => parseSubnet(cidr)));
+
+  for (const [, value] of await engine.state.list(call, "networks")) know(value as NetworkRecord);
+  const named = (name: string): NetworkRecord | undefined => [...networks.values()].find((network) => network.name === name);
+
+  const find = (name: string): NetworkRecord => {
+    const byName = named(name);
+    if (byName) return byName;
+    const matches = [...networks.values()].filter((network) => network.id.startsWith(name));
+    if (name !== "" && matches.length === 1 && matches[0]) return matches[0];
+    throw fail("NotFound", `network ${name} not found`);
+  };
+
+  /** The predefined ones are made when they are first asked for: a host that only ever runs `--net none` gets no subnet. */
+  const get = async (name: string): Promise<NetworkRecord> => {
+    const word = predefined.find((one) => one === name);
+    if (word === undefined || named(word)) return find(name);
+    return once(`predefined ${word}`, async () => {
+      const network =
+        named(word) ?? define(word, word, word === "bridge" ? pickSubnet("bridge", subnets()) : null, null, { predefined: true });
+      if (!networks.has(network.id)) await keep(network);
+      return network;
+    });
+  };
+
+  const ensure = (network: NetworkRecord, driver: NetworkDriver): Promise<void> => {
+    const known = ensured.get(network.id);
+    if (known) return known;
+    const made = driver.ensure(call, network);
+    ensured.set(network.id, made);
+    made.catch(() => ensured.delete(network.id));
+    return made;
+  };
+
+  return {
+    get: (_call, name) => get(name),
+    list: async () => {
+      for (const name of predefined) await get(name);
+      return [...networks.values()].sort((a, b) => a.createdAt - b.createdAt);
+    },
+    create: async (_call, { name, driver = "bridge", subnet, gateway, internal = false, labels = {}, options = {} }) => {
+      if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name))
+        throw fail("InvalidArgument", `invalid network name "${name}": only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
+      if (named(name) || (predefined as readonly string[]).includes(name))
+        throw fail("AlreadyExists", `network with name ${name} already exists`);
+      await engine.driver(driver);
+      const chosen = subnet === undefined ? pickSubnet("user", subnets()) : parseSubnet(subnet);
+      const network = { ...define(name, driver, chosen, gateway ?? null, { predefined: false }), internal, labels, options };
+      await keep(network);
+      return network;
+    },
+    remove: async (inner, name) => {
+      const network = find(name);
+      if (network.predefined) throw fail("PermissionDenied", `${network.name} is a pre-defined network and cannot be removed`);
+      await (await engine.driver(network.driver)).remove(inner, network);
+      await engine.state.write(inner, [{ table: "networks", key: network.id, value: null }]);
+      networks.delete(network.id);
+      pools.delete(network.id);
+      ensured.delete(network.id);
+    },
+    namespace: async (_call, name) => ((await get(name)).driver === "host" ? "host" : "new"),
+    connect: async (inner, name, container, netns, options) => {
+      const network = await get(name);
+      const driver = await engine.driver(network.driver);
+      const pool = pools.get(network.id);
+      return withCleanup(async (cleanup) => {
+        await ensure(network, driver);
+        const address =
+          pool && !supports(driver, "ipam") ? pool.take(options.address === undefined ? null : parseAddress(options.address)) : null;
+        if (address !== null) cleanup.undo(() => pool?.free(parseAddress(address)));
+        const ports = options.ports ?? [];
+        if (ports.length > 0 && !supports(driver, "publish"))
+          throw fail("Unsupported", `network ${network.name} can't publish ports: leave out -p, or use a bridge network`);
+        const endpoint = endpointOf(network, container, netns, address, options);
+        const attachment = await driver.attach(inner, network, { ...endpoint, ports });
+        cleanup.undo(() => driver.detach(cleanupCall(inner), network, endpoint.id));
+        return {
+          id: endpoint.id,
+          network: network.id,
+          networkName: network.name,
+          container,
+          interface: endpoint.interface,
+          attachment,
+          gateway: network.internal ? null : (network.subnets[0]?.gateway ?? null),
+        };
+      });
+    },
+    disconnect: async (inner, endpoint) => {
+      const network = networks.get(endpoint.network);
+      if (network === undefined) return;
+      await (await engine.driver(network.driver)).detach(inner, network, endpoint.id);
+      for (const address of bare(endpoint)) pools.get(network.id)?.free(parseAddress(address));
+    },
+    restore: async (inner, endpoints) => {
+      for (const endpoint of endpoints) for (const address of bare(endpoint)) pools.get(endpoint.network)?.hold(parseAddress(address));
+      const alive = new Set<string>(endpoints.map((endpoint) => endpoint.id));
+      for (const network of networks.values()) {
+        const driver = await engine.driver(network.driver).catch(() => null);
+        if (driver === null) continue;
+        for await (const id of await driver.list(inner, network)) if (!alive.has(id)) await driver.detach(inner, network, id);
+        // What runs needs its bridge and its rules, whatever became of them meanwhile.
+        if (endpoints.some((endpoint) => endpoint.network === network.id)) await ensure(network, driver);
+      }
+    },
+  };
+}
+
+const bare = (endpoint: EndpointRecord): readonly string[] =>
+  endpoint.attachment.addresses.map((address) => address.split("/")[0] ?? "").filter((address) => address.includes("."));
+
+function define(
+  name: string,
+  driver: string,
+  subnet: Subnet | null,
+  gateway: string | null,
+  more: { readonly predefined: boolean },
+): NetworkRecord {
+  const first = subnet === null ? null : (gateway ?? showAddress(subnet.first + 1));
+  return {
+    id: newNetworkId(),
+    name,
+    driver,
+    subnets: subnet === null || first === null ? [] : [{ cidr: showSubnet(subnet), gateway: first }],
+    internal: false,
+    options: {},
+    labels: {},
+    createdAt: Date.now(),
+    ...more,
+  };
+}
+
+function endpointOf(
+  network: NetworkRecord,
+  container: ContainerId,
+  netns: string,
+  address: string | null,
+  options: { readonly mac?: string | undefined; readonly interface?: string | undefined },
+): Omit<Endpoint, "ports"> {
+  const length = network.subnets[0]?.cidr.split("/")[1] ?? "32";
+  return {
+    id: newEndpointId(),
+    container,
+    netns,
+    interface: options.interface ?? "eth0",
+    addresses: address === null ? [] : [`${address}/${length}`],
+    // As Docker once made them: an address of the right kind that follows from the IP, so neighbours' caches stay true.
+    mac: options.mac ?? (address === null ? null : macOf(address)),
+  };
+}
+
+const macOf = (address: string): string =>
+  `02:42:${address
+    .split(".")
+    .map((part) => Number(part).toString(16).padStart(2, "0"))
+    .join(":")}`;
+
+const underWay = new Map<string, Promise<NetworkRecord>>();
+/** What two ask for at a time is done once. */
+async function once(key: string, work: () => Promise<NetworkRecord>): Promise<NetworkRecord> {
+  const running = underWay.get(key);
+  if (running) return running;
+  const mine = work().finally(() => underWay.delete(key));
+  underWay.set(key, mine);
+  return mine;
+}
