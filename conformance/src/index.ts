@@ -1,9 +1,11 @@
 /** `@tsbox/conformance`: one suite for each driver contract, shared by all drivers, in-tree or not. */
 export { type ConformanceHost, runConformance } from "./conformance.ts";
+export { type OpenedPart, openDriver, openService } from "./plugin-subject.ts";
 export { count, toJson, toJunit, toTap } from "./report.ts";
 export { type BaseWorld, Broken, expect, expectCode, type Rule, skipReason } from "./rule.ts";
 export { type Outcome, type Report, registerRules, runRules, type TestRunner } from "./run.ts";
-export { storageRules, storageSuite } from "./storage/index.ts";
+export { storageRules, storageSubject, storageSuite } from "./storage/index.ts";
 export { makeRealWorld, type StorageSubject } from "./storage/real-world.ts";
 export type { Edit, Tree, TreeNode } from "./storage/tree.ts";
 export type { StorageWorld } from "./storage/world.ts";
+export { openToolkit, type Toolkit } from "./toolkit.ts";

@@ -1,6 +1,6 @@
 /** docs/errors.md and docs/hooks.md say what the sources say, both ways. */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { suite } from "@tsbox/harness";
 import { hookKinds } from "../src/hooks.ts";
 import { errorTable } from "../src/index.ts";
@@ -51,6 +51,27 @@ test("docs/hooks.md lists every hook with its kind and what its doc comment says
     documented.map(([, kind, text, name]) => [name, kind, text?.replaceAll(/\s*\n\s*\*\s*/g, " ")]),
   );
   assert.deepEqual(Object.fromEntries(documented.map(([, kind, , name]) => [name, kind])), hookKinds);
+});
+
+test("each driver's README has a table of its powers that says what the source says", () => {
+  const drivers = readdirSync(new URL("drivers", root), { encoding: "utf8" }).filter((name) =>
+    existsSync(new URL(`drivers/${name}/README.md`, root)),
+  );
+  assert.ok(drivers.length > 0);
+  for (const driver of drivers) {
+    const rows = table(`drivers/${driver}/README.md`, "power");
+    const has = rows.filter((row) => row[1]?.startsWith("yes")).map((row) => row[0]);
+    const source = sources()
+      .filter((path) => path.startsWith(`drivers/${driver}/src/`))
+      .map(read)
+      .join("\n");
+    const declared = /\bpowers(?:: readonly \(keyof \w+\)\[\] =|:) \[(.*?)\]/s.exec(source)?.[1] ?? "";
+    assert.deepEqual(
+      has,
+      [...declared.matchAll(/"(\w+)"/g)].map((match) => match[1]),
+      driver,
+    );
+  }
 });
 
 function sources(): readonly string[] {

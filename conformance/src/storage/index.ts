@@ -1,6 +1,10 @@
 /** The storage suite: a driver that passes it can be trusted with images and containers. */
+import { tmpdir } from "node:os";
+import type { HostToolkit, Plugin } from "@tsbox/kernel";
+import { openDriver } from "../plugin-subject.ts";
 import type { Rule } from "../rule.ts";
 import { registerRules, type TestRunner } from "../run.ts";
+import { openToolkit } from "../toolkit.ts";
 import { powerRules } from "./power-rules.ts";
 import { makeRealWorld, type StorageSubject } from "./real-world.ts";
 import { treeRules } from "./tree-rules.ts";
@@ -9,11 +13,27 @@ import type { StorageWorld } from "./world.ts";
 
 export const storageRules: readonly Rule<StorageWorld>[] = [...treeRules, ...wordRules, ...powerRules];
 
-/** Registers every rule as a case; `skip` is why this host can't show any of them, or null. */
-export function storageSuite(test: TestRunner, subject: StorageSubject | { readonly skip: string }): void {
-  if ("skip" in subject) {
-    for (const rule of storageRules) test(`${rule.id}: ${rule.title}`, async ({ skip }) => skip(subject.skip));
+/**
+ * Registers every rule as a case, over the driver that `plugin` provides as `id`, on the file system of `directory` (a temporary one when left out). A host
+ * without the toolkit skips them, with the reason.
+ */
+export async function storageSuite(test: TestRunner, plugin: Plugin, id: string, directory: string = tmpdir()): Promise<void> {
+  const toolkit = await openToolkit();
+  if ("skip" in toolkit) {
+    for (const rule of storageRules) test(`${rule.id}: ${rule.title}`, async ({ skip }) => skip(toolkit.skip));
     return;
   }
-  registerRules(test, storageRules, () => makeRealWorld(subject));
+  registerRules(test, storageRules, () => makeRealWorld(storageSubject(plugin, id, toolkit.host, directory)));
+  test("the toolkit closes", () => toolkit.close());
+}
+
+export function storageSubject(plugin: Plugin, id: string, host: HostToolkit, directory: string): StorageSubject {
+  return {
+    host,
+    directory,
+    open: async (_call, own) => {
+      const { value, close } = await openDriver(plugin, "storage", id, { directory: own, services: { host } });
+      return { driver: value, close };
+    },
+  };
 }

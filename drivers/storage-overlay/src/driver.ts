@@ -30,10 +30,15 @@ import {
   type ViewKey,
   withMounts,
 } from "@tsbox/kernel";
-import type { SnapshotStore, StoredSnapshot } from "@tsbox/kernel/snapshots";
+import { SnapshotStore, type StoredSnapshot } from "@tsbox/kernel/snapshots";
 
 /** OVL_MAX_STACK, fs/overlayfs/params.h */
 const maxLowers = 500;
+const emptyRoot = { mode: 0o755, uid: 0, gid: 0 };
+const skeleton = [
+  { name: "fs", mode: 0o755 },
+  { name: "work", mode: 0o711 },
+];
 /** What a distribution may have switched on would write what `diffOverlay` and a later mount on another kernel can't read. */
 const fixed: readonly string[] = ["redirect_dir=off", "metacopy=off", "index=off"];
 
@@ -43,8 +48,9 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Adopts, Rec
   readonly #host: HostToolkit;
   readonly #empty: string;
 
-  constructor(store: SnapshotStore, host: HostToolkit, rootDirectory: string) {
-    this.#store = store;
+  /** `makeCall`: for work that nobody waits for. */
+  constructor(host: HostToolkit, rootDirectory: string, makeCall: () => Call) {
+    this.#store = new SnapshotStore({ directory: rootDirectory, host, makeCall, skeleton });
     this.#host = host;
     this.#empty = join(rootDirectory, "empty");
     mkdirSync(this.#empty, { recursive: true, mode: 0o755 });
@@ -57,15 +63,14 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Adopts, Rec
       throw fail("Unsupported", "storage-overlay maps no ids; leave the user namespace out or choose another storage driver");
     const lowers = this.#lowers(parent);
     const snapshot = await this.#store.create("active", key, parent, { durable: options.volatile !== true }, (directory) => {
-      makeRoot(join(directory, "fs"), lowers[0]);
-      mkdirSync(join(directory, "work"), { mode: 0o711 });
+      setRoot(join(directory, "fs"), lowers[0]);
     });
     return writable(snapshot, lowers, this.#empty);
   }
 
   async view(_call: Call, key: ViewKey, parent: SnapshotName | null): Promise<readonly Mount[]> {
     const lowers = this.#lowers(parent);
-    await this.#store.create("view", key, parent, { durable: true }, () => undefined);
+    await this.#store.create("view", key, parent, { durable: false }, () => undefined);
     return readOnly(lowers, this.#empty);
   }
 
@@ -93,7 +98,8 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Adopts, Rec
   }
 
   async usage(call: Call, key: SnapshotKey): Promise<Usage> {
-    return this.#host.usage(call, this.#store.get(key).directory);
+    const snapshot = this.#store.get(key);
+    return this.#host.usage(call, snapshot.kind === "view" || snapshot.source !== null ? snapshot.directory : tree(snapshot));
   }
 
   async list(_call: Call): Promise<AsyncIterable<Snapshot>> {
@@ -147,13 +153,8 @@ function tree(snapshot: StoredSnapshot): string {
 }
 
 /** The root of an overlay shows its uppermost directory's owner and mode: they are handed on from the parent. */
-function makeRoot(path: string, parent: string | undefined): void {
-  mkdirSync(path, { mode: 0o755 });
-  if (parent === undefined) {
-    chmodSync(path, 0o755);
-    return;
-  }
-  const { mode, uid, gid } = statSync(parent);
+function setRoot(path: string, parent: string | undefined): void {
+  const { mode, uid, gid } = parent === undefined ? emptyRoot : statSync(parent);
   if (uid !== 0 || gid !== 0) chownSync(path, uid, gid);
   chmodSync(path, mode & 0o7777);
 }

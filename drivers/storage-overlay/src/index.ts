@@ -1,5 +1,4 @@
 import { fail, type Plugin } from "@tsbox/kernel";
-import { SnapshotStore } from "@tsbox/kernel/snapshots";
 import { OverlayDriver } from "./driver.ts";
 import { probe } from "./probe.ts";
 
@@ -13,8 +12,7 @@ const plugin: Plugin<null> = {
       probe: async (call) => probe(call, await context.service("host"), context.rootDirectory),
       open: async () => {
         const host = await context.service("host");
-        const store = new SnapshotStore(context.rootDirectory, host, () => context.call());
-        return new OverlayDriver(store, host, context.rootDirectory);
+        return new OverlayDriver(host, context.rootDirectory, () => context.call());
       },
       close: async (_call, driver) => {
         if (driver instanceof OverlayDriver) await driver.close();

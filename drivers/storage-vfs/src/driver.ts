@@ -22,7 +22,7 @@ import {
   type Usage,
   type ViewKey,
 } from "@tsbox/kernel";
-import type { SnapshotStore } from "@tsbox/kernel/snapshots";
+import { SnapshotStore } from "@tsbox/kernel/snapshots";
 
 export class VfsDriver implements StorageDriver, Adopts, Reclaims {
   readonly powers: readonly (keyof StoragePowers)[] = ["adopt", "reclaim"];
@@ -30,8 +30,9 @@ export class VfsDriver implements StorageDriver, Adopts, Reclaims {
   readonly #host: HostToolkit;
   readonly #rootDirectory: string;
 
-  constructor(store: SnapshotStore, host: HostToolkit, rootDirectory: string) {
-    this.#store = store;
+  /** `makeCall`: for work that nobody waits for. */
+  constructor(host: HostToolkit, rootDirectory: string, makeCall: () => Call) {
+    this.#store = new SnapshotStore({ directory: rootDirectory, host, makeCall });
     this.#host = host;
     this.#rootDirectory = rootDirectory;
   }
@@ -50,7 +51,7 @@ export class VfsDriver implements StorageDriver, Adopts, Reclaims {
 
   /** A view copies nothing: it shows its parent, which never changes. */
   async view(_call: Call, key: ViewKey, parent: SnapshotName | null): Promise<readonly Mount[]> {
-    await this.#store.create("view", key, parent, { durable: true }, (path) => (parent === null ? makeRoot(join(path, "fs")) : undefined));
+    await this.#store.create("view", key, parent, { durable: false }, (path) => (parent === null ? makeRoot(join(path, "fs")) : undefined));
     return this.#viewMounts(key);
   }
 

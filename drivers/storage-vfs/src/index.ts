@@ -1,5 +1,4 @@
 import { fail, type Plugin } from "@tsbox/kernel";
-import { SnapshotStore } from "@tsbox/kernel/snapshots";
 import { VfsDriver } from "./driver.ts";
 
 const plugin: Plugin<null> = {
@@ -11,8 +10,7 @@ const plugin: Plugin<null> = {
     context.provideDriver("storage", "vfs", {
       open: async () => {
         const host = await context.service("host");
-        const store = new SnapshotStore(context.rootDirectory, host, () => context.call());
-        return new VfsDriver(store, host, context.rootDirectory);
+        return new VfsDriver(host, context.rootDirectory, () => context.call());
       },
       close: async (_call, driver) => {
         if (driver instanceof VfsDriver) await driver.close();

@@ -1,2 +1,2 @@
 /** `@tsbox/kernel/snapshots`: a library for storage drivers that keep each snapshot in a directory. */
-export { type CreateOptions, type SnapshotKind, SnapshotStore, type StoredSnapshot } from "./store.ts";
+export { type CreateOptions, type SnapshotKind, SnapshotStore, type StoredSnapshot, type StoreOptions } from "./store.ts";
