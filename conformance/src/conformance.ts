@@ -1,20 +1,29 @@
-/** What `tsbox conformance KIND ID` runs: the suite of a kind over the driver that this engine's host knows by that id. */
-import { fail, type HostToolkit } from "@tsbox/kernel";
-import { type Report, runRules } from "./run.ts";
-import { storageRules } from "./storage/index.ts";
-import { makeRealWorld, type StorageSubject } from "./storage/real-world.ts";
+/** What `tsbox conformance KIND ID` runs: the suite of a kind, over the driver that a plugin of this engine provides by that id. */
+import { fail, type HostToolkit, type Plugin } from "@tsbox/kernel";
+import { type Outcome, type Report, runRules } from "./run.ts";
+import { storageRules, storageSubject } from "./storage/index.ts";
+import { makeRealWorld } from "./storage/real-world.ts";
 
-export interface ConformanceHost {
+export interface ConformanceSubject {
+  /** The plugin that provides the driver; the suite opens fresh ones, which know nothing of the engine's. */
+  readonly plugin: Plugin;
+  /** As in the engine's list. */
+  readonly config: unknown;
   readonly toolkit: HostToolkit;
   /** A directory of the run's own, on the file system that the driver is to be tried on. */
   readonly directory: string;
-  /** Opens a fresh driver of that kind and id with `directory` as its root directory. */
-  openStorage(id: string): StorageSubject["open"];
 }
 
+/** By kind. A new suite is a line here, its rules and its world. */
+const suites: Readonly<Record<string, (id: string, subject: ConformanceSubject) => Promise<readonly Outcome[]>>> = {
+  storage: (id, { plugin, config, toolkit, directory }) =>
+    runRules(storageRules, () => makeRealWorld(storageSubject(plugin, id, toolkit, directory, config))),
+};
+
 /** `Unsupported`: there is no suite for that kind. */
-export async function runConformance(kind: string, id: string, host: ConformanceHost): Promise<Report> {
-  if (kind !== "storage") throw fail("Unsupported", `there is no conformance suite for ${kind}; there is one for: storage`);
-  const subject: StorageSubject = { open: host.openStorage(id), host: host.toolkit, directory: host.directory };
-  return { subject: `${kind}/${id}`, outcomes: await runRules(storageRules, () => makeRealWorld(subject)) };
+export async function runConformance(kind: string, id: string, subject: ConformanceSubject): Promise<Report> {
+  const run = Object.hasOwn(suites, kind) ? suites[kind] : undefined;
+  if (run === undefined)
+    throw fail("Unsupported", `there is no conformance suite for ${kind}; there is one for ${Object.keys(suites).join(", ")}`);
+  return { subject: `${kind}/${id}`, outcomes: await run(id, subject) };
 }

@@ -1,5 +1,5 @@
 /** `@tsbox/conformance`: one suite for each driver contract, shared by all drivers, in-tree or not. */
-export { type ConformanceHost, runConformance } from "./conformance.ts";
+export { type ConformanceSubject, runConformance } from "./conformance.ts";
 export { type OpenedPart, openDriver, openService } from "./plugin-subject.ts";
 export { count, toJson, toJunit, toTap } from "./report.ts";
 export { type BaseWorld, Broken, expect, expectCode, type Rule, skipReason } from "./rule.ts";

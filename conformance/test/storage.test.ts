@@ -1,8 +1,9 @@
 /** The suite itself: the reference driver passes all of it, and each broken driver is caught by the rule meant for it. */
 import assert from "node:assert/strict";
 import { suite } from "@tsbox/harness";
+import { type HostToolkit, isTsboxError } from "@tsbox/kernel";
 import { brokenStorage } from "../src/broken/storage.ts";
-import { registerRules, runRules, storageRules, toJson, toJunit, toTap } from "../src/index.ts";
+import { registerRules, runConformance, runRules, storageRules, toJson, toJunit, toTap } from "../src/index.ts";
 import { makeMemoryWorld } from "../src/reference/memory-world.ts";
 import { ReferenceStorage } from "../src/reference/storage.ts";
 
@@ -21,6 +22,15 @@ for (const { bug, rule, open } of brokenStorage) {
 const reports = suite("conformance: reports");
 reports("rules have ids of their own", () => {
   assert.equal(new Set(storageRules.map(({ id }) => id)).size, storageRules.length);
+});
+reports("a kind without a suite is refused in words", async () => {
+  const subject = {
+    plugin: { parseConfig: () => null, setup: () => undefined },
+    config: undefined,
+    toolkit: {} as HostToolkit,
+    directory: "/",
+  };
+  await assert.rejects(runConformance("weather", "rain", subject), (error) => isTsboxError(error) && error.code === "Unsupported");
 });
 reports("TAP, JUnit and JSON say the same", () => {
   const report = {

@@ -27,12 +27,12 @@ export async function storageSuite(test: TestRunner, plugin: Plugin, id: string,
   test("the toolkit closes", () => toolkit.close());
 }
 
-export function storageSubject(plugin: Plugin, id: string, host: HostToolkit, directory: string): StorageSubject {
+export function storageSubject(plugin: Plugin, id: string, host: HostToolkit, directory: string, config?: unknown): StorageSubject {
   return {
     host,
     directory,
     open: async (_call, own) => {
-      const { value, close } = await openDriver(plugin, "storage", id, { directory: own, services: { host } });
+      const { value, close } = await openDriver(plugin, "storage", id, { directory: own, services: { host }, config });
       return { driver: value, close };
     },
   };

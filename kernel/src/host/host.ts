@@ -40,6 +40,8 @@ export interface Host {
   /** All that are installed, this host's choice first. */
   drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]>;
   call(options?: { readonly signal?: AbortSignal; readonly timeout?: number }): Call;
+  /** Who provides an offer (`storage/zfs`), and its config as in the list: for opening another one apart from the engine. Null: nobody. */
+  provider(offer: string): { readonly plugin: Plugin; readonly config: unknown } | null;
   readonly hooks: HookRegistry;
   /** Calls `shutdown`, then closes everything in reverse; the first error comes out when all is closed. */
   stop(): Promise<void>;
@@ -192,6 +194,11 @@ class RunningHost implements Host {
 
   call(options: { readonly signal?: AbortSignal; readonly timeout?: number } = {}): Call {
     return createCall(this.#options.log, options);
+  }
+
+  provider(offer: string): { readonly plugin: Plugin; readonly config: unknown } | null {
+    const plugin = this.#offers.get(offer)?.plugin;
+    return plugin === undefined ? null : { plugin: plugin.module, config: plugin.manifest.entry.config };
   }
 
   stop(): Promise<void> {

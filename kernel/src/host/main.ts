@@ -51,7 +51,10 @@ function engineId(root: string): string {
   }
   const id = readFileSync(path, "utf8").trim();
   if (/^[0-9a-f]{8}$/.test(id)) return id;
-  throw fail("DataLoss", `${path} is damaged: it holds ${JSON.stringify(id)}, not eight hex digits; put back what it held, or sweep by hand and remove it`);
+  throw fail(
+    "DataLoss",
+    `${path} is damaged: it holds ${JSON.stringify(id)}, not eight hex digits; put back what it held, or sweep by hand and remove it`,
+  );
 }
 
 function logger(least: (typeof levels)[number]): Logger {
