@@ -1,0 +1,70 @@
+//! Whether an entry is the same in two trees.
+
+use crate::failure::Result;
+use crate::tree::{Named, at, xattr};
+use std::ffi::CStr;
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+
+/// One entry in each of two trees.
+pub struct Pair<'a> {
+    pub lower: (BorrowedFd<'a>, at::Stat),
+    pub upper: (BorrowedFd<'a>, at::Stat),
+    pub name: &'a CStr,
+    pub path: &'a [u8],
+}
+
+impl Pair<'_> {
+    /// Kind, mode, owner, device, size, time, link target, attributes; and content where the times prove nothing.
+    pub fn differs(&self) -> Result<bool> {
+        let (lower, upper) = (&self.lower.1, &self.upper.1);
+        if lower.0.st_mode != upper.0.st_mode || (lower.0.st_uid, lower.0.st_gid) != (upper.0.st_uid, upper.0.st_gid) {
+            return Ok(true);
+        }
+        let kind = upper.kind();
+        // Directories get new times whenever an entry comes or goes, and that is a change of theirs too.
+        if lower.mtime() != upper.mtime() || self.attributes_differ()? {
+            return Ok(true);
+        }
+        match kind {
+            libc::S_IFREG => Ok(lower.0.st_size != upper.0.st_size || self.content_differs()?),
+            libc::S_IFLNK => {
+                let target = |directory| at::read_link(directory, self.name).named("readlink", self.path);
+                Ok(target(self.lower.0)? != target(self.upper.0)?)
+            }
+            libc::S_IFCHR | libc::S_IFBLK => Ok(lower.0.st_rdev != upper.0.st_rdev),
+            _ => Ok(false),
+        }
+    }
+
+    fn attributes_differ(&self) -> Result<bool> {
+        let of = |directory| {
+            let all = xattr::all(directory, self.name).named("listxattr", self.path);
+            all.map(|mut all| {
+                all.retain(|(key, _)| !xattr::is_private(key));
+                all
+            })
+        };
+        Ok(of(self.lower.0)? != of(self.upper.0)?)
+    }
+
+    /// Two files with one time to the nanosecond are one; a time in whole seconds came from an archive or a tool, and proves nothing.
+    fn content_differs(&self) -> Result<bool> {
+        let (lower, upper) = (&self.lower.1, &self.upper.1);
+        if lower.inode() == upper.inode() || upper.mtime().nanoseconds != 0 || upper.0.st_size == 0 {
+            return Ok(false);
+        }
+        let open = |directory| at::open(directory, self.name, libc::O_RDONLY | libc::O_NONBLOCK, 0).named("openat", self.path);
+        let (mut left, mut right) = (std::fs::File::from(open(self.lower.0)?), std::fs::File::from(open(self.upper.0)?));
+        let (mut ours, mut theirs) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+        loop {
+            let count = left.read(&mut ours).named("read", self.path)?;
+            if count == 0 {
+                return Ok(false);
+            }
+            if right.read_exact(&mut theirs[..count]).is_err() || ours[..count] != theirs[..count] {
+                return Ok(true);
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+use crate::failure::{Code, Failure, Result};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// By a file's first bytes: a media type may lie, and old ones say nothing.
+    pub fn of_magic(start: &[u8]) -> Self {
+        match start {
+            [0x1f, 0x8b, ..] => Compression::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
+            // A skippable frame, as seekable and chunked zstd begin with.
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
+            _ => Compression::Plain,
+        }
+    }
+
+    /// OCI's and Docker's media types of layers.
+    pub fn of_media_type(media_type: &str) -> Result<Self> {
+        match media_type.rsplit(['+', '.']).next() {
+            Some("gzip") => Ok(Compression::Gzip),
+            Some("zstd") => Ok(Compression::Zstd),
+            Some("tar") => Ok(Compression::Plain),
+            _ => Err(Failure::new(
+                Code::Unsupported,
+                format!("{media_type}: no layer type that this engine writes; use tar, tar+gzip or tar+zstd"),
+            )),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Turns entries of a tree into members of an archive.
+
+use super::member::{Kind, Member, Segment};
+use super::writer::Writer;
+use super::{WHITEOUT, deflate};
+use crate::failure::{Code, Failure, Result};
+use crate::tree::{Cancel, Named, at, join, xattr};
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Holes smaller than this in all are not worth a sparse member, which not every reader knows.
+const WORTH: u64 = 64 << 10;
+/// A file in more pieces is written whole.
+const MOST_PIECES: usize = 4096;
+
+pub struct Emitter<'a> {
+    writer: Writer<&'a mut deflate::Stream>,
+    /// The first name of every file that has several.
+    links: HashMap<(u64, u64), Vec<u8>>,
+    cancel: &'a Cancel,
+}
+
+impl<'a> Emitter<'a> {
+    pub fn new(stream: &'a mut deflate::Stream, cancel: &'a Cancel) -> Self {
+        Emitter {
+            writer: Writer::new(stream),
+            links: HashMap::new(),
+            cancel,
+        }
+    }
+
+    pub fn finish(self) -> Result<()> {
+        self.writer.finish().map(|_| ())
+    }
+
+    /// Writes the entry `name` of `directory`, whose path in the tree is `path`.
+    pub fn entry(&mut self, directory: BorrowedFd, name: &CStr, path: &[u8], stat: &at::Stat) -> Result<()> {
+        self.cancel.check()?;
+        if name.to_bytes().starts_with(WHITEOUT) {
+            let text = format!(
+                "{}: a layer can't hold a name that begins with .wh.; rename or remove it",
+                String::from_utf8_lossy(path)
+            );
+            return Err(Failure::new(Code::Unsupported, text));
+        }
+        let kind = match stat.kind() {
+            libc::S_IFREG => Kind::File,
+            libc::S_IFDIR => Kind::Directory,
+            libc::S_IFLNK => Kind::Symlink,
+            libc::S_IFCHR => Kind::Character,
+            libc::S_IFBLK => Kind::Block,
+            libc::S_IFIFO => Kind::Fifo,
+            // A socket is nothing without the process that listens; no archive has a word for it.
+            _ => return Ok(()),
+        };
+        let mut member = Member::new(path.to_vec(), kind);
+        member.mode = stat.permissions();
+        (member.uid, member.gid, member.mtime) = (stat.0.st_uid, stat.0.st_gid, stat.mtime());
+        if kind != Kind::Directory && stat.0.st_nlink > 1 {
+            if let Some(first) = self.links.get(&stat.inode()) {
+                (member.kind, member.link) = (Kind::HardLink, first.clone());
+                return self.writer.member(&member);
+            }
+            self.links.insert(stat.inode(), path.to_vec());
+        }
+        member.attributes = xattr::all(directory, name).named("listxattr", path)?;
+        member.attributes.retain(|(key, _)| !xattr::is_private(key));
+        match kind {
+            Kind::File => return self.file(member, directory, name),
+            Kind::Symlink => member.link = at::read_link(directory, name).named("readlink", path)?,
+            Kind::Character | Kind::Block => member.device = (libc::major(stat.0.st_rdev), libc::minor(stat.0.st_rdev)),
+            _ => {}
+        }
+        self.writer.member(&member)
+    }
+
+    /// An empty file `.wh.NAME` beside where NAME was, or the opaque mark.
+    pub fn whiteout(&mut self, directory: &[u8], name: &[u8]) -> Result<()> {
+        self.writer.member(&Member::new(join(directory, name), Kind::File))
+    }
+
+    fn file(&mut self, mut member: Member, directory: BorrowedFd, name: &CStr) -> Result<()> {
+        use std::os::unix::fs::FileExt;
+        let file = at::open(directory, name, libc::O_RDONLY | libc::O_NONBLOCK, 0).named("openat", &member.name)?;
+        // Asked again: it may have grown since its directory was read.
+        member.size = at::stat_fd(file.as_fd()).named("stat", &member.name)?.0.st_size as u64;
+        member.sparse = pieces(file.as_fd(), member.size, &member.name)?;
+        self.writer.member(&member)?;
+        let file = std::fs::File::from(file);
+        let mut buffer = vec![0; (256 << 10).min(member.stored().max(1) as usize)];
+        for Segment { offset, length } in member.sparse.clone().unwrap_or_else(|| {
+            vec![Segment {
+                offset: 0,
+                length: member.size,
+            }]
+        }) {
+            let mut done = 0;
+            while done < length {
+                self.cancel.check()?;
+                let wanted = buffer.len().min((length - done) as usize);
+                let count = file.read_at(&mut buffer[..wanted], offset + done).named("pread", &member.name)?;
+                if count == 0 {
+                    let text = format!(
+                        "{}: it became shorter while it was read; stop what writes there, and try again",
+                        member.shown()
+                    );
+                    return Err(Failure::new(Code::Conflict, text));
+                }
+                self.writer.content(&buffer[..count])?;
+                done += count as u64;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a file has data; none: everywhere, or not worth telling.
+fn pieces(file: BorrowedFd, size: u64, path: &[u8]) -> Result<Option<Vec<Segment>>> {
+    if size < WORTH {
+        return Ok(None);
+    }
+    let (mut pieces, mut offset, mut stored) = (Vec::new(), 0, 0);
+    while offset < size {
+        let Some(start) = at::seek(file, offset, libc::SEEK_DATA)
+            .named("lseek", path)?
+            .filter(|start| *start < size)
+        else {
+            break;
+        };
+        let end = at::seek(file, start, libc::SEEK_HOLE)
+            .named("lseek", path)?
+            .unwrap_or(size)
+            .min(size);
+        stored += end - start;
+        pieces.push(Segment {
+            offset: start,
+            length: end - start,
+        });
+        if pieces.len() > MOST_PIECES {
+            return Ok(None);
+        }
+        offset = end;
+    }
+    Ok((size - stored >= WORTH).then_some(pieces))
+}

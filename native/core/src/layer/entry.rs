@@ -1,0 +1,108 @@
+//! Makes what one member describes, in a directory where its name is free.
+
+use super::member::{Kind, Member};
+use super::place::Place;
+use super::reader::{Reader, about};
+use crate::failure::Result;
+use crate::tree::{Cancel, Named, at, xattr};
+use std::ffi::CStr;
+use std::io::{self, BufRead};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+pub fn file<R: BufRead>(reader: &mut Reader<R>, member: &Member, place: &Place, name: &CStr, cancel: &Cancel) -> Result<()> {
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
+    let file = at::open(place.fd.as_fd(), name, flags, 0o600).named("openat", &member.name)?;
+    let mut end = 0;
+    reader.content(member, |offset, bytes| {
+        cancel.check()?;
+        end = offset + bytes.len() as u64;
+        write_at(file.as_fd(), bytes, offset).named("pwrite", &member.name)
+    })?;
+    if end < member.size {
+        at::truncate(file.as_fd(), member.size).named("ftruncate", &member.name)?;
+    }
+    // Most files are root's, and were made by root.
+    if member.uid != 0 || member.gid != 0 || place.gives_group {
+        at::set_owner_fd(file.as_fd(), member.uid, member.gid).named("chown", &member.name)?;
+    }
+    attributes(member, place, name)?;
+    at::set_permissions_fd(file.as_fd(), member.mode).named("chmod", &member.name)?;
+    at::set_times_fd(file.as_fd(), member.mtime).named("utimensat", &member.name)
+}
+
+/// A symbolic link, a device or a fifo.
+pub fn special(member: &Member, place: &Place, name: &CStr) -> Result<()> {
+    let directory = place.fd.as_fd();
+    match member.kind {
+        Kind::Symlink => {
+            let target = at::c_string(&member.link).named("symlink", &member.name)?;
+            at::make_link(&target, directory, name).named("symlink", &member.name)?;
+        }
+        Kind::Fifo => at::make_node(directory, name, libc::S_IFIFO, 0).named("mknod", &member.name)?,
+        kind => {
+            let mode = if kind == Kind::Block { libc::S_IFBLK } else { libc::S_IFCHR };
+            if kind == Kind::Character && member.device == (0, 0) {
+                return Err(about(
+                    member,
+                    "the character device 0:0 is an overlay's whiteout, and no device that a layer may bring",
+                ));
+            }
+            at::make_node(directory, name, mode, libc::makedev(member.device.0, member.device.1)).named("mknod", &member.name)?;
+        }
+    }
+    at::set_owner(directory, name, member.uid, member.gid).named("chown", &member.name)?;
+    attributes(member, place, name)?;
+    if member.kind != Kind::Symlink {
+        at::set_permissions(directory, name, member.mode).named("chmod", &member.name)?;
+    }
+    at::set_times(directory, name, member.mtime).named("utimensat", &member.name)
+}
+
+/// Owner, attributes and mode of a directory that is there; attributes that the member does not name go. Its times come last of all.
+pub fn directory(member: &Member, place: &Place, name: &CStr, is_new: bool) -> Result<()> {
+    let parent = place.fd.as_fd();
+    let own = if name.is_empty() { c"." } else { name };
+    at::set_owner(parent, own, member.uid, member.gid).named("chown", &member.name)?;
+    if !is_new {
+        for (key, _) in xattr::all(parent, own).named("listxattr", &member.name)? {
+            let stays = xattr::is_private(&key) || key.starts_with(b"security.") && key != b"security.capability";
+            if !stays && !member.attributes.iter().any(|attribute| attribute.0 == key) {
+                xattr::remove(parent, own, &key).named("removexattr", &member.name)?;
+            }
+        }
+    }
+    attributes(member, place, own)?;
+    at::set_permissions(parent, own, member.mode).named("chmod", &member.name)
+}
+
+fn attributes(member: &Member, place: &Place, name: &CStr) -> Result<()> {
+    for (key, value) in &member.attributes {
+        if xattr::is_private(key) {
+            continue;
+        }
+        match xattr::set(place.fd.as_fd(), name, key, value) {
+            // Not every file system keeps users' attributes (tmpfs before Linux 6.6), and no kernel keeps them on links and devices.
+            Err(error) if key.starts_with(b"user.") && matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EPERM)) => {}
+            other => other.named("setxattr", &member.name)?,
+        }
+    }
+    Ok(())
+}
+
+fn write_at(fd: BorrowedFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        // SAFETY: the kernel reads `bytes` within its length.
+        let count = unsafe { libc::pwrite(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), offset as libc::off_t) };
+        match count {
+            0.. => {
+                bytes = &bytes[count as usize..];
+                offset += count as u64;
+            }
+            _ => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error => return Err(error),
+            },
+        }
+    }
+    Ok(())
+}

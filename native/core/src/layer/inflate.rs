@@ -1,0 +1,200 @@
+//! The reading side: one thread takes the file, hashes it, inflates it, hashes that; the caller reads what comes out.
+
+use super::{Compression, Layer};
+use crate::failure::{Code, Failure, Result};
+use flate2::bufread::GzDecoder;
+use sha2::{Digest, Sha256};
+use std::io::{self, BufRead, BufReader, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+const CHUNK: usize = 256 << 10;
+/// Chunks under way: enough for a writer that waits for the disk, 4 MiB in all.
+const AHEAD: usize = 16;
+
+type Chunk = io::Result<Vec<u8>>;
+
+/// Runs `use_plain` on the plain stream of the layer in `file`. The hashes are those of the whole file, so `use_plain` has to read to the end.
+pub fn inflate<T>(file: impl Read + Send, use_plain: impl FnOnce(Stream) -> Result<T>) -> Result<(T, Layer)> {
+    std::thread::scope(|scope| {
+        let (full, chunks) = sync_channel::<Chunk>(AHEAD);
+        let (empty, used) = sync_channel::<Vec<u8>>(AHEAD);
+        let worker = std::thread::Builder::new()
+            .name("inflate".to_owned())
+            .spawn_scoped(scope, move || work(file, full, used));
+        let worker = worker.map_err(|error| Failure::io(&error, "clone", None))?;
+        // The stream is dropped at the latest when `use_plain` returns: a worker that still has chunks to send then stops.
+        let outcome = use_plain(Stream {
+            chunks,
+            empty,
+            current: Vec::new(),
+            at: 0,
+        });
+        let layer = worker
+            .join()
+            .map_err(|_| Failure::new(Code::Internal, "the inflating thread panicked"))?;
+        let value = outcome?;
+        layer
+            .map(|layer| (value, layer))
+            .ok_or_else(|| Failure::new(Code::Internal, "the layer was not read to its end"))
+    })
+}
+
+/// The plain tar, as it comes.
+pub struct Stream {
+    chunks: Receiver<Chunk>,
+    empty: SyncSender<Vec<u8>>,
+    current: Vec<u8>,
+    at: usize,
+}
+
+impl BufRead for Stream {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.at == self.current.len() {
+            let Ok(chunk) = self.chunks.recv() else { return Ok(&[]) };
+            // A full channel of empty buffers just means one allocation more.
+            let _ = self.empty.try_send(std::mem::replace(&mut self.current, chunk?));
+            self.at = 0;
+        }
+        Ok(&self.current[self.at..])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.at += count;
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// None when reading failed (the error went to the reader) or the reader left.
+fn work(file: impl Read, full: SyncSender<Chunk>, used: Receiver<Vec<u8>>) -> Option<Layer> {
+    let mut sender = Sender {
+        full,
+        used,
+        hash: Sha256::new(),
+        reader_left: false,
+    };
+    match sender.all(file) {
+        Ok((digest, size)) => Some(Layer {
+            diff_id: name(sender.hash),
+            digest,
+            size,
+        }),
+        Err(_) if sender.reader_left => None,
+        Err(error) => {
+            let _ = sender.full.send(Err(error));
+            None
+        }
+    }
+}
+
+struct Sender {
+    full: SyncSender<Chunk>,
+    used: Receiver<Vec<u8>>,
+    hash: Sha256,
+    reader_left: bool,
+}
+
+impl Sender {
+    fn all(&mut self, file: impl Read) -> io::Result<(String, u64)> {
+        let mut file = BufReader::with_capacity(
+            CHUNK,
+            Hashed {
+                inner: file,
+                hash: Sha256::new(),
+                size: 0,
+            },
+        );
+        let compression = Compression::of_magic(file.fill_buf()?);
+        match compression {
+            Compression::Plain => self.pump(&mut file)?,
+            Compression::Gzip => self.members(&mut file)?,
+            Compression::Zstd => {
+                let mut plain = zstd::stream::read::Decoder::with_buffer(&mut file)?;
+                // The largest window that `zstd --ultra --long` makes without being asked twice: 128 MiB, libzstd's own limit.
+                plain.window_log_max(27)?;
+                self.pump(&mut plain).map_err(corrupt)?;
+            }
+        }
+        io::copy(&mut file, &mut io::sink())?;
+        let Hashed { hash, size, .. } = file.into_inner();
+        Ok((name(hash), size))
+    }
+
+    /// Gzip members one after another are one stream (RFC 1952); zeros may fill up after the last, anything else is damage.
+    fn members(&mut self, file: &mut impl BufRead) -> io::Result<()> {
+        loop {
+            self.pump(&mut GzDecoder::new(&mut *file)).map_err(corrupt)?;
+            while let [0, ..] = file.fill_buf()? {
+                file.consume(1);
+            }
+            match file.fill_buf()? {
+                [] => return Ok(()),
+                [0x1f, ..] => {}
+                _ => return Err(corrupt(io::Error::other("bytes after the gzip stream"))),
+            }
+        }
+    }
+
+    fn pump(&mut self, plain: &mut impl Read) -> io::Result<()> {
+        loop {
+            let mut chunk = self.used.try_recv().unwrap_or_default();
+            chunk.resize(CHUNK, 0);
+            let mut length = 0;
+            while length < CHUNK {
+                match plain.read(&mut chunk[length..]) {
+                    Ok(0) => break,
+                    Ok(count) => length += count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            chunk.truncate(length);
+            if length == 0 {
+                return Ok(());
+            }
+            self.hash.update(&chunk);
+            if self.full.send(Ok(chunk)).is_err() {
+                self.reader_left = true;
+                return Err(io::Error::other("the reader has left"));
+            }
+        }
+    }
+}
+
+/// Errors of the file itself keep their errno; all else means that its bytes are wrong.
+fn corrupt(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(_) => error,
+        None => io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("the compressed layer is damaged or cut short: {error}"),
+        ),
+    }
+}
+
+struct Hashed<R> {
+    inner: R,
+    hash: Sha256,
+    size: u64,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hash.update(&buffer[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+}
+
+pub(super) fn name(hash: Sha256) -> String {
+    hash.finalize()
+        .iter()
+        .fold(String::from("sha256:"), |name, byte| name + &format!("{byte:02x}"))
+}

@@ -1,0 +1,286 @@
+//! Finds the directory that a member goes into.
+//!
+//! A path is walked one component at a time, each opened without following it; where one is a symbolic link, its target is put in its place and the walk goes
+//! on, with `..` and absolute targets ending at the root. So a layer that links `lib` to `usr/lib` (or to `/../../etc`) stays inside, and what is
+//! returned is the real path below the root. The directories of the last walk stay open: members mostly come directory by directory.
+//!
+//! Over an overlay's upper directory, what the upper directory lacks is looked for in the lower ones as the overlay would, and copied up when something goes in.
+
+use super::deferred::Deferred;
+use super::{OVERLAY_OPAQUE, Whiteouts};
+use crate::failure::{Code, Failure, Result};
+use crate::tree::{Named, at, join, xattr};
+use std::collections::VecDeque;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+/// As the kernel's own limit (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+
+/// A directory of the tree, open.
+pub struct Place {
+    pub fd: OwnedFd,
+    /// Its real path below the root; the root's is empty.
+    pub path: Vec<u8>,
+    pub inode: (u64, u64),
+    /// What is made here inherits the directory's group.
+    pub gives_group: bool,
+    /// The directories that the overlay merges with this one, the topmost first.
+    pub lowers: Vec<OwnedFd>,
+    up: Option<Rc<Place>>,
+}
+
+/// What lies under a name in the lower directories.
+pub enum Below<'a> {
+    Nothing,
+    Entry(BorrowedFd<'a>, at::Stat),
+}
+
+impl Place {
+    fn open(fd: OwnedFd, path: Vec<u8>, lowers: Vec<OwnedFd>, up: Option<Rc<Place>>) -> Result<Self> {
+        let stat = at::stat_fd(fd.as_fd()).named("stat", &path)?;
+        Ok(Place {
+            fd,
+            path,
+            inode: stat.inode(),
+            gives_group: stat.permissions() & 0o2000 != 0,
+            lowers,
+            up,
+        })
+    }
+
+    pub fn below(&self, name: &CStr) -> Result<Below<'_>> {
+        for lower in &self.lowers {
+            match at::find(lower.as_fd(), name).named("stat", &join(&self.path, name.to_bytes()))? {
+                Some(stat) if stat.is_whiteout() => return Ok(Below::Nothing),
+                Some(stat) => return Ok(Below::Entry(lower.as_fd(), stat)),
+                None => {}
+            }
+        }
+        Ok(Below::Nothing)
+    }
+
+    /// The lower directories that are merged under `name`: down to the first that is opaque, or no directory.
+    fn lowers_of(&self, name: &CStr) -> Result<Vec<OwnedFd>> {
+        let mut lowers = Vec::new();
+        for lower in &self.lowers {
+            match at::open(lower.as_fd(), name, libc::O_PATH | libc::O_DIRECTORY, 0) {
+                Ok(directory) => {
+                    let opaque = is_opaque(directory.as_fd());
+                    lowers.push(directory);
+                    if opaque? {
+                        break;
+                    }
+                }
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+                Err(_) => break,
+            }
+        }
+        Ok(lowers)
+    }
+}
+
+fn is_opaque(directory: BorrowedFd) -> Result<bool> {
+    Ok(xattr::get(directory, c"", OVERLAY_OPAQUE).named("getxattr", b"")?.as_deref() == Some(b"y"))
+}
+
+enum Step {
+    Directory(Place),
+    Link(Vec<u8>),
+}
+
+/// A component of the last walk, by the name that the archive gives it.
+struct Walked {
+    name: Vec<u8>,
+    place: Rc<Place>,
+    /// Something was to be made in it.
+    entered: bool,
+}
+
+pub struct Places {
+    root: Rc<Place>,
+    whiteouts: Whiteouts,
+    /// The last walk.
+    walked: Vec<Walked>,
+}
+
+impl Places {
+    pub fn new(root: OwnedFd, whiteouts: Whiteouts, lowers: Vec<OwnedFd>) -> Result<Self> {
+        let root = Rc::new(Place::open(root, Vec::new(), lowers, None)?);
+        Ok(Places {
+            root,
+            whiteouts,
+            walked: Vec::new(),
+        })
+    }
+
+    pub fn root(&self) -> Rc<Place> {
+        Rc::clone(&self.root)
+    }
+
+    /// To be called when a directory went or became opaque: what is remembered may be about it.
+    pub fn forget(&mut self) {
+        self.walked.clear();
+    }
+
+    /// The directory `path` (components without `.` and `..`); `create` makes what is missing, else the answer is none.
+    /// `entered` hears of every directory that is walked into for something to be made in it.
+    pub fn find(
+        &mut self,
+        path: &[&[u8]],
+        create: bool,
+        deferred: &mut Deferred,
+        mut entered: impl FnMut(&Place, &[u8]),
+    ) -> Result<Option<Rc<Place>>> {
+        let common = self
+            .walked
+            .iter()
+            .zip(path)
+            .take_while(|(walked, name)| walked.name == **name && (walked.entered || !create))
+            .count();
+        self.walked.truncate(common);
+        for name in &path[common..] {
+            let from = self.walked.last().map_or_else(|| self.root(), |last| Rc::clone(&last.place));
+            let Some(place) = self.walk(from, name, create, deferred, &mut entered)? else {
+                return Ok(None);
+            };
+            self.walked.push(Walked {
+                name: name.to_vec(),
+                place,
+                entered: create,
+            });
+        }
+        Ok(Some(self.walked.last().map_or_else(|| self.root(), |last| Rc::clone(&last.place))))
+    }
+
+    /// One component of the archive's path, which links may make many.
+    fn walk(
+        &self,
+        from: Rc<Place>,
+        name: &[u8],
+        create: bool,
+        deferred: &mut Deferred,
+        entered: &mut impl FnMut(&Place, &[u8]),
+    ) -> Result<Option<Rc<Place>>> {
+        let mut here = from;
+        let mut ahead = VecDeque::from([name.to_vec()]);
+        let mut links = 0;
+        while let Some(name) = ahead.pop_front() {
+            match name.as_slice() {
+                b"" | b"." => continue,
+                b".." => {
+                    here = here.up.as_ref().map_or_else(|| self.root(), Rc::clone);
+                    continue;
+                }
+                _ => {}
+            }
+            match self.step(&here, &name, create, deferred)? {
+                None => return Ok(None),
+                Some(Step::Directory(place)) => {
+                    if create {
+                        entered(&here, &name);
+                    }
+                    here = Rc::new(Place {
+                        up: Some(Rc::clone(&here)),
+                        ..place
+                    });
+                }
+                Some(Step::Link(target)) => {
+                    links += 1;
+                    if links > MOST_LINKS {
+                        return Err(Failure::os(
+                            libc::ELOOP,
+                            "openat",
+                            Some(&String::from_utf8_lossy(&join(&here.path, &name))),
+                        ));
+                    }
+                    if target.starts_with(b"/") {
+                        here = self.root();
+                    }
+                    for component in target.split(|byte| *byte == b'/').rev() {
+                        ahead.push_front(component.to_vec());
+                    }
+                }
+            }
+        }
+        Ok(Some(here))
+    }
+
+    fn step(&self, here: &Rc<Place>, name: &[u8], create: bool, deferred: &mut Deferred) -> Result<Option<Step>> {
+        let path = join(&here.path, name);
+        let name = at::c_string(name).named("openat", &path)?;
+        let open = || at::open(here.fd.as_fd(), &name, libc::O_PATH | libc::O_DIRECTORY, 0).named("openat", &path);
+        let place = |fd, lowers| Place::open(fd, path.clone(), lowers, None).map(|place| Some(Step::Directory(place)));
+        match at::find(here.fd.as_fd(), &name).named("stat", &path)? {
+            Some(stat) if stat.is_directory() => {
+                let fd = open()?;
+                deferred.keep(&path, stat.mtime());
+                let lowers = if here.lowers.is_empty() || is_opaque(fd.as_fd())? {
+                    Vec::new()
+                } else {
+                    here.lowers_of(&name)?
+                };
+                place(fd, lowers)
+            }
+            Some(stat) if stat.kind() == libc::S_IFLNK => link(here.fd.as_fd(), &name, &path),
+            Some(stat) if stat.is_whiteout() && self.whiteouts == Whiteouts::Overlay => {
+                if !create {
+                    return Ok(None);
+                }
+                at::unlink(here.fd.as_fd(), &name).named("unlink", &path)?;
+                make(here, &name, &path)?;
+                let fd = open()?;
+                xattr::set(here.fd.as_fd(), &name, OVERLAY_OPAQUE.to_bytes(), b"y").named("setxattr", &path)?;
+                place(fd, Vec::new())
+            }
+            Some(_) => Err(not_a_directory(&path)),
+            None => match here.below(&name)? {
+                Below::Nothing if !create => Ok(None),
+                Below::Nothing => {
+                    make(here, &name, &path)?;
+                    place(open()?, Vec::new())
+                }
+                Below::Entry(lower, stat) if stat.kind() == libc::S_IFLNK => link(lower, &name, &path),
+                Below::Entry(lower, stat) if stat.is_directory() => {
+                    make(here, &name, &path)?;
+                    copy_up(lower, here.fd.as_fd(), &name, &stat, &path)?;
+                    deferred.keep(&path, stat.mtime());
+                    place(open()?, here.lowers_of(&name)?)
+                }
+                Below::Entry(..) => Err(not_a_directory(&path)),
+            },
+        }
+    }
+}
+
+fn link(directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<Option<Step>> {
+    Ok(Some(Step::Link(at::read_link(directory, name).named("readlink", path)?)))
+}
+
+fn make(here: &Place, name: &CStr, path: &[u8]) -> Result<()> {
+    at::make_directory(here.fd.as_fd(), name, 0o755).named("mkdir", path)?;
+    at::set_permissions(here.fd.as_fd(), name, 0o755).named("chmod", path)
+}
+
+/// A directory's own attributes; what is in it stays below.
+fn copy_up(from: BorrowedFd, to: BorrowedFd, name: &CStr, stat: &at::Stat, path: &[u8]) -> Result<()> {
+    at::set_owner(to, name, stat.0.st_uid, stat.0.st_gid).named("chown", path)?;
+    for (key, value) in xattr::all(from, name).named("listxattr", path)? {
+        if !xattr::is_private(&key) {
+            xattr::set(to, name, &key, &value).named("setxattr", path)?;
+        }
+    }
+    at::set_permissions(to, name, stat.permissions()).named("chmod", path)
+}
+
+fn not_a_directory(path: &[u8]) -> Failure {
+    let path = String::from_utf8_lossy(path).into_owned();
+    Failure {
+        path: Some(path.clone()),
+        ..Failure::new(
+            Code::InvalidArgument,
+            format!("{path} is no directory, and something is to go into it"),
+        )
+    }
+}

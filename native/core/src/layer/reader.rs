@@ -1,0 +1,311 @@
+//! Reads an archive as a stream.
+
+use super::header::{self, BLOCK, Block, Header};
+use super::member::{Kind, Member};
+use super::pax::{self, Record};
+use super::sparse::{self, OldMap, Sparse};
+use crate::failure::{Code, Failure, Result};
+use crate::tree::at::Time;
+use std::io::{self, BufRead};
+
+pub struct Reader<R> {
+    input: R,
+    /// Content of the current member that nobody has read yet, and what fills its last block.
+    rest: u64,
+    padding: u64,
+    /// Records that hold for all that follows ('g' headers).
+    global: Vec<Record>,
+    /// The last member's name, for errors about what should come next.
+    last: String,
+}
+
+impl<R: BufRead> Reader<R> {
+    pub fn new(input: R) -> Self {
+        Reader {
+            input,
+            rest: 0,
+            padding: 0,
+            global: Vec::new(),
+            last: String::new(),
+        }
+    }
+
+    /// The next member; none at the archive's end. What is left of the last one's content is passed over.
+    pub fn next_member(&mut self) -> Result<Option<Member>> {
+        let found = self.advance();
+        found.map_err(|mut failure| {
+            if !self.last.is_empty() && failure.path.is_none() {
+                failure.message = format!("after {}: {}", self.last, failure.message);
+            }
+            failure
+        })
+    }
+
+    fn advance(&mut self) -> Result<Option<Member>> {
+        self.pass(self.rest + self.padding)?;
+        (self.rest, self.padding) = (0, 0);
+        let (mut records, mut long_name, mut long_link) = (Vec::new(), None, None);
+        loop {
+            let Some(block) = self.block()? else { return Ok(None) };
+            let header = Header(&block);
+            if header.is_zero() {
+                return match self.block()? {
+                    Some(second) if !Header(&second).is_zero() => Err(invalid("one empty block where an archive ends with two")),
+                    _ => Ok(None),
+                };
+            }
+            if !header.is_sound() {
+                return Err(invalid("no tar header where one belongs (a wrong checksum)"));
+            }
+            match header.flag() {
+                b'x' | b'X' => records = pax::parse(&self.extra(&header)?)?,
+                b'g' => self.take_global(&header)?,
+                b'L' => long_name = Some(cut(self.extra(&header)?)),
+                b'K' => long_link = Some(cut(self.extra(&header)?)),
+                _ => return self.member(&block, records, long_name, long_link).map(Some),
+            }
+        }
+    }
+
+    fn take_global(&mut self, header: &Header) -> Result<()> {
+        for (key, value) in pax::parse(&self.extra(header)?)? {
+            self.global.retain(|record| record.0 != key);
+            self.global.push((key, value));
+        }
+        let size: usize = self.global.iter().map(|record| record.0.len() + record.1.len()).sum();
+        if size as u64 > pax::LARGEST {
+            Err(invalid("global PAX headers are larger than 1 MiB"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn member(&mut self, block: &Block, own: Vec<Record>, long_name: Option<Vec<u8>>, long_link: Option<Vec<u8>>) -> Result<Member> {
+        let header = Header(block);
+        let name = long_name.unwrap_or_else(|| header.name());
+        let mut member = Member::new(name, kind_of(&header)?);
+        member.link = long_link.unwrap_or_else(|| header.text(header::LINK).to_vec());
+        member.mode = header.number(header::MODE)? as u32 & 0o7777;
+        member.mtime = Time {
+            seconds: header.number(header::MTIME)?,
+            nanoseconds: 0,
+        };
+        let mut owner = (header.number(header::UID)?, header.number(header::GID)?);
+        let mut stored = header.number(header::SIZE)?;
+        let mut real_size = None;
+        let records: Vec<Record> = if self.global.is_empty() {
+            own
+        } else {
+            self.global.iter().cloned().chain(own).collect()
+        };
+        for (key, value) in &records {
+            // An empty value takes a record back (POSIX); an attribute may well be empty.
+            if let Some(attribute) = pax::decode_attribute(key) {
+                set_attribute(&mut member, attribute, value);
+                continue;
+            }
+            match key.as_slice() {
+                _ if value.is_empty() => {}
+                b"path" => member.name = value.clone(),
+                b"linkpath" => member.link = value.clone(),
+                b"size" => stored = pax::decimal(value)? as i64,
+                b"uid" => owner.0 = pax::decimal(value)? as i64,
+                b"gid" => owner.1 = pax::decimal(value)? as i64,
+                b"mtime" => member.mtime = pax::time(value)?,
+                b"GNU.sparse.realsize" | b"GNU.sparse.size" => real_size = Some(pax::decimal(value)?),
+                _ => {}
+            }
+        }
+        if let Some((_, name)) = records.iter().rev().find(|record| record.0 == b"GNU.sparse.name") {
+            member.name = name.clone();
+        }
+        self.last = member.shown();
+        let id = |id: i64| u32::try_from(id).map_err(|_| about(&member, "its owner is no user id that Linux has"));
+        (member.uid, member.gid) = (id(owner.0)?, id(owner.1)?);
+        if [&member.name, &member.link].iter().any(|text| text.contains(&0)) {
+            return Err(about(&member, "a name holds a NUL byte"));
+        }
+        if member.kind == Kind::File && header.flag() != b'S' && member.name.ends_with(b"/") {
+            member.kind = Kind::Directory;
+        }
+        if matches!(member.kind, Kind::Character | Kind::Block) {
+            member.device = (header.number(header::MAJOR)? as u32, header.number(header::MINOR)? as u32);
+        }
+        // Other kinds have no content, whatever their header says.
+        let stored = if member.kind == Kind::File {
+            u64::try_from(stored).map_err(|_| about(&member, "its size is negative"))?
+        } else {
+            0
+        };
+        self.rest = stored;
+        self.padding = stored.next_multiple_of(BLOCK as u64) - stored;
+        member.size = stored;
+        if member.kind == Kind::File {
+            self.sparse(&mut member, block, &records, real_size)?;
+        }
+        Ok(member)
+    }
+
+    fn sparse(&mut self, member: &mut Member, block: &Block, records: &[Record], real_size: Option<u64>) -> Result<()> {
+        let mut segments = Vec::new();
+        let mut size = real_size;
+        if Header(block).flag() == b'S' {
+            let mut map = OldMap::of_header(block)?;
+            while map.more {
+                map.extend(&self.whole_block()?)?;
+            }
+            segments = map.segments;
+            size = Some(u64::try_from(Header(block).number(sparse::OLD_REAL_SIZE)?).map_err(|_| about(member, "its size is negative"))?);
+        } else {
+            match sparse::of_records(records)? {
+                None => return Ok(()),
+                Some(Sparse::Map(map)) => segments = map,
+                Some(Sparse::Ahead) => {
+                    let mut left = self.rest;
+                    let mut next = || {
+                        left = left
+                            .checked_sub(BLOCK as u64)
+                            .ok_or_else(|| invalid("the map of a sparse file is longer than the file"))?;
+                        self.whole_block()
+                    };
+                    let (map, _) = sparse::parse_ahead(&mut next)?;
+                    segments.extend(map);
+                    self.rest = left;
+                }
+            }
+        }
+        member.size = size.ok_or_else(|| about(member, "a sparse file without its size"))?;
+        sparse::check(&segments, member.size, self.rest)?;
+        segments.retain(|segment| segment.length > 0);
+        member.sparse = Some(segments);
+        Ok(())
+    }
+
+    /// Hands the member's content to `sink` piece by piece, each with its place in the file.
+    pub fn content(&mut self, member: &Member, mut sink: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+        let whole = [super::Segment {
+            offset: 0,
+            length: member.size,
+        }];
+        for segment in member.sparse.as_deref().unwrap_or(&whole) {
+            let (mut offset, end) = (segment.offset, segment.offset + segment.length);
+            while offset < end {
+                let bytes = self.input.fill_buf().map_err(|error| broken(&error))?;
+                if bytes.is_empty() {
+                    return Err(cut_short());
+                }
+                let count = bytes.len().min(usize::try_from(end - offset).unwrap_or(usize::MAX));
+                sink(offset, &bytes[..count])?;
+                self.input.consume(count);
+                self.rest -= count as u64;
+                offset += count as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what follows the archive's end, so that hashes cover the whole stream.
+    pub fn drain(&mut self) -> Result<()> {
+        loop {
+            let count = self.input.fill_buf().map_err(|error| broken(&error))?.len();
+            if count == 0 {
+                return Ok(());
+            }
+            self.input.consume(count);
+        }
+    }
+
+    /// The content of a header that speaks about the next one.
+    fn extra(&mut self, header: &Header) -> Result<Vec<u8>> {
+        let size = header.number(header::SIZE)?;
+        if !(0..=pax::LARGEST as i64).contains(&size) {
+            return Err(invalid("an extended header is larger than 1 MiB"));
+        }
+        let mut bytes = vec![0; (size as usize).next_multiple_of(BLOCK)];
+        self.fill(&mut bytes)?;
+        bytes.truncate(size as usize);
+        Ok(bytes)
+    }
+
+    /// None: the stream ends here, where a header could begin.
+    fn block(&mut self) -> Result<Option<Block>> {
+        if self.input.fill_buf().map_err(|error| broken(&error))?.is_empty() {
+            return Ok(None);
+        }
+        self.whole_block().map(Some)
+    }
+
+    fn whole_block(&mut self) -> Result<Block> {
+        let mut block = [0; BLOCK];
+        self.fill(&mut block)?;
+        Ok(block)
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
+        self.input.read_exact(bytes).map_err(|error| broken(&error))
+    }
+
+    fn pass(&mut self, mut count: u64) -> Result<()> {
+        while count > 0 {
+            let here = self.input.fill_buf().map_err(|error| broken(&error))?.len();
+            if here == 0 {
+                return Err(cut_short());
+            }
+            let step = here.min(usize::try_from(count).unwrap_or(usize::MAX));
+            self.input.consume(step);
+            count -= step as u64;
+        }
+        Ok(())
+    }
+}
+
+fn kind_of(header: &Header) -> Result<Kind> {
+    match header.flag() {
+        b'0' | 0 | b'7' | b'S' => Ok(Kind::File),
+        b'1' => Ok(Kind::HardLink),
+        b'2' => Ok(Kind::Symlink),
+        b'3' => Ok(Kind::Character),
+        b'4' => Ok(Kind::Block),
+        b'5' => Ok(Kind::Directory),
+        b'6' => Ok(Kind::Fifo),
+        flag => Err(invalid(&format!(
+            "{}: a member of unknown type {:?}",
+            String::from_utf8_lossy(&header.name()),
+            flag as char
+        ))),
+    }
+}
+
+fn set_attribute(member: &mut Member, key: Vec<u8>, value: &[u8]) {
+    member.attributes.retain(|attribute| attribute.0 != key);
+    member.attributes.push((key, value.to_vec()));
+}
+
+/// GNU's long names end with a NUL.
+fn cut(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
+    bytes
+}
+
+fn invalid(text: &str) -> Failure {
+    Failure::new(Code::InvalidArgument, text)
+}
+
+pub(super) fn about(member: &Member, text: &str) -> Failure {
+    Failure {
+        path: Some(member.shown()),
+        ..Failure::new(Code::InvalidArgument, format!("{}: {text}", member.shown()))
+    }
+}
+
+fn cut_short() -> Failure {
+    Failure::new(Code::DataLoss, "the archive is cut short")
+}
+
+fn broken(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => cut_short(),
+        io::ErrorKind::InvalidData => Failure::new(Code::DataLoss, error.to_string()),
+        _ => Failure::io(error, "read", None),
+    }
+}

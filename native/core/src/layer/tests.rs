@@ -1,0 +1,667 @@
+//! Against GNU tar as the oracle, both ways; and archives that mean harm.
+
+use super::header::{self, Draft};
+use super::*;
+use crate::failure::{Code, Failure};
+use crate::tree::{Cancel, at, copy_tree, remove_tree, xattr};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Cursor;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A directory of the test's own.
+struct World(PathBuf);
+
+impl World {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tsbox-layer-{}-{name}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        World(path)
+    }
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+    fn directory(&self, name: &str) -> PathBuf {
+        fs::create_dir(self.at(name)).unwrap();
+        self.at(name)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        remove_tree(self.0.as_os_str().as_bytes(), &Cancel::default()).unwrap();
+    }
+}
+
+fn root() -> bool {
+    let root = unsafe { libc::geteuid() } == 0;
+    if !root {
+        eprintln!("skipped: needs root");
+    }
+    root
+}
+
+fn open(path: &Path) -> OwnedFd {
+    at::open_path(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY).unwrap()
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).env("LC_ALL", "C").output().unwrap();
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Everything that a layer keeps of a tree, as text.
+fn describe(root: &Path) -> BTreeMap<String, String> {
+    let (mut all, mut inodes) = (BTreeMap::new(), BTreeMap::new());
+    describe_into(root, root, &mut all, &mut inodes);
+    all
+}
+
+fn describe_into(root: &Path, directory: &Path, all: &mut BTreeMap<String, String>, inodes: &mut BTreeMap<u64, String>) {
+    let mut entries: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    let handle = open(directory);
+    for path in entries {
+        let stat = fs::symlink_metadata(&path).unwrap();
+        let name = path.strip_prefix(root).unwrap().as_os_str().as_bytes().escape_ascii().to_string();
+        let first = inodes.entry(stat.ino()).or_insert_with(|| name.clone()).clone();
+        let base = at::c_string(path.file_name().unwrap().as_bytes()).unwrap();
+        let mut attributes = xattr::all(handle.as_fd(), &base).unwrap();
+        attributes.retain(|(key, _)| !xattr::is_private(key));
+        let content = match stat.mode() & libc::S_IFMT {
+            libc::S_IFREG => sha(&fs::read(&path).unwrap()),
+            libc::S_IFLNK => fs::read_link(&path).unwrap().as_os_str().as_bytes().escape_ascii().to_string(),
+            _ => String::new(),
+        };
+        let line = format!(
+            "{:o} {}:{} dev {} time {}.{:09} first {first} {attributes:?} {content}",
+            stat.mode(),
+            stat.uid(),
+            stat.gid(),
+            stat.rdev(),
+            stat.mtime(),
+            stat.mtime_nsec()
+        );
+        all.insert(name, line);
+        if stat.is_dir() {
+            describe_into(root, &path, all, inodes);
+        }
+    }
+}
+
+/// Names what differs, and nothing else.
+fn assert_same(found: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>, case: &str) {
+    let names: std::collections::BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
+    for name in names {
+        assert_eq!(found.get(name), wanted.get(name), "{case}: {name}");
+    }
+}
+
+fn sha(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    inflate::name(sha2::Sha256::new_with_prefix(bytes))
+}
+
+/// A tree with one of everything that archives get wrong.
+fn nasty(root: &Path) {
+    let long = "n".repeat(120);
+    let deep = (0..12).map(|_| "directory-with-a-name").collect::<Vec<_>>().join("/");
+    fs::create_dir_all(root.join(&deep)).unwrap();
+    fs::write(root.join(&deep).join(&long), b"deep and long").unwrap();
+    symlink("t".repeat(300), root.join("long-link")).unwrap();
+    symlink("/../../etc", root.join("link-out")).unwrap();
+    fs::write(root.join(std::ffi::OsStr::from_bytes(b"not-utf8-\xff\xfe")), b"x").unwrap();
+    fs::write(root.join("with space\nand line"), vec![7; 100_000]).unwrap();
+    fs::write(root.join("empty"), b"").unwrap();
+    fs::write(root.join("first"), b"linked").unwrap();
+    fs::hard_link(root.join("first"), root.join("zz-second")).unwrap();
+    fs::hard_link(root.join("first"), root.join(&deep).join("third")).unwrap();
+    fs::write(root.join("setuid"), b"#!").unwrap();
+    fs::set_permissions(root.join("setuid"), fs::Permissions::from_mode(0o6755)).unwrap();
+    let big = File::create(root.join("sparse")).unwrap();
+    big.write_all_at(b"start", 0).unwrap();
+    big.write_all_at(&[9; 5000], 10 << 20).unwrap();
+    big.set_len(30 << 20).unwrap();
+    File::create(root.join("hole")).unwrap().set_len(1 << 20).unwrap();
+    let handle = open(root);
+    at::make_node(handle.as_fd(), c"null", libc::S_IFCHR, libc::makedev(1, 3)).unwrap();
+    at::make_node(handle.as_fd(), c"block", libc::S_IFBLK, libc::makedev(259, 70_000)).unwrap();
+    at::make_node(handle.as_fd(), c"fifo", libc::S_IFIFO, 0).unwrap();
+    at::set_owner(handle.as_fd(), c"null", 300_000, 2_200_000_000).unwrap();
+    at::set_owner(handle.as_fd(), c"long-link", 3, 4_294_967_294).unwrap();
+    // cap_net_raw+ep as the kernel keeps it: binary, with NULs.
+    let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    xattr::set(handle.as_fd(), c"first", b"security.capability", &capability).unwrap();
+    xattr::set(handle.as_fd(), c"empty", b"user.with=equals", b"a\nb\0c").unwrap();
+    xattr::set(handle.as_fd(), c"empty", b"user.plain", b"a\nb\0c").unwrap();
+    xattr::set(handle.as_fd(), c"empty", b"trusted.kept", b"t").unwrap();
+    // user::rw-, user:1000:r--, group::r--, mask::r--, other::---
+    let acl = [
+        2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 232, 3, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255, 16, 0, 4, 0, 255, 255, 255,
+        255, 32, 0, 0, 0, 255, 255, 255, 255,
+    ];
+    xattr::set(handle.as_fd(), c"setuid", b"system.posix_acl_access", &acl).unwrap();
+    let time = |seconds, nanoseconds| at::Time { seconds, nanoseconds };
+    at::set_times(handle.as_fd(), c"empty", time(4_000_000_000, 123_456_789)).unwrap();
+    at::set_times(handle.as_fd(), c"fifo", time(-2, 500_000_000)).unwrap();
+    at::set_times(handle.as_fd(), c"long-link", time(1, 1)).unwrap();
+    at::set_times(handle.as_fd(), c"directory-with-a-name", time(1_000_000_000, 10)).unwrap();
+}
+
+fn apply_bytes(target: &Path, bytes: Vec<u8>) -> crate::failure::Result<Layer> {
+    apply(open(target).as_fd(), Cursor::new(bytes), removing(), &Cancel::default())
+}
+
+fn removing() -> Options {
+    Options {
+        whiteouts: Whiteouts::Remove,
+        lowers: None,
+    }
+}
+
+fn diff_bytes(lower: Option<&Path>, upper: &Path, into: &Path, compression: Compression) -> (Layer, Vec<u8>) {
+    let lower = lower.map(open);
+    let file = File::create_new(into).unwrap();
+    let layer = diff(
+        lower.as_ref().map(|fd| fd.as_fd()),
+        open(upper).as_fd(),
+        file,
+        compression,
+        &Cancel::default(),
+    )
+    .unwrap();
+    (layer, fs::read(into).unwrap())
+}
+
+#[test]
+fn what_gnu_tar_writes_is_applied_whole() {
+    if !root() {
+        return;
+    }
+    let world = World::new("from-gnu");
+    let source = world.directory("source");
+    nasty(&source);
+    let wanted = describe(&source);
+    let (from, archive) = (source.to_str().unwrap().to_owned(), world.at("archive"));
+    let attributes = ["--xattrs", "--xattrs-include=*", "--numeric-owner", "--sort=name"];
+    for (name, format, faithful) in [
+        ("pax", &["--format=posix"] as &[&str], true),
+        ("pax-sparse-1.0", &["--format=posix", "--sparse"], true),
+        ("pax-sparse-0.1", &["--format=posix", "--sparse", "--sparse-version=0.1"], true),
+        ("pax-sparse-0.0", &["--format=posix", "--sparse", "--sparse-version=0.0"], true),
+        ("gnu-sparse", &["--format=gnu", "--sparse"], false),
+    ] {
+        let file = archive.to_str().unwrap();
+        let attributes: &[&str] = if faithful { &attributes } else { &attributes[2..] };
+        run("tar", &[&["-C", &from, "-cf", file], attributes, format, &["."]].concat());
+        let target = world.directory(name);
+        let bytes = fs::read(&archive).unwrap();
+        let layer = apply_bytes(&target, bytes.clone()).unwrap();
+        assert_eq!(
+            (layer.diff_id.as_str(), layer.digest.as_str(), layer.size),
+            (sha(&bytes).as_str(), sha(&bytes).as_str(), bytes.len() as u64)
+        );
+        let found = describe(&target);
+        if faithful {
+            assert_same(&found, &wanted, name);
+        } else {
+            // The old format knows neither attributes nor fractions.
+            assert_eq!(found.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
+            let content = |all: &BTreeMap<String, String>, key: &str| all[key].rsplit(' ').next().unwrap().to_owned();
+            assert_eq!(content(&found, "sparse"), content(&wanted, "sparse"));
+        }
+        if name != "pax" {
+            assert!(
+                fs::metadata(target.join("sparse")).unwrap().blocks() < 1000,
+                "{name}: the holes are filled"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_written_is_read_whole_by_gnu_tar_and_by_us() {
+    if !root() {
+        return;
+    }
+    let world = World::new("to-gnu");
+    let source = world.directory("source");
+    nasty(&source);
+    let wanted = describe(&source);
+    let mut plain = None;
+    for (name, compression) in [
+        ("tar", Compression::Plain),
+        ("gzip", Compression::Gzip),
+        ("zstd", Compression::Zstd),
+    ] {
+        let (layer, bytes) = diff_bytes(None, &source, &world.at(&format!("{name}.layer")), compression);
+        assert_eq!((layer.digest.clone(), layer.size), (sha(&bytes), bytes.len() as u64));
+        assert_eq!(
+            *plain.get_or_insert(layer.diff_id.clone()),
+            layer.diff_id,
+            "the plain tar is the same under every compression"
+        );
+        let ours = world.directory(name);
+        assert_eq!(apply_bytes(&ours, bytes).unwrap(), layer);
+        assert_same(&describe(&ours), &wanted, name);
+    }
+    let theirs = world.directory("gnu");
+    let file = world.at("tar.layer");
+    run(
+        "tar",
+        &[
+            "-C",
+            theirs.to_str().unwrap(),
+            "--xattrs",
+            "--xattrs-include=*",
+            "--numeric-owner",
+            "-xpf",
+            file.to_str().unwrap(),
+        ],
+    );
+    assert_same(&describe(&theirs), &wanted, "GNU tar");
+    let copied = world.directory("copied");
+    copy_tree(open(&source).as_fd(), open(&copied).as_fd(), &Cancel::default()).unwrap();
+    assert_same(&describe(&copied), &wanted, "copy");
+    assert!(fs::metadata(copied.join("sparse")).unwrap().blocks() < 1000);
+    let (again, _) = diff_bytes(None, &copied, &world.at("again"), Compression::Plain);
+    assert_eq!(Some(again.diff_id), plain);
+}
+
+#[test]
+fn numbers_beyond_octal_are_read_as_written() {
+    let cases: [(&[u8], i64); 5] = [
+        (b"0000644\0", 0o644),
+        (b"   644 \0", 0o644),
+        (&[0x80, 0, 0, 2, 0, 0, 0, 0], 2 << 32),
+        (&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe], -2),
+        (b"\0\0\0\0\0\0\0\0", 0),
+    ];
+    for (field, value) in cases {
+        assert_eq!(header::number(field).unwrap(), value, "{field:?}");
+    }
+    assert!(header::number(b"00009\0").is_err());
+    for text in ["-1.5", "0.000000001", "-0.25", "17", "-3"] {
+        assert_eq!(pax::format_time(pax::time(text.as_bytes()).unwrap()), text);
+    }
+}
+
+#[test]
+fn a_file_of_eight_gibibytes_keeps_its_size() {
+    let mut member = Member::new(b"big".to_vec(), Kind::File);
+    member.size = 9 << 30;
+    member.sparse = Some(vec![Segment {
+        offset: 8 << 30,
+        length: 3,
+    }]);
+    let mut writer = Writer::new(Vec::new());
+    writer.member(&member).unwrap();
+    writer.content(b"end").unwrap();
+    let bytes = writer.finish().unwrap();
+    let mut reader = Reader::new(bytes.as_slice());
+    assert_eq!(reader.next_member().unwrap().unwrap(), member);
+    // Without holes the header itself has to say it.
+    member.sparse = None;
+    let mut sink = Vec::new();
+    Writer::new(&mut sink).member(&member).unwrap();
+    assert_eq!(Reader::new(sink.as_slice()).next_member().unwrap().unwrap(), member);
+}
+
+/// An archive from members with content.
+fn archive(members: &[(Member, &[u8])]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new());
+    for (member, content) in members {
+        writer.member(member).unwrap();
+        writer.content(content).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+fn owned(name: &str, kind: Kind) -> Member {
+    let mut member = Member::new(name.as_bytes().to_vec(), kind);
+    (member.mode, member.uid, member.gid) = (0o755, unsafe { libc::geteuid() }, unsafe { libc::getegid() });
+    member
+}
+
+fn file<'a>(name: &str, content: &'a [u8]) -> (Member, &'a [u8]) {
+    let mut member = owned(name, Kind::File);
+    member.size = content.len() as u64;
+    (member, content)
+}
+
+fn directory(name: &str) -> (Member, &'static [u8]) {
+    (owned(name, Kind::Directory), b"")
+}
+
+fn link(name: &str, kind: Kind, target: &str) -> (Member, &'static [u8]) {
+    let mut member = owned(name, kind);
+    member.link = target.as_bytes().to_vec();
+    (member, b"")
+}
+
+fn refused(name: &str, bytes: Vec<u8>) -> Failure {
+    let world = World::new(&format!("hostile-{name}"));
+    let target = world.directory("root");
+    fs::write(world.at("outside"), b"untouched").unwrap();
+    let failure = apply_bytes(&target, bytes).unwrap_err();
+    assert_eq!(fs::read(world.at("outside")).unwrap(), b"untouched");
+    assert_eq!(fs::metadata(world.at("outside")).unwrap().nlink(), 1);
+    assert_eq!(fs::read_dir(&world.0).unwrap().count(), 2, "{name}: something was made outside");
+    failure
+}
+
+#[test]
+fn archives_that_reach_outside_are_refused_with_the_members_name() {
+    for (case, member) in [
+        ("dots", file("../outside", b"gone")),
+        ("dots-inside", file("a/../../outside", b"gone")),
+        ("whiteout", file("../.wh.outside", b"")),
+        ("whiteout-dots", file("sub/.wh...", b"")),
+        ("hard-link", link("in", Kind::HardLink, "../outside")),
+        ("hard-link-missing", link("in", Kind::HardLink, "/outside")),
+        ("hard-link-itself", link("in", Kind::HardLink, "./in")),
+        ("whiteout-device", (owned("null", Kind::Character), b"" as &[u8])),
+    ] {
+        let name = member.0.shown();
+        let failure = refused(case, archive(&[directory("sub"), file("in", b""), member]));
+        assert_eq!(failure.code, Code::InvalidArgument, "{case}: {failure}");
+        assert!(failure.message.contains(&name), "{case}: {failure}");
+    }
+    let through = refused(
+        "hard-link-through",
+        archive(&[link("up", Kind::Symlink, "../"), link("in", Kind::HardLink, "up/outside")]),
+    );
+    assert_eq!(through.code, Code::InvalidArgument, "{through}");
+    let under = refused("under-a-file", archive(&[file("plain", b""), file("plain/below", b"")]));
+    assert_eq!(under.code, Code::InvalidArgument, "{under}");
+    let circle = refused(
+        "circle",
+        archive(&[link("a", Kind::Symlink, "b"), link("b", Kind::Symlink, "a"), file("a/x", b"")]),
+    );
+    assert_eq!(circle.code, Code::InvalidArgument, "{circle}");
+}
+
+#[test]
+fn writes_through_links_stay_inside() {
+    let world = World::new("through");
+    let target = world.directory("root");
+    let bytes = archive(&[
+        link("up", Kind::Symlink, "../../../../.."),
+        file("up/made", b"1"),
+        link("etc", Kind::Symlink, "/usr/etc"),
+        file("etc/conf", b"2"),
+        file("/absolute", b"3"),
+        link("final", Kind::Symlink, "../outside"),
+        file("final", b"replaced"),
+    ]);
+    apply_bytes(&target, bytes).unwrap();
+    for (name, content) in [("made", "1"), ("usr/etc/conf", "2"), ("absolute", "3"), ("final", "replaced")] {
+        assert_eq!(fs::read_to_string(target.join(name)).unwrap(), content, "{name}");
+    }
+    assert_eq!(fs::read_dir(&world.0).unwrap().count(), 1);
+    assert!(fs::symlink_metadata(target.join("final")).unwrap().is_file());
+}
+
+#[test]
+fn damage_is_told_apart_from_nonsense() {
+    let good = archive(&[file("a", &[1; 3000]), file("b", b"2")]);
+    let cases = [
+        ("cut-content", good[..1800].to_vec(), Code::DataLoss),
+        ("cut-header", good[..700].to_vec(), Code::DataLoss),
+        ("not-tar", vec![b'x'; 4096], Code::InvalidArgument),
+        ("one-empty-block", [&[0; 512][..], &good].concat(), Code::InvalidArgument),
+    ];
+    for (name, bytes, code) in cases {
+        assert_eq!(refused(name, bytes).code, code, "{name}");
+    }
+    let mut flipped = good.clone();
+    flipped[5] ^= 1;
+    assert_eq!(refused("checksum", flipped).code, Code::InvalidArgument);
+    let mut huge = Draft::new(b'x');
+    huge.number(header::SIZE, 1 << 30);
+    assert_eq!(refused("huge-pax", huge.finish().to_vec()).code, Code::InvalidArgument);
+    let mut gzip = compress(&good);
+    gzip.truncate(gzip.len() - 6);
+    assert_eq!(refused("cut-gzip", gzip).code, Code::DataLoss);
+    assert_eq!(
+        refused("garbage-after-gzip", [compress(&good), b"garbage".to_vec()].concat()).code,
+        Code::DataLoss
+    );
+    let mut zstd = zstd::encode_all(good.as_slice(), 3).unwrap();
+    zstd.truncate(zstd.len() - 3);
+    assert_eq!(refused("cut-zstd", zstd).code, Code::DataLoss);
+}
+
+fn compress(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn members_of_gzip_are_one_stream_and_what_follows_the_archive_is_hashed() {
+    let world = World::new("gzip-members");
+    let target = world.directory("root");
+    let plain = [archive(&[file("a", &[1; 3000]), file("b", b"2")]), b"what follows".to_vec()].concat();
+    let parts = [compress(&plain[..1000]), compress(&plain[1000..]), vec![0; 64]].concat();
+    let layer = apply_bytes(&target, parts.clone()).unwrap();
+    assert_eq!(
+        (layer.diff_id, layer.digest, layer.size),
+        (sha(&plain), sha(&parts), parts.len() as u64)
+    );
+    assert_eq!(fs::read(target.join("b")).unwrap(), b"2");
+}
+
+#[test]
+fn a_canceled_apply_stops() {
+    let world = World::new("canceled");
+    let target = world.directory("root");
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let bytes = archive(&[file("a", &[1; 3000])]);
+    let failure = apply(open(&target).as_fd(), Cursor::new(bytes), removing(), &cancel).unwrap_err();
+    assert_eq!(failure.code, Code::Canceled);
+    assert!(!target.join("a").exists());
+}
+
+/// A lower tree, and a layer that changes it in every way.
+fn base(root: &Path) {
+    for directory in ["kept", "gone/sub", "opaque/old", "usr/lib", "replaced", "mixed"] {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    for name in [
+        "kept/file",
+        "gone/sub/file",
+        "opaque/old/file",
+        "usr/lib/so",
+        "plain",
+        "file",
+        "replaced/inner",
+        "mixed/old",
+        "linked",
+    ] {
+        fs::write(root.join(name), name).unwrap();
+    }
+    symlink("usr/lib", root.join("lib")).unwrap();
+    at::set_times(
+        open(root).as_fd(),
+        c"usr",
+        at::Time {
+            seconds: 77,
+            nanoseconds: 7,
+        },
+    )
+    .unwrap();
+}
+
+fn changing() -> Vec<u8> {
+    archive(&[
+        file(".wh.gone", b""),
+        file(".wh.plain", b""),
+        file(".wh.never-there", b""),
+        file("no-such/.wh.x", b""),
+        directory("opaque"),
+        file("opaque/new", b"new"),
+        file("opaque/.wh..wh..opq", b""),
+        file("lib/added", b"through the lower link"),
+        file("replaced", b"a file now"),
+        directory("file"),
+        file("file/inside", b"a directory now"),
+        file("mixed/new", b"new"),
+        file(".wh.mixed", b""),
+        link("second", Kind::HardLink, "lib/so"),
+        link("third", Kind::HardLink, "linked"),
+        file("gone", b"back as a file"),
+    ])
+}
+
+fn expected() -> Vec<&'static str> {
+    vec![
+        "file",
+        "file/inside",
+        "gone",
+        "kept",
+        "kept/file",
+        "lib",
+        "linked",
+        "mixed",
+        "mixed/new",
+        "opaque",
+        "opaque/new",
+        "replaced",
+        "second",
+        "third",
+        "usr",
+        "usr/lib",
+        "usr/lib/added",
+        "usr/lib/so",
+    ]
+}
+
+#[test]
+fn whiteouts_remove_what_is_below_and_leave_what_the_layer_brings() {
+    let world = World::new("whiteouts");
+    let target = world.directory("root");
+    base(&target);
+    apply_bytes(&target, changing()).unwrap();
+    let found = describe(&target);
+    assert_eq!(found.keys().map(String::as_str).collect::<Vec<_>>(), expected());
+    assert!(found["second"].contains("first second") && found["usr/lib/so"].contains("first second"));
+    assert!(
+        found["usr"].contains("time 77.000000007"),
+        "a directory that the layer does not name keeps its time"
+    );
+}
+
+/// Mounts an overlay in a namespace of a child's own, and copies what it shows.
+fn merged(world: &World, lower: &Path, upper: &Path, name: &str) -> PathBuf {
+    let (work, target) = (world.directory(&format!("{name}-work")), world.directory(name));
+    let mount = world.directory(&format!("{name}-mount"));
+    let script = format!(
+        "mount -t overlay overlay -o lowerdir={},upperdir={},workdir={} {m} && cp -a {m}/. {}",
+        lower.display(),
+        upper.display(),
+        work.display(),
+        target.display(),
+        m = mount.display()
+    );
+    run("unshare", &["-m", "sh", "-c", &script]);
+    target
+}
+
+#[test]
+fn an_upper_directory_written_directly_shows_the_same_tree_as_one_applied_plainly() {
+    if !root() {
+        return;
+    }
+    let world = World::new("overlay");
+    let (lower, plain, upper) = (world.directory("lower"), world.directory("plain"), world.directory("upper"));
+    base(&lower);
+    copy_tree(open(&lower).as_fd(), open(&plain).as_fd(), &Cancel::default()).unwrap();
+    apply_bytes(&plain, changing()).unwrap();
+    let options = Options {
+        whiteouts: Whiteouts::Overlay,
+        lowers: Some(vec![open(&lower)]),
+    };
+    apply(open(&upper).as_fd(), Cursor::new(changing()), options, &Cancel::default()).unwrap();
+    assert!(fs::symlink_metadata(upper.join("never-there")).is_err(), "nothing to hide, no mark");
+    let shown = describe(&merged(&world, &lower, &upper, "merged"));
+    assert_same(&shown, &describe(&plain), "overlay");
+
+    // What the upper directory says about itself and what a comparison finds make the same tree.
+    for (name, fast) in [("fast", true), ("slow", false)] {
+        let path = world.at(&format!("{name}.layer"));
+        if fast {
+            diff_overlay(
+                open(&upper).as_fd(),
+                File::create_new(&path).unwrap(),
+                Compression::Gzip,
+                &Cancel::default(),
+            )
+            .unwrap();
+        } else {
+            diff_bytes(Some(&lower), &plain, &path, Compression::Zstd);
+        }
+        let again = world.directory(name);
+        copy_tree(open(&lower).as_fd(), open(&again).as_fd(), &Cancel::default()).unwrap();
+        apply_bytes(&again, fs::read(&path).unwrap()).unwrap();
+        assert_same(&describe(&again), &describe(&plain), name);
+    }
+}
+
+#[test]
+fn a_comparison_writes_nothing_for_equal_trees_and_finds_content_behind_equal_times() {
+    let world = World::new("compare");
+    let (lower, upper) = (world.directory("lower"), world.directory("upper"));
+    base(&lower);
+    let handle = open(&lower);
+    at::set_times(
+        handle.as_fd(),
+        c"plain",
+        at::Time {
+            seconds: 5,
+            nanoseconds: 0,
+        },
+    )
+    .unwrap();
+    copy_tree(handle.as_fd(), open(&upper).as_fd(), &Cancel::default()).unwrap();
+    let (_, empty) = diff_bytes(Some(&lower), &upper, &world.at("empty"), Compression::Plain);
+    assert_eq!(empty, [0; 1024]);
+    fs::write(upper.join("plain"), "PLAIN").unwrap();
+    at::set_times(
+        open(&upper).as_fd(),
+        c"plain",
+        at::Time {
+            seconds: 5,
+            nanoseconds: 0,
+        },
+    )
+    .unwrap();
+    let (_, changed) = diff_bytes(Some(&lower), &upper, &world.at("changed"), Compression::Plain);
+    let mut reader = Reader::new(changed.as_slice());
+    assert_eq!(reader.next_member().unwrap().unwrap().name, b"plain");
+    assert!(reader.next_member().unwrap().is_none());
+}
+
+#[test]
+fn a_new_name_brings_its_old_ones_along() {
+    let world = World::new("new-name");
+    let (lower, upper, again) = (world.directory("lower"), world.directory("upper"), world.directory("again"));
+    base(&lower);
+    for copy in [&upper, &again] {
+        copy_tree(open(&lower).as_fd(), open(copy).as_fd(), &Cancel::default()).unwrap();
+    }
+    fs::hard_link(upper.join("linked"), upper.join("kept/also")).unwrap();
+    let (_, bytes) = diff_bytes(Some(&lower), &upper, &world.at("layer"), Compression::Plain);
+    apply_bytes(&again, bytes).unwrap();
+    assert_same(&describe(&again), &describe(&upper), "again");
+}

@@ -1,0 +1,205 @@
+use super::{Cancel, DEEPEST, Named, at, join, list, too_deep, xattr};
+use crate::failure::Result;
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+/// Copies everything that makes up the tree `from` into the empty directory `to`: contents with their holes, hard links, devices, extended attributes, owners,
+/// modes and times, those of the root too. Blocks are shared where the file system can (FICLONE). Mounts inside stay behind as empty directories.
+pub fn copy_tree(from: BorrowedFd, to: BorrowedFd, cancel: &Cancel) -> Result<()> {
+    let mut copier = Copier {
+        reflinks: true,
+        links: HashMap::new(),
+        to_root: to,
+        cancel,
+    };
+    let stat = at::stat_fd(from).named("stat", b"")?;
+    copier.children(from, to, b"", 0)?;
+    finish_directory(from, to, &stat, b"")
+}
+
+/// Copies the one entry `name` (no directory) from one directory to another, with everything but its further names.
+pub fn copy_entry(from: BorrowedFd, to: BorrowedFd, name: &CStr, path: &[u8]) -> Result<()> {
+    let stat = at::stat(from, name).named("stat", path)?;
+    copy_one(from, to, name, &stat, path, &mut true, &Cancel::default())
+}
+
+struct Copier<'a> {
+    /// Until the file systems say that they can't.
+    reflinks: bool,
+    /// Where the first name of a file that has several lies in the copy.
+    links: HashMap<(u64, u64), Vec<u8>>,
+    to_root: BorrowedFd<'a>,
+    cancel: &'a Cancel,
+}
+
+impl Copier<'_> {
+    fn children(&mut self, from: BorrowedFd, to: BorrowedFd, path: &[u8], depth: usize) -> Result<()> {
+        if depth > DEEPEST {
+            return Err(too_deep(path));
+        }
+        for name in list(from).named("getdents64", path)? {
+            self.cancel.check()?;
+            let here = join(path, name.to_bytes());
+            let stat = at::stat(from, &name).named("stat", &here)?;
+            if stat.is_directory() {
+                self.directory(from, to, &name, &stat, &here, depth)?;
+            } else if stat.0.st_nlink < 2 || !self.link(to, &name, &stat, &here)? {
+                copy_one(from, to, &name, &stat, &here, &mut self.reflinks, self.cancel)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn directory(&mut self, from: BorrowedFd, to: BorrowedFd, name: &CStr, stat: &at::Stat, path: &[u8], depth: usize) -> Result<()> {
+        at::make_directory(to, name, 0o700).named("mkdir", path)?;
+        let target = at::open_directory(to, name).named("openat2", path)?;
+        match at::open_directory(from, name) {
+            Ok(source) => {
+                self.children(source.as_fd(), target.as_fd(), path, depth + 1)?;
+                finish_directory(source.as_fd(), target.as_fd(), stat, path)
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EXDEV) => {
+                at::set_permissions_fd(target.as_fd(), stat.permissions()).named("chmod", path)
+            }
+            Err(error) => Err(error).named("openat2", path),
+        }
+    }
+
+    /// True when an earlier name was there to link to.
+    fn link(&mut self, to: BorrowedFd, name: &CStr, stat: &at::Stat, path: &[u8]) -> Result<bool> {
+        let Some(first) = self.links.get(&stat.inode()) else {
+            self.links.insert(stat.inode(), path.to_vec());
+            return Ok(false);
+        };
+        let cut = first.iter().rposition(|byte| *byte == b'/');
+        let (directory, base) = cut.map_or((b"".as_slice(), first.as_slice()), |at| (&first[..at], &first[at + 1..]));
+        let directory = at::open_beneath(self.to_root, directory, libc::O_PATH | libc::O_DIRECTORY).named("openat2", first)?;
+        let base = CString::new(base).map_err(io::Error::from).named("link", first)?;
+        at::hard_link(directory.as_fd(), &base, to, name).named("link", path)?;
+        Ok(true)
+    }
+}
+
+fn finish_directory(from: BorrowedFd, to: BorrowedFd, stat: &at::Stat, path: &[u8]) -> Result<()> {
+    at::set_owner_fd(to, stat.0.st_uid, stat.0.st_gid).named("chown", path)?;
+    copy_attributes(from, to, c"", path)?;
+    at::set_permissions_fd(to, stat.permissions()).named("chmod", path)?;
+    at::set_times_fd(to, stat.mtime()).named("utimensat", path)
+}
+
+fn copy_one(
+    from: BorrowedFd,
+    to: BorrowedFd,
+    name: &CStr,
+    stat: &at::Stat,
+    path: &[u8],
+    reflinks: &mut bool,
+    cancel: &Cancel,
+) -> Result<()> {
+    match stat.kind() {
+        libc::S_IFREG => {
+            let source = at::open(from, name, libc::O_RDONLY | libc::O_NONBLOCK, 0).named("openat", path)?;
+            let target = at::open(to, name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o600).named("openat", path)?;
+            copy_data(source.as_fd(), target.as_fd(), stat.0.st_size as u64, reflinks, path, cancel)?;
+        }
+        libc::S_IFLNK => {
+            let link = at::read_link(from, name)
+                .and_then(|link| at::c_string(&link))
+                .named("readlink", path)?;
+            at::make_link(&link, to, name).named("symlink", path)?;
+        }
+        kind => at::make_node(to, name, kind, stat.0.st_rdev).named("mknod", path)?,
+    }
+    at::set_owner(to, name, stat.0.st_uid, stat.0.st_gid).named("chown", path)?;
+    copy_attributes(from, to, name, path)?;
+    if stat.kind() != libc::S_IFLNK {
+        at::set_permissions(to, name, stat.permissions()).named("chmod", path)?;
+    }
+    at::set_times(to, name, stat.mtime()).named("utimensat", path)
+}
+
+/// All attributes, an overlay's own too: a copy of an upper directory is an upper directory.
+fn copy_attributes(from: BorrowedFd, to: BorrowedFd, name: &CStr, path: &[u8]) -> Result<()> {
+    for (key, value) in xattr::all(from, name).named("listxattr", path)? {
+        if key != b"security.selinux" {
+            xattr::set(to, name, &key, &value).named("setxattr", path)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_data(from: BorrowedFd, to: BorrowedFd, size: u64, reflinks: &mut bool, path: &[u8], cancel: &Cancel) -> Result<()> {
+    if size == 0 {
+        return Ok(());
+    }
+    if *reflinks {
+        // SAFETY: FICLONE takes a descriptor.
+        if unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE as _, from.as_raw_fd()) } == 0 {
+            return Ok(());
+        }
+        *reflinks = false;
+    }
+    at::truncate(to, size).named("ftruncate", path)?;
+    let mut offset = 0;
+    while let Some(start) = at::seek(from, offset, libc::SEEK_DATA).named("lseek", path)? {
+        let end = at::seek(from, start, libc::SEEK_HOLE)
+            .named("lseek", path)?
+            .unwrap_or(size)
+            .min(size);
+        copy_range(from, to, start, end, path, cancel)?;
+        offset = end;
+        if offset >= size {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn copy_range(from: BorrowedFd, to: BorrowedFd, mut offset: u64, end: u64, path: &[u8], cancel: &Cancel) -> Result<()> {
+    /// Between two looks at `cancel`.
+    const STEP: u64 = 64 << 20;
+    while offset < end {
+        cancel.check()?;
+        let (mut input, mut output) = (offset as libc::off64_t, offset as libc::off64_t);
+        let length = (end - offset).min(STEP) as usize;
+        // SAFETY: both offsets outlive the call.
+        let count = unsafe { libc::copy_file_range(from.as_raw_fd(), &mut input, to.as_raw_fd(), &mut output, length, 0) };
+        match count {
+            1.. => offset += count as u64,
+            // The file was cut while it was copied.
+            0 => return Ok(()),
+            _ => {
+                let error = io::Error::last_os_error();
+                match error.raw_os_error() {
+                    Some(libc::EINTR) => {}
+                    Some(libc::EXDEV | libc::EINVAL | libc::EOPNOTSUPP | libc::ENOSYS) => {
+                        return copy_bytes(from, to, offset, end, path, cancel);
+                    }
+                    _ => return Err(error).named("copy_file_range", path),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// For pairs of file systems between which the kernel does not copy.
+fn copy_bytes(from: BorrowedFd, to: BorrowedFd, mut offset: u64, end: u64, path: &[u8], cancel: &Cancel) -> Result<()> {
+    use std::os::unix::fs::FileExt;
+    let source = std::fs::File::from(from.try_clone_to_owned().named("dup", path)?);
+    let target = std::fs::File::from(to.try_clone_to_owned().named("dup", path)?);
+    let mut buffer = vec![0; 256 << 10];
+    while offset < end {
+        cancel.check()?;
+        let length = buffer.len().min((end - offset) as usize);
+        let count = source.read_at(&mut buffer[..length], offset).named("pread", path)?;
+        if count == 0 {
+            break;
+        }
+        target.write_all_at(&buffer[..count], offset).named("pwrite", path)?;
+        offset += count as u64;
+    }
+    Ok(())
+}

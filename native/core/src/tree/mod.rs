@@ -1,0 +1,63 @@
+//! File trees by descriptor: open below a root, list, copy, remove, weigh, sync. What lies in a tree may be hostile; nothing here follows a link out of it.
+
+pub mod at;
+mod cancel;
+mod copy;
+mod list;
+mod remove;
+mod usage;
+pub mod xattr;
+
+pub use cancel::Cancel;
+pub use copy::{copy_entry, copy_tree};
+pub use list::{list, sorted};
+pub use remove::{remove_at, remove_tree};
+pub use usage::{Usage, usage};
+
+use crate::failure::{Code, Failure, Result};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Walks keep one descriptor a level; a path of PATH_MAX has no more levels than this.
+pub const DEEPEST: usize = 2048;
+
+/// Gives an I/O error its system call and the file's name, which may be any bytes.
+pub trait Named<T> {
+    fn named(self, syscall: &str, path: &[u8]) -> Result<T>;
+}
+
+impl<T> Named<T> for io::Result<T> {
+    fn named(self, syscall: &str, path: &[u8]) -> Result<T> {
+        self.map_err(|error| Failure::io(&error, syscall, Some(&String::from_utf8_lossy(path))))
+    }
+}
+
+/// `path` and `name` joined; the root of a tree is the empty path.
+pub fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut joined = Vec::with_capacity(path.len() + 1 + name.len());
+    joined.extend_from_slice(path);
+    if !path.is_empty() {
+        joined.push(b'/');
+    }
+    joined.extend_from_slice(name);
+    joined
+}
+
+pub(crate) fn too_deep(path: &[u8]) -> Failure {
+    Failure::new(
+        Code::InvalidArgument,
+        format!("{}: more than {DEEPEST} directories deep", String::from_utf8_lossy(path)),
+    )
+}
+
+/// syncfs(2): all that was written to the file system of `fd` is on disk when this answers, and an error of an earlier write-back is told.
+pub fn sync(fd: BorrowedFd) -> Result<()> {
+    // SAFETY: a system call on a descriptor that outlives it.
+    match unsafe { libc::syncfs(fd.as_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(Failure::last("syncfs", None)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

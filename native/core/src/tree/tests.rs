@@ -1,0 +1,82 @@
+use super::*;
+use std::ffi::CString;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+fn temporary(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("tsbox-tree-{}-{name}", std::process::id()));
+    fs::create_dir(&path).unwrap();
+    path
+}
+
+fn open(path: &Path) -> OwnedFd {
+    at::open_path(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY).unwrap()
+}
+
+fn remove(path: &Path) {
+    remove_tree(path.as_os_str().as_bytes(), &Cancel::default()).unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_tree_deeper_than_any_path_is_removed() {
+    let path = temporary("deep");
+    let mut here = open(&path);
+    for level in 0..3000 {
+        at::make_directory(here.as_fd(), c"d", 0o755).unwrap();
+        if level % 500 == 0 {
+            at::make_node(here.as_fd(), c"file", libc::S_IFIFO, 0).unwrap();
+        }
+        here = at::open_directory(here.as_fd(), c"d").unwrap();
+    }
+    remove(&path);
+}
+
+#[test]
+fn links_are_removed_and_not_followed() {
+    let path = temporary("links");
+    fs::create_dir(path.join("outside")).unwrap();
+    fs::write(path.join("outside/file"), b"stays").unwrap();
+    fs::create_dir(path.join("inside")).unwrap();
+    std::os::unix::fs::symlink("../outside", path.join("inside/link")).unwrap();
+    remove(&path.join("inside"));
+    assert_eq!(fs::read(path.join("outside/file")).unwrap(), b"stays");
+    remove_tree(path.join("never").as_os_str().as_bytes(), &Cancel::default()).unwrap();
+    for wrong in ["/", "relative", "/tmp/.."] {
+        assert!(remove_tree(wrong.as_bytes(), &Cancel::default()).is_err(), "{wrong}");
+    }
+    remove(&path);
+}
+
+#[test]
+fn names_of_one_file_count_once() {
+    let path = temporary("usage");
+    fs::write(path.join("a"), vec![1; 100_000]).unwrap();
+    let one = usage(open(&path).as_fd(), &Cancel::default()).unwrap();
+    fs::hard_link(path.join("a"), path.join("b")).unwrap();
+    assert_eq!(usage(open(&path).as_fd(), &Cancel::default()).unwrap(), one);
+    assert_eq!(one.inodes, 2);
+    assert!(one.bytes >= 100_000);
+    fs::File::create(path.join("hole")).unwrap().set_len(1 << 30).unwrap();
+    assert!(usage(open(&path).as_fd(), &Cancel::default()).unwrap().bytes < one.bytes + (1 << 20));
+    remove(&path);
+}
+
+#[test]
+fn nothing_is_opened_outside_a_root() {
+    let path = temporary("root");
+    fs::create_dir(path.join("root")).unwrap();
+    fs::write(path.join("outside"), b"").unwrap();
+    std::os::unix::fs::symlink("../outside", path.join("root/link")).unwrap();
+    let root = open(&path.join("root"));
+    for name in ["link", "../outside", "/outside"] {
+        let opened = at::open_in_root(root.as_fd(), name.as_bytes(), libc::O_RDONLY);
+        assert_eq!(opened.unwrap_err().raw_os_error(), Some(libc::ENOENT), "{name}");
+    }
+    assert!(at::open_beneath(root.as_fd(), b"link", libc::O_RDONLY).is_err());
+    let names: Vec<CString> = sorted(open(&path).as_fd()).unwrap();
+    assert_eq!(names, [c"outside".to_owned(), c"root".to_owned()]);
+    remove(&path);
+}
