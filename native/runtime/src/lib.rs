@@ -1,0 +1,29 @@
+//! An OCI runtime: a library for the shim, and the standard command line for everybody else.
+//!
+//! ```text
+//! pub fn launch(launch: &Launch) -> Result<Started>        // a container's first process, once it has exec'ed
+//! pub fn exec(exec: &Exec) -> Result<ExecStarted>          // one more process in a running container
+//! pub fn main(args: Vec<OsString>) -> i32                  // tsbox-runtime create | start | run | state | kill | delete | exec | features
+//! pub fn sealed::ensure() -> Result<()>                    // first thing in main of whoever launches: runs on from a sealed copy of its binary
+//! ```
+//! The caller is single-threaded: processes are forked without exec and go on with this program's heap. What is started is the caller's own child, which it reaps;
+//! when starting fails nothing is left behind: no process, no cgroup, no mount. The host's table of mounts never changes.
+//!
+//! One file a stage: [`mod@launch`] in the caller, `join` where a user namespace is joined first, `init` in what becomes the container's first process,
+//! `process` for the last steps that it shares with `exec`. `channel` draws how they talk.
+
+mod channel;
+mod cli;
+mod exec;
+mod hooks;
+mod init;
+mod join;
+mod launch;
+mod process;
+pub mod sealed;
+
+pub use cli::main;
+pub use exec::{Exec, ExecStarted, exec};
+pub use launch::{Launch, Root, Started, Stdio, launch};
+pub use tsbox_core::container::cgroup::{Cgroup, Stats};
+pub use tsbox_core::container::spec::{Process, Spec};

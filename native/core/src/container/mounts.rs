@@ -1,0 +1,330 @@
+//! The `mounts` of an OCI spec: each opened detached, each target found below the root by descriptor, then joined by move_mount. No path of the container is
+//! ever handed to the kernel as a string that something could change in between.
+
+use super::cgroup::{Cgroup, Layout};
+use super::root::Root;
+use super::spec::OciMount;
+use super::sys;
+use crate::failure::{Code, Failure, Result};
+use crate::mount::{self, Attributes, Context};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// What the options of one mount say, sorted by who takes them.
+#[derive(Default, Debug)]
+pub struct Options {
+    pub bind: bool,
+    pub recursive: bool,
+    pub attributes: Attributes,
+    /// `rro`, `rnosuid` …: for the mounts below too.
+    pub recursive_attributes: Attributes,
+    /// MS_SHARED and so on, and whether for the mounts below too.
+    pub propagation: Option<(u64, bool)>,
+    /// `tmpcopyup`: a tmpfs that begins with what the image has there.
+    pub copy_up: bool,
+    pub data: Vec<String>,
+}
+
+impl Options {
+    pub fn parse(options: &[String]) -> Options {
+        let mut parsed = Options::default();
+        for option in options {
+            match option.as_str() {
+                "bind" => parsed.bind = true,
+                "rbind" => (parsed.bind, parsed.recursive) = (true, true),
+                "tmpcopyup" => parsed.copy_up = true,
+                // Words of mount(8) and of engines that say nothing to the kernel.
+                "defaults" | "async" | "nomand" | "noiversion" | "loud" | "z" | "Z" => {}
+                other => {
+                    if let Some(propagation) = propagation(other) {
+                        parsed.propagation = Some(propagation);
+                    } else if !parsed.attributes.take(other)
+                        && !other.strip_prefix('r').is_some_and(|rest| parsed.recursive_attributes.take(rest))
+                    {
+                        parsed.data.push(other.to_owned());
+                    }
+                }
+            }
+        }
+        parsed
+    }
+}
+
+/// The propagation that a word means, and whether it goes for the mounts below too.
+pub fn propagation(word: &str) -> Option<(u64, bool)> {
+    let (kind, recursive) = match word {
+        "private" | "rprivate" => (libc::MS_PRIVATE, word == "rprivate"),
+        "slave" | "rslave" => (libc::MS_SLAVE, word == "rslave"),
+        "shared" | "rshared" => (libc::MS_SHARED, word == "rshared"),
+        "unbindable" | "runbindable" => (libc::MS_UNBINDABLE, word == "runbindable"),
+        _ => return None,
+    };
+    Some((kind, recursive))
+}
+
+/// Opens, in the host's mount namespace, the binds that must stay peers of the host's mounts (`rshared`): in the container's own slave namespace it is too late.
+/// One answer a mount.
+pub fn open_shared(mounts: &[OciMount]) -> Result<Vec<Option<OwnedFd>>> {
+    let open = |one: &OciMount| {
+        let options = Options::parse(&one.options);
+        let shared = options.bind && options.propagation.is_some_and(|(kind, _)| kind == libc::MS_SHARED);
+        match &one.source {
+            Some(source) if shared => mount::clone_tree(Path::new(source), options.recursive).map(Some),
+            _ => Ok(None),
+        }
+    };
+    mounts.iter().map(open).collect()
+}
+
+/// What the mounts of one container share.
+pub struct Place<'a> {
+    pub root: &'a Root,
+    pub cgroup: Option<&'a Cgroup>,
+    /// The container has a cgroup namespace of its own: a cgroup file system shows it its own directory as the root.
+    pub cgroup_namespace: bool,
+    /// SELinux label of file systems that are made here.
+    pub label: Option<&'a str>,
+}
+
+pub fn mount_all(place: &Place, mounts: &[OciMount], mut opened: Vec<Option<OwnedFd>>) -> Result<()> {
+    for (at, one) in mounts.iter().enumerate() {
+        let shared = opened.get_mut(at).and_then(Option::take);
+        mount_one(place, one, shared).map_err(|failure| Failure {
+            message: format!("mount {}: {}", one.destination, failure.message),
+            path: Some(one.destination.clone()),
+            ..failure
+        })?;
+    }
+    Ok(())
+}
+
+fn mount_one(place: &Place, one: &OciMount, shared: Option<OwnedFd>) -> Result<()> {
+    let options = Options::parse(&one.options);
+    let kind = one.type_.as_deref().unwrap_or("none");
+    if !one.uid_mappings.is_empty() || !one.gid_mappings.is_empty() {
+        return Err(Failure::new(Code::Unsupported, "id-mapped mounts are not supported"));
+    }
+    let (tree, target) = if options.bind || kind == "bind" {
+        bind(place.root, one, &options, shared)?
+    } else if kind == "cgroup" || kind == "cgroup2" {
+        return mount_cgroup(place, one, &options);
+    } else {
+        file_system(place, kind, one, &options)?
+    };
+    join(&tree, &target, one, &options)
+}
+
+fn join(tree: &OwnedFd, target: &OwnedFd, one: &OciMount, options: &Options) -> Result<()> {
+    guard_proc(target.as_fd(), one)?;
+    mount::attach_to(tree.as_fd(), target.as_fd())?;
+    if let Some((propagation, recursive)) = options.propagation {
+        mount::set_attributes(
+            tree.as_fd(),
+            Attributes {
+                propagation,
+                ..Attributes::default()
+            },
+            recursive,
+        )?;
+    }
+    Ok(())
+}
+
+fn bind(root: &Root, one: &OciMount, options: &Options, shared: Option<OwnedFd>) -> Result<(OwnedFd, OwnedFd)> {
+    if let Some(option) = options.data.first() {
+        return Err(Failure::new(Code::InvalidArgument, format!("a bind mount has no option {option}")));
+    }
+    let source = one.source.as_deref().filter(|source| source.starts_with('/'));
+    let source = source.ok_or_else(|| Failure::new(Code::InvalidArgument, "the source of a bind mount must be an absolute path"))?;
+    let tree = match shared {
+        Some(tree) => tree,
+        None => mount::clone_tree(Path::new(source), options.recursive)?,
+    };
+    if !options.attributes.is_empty() {
+        mount::set_attributes(tree.as_fd(), options.attributes, false)?;
+    }
+    if !options.recursive_attributes.is_empty() {
+        mount::set_attributes(tree.as_fd(), options.recursive_attributes, true)?;
+    }
+    let directory = sys::stat(tree.as_fd())?.st_mode & libc::S_IFMT == libc::S_IFDIR;
+    let target = if directory {
+        root.make_directory(&one.destination, 0o755)?
+    } else {
+        root.make_file(&one.destination)?
+    };
+    Ok((tree, target))
+}
+
+fn file_system(place: &Place, kind: &str, one: &OciMount, options: &Options) -> Result<(OwnedFd, OwnedFd)> {
+    let target = place.root.make_directory(&one.destination, 0o755)?;
+    if kind == "proc" || kind == "sysfs" {
+        // What is masked later is found under these names: they must not lead somewhere else.
+        place
+            .root
+            .open(&one.destination, libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW)
+            .map_err(|failure| Failure {
+                code: Code::InvalidArgument,
+                message: format!("{kind} must be mounted on an ordinary directory"),
+                ..failure
+            })?;
+    }
+    let context = Context::open(kind)?;
+    if let Some(source) = one.source.as_deref().filter(|source| !source.is_empty()) {
+        context.set("source", source)?;
+    }
+    for option in &options.data {
+        context.option(option)?;
+    }
+    if kind == "tmpfs" && !options.data.iter().any(|option| option.starts_with("mode=")) {
+        context.set("mode", &format!("{:o}", sys::stat(target.as_fd())?.st_mode & 0o7777))?;
+    }
+    if let Some(label) = place
+        .label
+        .filter(|label| !label.is_empty() && matches!(kind, "tmpfs" | "devpts" | "mqueue"))
+    {
+        context.set("context", label)?;
+    }
+    let mut attributes = options.attributes;
+    if options.copy_up {
+        attributes.set &= !mount::RDONLY;
+    }
+    let tree = context.mount(attributes)?;
+    if options.copy_up && kind == "tmpfs" {
+        super::copy_up::copy(
+            place.root.open(&one.destination, libc::O_RDONLY | libc::O_DIRECTORY)?.as_fd(),
+            tree.as_fd(),
+        )?;
+        if options.attributes.set & mount::RDONLY != 0 {
+            mount::set_attributes(
+                tree.as_fd(),
+                Attributes {
+                    set: mount::RDONLY,
+                    ..Attributes::default()
+                },
+                false,
+            )?;
+        }
+    }
+    Ok((tree, target))
+}
+
+/// Mounts over parts of /proc can lie to what writes there; runtimes agree on the few that lxcfs and rootless engines need.
+fn guard_proc(target: BorrowedFd, one: &OciMount) -> Result<()> {
+    const ALLOWED: [&str; 10] = [
+        "cpuinfo",
+        "diskstats",
+        "meminfo",
+        "stat",
+        "swaps",
+        "uptime",
+        "loadavg",
+        "slabinfo",
+        "net/dev",
+        "sys/kernel/ns_last_pid",
+    ];
+    if sys::file_system(target)? != sys::PROC_MAGIC {
+        return Ok(());
+    }
+    let inside = one.destination.trim_end_matches('/').strip_prefix("/proc");
+    match inside {
+        // Over the whole: as good as there was none.
+        Some("") => Ok(()),
+        Some(rest) if ALLOWED.contains(&rest.trim_start_matches('/')) => Ok(()),
+        _ => Err(Failure::new(Code::InvalidArgument, "nothing may be mounted inside /proc")),
+    }
+}
+
+/// The container's own cgroups: one file system on v2, a tmpfs with one a hierarchy on v1 and hybrid. With a cgroup namespace the container's directory is the
+/// root of each; without, its directories are bound there.
+fn mount_cgroup(place: &Place, one: &OciMount, options: &Options) -> Result<()> {
+    let target = place.root.make_directory(&one.destination, 0o755)?;
+    let layout = Layout::discover()?;
+    let Layout::V1 { hierarchies, .. } = &layout else {
+        let tree = match place.cgroup {
+            Some(cgroup) if !place.cgroup_namespace => {
+                let tree = mount::clone_tree(&cgroup.directories().next().unwrap_or_default(), true)?;
+                mount::set_attributes(tree.as_fd(), options.attributes, false)?;
+                tree
+            }
+            _ => Context::open("cgroup2")?.mount(options.attributes)?,
+        };
+        return join(&tree, &target, one, options);
+    };
+    let context = Context::open("tmpfs")?;
+    context.set("source", "tmpfs")?;
+    context.set("mode", "755")?;
+    let writable = Attributes {
+        set: options.attributes.set & !mount::RDONLY,
+        ..Attributes::default()
+    };
+    let base = context.mount(writable)?;
+    join(&base, &target, one, options)?;
+    let top = Root::new(place.root.open(&one.destination, libc::O_PATH | libc::O_DIRECTORY)?);
+    for hierarchy in hierarchies {
+        let inside = top.make_directory(&hierarchy.name, 0o755)?;
+        let tree = match place.cgroup {
+            Some(cgroup) if !place.cgroup_namespace => {
+                let tree = mount::clone_tree(&cgroup.directory_in(hierarchy), false)?;
+                mount::set_attributes(tree.as_fd(), options.attributes, false)?;
+                tree
+            }
+            _ => {
+                let context = Context::open("cgroup")?;
+                context.set("source", "cgroup")?;
+                match hierarchy.name.as_str() {
+                    "systemd" => {
+                        context.flag("none")?;
+                        context.set("name", "systemd")?;
+                    }
+                    controllers => controllers.split(',').try_for_each(|controller| context.flag(controller))?,
+                }
+                context.mount(options.attributes)?
+            }
+        };
+        mount::attach_to(tree.as_fd(), inside.as_fd())?;
+        if hierarchy.name.contains(',') {
+            for controller in hierarchy.name.split(',') {
+                link(&top, &hierarchy.name, controller)?;
+            }
+        }
+    }
+    if options.attributes.set & mount::RDONLY != 0 {
+        mount::set_attributes(
+            base.as_fd(),
+            Attributes {
+                set: mount::RDONLY,
+                ..Attributes::default()
+            },
+            false,
+        )?;
+    }
+    Ok(())
+}
+
+fn link(root: &Root, to: &str, name: &str) -> Result<()> {
+    use std::os::fd::AsRawFd;
+    let (to, name) = (sys::text(to)?, sys::text(name)?);
+    // SAFETY: both strings outlive the call.
+    sys::check(
+        unsafe { libc::symlinkat(to.as_ptr(), root.fd().as_raw_fd(), name.as_ptr()) }.into(),
+        "symlink",
+        None,
+    )
+    .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_go_to_who_takes_them() {
+        let words = ["rbind", "rro", "nosuid", "rslave", "size=64m", "mode=1777"].map(String::from);
+        let options = Options::parse(&words);
+        assert!(options.bind && options.recursive);
+        assert_eq!(options.attributes.set, mount::NOSUID);
+        assert_eq!(options.recursive_attributes.set, mount::RDONLY);
+        assert_eq!(options.propagation, Some((libc::MS_SLAVE, true)));
+        assert_eq!(options.data, ["size=64m", "mode=1777"]);
+    }
+}

@@ -1,0 +1,89 @@
+//! Writes to /proc that reach the real one: a container can mount over its own /proc or swap what lies in it, and a label or sysctl that is written to
+//! a file of its choice is a way out (CVE-2025-52881). So they go through an instance of our own that is attached nowhere.
+
+use super::sys;
+use crate::failure::{Code, Failure, Result};
+use crate::mount::{self, Attributes, Context};
+use std::os::fd::{AsFd, OwnedFd};
+
+pub struct Procfs {
+    fd: OwnedFd,
+}
+
+impl Procfs {
+    /// Of the caller's pid namespace.
+    pub fn detached() -> Result<Procfs> {
+        Ok(Procfs {
+            fd: Context::open("proc")?.mount(Attributes::default())?,
+        })
+    }
+
+    /// The host's /proc, for the side that is in the host's mount namespace.
+    pub fn of_host() -> Result<Procfs> {
+        let fd = sys::open("/proc", libc::O_PATH | libc::O_DIRECTORY)?;
+        if sys::file_system(fd.as_fd())? != sys::PROC_MAGIC {
+            return Err(Failure::new(Code::FailedPrecondition, "/proc is not procfs"));
+        }
+        Ok(Procfs { fd })
+    }
+
+    /// One value into one file, links of an image never in the way.
+    pub fn write(&self, path: &str, value: &str) -> Result<()> {
+        let file = mount::open_in_root(self.fd.as_fd(), path, libc::O_WRONLY)?;
+        if sys::file_system(file.as_fd())? != sys::PROC_MAGIC {
+            return Err(Failure::new(Code::FailedPrecondition, format!("/proc/{path} is not on procfs")));
+        }
+        sys::write(file.as_fd(), value.as_bytes(), &format!("/proc/{path}"))
+    }
+}
+
+/// `linux.sysctl`: `net.ipv4.ip_forward` or `net/ipv4/…`; those that belong to a namespace only, which the kernel can't tell us for all.
+pub fn write_sysctl(proc: &Procfs, name: &str, value: &str, namespaces: &super::namespaces::Namespaces) -> Result<()> {
+    use super::namespaces::{IPC, NETWORK, UTS};
+    let path = name.replace('.', "/");
+    let ipc = [
+        "kernel/msgmax",
+        "kernel/msgmnb",
+        "kernel/msgmni",
+        "kernel/sem",
+        "kernel/shmall",
+        "kernel/shmmax",
+        "kernel/shmmni",
+        "kernel/shm_rmid_forced",
+    ];
+    let (kind, called) = if path.starts_with("net/") {
+        (NETWORK, "network")
+    } else if path.starts_with("fs/mqueue/") || ipc.contains(&path.as_str()) {
+        (IPC, "ipc")
+    } else if path == "kernel/domainname" || path == "kernel/hostname" {
+        (UTS, "uts")
+    } else {
+        return Err(Failure::new(
+            Code::InvalidArgument,
+            format!("sysctl {name} is the whole host's: it can't be set for a container"),
+        ));
+    };
+    if !namespaces.separate(kind) {
+        return Err(Failure::new(
+            Code::InvalidArgument,
+            format!("sysctl {name} needs a {called} namespace of the container's own"),
+        ));
+    }
+    // Interfaces may have dots in their names, written as slashes then: `net.ipv4.conf.eth0/1.forwarding` swaps the two.
+    let path = if name.contains('/') && name.contains('.') {
+        name.chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect()
+    } else {
+        path
+    };
+    proc.write(&format!("sys/{path}"), value)
+}

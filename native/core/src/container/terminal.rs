@@ -1,0 +1,111 @@
+//! A container's terminal: a pseudo-terminal of the container's own devpts, so that its /dev/console and /dev/pts/0 are one thing.
+
+use super::root::Root;
+use super::sys;
+use crate::failure::{Code, Failure, Result};
+use crate::mount;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+pub struct Terminal {
+    pub master: OwnedFd,
+    pub slave: OwnedFd,
+}
+
+impl Terminal {
+    /// Opens `/dev/pts/ptmx` below `root`. The other end comes from the master itself (TIOCGPTPEER) and not by name, which could be another
+    /// file by now (CVE-2025-52565).
+    pub fn open(root: &Root) -> Result<Terminal> {
+        let master = root.open("/dev/pts/ptmx", libc::O_RDWR | libc::O_NOCTTY | libc::O_NOFOLLOW)?;
+        let stat = sys::stat(master.as_fd())?;
+        if sys::file_system(master.as_fd())? != sys::DEVPTS_MAGIC || stat.st_rdev != libc::makedev(5, 2) {
+            return Err(Failure::new(
+                Code::FailedPrecondition,
+                "/dev/pts/ptmx of the container is not a terminal multiplexer",
+            ));
+        }
+        let unlocked: i32 = 0;
+        // SAFETY: TIOCSPTLCK reads an int; TIOCGPTPEER answers a descriptor that nobody else has.
+        let slave = unsafe {
+            sys::check(
+                libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &unlocked).into(),
+                "TIOCSPTLCK",
+                None,
+            )?;
+            let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+            let fd = sys::check(
+                libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags).into(),
+                "TIOCGPTPEER",
+                None,
+            )?;
+            OwnedFd::from_raw_fd(fd as i32)
+        };
+        Ok(Terminal { master, slave })
+    }
+
+    pub fn resize(&self, rows: u16, columns: u16) -> Result<()> {
+        let size = libc::winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        // SAFETY: TIOCSWINSZ reads one winsize.
+        sys::check(
+            unsafe { libc::ioctl(self.master.as_raw_fd(), libc::TIOCSWINSZ, &size) }.into(),
+            "TIOCSWINSZ",
+            None,
+        )
+        .map(drop)
+    }
+
+    /// Binds the terminal at `/dev/console`.
+    pub fn as_console(&self, root: &Root) -> Result<()> {
+        let place = root.make_file("/dev/console")?;
+        mount::attach_to(mount::clone_descriptor(self.slave.as_fd(), false)?.as_fd(), place.as_fd())
+    }
+
+    /// Makes it standard input, output and error and the controlling terminal of the calling process, which leads a session.
+    pub fn take(&self, owner: u32) -> Result<()> {
+        let slave = self.slave.as_raw_fd();
+        // SAFETY: plain numbers and an open descriptor.
+        unsafe {
+            sys::check(libc::fchown(slave, owner, u32::MAX).into(), "fchown", Some("/dev/console"))?;
+            sys::check(libc::ioctl(slave, libc::TIOCSCTTY, 0).into(), "TIOCSCTTY", None)?;
+        }
+        redirect([slave; 3])
+    }
+}
+
+/// Makes three descriptors 0, 1 and 2, whatever their numbers are.
+pub fn redirect(wanted: [i32; 3]) -> Result<()> {
+    // First all out of the way: a wanted one may be among 0, 1 and 2.
+    let mut copies = [-1; 3];
+    for (copy, fd) in copies.iter_mut().zip(wanted) {
+        // SAFETY: plain numbers.
+        *copy = sys::check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) }.into(), "dup", None)? as i32;
+    }
+    for (number, copy) in copies.into_iter().enumerate() {
+        // SAFETY: plain numbers; the copy is ours to close.
+        unsafe {
+            sys::check(libc::dup2(copy, number as i32).into(), "dup2", None)?;
+            libc::close(copy);
+        }
+    }
+    Ok(())
+}
+
+/// Gives pipes and files that are standard input, output or error to the user that will read and write them by name (/dev/stdout), where the runtime's user owned them.
+pub fn hand_over(uid: u32) {
+    for fd in 0..3 {
+        // SAFETY: a descriptor number; fchown of what can't be handed over changes nothing.
+        unsafe {
+            let borrowed = BorrowedFd::borrow_raw(fd);
+            if let Ok(stat) = sys::stat(borrowed)
+                && stat.st_uid != uid
+                && stat.st_rdev != libc::makedev(1, 3)
+            {
+                libc::fchown(fd, uid, u32::MAX);
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What is remembered of a container between two calls: one directory with a record, and a gate (a socket) while it waits for `start`.
+
+use super::Global;
+use crate::hooks::State;
+use serde::{Deserialize, Serialize};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use tsbox_core::container::cgroup::Cgroup;
+use tsbox_core::container::spec::{self, Spec};
+use tsbox_core::container::sys;
+use tsbox_core::failure::{Code, Failure, Result};
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    pub id: String,
+    pub bundle: String,
+    pub pid: i32,
+    /// Clock ticks after boot: with it a pid means one process.
+    pub start_time: u64,
+    pub cgroup: String,
+    pub created: String,
+    /// The spec as it was at `create`: the bundle is the engine's to change afterwards.
+    pub config: String,
+}
+
+pub struct Container {
+    pub directory: PathBuf,
+    pub record: Record,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    Created,
+    Running,
+    Paused,
+    Stopped,
+}
+
+impl Status {
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        }
+    }
+}
+
+/// An id becomes a directory's name and a cgroup's.
+pub fn checked_id(id: &str) -> Result<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-' | '.');
+    if id.is_empty() || id.len() > 255 || id.starts_with('.') || !id.chars().all(plain) {
+        return Err(Failure::new(
+            Code::InvalidArgument,
+            format!("{id:?} is no container id: letters, digits, _ + - . and no dot first"),
+        ));
+    }
+    Ok(id.to_owned())
+}
+
+/// A new directory for a container; its name is taken from now on.
+pub fn claim(global: &Global, id: &str) -> Result<PathBuf> {
+    use std::os::unix::fs::DirBuilderExt;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o711).recursive(true);
+    builder
+        .create(&global.root)
+        .map_err(|error| Failure::io(&error, "mkdir", Some(&global.root.to_string_lossy())))?;
+    let directory = global.root.join(id);
+    match builder.recursive(false).create(&directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(Failure::new(Code::AlreadyExists, format!("container {id} exists already")))
+        }
+        Err(error) => Err(Failure::io(&error, "mkdir", Some(&directory.to_string_lossy()))),
+        Ok(()) => Ok(directory),
+    }
+}
+
+impl Container {
+    pub fn load(global: &Global, id: &str) -> Result<Container> {
+        let directory = global.root.join(id);
+        let text = std::fs::read(directory.join("state.json")).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Failure::new(Code::NotFound, format!("container {id} does not exist")),
+            _ => Failure::io(&error, "read", Some(&directory.to_string_lossy())),
+        })?;
+        let record = serde_json::from_slice(&text).map_err(|error| Failure::new(Code::DataLoss, format!("state of {id}: {error}")))?;
+        Ok(Container { directory, record })
+    }
+
+    /// Whole or not at all.
+    pub fn save(&self) -> Result<()> {
+        let text = serde_json::to_vec(&self.record).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+        let (fresh, final_) = (self.directory.join("state.new"), self.directory.join("state.json"));
+        std::fs::write(&fresh, text)
+            .and_then(|()| std::fs::rename(&fresh, &final_))
+            .map_err(|error| Failure::io(&error, "write", Some(&fresh.to_string_lossy())))
+    }
+
+    pub fn spec(&self) -> Result<Spec> {
+        spec::parse(self.record.config.as_bytes())
+    }
+
+    pub fn cgroup(&self) -> Result<Cgroup> {
+        Cgroup::at(&self.record.cgroup)
+    }
+
+    pub fn gate(&self) -> PathBuf {
+        gate(&self.directory)
+    }
+
+    /// A descriptor of its first process, which is this one and no later one of that number; none: it has ended.
+    pub fn process(&self) -> Result<Option<OwnedFd>> {
+        // SAFETY: plain numbers; the descriptor is nobody else's.
+        let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, self.record.pid, 0) };
+        match sys::check(opened, "pidfd_open", None) {
+            Err(failure) if matches!(failure.errno, Some(libc::ESRCH | libc::EINVAL)) => Ok(None),
+            Err(failure) => Err(failure),
+            Ok(fd) => {
+                // SAFETY: as above.
+                let pidfd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+                Ok((start_time(self.record.pid) == Some(self.record.start_time)).then_some(pidfd))
+            }
+        }
+    }
+
+    pub fn status(&self) -> Result<Status> {
+        Ok(match self.process()? {
+            None => Status::Stopped,
+            Some(_) if self.gate().exists() => Status::Created,
+            Some(_) if self.cgroup().is_ok_and(|cgroup| cgroup.is_frozen()) => Status::Paused,
+            Some(_) => Status::Running,
+        })
+    }
+
+    pub fn described(&self, spec: &Spec) -> Result<serde_json::Value> {
+        let status = self.status()?;
+        let pid = if status == Status::Stopped { 0 } else { self.record.pid };
+        let mut value = serde_json::to_value(State::new(spec, &self.record.id, status.word(), pid, &self.record.bundle))
+            .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("created".to_owned(), self.record.created.clone().into());
+            fields.insert("pid".to_owned(), pid.into());
+        }
+        Ok(value)
+    }
+}
+
+pub fn gate(directory: &Path) -> PathBuf {
+    directory.join("gate")
+}
+
+/// Field 22 of /proc/PID/stat; none for what is dead, though its parent has not looked.
+pub fn start_time(pid: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    if matches!(fields.first(), Some(&("Z" | "X"))) {
+        None
+    } else {
+        fields.get(19)?.parse().ok()
+    }
+}
+
+/// Waits for a process that need not be a child of ours; false: not within that time.
+pub fn await_end(pidfd: &OwnedFd, patience: std::time::Duration) -> bool {
+    let mut entry = libc::pollfd {
+        fd: pidfd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one entry.
+    unsafe { libc::poll(&mut entry, 1, patience.as_millis() as i32) > 0 }
+}
+
+/// Now, as RFC 3339 in UTC.
+pub fn timestamp() -> String {
+    // SAFETY: time, gmtime_r and strftime write into what they are given.
+    unsafe {
+        let mut now: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_REALTIME, &mut now);
+        let mut parts: libc::tm = std::mem::zeroed();
+        libc::gmtime_r(&now.tv_sec, &mut parts);
+        let mut text = [0u8; 32];
+        let length = libc::strftime(text.as_mut_ptr().cast(), text.len(), c"%Y-%m-%dT%H:%M:%S".as_ptr(), &parts);
+        format!("{}.{:09}Z", String::from_utf8_lossy(&text[..length]), now.tv_nsec)
+    }
+}

@@ -1,0 +1,188 @@
+//! One more process in a running container.
+//!
+//! ```text
+//! exec                                          joined process
+//!   │ its children are born in the container's pid namespace, for one clone3
+//!   │ clone3 into the v2 cgroup ─────────────────▶│ enters the v1 cgroups, joins the other namespaces
+//!   │ ◀───────── Console (a terminal; descriptor) │
+//!   │ ◀──────────────────────────────── Executing │ user, capabilities, seccomp
+//!   │ ◀───────────────────── (end of file: exec)  │ execve
+//! ```
+
+use crate::channel::{Channel, Message};
+use crate::launch::{Clock, PidNamespace, Stdio, reap};
+use crate::process::{self, Last};
+use std::convert::Infallible;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use tsbox_core::container::cgroup::{self, Cgroup};
+use tsbox_core::container::namespaces::{self, CGROUP, Forked, IPC, MOUNT, NETWORK, USER, UTS};
+use tsbox_core::container::root::Root;
+use tsbox_core::container::spec::Process;
+use tsbox_core::container::terminal::{self, Terminal};
+use tsbox_core::container::{identity, sys};
+use tsbox_core::failure::{Code, Failure, Result};
+
+pub struct Exec<'a> {
+    /// The container's first process: its pid, and a pidfd that was opened while it was known to be this one.
+    pub pid: i32,
+    pub pidfd: BorrowedFd<'a>,
+    pub cgroup: &'a Cgroup,
+    pub process: &'a Process,
+    pub stdio: Stdio,
+    /// The container's compiled filter.
+    pub seccomp: Option<&'a [u8]>,
+}
+
+#[derive(Debug)]
+pub struct ExecStarted {
+    /// A child of the caller.
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    pub console: Option<OwnedFd>,
+    pub warnings: Vec<String>,
+    pub timings: Vec<(String, f64)>,
+}
+
+/// Answers when the process has exec'ed; a failure leaves nothing behind.
+pub fn exec(exec: &Exec) -> Result<ExecStarted> {
+    let mut clock = Clock::start();
+    if exec.process.args.is_empty() {
+        return Err(Failure::new(Code::InvalidArgument, "process.args is empty").at("spec"));
+    }
+    // It would freeze with the others before it has begun.
+    if exec.cgroup.is_frozen() {
+        return Err(Failure::new(Code::FailedPrecondition, "the container is paused: unpause it first").at("cgroup"));
+    }
+    let user = separate_user(exec.pid)?;
+    let (ours, theirs) = Channel::pair()?;
+    let (pid, pidfd) = match fork(exec).map_err(|failure| failure.at("clone"))? {
+        Forked::Child => {
+            drop(ours);
+            run(exec, user, &theirs)
+        }
+        Forked::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop(theirs);
+    clock.lap("clone");
+    let (mut console, mut warnings, mut executing) = (None, Vec::new(), false);
+    let failure = loop {
+        match ours.receive() {
+            Ok(Some((Message::Console, master))) => console = master,
+            Ok(Some((Message::Executing { warnings: told, timings }, _))) => {
+                warnings = told;
+                clock.laps.extend(timings);
+                clock.reset();
+                executing = true;
+            }
+            Ok(Some((Message::Failed(failure), _))) | Err(failure) => break failure,
+            Ok(Some(_)) => break Failure::new(Code::Internal, "unexpected message"),
+            Ok(None) if executing => {
+                clock.lap("exec");
+                return Ok(ExecStarted {
+                    pid,
+                    pidfd,
+                    console,
+                    warnings,
+                    timings: clock.laps,
+                });
+            }
+            Ok(None) => break Failure::new(Code::FailedPrecondition, "the container ended while the process was started").at("exec"),
+        }
+    };
+    // SAFETY: a pidfd of ours; no siginfo.
+    unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            libc::SIGKILL,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    reap(&pidfd);
+    Err(failure)
+}
+
+/// The container's processes have a user namespace that is not ours: joining one's own is EINVAL.
+fn separate_user(pid: i32) -> Result<bool> {
+    let (theirs, own) = (
+        sys::open(&format!("/proc/{pid}/ns/user"), libc::O_PATH)?,
+        sys::open("/proc/self/ns/user", libc::O_PATH)?,
+    );
+    Ok(sys::stat(theirs.as_fd())?.st_ino != sys::stat(own.as_fd())?.st_ino)
+}
+
+fn fork(exec: &Exec) -> Result<Forked> {
+    let namespace = PidNamespace::enter(exec.pidfd)?;
+    let forked = exec.cgroup.entrance().and_then(|entrance| {
+        match namespaces::fork(0, entrance.as_ref().map(AsFd::as_fd), false) {
+            // The container has made groups of its own, and v2 wants processes in leaves only: beside its first process, then.
+            Err(failure) if matches!(failure.errno, Some(libc::EBUSY | libc::EOPNOTSUPP)) => {
+                let beside = cgroup::unified_of(exec.pid, exec.cgroup.layout())?.ok_or(failure)?;
+                let beside = sys::open(&beside.to_string_lossy(), libc::O_RDONLY | libc::O_DIRECTORY)?;
+                namespaces::fork(0, Some(beside.as_fd()), false)
+            }
+            answer => answer,
+        }
+    });
+    if !matches!(forked, Ok(Forked::Child)) {
+        namespace.leave()?;
+    }
+    forked
+}
+
+fn run(exec: &Exec, user: bool, channel: &Channel) -> ! {
+    let failure = match start(exec, user, channel) {
+        Ok(never) => match never {},
+        Err(failure) => failure,
+    };
+    let _ = channel.send(&Message::Failed(failure.at("exec")));
+    process::leave(1)
+}
+
+fn start(exec: &Exec, user: bool, channel: &Channel) -> Result<Infallible> {
+    let mut clock = Clock::start();
+    let mut warnings = Vec::new();
+    process::begin(c"tsbox:[exec]")?;
+    process::set_oom_score(exec.process, &mut warnings)?;
+    exec.cgroup.enter().map_err(|failure| failure.at("cgroup"))?;
+    clock.lap("join cgroup");
+    let kinds = MOUNT | NETWORK | IPC | UTS | CGROUP | if user { USER } else { 0 };
+    namespaces::join(exec.pidfd, kinds).map_err(|failure| failure.at("namespaces"))?;
+    if user {
+        process::become_root()?;
+    }
+    process::new_session()?;
+    identity::join_session_keyring("_ses.exec");
+    clock.lap("namespaces");
+    let terminal = match exec.stdio {
+        Stdio::Fds(fds) => {
+            terminal::redirect(fds).map_err(|failure| failure.at("stdio"))?;
+            false
+        }
+        Stdio::Terminal { rows, columns } => {
+            give_terminal(exec.process.user.uid, rows, columns, channel).map_err(|failure| failure.at("terminal"))?;
+            true
+        }
+    };
+    process::become_and_exec(
+        &Last {
+            process: exec.process,
+            filter: exec.seccomp,
+            filter_flags: 0,
+            terminal,
+        },
+        channel,
+        warnings,
+        clock,
+    )
+}
+
+fn give_terminal(owner: u32, rows: u16, columns: u16, channel: &Channel) -> Result<()> {
+    let terminal = Terminal::open(&Root::new(sys::open("/", libc::O_PATH | libc::O_DIRECTORY)?))?;
+    if rows > 0 && columns > 0 {
+        terminal.resize(rows, columns)?;
+    }
+    channel.send_with(&Message::Console, terminal.master.as_fd())?;
+    terminal.take(owner)
+}

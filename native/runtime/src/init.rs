@@ -1,0 +1,281 @@
+//! Stage two, in the process that becomes the container's first: from its namespaces to the change of root. It never returns.
+
+use crate::channel::{Channel, Message};
+use crate::hooks;
+use crate::launch::{Clock, Root, Stdio};
+use crate::process::{self, Last};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use tsbox_core::container::cgroup::Cgroup;
+use tsbox_core::container::masks::{self, Mask};
+use tsbox_core::container::mounts::{self, Place};
+use tsbox_core::container::namespaces::{self, CGROUP, MOUNT, Namespaces, PID, USER};
+use tsbox_core::container::procfs::{self, Procfs};
+use tsbox_core::container::root::Root as Tree;
+use tsbox_core::container::spec::{Linux, Process, Spec};
+use tsbox_core::container::terminal::{self, Terminal};
+use tsbox_core::container::{devices, identity, pivot, sys};
+use tsbox_core::failure::{Failure, Result};
+use tsbox_core::mount::{self, Attributes};
+
+/// What the caller has prepared.
+pub struct Init<'a> {
+    pub id: &'a str,
+    pub spec: &'a Spec,
+    pub linux: &'a Linux,
+    pub process: &'a Process,
+    pub namespaces: &'a Namespaces,
+    pub root: Root<'a>,
+    /// The root, where only the caller could open it.
+    pub opened_root: Option<OwnedFd>,
+    /// Binds that stay peers of the host's mounts, one entry a mount.
+    pub shared: Vec<Option<OwnedFd>>,
+    pub stdio: Stdio,
+    pub cgroup: &'a Cgroup,
+    pub filter: Option<&'a [u8]>,
+    pub filter_flags: u32,
+    pub gate: Option<BorrowedFd<'a>>,
+    pub bundle: &'a str,
+}
+
+impl Init<'_> {
+    /// Into the v1 cgroups and under the out-of-memory score, with the host's /sys and /proc in sight and its ids still ours.
+    pub fn enter_cgroup(&self) -> Result<()> {
+        self.cgroup.enter().map_err(|failure| failure.at("cgroup"))
+    }
+}
+
+pub fn run(init: Init, mut channel: Channel) -> ! {
+    let failure = match start(init, &mut channel) {
+        Ok(never) => match never {},
+        Err(failure) => failure,
+    };
+    let _ = channel.send(&Message::Failed(failure.at("init")));
+    process::leave(1)
+}
+
+fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallible> {
+    let mut clock = Clock::start();
+    let mut warnings = Vec::new();
+    process::begin(c"tsbox:[init]")?;
+    let joined_user = init.namespaces.joined(USER).is_some();
+    if !joined_user {
+        process::set_oom_score(init.process, &mut warnings)?;
+        init.enter_cgroup()?;
+    }
+    clock.lap("join cgroup");
+    enter_namespaces(&init, channel).map_err(|failure| failure.at("namespaces"))?;
+    clock.lap("namespaces");
+
+    pivot::isolate().map_err(|failure| failure.at("rootfs"))?;
+    let root = open_root(&mut init).map_err(|failure| failure.at("rootfs"))?;
+    clock.lap("rootfs");
+    mount_all(&mut init, &root, &mut clock)?;
+    let terminal = open_terminal(&init, &root, channel).map_err(|failure| failure.at("terminal"))?;
+    if let Some(hooks) = &init.spec.hooks
+        && (hooks.prestart.len() + hooks.create_runtime.len() + hooks.create_container.len() > 0)
+    {
+        channel.send(&Message::Mounted)?;
+        channel.await_go_on()?;
+        // SAFETY: getpid has no failure.
+        let pid = unsafe { libc::getpid() };
+        hooks::run(
+            "createContainer",
+            &hooks.create_container,
+            &hooks::State::new(init.spec, init.id, "creating", pid, init.bundle),
+        )?;
+    }
+    confine(&init, &root)?;
+    clock.lap("masks");
+    pivot::pivot(root.fd()).map_err(|failure| failure.at("pivot_root"))?;
+    if let Some((propagation, recursive)) = init.linux.rootfs_propagation.as_deref().and_then(mounts::propagation) {
+        let top = sys::open("/", libc::O_PATH | libc::O_DIRECTORY)?;
+        mount::set_attributes(
+            top.as_fd(),
+            Attributes {
+                propagation,
+                ..Attributes::default()
+            },
+            recursive,
+        )
+        .map_err(|failure| failure.at("rootfs"))?;
+    }
+    clock.lap("pivot_root");
+    name_host(&init).map_err(|failure| failure.at("hostname"))?;
+    identity::join_session_keyring(&format!("_ses.{}", init.id));
+
+    match (&terminal, init.stdio) {
+        (Some(terminal), _) => terminal.take(init.process.user.uid).map_err(|failure| failure.at("terminal"))?,
+        (None, Stdio::Fds(fds)) => terminal::redirect(fds).map_err(|failure| failure.at("stdio"))?,
+        (None, Stdio::Terminal { .. }) => {}
+    }
+    if let Some(gate) = init.gate {
+        wait_at(gate, channel, &mut warnings)?;
+        clock.reset();
+    }
+    if let Some(hooks) = init.spec.hooks.as_ref().filter(|hooks| !hooks.start_container.is_empty()) {
+        hooks::run(
+            "startContainer",
+            &hooks.start_container,
+            &hooks::State::new(init.spec, init.id, "created", 1, init.bundle),
+        )?;
+    }
+    let last = Last {
+        process: init.process,
+        filter: init.filter,
+        filter_flags: init.filter_flags,
+        terminal: terminal.is_some(),
+    };
+    process::become_and_exec(&last, channel, warnings, clock)
+}
+
+fn enter_namespaces(init: &Init, channel: &Channel) -> Result<()> {
+    let wanted = init.namespaces;
+    if wanted.new & USER != 0 {
+        channel.send(&Message::Unmapped)?;
+        channel.await_go_on()?;
+        process::become_root()?;
+    }
+    for (kind, namespace) in &wanted.join {
+        if *kind != USER && *kind != PID {
+            namespaces::join(namespace.as_fd(), *kind)?;
+        }
+    }
+    // In a joined one of these the caller's isolation would be undone: a private copy of it is what the container gets.
+    if wanted.new & MOUNT == 0 {
+        namespaces::unshare(MOUNT)?;
+    }
+    if wanted.new & CGROUP != 0 {
+        namespaces::unshare(CGROUP)?;
+    }
+    process::new_session()
+}
+
+fn open_root(init: &mut Init) -> Result<Tree> {
+    let tree = match (init.opened_root.take(), init.root) {
+        (Some(tree), _) => {
+            pivot::stage(tree.as_fd())?;
+            tree
+        }
+        (None, Root::Path(path)) => {
+            let tree = mount::clone_tree(path, true)?;
+            // Not a peer of the host's: what is mounted below it is the container's alone.
+            mount::set_attributes(
+                tree.as_fd(),
+                Attributes {
+                    propagation: libc::MS_PRIVATE,
+                    ..Attributes::default()
+                },
+                false,
+            )?;
+            pivot::stage(tree.as_fd())?;
+            tree
+        }
+        (None, Root::Mounts(mounts)) => mount::attach_all(mounts, std::path::Path::new("/"))?,
+    };
+    Ok(Tree::new(tree))
+}
+
+fn mount_all(init: &mut Init, root: &Tree, clock: &mut Clock) -> Result<()> {
+    let place = Place {
+        root,
+        cgroup: Some(init.cgroup),
+        cgroup_namespace: init.namespaces.separate(CGROUP),
+        label: init.linux.mount_label.as_deref(),
+    };
+    mounts::mount_all(&place, &init.spec.mounts, std::mem::take(&mut init.shared)).map_err(|failure| failure.at("mounts"))?;
+    clock.lap("mounts");
+    // A /dev that is the host's, or a volume, is left as it is.
+    let own = |at: &tsbox_core::container::spec::OciMount| {
+        at.destination.trim_end_matches('/') == "/dev" && mounts::Options::parse(&at.options).bind
+    };
+    if !init.spec.mounts.iter().any(own) {
+        devices::make(root, &init.linux.devices, init.namespaces.separate(USER)).map_err(|failure| failure.at("devices"))?;
+    }
+    if init.process.cwd.len() > 1 {
+        // As runc does. A read-only root that lacks it says so at the chdir.
+        let _ = root.make_directory(&init.process.cwd, 0o755);
+    }
+    clock.lap("devices");
+    Ok(())
+}
+
+fn open_terminal(init: &Init, root: &Tree, channel: &Channel) -> Result<Option<Terminal>> {
+    let Stdio::Terminal { rows, columns } = init.stdio else {
+        return Ok(None);
+    };
+    let terminal = Terminal::open(root)?;
+    if rows > 0 && columns > 0 {
+        terminal.resize(rows, columns)?;
+    }
+    terminal.as_console(root)?;
+    channel.send_with(&Message::Console, terminal.master.as_fd())?;
+    Ok(Some(terminal))
+}
+
+/// What the container shall not see or change.
+fn confine(init: &Init, root: &Tree) -> Result<()> {
+    if !init.linux.sysctl.is_empty() {
+        let proc = Procfs::detached().map_err(|failure| failure.at("sysctl"))?;
+        for (name, value) in &init.linux.sysctl {
+            procfs::write_sysctl(&proc, name, value, init.namespaces).map_err(|failure| failure.at("sysctl"))?;
+        }
+    }
+    let told = |path: &str, failure: Failure| {
+        Failure {
+            message: format!("{path}: {}", failure.message),
+            path: Some(path.to_owned()),
+            ..failure
+        }
+        .at("masks")
+    };
+    for path in &init.linux.readonly_paths {
+        masks::make_read_only(root, path).map_err(|failure| told(path, failure))?;
+    }
+    if !init.linux.masked_paths.is_empty() {
+        let mut mask = Mask::open().map_err(|failure| failure.at("masks"))?;
+        for path in &init.linux.masked_paths {
+            mask.cover(root, path).map_err(|failure| told(path, failure))?;
+        }
+    }
+    if init.spec.root.as_ref().is_some_and(|root| root.readonly) {
+        mount::set_attributes(
+            root.fd(),
+            Attributes {
+                set: mount::RDONLY,
+                ..Attributes::default()
+            },
+            false,
+        )
+        .map_err(|failure| failure.at("rootfs"))?;
+    }
+    Ok(())
+}
+
+fn name_host(init: &Init) -> Result<()> {
+    if let Some(name) = init.spec.hostname.as_deref().filter(|name| !name.is_empty()) {
+        identity::set_host_name(name)?;
+    }
+    match init.spec.domainname.as_deref().filter(|name| !name.is_empty()) {
+        Some(name) => identity::set_domain_name(name),
+        None => Ok(()),
+    }
+}
+
+/// `create` ends here. Whoever connects (`start`) is told the rest.
+fn wait_at(gate: BorrowedFd, channel: &mut Channel, warnings: &mut Vec<String>) -> Result<()> {
+    process::outlive_parent()?;
+    channel.send(&Message::Ready {
+        warnings: std::mem::take(warnings),
+    })?;
+    // SAFETY: a listening socket; no address is asked for.
+    let accepted = loop {
+        let fd = unsafe { libc::accept4(gate.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC) };
+        if fd >= 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
+            break fd;
+        }
+    };
+    sys::check(accepted.into(), "accept", None)?;
+    // SAFETY: the kernel just made it, and nobody else has it.
+    *channel = Channel::of(unsafe { OwnedFd::from_raw_fd(accepted) });
+    Ok(())
+}

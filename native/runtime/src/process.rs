@@ -1,0 +1,283 @@
+//! The last steps of every process of a container, its first one and those that join: limits, user, capabilities, seccomp, execve.
+
+use crate::channel::{Channel, Message};
+use crate::launch::Clock;
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
+use tsbox_core::container::capabilities::Sets;
+use tsbox_core::container::procfs::Procfs;
+use tsbox_core::container::spec::Process;
+use tsbox_core::container::{identity, seccomp, sys, terminal};
+use tsbox_core::failure::{Code, Failure, Result};
+
+pub struct Last<'a> {
+    pub process: &'a Process,
+    pub filter: Option<&'a [u8]>,
+    pub filter_flags: u32,
+    pub terminal: bool,
+}
+
+/// First thing after the fork. Until exec this is our own binary, in a container's namespaces: nobody there may look into it (CVE-2019-5736), and it goes
+/// with the one who started it.
+pub fn begin(title: &CStr) -> Result<()> {
+    sys::prctl(libc::PR_SET_DUMPABLE, 0, 0, "PR_SET_DUMPABLE")?;
+    sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, "PR_SET_PDEATHSIG")?;
+    identity::set_title(title);
+    Ok(())
+}
+
+pub fn outlive_parent() -> Result<()> {
+    sys::prctl(libc::PR_SET_PDEATHSIG, 0, 0, "PR_SET_PDEATHSIG").map(drop)
+}
+
+/// Ends without running what the forked program would run at its exit.
+pub fn leave(code: i32) -> ! {
+    // SAFETY: _exit does not return.
+    unsafe { libc::_exit(code) }
+}
+
+pub fn new_session() -> Result<()> {
+    // SAFETY: no arguments. EPERM: leads one already.
+    match sys::check(unsafe { libc::setsid() }.into(), "setsid", None) {
+        Err(failure) if failure.errno != Some(libc::EPERM) => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+/// Root of the user namespace that was just entered.
+pub fn become_root() -> Result<()> {
+    // SAFETY: plain numbers. Groups of the host mean nothing inside; where setgroups is forbidden they stay, as the kernel wants it.
+    unsafe {
+        libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>());
+        sys::check(libc::syscall(libc::SYS_setresgid, 0, 0, 0), "setresgid", None)?;
+        sys::check(libc::syscall(libc::SYS_setresuid, 0, 0, 0), "setresuid", None)?;
+    }
+    Ok(())
+}
+
+/// Less than the caller's own needs CAP_SYS_RESOURCE: told, not fatal.
+pub fn set_oom_score(process: &Process, warnings: &mut Vec<String>) -> Result<()> {
+    let Some(score) = process.oom_score_adj else { return Ok(()) };
+    match Procfs::of_host()?.write("self/oom_score_adj", &score.to_string()) {
+        Err(failure) if failure.code == Code::PermissionDenied => {
+            warnings.push(format!(
+                "an out-of-memory score of {score} is below what this host allows; left as it is"
+            ));
+            Ok(())
+        }
+        answer => answer.map_err(|failure| failure.at("oom score")),
+    }
+}
+
+/// Ends in execve, or says why not.
+pub fn become_and_exec(last: &Last, channel: &Channel, mut warnings: Vec<String>, mut clock: Clock) -> Result<Infallible> {
+    let process = last.process;
+    let command = Command::of(process)?;
+    prepare(process, &mut warnings)?;
+    let sets = match &process.capabilities {
+        Some(wanted) => Some(Sets::of(wanted, &mut warnings).map_err(|failure| failure.at("capabilities"))?),
+        None => None,
+    };
+    if !last.terminal {
+        terminal::hand_over(process.user.uid);
+    }
+    // All that is above 2 goes at exec: a directory of the host among them would be a way out (CVE-2024-21626).
+    close_on_exec()?;
+    // As root first: a user may stand in a directory that he could not walk to.
+    let early = change_directory(&process.cwd);
+    outlive_parent()?;
+    clock.lap("process");
+    channel.send(&Message::Executing {
+        warnings,
+        timings: std::mem::take(&mut clock.laps),
+    })?;
+
+    if process.no_new_privileges {
+        sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, "PR_SET_NO_NEW_PRIVS")?;
+    } else {
+        // Needs CAP_SYS_ADMIN, which is about to go.
+        install(last)?;
+    }
+    if let Some(sets) = &sets {
+        sets.bound().map_err(|failure| failure.at("capabilities"))?;
+    }
+    identity::become_user(&process.user).map_err(|failure| failure.at("user"))?;
+    if let Some(sets) = &sets {
+        sets.apply().map_err(|failure| failure.at("capabilities"))?;
+    }
+    if early.is_err() {
+        change_directory(&process.cwd).map_err(|failure| failure.at("cwd"))?;
+    }
+    check_directory(&process.cwd)?;
+    if process.no_new_privileges {
+        install(last)?;
+    }
+    // Whatever the starter had blocked.
+    // SAFETY: an empty set.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+    }
+    Err(command.run())
+}
+
+fn install(last: &Last) -> Result<()> {
+    match last.filter {
+        Some(filter) => seccomp::install(filter, last.filter_flags).map_err(|failure| failure.at("seccomp")),
+        None => Ok(()),
+    }
+}
+
+fn prepare(process: &Process, warnings: &mut Vec<String>) -> Result<()> {
+    identity::set_rlimits(&process.rlimits, warnings).map_err(|failure| failure.at("rlimits"))?;
+    if let Some(priority) = &process.io_priority {
+        identity::set_io_priority(priority).map_err(|failure| failure.at("ioPriority"))?;
+    }
+    if let Some(scheduler) = &process.scheduler {
+        identity::set_scheduler(scheduler).map_err(|failure| failure.at("scheduler"))?;
+    }
+    let labels = [
+        ("apparmor/exec", process.apparmor_profile.as_deref(), "exec "),
+        ("exec", process.selinux_label.as_deref(), ""),
+    ];
+    for (file, label, prefix) in labels {
+        let Some(label) = label.filter(|label| !label.is_empty()) else {
+            continue;
+        };
+        let value = format!("{prefix}{label}");
+        let proc = Procfs::detached()?;
+        // The module's own directory is Linux 5.8's; AppArmor alone has the other file too.
+        let written = match proc.write(&format!("self/attr/{file}"), &value) {
+            Err(failure) if failure.code == Code::NotFound => proc.write("self/attr/exec", &value),
+            answer => answer,
+        };
+        written.map_err(|failure| {
+            Failure {
+                message: format!("label {label}: {}", failure.message),
+                ..failure
+            }
+            .at("labels")
+        })?;
+    }
+    // SAFETY: umask can't fail; each signal's handler is set to the default, those that have none say EINVAL.
+    unsafe {
+        libc::umask(process.user.umask.unwrap_or(0o022));
+        for signal in 1..65 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+    Ok(())
+}
+
+fn close_on_exec() -> Result<()> {
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    // SAFETY: plain numbers.
+    sys::check(
+        unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC) },
+        "close_range",
+        None,
+    )
+    .map(drop)
+}
+
+fn change_directory(path: &str) -> Result<()> {
+    let path = if path.is_empty() { "/" } else { path };
+    let name = sys::text(path)?;
+    // SAFETY: `name` outlives the call.
+    sys::check(unsafe { libc::chdir(name.as_ptr()) }.into(), "chdir", Some(path)).map(drop)
+}
+
+/// A working directory outside of the root (a descriptor of the host that leaked, CVE-2024-21626) has no path from it: the kernel says "(unreachable)".
+fn check_directory(path: &str) -> Result<()> {
+    let mut buffer = [0u8; 4096];
+    // SAFETY: a buffer of that length. The call itself: the C library's hides what the kernel says.
+    let length = unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) };
+    match sys::check(length, "getcwd", Some(path)) {
+        Ok(_) if buffer[0] == b'/' => Ok(()),
+        Ok(_) => Err(Failure::new(
+            Code::InvalidArgument,
+            format!("working directory {path} is outside of the container"),
+        )
+        .at("cwd")),
+        // A path longer than the buffer is one from the root.
+        Err(failure) if failure.errno == Some(libc::ERANGE) => Ok(()),
+        Err(failure) => Err(failure.at("cwd")),
+    }
+}
+
+/// execve's arguments, laid out while memory may still be taken.
+struct Command {
+    name: String,
+    paths: Vec<CString>,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+}
+
+impl Command {
+    fn of(process: &Process) -> Result<Command> {
+        let strings = |words: &[String]| words.iter().map(|word| sys::text(word)).collect::<Result<Vec<CString>>>();
+        let name = process.args.first().cloned().unwrap_or_default();
+        let mut environment = strings(&process.env)?;
+        let variable = |key: &str| process.env.iter().find_map(|entry| entry.strip_prefix(key)?.strip_prefix('='));
+        if variable("HOME").is_none_or(str::is_empty) {
+            environment.push(sys::text(&format!("HOME={}", home(process.user.uid)))?);
+        }
+        let paths = if name.contains('/') {
+            vec![sys::text(&name)?]
+        } else {
+            let path = variable("PATH").unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+            let places = path.split(':').map(|place| if place.is_empty() { "." } else { place });
+            places.map(|place| sys::text(&format!("{place}/{name}"))).collect::<Result<_>>()?
+        };
+        Ok(Command {
+            name,
+            paths,
+            arguments: strings(&process.args)?,
+            environment,
+        })
+    }
+
+    /// Answers only when none of the paths runs.
+    fn run(&self) -> Failure {
+        let pointers = |strings: &[CString]| strings.iter().map(|one| one.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>();
+        let (arguments, environment) = (pointers(&self.arguments), pointers(&self.environment));
+        let mut worst = libc::ENOENT;
+        for path in &self.paths {
+            // SAFETY: both lists end with a null pointer and outlive the call, as do the strings.
+            unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+            let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
+            if !matches!(errno, libc::ENOENT | libc::ENOTDIR) {
+                worst = errno;
+                // Another place of PATH may have one that runs.
+                if errno != libc::EACCES {
+                    break;
+                }
+            }
+        }
+        let name = &self.name;
+        let failure = Failure::os(worst, "execve", Some(name));
+        let (code, message) = match worst {
+            libc::ENOENT if name.contains('/') => (Code::CommandNotFound, format!("exec {name:?}: no such file or directory")),
+            libc::ENOENT => (Code::CommandNotFound, format!("exec {name:?}: executable file not found in $PATH")),
+            libc::ENOEXEC => (Code::NotExecutable, format!("exec {name:?}: exec format error")),
+            libc::EACCES => (Code::NotExecutable, format!("exec {name:?}: permission denied")),
+            _ => (Code::NotExecutable, failure.message.clone()),
+        };
+        Failure { code, message, ..failure }.at("exec")
+    }
+}
+
+/// The home directory that the container's own /etc/passwd gives a user; what is not there is `/`.
+fn home(uid: u32) -> String {
+    let text = std::fs::read("/etc/passwd").unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let uid = uid.to_string();
+    let found = text
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields.get(2) == Some(&uid.as_str()));
+    found
+        .and_then(|fields| fields.get(5).filter(|home| !home.is_empty()).map(|home| home.to_string()))
+        .unwrap_or_else(|| "/".to_owned())
+}
