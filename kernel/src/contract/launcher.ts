@@ -108,7 +108,7 @@ export interface LauncherService {
     call: Call,
     id: ContainerId,
     launch: ShimLaunch,
-  ): Promise<{ readonly pid: number; readonly warnings: readonly string[]; readonly timings: Readonly<Record<string, number>> }>;
+  ): Promise<{ readonly pid: number; readonly warnings: readonly string[]; readonly timings: readonly (readonly [string, number])[] }>;
   /** Ends a shim that was spawned and shall start nothing. */
   abandon(call: Call, id: ContainerId): Promise<void>;
   signal(call: Call, id: ContainerId, signal: number, options?: { readonly all?: boolean | undefined }): Promise<void>;

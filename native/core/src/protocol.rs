@@ -200,7 +200,7 @@ pub enum LogDriver {
 pub enum FromShim {
     /// The answer to a spawn and to `control`.
     State { shim: i32, netns: Option<String>, pid: Option<i32>, exited: Option<Exit> },
-    Started { seq: u32, pid: i32, warnings: Vec<String>, timings: std::collections::BTreeMap<String, f64> },
+    Started { seq: u32, pid: i32, warnings: Vec<String>, timings: Vec<(String, f64)> },
     Done { seq: u32 },
     Failed { seq: u32, failure: crate::failure::Failure },
     Exited { pid: i32, status: Exit },

@@ -4,7 +4,6 @@ use crate::log::Log;
 use crate::session::Session;
 use crate::sink::Stream;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
@@ -48,7 +47,8 @@ pub struct Format {
 pub struct Launched {
     pub started: Started,
     pub session: Session,
-    pub timings: BTreeMap<String, f64>,
+    /// Milliseconds of each stage.
+    pub timings: Vec<(String, f64)>,
 }
 
 pub fn start(id: &str, start: &Start) -> Result<Launched> {
@@ -69,8 +69,8 @@ pub fn start(id: &str, start: &Start) -> Result<Launched> {
     };
     let mut started = tsbox_runtime::launch(&Launch { id, spec, root: Root::Mounts(&start.rootfs), stdio, seccomp: filter.as_deref() })?;
     join(&mut session, pipes, &mut started, start.stdin).map_err(|error| Failure::io(&error, "stdio", None))?;
-    let mut timings: BTreeMap<String, f64> = started.timings.iter().map(|(stage, time)| ((*stage).to_owned(), *time)).collect();
-    timings.insert("shim".to_owned(), begun.elapsed().as_secs_f64() * 1000.0);
+    let mut timings = std::mem::take(&mut started.timings);
+    timings.push(("all".to_owned(), begun.elapsed().as_secs_f64() * 1000.0));
     Ok(Launched { started, session, timings })
 }
 

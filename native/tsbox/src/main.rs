@@ -1,17 +1,34 @@
 //! `tsbox`, one binary in four roles: the client (whoever types a command), the launcher (`tsbox daemon`), the shim (a fork of the launcher),
 //! and an OCI runtime (called as `tsbox-runtime`, or `tsbox runtime …`).
 
+use std::ffi::OsString;
+
 fn main() {
-    let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let mut words = std::env::args_os();
     let name = words.next().unwrap_or_default();
-    let args: Vec<String> = words.collect();
-    std::process::exit(if name.rsplit('/').next() == Some("tsbox-runtime") {
-        tsbox_runtime::main(args)
-    } else {
-        match args.first().map(String::as_str) {
-            Some("daemon") => tsbox_launcher::main(args[1..].to_vec(), tsbox_client::home()),
-            Some("runtime") => tsbox_runtime::main(args[1..].to_vec()),
-            _ => tsbox_client::main(args),
-        }
+    let args: Vec<OsString> = words.collect();
+    let role = if name.as_encoded_bytes().ends_with(b"tsbox-runtime") { Some("runtime") } else { args.first().and_then(|word| word.to_str()) };
+    std::process::exit(match role {
+        Some("daemon") => daemon(text(&args[1..])),
+        Some("runtime") if name.as_encoded_bytes().ends_with(b"tsbox-runtime") => tsbox_runtime::main(text(&args)),
+        Some("runtime") => tsbox_runtime::main(text(&args[1..])),
+        _ => tsbox_client::main(text(&args)),
     });
+}
+
+/// The launcher runs from a sealed copy of this binary, since its forks enter containers. The copy does not know where it lies, so it is told.
+fn daemon(args: Vec<String>) -> i32 {
+    if let Some(home) = tsbox_client::home() {
+        // SAFETY: no other thread reads the environment: there is none.
+        unsafe { std::env::set_var("TSBOX_HOME", home) };
+    }
+    if let Err(failure) = tsbox_runtime::sealed::ensure() {
+        eprintln!("tsbox: {failure}");
+        return 125;
+    }
+    tsbox_launcher::main(args, tsbox_client::home())
+}
+
+fn text(words: &[OsString]) -> Vec<String> {
+    words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }

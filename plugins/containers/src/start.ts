@@ -85,7 +85,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     await engine.events.publish(call, { type: "container", action: "start", id, attributes: attributes(record) });
     await engine.hooks.started(call, id);
     phase("record");
-    return [...phases, ...Object.entries(started.timings).map(([stage, time]) => [`start: ${stage}`, time] as const)];
+    return [...phases, ...started.timings.map(([stage, time]) => [`start: ${stage}`, time] as const)];
   });
 }
 

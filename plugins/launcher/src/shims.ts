@@ -23,7 +23,7 @@ interface Pending<T> {
 interface Started {
   readonly pid: number;
   readonly warnings: readonly string[];
-  readonly timings: Readonly<Record<string, number>>;
+  readonly timings: readonly (readonly [string, number])[];
 }
 interface Shim {
   readonly id: ContainerId;
