@@ -17,6 +17,9 @@ import type {
   VolumePowers,
 } from "../src/index.ts";
 
+/** What a verb without an answer answers. */
+// biome-ignore lint/suspicious/noConfusingVoidType: it is only compared with.
+type Nothing = void;
 type Primitive = null | undefined | boolean | number | string;
 
 /** `T` itself when it can cross a process boundary, else never. `unknown` stands for JSON whose shape is another specification's. */
@@ -49,7 +52,7 @@ type Broken<Contract> = {
   [Member in keyof Contract & string]: Contract[Member] extends (call: infer First, ...rest: infer Rest) => infer Answer
     ? [First] extends [Call]
       ? Answer extends Promise<infer Value>
-        ? [Value] extends [Crosses<Value> | void]
+        ? [Value] extends [Crosses<Value> | Nothing]
           ? [Rest] extends [Crosses<Rest>]
             ? never
             : Member
@@ -61,7 +64,7 @@ type Broken<Contract> = {
       : Member;
 }[keyof Contract & string];
 
-type Expect<Nothing extends never> = Nothing;
+type Expect<Broken extends never> = Broken;
 
 export type BrokenDrivers = Expect<{ [K in DriverKind]: Broken<Drivers[K]> }[DriverKind]>;
 export type BrokenServices = Expect<{ [K in ServiceKind]: Broken<Services[K]> }[ServiceKind]>;

@@ -115,9 +115,12 @@ export const brokenStorage: readonly BrokenStorage[] = [
     class extends ReferenceStorage {
       protected override add(kind: "active" | "view", key: SnapshotKey, parent: SnapshotName | null): void {
         const below = parent === null ? undefined : this.disk.get(parent);
-        if (below === undefined || below.kind === "committed") return super.add(kind, key, parent);
-        this.free(key);
-        this.disk.set(key, { kind, key, parent, createdAt: Date.now(), tree: below.tree.copy() });
+        if (below === undefined || below.kind === "committed") {
+          super.add(kind, key, parent);
+        } else {
+          this.free(key);
+          this.disk.set(key, { kind, key, parent, createdAt: Date.now(), tree: below.tree.copy() });
+        }
       }
     },
   ),

@@ -54,16 +54,16 @@ export function parseConfig(raw: unknown, where: string): EngineConfig {
   const fields = record(raw, where);
   knownKeys(fields, Object.keys(emptyConfig), where);
   return {
-    root: optional(fields["root"], null, (value) => absolutePath(value, at("root"))),
-    state: optional(fields["state"], null, (value) => absolutePath(value, at("state"))),
-    hosts: optional(fields["hosts"], [], (value) => list(value, at("hosts"), text)),
-    logLevel: optional(fields["logLevel"], "info", (value) => oneOf(value, ["debug", "info", "warn", "error"], at("logLevel"))),
-    drivers: optional(fields["drivers"], {}, (value) => values(value, at("drivers"), text)),
-    plugins: optional(fields["plugins"], [], (value) => parseEntries(value, at("plugins"))),
-    isolation: optional(fields["isolation"], {}, (value) =>
+    root: optional(fields.root, null, (value) => absolutePath(value, at("root"))),
+    state: optional(fields.state, null, (value) => absolutePath(value, at("state"))),
+    hosts: optional(fields.hosts, [], (value) => list(value, at("hosts"), text)),
+    logLevel: optional(fields.logLevel, "info", (value) => oneOf(value, ["debug", "info", "warn", "error"], at("logLevel"))),
+    drivers: optional(fields.drivers, {}, (value) => values(value, at("drivers"), text)),
+    plugins: optional(fields.plugins, [], (value) => parseEntries(value, at("plugins"))),
+    isolation: optional(fields.isolation, {}, (value) =>
       values(value, at("isolation"), (word, path) => oneOf(word, ["none", "process"] as const, path)),
     ),
-    deadlines: optional(fields["deadlines"], {}, (value) => values(value, at("deadlines"), positive)),
+    deadlines: optional(fields.deadlines, {}, (value) => values(value, at("deadlines"), positive)),
   };
 }
 
@@ -71,7 +71,7 @@ export function parseConfig(raw: unknown, where: string): EngineConfig {
 export async function readEngineList(path: string): Promise<readonly PluginEntry[]> {
   const fields = record(await readJson(path), path);
   knownKeys(fields, ["plugins"], path);
-  return parseEntries(fields["plugins"], `${path}: plugins`);
+  return parseEntries(fields.plugins, `${path}: plugins`);
 }
 
 function parseEntries(raw: unknown, path: string): readonly PluginEntry[] {
@@ -79,11 +79,11 @@ function parseEntries(raw: unknown, path: string): readonly PluginEntry[] {
     if (typeof item === "string") return { name: item, package: item, config: undefined };
     const fields = record(item, itemPath);
     knownKeys(fields, ["name", "package", "config"], itemPath);
-    const packageName = text(fields["package"], `${itemPath}.package`);
+    const packageName = text(fields.package, `${itemPath}.package`);
     return {
-      name: optional(fields["name"], packageName, (value) => text(value, `${itemPath}.name`)),
+      name: optional(fields.name, packageName, (value) => text(value, `${itemPath}.name`)),
       package: packageName,
-      config: fields["config"],
+      config: fields.config,
     };
   });
 }

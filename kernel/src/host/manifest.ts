@@ -36,7 +36,7 @@ export async function readManifest(entry: PluginEntry, from: readonly string[]):
       cause: error,
     });
   }
-  if (json["tsbox"] === undefined) {
+  if (json.tsbox === undefined) {
     throw fail("InvalidArgument", `${entry.package} is no tsbox plugin: its package.json has no "tsbox" manifest`, {
       plugin: entry.name,
       path,
@@ -46,8 +46,8 @@ export async function readManifest(entry: PluginEntry, from: readonly string[]):
     entry,
     directory,
     main: join(directory, entryPoint(json, path)),
-    version: typeof json["version"] === "string" ? json["version"] : "0.0.0",
-    ...parseManifest(json["tsbox"], `${path}: tsbox`),
+    version: typeof json.version === "string" ? json.version : "0.0.0",
+    ...parseManifest(json.tsbox, `${path}: tsbox`),
   };
 }
 
@@ -57,11 +57,11 @@ export function parseManifest(raw: unknown, path: string): Manifest {
   const fields = record(raw, path);
   knownKeys(fields, ["kernel", "provides", "needs", "defines", "isolation"], path);
   return {
-    kernel: range(fields["kernel"], `${path}.kernel`),
-    provides: values(fields["provides"] ?? {}, `${path}.provides`, range),
-    needs: values(fields["needs"] ?? {}, `${path}.needs`, range),
-    defines: values(fields["defines"] ?? {}, `${path}.defines`, version),
-    isolation: oneOf(fields["isolation"] ?? "none", ["none", "process"], `${path}.isolation`),
+    kernel: range(fields.kernel, `${path}.kernel`),
+    provides: values(fields.provides ?? {}, `${path}.provides`, range),
+    needs: values(fields.needs ?? {}, `${path}.needs`, range),
+    defines: values(fields.defines ?? {}, `${path}.defines`, version),
+    isolation: oneOf(fields.isolation ?? "none", ["none", "process"], `${path}.isolation`),
   };
 }
 
@@ -93,8 +93,8 @@ function packageDirectory(entry: PluginEntry, from: readonly string[]): string {
 
 /** The "." of `exports` under this process's conditions, else `main`. */
 function entryPoint(json: Readonly<Record<string, unknown>>, path: string): string {
-  const exported = json["exports"];
-  const target = exported === undefined ? json["main"] : conditional(isSubpaths(exported) ? exported["."] : exported);
+  const exported = json.exports;
+  const target = exported === undefined ? json.main : conditional(isSubpaths(exported) ? exported["."] : exported);
   if (typeof target === "string") return target;
   throw fail("InvalidArgument", `${path}: neither "exports" nor "main" says what to import`);
 }
@@ -116,7 +116,7 @@ function conditional(target: unknown): string | undefined {
 const conditions: ReadonlySet<string> = new Set(["node", "import", "default", ...ownConditions()]);
 
 function ownConditions(): readonly string[] {
-  const options = [...process.execArgv, ...(process.env["NODE_OPTIONS"] ?? "").split(" ")];
+  const options = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? "").split(" ")];
   return options.flatMap((option, index) => {
     if (option === "-C" || option === "--conditions") return options[index + 1] ?? [];
     return option.startsWith("--conditions=") ? option.slice("--conditions=".length) : [];
