@@ -14,7 +14,9 @@ export interface Store {
   close(): Promise<void>;
 }
 
-const cbor = new Encoder({ useRecords: false, useTag259ForMaps: false, mapsAsObjects: true });
+// Plain CBOR: no records of cbor-x's own, no tag for maps (an option that its types leave out).
+const options = { useRecords: false, useTag259ForMaps: false, mapsAsObjects: true };
+const cbor = new Encoder(options);
 const keyOf = (table: StateTable, key: string): string => `${table}/${key}`;
 
 export async function openStore(path: string): Promise<Store> {

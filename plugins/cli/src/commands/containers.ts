@@ -54,35 +54,35 @@ const stopOptions = (parsed: Parsed): { timeout?: number; signal?: string } => (
   ...(parsed.text("signal") ? { signal: parsed.text("signal") ?? "" } : {}),
 });
 
-export const stop = verb(
+export const stop: Command = verb(
   "stop",
   "Stop one or more running containers",
   { timeout, time: { kind: "text", help: "As --timeout" }, signal },
   (io, api, id, parsed) => api.containerStop(io.call, id, stopOptions(parsed)),
 );
-export const restart = verb(
+export const restart: Command = verb(
   "restart",
   "Restart one or more containers",
   { timeout, time: { kind: "text", help: "As --timeout" }, signal },
   (io, api, id, parsed) => api.containerRestart(io.call, id, stopOptions(parsed)),
 );
-export const kill = verb("kill", "Kill one or more running containers", { signal }, (io, api, id, parsed) =>
+export const kill: Command = verb("kill", "Kill one or more running containers", { signal }, (io, api, id, parsed) =>
   api.containerKill(io.call, id, parsed.text("signal") ?? "SIGKILL"),
 );
-export const pause = verb("pause", "Pause all processes within one or more containers", {}, (io, api, id) =>
+export const pause: Command = verb("pause", "Pause all processes within one or more containers", {}, (io, api, id) =>
   api.containerPause(io.call, id),
 );
-export const unpause = verb("unpause", "Unpause all processes within one or more containers", {}, (io, api, id) =>
+export const unpause: Command = verb("unpause", "Unpause all processes within one or more containers", {}, (io, api, id) =>
   api.containerUnpause(io.call, id),
 );
-export const wait = verb(
+export const wait: Command = verb(
   "wait",
   "Block until one or more containers stop, then print their exit codes",
   {},
   async (io, api, id) => (await api.containerWait(io.call, id, "not-running")).StatusCode,
 );
-export const start = verb("start", "Start one or more stopped containers", {}, (io, api, id) => api.containerStart(io.call, id, {}));
-export const rm = verb(
+export const start: Command = verb("start", "Start one or more stopped containers", {}, (io, api, id) => api.containerStart(io.call, id, {}));
+export const rm: Command = verb(
   "rm",
   "Remove one or more containers",
   {
