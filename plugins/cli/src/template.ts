@@ -92,14 +92,47 @@ function parseBlock(word: "range" | "if" | "with", action: string, tokens: strin
 }
 
 function parsePipe(text: string): Pipe {
-  const words = text.match(/"(?:[^"\\]|\\.)*"|`[^`]*`|\((?:[^()]|\([^()]*\))*\)|\||[^\s|]+/g) ?? [];
   const commands: string[][] = [[]];
-  for (const word of words) {
+  for (const word of wordsOf(text)) {
     if (word === "|") commands.push([]);
     else commands.at(-1)?.push(word);
   }
   if (commands.some((command) => command.length === 0)) throw broken(`missing value for command in {{${text}}}`);
   return commands;
+}
+
+/** Words, strings, parentheses whole with the fields behind them, and the bars between. */
+function wordsOf(text: string): readonly string[] {
+  const words: string[] = [];
+  let at = 0;
+  while (at < text.length) {
+    const from = at;
+    const letter = text[at] ?? "";
+    if (/\s/.test(letter)) at += 1;
+    else if (letter === "|") words.push(text[at++] ?? "");
+    else {
+      let depth = 0;
+      for (; at < text.length; at += 1) {
+        const next = text[at] ?? "";
+        if (next === '"' || next === "`") at = closing(text, at);
+        else if (next === "(") depth += 1;
+        else if (next === ")") depth -= 1;
+        else if (depth === 0 && /[\s|]/.test(next)) break;
+      }
+      if (depth !== 0) throw broken(`unclosed parenthesis in {{${text}}}`);
+      words.push(text.slice(from, at));
+    }
+  }
+  return words;
+}
+
+function closing(text: string, from: number): number {
+  const quote = text[from];
+  for (let at = from + 1; at < text.length; at += 1) {
+    if (text[at] === "\\" && quote === '"') at += 1;
+    else if (text[at] === quote) return at;
+  }
+  throw broken(`unterminated quoted string in {{${text}}}`);
 }
 
 function render(nodes: readonly Node[], scope: Scope): string {

@@ -81,7 +81,9 @@ export const wait: Command = verb(
   {},
   async (io, api, id) => (await api.containerWait(io.call, id, "not-running")).StatusCode,
 );
-export const start: Command = verb("start", "Start one or more stopped containers", {}, (io, api, id) => api.containerStart(io.call, id, {}));
+export const start: Command = verb("start", "Start one or more stopped containers", {}, (io, api, id) =>
+  api.containerStart(io.call, id, {}),
+);
 export const rm: Command = verb(
   "rm",
   "Remove one or more containers",

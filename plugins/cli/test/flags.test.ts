@@ -1,0 +1,69 @@
+import { suite } from "@tsbox/harness";
+import * as assert from "uvu/assert";
+import { createBody, publish, run } from "../src/commands/run.ts";
+import { parseFlags } from "../src/flags.ts";
+import { CommandError } from "../src/io.ts";
+import { compileTemplate } from "../src/template.ts";
+
+const test = suite("cli: flags and templates");
+const parse = (...argv: string[]): ReturnType<typeof parseFlags> => parseFlags("run", argv, run.flags, false);
+
+test("short flags stand together, values behind or beside", () => {
+  const parsed = parse("-it", "--rm", "-e", "A=1", "--env=B=2", "-w/srv", "--name", "x", "image", "-e", "not ours");
+  assert.ok(parsed.bool("interactive") && parsed.bool("tty") && parsed.bool("rm"));
+  assert.equal(parsed.list("env"), ["A=1", "B=2"]);
+  assert.is(parsed.text("workdir"), "/srv");
+  assert.equal(parsed.words, ["image", "-e", "not ours"]);
+});
+
+test("a wrong flag exits 125 and says what is wrong", () => {
+  for (const [argv, text] of [
+    [["--nope"], /unknown flag: --nope/],
+    [["-y"], /unknown shorthand flag: 'y' in -y/],
+    [["--name"], /flag needs an argument: --name/],
+    [["--rm=maybe"], /invalid argument "maybe"/],
+    [["--toString"], /unknown flag: --toString/],
+  ] as const)
+    assert.throws(
+      () => parse(...argv),
+      (error: unknown) => error instanceof CommandError && error.exitCode === 125 && text.test(error.message),
+    );
+});
+
+test("ports are published as docker reads them", () => {
+  assert.equal(publish("80"), [["80/tcp", { HostIp: "", HostPort: "" }]]);
+  assert.equal(publish("127.0.0.1:8080:80/udp"), [["80/udp", { HostIp: "127.0.0.1", HostPort: "8080" }]]);
+  assert.equal(publish("[::1]:1:2"), [["2/tcp", { HostIp: "::1", HostPort: "1" }]]);
+  assert.is(publish("8000-8002:90-92").length, 3);
+  for (const wrong of ["", "a:b", "1:2:3:4", "80/xyz", "99999:80", "8000-8002:90-91"])
+    assert.throws(() => publish(wrong), /invalid publish specification/);
+});
+
+test("a body is Docker's", () => {
+  const body = createBody(
+    { environment: { HERE: "yes" } },
+    parse("-d", "-m", "64m", "--cpus", "1.5", "-e", "HERE", "-e", "GONE", "-v", "/a:/b:ro", "img", "cmd", "arg"),
+  );
+  const host = body.HostConfig as Readonly<Record<string, unknown>>;
+  assert.equal([body.Image, body.Cmd, body.Env, body.StdinOnce], ["img", ["cmd", "arg"], ["HERE=yes"], false]);
+  assert.equal([host.Memory, host.NanoCpus, host.Binds], [64 << 20, 1.5e9, ["/a:/b:ro"]]);
+});
+
+test("templates read as Go's", () => {
+  const subject = { Id: "abc", State: { Pid: 7 }, List: ["a", "b"], Map: { k: "v", j: "w" }, Ports: { "80/tcp": [{ HostPort: "8080" }] } };
+  for (const [template, text] of [
+    ["{{.Id}}\\t{{.State.Pid}}", "abc\t7"],
+    ["{{json .List}}", '["a","b"]'],
+    ['{{join .List ","}}', "a,b"],
+    ["{{range .List}}<{{.}}>{{end}}", "<a><b>"],
+    ["{{range $k, $v := .Map}}{{$k}}={{$v}};{{end}}", "j=w;k=v;"],
+    ["{{if eq .State.Pid 7}}yes{{else}}no{{end}}", "yes"],
+    ['{{(index (index .Ports "80/tcp") 0).HostPort}}', "8080"],
+    ["{{.Map}}", "map[j:w k:v]"],
+    ["{{len .List}} {{upper .Id}}", "2 ABC"],
+    ["{{.Id | upper | json}}", '"ABC"'],
+  ] as const)
+    assert.is(compileTemplate(template)(subject), text, template);
+  assert.throws(() => compileTemplate("{{.Nope}}")(subject), /can't evaluate field Nope/);
+  assert.throws(() => compileTemplate("{{range .List}}"), /template parsing error/);
+});
