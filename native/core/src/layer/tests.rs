@@ -269,7 +269,13 @@ fn what_is_written_is_read_whole_by_gnu_tar_and_by_us() {
     );
     assert_same(&describe(&theirs), &wanted, "GNU tar");
     let copied = world.directory("copied");
-    copy_tree(open(&source).as_fd(), open(&copied).as_fd(), &Cancel::default()).unwrap();
+    copy_tree(
+        open(&source).as_fd(),
+        open(&copied).as_fd(),
+        &Default::default(),
+        &Cancel::default(),
+    )
+    .unwrap();
     assert_same(&describe(&copied), &wanted, "copy");
     assert!(fs::metadata(copied.join("sparse")).unwrap().blocks() < 1000);
     let (again, _) = diff_bytes(None, &copied, &world.at("again"), Compression::Plain);
@@ -586,7 +592,7 @@ fn an_upper_directory_written_directly_shows_the_same_tree_as_one_applied_plainl
     let world = World::new("overlay");
     let (lower, plain, upper) = (world.directory("lower"), world.directory("plain"), world.directory("upper"));
     base(&lower);
-    copy_tree(open(&lower).as_fd(), open(&plain).as_fd(), &Cancel::default()).unwrap();
+    copy_tree(open(&lower).as_fd(), open(&plain).as_fd(), &Default::default(), &Cancel::default()).unwrap();
     apply_bytes(&plain, changing()).unwrap();
     let options = Options {
         whiteouts: Whiteouts::Overlay,
@@ -612,7 +618,7 @@ fn an_upper_directory_written_directly_shows_the_same_tree_as_one_applied_plainl
             diff_bytes(Some(&lower), &plain, &path, Compression::Zstd);
         }
         let again = world.directory(name);
-        copy_tree(open(&lower).as_fd(), open(&again).as_fd(), &Cancel::default()).unwrap();
+        copy_tree(open(&lower).as_fd(), open(&again).as_fd(), &Default::default(), &Cancel::default()).unwrap();
         apply_bytes(&again, fs::read(&path).unwrap()).unwrap();
         assert_same(&describe(&again), &describe(&plain), name);
     }
@@ -633,7 +639,7 @@ fn a_comparison_writes_nothing_for_equal_trees_and_finds_content_behind_equal_ti
         },
     )
     .unwrap();
-    copy_tree(handle.as_fd(), open(&upper).as_fd(), &Cancel::default()).unwrap();
+    copy_tree(handle.as_fd(), open(&upper).as_fd(), &Default::default(), &Cancel::default()).unwrap();
     let (_, empty) = diff_bytes(Some(&lower), &upper, &world.at("empty"), Compression::Plain);
     assert_eq!(empty, [0; 1024]);
     fs::write(upper.join("plain"), "PLAIN").unwrap();
@@ -658,7 +664,7 @@ fn a_new_name_brings_its_old_ones_along() {
     let (lower, upper, again) = (world.directory("lower"), world.directory("upper"), world.directory("again"));
     base(&lower);
     for copy in [&upper, &again] {
-        copy_tree(open(&lower).as_fd(), open(copy).as_fd(), &Cancel::default()).unwrap();
+        copy_tree(open(&lower).as_fd(), open(copy).as_fd(), &Default::default(), &Cancel::default()).unwrap();
     }
     fs::hard_link(upper.join("linked"), upper.join("kept/also")).unwrap();
     let (_, bytes) = diff_bytes(Some(&lower), &upper, &world.at("layer"), Compression::Plain);

@@ -1,16 +1,18 @@
 use super::{Cancel, DEEPEST, Named, at, join, list, too_deep, xattr};
 use crate::failure::Result;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// Copies everything that makes up the tree `from` into the empty directory `to`: contents with their holes, hard links, devices, extended attributes, owners,
 /// modes and times, those of the root too. Blocks are shared where the file system can (FICLONE). Mounts inside stay behind as empty directories.
-pub fn copy_tree(from: BorrowedFd, to: BorrowedFd, cancel: &Cancel) -> Result<()> {
+/// `exclude` has paths below the root (no slash first or last) that are left out with all below them.
+pub fn copy_tree(from: BorrowedFd, to: BorrowedFd, exclude: &HashSet<Vec<u8>>, cancel: &Cancel) -> Result<()> {
     let mut copier = Copier {
         reflinks: true,
         links: HashMap::new(),
+        exclude,
         to_root: to,
         cancel,
     };
@@ -30,6 +32,7 @@ struct Copier<'a> {
     reflinks: bool,
     /// Where the first name of a file that has several lies in the copy.
     links: HashMap<(u64, u64), Vec<u8>>,
+    exclude: &'a HashSet<Vec<u8>>,
     to_root: BorrowedFd<'a>,
     cancel: &'a Cancel,
 }
@@ -42,6 +45,9 @@ impl Copier<'_> {
         for name in list(from).named("getdents64", path)? {
             self.cancel.check()?;
             let here = join(path, name.to_bytes());
+            if self.exclude.contains(&here) {
+                continue;
+            }
             let stat = at::stat(from, &name).named("stat", &here)?;
             if stat.is_directory() {
                 self.directory(from, to, &name, &stat, &here, depth)?;

@@ -80,3 +80,22 @@ fn nothing_is_opened_outside_a_root() {
     assert_eq!(names, [c"outside".to_owned(), c"root".to_owned()]);
     remove(&path);
 }
+
+#[test]
+fn a_copy_leaves_out_what_it_is_told_to() {
+    let path = temporary("exclude");
+    fs::create_dir_all(path.join("from/kept/secret")).unwrap();
+    fs::write(path.join("from/kept/secret/key"), b"").unwrap();
+    fs::write(path.join("from/kept/file"), b"").unwrap();
+    fs::create_dir(path.join("to")).unwrap();
+    let exclude = [b"kept/secret".to_vec()].into();
+    copy_tree(
+        open(&path.join("from")).as_fd(),
+        open(&path.join("to")).as_fd(),
+        &exclude,
+        &Cancel::default(),
+    )
+    .unwrap();
+    assert!(path.join("to/kept/file").exists() && !path.join("to/kept/secret").exists());
+    remove(&path);
+}

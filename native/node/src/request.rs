@@ -1,0 +1,171 @@
+use crate::malformed;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use tsbox_core::container::cgroup::Layout;
+use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::layer::{self, Compression, Options, Whiteouts};
+use tsbox_core::mount::{Mount, open_detached};
+use tsbox_core::tree::{self, Cancel, Named, at};
+
+/// Every verb, as plugins/host-linux/src/binding.ts writes it.
+#[derive(Deserialize)]
+#[serde(tag = "call", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Request {
+    OpenMounts {
+        mounts: Vec<Mount>,
+    },
+    CloseFd {
+        fd: RawFd,
+    },
+    ApplyLayer {
+        root: String,
+        layer: String,
+        overlay: bool,
+        lowers: Option<Vec<String>>,
+    },
+    DiffLayers {
+        lower: Option<String>,
+        upper: String,
+        into: String,
+        media_type: String,
+    },
+    DiffOverlay {
+        upper: String,
+        into: String,
+        media_type: String,
+    },
+    CopyTree {
+        from: String,
+        to: String,
+        exclude: Vec<String>,
+    },
+    RemoveTree {
+        path: String,
+    },
+    Usage {
+        path: String,
+    },
+    SyncTree {
+        path: String,
+    },
+    CgroupLayout,
+}
+
+impl Request {
+    pub fn run_text(text: &str, cancel: &Cancel) -> Result<Value> {
+        serde_json::from_str::<Request>(text).map_err(malformed)?.run(cancel)
+    }
+
+    fn run(self, cancel: &Cancel) -> Result<Value> {
+        match self {
+            Request::OpenMounts { mounts } => value(open_detached(&mounts)?.into_raw_fd()),
+            // SAFETY: binding.ts gives back each descriptor of `OpenMounts` once.
+            Request::CloseFd { fd } => value(drop(unsafe { OwnedFd::from_raw_fd(fd) })),
+            Request::ApplyLayer {
+                root,
+                layer,
+                overlay,
+                lowers,
+            } => {
+                let lowers = lowers
+                    .map(|paths| paths.iter().map(|path| directory(path)).collect::<Result<Vec<OwnedFd>>>())
+                    .transpose()?;
+                let whiteouts = if overlay { Whiteouts::Overlay } else { Whiteouts::Remove };
+                let file = File::open(&layer).named("open", layer.as_bytes())?;
+                value(layer::apply(
+                    directory(&root)?.as_fd(),
+                    file,
+                    Options { whiteouts, lowers },
+                    cancel,
+                )?)
+            }
+            Request::DiffLayers {
+                lower,
+                upper,
+                into,
+                media_type,
+            } => {
+                let lower = lower.map(|path| directory(&path)).transpose()?;
+                let upper = directory(&upper)?;
+                create(&into, &media_type, |file, compression| {
+                    layer::diff(lower.as_ref().map(AsFd::as_fd), upper.as_fd(), file, compression, cancel)
+                })
+            }
+            Request::DiffOverlay { upper, into, media_type } => {
+                let upper = directory(&upper)?;
+                create(&into, &media_type, |file, compression| {
+                    layer::diff_overlay(upper.as_fd(), file, compression, cancel)
+                })
+            }
+            Request::CopyTree { from, to, exclude } => copy(&from, &to, &exclude, cancel),
+            Request::RemoveTree { path } => value(tree::remove_tree(path.as_bytes(), cancel)?),
+            Request::Usage { path } => value(tree::usage(directory(&path)?.as_fd(), cancel)?),
+            Request::SyncTree { path } => value(tree::sync(
+                at::open_path(path.as_bytes(), libc::O_RDONLY)
+                    .named("open", path.as_bytes())?
+                    .as_fd(),
+            )?),
+            Request::CgroupLayout => value(Layout::discover()?.name()),
+        }
+    }
+}
+
+fn value<T: Serialize>(answer: T) -> Result<Value> {
+    serde_json::to_value(answer).map_err(malformed)
+}
+
+fn directory(path: &str) -> Result<OwnedFd> {
+    at::open_path(path.as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY).named("open", path.as_bytes())
+}
+
+/// A file that must not be there yet, and goes again when writing it fails.
+fn create(into: &str, media_type: &str, write: impl FnOnce(File, Compression) -> Result<layer::Layer>) -> Result<Value> {
+    let compression = Compression::of_media_type(media_type)?;
+    let file = File::create_new(into).named("open", into.as_bytes())?;
+    let written = write(file, compression);
+    if written.is_err() {
+        // The failure that matters is the first one.
+        let _ = std::fs::remove_file(into);
+    }
+    value(written?)
+}
+
+fn copy(from: &str, to: &str, exclude: &[String], cancel: &Cancel) -> Result<Value> {
+    let exclude = exclude.iter().map(|path| path.as_bytes().to_vec()).collect();
+    let source = directory(from)?;
+    std::fs::create_dir(to).named("mkdir", to.as_bytes())?;
+    let copied = directory(to).and_then(|target| tree::copy_tree(source.as_fd(), target.as_fd(), &exclude, cancel));
+    if copied.is_err() {
+        let _ = tree::remove_tree(to.as_bytes(), &Cancel::default());
+    }
+    value(copied?)
+}
+
+/// The content of a regular file below `root`, links resolved as inside.
+pub fn read_file(root: &str, path: &str, limit: u32) -> Result<Vec<u8>> {
+    let named = |text: &str, code| Failure {
+        path: Some(path.to_owned()),
+        ..Failure::new(code, format!("{path}: {text}"))
+    };
+    let fd = at::open_in_root(
+        directory(root)?.as_fd(),
+        path.as_bytes(),
+        libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY,
+    )
+    .named("openat2", path.as_bytes())?;
+    if at::stat_fd(fd.as_fd()).named("stat", path.as_bytes())?.kind() != libc::S_IFREG {
+        return Err(named("no regular file", Code::InvalidArgument));
+    }
+    let mut bytes = Vec::new();
+    File::from(fd)
+        .take(u64::from(limit) + 1)
+        .read_to_end(&mut bytes)
+        .named("read", path.as_bytes())?;
+    if bytes.len() > limit as usize {
+        return Err(named(&format!("more than {limit} bytes"), Code::ResourceExhausted));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,130 @@
+/**
+ * The native addon in words of TypeScript. Nothing above this file sees it: requests and answers cross as JSON text, a failure becomes the kernel's error.
+ */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import {
+  type Call,
+  type ErrorCode,
+  type ErrorFields,
+  errorCodes,
+  fail,
+  type Layer,
+  type Mount,
+  type TsboxError,
+  type Usage,
+} from "@tsbox/kernel";
+
+/** As native/node/src/lib.rs exports it. */
+interface Addon {
+  readonly Cancel: new () => NativeCancel;
+  call(request: string, cancel: NativeCancel): Promise<string>;
+  callNow(request: string): string;
+  compileSeccomp(profile: string): Uint8Array | string;
+  readFile(root: string, path: string, limit: number): Uint8Array | string;
+}
+interface NativeCancel {
+  cancel(): void;
+}
+
+/** Each verb of native/node/src/request.rs: what it takes, what it answers. */
+export interface Verbs {
+  openMounts: { takes: { readonly mounts: readonly Mount[] }; answers: number };
+  closeFd: { takes: { readonly fd: number }; answers: null };
+  applyLayer: {
+    takes: { readonly root: string; readonly layer: string; readonly overlay: boolean; readonly lowers: readonly string[] | null };
+    answers: Layer;
+  };
+  diffLayers: {
+    takes: { readonly lower: string | null; readonly upper: string; readonly into: string; readonly mediaType: string };
+    answers: Layer;
+  };
+  diffOverlay: { takes: { readonly upper: string; readonly into: string; readonly mediaType: string }; answers: Layer };
+  copyTree: { takes: { readonly from: string; readonly to: string; readonly exclude: readonly string[] }; answers: null };
+  removeTree: { takes: { readonly path: string }; answers: null };
+  usage: { takes: { readonly path: string }; answers: Usage };
+  syncTree: { takes: { readonly path: string }; answers: null };
+  cgroupLayout: { takes: Record<never, never>; answers: "v1" | "hybrid" | "v2" };
+}
+
+export interface Binding {
+  /** On a thread of its own; stops between two files when the call is canceled, and answers then. */
+  call<V extends keyof Verbs>(call: Call, verb: V, request: Verbs[V]["takes"]): Promise<Verbs[V]["answers"]>;
+  /** At once, on this thread. */
+  callNow<V extends keyof Verbs>(verb: V, request: Verbs[V]["takes"]): Verbs[V]["answers"];
+  compileSeccomp(profile: string): Uint8Array;
+  readFile(root: string, path: string, limit: number): Uint8Array;
+}
+
+/** `Unavailable`: it has not been built. */
+export function loadBinding(): Binding {
+  const addon = loadAddon();
+  return {
+    async call(call, verb, request) {
+      call.signal.throwIfAborted();
+      const cancel = new addon.Cancel();
+      const abort = (): void => cancel.cancel();
+      call.signal.addEventListener("abort", abort, { once: true });
+      try {
+        return unwrap(await addon.call(JSON.stringify({ call: verb, ...request }), cancel));
+      } catch (error) {
+        // Why the caller canceled says more than that it did.
+        call.signal.throwIfAborted();
+        throw error;
+      } finally {
+        call.signal.removeEventListener("abort", abort);
+      }
+    },
+    callNow: (verb, request) => unwrap(addon.callNow(JSON.stringify({ call: verb, ...request }))),
+    compileSeccomp: (profile) => bytes(addon.compileSeccomp(profile)),
+    readFile: (root, path, limit) => bytes(addon.readFile(root, path, limit)),
+  };
+}
+
+/** Built in the source tree, or the package with the built ones. */
+function loadAddon(): Addon {
+  const require = createRequire(import.meta.url);
+  const built = builtAddon();
+  try {
+    return require(built ?? "@tsbox/native");
+  } catch (error) {
+    const cure = built === null ? "build it with scripts/build-addon, or install @tsbox/native" : "build it again with scripts/build-addon";
+    throw fail(
+      "Unavailable",
+      `the native addon can't be loaded: ${error instanceof Error ? error.message.split("\n")[0] : error}; ${cure}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** `build/tsbox.node` of the repository that this file lies in, as source or as dist. */
+function builtAddon(): string | null {
+  for (let directory = import.meta.dirname; directory !== dirname(directory); directory = dirname(directory)) {
+    const path = join(directory, "build", "tsbox.node");
+    if (existsSync(path)) return path;
+  }
+  return null;
+}
+
+type Answer<T> = { readonly ok: T } | { readonly failure: Failure };
+interface Failure extends Pick<ErrorFields, "syscall" | "errno" | "path" | "stage"> {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+function unwrap<T>(text: string): T {
+  const answer: Answer<T> = JSON.parse(text);
+  if ("ok" in answer) return answer.ok;
+  throw failed(answer.failure);
+}
+
+function bytes(answer: Uint8Array | string): Uint8Array {
+  return typeof answer === "string" ? unwrap(answer) : answer;
+}
+
+function failed({ code, message, ...fields }: Failure): TsboxError {
+  return fail(errorCodes.includes(code) ? code : "Internal", message, fields);
+}
