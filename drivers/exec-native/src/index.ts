@@ -1,0 +1,29 @@
+import { type Call, fail, type HostToolkit, type Plugin } from "@tsbox/kernel";
+import { NativeDriver } from "./driver.ts";
+import { FilterStore } from "./internal/filter-store.ts";
+import { probe } from "./probe.ts";
+
+const plugin: Plugin<null> = {
+  parseConfig(raw) {
+    if (raw === undefined || (typeof raw === "object" && raw !== null && Object.keys(raw).length === 0)) return null;
+    throw fail("InvalidArgument", "exec-native takes no config; remove it");
+  },
+  setup(context) {
+    context.provideDriver("exec", "native", {
+      probe: async () => probe((await context.service("host")).cgroups.layout),
+      open: async () => {
+        const host = await context.service("host");
+        return new NativeDriver(compiles(host) ? new FilterStore(host, `${context.stateDirectory}/seccomp`) : null);
+      },
+    });
+  },
+};
+export default plugin;
+
+/** A toolkit that makes a BPF program of a seccomp profile; without one the runtime does it at every start. */
+export interface SeccompCompiler {
+  compileSeccomp(call: Call, profile: string): Promise<Uint8Array>;
+}
+function compiles(host: HostToolkit): host is HostToolkit & SeccompCompiler {
+  return "compileSeccomp" in host && typeof host.compileSeccomp === "function";
+}

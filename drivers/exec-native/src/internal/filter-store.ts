@@ -1,0 +1,38 @@
+/** Compiled seccomp filters, one file for each distinct profile: thousands of containers share Docker's default, and 1 KiB is read faster than a profile is parsed. */
+import { createHash } from "node:crypto";
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import type { Call } from "@tsbox/kernel";
+import type { SeccompCompiler } from "../index.ts";
+
+export class FilterStore {
+  readonly #compiler: SeccompCompiler;
+  readonly #directory: string;
+  /** By the profile's digest; a failure is not kept. */
+  readonly #paths = new Map<string, Promise<string>>();
+
+  constructor(compiler: SeccompCompiler, directory: string) {
+    this.#compiler = compiler;
+    this.#directory = directory;
+  }
+
+  /** The file that holds the program of `profile` (JSON of `linux.seccomp`): 8 bytes an instruction. */
+  path(call: Call, profile: string): Promise<string> {
+    const digest = createHash("sha256").update(profile).digest("hex");
+    const known = this.#paths.get(digest);
+    if (known !== undefined) return known;
+    const made = this.#make(call, profile, digest);
+    this.#paths.set(digest, made);
+    made.catch(() => this.#paths.delete(digest));
+    return made;
+  }
+
+  async #make(call: Call, profile: string, digest: string): Promise<string> {
+    const program = await this.#compiler.compileSeccomp(call, profile);
+    const path = `${this.#directory}/${digest}.bpf`;
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    // Whole or not at all: a shim may read it at any time.
+    await writeFile(`${path}.new`, program);
+    await rename(`${path}.new`, path);
+    return path;
+  }
+}

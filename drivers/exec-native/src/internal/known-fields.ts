@@ -1,0 +1,110 @@
+/** What the native runtime carries out of an OCI runtime spec. All else is refused by its name: a limit that is silently dropped is no limit. */
+import { fail, type OciSpec } from "@tsbox/kernel";
+
+interface Fields {
+  /** true: anything below is the runtime's to check. `items`: each element of a list. */
+  readonly [name: string]: true | Fields | { readonly items: Fields };
+}
+
+const mount: Fields = { destination: true, type: true, source: true, options: true };
+
+const process: Fields = {
+  terminal: true,
+  consoleSize: true,
+  user: { uid: true, gid: true, umask: true, additionalGids: true },
+  args: true,
+  env: true,
+  cwd: true,
+  capabilities: { bounding: true, effective: true, inheritable: true, permitted: true, ambient: true },
+  rlimits: { items: { type: true, soft: true, hard: true } },
+  noNewPrivileges: true,
+  apparmorProfile: true,
+  oomScoreAdj: true,
+  selinuxLabel: true,
+  ioPriority: true,
+  scheduler: true,
+};
+
+const resources: Fields = {
+  devices: true,
+  memory: {
+    limit: true,
+    reservation: true,
+    swap: true,
+    kernel: true,
+    kernelTCP: true,
+    swappiness: true,
+    disableOOMKiller: true,
+    useHierarchy: true,
+  },
+  cpu: {
+    shares: true,
+    quota: true,
+    burst: true,
+    period: true,
+    realtimeRuntime: true,
+    realtimePeriod: true,
+    cpus: true,
+    mems: true,
+    idle: true,
+  },
+  pids: { limit: true },
+  blockIO: {
+    weight: true,
+    weightDevice: true,
+    throttleReadBpsDevice: true,
+    throttleWriteBpsDevice: true,
+    throttleReadIOPSDevice: true,
+    throttleWriteIOPSDevice: true,
+  },
+  hugepageLimits: true,
+  network: true,
+  rdma: true,
+  unified: true,
+};
+
+const known: Fields = {
+  ociVersion: true,
+  process,
+  root: { path: true, readonly: true },
+  hostname: true,
+  domainname: true,
+  mounts: { items: mount },
+  annotations: true,
+  linux: {
+    uidMappings: true,
+    gidMappings: true,
+    sysctl: true,
+    resources,
+    cgroupsPath: true,
+    namespaces: { items: { type: true, path: true } },
+    devices: true,
+    seccomp: { defaultAction: true, defaultErrnoRet: true, architectures: true, flags: true, syscalls: true },
+    rootfsPropagation: true,
+    maskedPaths: true,
+    readonlyPaths: true,
+    mountLabel: true,
+  },
+};
+
+/** `Unsupported` with the field's name, as `linux.intelRdt`. What is null or left out asks for nothing. */
+export function refuseUnknown(spec: OciSpec): void {
+  check(spec, known, "");
+}
+
+function check(value: unknown, fields: Fields, path: string): void {
+  if (typeof value !== "object" || value === null) return;
+  for (const [name, field] of Object.entries(value)) {
+    if (field === undefined || field === null) continue;
+    const full = path === "" ? name : `${path}.${name}`;
+    const below = fields[name];
+    if (below === undefined) throw fail("Unsupported", `the native runtime does not carry out ${full} of an OCI spec; leave it out`);
+    if (below === true) continue;
+    if (!isItems(below)) check(field, below, full);
+    else if (Array.isArray(field)) for (const [at, item] of field.entries()) check(item, below.items, `${full}[${at}]`);
+  }
+}
+
+function isItems(fields: Fields | { readonly items: Fields }): fields is { readonly items: Fields } {
+  return typeof fields["items"] === "object";
+}
