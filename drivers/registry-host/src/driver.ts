@@ -19,7 +19,8 @@ interface Made {
 export function hostDriver(hidden: readonly string[]): RegistryDriver {
   const made = new Map<string, Made>();
   const make = async (directory: string): Promise<Made> => {
-    if (!directory.startsWith("/")) throw fail("InvalidArgument", `host:${directory}: give a directory by its absolute path, such as host:/`);
+    if (!directory.startsWith("/"))
+      throw fail("InvalidArgument", `host:${directory}: give a directory by its absolute path, such as host:/`);
     const layer = await maskLayer(directory, hidden);
     const config = json({
       architecture: architectures[arch()] ?? arch(),
@@ -46,7 +47,8 @@ export function hostDriver(hidden: readonly string[]): RegistryDriver {
     resolve: async (_call: Call, ref: string, _access: Access) => (await make(ref)).manifest,
     fetch: async (_call: Call, ref: string, blob: Descriptor, from: number) => {
       const bytes = (made.get(ref) ?? (await make(ref))).blobs.get(blob.digest);
-      if (bytes === undefined) throw fail("NotFound", `host:${ref} has no blob ${blob.digest}: it has changed since it was looked at; try again`);
+      if (bytes === undefined)
+        throw fail("NotFound", `host:${ref} has no blob ${blob.digest}: it has changed since it was looked at; try again`);
       return once(bytes.subarray(from));
     },
   };

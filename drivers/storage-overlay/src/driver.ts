@@ -4,8 +4,11 @@
  *
  * All mounts are overlays, one of a snapshot without a parent too (over an empty directory): so a layer's whiteouts are the overlay's own wherever they lie, and a
  * layer unpacked by itself can be put on a parent later (power `rebase`).
+ *
+ * An adopted directory that holds this store itself (`/` does) is a base of its own kind: overlayfs refuses a lower that lies in another one (ELOOP), an upper may. So a
+ * snapshot on such a base carries all changes since the base in its own directory: they are copied when it is prepared. That is cheap for what `host:/` hides, and right for all else.
  */
-import { chmodSync, chownSync, mkdirSync, statSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import {
   type ActiveKey,
@@ -47,38 +50,46 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Adopts, Rec
   readonly #store: SnapshotStore;
   readonly #host: HostToolkit;
   readonly #empty: string;
+  readonly #directory: string;
 
   /** `makeCall`: for work that nobody waits for. */
   constructor(host: HostToolkit, rootDirectory: string, makeCall: () => Call) {
     this.#store = new SnapshotStore({ directory: rootDirectory, host, makeCall, skeleton });
     this.#host = host;
+    this.#directory = rootDirectory;
     this.#empty = join(rootDirectory, "empty");
     mkdirSync(this.#empty, { recursive: true, mode: 0o755 });
   }
 
-  async prepare(_call: Call, key: ActiveKey, parent: SnapshotName | null, options: PrepareOptions = {}): Promise<readonly Mount[]> {
+  async prepare(call: Call, key: ActiveKey, parent: SnapshotName | null, options: PrepareOptions = {}): Promise<readonly Mount[]> {
     if (options.quotaBytes !== undefined)
       throw fail("Unsupported", "storage-overlay has no quotas; leave the size limit out or choose another storage driver");
     if (options.idMaps !== undefined)
       throw fail("Unsupported", "storage-overlay maps no ids; leave the user namespace out or choose another storage driver");
     const lowers = this.#lowers(parent);
-    const snapshot = await this.#store.create("active", key, parent, { durable: options.volatile !== true }, (directory) => {
-      setRoot(join(directory, "fs"), lowers[0]);
-    });
+    const carried = this.#carried(parent);
+    const snapshot = await this.#store.create("active", key, parent, { durable: options.volatile !== true }, (directory) =>
+      carried === null ? setRoot(join(directory, "fs"), lowers[0]) : this.#carry(call, carried, directory),
+    );
     return writable(snapshot, lowers, this.#empty);
   }
 
-  async view(_call: Call, key: ViewKey, parent: SnapshotName | null): Promise<readonly Mount[]> {
-    const lowers = this.#lowers(parent);
-    await this.#store.create("view", key, parent, { durable: false }, () => undefined);
-    return readOnly(lowers, this.#empty);
+  async view(call: Call, key: ViewKey, parent: SnapshotName | null): Promise<readonly Mount[]> {
+    const carried = this.#carried(parent);
+    await this.#store.create("view", key, parent, { durable: false }, (directory) => {
+      if (carried === null) return;
+      for (const { name, mode } of skeleton) mkdirSync(join(directory, name), { mode });
+      return this.#carry(call, carried, directory);
+    });
+    return this.mounts(call, key);
   }
 
   async mounts(_call: Call, key: ActiveKey | ViewKey): Promise<readonly Mount[]> {
     const snapshot = this.#store.get(key);
     const lowers = this.#lowers(snapshot.parent);
     if (snapshot.kind === "active") return writable(snapshot, lowers, this.#empty);
-    if (snapshot.kind === "view") return readOnly(lowers, this.#empty);
+    if (snapshot.kind === "view")
+      return this.#carried(snapshot.parent) === null ? readOnly(lowers, this.#empty) : writable(snapshot, lowers, this.#empty, ["ro"]);
     throw fail("FailedPrecondition", `${key} is committed: make a view of it`);
   }
 
@@ -138,9 +149,27 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Adopts, Rec
     return this.#store.close();
   }
 
+  /** What a snapshot on `parent` starts with: the changes since a base that holds this store; null on every other base. */
+  #carried(parent: SnapshotName | null): string | null {
+    const chain = this.#store.chain(parent);
+    const [top] = chain;
+    return top !== undefined && top.source === null && this.#surrounds(chain.at(-1)) ? tree(top) : null;
+  }
+
+  #surrounds(base: StoredSnapshot | undefined): boolean {
+    return base?.source != null && `${this.#directory}/`.startsWith(base.source.endsWith("/") ? base.source : `${base.source}/`);
+  }
+
+  async #carry(call: Call, from: string, directory: string): Promise<void> {
+    const to = join(directory, "fs");
+    rmdirSync(to);
+    await this.#host.copyTree(call, from, to);
+  }
+
   /** The trees of a committed snapshot and its parents, the topmost first. */
   #lowers(name: SnapshotName | null): readonly string[] {
-    const lowers = this.#store.chain(name).map(tree);
+    const chain = this.#store.chain(name);
+    const lowers = (this.#surrounds(chain.at(-1)) ? chain.slice(-1) : chain).map(tree);
     if (lowers.length <= maxLowers) return lowers;
     throw fail("FailedPrecondition", `${name} has ${lowers.length} layers, but overlayfs stacks ${maxLowers} at most; squash the image`, {
       reason: "storage-overlay/too-many-lowers",
@@ -159,9 +188,9 @@ function setRoot(path: string, parent: string | undefined): void {
   chmodSync(path, mode & 0o7777);
 }
 
-function writable(snapshot: StoredSnapshot, lowers: readonly string[], empty: string): readonly Mount[] {
+function writable(snapshot: StoredSnapshot, lowers: readonly string[], empty: string, more: readonly string[] = []): readonly Mount[] {
   const upper = [`upperdir=${tree(snapshot)}`, `workdir=${join(snapshot.directory, "work")}`];
-  return [overlay([...(lowers.length === 0 ? [empty] : lowers).map((lower) => `lowerdir+=${lower}`), ...upper])];
+  return [overlay([...(lowers.length === 0 ? [empty] : lowers).map((lower) => `lowerdir+=${lower}`), ...upper, ...more])];
 }
 
 /** Without an upper directory overlayfs wants two lowers. */

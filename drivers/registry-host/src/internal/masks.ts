@@ -15,7 +15,16 @@ const secretFiles = [
   "etc/docker/key.json",
 ];
 /** There, but empty. */
-const secretDirectories = ["root", "home", "etc/ssl/private", "etc/wireguard", "etc/letsencrypt", "var/lib/private", "var/lib/sudo", "var/spool/cron"];
+const secretDirectories = [
+  "root",
+  "home",
+  "etc/ssl/private",
+  "etc/wireguard",
+  "etc/letsencrypt",
+  "var/lib/private",
+  "var/lib/sudo",
+  "var/spool/cron",
+];
 
 /** As a plain tar. `hidden`: further directories by absolute path, as far as they lie below `directory`. */
 export async function maskLayer(directory: string, hidden: readonly string[]): Promise<Uint8Array> {
@@ -30,12 +39,12 @@ export async function maskLayer(directory: string, hidden: readonly string[]): P
   const written = new Set<string>();
   for (const path of await present(directory, secretFiles)) {
     await parents(archive, directory, dirname(path), written);
-    archive.entry({ name: join(dirname(path), `.wh.${basename(path)}`), mode: 0 });
+    archive.entry({ name: join(dirname(path), `.wh.${basename(path)}`), mode: 0 }, "");
   }
   for (const path of await present(directory, [...secretDirectories, ...engine])) {
     if (!(await lstat(join(directory, path))).isDirectory()) continue;
     await parents(archive, directory, path, written);
-    archive.entry({ name: join(path, ".wh..wh..opq"), mode: 0 });
+    archive.entry({ name: join(path, ".wh..wh..opq"), mode: 0 }, "");
   }
   archive.finalize();
   await done;
@@ -55,8 +64,17 @@ async function present(directory: string, patterns: readonly string[]): Promise<
   const found: string[] = [];
   for (const pattern of patterns) {
     const names = await readdir(join(directory, dirname(pattern))).catch(() => []);
-    const form = new RegExp(`^${basename(pattern).replace(/[.+?^${}()|[\]\\]/g, "\\$&").replace(/\*/g, ".*")}$`);
-    found.push(...names.filter((name) => form.test(name)).sort().map((name) => join(dirname(pattern), name)));
+    const form = new RegExp(
+      `^${basename(pattern)
+        .replace(/[.+?^${}()|[\]\\]/g, "\\$&")
+        .replace(/\*/g, ".*")}$`,
+    );
+    found.push(
+      ...names
+        .filter((name) => form.test(name))
+        .sort()
+        .map((name) => join(dirname(pattern), name)),
+    );
   }
   return found;
 }
