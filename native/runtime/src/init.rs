@@ -109,6 +109,7 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
         (None, Stdio::Terminal { .. }) => {}
     }
     if let Some(gate) = init.gate {
+        process::find_command(init.process)?;
         wait_at(gate, channel, &mut warnings)?;
         clock.reset();
     }

@@ -69,6 +69,30 @@ pub fn set_oom_score(process: &Process, warnings: &mut Vec<String>) -> Result<()
     }
 }
 
+/// Whether there is anything to execute, as far as that can be told beforehand: `create` shall say so, not `start`.
+pub fn find_command(process: &Process) -> Result<()> {
+    let command = Command::of(process)?;
+    // A relative one depends on the working directory, where the user may not even be able to look.
+    if command.paths.iter().any(|path| !path.as_bytes().starts_with(b"/")) {
+        return Ok(());
+    }
+    let mut errno = libc::ENOENT;
+    for path in &command.paths {
+        // SAFETY: a C string, and a record that the kernel fills.
+        unsafe {
+            let mut stat: libc::stat = std::mem::zeroed();
+            if libc::stat(path.as_ptr(), &mut stat) != 0 {
+                continue;
+            }
+            if stat.st_mode & libc::S_IFMT == libc::S_IFREG && stat.st_mode & 0o111 != 0 {
+                return Ok(());
+            }
+            errno = libc::EACCES;
+        }
+    }
+    Err(command.failure(errno))
+}
+
 /// Ends in execve, or says why not.
 pub fn become_and_exec(last: &Last, channel: &Channel, mut warnings: Vec<String>, mut clock: Clock) -> Result<Infallible> {
     let process = last.process;
@@ -255,9 +279,13 @@ impl Command {
                 }
             }
         }
+        self.failure(worst)
+    }
+
+    fn failure(&self, errno: i32) -> Failure {
         let name = &self.name;
-        let failure = Failure::os(worst, "execve", Some(name));
-        let (code, message) = match worst {
+        let failure = Failure::os(errno, "execve", Some(name));
+        let (code, message) = match errno {
             libc::ENOENT if name.contains('/') => (Code::CommandNotFound, format!("exec {name:?}: no such file or directory")),
             libc::ENOENT => (Code::CommandNotFound, format!("exec {name:?}: executable file not found in $PATH")),
             libc::ENOEXEC => (Code::NotExecutable, format!("exec {name:?}: exec format error")),

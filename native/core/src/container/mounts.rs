@@ -156,6 +156,8 @@ fn bind(root: &Root, one: &OciMount, options: &Options, shared: Option<OwnedFd>)
 }
 
 fn file_system(place: &Place, kind: &str, one: &OciMount, options: &Options) -> Result<(OwnedFd, OwnedFd)> {
+    // A tmpfs without a mode of its own looks like the directory that it covers; over none, it is everybody's (1777).
+    let covered = place.root.find(&one.destination)?.map(|fd| sys::stat(fd.as_fd())).transpose()?;
     let target = place.root.make_directory(&one.destination, 0o755)?;
     if kind == "proc" || kind == "sysfs" {
         // What is masked later is found under these names: they must not lead somewhere else.
@@ -175,8 +177,11 @@ fn file_system(place: &Place, kind: &str, one: &OciMount, options: &Options) -> 
     for option in &options.data {
         context.option(option)?;
     }
-    if kind == "tmpfs" && !options.data.iter().any(|option| option.starts_with("mode=")) {
-        context.set("mode", &format!("{:o}", sys::stat(target.as_fd())?.st_mode & 0o7777))?;
+    if kind == "tmpfs"
+        && !options.data.iter().any(|option| option.starts_with("mode="))
+        && let Some(covered) = covered
+    {
+        context.set("mode", &format!("{:o}", covered.st_mode & 0o7777))?;
     }
     if let Some(label) = place
         .label

@@ -164,7 +164,9 @@ fn begin(
         record,
     };
     let told = container.save().and_then(|()| {
-        if let (Some(socket), Some(console)) = (&options.console_socket, started.console.take()) {
+        if let Some(socket) = &options.console_socket
+            && let Some(console) = started.console.take()
+        {
             send_console(socket, &console)?;
         }
         options.pid_file.as_ref().map_or(Ok(()), |file| write_pid(file, started.pid))

@@ -116,10 +116,9 @@ pub fn exec(global: &Global, parser: &mut lexopt::Parser) -> Result<i32> {
         answer => answer?,
     };
     warn(global, &started.warnings);
-    if let (Some(socket), Some(console)) = (
-        &options.console_socket,
-        started.console.take_if(|_| options.console_socket.is_some()),
-    ) {
+    if let Some(socket) = &options.console_socket
+        && let Some(console) = started.console.take()
+    {
         create::send_console(socket, &console)?;
     }
     if let Some(file) = &options.pid_file {
