@@ -1,0 +1,156 @@
+/**
+ * An OCI distribution client (github.com/opencontainers/distribution-spec), reading. Each endpoint of a reference is asked in turn until one answers; the last one's
+ * failure is told. Foreign layers' `urls` are never followed: what an image is made of comes from its registry.
+ */
+import { createHash } from "node:crypto";
+import { type Access, type Call, type Descriptor, type Digest, fail, isTsboxError, parseDigest, type RegistryDriver } from "@tsbox/kernel";
+import { type Asker, ask, type Question } from "./internal/ask.ts";
+import { bodyBytes } from "./internal/body.ts";
+import type { Connections, Response } from "./internal/connections.ts";
+import { type Endpoint, endpoints } from "./internal/endpoints.ts";
+import { parseReference, type Reference } from "./internal/reference.ts";
+import { Tokens } from "./internal/tokens.ts";
+
+const manifestTypes = [
+  "application/vnd.oci.image.index.v1+json",
+  "application/vnd.docker.distribution.manifest.list.v2+json",
+  "application/vnd.oci.image.manifest.v1+json",
+  "application/vnd.docker.distribution.manifest.v2+json",
+];
+const largestManifest = 8 << 20;
+
+/** `certificates`: a directory as /etc/docker/certs.d. */
+export function registryDriver(connections: Connections, certificates: string): RegistryDriver {
+  const asker: Asker = { connections, tokens: new Tokens(connections) };
+  return {
+    powers: [],
+    resolve: (call, ref, access) => {
+      const reference = parseReference(ref);
+      return eachEndpoint(call, endpoints(reference.host, access, certificates), (endpoint) =>
+        resolve(asker, call, endpoint, reference, access),
+      );
+    },
+    fetch: (call, ref, blob, from, access) => {
+      const reference = parseReference(ref);
+      return eachEndpoint(call, endpoints(reference.host, access, certificates), (endpoint) =>
+        fetchFrom(asker, call, endpoint, reference, blob, from, access),
+      );
+    },
+  };
+}
+
+async function eachEndpoint<T>(call: Call, list: readonly Endpoint[], work: (endpoint: Endpoint) => Promise<T>): Promise<T> {
+  let last: unknown;
+  for (const endpoint of list) {
+    call.signal.throwIfAborted();
+    try {
+      return await work(endpoint);
+    } catch (error) {
+      call.signal.throwIfAborted();
+      if (endpoint !== list.at(-1)) call.log.warn(`${endpoint.url} does not help: ${(error as Error).message}; asking the next`);
+      last = error;
+    }
+  }
+  throw last;
+}
+
+async function resolve(asker: Asker, call: Call, endpoint: Endpoint, reference: Reference, access: Access): Promise<Descriptor> {
+  const question: Question = {
+    method: "HEAD",
+    path: `manifests/${reference.target}`,
+    headers: { accept: manifestTypes.join(", ") },
+    wanted: { kind: "manifest" },
+  };
+  const head = await ask(asker, call, endpoint, reference, access, question).catch((error: unknown) => {
+    // Some registries know no HEAD and say so in ways of their own; what they answer to GET counts. What is not there is not there.
+    if (isTsboxError(error) && error.code === "NotFound") throw error;
+    return null;
+  });
+  call.signal.throwIfAborted();
+  await head?.body.dump();
+  const described = head && fromHeaders(head);
+  const found =
+    described ?? (await fromBody(call, reference, await ask(asker, call, endpoint, reference, access, { ...question, method: "GET" })));
+  if (reference.target.includes(":") && found.digest !== reference.target)
+    throw fail(
+      "DataLoss",
+      `${reference.host} answers ${found.digest} for ${reference.shown}: the registry or the way to it changes what it sends`,
+    );
+  return found;
+}
+
+const mediaTypeOf = ({ headers }: Response): string =>
+  String(headers["content-type"] ?? "")
+    .split(";")[0]
+    ?.trim()
+    .toLowerCase() ?? "";
+
+/** Null: a header is missing, or says nothing of use. */
+function fromHeaders(response: Response): Descriptor | null {
+  const digest = response.headers["docker-content-digest"];
+  const size = Number(response.headers["content-length"]);
+  const mediaType = mediaTypeOf(response);
+  if (typeof digest !== "string" || !/^sha256:[0-9a-f]{64}$/.test(digest) || !manifestTypes.includes(mediaType)) return null;
+  return Number.isSafeInteger(size) && size > 0 ? { mediaType, digest: parseDigest(digest), size } : null;
+}
+
+async function fromBody(call: Call, reference: Reference, response: Response): Promise<Descriptor> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of bodyBytes(call, reference.host, response, 0)) {
+    parts.push(part);
+    size += part.length;
+    if (size > largestManifest)
+      throw fail(
+        "ResourceExhausted",
+        `what ${reference.host} sends for ${reference.shown} is longer than ${largestManifest} bytes: that is no manifest`,
+      );
+  }
+  const bytes = Buffer.concat(parts);
+  const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}` as Digest;
+  const said = response.headers["docker-content-digest"];
+  if (typeof said === "string" && said.startsWith("sha256:") && said !== digest)
+    throw fail("DataLoss", `${reference.host} sends ${digest} and calls it ${said}: the registry or the way to it changes what it sends`);
+  const type = mediaTypeOf(response);
+  return { mediaType: manifestTypes.includes(type) ? type : sniff(bytes, reference), digest, size };
+}
+
+/** For registries that call everything text/plain. */
+function sniff(bytes: Buffer, reference: Reference): string {
+  try {
+    const { mediaType, manifests, config } = JSON.parse(bytes.toString()) as Readonly<Record<string, unknown>>;
+    if (typeof mediaType === "string" && manifestTypes.includes(mediaType)) return mediaType;
+    if (Array.isArray(manifests)) return "application/vnd.oci.image.index.v1+json";
+    if (config !== undefined) return "application/vnd.oci.image.manifest.v1+json";
+  } catch {
+    // Said below.
+  }
+  throw fail("DataLoss", `what ${reference.host} sends for ${reference.shown} is no manifest: is it a registry?`);
+}
+
+async function fetchFrom(
+  asker: Asker,
+  call: Call,
+  endpoint: Endpoint,
+  reference: Reference,
+  blob: Descriptor,
+  from: number,
+  access: Access,
+): Promise<AsyncIterable<Uint8Array>> {
+  const manifest = manifestTypes.includes(blob.mediaType);
+  const question: Question = {
+    method: "GET",
+    path: `${manifest ? "manifests" : "blobs"}/${parseDigest(blob.digest)}`,
+    headers: manifest ? { accept: blob.mediaType } : {},
+    wanted: manifest ? { kind: "manifest" } : { kind: "blob", digest: blob.digest },
+  };
+  const ranged = from > 0 ? { ...question, headers: { ...question.headers, range: `bytes=${from}-` }, also: [416] } : question;
+  let response = await ask(asker, call, endpoint, reference, access, ranged);
+  const starts = /^bytes (\d+)-/.exec(String(response.headers["content-range"] ?? ""))?.[1];
+  // A range that is not the one asked for is as good as none.
+  if (response.statusCode === 416 || (response.statusCode === 206 && Number(starts) !== from)) {
+    await response.body.dump();
+    response = await ask(asker, call, endpoint, reference, access, question);
+  }
+  return bodyBytes(call, reference.host, response, response.statusCode === 206 ? 0 : from);
+}

@@ -1,0 +1,83 @@
+/** One question to one endpoint: with a token if it wants one, along redirects, each failure in words. */
+import { type Access, type Call, fail } from "@tsbox/kernel";
+import { bodyText } from "./body.ts";
+import type { Connections, Response } from "./connections.ts";
+import type { Endpoint } from "./endpoints.ts";
+import { networkFailure, statusFailure, type Wanted } from "./failures.ts";
+import type { Reference } from "./reference.ts";
+import type { Tokens } from "./tokens.ts";
+
+const mostRedirects = 5;
+
+export interface Question {
+  readonly method: "GET" | "HEAD";
+  /** Below `/v2/REPOSITORY/`. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly wanted: Wanted;
+  /** Statuses that are answers, besides 200 and 206. */
+  readonly also?: readonly number[];
+}
+
+export interface Asker {
+  readonly connections: Connections;
+  readonly tokens: Tokens;
+}
+
+export async function ask(
+  asker: Asker,
+  call: Call,
+  endpoint: Endpoint,
+  reference: Reference,
+  access: Access,
+  question: Question,
+): Promise<Response> {
+  const url = new URL(`${endpoint.url.replace(/\/+$/, "")}/v2/${reference.repository}/${question.path}`);
+  try {
+    const authorization = await asker.tokens.known(endpoint, reference, access);
+    let response = await follow(asker, call, endpoint, url, question, authorization);
+    if (response.statusCode === 401) {
+      const asked = [response.headers["www-authenticate"] ?? []].flat().join(", ");
+      const body = await bodyText(response);
+      const answer = await asker.tokens.answer(call, endpoint, reference, access, asked, authorization);
+      if (answer === null || answer === authorization) throw statusFailure(reference, question.wanted, response, body);
+      response = await follow(asker, call, endpoint, url, question, answer);
+    }
+    const { statusCode } = response;
+    if (statusCode === 200 || statusCode === 206 || question.also?.includes(statusCode)) return response;
+    throw statusFailure(reference, question.wanted, response, await bodyText(response));
+  } catch (error) {
+    throw networkFailure(call, url.host, error);
+  }
+}
+
+/** Storage that a registry sends us on to must not see who we are to the registry. */
+async function follow(
+  asker: Asker,
+  call: Call,
+  endpoint: Endpoint,
+  url: URL,
+  question: Question,
+  authorization: string | null,
+): Promise<Response> {
+  let at = url;
+  for (let hop = 0; hop <= mostRedirects; hop += 1) {
+    const ours = at.origin === url.origin;
+    const headers = { ...question.headers, ...(authorization !== null && ours ? { authorization } : {}) };
+    // Certificates and leniency are for the registry itself.
+    const trust = ours ? endpoint : { insecure: endpoint.insecure, certificates: null };
+    const response = await asker.connections.request(at, question.method, headers, trust, call.signal);
+    const { location } = response.headers;
+    if (response.statusCode < 300 || response.statusCode > 399 || typeof location !== "string") return response;
+    await response.body.dump();
+    const next = URL.parse(location, at.href);
+    const downgrade = at.protocol === "https:" && next?.protocol === "http:";
+    if (next === null || !/^https?:$/.test(next.protocol) || (downgrade && !endpoint.insecure))
+      throw fail(
+        "Unavailable",
+        `${url.host} redirects to ${JSON.stringify(location.slice(0, 200))}, which is not https: its operator must mend that`,
+      );
+    at = next;
+  }
+  throw fail("Unavailable", `${url.host} redirects more than ${mostRedirects} times: its operator must mend that`);
+}

@@ -1,0 +1,38 @@
+/** Bodies: small ones whole, large ones as a stream whose failures are the engine's own. */
+import type { Call } from "@tsbox/kernel";
+import type { Response } from "./connections.ts";
+import { networkFailure } from "./failures.ts";
+
+const smallBody = 64 << 10;
+
+/** For words, not for data: the rest of a long one is left. */
+export async function bodyText(response: Response): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const part of response.body as AsyncIterable<Uint8Array>) {
+      parts.push(part);
+      size += part.length;
+      if (size > smallBody) break;
+    }
+  } catch {
+    // The status says enough.
+  }
+  return Buffer.concat(parts).toString();
+}
+
+/** Without its first `skip` bytes. */
+export async function* bodyBytes(call: Call, host: string, response: Response, skip: number): AsyncGenerator<Uint8Array> {
+  let left = skip;
+  try {
+    for await (const part of response.body as AsyncIterable<Uint8Array>) {
+      if (left >= part.length) left -= part.length;
+      else {
+        yield left === 0 ? part : part.subarray(left);
+        left = 0;
+      }
+    }
+  } catch (error) {
+    throw networkFailure(call, host, error);
+  }
+}
