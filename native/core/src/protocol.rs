@@ -74,6 +74,8 @@ pub mod daemon {
     pub const RUN_CANCEL: u8 = 31;
     /// The engine ends: launcher and daemon. Shims go on.
     pub const SHUTDOWN: u8 = 32;
+    /// The daemon has begun the client's command: from now on it must not be begun again by another daemon.
+    pub const CLIENT_TAKEN: u8 = 33;
 }
 
 /// Launcher and shim, and whoever else connects to a shim's socket. Channel is unused.

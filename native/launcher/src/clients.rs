@@ -16,12 +16,21 @@ pub struct Client {
     pub stdio: Vec<OwnedFd>,
     /// What the daemon asked to be told after its own death.
     pub bound: Option<String>,
-    /// The hello, kept for as long as no daemon could take it.
+    /// The hello, kept until a daemon has taken it.
     pub opened: Option<Vec<u8>>,
     /// It has its exit code on the way and is nobody's any more.
     pub ending: bool,
     /// The daemon waits to hear that it has taken what was written.
     pub owed: bool,
+}
+
+impl Client {
+    /// An environment may hold secrets, and every shim is a fork of this process.
+    pub fn forget_words(&mut self) {
+        if let Some(mut words) = self.opened.take() {
+            words.fill(0);
+        }
+    }
 }
 
 /// A client that has more than this on its way to it is told to nobody as drained.

@@ -166,9 +166,8 @@ impl Launcher {
         client.stdio = frame.fds;
         if self.daemon.ready {
             self.daemon.writer.push(daemon::CLIENT_OPENED, number, &words, Vec::new());
-        } else {
-            client.opened = Some(words);
         }
+        client.opened = Some(words);
     }
 
     /// One line for its standard error, and the exit code of a command that the engine could not do.
@@ -222,6 +221,11 @@ impl Launcher {
         match frame.kind {
             daemon::READY => self.daemon_is_ready(),
             daemon::FATAL => self.fatal = Some(String::from_utf8_lossy(&frame.payload).into_owned()),
+            daemon::CLIENT_TAKEN => {
+                if let Some(client) = self.clients.get(channel) {
+                    client.forget_words();
+                }
+            }
             daemon::CLIENT_WRITE => {
                 let Some((descriptor, bytes)) = frame.payload.split_first() else { return };
                 if let Some(client) = self.clients.get(channel) {
@@ -251,8 +255,8 @@ impl Launcher {
         self.failed = 0;
         let mut lost = Vec::new();
         for (number, client) in self.clients.each() {
-            if let Some(words) = client.opened.take() {
-                self.daemon.writer.push(daemon::CLIENT_OPENED, number, &words, Vec::new());
+            if let Some(words) = &client.opened {
+                self.daemon.writer.push(daemon::CLIENT_OPENED, number, words, Vec::new());
             } else if client.bound.is_some() && !client.ending {
                 let hello = ClientHello { version: VERSION, argv: Vec::new(), env: Vec::new(), cwd: "/".to_owned(), terminals: [false; 3], size: None };
                 let opened = ClientOpened { hello, uid: 0, gid: 0, pid: 0, at: tsbox_shim::status::now(), bound: client.bound.clone() };

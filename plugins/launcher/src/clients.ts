@@ -28,6 +28,8 @@ export class Clients {
     switch (frame.kind) {
       case incoming.clientOpened:
         this.#traffic.set(client, { written: 0, drained: [] });
+        // Another daemon must not do it again, should this one die in the middle of it.
+        this.#connection.send(outgoing.clientTaken, client);
         this.events.push(opened(client, frame.payload));
         return true;
       case incoming.clientSignal:

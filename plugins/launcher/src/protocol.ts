@@ -31,6 +31,7 @@ export const outgoing = {
   run: 30,
   runCancel: 31,
   shutdown: 32,
+  clientTaken: 33,
 } as const;
 
 /** Kinds of messages to a shim. */
