@@ -21,21 +21,35 @@ fn main() {
     // As in the engine, where it is compiled once.
     let profile = spec.linux.as_mut().and_then(|linux| linux.seccomp.take());
     let filter = profile.map(|profile| seccomp::compile_profile(&profile).expect("a seccomp profile"));
-    let null: OwnedFd = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").expect("/dev/null").into();
+    let null: OwnedFd = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .expect("/dev/null")
+        .into();
     let world = std::env::temp_dir().join(format!("tsbox-launch-times-{}", std::process::id()));
     let mut stages: Vec<String> = Vec::new();
     let mut times: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for at in 0..count {
         let id = format!("tsbox-launch-times-{at}");
         let (upper, work) = (world.join(format!("{at}/upper")), world.join(format!("{at}/work")));
-        std::fs::create_dir_all(&upper).and_then(|()| std::fs::create_dir_all(&work)).expect("directories");
+        std::fs::create_dir_all(&upper)
+            .and_then(|()| std::fs::create_dir_all(&work))
+            .expect("directories");
         let root = [overlay(rootfs, &upper, &work)];
         if let Some(linux) = &mut spec.linux {
             linux.cgroups_path = Some(format!("/{id}"));
         }
         let begun = Instant::now();
         let stdio = Stdio::Fds([null.as_raw_fd(); 3]);
-        let started = launch(&Launch { id: &id, spec: &spec, root: Root::Mounts(&root), stdio, seccomp: filter.as_deref() }).expect("a launch");
+        let started = launch(&Launch {
+            id: &id,
+            spec: &spec,
+            root: Root::Mounts(&root),
+            stdio,
+            seccomp: filter.as_deref(),
+        })
+        .expect("a launch");
         let launched = begun.elapsed();
         let mut status = 0;
         // SAFETY: a child of ours.
@@ -63,6 +77,15 @@ fn main() {
 }
 
 fn overlay(lower: &str, upper: &Path, work: &Path) -> Mount {
-    let options = vec![format!("lowerdir+={lower}"), format!("upperdir={}", upper.display()), format!("workdir={}", work.display())];
-    Mount { type_: "overlay".into(), source: "overlay".into(), target: None, options }
+    let options = vec![
+        format!("lowerdir+={lower}"),
+        format!("upperdir={}", upper.display()),
+        format!("workdir={}", work.display()),
+    ];
+    Mount {
+        type_: "overlay".into(),
+        source: "overlay".into(),
+        target: None,
+        options,
+    }
 }

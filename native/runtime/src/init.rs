@@ -39,7 +39,8 @@ pub struct Init<'a> {
 
 impl Init<'_> {
     /// Into the v1 cgroups and under the out-of-memory score, with the host's /sys and /proc in sight and its ids still ours.
-    pub fn enter_cgroup(&self) -> Result<()> {
+    pub fn enter_cgroup(&self, warnings: &mut Vec<String>) -> Result<()> {
+        process::set_oom_score(self.process, warnings)?;
         self.cgroup.enter().map_err(|failure| failure.at("cgroup"))
     }
 }
@@ -57,10 +58,8 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
     let mut clock = Clock::start();
     let mut warnings = Vec::new();
     process::begin(c"tsbox:[init]")?;
-    let joined_user = init.namespaces.joined(USER).is_some();
-    if !joined_user {
-        process::set_oom_score(init.process, &mut warnings)?;
-        init.enter_cgroup()?;
+    if init.namespaces.joined(USER).is_none() {
+        init.enter_cgroup(&mut warnings)?;
     }
     clock.lap("join cgroup");
     enter_namespaces(&init, channel).map_err(|failure| failure.at("namespaces"))?;

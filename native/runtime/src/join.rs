@@ -5,13 +5,11 @@ use crate::channel::{Channel, Message};
 use crate::init::{self, Init};
 use crate::process;
 use std::os::fd::AsFd;
-use tsbox_core::container::identity;
 use tsbox_core::container::namespaces::{self, Forked, PID, USER};
 use tsbox_core::failure::Result;
 
-pub fn run(mut init: Init, channel: Channel) -> ! {
-    identity::set_title(c"tsbox:[join]");
-    let answer = into(&mut init);
+pub fn run(init: Init, channel: Channel) -> ! {
+    let answer = into(&init);
     match answer {
         Ok(Forked::Child) => init::run(init, channel),
         Ok(Forked::Parent { pid, pidfd }) => {
@@ -25,9 +23,10 @@ pub fn run(mut init: Init, channel: Channel) -> ! {
     }
 }
 
-fn into(init: &mut Init) -> Result<Forked> {
+fn into(init: &Init) -> Result<Forked> {
+    process::begin(c"tsbox:[join]")?;
     // With the host's ids, as long as they are ours.
-    init.enter_cgroup()?;
+    init.enter_cgroup(&mut Vec::new())?;
     for kind in [USER, PID] {
         if let Some(namespace) = init.namespaces.joined(kind) {
             namespaces::join(namespace, kind)?;

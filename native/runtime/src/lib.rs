@@ -2,8 +2,15 @@
 //!
 //! ```text
 //! pub fn launch(launch: &Launch) -> Result<Started>        // a container's first process, once it has exec'ed
+//!   Launch  { id: &str, spec: &Spec, root: Root, stdio: Stdio, seccomp: Option<&[u8]> }
+//!   Root    Path(&Path) | Mounts(&[tsbox_core::mount::Mount])
+//!   Stdio   Fds([RawFd; 3]) | Terminal { rows: u16, columns: u16 }
+//!   Started { pid: i32, pidfd: OwnedFd, console: Option<OwnedFd>, cgroup: Cgroup, warnings: Vec<String>, timings: Vec<(String, f64)> }
 //! pub fn exec(exec: &Exec) -> Result<ExecStarted>          // one more process in a running container
-//! pub fn main(args: Vec<OsString>) -> i32                  // tsbox-runtime create | start | run | state | kill | delete | exec | features
+//!   Exec    { pid: i32, pidfd: BorrowedFd, cgroup: &Cgroup, process: &Process, stdio: Stdio, seccomp: Option<&[u8]> }
+//!   ExecStarted { pid, pidfd, console, warnings, timings }  // as of Started
+//! Cgroup  at(path), kill_all(signal), freeze(), thaw(), is_frozen(), pids(), oom_killed(), stats(), apply(resources, warnings), remove()
+//! pub fn main(args: Vec<String>) -> i32                    // tsbox-runtime create | start | run | state | kill | delete | exec | features …
 //! pub fn sealed::ensure() -> Result<()>                    // first thing in main of whoever launches: runs on from a sealed copy of its binary
 //! ```
 //! The caller is single-threaded: processes are forked without exec and go on with this program's heap. What is started is the caller's own child, which it reaps;

@@ -27,8 +27,8 @@ pub struct Ran {
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 const APPLETS: [&str; 24] = [
-    "cat", "chroot", "echo", "find", "grep", "head", "hostname", "id", "kill", "ls", "mkdir", "mknod", "mount", "readlink", "sh", "sleep", "sort", "stat", "stty",
-    "tail", "touch", "tr", "tty", "wc",
+    "cat", "chroot", "echo", "find", "grep", "head", "hostname", "id", "kill", "ls", "mkdir", "mknod", "mount", "readlink", "sh", "sleep",
+    "sort", "stat", "stty", "tail", "touch", "tr", "tty", "wc",
 ];
 
 impl World {
@@ -58,13 +58,28 @@ impl World {
             std::os::unix::fs::symlink("busybox", rootfs.join("bin").join(applet)).unwrap();
         }
         std::fs::write(rootfs.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
-        World { directory, rootfs, id, outputs: std::cell::RefCell::default() }
+        World {
+            directory,
+            rootfs,
+            id,
+            outputs: std::cell::RefCell::default(),
+        }
     }
 
     /// Docker's shape of a container that runs a script.
     pub fn spec(&self, script: &str) -> Value {
-        let capabilities = json!(["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_SETGID", "CAP_MKNOD", "CAP_SYS_CHROOT", "CAP_DAC_OVERRIDE"]);
-        let namespaces = ["pid", "network", "ipc", "uts", "mount", "cgroup"].map(|kind| json!({ "type": kind })).to_vec();
+        let capabilities = json!([
+            "CAP_CHOWN",
+            "CAP_KILL",
+            "CAP_SETUID",
+            "CAP_SETGID",
+            "CAP_MKNOD",
+            "CAP_SYS_CHROOT",
+            "CAP_DAC_OVERRIDE"
+        ]);
+        let namespaces = ["pid", "network", "ipc", "uts", "mount", "cgroup"]
+            .map(|kind| json!({ "type": kind }))
+            .to_vec();
         json!({
             "ociVersion": "1.2.0",
             "hostname": "inside",
@@ -84,8 +99,8 @@ impl World {
             "linux": {
                 "cgroupsPath": format!("/{}", self.id),
                 "namespaces": namespaces,
-                "maskedPaths": ["/proc/kcore", "/proc/keys", "/sys/firmware", "/not/there"],
-                "readonlyPaths": ["/proc/sys", "/proc/sysrq-trigger", "/not/there"],
+                "maskedPaths": ["/proc/keys", "/sys/firmware", "/not/there"],
+                "readonlyPaths": ["/proc/sys", "/proc/irq", "/not/there"],
             },
         })
     }
@@ -101,9 +116,20 @@ impl World {
             format!("upperdir={}", at("upper").display()),
             format!("workdir={}", at("work").display()),
         ];
-        let root = [Mount { type_: "overlay".into(), source: "overlay".into(), target: None, options }];
+        let root = [Mount {
+            type_: "overlay".into(),
+            source: "overlay".into(),
+            target: None,
+            options,
+        }];
         let spec: Spec = spec::parse(spec.to_string().as_bytes())?;
-        launch(&Launch { id: &self.id, spec: &spec, root: Root::Mounts(&root), stdio, seccomp: None })
+        launch(&Launch {
+            id: &self.id,
+            spec: &spec,
+            root: Root::Mounts(&root),
+            stdio,
+            seccomp: None,
+        })
     }
 
     pub fn try_start(&self, spec: &Value) -> Result<Started> {
@@ -134,7 +160,11 @@ impl World {
         let pipes = at.map(|at| self.outputs.borrow_mut().remove(at).1);
         let ran = match pipes {
             Some(pipes) => self.collect(started.pid, pipes),
-            None => Ran { code: reap(started.pid), stdout: String::new(), stderr: String::new() },
+            None => Ran {
+                code: reap(started.pid),
+                stdout: String::new(),
+                stderr: String::new(),
+            },
         };
         started.cgroup.remove().unwrap();
         ran
@@ -144,11 +174,19 @@ impl World {
         drop((pipes.stdin, pipes.stdout.1, pipes.stderr.1));
         // What cases write fits a pipe: one after the other is enough.
         let (stdout, stderr) = (read_all(pipes.stdout.0), read_all(pipes.stderr.0));
-        Ran { code: reap(pid), stdout, stderr }
+        Ran {
+            code: reap(pid),
+            stdout,
+            stderr,
+        }
     }
 
     pub fn pipes(&self) -> Pipes {
-        Pipes { stdin: std::fs::File::open("/dev/null").unwrap().into(), stdout: pipe(), stderr: pipe() }
+        Pipes {
+            stdin: std::fs::File::open("/dev/null").unwrap().into(),
+            stdout: pipe(),
+            stderr: pipe(),
+        }
     }
 
     pub fn bundle(&self, spec: &Value) -> String {
@@ -176,8 +214,15 @@ impl World {
         assert!(left.is_empty(), "left: {left:?}");
         // SAFETY: no status is asked for.
         let child = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) };
-        assert_eq!((child, std::io::Error::last_os_error().raw_os_error()), (-1, Some(libc::ECHILD)), "a process is left");
-        assert!(!std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&self.id), "a mount is left");
+        assert_eq!(
+            (child, std::io::Error::last_os_error().raw_os_error()),
+            (-1, Some(libc::ECHILD)),
+            "a process is left"
+        );
+        assert!(
+            !std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&self.id),
+            "a mount is left"
+        );
     }
 }
 
@@ -226,13 +271,22 @@ pub fn command(program: &str, words: &[&str]) -> Ran {
     let file = |name: &str| std::env::temp_dir().join(format!("tsbox-test-{}-{name}", std::process::id()));
     let (out, err) = (file("out"), file("err"));
     let create = |path: &PathBuf| std::fs::File::create(path).unwrap();
-    let status = Command::new(program).args(words).stdin(std::process::Stdio::null()).stdout(create(&out)).stderr(create(&err)).status();
+    let status = Command::new(program)
+        .args(words)
+        .stdin(std::process::Stdio::null())
+        .stdout(create(&out))
+        .stderr(create(&err))
+        .status();
     let read = |path: &PathBuf| {
         let text = std::fs::read_to_string(path).unwrap();
         std::fs::remove_file(path).unwrap();
         text
     };
-    Ran { code: status.map_or(-1, |status| status.code().unwrap_or(-1)), stdout: read(&out), stderr: read(&err) }
+    Ran {
+        code: status.map_or(-1, |status| status.code().unwrap_or(-1)),
+        stdout: read(&out),
+        stderr: read(&err),
+    }
 }
 
 /// What comes from a terminal until the last of its users has closed it.
@@ -257,7 +311,11 @@ pub fn reap(pid: i32) -> i32 {
     if unsafe { libc::waitpid(pid, &mut status, 0) } != pid {
         return -1;
     }
-    if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
+    if libc::WIFSIGNALED(status) {
+        128 + libc::WTERMSIG(status)
+    } else {
+        libc::WEXITSTATUS(status)
+    }
 }
 
 pub fn process_exists(pid: i32) -> bool {
@@ -267,7 +325,12 @@ pub fn process_exists(pid: i32) -> bool {
 /// Podman keeps its parent of all containers.
 pub fn remove_podman_cgroups() {
     for directory in cgroups("libpod_parent") {
-        for child in std::fs::read_dir(&directory).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
+        for child in std::fs::read_dir(&directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.path().is_dir())
+        {
             let _ = std::fs::remove_dir(child.path());
         }
         let _ = std::fs::remove_dir(directory);
@@ -276,7 +339,11 @@ pub fn remove_podman_cgroups() {
 
 fn cgroups(name: &str) -> Vec<PathBuf> {
     let top = Path::new("/sys/fs/cgroup");
-    let inside = std::fs::read_dir(top).into_iter().flatten().flatten().map(|entry| entry.path().join(name));
+    let inside = std::fs::read_dir(top)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join(name));
     inside.chain([top.join(name)]).filter(|path| path.exists()).collect()
 }
 
