@@ -1,0 +1,11 @@
+/** The transport `oci`: image layouts in directories. */
+import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { layoutDriver } from "./driver.ts";
+
+const plugin: Plugin<null> = {
+  parseConfig: () => null,
+  setup(context: PluginContext<null>): void {
+    context.provideDriver("registry", "oci", { open: async () => layoutDriver() });
+  },
+};
+export default plugin;
