@@ -59,7 +59,7 @@ test("one file for each distinct profile, compiled once", async (test) => {
   const specs = ["A", "A", "B"].map((action) => driver.plan(call, bundle(withProfile(action))));
   const [one, again, other] = (await Promise.all(specs)).map((launch) => ("spec" in launch ? launch.spec : assert.fail()));
   assert.equal(compiled, 2);
-  assert.equal(one?.annotations?.["mine"], "1");
+  assert.equal(one?.annotations?.mine, "1");
   assert.ok(one?.linux !== undefined && !("seccomp" in one.linux));
   const path = one.annotations?.[filterAnnotation] ?? assert.fail();
   assert.equal(again?.annotations?.[filterAnnotation], path);

@@ -106,5 +106,5 @@ function check(value: unknown, fields: Fields, path: string): void {
 }
 
 function isItems(fields: Fields | { readonly items: Fields }): fields is { readonly items: Fields } {
-  return typeof fields["items"] === "object";
+  return typeof fields.items === "object";
 }
