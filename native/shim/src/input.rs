@@ -75,7 +75,7 @@ pub struct Input {
 
 impl Input {
     pub fn new(fd: OwnedFd) -> Input {
-        Input { to: Unblocked::new(fd, libc::O_WRONLY), pending: Vec::new(), sent: 0, closing: false }
+        Input { to: Unblocked::own(fd), pending: Vec::new(), sent: 0, closing: false }
     }
 
     pub fn fd(&self) -> RawFd {

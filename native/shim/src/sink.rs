@@ -29,6 +29,12 @@ pub struct Unblocked {
 }
 
 impl Unblocked {
+    /// A descriptor of the shim's own, which nobody shares and which is non-blocking already. (A terminal's master must not be opened anew: that makes another terminal.)
+    pub fn own(fd: OwnedFd) -> Unblocked {
+        Unblocked { fd, socket: false }
+    }
+
+    /// A descriptor that came from somebody else.
     pub fn new(fd: OwnedFd, access: i32) -> Unblocked {
         // SAFETY: stat is plain data that fstat fills.
         let mut stat: libc::stat = unsafe { std::mem::zeroed() };

@@ -1,8 +1,9 @@
 /** The service `containers`. A `run` passes create.ts, start.ts and end.ts, in this order. */
+import { setTimeout as pause } from "node:timers/promises";
 import type { Plugin, PluginContext } from "@tsbox/kernel";
 import { type Engine, Locks } from "./engine.ts";
 import { Records } from "./records.ts";
-import { restore } from "./restore.ts";
+import { restore, sweepCgroups } from "./restore.ts";
 import { containersService, listen } from "./service.ts";
 import { Waiters } from "./waiters.ts";
 
@@ -46,8 +47,22 @@ const plugin: Plugin<null> = {
       },
       close: async () => {
         while (engine && engine.background.size > 0) await Promise.all(engine.background);
+        if (engine) await leaveNothing(engine);
       },
     });
   },
 };
 export default plugin;
+
+/** Shims of containers that have ended take their cgroups away by themselves, a moment after they told of the end. */
+async function leaveNothing(engine: Engine): Promise<void> {
+  const call = engine.call();
+  for (let patience = 50; patience > 0; patience -= 1) {
+    const ending = (await engine.launcher.shims(call)).filter(
+      (id) => !engine.records.has(id) || engine.records.byId(id).status === "exited",
+    );
+    if (ending.length === 0) break;
+    await pause(20);
+  }
+  await sweepCgroups(engine);
+}

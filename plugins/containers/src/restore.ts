@@ -1,6 +1,6 @@
 /** After a daemon's death: shims are found again, what ended meanwhile is recorded, what nobody knows is swept. */
 import { readFileSync, watch } from "node:fs";
-import { rmdir } from "node:fs/promises";
+import { readdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Call, type Container, type ContainerId, type ExitStatus, isTsboxError } from "@tsbox/kernel";
 import { ended, later } from "./end.ts";
@@ -95,15 +95,17 @@ async function sweep(engine: Engine, call: Call): Promise<void> {
   });
 }
 
-async function sweepCgroups(engine: Engine): Promise<void> {
+/** Cgroups of containers that are no more, and the engine's own where nothing is left in it. */
+export async function sweepCgroups(engine: Engine): Promise<void> {
   const points = readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
     .filter((line) => line.includes(" - cgroup"))
     .map((line) => line.split(" ")[4] ?? "");
-  const { readdir } = await import("node:fs/promises");
   for (const point of points) {
     const parent = join(point, `tsbox-${engine.engineId}`);
     for (const entry of await readdir(parent, { withFileTypes: true }).catch(() => []))
       if (entry.isDirectory() && !engine.records.has(entry.name as ContainerId)) await rmdir(join(parent, entry.name)).catch(() => {});
+    // What still runs keeps it.
+    await rmdir(parent).catch(() => {});
   }
 }

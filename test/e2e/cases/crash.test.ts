@@ -1,0 +1,119 @@
+/** kill -9 of each process, and what docs/architecture.md promises of it. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { needsRoot, suite } from "@tsbox/harness";
+import * as assert from "uvu/assert";
+import { alive, binary, type Engine, engine, until } from "../src/engine.ts";
+
+const test = suite("kill -9", { timeout: 120_000 });
+const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
+
+/** Writes a line, then waits for a file of the container's own to say with which code to end. */
+const obedient = 'echo first; while [ ! -e /end ]; do sleep 0.02; done; echo last; exit "$(cat /end)"';
+
+async function runObedient(own: Engine, name: string, more: readonly string[] = []): Promise<string> {
+  const id = (await own.ok(["run", "-d", "--name", name, "--net", "none", ...more, "host:/", "sh", "-c", obedient])).trim();
+  await until(async () => (await own.run(["logs", name])).stdout.startsWith("first\n"), "its first line");
+  return id;
+}
+
+async function tellToEnd(own: Engine, id: string, code: number): Promise<void> {
+  const { writeFileSync } = await import("node:fs");
+  const { pid } = JSON.parse(readFileSync(join(own.state, "containers", id, "record.json"), "utf8")) as { pid: number };
+  writeFileSync(`/proc/${pid}/root/end`, String(code));
+}
+
+const shimOf = (pid: number): number => Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+
+test.skipIf(reason, "the daemon: the container is still there, its log complete, its exit code right; a client that waited gets it", async (t) => {
+  const own = await engine(t);
+  const id = await runObedient(own, "steady");
+  const attached = own.client(["run", "--rm", "--name", "watched", "--net", "none", "host:/", "sh", "-c", "echo here; while [ ! -e /end ]; do sleep 0.02; done; echo there; exit 9"]).ended;
+  await until(async () => (await own.run(["ps", "-q"])).stdout.trim().split("\n").length === 2, "both to run");
+  const watched = (await own.inspect("watched")).Id;
+  process.kill(own.daemonPid(), "SIGKILL");
+  assert.match(await own.ok(["ps"]), /steady/);
+  await tellToEnd(own, id, 3);
+  await tellToEnd(own, watched, 9);
+  const ran = await attached;
+  assert.equal([ran.code, ran.stdout], [9, "here\nthere\n"]);
+  assert.is(await own.ok(["wait", "steady"]), "3\n");
+  assert.is(await own.ok(["logs", "steady"]), "first\nlast\n");
+});
+
+test.skipIf(reason, "the daemon, while a container ends: the exit code is found on disk", async (t) => {
+  const own = await engine(t);
+  const id = await runObedient(own, "ending");
+  process.kill(own.daemonPid(), "SIGSTOP");
+  const stopped = own.daemonPid();
+  await tellToEnd(own, id, 6);
+  await until(() => existsSync(join(own.state, "containers", id, "exit")), "the exit status on disk");
+  process.kill(stopped, "SIGKILL");
+  assert.is(await own.ok(["wait", "ending"]), "6\n");
+  assert.is(await own.ok(["logs", "ending"]), "first\nlast\n");
+});
+
+test.skipIf(reason, "the launcher: the daemon ends, shims go on, and the next engine finds them", async (t) => {
+  const own = await engine(t);
+  const id = await runObedient(own, "orphan");
+  const volatile = await runObedient(own, "orphan-rm", ["--rm"]);
+  const { State } = await own.inspect("orphan");
+  await own.killLauncher();
+  assert.ok(alive(State.Pid));
+  await own.start();
+  assert.is((await own.inspect("orphan")).State.Status, "running");
+  const waiting = own.client(["wait", "orphan"]).ended;
+  await tellToEnd(own, id, 4);
+  await tellToEnd(own, volatile, 0);
+  assert.is((await waiting).stdout, "4\n");
+  assert.is(await own.ok(["logs", "orphan"]), "first\nlast\n");
+  await until(async () => (await own.run(["ps", "-aq"])).stdout.trim().split("\n").length === 1, "the --rm container to be removed");
+});
+
+test.skipIf(reason, "the launcher, while a container ends: the next engine records it", async (t) => {
+  const own = await engine(t);
+  const id = await runObedient(own, "alone");
+  await own.killLauncher();
+  const { pid } = JSON.parse(readFileSync(join(own.state, "containers", id, "record.json"), "utf8")) as { pid: number };
+  await tellToEnd(own, id, 8);
+  await until(() => !alive(pid), "it to end");
+  await own.start();
+  assert.is(await own.ok(["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "alone"]), "exited 8\n");
+});
+
+test.skipIf(reason, "the client: the container goes on", async (t) => {
+  const own = await engine(t);
+  const client = own.client(["run", "--name", "left", "--net", "none", "host:/", "sh", "-c", obedient]);
+  await until(async () => (await own.run(["ps", "-q"])).stdout !== "", "it to run");
+  client.process.kill("SIGKILL");
+  await client.ended;
+  const { Id } = await own.inspect("left");
+  await tellToEnd(own, Id, 2);
+  assert.is(await own.ok(["wait", "left"]), "2\n");
+  assert.is(await own.ok(["logs", "left"]), "first\nlast\n");
+});
+
+test.skipIf(reason, "the shim: the log up to then, and the exit code from the launcher", async (t) => {
+  const own = await engine(t);
+  const id = await runObedient(own, "bereft");
+  const { State } = await own.inspect("bereft");
+  process.kill(shimOf(State.Pid), "SIGKILL");
+  const waiting = own.client(["wait", "bereft"]).ended;
+  await tellToEnd(own, id, 0);
+  // Its last line has nobody to take it: writing to a pipe without a reader is SIGPIPE for a shell's own echo.
+  assert.match((await waiting).stdout, /^(0|141|2|1)\n$/);
+  assert.match(await own.ok(["logs", "bereft"]), /^first\n/);
+});
+
+test.skipIf(reason, "a hundred runs, eight at a time: nothing is left of them", async (t) => {
+  const own = await engine(t);
+  const waiting = Array.from({ length: 100 }, (_, at) => at);
+  const worker = async (): Promise<void> => {
+    for (let at = waiting.shift(); at !== undefined; at = waiting.shift()) assert.is((await own.run(["run", "--rm", "--net", "none", "host:/", "sh", "-c", `exit ${at % 7}`])).code, at % 7);
+  };
+  await Promise.all(Array.from({ length: 8 }, worker));
+  await until(() => readdirSync(join(own.state, "containers")).length === 0, "the directories to go");
+  await until(() => readdirSync(join(own.root, "storage-overlay", "active")).length === 0, "the layers to go");
+  const { spawnSync } = await import("node:child_process");
+  await until(() => spawnSync("find", ["/sys/fs/cgroup", "-path", `*tsbox-${own.id}/*`, "-type", "d"], { encoding: "utf8" }).stdout === "", "the cgroups to go");
+});

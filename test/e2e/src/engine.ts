@@ -1,0 +1,226 @@
+/** An engine of a test's own: its root, its state on tmpfs, its sockets, beside whatever else runs on the host. Ended, and all of it gone, with the case. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { assertNothingLeft, type Case, hostSnapshot } from "@tsbox/harness";
+
+export const home: string = join(import.meta.dirname, "..", "..", "..");
+export const binary: string = join(home, "build", "bin", "tsbox");
+
+export interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly input?: string | Buffer;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Milliseconds; then the client is killed and the case fails. */
+  readonly timeout?: number;
+}
+
+export class Engine {
+  readonly root: string;
+  readonly state: string;
+  readonly socket: string;
+  readonly #config: string | null;
+  #launcher: ChildProcess | undefined;
+  #log = "";
+
+  constructor(directory: string, config: string | null) {
+    this.root = join(directory, "root");
+    this.state = mkdtempSync("/run/tsbox-test-");
+    this.socket = join(this.state, "tsbox.sock");
+    this.#config = config;
+  }
+
+  /** What clients and the engine's own commands are told. */
+  get environment(): Readonly<Record<string, string>> {
+    return {
+      PATH: process.env.PATH ?? "",
+      HOME: "/root",
+      TSBOX_HOST: `unix://${this.socket}`,
+      TSBOX_STATE: this.state,
+      TSBOX_ROOT: this.root,
+    };
+  }
+
+  /** Whatever of this engine is left on the host has this in its name. */
+  get id(): string {
+    return readFileSync(join(this.root, "engine-id"), "utf8").trim();
+  }
+
+  get log(): string {
+    return this.#log;
+  }
+
+  async start(): Promise<void> {
+    const config = this.#config === null ? [] : ["--config", this.#config];
+    const launcher = spawn(binary, ["daemon", "--root", this.root, "--state", this.state, ...config], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: this.environment,
+    });
+    this.#launcher = launcher;
+    for (const stream of [launcher.stdout, launcher.stderr]) stream?.setEncoding("utf8").on("data", (text: string) => (this.#log += text));
+    // A killed launcher leaves its socket behind: what counts is that somebody listens.
+    while (!(await listening(join(this.state, "launcher.sock")))) {
+      if (launcher.exitCode !== null) throw new Error(`the engine did not start: ${this.#log}`);
+      await pause(5);
+    }
+    const { code, stderr } = await this.run(["version"]);
+    if (code !== 0) throw new Error(`the engine does not answer: ${stderr}${this.#log}`);
+  }
+
+  get launcherPid(): number {
+    return this.#launcher?.pid ?? 0;
+  }
+
+  /** The Node process: the launcher's child that is no shim. */
+  daemonPid(): number {
+    for (const pid of children(this.launcherPid)) if (readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("host/main")) return pid;
+    throw new Error("no daemon runs");
+  }
+
+  async stop(): Promise<void> {
+    const launcher = this.#launcher;
+    if (launcher === undefined || launcher.exitCode !== null || launcher.signalCode !== null) return;
+    const ended = new Promise((resolve) => launcher.once("exit", resolve));
+    launcher.kill("SIGTERM");
+    await ended;
+  }
+
+  /** Kills the launcher as nothing can be caught; the daemon ends with it, shims go on. */
+  async killLauncher(): Promise<void> {
+    const launcher = this.#launcher;
+    const daemon = this.daemonPid();
+    const ended = new Promise((resolve) => launcher?.once("exit", resolve));
+    launcher?.kill("SIGKILL");
+    await ended;
+    await until(() => !alive(daemon), "the daemon to end with its launcher");
+  }
+
+  run(argv: readonly string[], options: RunOptions = {}): Promise<Ran> {
+    const client = this.client(argv, options);
+    return client.ended;
+  }
+
+  /** Fails unless the exit code is 0; answers what it printed. */
+  async ok(argv: readonly string[], options: RunOptions = {}): Promise<string> {
+    const ran = await this.run(argv, options);
+    if (ran.code !== 0) throw new Error(`tsbox ${argv.join(" ")} exited ${ran.code}: ${ran.stderr}\n${this.#log}`);
+    return ran.stdout;
+  }
+
+  client(argv: readonly string[], options: RunOptions = {}): { readonly process: ChildProcess; readonly ended: Promise<Ran> } {
+    const child = spawn(binary, argv as string[], {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: { ...this.environment, ...options.environment },
+    });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    child.stdin.on("error", () => {});
+    if (options.input !== undefined) child.stdin.end(options.input);
+    else child.stdin.end();
+    const timer = setTimeout(() => child.kill("SIGKILL"), options.timeout ?? 60_000);
+    const ended = new Promise<Ran>((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", (code, signal) => {
+        clearTimeout(timer);
+        resolve({ code: code ?? (signal === "SIGKILL" ? 137 : 1), stdout, stderr });
+      });
+    });
+    return { process: child, ended };
+  }
+
+  /** One container as `inspect` shows it. */
+  async inspect(name: string): Promise<Inspected> {
+    return (JSON.parse(await this.ok(["inspect", name])) as [Inspected])[0];
+  }
+
+  dispose(): void {
+    rmSync(this.state, { recursive: true, force: true });
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+export interface Inspected {
+  readonly Id: string;
+  readonly State: {
+    readonly Status: string;
+    readonly Pid: number;
+    readonly ExitCode: number;
+    readonly Running: boolean;
+    readonly OOMKilled: boolean;
+  };
+  readonly NetworkSettings: {
+    readonly IPAddress: string;
+    readonly Gateway: string;
+    readonly MacAddress: string;
+    readonly Ports: Readonly<Record<string, readonly { readonly HostPort: string }[] | null>>;
+  };
+  readonly LogPath: string;
+}
+
+/** Started; when the case ends it removes its containers, stops, and the host is as before. */
+export async function engine(test: Case, config: string | null = null): Promise<Engine> {
+  const base = process.env.TSBOX_TEST_ROOT ?? "/var/lib";
+  mkdirSync(base, { recursive: true });
+  const directory = mkdtempSync(join(base, "tsbox-test-"));
+  const own = new Engine(directory, config);
+  test.cleanup(() => rmSync(directory, { recursive: true, force: true }));
+  test.cleanup(() => own.dispose());
+  const before = hostSnapshot(own.root, own.state);
+  test.cleanup(() => assertNothingLeft(before));
+  test.cleanup(async () => {
+    const id = existsSync(join(own.root, "engine-id")) ? own.id : null;
+    await own.stop();
+    if (id !== null) await assertNothingLeft({ markers: [`tsbox-${id}`, `tsb${id.slice(0, 4)}`], things: new Set() });
+  });
+  test.cleanup(async () => {
+    const ids = (await own.run(["ps", "-aq"])).stdout.split("\n").filter(Boolean);
+    if (ids.length > 0) await own.run(["rm", "-f", ...ids]);
+  });
+  await own.start();
+  return own;
+}
+
+export async function until(condition: () => boolean | Promise<boolean>, what: string, milliseconds = 15_000): Promise<void> {
+  const end = Date.now() + milliseconds;
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
+    await pause(10);
+  }
+}
+
+/** A zombie is dead. */
+export function alive(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+export function children(pid: number): readonly number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+export function listening(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.on("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
+}
