@@ -3,8 +3,11 @@
  * What comes from a layer or a container's tree is hostile: no method here follows a link out of the root that it was given.
  */
 import type { Call } from "./call.ts";
+import type { HostNetwork } from "./host-network.ts";
 import type { Layer, LayerFile, Mount, Usage } from "./storage.ts";
 import type { Sparse, Strings } from "./words.ts";
+
+export type * from "./host-network.ts";
 
 export interface Command {
   readonly argv: readonly string[];
@@ -17,7 +20,7 @@ export interface CommandResult {
   readonly stderr: Uint8Array;
 }
 
-export interface HostToolkit {
+export interface HostToolkit extends HostNetwork {
   /**
    * Opens mounts detached from every mount namespace: nothing to clean after a crash, nothing in /proc/mounts. The path lives until `close`, or as long as the
    * plugin that asked; the kernel's `withMounts` pairs them.

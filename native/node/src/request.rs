@@ -1,6 +1,6 @@
 use crate::malformed;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -8,6 +8,7 @@ use tsbox_core::container::cgroup::Layout;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::layer::{self, Compression, Options, Whiteouts};
 use tsbox_core::mount::{Mount, open_detached};
+use tsbox_core::net::{self, Bridge, Veth, firewall};
 use tsbox_core::tree::{self, Cancel, Named, at};
 
 /// Every verb, as plugins/host-linux/src/binding.ts writes it.
@@ -52,6 +53,38 @@ pub enum Request {
         path: String,
     },
     CgroupLayout,
+    ProbeNetwork,
+    EnsureBridge {
+        bridge: Bridge,
+    },
+    AttachVeth {
+        veth: Veth,
+    },
+    AttachLoopback {
+        netns: String,
+    },
+    Links {
+        prefix: String,
+    },
+    RemoveLink {
+        name: String,
+    },
+    Routes,
+    Firewall {
+        steps: Vec<firewall::Step>,
+    },
+    FirewallElements {
+        table: String,
+        set: firewall::Set,
+    },
+    FirewallTables {
+        prefix: String,
+    },
+    ReservePort {
+        protocol: String,
+        address: String,
+        port: u16,
+    },
 }
 
 impl Request {
@@ -62,7 +95,7 @@ impl Request {
     fn run(self, cancel: &Cancel) -> Result<Value> {
         match self {
             Request::OpenMounts { mounts } => value(open_detached(&mounts)?.into_raw_fd()),
-            // SAFETY: binding.ts gives back each descriptor of `OpenMounts` once.
+            // SAFETY: toolkit.ts gives back each descriptor of `OpenMounts` and `ReservePort` once.
             Request::CloseFd { fd } => value(drop(unsafe { OwnedFd::from_raw_fd(fd) })),
             Request::ApplyLayer {
                 root,
@@ -108,6 +141,20 @@ impl Request {
                     .named("open", path.as_bytes())?
                     .as_fd(),
             )?),
+            Request::ProbeNetwork => value(net::probe()?),
+            Request::EnsureBridge { bridge } => value(net::ensure_bridge(&bridge)?),
+            Request::AttachVeth { veth } => value(net::attach(&veth)?),
+            Request::AttachLoopback { netns } => value(net::loopback(&netns)?),
+            Request::Links { prefix } => value(net::links(&prefix)?),
+            Request::RemoveLink { name } => value(net::remove_link(&name)?),
+            Request::Routes => value(net::host_routes()?),
+            Request::Firewall { steps } => value(firewall::commit(&steps)?),
+            Request::FirewallElements { table, set } => value(firewall::elements(&table, &set)?),
+            Request::FirewallTables { prefix } => value(firewall::tables(&prefix)?),
+            Request::ReservePort { protocol, address, port } => {
+                let (fd, port) = net::reserve_port(&protocol, &address, port)?;
+                value(json!({ "reservation": fd.into_raw_fd(), "port": port }))
+            }
             Request::CgroupLayout => value(Layout::discover()?.name()),
         }
     }

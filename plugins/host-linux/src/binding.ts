@@ -9,9 +9,16 @@ import {
   type ErrorCode,
   type ErrorFields,
   errorCodes,
+  type FirewallElement,
+  type FirewallSet,
+  type FirewallStep,
   fail,
+  type HostBridge,
+  type HostLink,
+  type HostVeth,
   type Layer,
   type Mount,
+  type PortReservation,
   type TsboxError,
   type Usage,
 } from "@tsbox/kernel";
@@ -45,6 +52,17 @@ export interface Verbs {
   removeTree: { takes: { readonly path: string }; answers: null };
   usage: { takes: { readonly path: string }; answers: Usage };
   syncTree: { takes: { readonly path: string }; answers: null };
+  probeNetwork: { takes: Record<never, never>; answers: null };
+  ensureBridge: { takes: { readonly bridge: HostBridge }; answers: null };
+  attachVeth: { takes: { readonly veth: HostVeth }; answers: { readonly mac: string } };
+  attachLoopback: { takes: { readonly netns: string }; answers: null };
+  links: { takes: { readonly prefix: string }; answers: readonly HostLink[] };
+  removeLink: { takes: { readonly name: string }; answers: null };
+  routes: { takes: Record<never, never>; answers: readonly { readonly to: string; readonly interface: number | null }[] };
+  firewall: { takes: { readonly steps: readonly FirewallStep[] }; answers: null };
+  firewallElements: { takes: { readonly table: string; readonly set: FirewallSet }; answers: readonly FirewallElement[] };
+  firewallTables: { takes: { readonly prefix: string }; answers: readonly string[] };
+  reservePort: { takes: { readonly protocol: string; readonly address: string; readonly port: number }; answers: PortReservation };
   cgroupLayout: { takes: Record<never, never>; answers: "v1" | "hybrid" | "v2" };
 }
 

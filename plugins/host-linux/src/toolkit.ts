@@ -2,6 +2,7 @@
 import { relative } from "node:path";
 import { type Call, type CommandResult, fail, type HostToolkit, type LauncherService } from "@tsbox/kernel";
 import type { Binding } from "./binding.ts";
+import { createNetwork } from "./network.ts";
 
 /** Detached mounts that are open: path to descriptor. */
 export type OpenRoots = Map<string, number>;
@@ -45,6 +46,7 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
       await binding.call(call, "syncTree", { path });
     },
     run: async (call, command): Promise<CommandResult> => (await launcher()).run(call, command),
+    ...createNetwork(binding),
     cgroups: { layout: binding.callNow("cgroupLayout", {}) },
   };
 }

@@ -1,1 +1,155 @@
+//! Networks by netlink, in this process: links, addresses and routes (rtnetlink), the firewall (nftables), ports.
+//!
+//! What acts in another network namespace runs on a thread of its own, which joins that namespace and ends there (see [`namespace`]).
 
+pub mod firewall;
+mod firewall_codec;
+mod link;
+pub mod namespace;
+mod netlink;
+mod port;
+mod route;
+
+pub use link::{Bridge, Link, ensure_bridge, links, remove_link, set_up};
+pub use port::reserve_port;
+pub use route::{Route, host_routes};
+
+use crate::failure::{Code, Failure, Result};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// A pair of interfaces: one end on a bridge here, the other in a container's namespace.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Veth {
+    /// The name of the end that stays here.
+    pub name: String,
+    pub bridge: String,
+    /// The namespace by path, and what the interface is called there.
+    pub netns: String,
+    pub interface: String,
+    /// Free text of at most 255 bytes, kept with the end that stays here.
+    pub alias: Option<String>,
+    pub mac: Option<String>,
+    pub mtu: Option<u32>,
+    /// With their prefix lengths: "10.88.0.2/16".
+    pub addresses: Vec<String>,
+    pub routes: Vec<NewRoute>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct NewRoute {
+    pub to: String,
+    pub via: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Attached {
+    pub mac: String,
+}
+
+/// Makes the pair, with both ends up and the inner one addressed. `AlreadyExists`: one of the names is taken. Nothing stays when it fails.
+pub fn attach(veth: &Veth) -> Result<Attached> {
+    let netns = File::open(&veth.netns).map_err(|error| Failure::io(&error, "open", Some(&veth.netns)))?;
+    link::make_veth(veth, netns.as_fd())?;
+    let inside = namespace::within(netns.as_fd(), || {
+        let mut socket = netlink::Socket::open(libc::NETLINK_ROUTE)?;
+        link::up(&mut socket, "lo")?;
+        let inner = link::find(&mut socket, &veth.interface)?;
+        for address in &veth.addresses {
+            link::add_address(&mut socket, inner.index, &Cidr::parse(address)?)?;
+        }
+        link::up(&mut socket, &veth.interface)?;
+        for route in &veth.routes {
+            route::add(&mut socket, inner.index, route)?;
+        }
+        Ok(Attached { mac: inner.mac })
+    });
+    inside.inspect_err(|_| {
+        // It would go with its namespace; that may be held open by whoever looks into the failure.
+        let _ = remove_link(&veth.name);
+    })
+}
+
+/// What a namespace without a network has: its own loopback, up.
+pub fn loopback(path: &str) -> Result<()> {
+    let netns = File::open(path).map_err(|error| Failure::io(&error, "open", Some(path)))?;
+    namespace::within(netns.as_fd(), || link::up(&mut netlink::Socket::open(libc::NETLINK_ROUTE)?, "lo"))
+}
+
+/// An address with its prefix length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cidr {
+    pub address: IpAddr,
+    pub prefix: u8,
+}
+
+impl Cidr {
+    pub fn parse(text: &str) -> Result<Self> {
+        let parsed = text.split_once('/').and_then(|(address, prefix)| {
+            Some(Cidr {
+                address: address.parse().ok()?,
+                prefix: prefix.parse().ok()?,
+            })
+        });
+        parsed
+            .filter(|cidr| cidr.prefix <= if cidr.address.is_ipv4() { 32 } else { 128 })
+            .ok_or_else(|| {
+                Failure::new(
+                    Code::InvalidArgument,
+                    format!("{text} is no address with a prefix length, such as 10.88.0.2/16"),
+                )
+            })
+    }
+
+    pub fn family(&self) -> u8 {
+        family(self.address)
+    }
+}
+
+pub(crate) fn parse_address(text: &str) -> Result<IpAddr> {
+    text.parse()
+        .map_err(|_| Failure::new(Code::InvalidArgument, format!("{text} is no IP address")))
+}
+
+pub(crate) fn family(address: IpAddr) -> u8 {
+    (if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }) as u8
+}
+
+pub(crate) fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// Whether this kernel and these privileges suffice for bridges, pairs and the firewall: tried in a namespace that goes at once.
+pub fn probe() -> Result<()> {
+    namespace::in_new(|| {
+        ensure_bridge(&Bridge {
+            name: "probe0".to_owned(),
+            addresses: vec!["192.0.2.1/24".to_owned()],
+            mac: None,
+            mtu: None,
+        })?;
+        let own = File::open("/proc/thread-self/ns/net").map_err(|error| Failure::io(&error, "open", Some("/proc/thread-self/ns/net")))?;
+        let veth = Veth {
+            name: "probe1".to_owned(),
+            bridge: "probe0".to_owned(),
+            netns: format!("/proc/thread-self/fd/{}", own.as_raw_fd()),
+            interface: "probe2".to_owned(),
+            alias: None,
+            mac: None,
+            mtu: None,
+            addresses: Vec::new(),
+            routes: Vec::new(),
+        };
+        link::make_veth(&veth, own.as_fd())?;
+        firewall::probe()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Netlink messages (RFC 3549, linux/netlink.h): made, sent, and their answers read.
+
+use crate::failure::{Failure, Result};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+const HEADER: usize = 16;
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+const NESTED: u16 = 1 << 15;
+/// NLMSGERR_ATTR_MSG: the kernel's own words.
+const WORDS: u16 = 1;
+
+pub const REQUEST: u16 = 1;
+pub const ACK: u16 = 4;
+pub const EXCLUSIVE: u16 = 0x200;
+pub const CREATE: u16 = 0x400;
+pub const APPEND: u16 = 0x800;
+pub const DUMP: u16 = 0x300;
+
+/// A message being made.
+pub struct Message {
+    bytes: Vec<u8>,
+}
+
+impl Message {
+    /// `family` is the fixed header of the message's kind.
+    pub fn new(kind: u16, flags: u16, family: &[u8]) -> Self {
+        let mut bytes = vec![0; HEADER];
+        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+        bytes.extend_from_slice(family);
+        Message { bytes }
+    }
+
+    pub fn put(&mut self, kind: u16, value: &[u8]) -> &mut Self {
+        self.bytes.extend_from_slice(&((value.len() + 4) as u16).to_ne_bytes());
+        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        self.bytes.extend_from_slice(value);
+        self.pad();
+        self
+    }
+
+    /// Text with the NUL at its end that most attributes want.
+    pub fn text(&mut self, kind: u16, value: &str) -> &mut Self {
+        let mut bytes = value.as_bytes().to_vec();
+        bytes.push(0);
+        self.put(kind, &bytes)
+    }
+
+    pub fn number(&mut self, kind: u16, value: u32) -> &mut Self {
+        self.put(kind, &value.to_ne_bytes())
+    }
+
+    /// nftables has its numbers big-endian.
+    pub fn big(&mut self, kind: u16, value: u32) -> &mut Self {
+        self.put(kind, &value.to_be_bytes())
+    }
+
+    /// Attributes within an attribute.
+    pub fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) -> &mut Self {
+        let start = self.bytes.len();
+        self.put(kind | NESTED, &[]);
+        fill(self);
+        let length = (self.bytes.len() - start) as u16;
+        self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+        self
+    }
+
+    /// A fixed header inside an attribute, as a veth's peer has.
+    pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+        self.bytes.extend_from_slice(bytes);
+        self.pad();
+        self
+    }
+
+    pub fn flag(&mut self, flag: u16) {
+        let flags = u16::from_ne_bytes([self.bytes[6], self.bytes[7]]) | flag;
+        self.bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+    }
+
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+
+    fn finish(mut self, sequence: u32) -> Vec<u8> {
+        let length = self.bytes.len() as u32;
+        self.bytes[0..4].copy_from_slice(&length.to_ne_bytes());
+        self.bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
+        self.bytes
+    }
+}
+
+/// The attributes in `bytes`, kind and value.
+pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let header = bytes.get(..4)?;
+        let length = usize::from(u16::from_ne_bytes([header[0], header[1]]));
+        let kind = u16::from_ne_bytes([header[2], header[3]]) & 0x3fff;
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+pub fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    attributes(bytes).find(|attribute| attribute.0 == kind).map(|attribute| attribute.1)
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+}
+
+pub struct Socket {
+    fd: OwnedFd,
+    sequence: u32,
+}
+
+impl Socket {
+    /// In the calling thread's network namespace.
+    pub fn open(protocol: i32) -> Result<Self> {
+        // SAFETY: plain system calls; the descriptor is ours.
+        unsafe {
+            let fd = libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol);
+            if fd < 0 {
+                return Err(Failure::last("socket", Some("netlink")));
+            }
+            let fd = OwnedFd::from_raw_fd(fd);
+            let set = |level, option, value: i32| {
+                libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const value).cast(), size_of::<i32>() as u32);
+            };
+            // Older kernels know neither, and do without; a large transaction answers with many errors at once.
+            set(libc::SOL_NETLINK, libc::NETLINK_EXT_ACK, 1);
+            set(libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, 1);
+            set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, 4 << 20);
+            set(libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, 16 << 20);
+            Ok(Socket { fd, sequence: 0 })
+        }
+    }
+
+    /// Sends a message and waits until it is done. `what` and `subject` are for the failure's text: what was to be done, with what.
+    pub fn request(&mut self, mut message: Message, what: &str, subject: &str) -> Result<()> {
+        message.flag(REQUEST | ACK);
+        self.sequence += 1;
+        let sequence = self.sequence;
+        self.send(&message.finish(sequence))?;
+        self.answers(sequence, what, subject, |_, _| {})
+    }
+
+    /// Sends a message and gathers what is answered: each answer's kind and payload.
+    pub fn gather(&mut self, mut message: Message, flags: u16, what: &str, subject: &str) -> Result<Vec<(u16, Vec<u8>)>> {
+        message.flag(REQUEST | flags);
+        self.sequence += 1;
+        let sequence = self.sequence;
+        self.send(&message.finish(sequence))?;
+        let mut answers = Vec::new();
+        self.answers(sequence, what, subject, |kind, payload| answers.push((kind, payload.to_vec())))?;
+        Ok(answers)
+    }
+
+    /// Sends messages as one; the last is acknowledged. An error of any of them is the answer, whichever comes first.
+    pub fn transaction(&mut self, messages: Vec<Message>, acknowledged: usize, what: &str) -> Result<()> {
+        let mut bytes = Vec::new();
+        let mut last = 0;
+        for (at, mut message) in messages.into_iter().enumerate() {
+            self.sequence += 1;
+            if at == acknowledged {
+                message.flag(ACK);
+                last = self.sequence;
+            }
+            message.flag(REQUEST);
+            bytes.extend(message.finish(self.sequence));
+        }
+        self.send(&bytes)?;
+        self.answers(last, what, "nftables", |_, _| {})
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<()> {
+        // SAFETY: the kernel reads `bytes` within its length.
+        let sent = unsafe { libc::send(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) };
+        if sent < 0 {
+            Err(Failure::last("sendmsg", Some("netlink")))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn answers(&mut self, until: u32, what: &str, subject: &str, mut each: impl FnMut(u16, &[u8])) -> Result<()> {
+        let mut buffer = vec![0u8; 64 << 10];
+        loop {
+            // SAFETY: the kernel writes within the buffer's length.
+            let count = unsafe { libc::recv(self.fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+            if count < 0 {
+                match Failure::last("recvmsg", Some("netlink")) {
+                    failure if failure.errno == Some(libc::EINTR) => continue,
+                    failure => return Err(failure),
+                }
+            }
+            let mut rest = &buffer[..count as usize];
+            while rest.len() >= HEADER {
+                let length = (u32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize).clamp(HEADER, rest.len());
+                let kind = u16::from_ne_bytes([rest[4], rest[5]]);
+                let sequence = u32::from_ne_bytes([rest[8], rest[9], rest[10], rest[11]]);
+                let payload = &rest[HEADER..length];
+                match kind {
+                    ERROR => {
+                        check(payload, what, subject)?;
+                        if sequence == until {
+                            return Ok(());
+                        }
+                    }
+                    DONE => return Ok(()),
+                    _ => each(kind, payload),
+                }
+                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// nlmsgerr: the errno, the header of what was asked (all of it, where the kernel ignores NETLINK_CAP_ACK), then words.
+fn check(payload: &[u8], what: &str, subject: &str) -> Result<()> {
+    let errno = payload
+        .get(..4)
+        .map_or(0, |bytes| -i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+    if errno == 0 {
+        return Ok(());
+    }
+    let mut failure = Failure::os(errno, what, Some(subject));
+    if let Some(words) = payload.get(4 + HEADER..).and_then(|rest| attribute(rest, WORDS)) {
+        failure.message.push_str(&format!(": {}", text(words)));
+    }
+    Err(failure)
+}
