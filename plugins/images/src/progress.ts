@@ -17,7 +17,12 @@ export async function* progress(work: (report: (line: PullProgress) => void) => 
     (error: unknown) => finish({ error }),
   );
   for (;;) {
-    yield* lines.splice(0);
+    // One by one: while a line is with its reader more may come, and the end too.
+    const next = lines.shift();
+    if (next) {
+      yield next;
+      continue;
+    }
     const ended = outcome as { readonly error: unknown } | "done" | null;
     if (ended === "done") return;
     if (ended !== null) throw ended.error;

@@ -17,7 +17,9 @@ export interface Reference {
 }
 
 const component = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
-const form = new RegExp(`^(?:([^/@]+)/)??(${component}(?:/${component})*)(?::([\\w][\\w.-]{0,127}))?(?:@(sha256:[0-9a-f]{64}))?$`);
+const form = new RegExp(`^(${component}(?:/${component})*)(?::([\\w][\\w.-]{0,127}))?(?:@(sha256:[0-9a-f]{64}))?$`);
+const label = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
+const hostForm = new RegExp(`^(?:${label}(?:\\.${label})*|\\[[0-9a-f:]+\\])(?::\\d+)?$`);
 const hub = "docker.io";
 
 /** Without tag and digest: `latest`. */
@@ -26,14 +28,12 @@ export function parseReference(text: string): Reference {
   const first = slash < 0 ? "" : text.slice(0, slash);
   const hasHost = first === "localhost" || /[.:]/.test(first) || /[A-Z]/.test(first);
   const rest = hasHost ? text.slice(slash + 1) : text;
-  const match = form.exec(rest);
-  const [, extra, path, tag, digest] = match ?? [];
-  if (match === null || path === undefined || (hasHost && !/^[A-Za-z0-9.-]+(:\d+)?$|^\[[0-9a-f:]+\](:\d+)?$/.test(first)))
+  const [, name, tag, digest] = form.exec(rest) ?? [];
+  if (name === undefined || (hasHost && !hostForm.test(first)))
     throw fail(
       "InvalidArgument",
       `invalid reference format${/[A-Z]/.test(rest.split(":")[0] ?? "") ? `: repository name (${rest.split(":")[0]}) must be lowercase` : `: "${text}" is not NAME[:TAG|@DIGEST]`}`,
     );
-  const name = extra === undefined ? path : `${extra}/${path}`;
   const host = !hasHost || first === "index.docker.io" || first === "registry-1.docker.io" ? hub : first;
   return {
     host,

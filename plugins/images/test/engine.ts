@@ -1,0 +1,210 @@
+/** An engine of parts that the tests can look into: the real content store and records, a storage driver in memory, a registry that serves what it is told. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
+import { type Case, temporaryDirectory } from "@tsbox/harness";
+import {
+  type ActiveKey,
+  type Call,
+  type ContentService,
+  createCall,
+  type Descriptor,
+  type Digest,
+  type EngineEvent,
+  fail,
+  type HostToolkit,
+  type ImagesService,
+  type LayerFile,
+  type PullProgress,
+  type RegistryDriver,
+  type SnapshotName,
+  type StateChange,
+  type StateService,
+  type StorageDriver,
+  type StoragePowers,
+  silentLog,
+} from "@tsbox/kernel";
+import { ImageRecords } from "../src/records.ts";
+import { imagesService } from "../src/service.ts";
+import { contentStore } from "./content-store.ts";
+
+export const call: Call = createCall(silentLog);
+export const digestOf = (bytes: Uint8Array): Digest => `sha256:${createHash("sha256").update(bytes).digest("hex")}` as Digest;
+
+/** The storage contract as far as images use it: a snapshot is the list of layers that were applied. */
+export class MemoryStorage implements Pick<StorageDriver, "prepare" | "commit" | "remove" | "stat" | "usage"> {
+  readonly powers: readonly (keyof StoragePowers)[] = ["apply", "adopt"];
+  readonly snapshots: Map<string, { readonly parent: string | null; readonly layers: string[]; committed: boolean }> = new Map();
+  /** Of each `apply`, what was unpacked. */
+  readonly applied: string[] = [];
+
+  async prepare(_call: Call, key: ActiveKey, parent: SnapshotName | null): Promise<readonly []> {
+    const below = parent === null ? [] : this.#get(parent).layers;
+    this.snapshots.set(key, { parent, layers: [...below], committed: false });
+    return [];
+  }
+  async apply(_call: Call, key: ActiveKey, file: LayerFile): Promise<{ diffId: Digest; digest: Digest; size: number }> {
+    const bytes = readFileSync(file.path);
+    const plain = file.mediaType.endsWith("gzip") ? gunzipSync(bytes) : bytes;
+    this.#get(key).layers.push(plain.toString());
+    this.applied.push(plain.toString());
+    return { diffId: digestOf(plain), digest: digestOf(bytes), size: bytes.length };
+  }
+  async adopt(_call: Call, name: SnapshotName, directory: string): Promise<void> {
+    this.snapshots.set(name, { parent: null, layers: [directory], committed: true });
+  }
+  async commit(_call: Call, name: SnapshotName, key: ActiveKey): Promise<void> {
+    if (this.snapshots.has(name)) throw fail("AlreadyExists", name);
+    this.snapshots.set(name, { ...this.#get(key), committed: true });
+    this.snapshots.delete(key);
+  }
+  async remove(_call: Call, key: string): Promise<void> {
+    this.#get(key);
+    if ([...this.snapshots.values()].some(({ parent }) => parent === key)) throw fail("FailedPrecondition", `${key} has children`);
+    this.snapshots.delete(key);
+  }
+  async stat(_call: Call, key: string): Promise<{ kind: "committed"; key: SnapshotName; parent: SnapshotName | null; createdAt: number }> {
+    const { parent } = this.#get(key);
+    return { kind: "committed", key: key as SnapshotName, parent: parent as SnapshotName | null, createdAt: 0 };
+  }
+  async usage(_call: Call, key: string): Promise<{ bytes: number; inodes: number }> {
+    return { bytes: this.#get(key).layers.at(-1)?.length ?? 0, inodes: 1 };
+  }
+  #get(key: string): { readonly parent: string | null; readonly layers: string[]; committed: boolean } {
+    const found = this.snapshots.get(key);
+    if (found === undefined) throw fail("NotFound", `no snapshot ${key}`);
+    return found;
+  }
+}
+
+/** Serves by reference and digest; `fetches` counts, `trouble` is asked before each. */
+export class FakeRegistry implements RegistryDriver {
+  readonly powers: readonly [] = [];
+  readonly tops: Map<string, Descriptor> = new Map();
+  readonly blobs: Map<string, Uint8Array> = new Map();
+  readonly fetches: string[] = [];
+  trouble: (blob: Descriptor, from: number) => "cut" | "wrong" | "gone" | null = () => null;
+
+  put(mediaType: string, content: string | Uint8Array): Descriptor {
+    const bytes = Buffer.from(content);
+    const digest = digestOf(bytes);
+    this.blobs.set(digest, bytes);
+    return { mediaType, digest, size: bytes.length };
+  }
+  async resolve(_call: Call, ref: string): Promise<Descriptor> {
+    const found = this.tops.get(ref);
+    if (found === undefined) throw fail("NotFound", `manifest for ${ref} not found: manifest unknown`);
+    return found;
+  }
+  async fetch(_call: Call, _ref: string, blob: Descriptor, from: number): Promise<AsyncIterable<Uint8Array>> {
+    const bytes = this.blobs.get(blob.digest);
+    if (bytes === undefined) throw fail("NotFound", `no blob ${blob.digest}`);
+    this.fetches.push(`${blob.digest} ${from}`);
+    const trouble = this.trouble(blob, from);
+    if (trouble === "gone") throw fail("NotFound", `no blob ${blob.digest}`);
+    return parts(trouble === "wrong" ? Buffer.alloc(bytes.length) : bytes, from, trouble === "cut");
+  }
+}
+
+async function* parts(bytes: Uint8Array, from: number, cut: boolean): AsyncGenerator<Uint8Array> {
+  const half = Math.floor((bytes.length - from) / 2);
+  yield bytes.subarray(from, from + half);
+  if (cut) throw fail("Unavailable", "the connection broke off");
+  yield bytes.subarray(from + half);
+}
+
+export const types = {
+  index: "application/vnd.oci.image.index.v1+json",
+  manifest: "application/vnd.oci.image.manifest.v1+json",
+  config: "application/vnd.oci.image.config.v1+json",
+  layer: "application/vnd.oci.image.layer.v1.tar",
+  gzip: "application/vnd.oci.image.layer.v1.tar+gzip",
+} as const;
+
+/** Puts an image into the registry; answers its manifest's descriptor. */
+export function putImage(
+  registry: FakeRegistry,
+  layers: readonly string[],
+  options: {
+    readonly architecture?: string;
+    readonly variant?: string;
+    readonly diffIds?: readonly string[];
+    readonly pack?: (plain: string) => Uint8Array;
+  } = {},
+): Descriptor {
+  const config = registry.put(
+    types.config,
+    JSON.stringify({
+      architecture: options.architecture ?? "amd64",
+      os: "linux",
+      ...(options.variant ? { variant: options.variant } : {}),
+      config: { Cmd: ["/bin/sh"], Env: ["A=b"] },
+      rootfs: { type: "layers", diff_ids: options.diffIds ?? layers.map((layer) => digestOf(Buffer.from(layer))) },
+    }),
+  );
+  const packed = layers.map((layer) => registry.put(options.pack ? types.gzip : types.layer, options.pack?.(layer) ?? layer));
+  return registry.put(types.manifest, JSON.stringify({ schemaVersion: 2, mediaType: types.manifest, config, layers: packed }));
+}
+
+export interface Engine {
+  readonly images: ImagesService;
+  readonly registry: FakeRegistry;
+  readonly storage: MemoryStorage;
+  readonly content: ContentService;
+  readonly events: EngineEvent[];
+  /** The same on disk and in the records, as a new daemon finds it. */
+  again(): Promise<ImagesService>;
+}
+
+export async function makeEngine(t: Case): Promise<Engine> {
+  const registry = new FakeRegistry();
+  const storage = new MemoryStorage();
+  const content = await contentStore(temporaryDirectory(t));
+  const state = memoryState();
+  const published: EngineEvent[] = [];
+  const again = async (): Promise<ImagesService> => {
+    const records = new ImageRecords(state);
+    await records.load(call);
+    return imagesService({
+      records,
+      content,
+      events: {
+        publish: async (_call, event) => void published.push({ at: 0, ...event } as EngineEvent),
+        subscribe: async () => {
+          throw fail("Unsupported", "nobody listens");
+        },
+      },
+      // Only drivers without `apply` need the host.
+      host: {} as HostToolkit,
+      hooks: { beforePull: async () => {}, resolveImage: async () => undefined },
+      storage: async () => storage as unknown as StorageDriver,
+      registry: async () => registry,
+      preferredStorage: async () => "memory",
+    });
+  };
+  return { images: await again(), registry, storage, content, events: published, again };
+}
+
+function memoryState(): StateService {
+  const tables = new Map<string, Map<string, unknown>>();
+  const table = (name: string): Map<string, unknown> => {
+    const found = tables.get(name) ?? new Map<string, unknown>();
+    tables.set(name, found);
+    return found;
+  };
+  return {
+    get: async (_call, name, key) => table(name).get(key) ?? null,
+    list: async (_call, name) => [...table(name)].sort(([a], [b]) => (a < b ? -1 : 1)),
+    write: async (_call, changes: readonly StateChange[]) => {
+      for (const { table: name, key, value } of changes)
+        if (value === null) table(name).delete(key);
+        else table(name).set(key, structuredClone(value));
+    },
+  };
+}
+
+export async function drain(progress: Promise<AsyncIterable<PullProgress>>): Promise<readonly string[]> {
+  const lines: string[] = [];
+  for await (const { id, status } of await progress) lines.push(id === null ? status : `${id}: ${status}`);
+  return lines;
+}

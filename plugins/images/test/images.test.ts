@@ -1,0 +1,226 @@
+/** Pulling, naming, removing and loading, over a registry and a storage driver of the test's own. */
+import assert from "node:assert/strict";
+import { gzipSync } from "node:zlib";
+import { suite } from "@tsbox/harness";
+import { type Digest, isTsboxError } from "@tsbox/kernel";
+import { call, digestOf, drain, type Engine, makeEngine, putImage, types } from "./engine.ts";
+
+const test = suite("images");
+const code =
+  (expected: string, words = /./) =>
+  (error: unknown): boolean =>
+    isTsboxError(error) && error.code === expected && words.test(error.message);
+
+const committed = ({ storage }: Engine): readonly (readonly string[])[] =>
+  [...storage.snapshots.values()].map(({ layers }) => layers).sort((a, b) => a.length - b.length);
+async function blobs({ content }: Engine): Promise<readonly string[]> {
+  const all: string[] = [];
+  for await (const { digest } of await content.list(call)) all.push(digest);
+  return all.sort();
+}
+const ref = (name: string): string => `docker.io/library/${name}`;
+
+test("a pull brings blobs, snapshots up the chain, a record and Docker's words", async (t) => {
+  const engine = await makeEngine(t);
+  const { registry, images } = engine;
+  const top = putImage(registry, ["one", "two"], { pack: (plain) => gzipSync(plain) });
+  registry.tops.set(ref("a:1"), top);
+  const lines = await drain(images.pull(call, "a:1", {}));
+  assert.equal(lines[0], "Pulling from library/a");
+  assert.deepEqual(lines.slice(-2), [`Digest: ${top.digest}`, "Status: Downloaded newer image for a:1"]);
+  assert.equal(lines.filter((line) => line.endsWith(": Pull complete")).length, 2);
+  assert.deepEqual(committed(engine), [["one"], ["one", "two"]]);
+  const image = await images.get(call, "a:1");
+  assert.deepEqual(image.tags, ["a:1"]);
+  assert.deepEqual(image.digests, [`a@${top.digest}`]);
+  assert.deepEqual(image.config.command, ["/bin/sh"]);
+  assert.equal(image.size, 6);
+  assert.equal((await images.get(call, image.id)).id, image.id);
+  assert.equal((await images.get(call, image.id.slice(7, 15))).id, image.id);
+  assert.equal((await images.get(call, `a@${top.digest}`)).id, image.id);
+  // A new daemon finds it.
+  assert.deepEqual(await (await engine.again()).list(call), [image]);
+  assert.equal((await drain(images.pull(call, "a:1", {}))).at(-1), "Status: Image is up to date for a:1");
+});
+
+test("what two images share is fetched and unpacked once, also at the same time", async (t) => {
+  const engine = await makeEngine(t);
+  const { registry, images, storage } = engine;
+  registry.tops.set(ref("a:1"), putImage(registry, ["base", "a"]));
+  registry.tops.set(ref("b:1"), putImage(registry, ["base", "b"]));
+  await Promise.all(["a:1", "b:1", "a:1"].map((name) => drain(images.pull(call, name, {}))));
+  assert.deepEqual([...storage.applied].sort(), ["a", "b", "base"]);
+  assert.deepEqual(
+    committed(engine).map((layers) => layers.join()),
+    ["base", "base,a", "base,b"].sort((x, y) => x.length - y.length),
+  );
+});
+
+test("of an index the platform's image is taken, or the one that was asked for", async (t) => {
+  const { registry, images } = await makeEngine(t);
+  const [amd, arm] = [putImage(registry, ["amd"]), putImage(registry, ["arm"], { architecture: "arm64", variant: "v8" })];
+  const index = registry.put(
+    types.index,
+    JSON.stringify({
+      schemaVersion: 2,
+      manifests: [
+        { ...arm, platform: { os: "linux", architecture: "arm64", variant: "v8" } },
+        { ...amd, platform: { os: "linux", architecture: "amd64" } },
+      ],
+    }),
+  );
+  registry.tops.set(ref("a:1"), index);
+  await drain(images.pull(call, "a:1", { platform: "linux/arm64" }));
+  const image = await images.get(call, "a:1");
+  assert.equal(image.platform.architecture, "arm64");
+  assert.equal(image.manifest.digest, arm.digest);
+  assert.deepEqual(image.digests, [`a@${index.digest}`]);
+  await assert.rejects(images.get(call, "a:1", { platform: "linux/amd64" }), code("NotFound", /linux\/arm64/));
+  await assert.rejects(drain(images.pull(call, "a:1", { platform: "linux/s390x" })), code("NotFound", /no matching manifest/));
+  registry.tops.set(ref("b:1"), amd);
+  await assert.rejects(drain(images.pull(call, "b:1", { platform: "linux/arm64" })), code("NotFound", /does not match/));
+});
+
+test("a download that is cut goes on, and gives up after a few times", async (t) => {
+  const { registry, images } = await makeEngine(t);
+  registry.tops.set(ref("a:1"), putImage(registry, ["0123456789".repeat(100)]));
+  const layer = digestOf(Buffer.from("0123456789".repeat(100)));
+  registry.trouble = (blob, from) => (blob.digest === layer && from === 0 ? "cut" : null);
+  const lines = await drain(images.pull(call, "a:1", {}));
+  assert.ok(
+    lines.some((line) => /Retrying in 1 second$/.test(line)),
+    lines.join("\n"),
+  );
+  assert.deepEqual(
+    registry.fetches.filter((fetch) => fetch.startsWith(layer)),
+    [`${layer} 0`, `${layer} 500`],
+  );
+});
+
+test("wrong bytes, a missing layer, and a layer that is not its diff id leave no image", async (t) => {
+  const engine = await makeEngine(t);
+  const { registry, images, storage } = engine;
+  registry.tops.set(ref("a:1"), putImage(registry, ["one", "two"]));
+  const two = digestOf(Buffer.from("two"));
+  for (const [trouble, expected] of [
+    ["wrong", "DataLoss"],
+    ["gone", "NotFound"],
+  ] as const) {
+    registry.trouble = (blob) => (blob.digest === two ? trouble : null);
+    await assert.rejects(drain(images.pull(call, "a:1", {})), code(expected));
+  }
+  registry.trouble = () => null;
+  registry.tops.set(ref("b:1"), putImage(registry, ["one"], { diffIds: [two] }));
+  await assert.rejects(drain(images.pull(call, "b:1", {})), code("DataLoss", /unpacks to/));
+  registry.tops.set(ref("c:1"), putImage(registry, ["one"], { diffIds: [] }));
+  await assert.rejects(drain(images.pull(call, "c:1", {})), code("DataLoss", /has 1 layers, but its config says 0/));
+  assert.deepEqual(await images.list(call), []);
+  assert.ok(
+    [...storage.snapshots.values()].every((snapshot) => snapshot.committed),
+    "an unfinished snapshot was left",
+  );
+  await drain(images.pull(call, "a:1", {}));
+  assert.equal((await images.list(call)).length, 1);
+});
+
+test("manifests from strangers that make no sense are refused", async (t) => {
+  const { registry, images } = await makeEngine(t);
+  for (const [text, expected] of [
+    ["{", "DataLoss"],
+    ["[]", "DataLoss"],
+    ['{"schemaVersion": 1}', "Unsupported"],
+    ['{"config": {}, "layers": []}', "DataLoss"],
+    ['{"config": {"mediaType": "x", "digest": "sha256:../../x", "size": 1}, "layers": []}', "InvalidArgument"],
+    [JSON.stringify({ config: {}, layers: Array(501).fill({}) }), "DataLoss"],
+  ] as const) {
+    registry.tops.set(ref("a:1"), registry.put(types.manifest, text));
+    await assert.rejects(drain(images.pull(call, "a:1", {})), code(expected), text);
+  }
+  await assert.rejects(drain(images.pull(call, "none:1", {})), code("NotFound", /manifest for/));
+  await assert.rejects(images.pull(call, "a b", {}), code("InvalidArgument"));
+});
+
+test("what is not here is said in Docker's words", async (t) => {
+  const { images } = await makeEngine(t);
+  await assert.rejects(images.get(call, "debian"), code("NotFound", /^No such image: debian:latest$/));
+  await assert.rejects(images.get(call, `sha256:${"0".repeat(64)}`), code("NotFound", /^No such image: sha256:000/));
+  await assert.rejects(images.ensure(call, "debian:12"), code("NotFound", /^No such image: debian:12$/));
+});
+
+async function twoNames(engine: Engine): Promise<Digest> {
+  engine.registry.tops.set(ref("a:1"), putImage(engine.registry, ["one", "two"]));
+  await drain(engine.images.pull(call, "a:1", {}));
+  await engine.images.tag(call, "a:1", "me/b:2");
+  return (await engine.images.get(call, "a:1")).id;
+}
+
+test("a removed name is untagged; the last one takes image, blobs and snapshots with it", async (t) => {
+  const engine = await makeEngine(t);
+  const { images } = engine;
+  const id = await twoNames(engine);
+  assert.deepEqual(await images.remove(call, "a:1", {}), [{ untagged: "a:1" }]);
+  assert.deepEqual((await images.get(call, "me/b:2")).tags, ["me/b:2"]);
+  assert.deepEqual(await images.remove(call, "me/b:2", {}), [{ untagged: "me/b:2" }, { deleted: id }]);
+  assert.deepEqual(await images.list(call), []);
+  assert.deepEqual(await blobs(engine), []);
+  assert.equal(engine.storage.snapshots.size, 0);
+  await assert.rejects(images.remove(call, "me/b:2", {}), code("NotFound", /^No such image: me\/b:2$/));
+});
+
+test("by id with several names only by force", async (t) => {
+  const engine = await makeEngine(t);
+  const id = await twoNames(engine);
+  await assert.rejects(engine.images.remove(call, id, {}), code("Conflict", /must be forced.*referenced in multiple repositories/));
+  assert.deepEqual(await engine.images.remove(call, id, { force: true }), [{ untagged: "a:1" }, { untagged: "me/b:2" }, { deleted: id }]);
+});
+
+test("an image that a container uses stays; forced, only its name goes", async (t) => {
+  const engine = await makeEngine(t);
+  const id = await twoNames(engine);
+  await engine.images.remove(call, "me/b:2", { inUse: [id] });
+  await assert.rejects(engine.images.remove(call, "a:1", { inUse: [id] }), code("Conflict", /a container is using/));
+  assert.deepEqual(await engine.images.remove(call, "a:1", { inUse: [id], force: true }), [{ untagged: "a:1" }]);
+  assert.deepEqual(
+    (await engine.images.list(call)).map((image) => [image.id, image.tags]),
+    [[id, []]],
+  );
+  assert.equal(engine.storage.snapshots.size, 2);
+  assert.deepEqual(await engine.images.remove(call, id, {}), [{ deleted: id }]);
+});
+
+test("what another image needs stays when one is removed", async (t) => {
+  const engine = await makeEngine(t);
+  const { registry, images } = engine;
+  registry.tops.set(ref("a:1"), putImage(registry, ["base", "a"]));
+  registry.tops.set(ref("b:1"), putImage(registry, ["base", "b"]));
+  for (const name of ["a:1", "b:1"]) await drain(images.pull(call, name, {}));
+  await images.remove(call, "a:1", {});
+  assert.deepEqual(committed(engine), [["base"], ["base", "b"]]);
+  assert.ok((await blobs(engine)).includes(digestOf(Buffer.from("base"))));
+  assert.ok(!(await blobs(engine)).includes(digestOf(Buffer.from("a"))));
+});
+
+test("a name that moves leaves the old image without one", async (t) => {
+  const { registry, images } = await makeEngine(t);
+  registry.tops.set(ref("a:1"), putImage(registry, ["old"]));
+  await drain(images.pull(call, "a:1", {}));
+  const old = (await images.get(call, "a:1")).id;
+  registry.tops.set(ref("a:1"), putImage(registry, ["new"]));
+  await drain(images.pull(call, "a:1", {}));
+  assert.notEqual((await images.get(call, "a:1")).id, old);
+  assert.deepEqual((await images.get(call, old)).tags, []);
+  await assert.rejects(images.tag(call, "a:1", `b@sha256:${"0".repeat(64)}`), code("InvalidArgument"));
+});
+
+test("an archive's images are loaded under the names that it gives them", async (t) => {
+  const { registry, images } = await makeEngine(t);
+  const [named, nameless] = [putImage(registry, ["one"]), putImage(registry, ["two"])];
+  const entry = { ...named, annotations: { "io.containerd.image.name": "x:1,docker.io/me/y:2" } };
+  registry.tops.set("/a.tar", registry.put(types.index, JSON.stringify({ manifests: [entry, { ...nameless, annotations: {} }] })));
+  const lines = await drain(images.load(call, "/a.tar"));
+  assert.equal(lines.length, 3);
+  assert.deepEqual(lines.slice(0, 2), ["Loaded image: x:1", "Loaded image: me/y:2"]);
+  assert.match(lines[2] ?? "", /^Loaded image ID: sha256:[0-9a-f]{64}$/);
+  assert.deepEqual((await images.get(call, "x:1")).tags, ["x:1", "me/y:2"]);
+  await assert.rejects(drain(images.load(call, "/none.tar")), code("NotFound"));
+});
