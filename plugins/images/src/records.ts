@@ -123,7 +123,10 @@ export class ImageRecords {
     const digestOf = (name: string): string => `${familiarName(parseReference(name))}@${this.#tags.get(name)?.digest}`;
     return {
       id: record.id,
-      tags: references.filter((reference) => reference.tag !== null).map((reference) => familiar({ ...reference, digest: null })),
+      tags: [
+        ...references.filter((reference) => reference.tag !== null).map((reference) => familiar({ ...reference, digest: null })),
+        ...names.filter((name) => !isDockers(name)),
+      ],
       digests: [...new Set(names.filter(isDockers).map(digestOf))],
       manifest: record.manifest,
       platform: record.platform,

@@ -69,9 +69,16 @@ export function imagesService(engine: ImagesEngine): ImagesService {
     const source: Source = { driver: await engine.registry(scheme), ref, access: { ...noAccess, ...options.access }, shown };
     if (scheme === "docker") report({ id: null, status: `Pulling from ${parseReference(ref).repository}`, current: null, total: null });
     const top = (await engine.hooks.resolveImage(call, shown)) ?? (await source.driver.resolve(call, ref, source.access));
-    const before = records.tag(name)?.digest;
+    const former = records.tag(name);
+    const before = former?.digest;
     const record = await bring(engine, call, source, top, options.platform, await engine.preferredStorage(), report);
     await records.keep(call, record, [name], top.digest);
+    // What a path held before is nobody's image any more; what a tag stood for stays, as with docker.
+    if (scheme !== "docker" && former && former.image !== record.id && records.namesOf(former.image).length === 0) {
+      const old = records.byId(former.image);
+      await records.drop(call, [], old.id);
+      await discard(engine, call, old);
+    }
     await events.publish(call, { type: "image", action: "pull", id: shown, attributes: { name: shown } });
     if (scheme === "docker") {
       report({ id: null, status: `Digest: ${top.digest}`, current: null, total: null });
