@@ -11,10 +11,9 @@ export const filterAnnotation = "io.tsbox.seccomp-filter";
 
 export class NativeDriver implements ExecDriver {
   readonly powers: readonly (keyof ExecPowers)[] = ["processes", "terminal"];
-  readonly #filters: FilterStore | null;
+  readonly #filters: FilterStore;
 
-  /** Without a store the profile stays in the spec. */
-  constructor(filters: FilterStore | null) {
+  constructor(filters: FilterStore) {
     this.#filters = filters;
   }
 
@@ -32,7 +31,7 @@ export class NativeDriver implements ExecDriver {
 
   async #withFilter(call: Call, spec: OciSpec): Promise<OciSpec> {
     const { seccomp, ...linux }: OciLinux = spec.linux ?? {};
-    if (this.#filters === null || seccomp === undefined || seccomp === null || hasFlags(seccomp)) return spec;
+    if (seccomp === undefined || seccomp === null || hasFlags(seccomp)) return spec;
     const path = await this.#filters.path(call, JSON.stringify(seccomp));
     return { ...spec, linux, annotations: { ...spec.annotations, [filterAnnotation]: path } };
   }

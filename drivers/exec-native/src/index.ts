@@ -1,4 +1,4 @@
-import { type Call, fail, type HostToolkit, type Plugin } from "@tsbox/kernel";
+import { fail, type Plugin } from "@tsbox/kernel";
 import { NativeDriver } from "./driver.ts";
 import { FilterStore } from "./internal/filter-store.ts";
 import { probe } from "./probe.ts";
@@ -13,17 +13,9 @@ const plugin: Plugin<null> = {
       probe: async () => probe((await context.service("host")).cgroups.layout),
       open: async () => {
         const host = await context.service("host");
-        return new NativeDriver(compiles(host) ? new FilterStore(host, `${context.stateDirectory}/seccomp`) : null);
+        return new NativeDriver(new FilterStore(host, `${context.stateDirectory}/seccomp`));
       },
     });
   },
 };
 export default plugin;
-
-/** A toolkit that makes a BPF program of a seccomp profile; without one the runtime does it at every start. */
-export interface SeccompCompiler {
-  compileSeccomp(call: Call, profile: string): Promise<Uint8Array>;
-}
-function compiles(host: HostToolkit): host is HostToolkit & SeccompCompiler {
-  return "compileSeccomp" in host && typeof host.compileSeccomp === "function";
-}

@@ -14,10 +14,12 @@ const plain: OciSpec = {
   mounts: [{ destination: "/proc", type: "proc", source: "proc", options: [] }],
   linux: { namespaces: [{ type: "pid" }], resources: { memory: { limit: 1 << 20 } } },
 };
+/** For specs without a profile. */
+const unused = new FilterStore({ compileSeccomp: () => Promise.reject(new Error("nothing to compile")) }, "/nowhere");
 const bundle = (spec: OciSpec): Bundle => ({ id: "0".repeat(64) as ContainerId, directory: "/nowhere", spec, rootfs: [] });
 
 test("a spec goes on as it came", async () => {
-  const launch = await new NativeDriver(null).plan(call, bundle(plain));
+  const launch = await new NativeDriver(unused).plan(call, bundle(plain));
   assert.deepEqual(launch, { kind: "oci", spec: plain });
 });
 
@@ -31,7 +33,7 @@ test("a field that the runtime does not carry out is refused by its name", async
   ];
   for (const [field, spec] of cases) {
     await assert.rejects(
-      new NativeDriver(null).plan(call, bundle(spec)),
+      new NativeDriver(unused).plan(call, bundle(spec)),
       (error) => isTsboxError(error) && error.code === "Unsupported" && error.message.includes(` ${field} `),
       field,
     );
@@ -39,7 +41,7 @@ test("a field that the runtime does not carry out is refused by its name", async
 });
 
 test("what is null asks for nothing", async () => {
-  await new NativeDriver(null).plan(call, bundle({ ...plain, vm: null, linux: { ...plain.linux, intelRdt: null } }));
+  await new NativeDriver(unused).plan(call, bundle({ ...plain, vm: null, linux: { ...plain.linux, intelRdt: null } }));
 });
 
 test("one file for each distinct profile, compiled once", async (test) => {

@@ -46,6 +46,9 @@ export interface HostToolkit extends HostNetwork {
   /** syncfs(2) of the file system that `path` lies on: answers when all that was written there survives a power cut. */
   sync(call: Call, path: string): Promise<void>;
 
+  /** A seccomp profile (the runtime spec's `linux.seccomp`, as JSON) as the program that seccomp(2) takes for this machine: 8 bytes an instruction. `InvalidArgument` for what is no profile. */
+  compileSeccomp(call: Call, profile: string): Promise<Uint8Array>;
+
   /** Runs a helper through the launcher, since the daemon must not fork; killed when the call is canceled. */
   run(call: Call, command: Command): Promise<CommandResult>;
 

@@ -45,6 +45,10 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
     async sync(call, path) {
       await binding.call(call, "syncTree", { path });
     },
+    async compileSeccomp(call, profile) {
+      call.signal.throwIfAborted();
+      return binding.compileSeccomp(profile);
+    },
     run: async (call, command): Promise<CommandResult> => (await launcher()).run(call, command),
     ...createNetwork(binding),
     cgroups: { layout: binding.callNow("cgroupLayout", {}) },

@@ -1,8 +1,9 @@
 /** Compiled seccomp filters, one file for each distinct profile: thousands of containers share Docker's default, and 1 KiB is read faster than a profile is parsed. */
 import { createHash } from "node:crypto";
 import { mkdir, rename, writeFile } from "node:fs/promises";
-import type { Call } from "@tsbox/kernel";
-import type { SeccompCompiler } from "../index.ts";
+import type { Call, HostToolkit } from "@tsbox/kernel";
+
+export type SeccompCompiler = Pick<HostToolkit, "compileSeccomp">;
 
 export class FilterStore {
   readonly #compiler: SeccompCompiler;
