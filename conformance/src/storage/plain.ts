@@ -16,11 +16,13 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
 import type { Edit, Tree, TreeNode } from "./tree.ts";
 
+/** Not `path.join`, which drops a last `.`: the root may be a link (a mount's `/proc/PID/fd/N`), and `.` is the directory behind it. */
+const below = (root: string, path: string): string => `${root}/${path}`;
+
 export function editDirectory(root: string, edits: readonly Edit[]): void {
-  for (const edit of edits) editOne(join(root, edit.path), edit, root);
+  for (const edit of edits) editOne(below(root, edit.path), edit, root);
 }
 
 function editOne(path: string, edit: Edit, root: string): void {
@@ -39,13 +41,13 @@ function editOne(path: string, edit: Edit, root: string): void {
       symlinkSync(edit.target, path);
       break;
     case "link":
-      linkSync(join(root, edit.to), path);
+      linkSync(below(root, edit.to), path);
       break;
     case "remove":
       rmSync(path, { recursive: true });
       break;
     case "rename":
-      move(path, join(root, edit.to));
+      move(path, below(root, edit.to));
       break;
     case "chmod":
       chmodSync(path, edit.mode);
@@ -74,7 +76,7 @@ export function readDirectory(root: string): Tree {
   const tree = new Map<string, TreeNode>();
   const names = new Map<string, string>();
   const visit = (path: string): void => {
-    const stat = lstatSync(join(root, path));
+    const stat = lstatSync(below(root, path));
     const directory = stat.isDirectory();
     const symlink = stat.isSymbolicLink();
     const inode = `${stat.dev}:${stat.ino}`;
@@ -85,11 +87,11 @@ export function readDirectory(root: string): Tree {
       mode: symlink ? 0o777 : stat.mode & 0o7777,
       uid: stat.uid,
       gid: stat.gid,
-      content: directory ? null : symlink ? readlinkSync(join(root, path)) : readFileSync(join(root, path), "utf8"),
+      content: directory ? null : symlink ? readlinkSync(below(root, path)) : readFileSync(below(root, path), "utf8"),
       mtime: directory ? null : stat.mtimeMs,
       sameAs: first ?? null,
     });
-    if (directory) for (const name of readdirSync(join(root, path)).sort()) visit(path === "." ? name : `${path}/${name}`);
+    if (directory) for (const name of readdirSync(below(root, path)).sort()) visit(path === "." ? name : `${path}/${name}`);
   };
   visit(".");
   return tree;
