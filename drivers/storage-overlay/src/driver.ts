@@ -120,7 +120,9 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Adopts, Rec
   async apply(call: Call, key: ActiveKey, layer: LayerFile): Promise<Layer> {
     const snapshot = this.#store.get(key);
     if (snapshot.kind !== "active") throw fail("FailedPrecondition", `${key} is not active: nothing can be laid over it`);
-    return this.#host.apply(call, tree(snapshot), layer, { whiteouts: "overlay", parents: this.#lowers(snapshot.parent) });
+    // Without a parent there may be one at commit (`rebase`), and every whiteout is kept for it.
+    const parents = snapshot.parent === null ? undefined : this.#lowers(snapshot.parent);
+    return this.#host.apply(call, tree(snapshot), layer, { whiteouts: "overlay", parents });
   }
 
   async diff(call: Call, lower: SnapshotName | null, upper: SnapshotKey, into: LayerFile): Promise<Layer> {

@@ -68,7 +68,7 @@ export type ApplyOptions = Sparse<{
   whiteouts: "remove" | "overlay";
   /**
    * With `overlay`: the lower directories, the topmost first. A parent directory or a hard link's target that the layer leaves out comes from there,
-   * as a write through the mounted overlay would bring it.
+   * as a write through the mounted overlay would bring it. Left out: not known yet, so every whiteout is kept and nothing is brought.
    */
   parents: readonly string[];
 }>;
