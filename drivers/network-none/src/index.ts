@@ -1,21 +1,13 @@
-/** A network of its own with a loopback and nothing else; the shim has brought that up already. */
-import type { NetworkDriver, Plugin, PluginContext } from "@tsbox/kernel";
-
-const driver: NetworkDriver = {
-  powers: [],
-  ensure: async () => {},
-  attach: async () => ({ addresses: [], mac: "", routes: [], ports: [], nameservers: [] }),
-  detach: async () => {},
-  remove: async () => {},
-  list: async () => nobody(),
-};
-
-async function* nobody(): AsyncGenerator<never> {}
+import { fail, type Plugin } from "@tsbox/kernel";
+import { NoneDriver } from "./driver.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig: () => null,
-  setup(context: PluginContext<null>): void {
-    context.provideDriver("network", "none", { open: async () => driver });
+  parseConfig(raw) {
+    if (raw === undefined || (typeof raw === "object" && raw !== null && Object.keys(raw).length === 0)) return null;
+    throw fail("InvalidArgument", "network-none takes no config; remove it");
+  },
+  setup(context) {
+    context.provideDriver("network", "none", { open: async () => new NoneDriver(await context.service("host")) });
   },
 };
 export default plugin;

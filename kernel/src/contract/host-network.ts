@@ -52,6 +52,8 @@ export interface HostVeth {
   readonly interface: string;
   /** Free text of at most 255 bytes, kept with the end that stays here. */
   readonly alias: string | null;
+  /** The bridge may send back to it what came from it, as when a container uses its own published port. */
+  readonly hairpin: boolean;
   readonly mac: string | null;
   readonly mtu: number | null;
   readonly addresses: readonly string[];

@@ -20,6 +20,9 @@ const IFLA_IFALIAS: u16 = 20;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_MODE: u16 = 4;
 const VETH_INFO_PEER: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -116,10 +119,22 @@ pub(super) fn make_veth(veth: &Veth, netns: BorrowedFd) -> Result<()> {
         });
     });
     socket.request(message, "make veth", &veth.name)?;
-    let Some(alias) = &veth.alias else { return Ok(()) };
-    // The message that makes a link does not take it.
+    if veth.alias.is_none() && !veth.hairpin {
+        return Ok(());
+    }
+    // The message that makes a link takes neither.
     let mut message = Message::new(RTM_NEWLINK, 0, &header(0, 0));
-    message.text(IFLA_IFNAME, name).put(IFLA_IFALIAS, alias.as_bytes());
+    message.text(IFLA_IFNAME, name);
+    if let Some(alias) = &veth.alias {
+        message.put(IFLA_IFALIAS, alias.as_bytes());
+    }
+    if veth.hairpin {
+        message.nest(IFLA_LINKINFO, |info| {
+            info.put(IFLA_INFO_SLAVE_KIND, b"bridge").nest(IFLA_INFO_SLAVE_DATA, |data| {
+                data.put(IFLA_BRPORT_MODE, &[1]);
+            });
+        });
+    }
     socket.request(message, "name veth", &veth.name).inspect_err(|_| {
         let _ = remove_link(&veth.name);
     })

@@ -32,6 +32,8 @@ pub struct Veth {
     pub interface: String,
     /// Free text of at most 255 bytes, kept with the end that stays here.
     pub alias: Option<String>,
+    /// The bridge may send back to it what came from it, as when a container uses its own published port.
+    pub hairpin: bool,
     pub mac: Option<String>,
     pub mtu: Option<u32>,
     /// With their prefix lengths: "10.88.0.2/16".
@@ -141,6 +143,7 @@ pub fn probe() -> Result<()> {
             netns: format!("/proc/thread-self/fd/{}", own.as_raw_fd()),
             interface: "probe2".to_owned(),
             alias: None,
+            hairpin: true,
             mac: None,
             mtu: None,
             addresses: Vec::new(),

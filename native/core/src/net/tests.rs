@@ -54,6 +54,7 @@ fn a_pair_joins_a_bridge_and_a_namespace() {
             netns: netns.clone(),
             interface: "eth0".to_owned(),
             alias: Some("whose it is".to_owned()),
+            hairpin: true,
             mac: Some("02:42:0a:63:00:02".to_owned()),
             mtu: Some(1400),
             addresses: vec!["10.99.0.2/24".to_owned(), "fd99::2/64".to_owned()],

@@ -1,0 +1,26 @@
+import type { Attachment, Call, Endpoint, EndpointId, HostToolkit, Network, NetworkDriver } from "@tsbox/kernel";
+
+const nothing: Attachment = { addresses: [], mac: "", routes: [], ports: [], nameservers: [] };
+
+/** A namespace with its loopback and nothing else. It keeps nothing: what it did goes with the namespace. */
+export class NoneDriver implements NetworkDriver {
+  readonly powers: readonly [] = [];
+  readonly #host: HostToolkit;
+
+  constructor(host: HostToolkit) {
+    this.#host = host;
+  }
+
+  async ensure(): Promise<void> {}
+  async attach(call: Call, _network: Network, endpoint: Endpoint): Promise<Attachment> {
+    await this.#host.attachLoopback(call, endpoint.netns);
+    return nothing;
+  }
+  async detach(): Promise<void> {}
+  async remove(): Promise<void> {}
+  async list(): Promise<AsyncIterable<EndpointId>> {
+    return none();
+  }
+}
+
+async function* none(): AsyncIterable<never> {}
