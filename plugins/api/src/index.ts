@@ -1,5 +1,7 @@
-/** The service `api`: Docker's Engine API. operations/ is what it does. */
-import type { Plugin, PluginContext } from "@tsbox/kernel";
+/** The service `api`: Docker's Engine API. operations/ is what it does, http/ brings it to the world. */
+import type { ApiService, Plugin, PluginContext } from "@tsbox/kernel";
+import { openFront } from "./http/index.ts";
+import type { HttpServer } from "./http/server.ts";
 import { containerVerbs } from "./operations/containers.ts";
 import { imageVerbs } from "./operations/images.ts";
 import { systemVerbs } from "./operations/system.ts";
@@ -7,6 +9,8 @@ import { systemVerbs } from "./operations/system.ts";
 const plugin: Plugin<null> = {
   parseConfig: () => null,
   setup(context: PluginContext<null>): void {
+    let api: ApiService | null = null;
+    let front: HttpServer | null = null;
     context.provideService("api", {
       open: async () => {
         const containers = await context.service("containers");
@@ -20,9 +24,15 @@ const plugin: Plugin<null> = {
           host: await context.service("host"),
           rootDirectory: context.rootDirectory,
         };
-        return { ...containerVerbs(containers), ...imageVerbs(images, containers), ...systemVerbs(services) };
+        api = { ...containerVerbs(containers), ...imageVerbs(images, containers), ...systemVerbs(services) };
+        return api;
       },
     });
+    // Not before all is open: who connects earlier waits in the listener's queue.
+    context.tap("ready", async () => {
+      if (api) front = await openFront({ api, containers: await context.service("containers"), log: context.log }, context.rootDirectory);
+    });
+    context.tap("shutdown", async () => front?.close());
   },
 };
 export default plugin;

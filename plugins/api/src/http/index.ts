@@ -1,0 +1,29 @@
+/** The HTTP front of the daemon, on the listener that the launcher hands over as descriptor 4: it is there before the daemon and after it, so no client is refused. */
+import { fstatSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { ApiService, ContainersService, Logger } from "@tsbox/kernel";
+import { type HttpServer, serveHttp } from "./server.ts";
+
+const listener = 4;
+
+/** Null: nobody handed a listener over (a daemon that tests start without a launcher). `directory`: on disk, since an uploaded image may be larger than memory. */
+export async function openFront(
+  services: { readonly api: ApiService; readonly containers: ContainersService; readonly log: Logger },
+  directory: string,
+): Promise<HttpServer | null> {
+  if (!isSocket(listener)) return null;
+  const uploads = join(directory, "uploads");
+  // What a killed daemon left.
+  await rm(uploads, { recursive: true, force: true });
+  await mkdir(uploads, { recursive: true, mode: 0o700 });
+  return serveHttp({ ...services, uploads }, { fd: listener });
+}
+
+function isSocket(descriptor: number): boolean {
+  try {
+    return fstatSync(descriptor).isSocket();
+  } catch {
+    return false;
+  }
+}

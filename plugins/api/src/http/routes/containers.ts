@@ -1,0 +1,113 @@
+/** /containers. */
+import { fail, type Json } from "@tsbox/kernel";
+import type { FastifyInstance } from "fastify";
+import { framesType, logs, openStream } from "../attach.ts";
+import { failureOf } from "../errors.ts";
+import { filters, flag, number, type Query, text } from "../query.ts";
+import type { Front } from "../server.ts";
+import { begin, sendBytes } from "../streams.ts";
+
+type Named = { Params: { id: string }; Querystring: Query };
+
+export function containerRoutes(app: FastifyInstance, front: Front): void {
+  const { api, calls } = front;
+  app.get<{ Querystring: Query }>("/containers/json", ({ query }) =>
+    api.containerList(calls.lasting(), {
+      all: flag(query, "all"),
+      limit: positive(number(query, "limit")),
+      size: flag(query, "size"),
+      filters: filters(query),
+    }),
+  );
+  app.post<{ Querystring: Query; Body: Json | null }>("/containers/create", async ({ query, body }, reply) => {
+    if (typeof body !== "object" || body === null || Array.isArray(body))
+      throw fail("InvalidArgument", "no body: send the container's config as JSON");
+    const options = { name: text(query, "name").replace(/^\//, "") || undefined, platform: text(query, "platform") || undefined };
+    return reply.code(201).send(await api.containerCreate(calls.lasting(), body, options));
+  });
+  app.get<Named>("/containers/:id/json", ({ params, query }) =>
+    api.containerInspect(calls.lasting(), params.id, { size: flag(query, "size") }),
+  );
+  app.post<Named>("/containers/:id/start", async ({ params }, reply) =>
+    reply.code((await api.containerStart(calls.lasting(), params.id, {})).started ? 204 : 304).send(),
+  );
+  app.post<Named>("/containers/:id/stop", async ({ params, query }, reply) =>
+    reply.code((await api.containerStop(calls.lasting(), params.id, stopOptions(query))).stopped ? 204 : 304).send(),
+  );
+  app.post<Named>("/containers/:id/restart", async ({ params, query }, reply) => {
+    await api.containerRestart(calls.lasting(), params.id, stopOptions(query));
+    return reply.code(204).send();
+  });
+  app.post<Named>("/containers/:id/kill", async ({ params, query }, reply) => {
+    await api.containerKill(calls.lasting(), params.id, text(query, "signal") || "SIGKILL");
+    return reply.code(204).send();
+  });
+  app.post<Named>("/containers/:id/pause", async ({ params }, reply) => {
+    await api.containerPause(calls.lasting(), params.id);
+    return reply.code(204).send();
+  });
+  app.post<Named>("/containers/:id/unpause", async ({ params }, reply) => {
+    await api.containerUnpause(calls.lasting(), params.id);
+    return reply.code(204).send();
+  });
+  app.post<Named>("/containers/:id/rename", async ({ params, query }, reply) => {
+    await api.containerRename(calls.lasting(), params.id, text(query, "name").replace(/^\//, ""));
+    return reply.code(204).send();
+  });
+  app.post<Named>("/containers/:id/resize", async ({ params, query }, reply) => {
+    const [rows, columns] = [number(query, "h"), number(query, "w")];
+    if (rows === undefined || columns === undefined) throw fail("InvalidArgument", "resize: give h and w");
+    await api.containerResize(calls.lasting(), params.id, rows, columns);
+    return reply.code(200).send();
+  });
+  app.delete<Named>("/containers/:id", async ({ params, query }, reply) => {
+    await api.containerRemove(calls.lasting(), params.id, { force: flag(query, "force"), volumes: flag(query, "v") });
+    return reply.code(204).send();
+  });
+  app.post<Named>("/containers/:id/wait", async (request, reply) => {
+    const { params, query } = request;
+    const call = calls.while(request);
+    await api.containerInspect(call, params.id, {});
+    const condition = text(query, "condition");
+    if (!["", "not-running", "next-exit", "removed"].includes(condition))
+      throw fail("InvalidArgument", `invalid condition: "${condition}"`);
+    const ended = api.containerWait(call, params.id, condition);
+    // The client starts the container when it has seen the head: the wait is there by then.
+    begin(reply, "application/json");
+    const answer = await ended.catch((error: unknown) => ({ StatusCode: 125, Error: { Message: failureOf(error).message } }));
+    reply.raw.end(`${JSON.stringify(answer)}\n`);
+  });
+  app.get<Named>("/containers/:id/logs", async (request, reply) => {
+    const { params, query } = request;
+    const { terminal, frames } = await api.containerLogs(calls.while(request), params.id, {
+      follow: flag(query, "follow"),
+      stdout: flag(query, "stdout"),
+      stderr: flag(query, "stderr"),
+      since: zeroIsNone(text(query, "since")),
+      until: zeroIsNone(text(query, "until")),
+      timestamps: flag(query, "timestamps"),
+      details: flag(query, "details"),
+      tail: text(query, "tail"),
+    });
+    await sendBytes(reply, framesType(front.versionOf(request.raw), terminal), frames);
+  });
+  // Without an upgrade only output can be carried: the rest of the connection is HTTP's.
+  app.post<Named>("/containers/:id/attach", async (request, reply) => {
+    const { params, query } = request;
+    const call = calls.while(request);
+    const record = await front.containers.get(call, params.id);
+    const type = framesType(front.versionOf(request.raw), record.config.terminal);
+    if (flag(query, "stream")) {
+      const shim = await openStream(front, call, record, { ...query, stdin: "0" });
+      request.raw.socket.once("close", () => shim.destroy());
+      await sendBytes(reply, type, shim as AsyncIterable<Uint8Array>);
+    } else await sendBytes(reply, type, await logs(api, call, record, query));
+  });
+}
+
+const positive = (value: number | undefined): number | undefined => (value !== undefined && value > 0 ? value : undefined);
+const zeroIsNone = (value: string): string => (value === "0" ? "" : value);
+const stopOptions = (query: Query): { timeout?: number | undefined; signal?: string | undefined } => ({
+  timeout: number(query, "t"),
+  signal: text(query, "signal") || undefined,
+});

@@ -1,0 +1,20 @@
+/** /networks. */
+import { fail, type Json } from "@tsbox/kernel";
+import type { FastifyInstance } from "fastify";
+import { filters, type Query } from "../query.ts";
+import type { Front } from "../server.ts";
+
+type Named = { Params: { id: string } };
+
+export function networkRoutes(app: FastifyInstance, { api, calls }: Front): void {
+  app.get<{ Querystring: Query }>("/networks", ({ query }) => api.networkList(calls.lasting(), { filters: filters(query) }));
+  app.get<Named>("/networks/:id", ({ params }) => api.networkInspect(calls.lasting(), params.id));
+  app.post<{ Body: Json | null }>("/networks/create", async ({ body }, reply) => {
+    if (typeof body !== "object" || body === null) throw fail("InvalidArgument", "no body: send the network's config as JSON");
+    return reply.code(201).send(await api.networkCreate(calls.lasting(), body));
+  });
+  app.delete<Named>("/networks/:id", async ({ params }, reply) => {
+    await api.networkRemove(calls.lasting(), params.id);
+    return reply.code(204).send();
+  });
+}

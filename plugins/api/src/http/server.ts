@@ -1,0 +1,93 @@
+/** Docker's Engine API over HTTP: the service `api` for the world outside. One server, on a socket that somebody else has opened (the launcher) or on a path. */
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { ApiService, ContainersService, Logger } from "@tsbox/kernel";
+import { fastify } from "fastify";
+import { attach, wantsAttach } from "./attach.ts";
+import { type Calls, makeCalls } from "./calls.ts";
+import { failureOf } from "./errors.ts";
+import { containerRoutes } from "./routes/containers.ts";
+import { imageRoutes } from "./routes/images.ts";
+import { networkRoutes } from "./routes/networks.ts";
+import { headers, systemRoutes } from "./routes/system.ts";
+import { versionOf } from "./versions.ts";
+
+/** What routes work with. */
+export interface Front {
+  readonly api: ApiService;
+  readonly containers: ContainersService;
+  readonly log: Logger;
+  readonly calls: Calls;
+  /** A directory for bodies that must be files. */
+  readonly uploads: string;
+  /** The API version that a request asked for. */
+  versionOf(request: IncomingMessage): string;
+}
+export type Listener = { readonly fd: number } | { readonly path: string } | { readonly host: string; readonly port: number };
+export interface HttpServer {
+  close(): Promise<void>;
+}
+
+const longestJson = 16 << 20;
+/** A reference has at most 255 characters, a digest 71. */
+const longestName = 1024;
+
+export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, listen: Listener): Promise<HttpServer> {
+  const versions = new WeakMap<IncomingMessage, string>();
+  const front: Front = { ...services, calls: makeCalls(services.log), versionOf: (request) => versions.get(request) ?? "" };
+  let server: Server | undefined;
+  const app = fastify({
+    bodyLimit: longestJson,
+    // Builds, loads and follows last as long as they last.
+    requestTimeout: 0,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: longestName },
+    serverFactory: (handler) => {
+      server = createServer({ requestTimeout: 0, shouldUpgradeCallback: wantsAttach }, (request, response) => {
+        const versioned = versionOf(request.url ?? "/");
+        if ("refused" in versioned) {
+          response.writeHead(400, { ...headers, "content-type": "application/json" }).end(JSON.stringify({ message: versioned.refused }));
+          return;
+        }
+        versions.set(request, versioned.version);
+        request.url = versioned.path;
+        handler(request, response);
+      });
+      server.on("upgrade", (request, socket, head) => void attach(front, request, socket, head));
+      return server;
+    },
+  });
+  app.removeAllContentTypeParsers();
+  // Clients say JSON and send nothing.
+  app.addContentTypeParser("application/json", { parseAs: "string" }, (_request, body, done) => {
+    try {
+      done(null, body === "" ? null : JSON.parse(body as string));
+    } catch {
+      done(Object.assign(new Error("invalid JSON in the request's body"), { statusCode: 400 }));
+    }
+  });
+  app.addContentTypeParser("*", (_request, body, done) => done(null, body));
+  app.addHook("onRequest", async (_request, reply) => void reply.headers(headers));
+  app.setErrorHandler((error, _request, reply) => {
+    const { status, message } = failureOf(error);
+    if (status === 500) services.log.error((error as Error).stack ?? message);
+    return reply.code(status).type("application/json").send({ message });
+  });
+  app.setNotFoundHandler((_request, reply) => reply.code(404).send({ message: "page not found" }));
+  for (const routes of [systemRoutes, containerRoutes, imageRoutes, networkRoutes]) routes(app, front);
+  await app.ready();
+  await listening(server, listen);
+  return {
+    close: async () => {
+      // Streams that follow something would keep it open for ever.
+      server?.closeAllConnections();
+      await new Promise((resolve) => server?.close(resolve));
+      await app.close();
+    },
+  };
+}
+
+function listening(server: Server | undefined, options: Listener): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server?.once("error", reject).listen(options, () => resolve());
+  });
+}

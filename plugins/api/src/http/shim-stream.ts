@@ -1,0 +1,51 @@
+/**
+ * A connection to a container's shim that carries its stdio. The first frame asks for it, the shim's first frame grants it (native/core/src/wire.rs and protocol.rs draw
+ * both), and from there on the connection is the container's: bare, or in Docker's frames.
+ */
+import { createConnection, type Socket } from "node:net";
+import { fail } from "@tsbox/kernel";
+
+export interface AttachWishes {
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  /** Docker's eight-byte headers. */
+  readonly framed: boolean;
+}
+
+const headerLength = 12;
+const message = 1;
+const longestAnswer = 64 << 10;
+
+/** Answers when the shim has granted it: nothing that the container writes from now on is missed. `FailedPrecondition`: there is no process to attach to. */
+export function connectShim(path: string, wishes: AttachWishes): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = createConnection({ path, allowHalfOpen: true });
+    let got = Buffer.alloc(0);
+    const end = (why: string): void => {
+      socket.destroy();
+      reject(fail("FailedPrecondition", `can't attach: ${why}; is the container running?`));
+    };
+    const closed = (): void => end("its supervisor closed the connection");
+    const failed = (error: Error): void => end(error.message);
+    const read = (): void => {
+      for (let part = socket.read() as Buffer | null; part !== null; part = socket.read() as Buffer | null)
+        got = Buffer.concat([got, part]);
+      if (got.length < headerLength) return;
+      const length = got.readUInt32LE(0);
+      if (length > longestAnswer) end("its supervisor answers nonsense");
+      else if (got.length >= headerLength + length) {
+        socket.off("readable", read).off("end", closed).off("error", failed);
+        const rest = got.subarray(headerLength + length);
+        if (rest.length > 0) socket.unshift(rest);
+        resolve(socket);
+      }
+    };
+    socket.on("readable", read).on("end", closed).on("error", failed);
+    const request = Buffer.from(JSON.stringify({ op: "attach", ...wishes }));
+    const header = Buffer.alloc(headerLength);
+    header.writeUInt32LE(request.length, 0);
+    header[8] = message;
+    socket.write(Buffer.concat([header, request]));
+  });
+}

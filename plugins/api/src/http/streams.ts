@@ -1,0 +1,50 @@
+/** Answers that last: JSON lines, log frames. Their head goes out at once, and each part when it is there. */
+import { once } from "node:events";
+import type { Json } from "@tsbox/kernel";
+import type { FastifyReply } from "fastify";
+import { errorLine } from "./errors.ts";
+
+/** One JSON object a line. Fails as an ordinary answer before the first line (`whenItBegins`: not before it either, the head goes out now), in the stream after it. */
+export async function sendLines(reply: FastifyReply, lines: AsyncIterable<Json>, head: "at once" | "with the first line"): Promise<void> {
+  const iterator = lines[Symbol.asyncIterator]();
+  const first = head === "at once" ? null : await iterator.next();
+  begin(reply, "application/json");
+  await send(reply, each(iterator, first));
+}
+
+async function* each(iterator: AsyncIterator<Json>, first: IteratorResult<Json> | null): AsyncGenerator<Uint8Array> {
+  try {
+    for (let step = first ?? (await iterator.next()); !step.done; step = await iterator.next())
+      yield Buffer.from(`${JSON.stringify(step.value)}\r\n`);
+  } catch (error) {
+    yield Buffer.from(`${JSON.stringify(errorLine(error))}\r\n`);
+  } finally {
+    await iterator.return?.();
+  }
+}
+
+export async function sendBytes(reply: FastifyReply, contentType: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  begin(reply, contentType);
+  await send(reply, bytes);
+}
+
+/** Status 200 and headers, now. */
+export function begin(reply: FastifyReply, contentType: string): void {
+  reply.hijack();
+  const headers = Object.entries(reply.getHeaders()).filter(([, value]) => value !== undefined) as [string, string][];
+  reply.raw.writeHead(200, { ...Object.fromEntries(headers), "content-type": contentType });
+  reply.raw.flushHeaders();
+}
+
+async function send({ raw }: FastifyReply, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    for await (const part of bytes) {
+      if (raw.destroyed) return;
+      if (!raw.write(part)) await Promise.race([once(raw, "drain"), once(raw, "close")]);
+    }
+    raw.end();
+  } catch {
+    // A body that ends without its last chunk: all that can be said now.
+    raw.destroy();
+  }
+}
