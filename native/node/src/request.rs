@@ -95,8 +95,11 @@ impl Request {
     fn run(self, cancel: &Cancel) -> Result<Value> {
         match self {
             Request::OpenMounts { mounts } => value(open_detached(&mounts)?.into_raw_fd()),
-            // SAFETY: toolkit.ts gives back each descriptor of `OpenMounts` and `ReservePort` once.
-            Request::CloseFd { fd } => value(drop(unsafe { OwnedFd::from_raw_fd(fd) })),
+            Request::CloseFd { fd } => {
+                // SAFETY: toolkit.ts and network.ts give back each descriptor of `OpenMounts` and `ReservePort` once.
+                drop(unsafe { OwnedFd::from_raw_fd(fd) });
+                value(())
+            }
             Request::ApplyLayer {
                 root,
                 layer,

@@ -110,7 +110,7 @@ impl Applier<'_> {
             return Err(about(member, "the root of a layer is a directory"));
         }
         entry::directory(member, &self.places.root(), c"", false)?;
-        self.deferred.state(b"", member.mtime);
+        self.deferred.state(b"", member);
         Ok(())
     }
 
@@ -129,7 +129,7 @@ impl Applier<'_> {
             }
         }
         entry::directory(member, place, name, is_new)?;
-        self.deferred.state(&join(&place.path, name.to_bytes()), member.mtime);
+        self.deferred.state(&join(&place.path, name.to_bytes()), member);
         Ok(())
     }
 

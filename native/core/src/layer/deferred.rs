@@ -1,30 +1,46 @@
+use super::member::Member;
 use crate::failure::Result;
-use crate::tree::Named;
 use crate::tree::at::{self, Time};
+use crate::tree::{Named, xattr};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Directories' times, which every entry made in them would change: set when all is there.
+/// A directory's ACL for what is made in it: there too early, it would be every later member's.
+pub const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
+
+/// What is set on directories when all is there: their times, which every entry made in them would change, and their default ACLs.
 #[derive(Default)]
-pub struct Deferred(HashMap<Vec<u8>, Time>);
+pub struct Deferred {
+    times: HashMap<Vec<u8>, Time>,
+    acls: HashMap<Vec<u8>, Vec<u8>>,
+}
 
 impl Deferred {
     /// What the layer says.
-    pub fn state(&mut self, path: &[u8], time: Time) {
-        self.0.insert(path.to_vec(), time);
+    pub fn state(&mut self, path: &[u8], member: &Member) {
+        self.times.insert(path.to_vec(), member.mtime);
+        match member.attributes.iter().find(|attribute| attribute.0 == DEFAULT_ACL) {
+            Some((_, acl)) => self.acls.insert(path.to_vec(), acl.clone()),
+            None => self.acls.remove(path),
+        };
     }
 
     /// What was there before, for a directory about which the layer says nothing.
     pub fn keep(&mut self, path: &[u8], time: Time) {
-        if !self.0.contains_key(path) {
-            self.0.insert(path.to_vec(), time);
+        if !self.times.contains_key(path) {
+            self.times.insert(path.to_vec(), time);
         }
     }
 
     pub fn settle(self, root: BorrowedFd) -> Result<()> {
-        for (path, time) in self.0 {
+        for (path, time) in self.times {
             match at::open_beneath(root, &path, libc::O_RDONLY | libc::O_DIRECTORY) {
-                Ok(directory) => at::set_times_fd(directory.as_fd(), time).named("utimensat", &path)?,
+                Ok(directory) => {
+                    if let Some(acl) = self.acls.get(&path) {
+                        xattr::set(directory.as_fd(), c"", DEFAULT_ACL, acl).named("setxattr", &path)?;
+                    }
+                    at::set_times_fd(directory.as_fd(), time).named("utimensat", &path)?;
+                }
                 // The layer itself put something else in its place later.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => {}
                 Err(error) => return Err(error).named("openat2", &path),

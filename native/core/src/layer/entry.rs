@@ -1,5 +1,6 @@
 //! Makes what one member describes, in a directory where its name is free.
 
+use super::deferred::DEFAULT_ACL;
 use super::member::{Kind, Member};
 use super::place::Place;
 use super::reader::{Reader, about};
@@ -58,7 +59,7 @@ pub fn special(member: &Member, place: &Place, name: &CStr) -> Result<()> {
     at::set_times(directory, name, member.mtime).named("utimensat", &member.name)
 }
 
-/// Owner, attributes and mode of a directory that is there; attributes that the member does not name go. Its times come last of all.
+/// Owner, attributes and mode of a directory that is there; attributes that the member does not name go. Its times and its default ACL come last of all.
 pub fn directory(member: &Member, place: &Place, name: &CStr, is_new: bool) -> Result<()> {
     let parent = place.fd.as_fd();
     let own = if name.is_empty() { c"." } else { name };
@@ -77,7 +78,7 @@ pub fn directory(member: &Member, place: &Place, name: &CStr, is_new: bool) -> R
 
 fn attributes(member: &Member, place: &Place, name: &CStr) -> Result<()> {
     for (key, value) in &member.attributes {
-        if xattr::is_private(key) {
+        if xattr::is_private(key) || key == DEFAULT_ACL {
             continue;
         }
         match xattr::set(place.fd.as_fd(), name, key, value) {

@@ -149,6 +149,10 @@ fn nasty(root: &Path) {
         255, 32, 0, 0, 0, 255, 255, 255, 255,
     ];
     xattr::set(handle.as_fd(), c"setuid", b"system.posix_acl_access", &acl).unwrap();
+    // The same as a directory's default: what lies in the directory has none of it, since it was there before.
+    fs::create_dir(root.join("gives-acl")).unwrap();
+    fs::write(root.join("gives-acl/older"), b"").unwrap();
+    xattr::set(handle.as_fd(), c"gives-acl", b"system.posix_acl_default", &acl).unwrap();
     let time = |seconds, nanoseconds| at::Time { seconds, nanoseconds };
     at::set_times(handle.as_fd(), c"empty", time(4_000_000_000, 123_456_789)).unwrap();
     at::set_times(handle.as_fd(), c"fifo", time(-2, 500_000_000)).unwrap();
