@@ -212,8 +212,11 @@ class RunningHost implements Host {
   /** In reverse of the order of opening; each is tried. */
   async close(): Promise<void> {
     this.#stopping.abort(fail("Canceled", "the engine is stopping"));
+    // By need, not by when they were opened: a driver that was first asked for late is still there when who needs it closes.
+    const rank = new Map(this.#plugins.map((plugin, index) => [plugin.name, index]));
+    const opened = this.#opened.splice(0).sort((a, b) => (rank.get(a.offer.plugin) ?? 0) - (rank.get(b.offer.plugin) ?? 0));
     await withCleanup(async (cleanup) => {
-      for (const { offer, value } of this.#opened.splice(0)) cleanup.always(() => offer.close(this.call(), value));
+      for (const { offer, value } of opened) cleanup.always(() => offer.close(this.call(), value));
     });
   }
 

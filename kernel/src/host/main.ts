@@ -38,7 +38,7 @@ async function main(): Promise<void> {
 
 /** The list that lies in TSBOX_HOME, the installation's own directory. */
 function engineList(): string {
-  const home = process.env["TSBOX_HOME"] ?? dirname(dirname(dirname(import.meta.dirname)));
+  const home = process.env.TSBOX_HOME ?? dirname(dirname(dirname(import.meta.dirname)));
   return join(home, "engine.json");
 }
 

@@ -45,10 +45,11 @@ const plugin: Plugin<null> = {
         void listen(engine);
         return containersService(engine);
       },
-      close: async () => {
-        while (engine && engine.background.size > 0) await Promise.all(engine.background);
-        if (engine) await leaveNothing(engine);
-      },
+    });
+    // Before anything closes: clean-up that is under way needs every service.
+    context.tap("shutdown", async () => {
+      while (engine && engine.background.size > 0) await Promise.all(engine.background);
+      if (engine) await leaveNothing(engine);
     });
   },
 };

@@ -1,13 +1,20 @@
 /** The service `networks`. */
 import type { Plugin, PluginContext } from "@tsbox/kernel";
-import { openNetworks } from "./service.ts";
+import { type OpenNetworks, openNetworks } from "./service.ts";
 
 const plugin: Plugin<null> = {
   parseConfig: () => null,
   setup(context: PluginContext<null>): void {
+    let opened: OpenNetworks | undefined;
     context.provideService("networks", {
-      open: async () =>
-        openNetworks({ state: await context.service("state"), driver: (id) => context.driver("network", id) }, context.call()),
+      open: async () => {
+        opened = await openNetworks(
+          { state: await context.service("state"), driver: (id) => context.driver("network", id) },
+          context.call(),
+        );
+        return opened.service;
+      },
+      close: async (call) => opened?.close(call),
     });
   },
 };

@@ -4,6 +4,7 @@ import {
   type ContainerId,
   cleanupCall,
   type Endpoint,
+  type EndpointId,
   type EndpointRecord,
   fail,
   type NetworkDriver,
@@ -27,9 +28,17 @@ export interface NetworksEngine {
 /** Three networks are always there, each of the driver of its name. */
 const predefined = ["bridge", "host", "none"] as const;
 
-export async function openNetworks(engine: NetworksEngine, call: Call): Promise<NetworksService> {
+export interface OpenNetworks {
+  readonly service: NetworksService;
+  /** At the engine's end: what no running container needs leaves the host, and is made again when it is asked for. */
+  close(call: Call): Promise<void>;
+}
+
+export async function openNetworks(engine: NetworksEngine, call: Call): Promise<OpenNetworks> {
   const networks = new Map<NetworkId, NetworkRecord>();
   const pools = new Map<NetworkId, AddressPool>();
+  /** Endpoints that are attached. */
+  const attached = new Map<EndpointId, NetworkId>();
   /** Made true on this host by this daemon. */
   const ensured = new Map<NetworkId, Promise<void>>();
 
@@ -77,7 +86,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
     return made;
   };
 
-  return {
+  const service: NetworksService = {
     get: (_call, name) => get(name),
     list: async () => {
       for (const name of predefined) await get(name);
@@ -119,6 +128,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
         const endpoint = endpointOf(network, container, netns, address, options);
         const attachment = await driver.attach(inner, network, { ...endpoint, ports });
         cleanup.undo(() => driver.detach(cleanupCall(inner), network, endpoint.id));
+        attached.set(endpoint.id, network.id);
         return {
           id: endpoint.id,
           network: network.id,
@@ -134,11 +144,13 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
       const network = networks.get(endpoint.network);
       if (network === undefined) return;
       await (await engine.driver(network.driver)).detach(inner, network, endpoint.id);
+      attached.delete(endpoint.id);
       for (const address of bare(endpoint)) pools.get(network.id)?.free(parseAddress(address));
     },
     restore: async (inner, endpoints) => {
       for (const endpoint of endpoints) for (const address of bare(endpoint)) pools.get(endpoint.network)?.hold(parseAddress(address));
       const alive = new Set<string>(endpoints.map((endpoint) => endpoint.id));
+      for (const endpoint of endpoints) attached.set(endpoint.id, endpoint.network);
       for (const network of networks.values()) {
         const driver = await engine.driver(network.driver).catch(() => null);
         if (driver === null) continue;
@@ -148,6 +160,14 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
       }
     },
   };
+  const close = async (last: Call): Promise<void> => {
+    const needed = new Set(attached.values());
+    for (const network of networks.values()) {
+      if (!ensured.has(network.id) || needed.has(network.id)) continue;
+      await (await engine.driver(network.driver)).remove(last, network);
+    }
+  };
+  return { service, close };
 }
 
 const bare = (endpoint: EndpointRecord): readonly string[] =>

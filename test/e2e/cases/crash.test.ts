@@ -25,21 +25,36 @@ async function tellToEnd(own: Engine, id: string, code: number): Promise<void> {
 
 const shimOf = (pid: number): number => Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
 
-test.skipIf(reason, "the daemon: the container is still there, its log complete, its exit code right; a client that waited gets it", async (t) => {
-  const own = await engine(t);
-  const id = await runObedient(own, "steady");
-  const attached = own.client(["run", "--rm", "--name", "watched", "--net", "none", "host:/", "sh", "-c", "echo here; while [ ! -e /end ]; do sleep 0.02; done; echo there; exit 9"]).ended;
-  await until(async () => (await own.run(["ps", "-q"])).stdout.trim().split("\n").length === 2, "both to run");
-  const watched = (await own.inspect("watched")).Id;
-  process.kill(own.daemonPid(), "SIGKILL");
-  assert.match(await own.ok(["ps"]), /steady/);
-  await tellToEnd(own, id, 3);
-  await tellToEnd(own, watched, 9);
-  const ran = await attached;
-  assert.equal([ran.code, ran.stdout], [9, "here\nthere\n"]);
-  assert.is(await own.ok(["wait", "steady"]), "3\n");
-  assert.is(await own.ok(["logs", "steady"]), "first\nlast\n");
-});
+test.skipIf(
+  reason,
+  "the daemon: the container is still there, its log complete, its exit code right; a client that waited gets it",
+  async (t) => {
+    const own = await engine(t);
+    const id = await runObedient(own, "steady");
+    const attached = own.client([
+      "run",
+      "--rm",
+      "--name",
+      "watched",
+      "--net",
+      "none",
+      "host:/",
+      "sh",
+      "-c",
+      "echo here; while [ ! -e /end ]; do sleep 0.02; done; echo there; exit 9",
+    ]).ended;
+    await until(async () => (await own.run(["ps", "-q"])).stdout.trim().split("\n").length === 2, "both to run");
+    const watched = (await own.inspect("watched")).Id;
+    process.kill(own.daemonPid(), "SIGKILL");
+    assert.match(await own.ok(["ps"]), /steady/);
+    await tellToEnd(own, id, 3);
+    await tellToEnd(own, watched, 9);
+    const ran = await attached;
+    assert.equal([ran.code, ran.stdout], [9, "here\nthere\n"]);
+    assert.is(await own.ok(["wait", "steady"]), "3\n");
+    assert.is(await own.ok(["logs", "steady"]), "first\nlast\n");
+  },
+);
 
 test.skipIf(reason, "the daemon, while a container ends: the exit code is found on disk", async (t) => {
   const own = await engine(t);
@@ -109,11 +124,15 @@ test.skipIf(reason, "a hundred runs, eight at a time: nothing is left of them", 
   const own = await engine(t);
   const waiting = Array.from({ length: 100 }, (_, at) => at);
   const worker = async (): Promise<void> => {
-    for (let at = waiting.shift(); at !== undefined; at = waiting.shift()) assert.is((await own.run(["run", "--rm", "--net", "none", "host:/", "sh", "-c", `exit ${at % 7}`])).code, at % 7);
+    for (let at = waiting.shift(); at !== undefined; at = waiting.shift())
+      assert.is((await own.run(["run", "--rm", "--net", "none", "host:/", "sh", "-c", `exit ${at % 7}`])).code, at % 7);
   };
   await Promise.all(Array.from({ length: 8 }, worker));
   await until(() => readdirSync(join(own.state, "containers")).length === 0, "the directories to go");
   await until(() => readdirSync(join(own.root, "storage-overlay", "active")).length === 0, "the layers to go");
   const { spawnSync } = await import("node:child_process");
-  await until(() => spawnSync("find", ["/sys/fs/cgroup", "-path", `*tsbox-${own.id}/*`, "-type", "d"], { encoding: "utf8" }).stdout === "", "the cgroups to go");
+  await until(
+    () => spawnSync("find", ["/sys/fs/cgroup", "-path", `*tsbox-${own.id}/*`, "-type", "d"], { encoding: "utf8" }).stdout === "",
+    "the cgroups to go",
+  );
 });

@@ -8,7 +8,10 @@ import { binary, engine, until } from "../src/engine.ts";
 import { busyboxLayout, debianLayout, freePort, needsTools, registry } from "../src/images.ts";
 
 const test = suite("images", { timeout: 300_000 });
-const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ?? needsTools("umoci", "skopeo", "docker-registry", "busybox");
+const reason =
+  needsRoot() ??
+  (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ??
+  needsTools("umoci", "skopeo", "docker-registry", "busybox");
 const none = ["run", "--rm", "--net", "none"] as const;
 
 test.skipIf(reason, "busybox from a registry: pulled by a run, its digest skopeo's, its config Docker's", async (t) => {
@@ -77,7 +80,9 @@ test.skipIf(reason, "what is wrong with an image is one line, and nothing of it 
   // The layer as the registry keeps it: changed, then cut.
   const blobs = join(hub.directory, "data/docker/registry/v2/blobs/sha256");
   const sizes = execFileSync("find", [blobs, "-name", "data", "-printf", "%s %p\n"], { encoding: "utf8" }).trim().split("\n");
-  const [size, blob] = sizes.map((row): [number, string] => [Number(row.split(" ")[0]), row.split(" ")[1] ?? ""]).sort((a, b) => b[0] - a[0])[0] ?? [0, ""];
+  const [size, blob] = sizes
+    .map((row): [number, string] => [Number(row.split(" ")[0]), row.split(" ")[1] ?? ""])
+    .sort((a, b) => b[0] - a[0])[0] ?? [0, ""];
   const bytes = readFileSync(blob);
   bytes[size >> 1] = (bytes[size >> 1] ?? 0) ^ 255;
   writeFileSync(blob, bytes);

@@ -6,7 +6,10 @@ import * as assert from "uvu/assert";
 import { binary, type Engine, engine, until } from "../src/engine.ts";
 
 const test = suite("run -it", { timeout: 60_000 });
-const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ?? (existsSync("/usr/bin/script") ? null : "script(1) is not installed");
+const reason =
+  needsRoot() ??
+  (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ??
+  (existsSync("/usr/bin/script") ? null : "script(1) is not installed");
 
 class Terminal {
   readonly #script: ChildProcessWithoutNullStreams;
@@ -14,7 +17,9 @@ class Terminal {
   output = "";
 
   constructor(own: Engine, command: string) {
-    this.#script = spawn("script", ["-qefc", `stty rows 33 cols 99; exec ${binary} ${command}`, "/dev/null"], { env: { ...own.environment, SHELL: "/bin/sh", TERM: "xterm" } });
+    this.#script = spawn("script", ["-qefc", `stty rows 33 cols 99; exec ${binary} ${command}`, "/dev/null"], {
+      env: { ...own.environment, SHELL: "/bin/sh", TERM: "xterm" },
+    });
     this.#script.stdout.setEncoding("utf8").on("data", (text: string) => (this.output += text));
     this.ended = new Promise((resolve) => this.#script.on("close", resolve));
   }

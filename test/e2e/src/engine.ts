@@ -78,6 +78,10 @@ export class Engine {
     return this.#launcher?.pid ?? 0;
   }
 
+  get running(): boolean {
+    return this.#launcher !== undefined && this.#launcher.exitCode === null && this.#launcher.signalCode === null;
+  }
+
   /** The Node process: the launcher's child that is no shim. */
   daemonPid(): number {
     for (const pid of children(this.launcherPid)) if (readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("host/main")) return pid;
@@ -86,7 +90,7 @@ export class Engine {
 
   async stop(): Promise<void> {
     const launcher = this.#launcher;
-    if (launcher === undefined || launcher.exitCode !== null || launcher.signalCode !== null) return;
+    if (launcher === undefined || !this.running) return;
     const ended = new Promise((resolve) => launcher.once("exit", resolve));
     launcher.kill("SIGTERM");
     await ended;
@@ -182,6 +186,8 @@ export async function engine(test: Case, config: string | null = null): Promise<
     if (id !== null) await assertNothingLeft({ markers: [`tsbox-${id}`, `tsb${id.slice(0, 4)}`], things: new Set() });
   });
   test.cleanup(async () => {
+    // A client would start an engine of its own.
+    if (!own.running) return;
     const ids = (await own.run(["ps", "-aq"])).stdout.split("\n").filter(Boolean);
     if (ids.length > 0) await own.run(["rm", "-f", ...ids]);
   });

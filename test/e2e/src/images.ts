@@ -12,7 +12,8 @@ export function needsTools(...tools: readonly string[]): string | null {
   return missing.length === 0 ? null : `not installed: ${missing.join(", ")} (scripts/packages installs them)`;
 }
 
-const run = (command: string, ...args: readonly string[]): string => execFileSync(command, args as string[], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+const run = (command: string, ...args: readonly string[]): string =>
+  execFileSync(command, args as string[], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 
 /** A layout with an image `bb` of busybox-static. */
 export function busyboxLayout(test: Case): string {
@@ -24,11 +25,25 @@ export function busyboxLayout(test: Case): string {
   const rootfs = join(bundle, "rootfs");
   for (const folder of ["bin", "etc", "root", "tmp", "srv"]) mkdirSync(join(rootfs, folder), { recursive: true });
   run("cp", "/bin/busybox", join(rootfs, "bin/busybox"));
-  for (const applet of run("/bin/busybox", "--list").split("\n")) if (applet !== "" && applet !== "busybox") run("ln", "-sf", "busybox", join(rootfs, "bin", applet));
+  for (const applet of run("/bin/busybox", "--list").split("\n"))
+    if (applet !== "" && applet !== "busybox") run("ln", "-sf", "busybox", join(rootfs, "bin", applet));
   writeFileSync(join(rootfs, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/srv:/bin/sh\n");
   writeFileSync(join(rootfs, "etc/group"), "root:x:0:\napp:x:1000:\nstaff:x:50:app\n");
   run("umoci", "repack", "--image", `${layout}:bb`, bundle);
-  run("umoci", "config", "--image", `${layout}:bb`, "--config.cmd", "/bin/sh", "--config.env", "PATH=/bin", "--config.env", "FROM_IMAGE=yes", "--config.workingdir", "/srv");
+  run(
+    "umoci",
+    "config",
+    "--image",
+    `${layout}:bb`,
+    "--config.cmd",
+    "/bin/sh",
+    "--config.env",
+    "PATH=/bin",
+    "--config.env",
+    "FROM_IMAGE=yes",
+    "--config.workingdir",
+    "/srv",
+  );
   return layout;
 }
 
@@ -71,7 +86,10 @@ export async function registry(test: Case): Promise<Registry> {
   const directory = temporaryDirectory(test, "/var/tmp");
   const port = await freePort();
   const address = `127.0.0.1:${port}`;
-  writeFileSync(join(directory, "config.yml"), JSON.stringify({ version: "0.1", storage: { filesystem: { rootdirectory: join(directory, "data") } }, http: { addr: address } }));
+  writeFileSync(
+    join(directory, "config.yml"),
+    JSON.stringify({ version: "0.1", storage: { filesystem: { rootdirectory: join(directory, "data") } }, http: { addr: address } }),
+  );
   const server = spawn("docker-registry", ["serve", join(directory, "config.yml")], { stdio: "ignore" });
   const ended = new Promise((resolve) => server.on("exit", resolve));
   test.cleanup(async () => {
