@@ -48,7 +48,8 @@ export interface Bundle {
 
 /**
  * What the shim starts: a spec that its own OCI runtime carries out, or the command of another runtime. `rootfs` is where the shim mounts `bundle.rootfs` first;
- * null: the format mounts it by itself.
+ * null: the format mounts it by itself. A spec may carry its seccomp filter compiled (`HostToolkit.compileSeccomp`): the annotation `io.tsbox.seccomp-filter` then
+ * names the file, and `linux.seccomp` is left out.
  */
 export type Launch = { readonly kind: "oci"; readonly spec: OciSpec } | (LaunchCommand & { readonly rootfs: string | null });
 export interface LaunchCommand {

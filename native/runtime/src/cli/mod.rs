@@ -90,24 +90,25 @@ fn dispatch(args: Vec<String>, global: &mut Global) -> Result<i32> {
 /// To standard error, and to the log in the form that engines read back (`msg` of the last line is what their user sees).
 fn report(global: &Global, failure: &Failure) {
     eprintln!("tsbox-runtime: {failure}");
-    log(global, "error", &failure.to_string());
+    log(global, "error", &failure.to_string(), Some(failure.code));
 }
 
 fn warn(global: &Global, warnings: &[String]) {
     for warning in warnings {
         eprintln!("tsbox-runtime: warning: {warning}");
-        log(global, "warning", warning);
+        log(global, "warning", warning, None);
     }
 }
 
-fn log(global: &Global, level: &str, text: &str) {
+/// `code` is more than other runtimes say: whoever knows it need not guess from words.
+fn log(global: &Global, level: &str, text: &str, code: Option<Code>) {
     let Some(path) = &global.log else { return };
     let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path) else {
         return;
     };
     let time = state::timestamp();
     let line = if global.json {
-        serde_json::json!({ "level": level, "msg": text, "time": time }).to_string()
+        serde_json::json!({ "level": level, "msg": text, "time": time, "code": code }).to_string()
     } else {
         format!("time=\"{time}\" level={level} msg={text:?}")
     };
