@@ -1,5 +1,7 @@
 /** What `tsbox conformance KIND ID` runs: the suite of a kind, over the driver that a plugin of this engine provides by that id. */
 import { fail, type HostToolkit, type Plugin } from "@tsbox/kernel";
+import { execRules, execSubject } from "./exec/index.ts";
+import { makeExecWorld } from "./exec/real-world.ts";
 import { type Outcome, type Report, runRules } from "./run.ts";
 import { storageRules, storageSubject } from "./storage/index.ts";
 import { makeRealWorld } from "./storage/real-world.ts";
@@ -18,6 +20,8 @@ export interface ConformanceSubject {
 const suites: Readonly<Record<string, (id: string, subject: ConformanceSubject) => Promise<readonly Outcome[]>>> = {
   storage: (id, { plugin, config, toolkit, directory }) =>
     runRules(storageRules, () => makeRealWorld(storageSubject(plugin, id, toolkit, directory, config))),
+  exec: (id, { plugin, config, toolkit, directory }) =>
+    runRules(execRules, () => makeExecWorld(execSubject(plugin, id, toolkit, directory, config))),
 };
 
 /** `Unsupported`: there is no suite for that kind. */

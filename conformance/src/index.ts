@@ -1,5 +1,8 @@
 /** `@tsbox/conformance`: one suite for each driver contract, shared by all drivers, in-tree or not. */
 export { type ConformanceSubject, runConformance } from "./conformance.ts";
+export { execRules, execSubject, execSuite } from "./exec/index.ts";
+export { type ExecSubject, makeExecWorld } from "./exec/real-world.ts";
+export type { ExecWorld } from "./exec/world.ts";
 export { type OpenedPart, openDriver, openService } from "./plugin-subject.ts";
 export { count, toJson, toJunit, toTap } from "./report.ts";
 export { type BaseWorld, Broken, expect, expectCode, type Rule, skipReason } from "./rule.ts";

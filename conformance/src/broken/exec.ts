@@ -1,0 +1,131 @@
+/** Exec drivers with one bug each, and the rule that must catch it. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  type Bundle,
+  type Call,
+  type ContainerId,
+  type ExecDriver,
+  type ExecPowers,
+  fail,
+  type Launch,
+  type OciLinux,
+  type OciProcess,
+  type OciSpec,
+} from "@tsbox/kernel";
+import { ReferenceExec } from "../reference/exec.ts";
+import { streamOf } from "../reference/storage.ts";
+
+export interface BrokenExec {
+  readonly bug: string;
+  /** The rule meant for it; others may fail too. */
+  readonly rule: string;
+  readonly open: () => ExecDriver;
+}
+
+const broken = (bug: string, rule: string, driver: new () => ReferenceExec): BrokenExec => ({ bug, rule, open: () => new driver() });
+
+/** What it plans is another spec than it was given. */
+const changes = (bug: string, rule: string, change: (spec: OciSpec) => OciSpec): BrokenExec =>
+  broken(
+    bug,
+    rule,
+    class extends ReferenceExec {
+      override async plan(call: Call, bundle: Bundle): Promise<Launch> {
+        await super.plan(call, bundle);
+        return { kind: "oci", spec: change(bundle.spec) };
+      }
+    },
+  );
+const process = (bug: string, rule: string, change: Partial<OciProcess>): BrokenExec =>
+  changes(bug, rule, (spec) => ({ ...spec, process: { ...spec.process, ...change } }));
+const linux = (bug: string, rule: string, change: (linux: OciLinux) => OciLinux): BrokenExec =>
+  changes(bug, rule, (spec) => ({ ...spec, linux: change(spec.linux ?? {}) }));
+
+const tooMany = ["CAP_CHOWN", "CAP_KILL", "CAP_SYS_ADMIN"];
+
+export const brokenExec: readonly BrokenExec[] = [
+  process("the environment is lost", "exec/environment", { env: ["PATH=/bin"] }),
+  process("the working directory is always the root", "exec/working-directory", { cwd: "/" }),
+  process("everybody is root", "exec/user", { user: { uid: 0, gid: 0 } }),
+  process("a capability more than was asked for", "exec/capabilities", {
+    capabilities: { bounding: tooMany, effective: tooMany, permitted: tooMany },
+  }),
+  process("no-new-privileges is dropped", "exec/no-new-privileges", { noNewPrivileges: false }),
+  process("never a terminal", "exec/terminal", { terminal: false }),
+  linux("the network is a new one, whatever the path", "exec/namespace-by-path", ({ namespaces = [], ...rest }) => ({
+    ...rest,
+    namespaces: namespaces.map(({ type }) => ({ type })),
+  })),
+  linux("processes share the host's pid namespace", "exec/first-process", ({ namespaces = [], ...rest }) => ({
+    ...rest,
+    namespaces: namespaces.filter(({ type }) => type !== "pid"),
+  })),
+  linux("paths are not masked", "exec/masked-paths", (spec) => ({ ...spec, maskedPaths: [] })),
+  linux("read-only paths are writable", "exec/read-only-paths", (spec) => ({ ...spec, readonlyPaths: [] })),
+  linux("the seccomp profile is dropped", "exec/seccomp", ({ seccomp, ...rest }) => rest),
+  linux("limits on memory are dropped", "exec/memory-limit", ({ resources, ...rest }) => rest),
+  linux("limits on processes are dropped", "exec/pids-limit", ({ resources, ...rest }) => rest),
+  changes("the root is always writable", "exec/read-only-root", (spec) => ({ ...spec, root: { path: "rootfs", readonly: false } })),
+  changes("the hostname is lost", "exec/hostname", ({ hostname, ...rest }) => rest),
+  broken(
+    "a field that it does not know is dropped in silence",
+    "exec/unsupported-field",
+    class extends ReferenceExec {
+      protected override check(): void {}
+    },
+  ),
+  broken(
+    "a container can be planned once",
+    "exec/plan-again",
+    class extends ReferenceExec {
+      readonly #planned = new Set<ContainerId>();
+      override async plan(call: Call, bundle: Bundle): Promise<Launch> {
+        if (this.#planned.has(bundle.id)) throw fail("AlreadyExists", `${bundle.id} was planned before`);
+        this.#planned.add(bundle.id);
+        return super.plan(call, bundle);
+      }
+    },
+  ),
+  broken(
+    "plan edits the spec that it was given",
+    "exec/plan-keeps-bundle",
+    class extends ReferenceExec {
+      override async plan(call: Call, bundle: Bundle): Promise<Launch> {
+        Object.assign(bundle.spec, { annotations: { planned: "yes" } });
+        return super.plan(call, bundle);
+      }
+    },
+  ),
+  broken(
+    "plan writes beside the container's directory",
+    "exec/plan-writes-own",
+    class extends ReferenceExec {
+      override async plan(call: Call, bundle: Bundle): Promise<Launch> {
+        writeFileSync(join(bundle.directory, "..", "config.json"), JSON.stringify(bundle.spec));
+        return super.plan(call, bundle);
+      }
+    },
+  ),
+  broken(
+    "list never forgets",
+    "exec/delete-forgets",
+    class extends ReferenceExec {
+      readonly #seen = new Set<ContainerId>();
+      override async plan(call: Call, bundle: Bundle): Promise<Launch> {
+        this.#seen.add(bundle.id);
+        return super.plan(call, bundle);
+      }
+      override async list(): Promise<AsyncIterable<ContainerId>> {
+        return streamOf([...this.#seen]);
+      }
+    },
+  ),
+  broken(
+    "a power is claimed that is not there",
+    "exec/powers-have-verbs",
+    class extends ReferenceExec {
+      override readonly powers: readonly (keyof ExecPowers)[] = ["processes", "terminal", "pause"];
+    },
+  ),
+];

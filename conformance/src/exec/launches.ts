@@ -1,0 +1,105 @@
+/** A launch as the words of a program, and what became of it. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  type Bundle,
+  type Call,
+  type Command,
+  type ErrorCode,
+  type ExecDriver,
+  errorCodes,
+  fail,
+  type Launch,
+  type Mount,
+  supports,
+} from "@tsbox/kernel";
+import type { Ended } from "./world.ts";
+
+/** Where one container's files lie. */
+export interface Place {
+  /** The engine's own runtime, and where it remembers. */
+  readonly runtime: string;
+  readonly state: string;
+  readonly directory: string;
+  /** Where its root is mounted, in a mount namespace of the launch's own. */
+  readonly root: string;
+}
+
+/** The compiled filter of a spec without a profile; the engine's shim gives it to the runtime, so this does. */
+const filterAnnotation = "io.tsbox.seccomp-filter";
+
+export function launchWords(launch: Launch, bundle: Bundle, place: Place): readonly string[] {
+  if (launch.kind === "oci") {
+    const config = join(place.directory, "oci");
+    mkdirSync(config);
+    const root = { readonly: false, ...(typeof launch.spec.root === "object" ? launch.spec.root : {}), path: place.root };
+    writeFileSync(join(config, "config.json"), JSON.stringify({ ...launch.spec, root }));
+    const filter = launch.spec.annotations?.[filterAnnotation];
+    return inNamespace(
+      bundle.rootfs,
+      place.root,
+      [
+        [place.runtime, "--root", place.state, "--log", logOf(place), "--log-format", "json", "run", "--bundle", config],
+        filter === undefined ? [] : ["--seccomp-filter", filter],
+        [bundle.id],
+      ]
+        .flat()
+        .map(quoted)
+        .join(" "),
+    );
+  }
+  // Who adopts a stranger's process and hears of its end must be a subreaper, which neither Node nor a shell can be.
+  if (!launch.stays && launch.pidFile !== null)
+    throw fail("Unsupported", "the suite can't adopt a process yet: it starts formats whose last step stays");
+  if (launch.consoleSocket !== null) throw fail("Unsupported", "the suite can't take a terminal from a console socket yet");
+  const steps = launch.steps.map((step, at) => `${at === launch.steps.length - 1 ? "exec " : ""}${stepWords(step)}`);
+  return inNamespace(launch.rootfs === null ? [] : bundle.rootfs, launch.rootfs ?? place.root, steps.join("\n"));
+}
+
+/** What the process did; or why it never ran, as the format tells it. */
+export async function outcomeOf(call: Call, driver: ExecDriver, launch: Launch, place: Place, ended: Ended): Promise<Ended> {
+  if (launch.kind === "oci") {
+    const failure = runtimeFailure(logOf(place));
+    if (failure !== null) throw fail(failure.code, failure.message);
+    return ended;
+  }
+  if (launch.report === null || !existsSync(launch.report) || !supports(driver, "explain")) return ended;
+  const told = await driver.explain(call, launch.report);
+  if ("exitCode" in told) return { ...ended, code: told.exitCode };
+  throw fail(told.code, told.message);
+}
+
+const logOf = ({ directory }: Place): string => join(directory, "log.json");
+
+/** The runtime writes one JSON object a line; it started nothing when one of them is an error. */
+function runtimeFailure(log: string): { readonly code: ErrorCode; readonly message: string } | null {
+  if (!existsSync(log)) return null;
+  for (const line of readFileSync(log, "utf8").split("\n").filter(Boolean)) {
+    const entry: { readonly level: string; readonly msg: string; readonly code: unknown } = JSON.parse(line);
+    if (entry.level === "error") return { code: errorCodes.find((code) => code === entry.code) ?? "Internal", message: entry.msg };
+  }
+  return null;
+}
+
+/** As a child of the shim would: the host's mount table never changes. */
+function inNamespace(mounts: readonly Mount[], root: string, program: string): readonly string[] {
+  const lines = mounts.map((mount) => mountWords(mount, root).map(quoted).join(" "));
+  return ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", [...lines, program].join("\n")];
+}
+
+/** mount(8) of Debian 12 knows no `lowerdir+`: the lowers are joined, the topmost first. */
+function mountWords({ type, source, target, options }: Mount, root: string): readonly string[] {
+  const appended = "lowerdir+=";
+  const lowers = options.filter((option) => option.startsWith(appended)).map((option) => option.slice(appended.length));
+  const others = options.filter((option) => !option.startsWith(appended));
+  const all = lowers.length === 0 ? others : [`lowerdir=${lowers.join(":")}`, ...others];
+  const how = type === "bind" ? ["--bind"] : ["-t", type];
+  return ["mount", ...how, ...(all.length === 0 ? [] : ["-o", all.join(",")]), source, target === null ? root : join(root, target)];
+}
+
+function stepWords({ argv, environment, workingDirectory }: Command): string {
+  const pairs = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+  return ["env", "-i", `--chdir=${workingDirectory}`, ...pairs, ...argv].map(quoted).join(" ");
+}
+
+const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;

@@ -1,0 +1,26 @@
+/** The exec contract as short as it can be: every spec goes to the engine's own runtime as it came, and nothing is remembered. The ground that the broken drivers stand on. */
+import { type Bundle, type Call, type ContainerId, type ExecDriver, type ExecPowers, fail, type Launch, type OciSpec } from "@tsbox/kernel";
+import { streamOf } from "./storage.ts";
+
+/** Of `linux`, what the rules and the runtime know. */
+const known = ["namespaces", "resources", "cgroupsPath", "maskedPaths", "readonlyPaths", "seccomp"];
+
+export class ReferenceExec implements ExecDriver {
+  readonly powers: readonly (keyof ExecPowers)[] = ["processes", "terminal"];
+
+  async plan(_call: Call, { spec }: Bundle): Promise<Launch> {
+    this.check(spec);
+    return { kind: "oci", spec };
+  }
+
+  async delete(_call: Call, _id: ContainerId): Promise<void> {}
+
+  async list(): Promise<AsyncIterable<ContainerId>> {
+    return streamOf([]);
+  }
+
+  protected check(spec: OciSpec): void {
+    const unknown = Object.keys(spec.linux ?? {}).find((field) => !known.includes(field));
+    if (unknown !== undefined) throw fail("Unsupported", `linux.${unknown} is not carried out; leave it out`);
+  }
+}
