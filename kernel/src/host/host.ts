@@ -3,7 +3,6 @@
  * needs are open and a driver when it is first asked for, and closes all in reverse. What throws on the way is named, and what was open is closed again.
  */
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { type AwilixContainer, asValue, createContainer, InjectionMode } from "awilix";
 import { createCall } from "../call.ts";
 import { withCleanup } from "../cleanup.ts";
@@ -17,6 +16,7 @@ import { Choices } from "./choice.ts";
 import { type EngineConfig, type PluginEntry, readEngineList } from "./config.ts";
 import { makeContext } from "./context.ts";
 import { defaultGrace, defaultLimit, driverLimits, guard } from "./guard.ts";
+import { importPlugin } from "./import-plugin.ts";
 import { type LoadedManifest, readManifest } from "./manifest.ts";
 import { type Agreement, negotiate } from "./negotiate.ts";
 import type { LoadedPlugin, Offer } from "./plugin-state.ts";
@@ -102,16 +102,7 @@ function refuseUnknown(agreement: Agreement, { config }: HostOptions): void {
 
 async function load(manifest: LoadedManifest, log: Logger): Promise<LoadedPlugin> {
   const { name } = manifest.entry;
-  const module: { readonly default?: Plugin } = await import(pathToFileURL(manifest.main).href).catch((thrown: unknown) => {
-    throw stamped(thrown, name);
-  });
-  const plugin = module.default;
-  if (typeof plugin?.setup !== "function" || typeof plugin.parseConfig !== "function") {
-    throw fail("InvalidArgument", `${name} is no tsbox plugin: the default export of ${manifest.main} has no setup and parseConfig`, {
-      plugin: name,
-    });
-  }
-  return { manifest, name, log: named(log, name), module: plugin, offers: new Map() };
+  return { manifest, name, log: named(log, name), module: await importPlugin(manifest), offers: new Map() };
 }
 
 function named(log: Logger, plugin: string): Logger {

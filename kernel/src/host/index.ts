@@ -2,4 +2,5 @@
 export { type EngineConfig, emptyConfig, type PluginEntry, parseConfig, readConfig, readEngineList } from "./config.ts";
 export { type GuardOptions, guard } from "./guard.ts";
 export { type Host, type HostOptions, startHost } from "./host.ts";
-export { type LoadedManifest, parseManifest } from "./manifest.ts";
+export { importPlugin } from "./import-plugin.ts";
+export { type LoadedManifest, parseManifest, readManifest } from "./manifest.ts";

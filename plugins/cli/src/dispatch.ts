@@ -1,5 +1,6 @@
 /** From a command line to a command, and from what it throws to words and an exit code. */
 import { type ApiService, errorTable, isTsboxError } from "@tsbox/kernel";
+import { conformance } from "./commands/conformance.ts";
 import * as containers from "./commands/containers.ts";
 import * as images from "./commands/images.ts";
 import { pull } from "./commands/pull.ts";
@@ -31,6 +32,7 @@ const all: readonly Command[] = [
   system.version,
   system.info,
   system.plugins,
+  conformance,
 ];
 const commands = new Map(all.map((command) => [command.name, command]));
 for (const command of all) rememberUsage(command.name, command.usage);
@@ -67,6 +69,12 @@ export async function dispatch(io: Io, api: ApiService, argv: readonly string[])
   } catch (error) {
     return failed(io, command, error);
   }
+}
+
+/** Whether a command line is for the user's own process: its command has `local`, and help is not what is asked for. */
+export function runsLocally(argv: readonly string[]): boolean {
+  const [name = "", ...rest] = longName(globalFlags(argv));
+  return commands.get(name)?.local === true && !rest.includes("--help");
 }
 
 /** Before the command: the host was the client's business. */

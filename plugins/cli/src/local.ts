@@ -10,7 +10,7 @@ import {
   type Logger,
   parseContainerId,
 } from "@tsbox/kernel";
-import { dispatch } from "./dispatch.ts";
+import { dispatch, runsLocally } from "./dispatch.ts";
 import type { Attached, Io, Session } from "./io.ts";
 
 interface Services {
@@ -73,6 +73,7 @@ async function react(
 async function serve(services: Services, opened: ClientOpened, client: Client): Promise<void> {
   const { launcher, api, log } = services;
   const call = createCall(log, { signal: client.abort.signal });
+  if (runsLocally(opened.argv)) return launcher.runLocally(call, opened.client);
   const bytes = (text: string | Uint8Array): Uint8Array => (typeof text === "string" ? Buffer.from(text) : text);
   const io: Io = {
     call,

@@ -1,0 +1,19 @@
+/** Loads a plugin's code, after its manifest was found good. */
+import { pathToFileURL } from "node:url";
+import type { Plugin } from "../contract/plugin.ts";
+import { fail } from "../errors/index.ts";
+import type { LoadedManifest } from "./manifest.ts";
+import { stamped } from "./stamp.ts";
+
+/** `InvalidArgument`: its default export is no plugin. What the module itself throws goes on, with the plugin's name. */
+export async function importPlugin(manifest: LoadedManifest): Promise<Plugin> {
+  const { name } = manifest.entry;
+  const module: { readonly default?: Plugin } = await import(pathToFileURL(manifest.main).href).catch((thrown: unknown) => {
+    throw stamped(thrown, name);
+  });
+  const plugin = module.default;
+  if (typeof plugin?.setup === "function" && typeof plugin.parseConfig === "function") return plugin;
+  throw fail("InvalidArgument", `${name} is no tsbox plugin: the default export of ${manifest.main} has no setup and parseConfig`, {
+    plugin: name,
+  });
+}
