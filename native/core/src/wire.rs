@@ -42,19 +42,22 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// A reader holds only what has come and is no whole frame yet: a launcher has one for every idle container.
     pub fn fill(&mut self, socket: RawFd) -> io::Result<Fill> {
-        const CHUNK: usize = 64 << 10;
         if self.taken > 0 {
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }
-        let old = self.bytes.len();
-        self.bytes.resize(old + CHUNK, 0);
-        let got = receive(socket, &mut self.bytes[old..], &mut self.fds);
-        self.bytes.truncate(old + got.as_ref().map_or(0, |n| *n));
-        match got {
+        let mut chunk = [0; CHUNK];
+        match receive(socket, &mut chunk, &mut self.fds) {
             Ok(0) => Ok(Fill::End),
-            Ok(_) => Ok(Fill::Bytes),
+            Ok(count) => {
+                self.bytes.extend_from_slice(&chunk[..count]);
+                // A command line and an environment may hold secrets, and what a fork inherits stays readable in the child.
+                chunk[..count].fill(0);
+                std::hint::black_box(&chunk);
+                Ok(Fill::Bytes)
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Fill::WouldBlock),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Fill::End),
             Err(error) => Err(error),
@@ -70,26 +73,32 @@ impl Reader {
         if length > LONGEST || fds > MOST_FDS {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a frame"));
         }
-        let Some(payload) = rest.get(HEADER..HEADER + length) else { return Ok(None) };
+        let Some(payload) = rest.get(HEADER..HEADER + length) else {
+            return Ok(None);
+        };
         if self.fds.len() < fds {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "descriptors are missing"));
         }
-        let frame = Frame { kind, channel, payload: payload.to_vec(), fds: self.fds.drain(..fds).collect() };
-        // A command line and an environment may hold secrets, and what a fork inherits stays readable in the child: leave no copy.
+        let frame = Frame {
+            kind,
+            channel,
+            payload: payload.to_vec(),
+            fds: self.fds.drain(..fds).collect(),
+        };
+        // As above: no copy stays behind.
         let end = self.taken + HEADER + length;
         self.bytes[self.taken..end].fill(0);
         self.taken = end;
         if self.taken == self.bytes.len() {
-            self.bytes.clear();
-            self.bytes.shrink_to(KEPT);
+            self.bytes = Vec::new();
             self.taken = 0;
         }
         Ok(Some(frame))
     }
 }
 
-/// What a reader keeps allocated between frames: a launcher forks for every container, and a fork pays for each page.
-const KEPT: usize = 64 << 10;
+/// What one read takes, on the stack.
+const CHUNK: usize = 16 << 10;
 
 /// Frames on their way out of a socket that may not take them all at once.
 #[derive(Default)]
@@ -146,7 +155,10 @@ impl Writer {
 fn receive(socket: RawFd, bytes: &mut [u8], fds: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
     // cmsg buffers want the alignment of cmsghdr.
     let mut control = [0u64; 16];
-    let mut vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let mut vector = libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
     // SAFETY: an all-zero msghdr is valid; every pointer in it outlives the call.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = &mut vector;
@@ -173,7 +185,10 @@ fn receive(socket: RawFd, bytes: &mut [u8], fds: &mut VecDeque<OwnedFd>) -> io::
 
 fn send(socket: RawFd, bytes: &[u8], fds: &[OwnedFd]) -> io::Result<usize> {
     let mut control = [0u64; 16];
-    let mut vector = libc::iovec { iov_base: bytes.as_ptr() as *mut _, iov_len: bytes.len() };
+    let mut vector = libc::iovec {
+        iov_base: bytes.as_ptr() as *mut _,
+        iov_len: bytes.len(),
+    };
     // SAFETY: as in `receive`.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = &mut vector;
@@ -233,7 +248,10 @@ mod tests {
                 frames.push(frame);
             }
         }
-        assert_eq!((frames[0].kind, frames[0].channel, frames[0].payload.as_slice()), (7, 9, b"first".as_slice()));
+        assert_eq!(
+            (frames[0].kind, frames[0].channel, frames[0].payload.as_slice()),
+            (7, 9, b"first".as_slice())
+        );
         assert_eq!(frames[1].payload.len(), 300_000);
         use std::io::{Read, Write};
         let mut end = std::fs::File::from(frames[0].fds.pop().unwrap());

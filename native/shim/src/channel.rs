@@ -14,7 +14,11 @@ pub struct Channel {
 impl Channel {
     pub fn new(socket: OwnedFd) -> io::Result<Channel> {
         nonblocking(socket.as_raw_fd())?;
-        Ok(Channel { socket, reader: Reader::default(), writer: Writer::default() })
+        Ok(Channel {
+            socket,
+            reader: Reader::default(),
+            writer: Writer::default(),
+        })
     }
 
     pub fn fd(&self) -> RawFd {
@@ -32,7 +36,11 @@ impl Channel {
         while let Some(frame) = self.reader.take()? {
             frames.push(frame);
         }
-        if ended && frames.is_empty() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(frames) }
+        if ended && frames.is_empty() {
+            Err(io::ErrorKind::ConnectionAborted.into())
+        } else {
+            Ok(frames)
+        }
     }
 
     /// Sends now what the socket takes, the rest when it is writable; what a dead peer misses it finds on disk.

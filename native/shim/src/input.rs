@@ -26,7 +26,12 @@ pub enum Fed {
 
 impl Feeder {
     pub fn new(fd: OwnedFd, owner: Owner, keys: bool) -> Feeder {
-        Feeder { from: Unblocked::new(fd, libc::O_RDONLY), owner, keys, typed: 0 }
+        Feeder {
+            from: Unblocked::new(fd, libc::O_RDONLY),
+            owner,
+            keys,
+            typed: 0,
+        }
     }
 
     pub fn fd(&self) -> RawFd {
@@ -75,7 +80,12 @@ pub struct Input {
 
 impl Input {
     pub fn new(fd: OwnedFd) -> Input {
-        Input { to: Unblocked::own(fd), pending: Vec::new(), sent: 0, closing: false }
+        Input {
+            to: Unblocked::own(fd),
+            pending: Vec::new(),
+            sent: 0,
+            closing: false,
+        }
     }
 
     pub fn fd(&self) -> RawFd {

@@ -54,20 +54,37 @@ pub struct Launched {
 pub fn start(id: &str, start: &Start) -> Result<Launched> {
     let begun = Instant::now();
     let Some(spec) = start.launch.spec.as_ref().filter(|_| start.launch.kind == "oci") else {
-        return Err(Failure::new(Code::Unsupported, format!("this shim starts launches of kind oci, not {}", start.launch.kind)));
+        return Err(Failure::new(
+            Code::Unsupported,
+            format!("this shim starts launches of kind oci, not {}", start.launch.kind),
+        ));
     };
     let filter = match spec.annotation(FILTER) {
         Some(path) => Some(std::fs::read(path).map_err(|error| Failure::io(&error, "read", Some(path)).at("seccomp"))?),
         None => None,
     };
     let log = Log::open(start.log.clone()).map_err(|error| Failure::io(&error, "open", Some(&start.log.path)).at("log"))?;
-    let mut session = Session::new(log, start.terminal.is_some(), start.stdin_once);
-    let pipes = if start.terminal.is_none() { Some(Pipes::new(start.stdin)?) } else { None };
+    let mut session =
+        Session::new(log, start.terminal.is_some(), start.stdin_once).map_err(|error| Failure::io(&error, "mmap", None).at("stdio"))?;
+    let pipes = if start.terminal.is_none() {
+        Some(Pipes::new(start.stdin)?)
+    } else {
+        None
+    };
     let stdio = match (&pipes, start.terminal) {
         (Some(pipes), _) => Stdio::Fds([pipes.stdin.0.as_raw_fd(), pipes.stdout.1.as_raw_fd(), pipes.stderr.1.as_raw_fd()]),
-        (None, size) => Stdio::Terminal { rows: size.map_or(0, |size| size.rows), columns: size.map_or(0, |size| size.columns) },
+        (None, size) => Stdio::Terminal {
+            rows: size.map_or(0, |size| size.rows),
+            columns: size.map_or(0, |size| size.columns),
+        },
     };
-    let mut started = tsbox_runtime::launch(&Launch { id, spec, root: Root::Mounts(&start.rootfs), stdio, seccomp: filter.as_deref() })?;
+    let mut started = tsbox_runtime::launch(&Launch {
+        id,
+        spec,
+        root: Root::Mounts(&start.rootfs),
+        stdio,
+        seccomp: filter.as_deref(),
+    })?;
     join(&mut session, pipes, &mut started, start.stdin).map_err(|error| Failure::io(&error, "stdio", None))?;
     let mut timings = std::mem::take(&mut started.timings);
     timings.push(("all".to_owned(), begun.elapsed().as_secs_f64() * 1000.0));
@@ -108,6 +125,10 @@ impl Pipes {
         } else {
             (OwnedFd::from(std::fs::File::open("/dev/null").map_err(failed)?), None)
         };
-        Ok(Pipes { stdin, stdout: pipe().map_err(failed)?, stderr: pipe().map_err(failed)? })
+        Ok(Pipes {
+            stdin,
+            stdout: pipe().map_err(failed)?,
+            stderr: pipe().map_err(failed)?,
+        })
     }
 }

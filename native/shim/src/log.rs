@@ -29,12 +29,21 @@ pub struct Log {
 
 impl Log {
     pub fn open(settings: Settings) -> io::Result<Log> {
-        let file = if settings.driver == LogDriver::None { None } else { Some(append(&settings.path)?) };
+        let file = if settings.driver == LogDriver::None {
+            None
+        } else {
+            Some(append(&settings.path)?)
+        };
         let size = match &file {
             Some(file) => file.metadata()?.len(),
             None => 0,
         };
-        Ok(Log { settings, file, size, partial: Default::default() })
+        Ok(Log {
+            settings,
+            file,
+            size,
+            partial: Default::default(),
+        })
     }
 
     pub fn write(&mut self, stream: Stream, bytes: &[u8]) {
@@ -147,7 +156,13 @@ fn rfc3339() -> String {
     let mp = (5 * doy + 2) / 153;
     let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
     let year = yoe + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:09}Z", second / 3600, second / 60 % 60, second % 60, now.subsec_nanos())
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:09}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+        now.subsec_nanos()
+    )
 }
 
 #[cfg(test)]
@@ -156,11 +171,24 @@ mod tests {
 
     fn log(driver: LogDriver, max_bytes: u64, max_files: u32) -> (std::path::PathBuf, Log) {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let name = format!("tsbox-log-{}-{}", std::process::id(), COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let name = format!(
+            "tsbox-log-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        );
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("log").to_str().unwrap().to_owned();
-        (folder, Log::open(Settings { driver, path, max_bytes, max_files }).unwrap())
+        (
+            folder,
+            Log::open(Settings {
+                driver,
+                path,
+                max_bytes,
+                max_files,
+            })
+            .unwrap(),
+        )
     }
 
     #[test]
@@ -169,7 +197,10 @@ mod tests {
         for at in 0..6u8 {
             log.write(Stream::Stdout, &[at; 60]);
         }
-        let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         assert_eq!(names, ["log", "log.1"]);
         assert_eq!(fs::read(folder.join("log")).unwrap()[16], 5);

@@ -43,5 +43,9 @@ fn current() -> Result<OwnedFd> {
     let path = c"/proc/self/ns/net";
     // SAFETY: a constant path; the descriptor is ours.
     let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-    if fd < 0 { Err(Failure::last("open", path.to_str().ok())) } else { Ok(unsafe { OwnedFd::from_raw_fd(fd) }) }
+    if fd < 0 {
+        Err(Failure::last("open", path.to_str().ok()))
+    } else {
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
 }

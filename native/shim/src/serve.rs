@@ -42,6 +42,8 @@ pub struct Shim {
     process: Option<Process>,
     connections: u64,
     abandoned: bool,
+    /// The container was started in this round.
+    started: bool,
 }
 
 struct Parts {
@@ -54,7 +56,11 @@ impl Parts {
     fn make(directory: &std::path::Path, network: bool) -> Result<Parts> {
         become_shim()?;
         let netns = if network { Some(netns::make()?) } else { None };
-        Ok(Parts { netns, listener: listen(directory)?, signals: signals()? })
+        Ok(Parts {
+            netns,
+            listener: listen(directory)?,
+            signals: signals()?,
+        })
     }
 }
 
@@ -74,14 +80,28 @@ impl Shim {
         match Parts::make(&config.directory, config.network) {
             Ok(Parts { netns, listener, signals }) => {
                 let (id, directory) = (config.id, config.directory);
-                let mut shim =
-                    Shim { id, directory, control: Some(control), listener, guests: Vec::new(), signals, netns, process: None, connections: 0, abandoned: false };
+                let mut shim = Shim {
+                    id,
+                    directory,
+                    control: Some(control),
+                    listener,
+                    guests: Vec::new(),
+                    signals,
+                    netns,
+                    process: None,
+                    connections: 0,
+                    abandoned: false,
+                    started: false,
+                };
                 let state = shim.state();
                 shim.tell(&state);
                 Ok(shim)
             }
             Err(failure) => {
-                control.tell(&FromShim::Failed { seq: 0, failure: failure.clone() });
+                control.tell(&FromShim::Failed {
+                    seq: 0,
+                    failure: failure.clone(),
+                });
                 Err(failure)
             }
         }
@@ -106,8 +126,20 @@ impl Shim {
                 }
             }
             self.settle();
+            self.slim();
         }
         0
+    }
+
+    /// Once the container runs: what the launch took of the heap goes back to the kernel. A shim does little from here on, and there may be thousands.
+    fn slim(&mut self) {
+        if std::mem::take(&mut self.started) {
+            // SAFETY: no other thread uses the allocator.
+            #[cfg(target_env = "gnu")]
+            unsafe {
+                libc::malloc_trim(0);
+            }
+        }
     }
 
     fn fill(&self, set: &mut Vec<libc::pollfd>, parts: &mut Vec<Polled>) {
@@ -126,7 +158,9 @@ impl Shim {
             each(Polled::Guest(at), guest.fd(), guest.events());
         }
         if let Some(process) = &self.process {
-            process.session.poll(&mut |part, fd, events| each(Polled::Session(part), fd, events));
+            process
+                .session
+                .poll(&mut |part, fd, events| each(Polled::Session(part), fd, events));
         }
     }
 
@@ -167,11 +201,16 @@ impl Shim {
         if frame.kind == shim::START {
             match serde_json::from_slice::<Start>(&frame.payload) {
                 Ok(start) => self.start(&start, frame.fds),
-                Err(error) => self.tell(&FromShim::Failed { seq: 0, failure: Failure::new(Code::InvalidArgument, format!("the launch is not one: {error}")) }),
+                Err(error) => self.tell(&FromShim::Failed {
+                    seq: 0,
+                    failure: Failure::new(Code::InvalidArgument, format!("the launch is not one: {error}")),
+                }),
             }
             return;
         }
-        let Ok(message) = serde_json::from_slice::<ToShim>(&frame.payload) else { return };
+        let Ok(message) = serde_json::from_slice::<ToShim>(&frame.payload) else {
+            return;
+        };
         let answer = |result: Result<()>, seq: u32| match result {
             Ok(()) => FromShim::Done { seq },
             Err(failure) => FromShim::Failed { seq, failure },
@@ -195,8 +234,16 @@ impl Shim {
                     process.session.resize(rows, columns);
                 }
             }
-            ToShim::Join { seq, client, stdin, stdout, stderr } => {
-                let result = self.running().map(|process| join(&mut process.session, client, [stdin, stdout, stderr], frame.fds));
+            ToShim::Join {
+                seq,
+                client,
+                stdin,
+                stdout,
+                stderr,
+            } => {
+                let result = self
+                    .running()
+                    .map(|process| join(&mut process.session, client, [stdin, stdout, stderr], frame.fds));
                 self.tell(&answer(result, seq));
             }
             ToShim::Leave { client } => {
@@ -215,7 +262,11 @@ impl Shim {
 
     fn start(&mut self, start: &Start, fds: Vec<OwnedFd>) {
         match launch::start(&self.id, start) {
-            Ok(launch::Launched { started, mut session, timings }) => {
+            Ok(launch::Launched {
+                started,
+                mut session,
+                timings,
+            }) => {
                 if let Some(client) = &start.client {
                     join(&mut session, client.client, [client.stdin, client.stdout, client.stderr], fds);
                 }
@@ -230,7 +281,13 @@ impl Shim {
                     told: false,
                     paused: false,
                 });
-                self.tell(&FromShim::Started { seq: start.seq, pid, warnings, timings });
+                self.tell(&FromShim::Started {
+                    seq: start.seq,
+                    pid,
+                    warnings,
+                    timings,
+                });
+                self.started = true;
                 // It may be dead already: its SIGCHLD came when nobody knew its pid.
                 self.reap();
             }
@@ -254,7 +311,15 @@ impl Shim {
             process.cgroup.kill_all(signal)?;
         } else {
             // SAFETY: a pidfd of ours; no siginfo.
-            let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.pidfd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0) };
+            let sent = unsafe {
+                libc::syscall(
+                    libc::SYS_pidfd_send_signal,
+                    process.pidfd.as_raw_fd(),
+                    signal,
+                    std::ptr::null::<libc::siginfo_t>(),
+                    0,
+                )
+            };
             if sent != 0 {
                 return Err(Failure::last("pidfd_send_signal", None));
             }
@@ -269,7 +334,11 @@ impl Shim {
 
     fn pause(&mut self, pause: bool) -> Result<()> {
         let process = self.running()?;
-        if pause { process.cgroup.freeze()? } else { process.cgroup.thaw()? }
+        if pause {
+            process.cgroup.freeze()?
+        } else {
+            process.cgroup.thaw()?
+        }
         process.paused = pause;
         Ok(())
     }
@@ -304,7 +373,9 @@ impl Shim {
         if attach.stdin {
             process.session.feed(reading, owner);
         }
-        process.session.sink(guest.socket, owner, attach.stdout, attach.stderr, attach.framed);
+        process
+            .session
+            .sink(guest.socket, owner, attach.stdout, attach.stderr, attach.framed);
     }
 
     /// Every child that has died; the shim is the subreaper of all that its container leaves behind.
@@ -329,7 +400,9 @@ impl Shim {
     }
 
     fn draining(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| process.exited.is_some() && !process.told)
+        self.process
+            .as_ref()
+            .is_some_and(|process| process.exited.is_some() && !process.told)
     }
 
     /// After each round: whoever has ended is told of, once.
@@ -434,6 +507,10 @@ fn signals() -> Result<OwnedFd> {
         libc::sigaddset(&mut set, libc::SIGCHLD);
         libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
         let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-        if fd < 0 { Err(Failure::last("signalfd", None)) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+        if fd < 0 {
+            Err(Failure::last("signalfd", None))
+        } else {
+            Ok(OwnedFd::from_raw_fd(fd))
+        }
     }
 }

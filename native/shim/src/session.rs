@@ -22,8 +22,45 @@ pub struct Session {
     log: Log,
     terminal: bool,
     stdin_once: bool,
-    /// One read's worth; a pipe holds no more by default.
-    buffer: Box<[u8]>,
+    buffer: Scratch,
+}
+
+/// One read's worth; a pipe holds no more by default. Its own mapping, so that an idle container's costs no page: what was never read into was never touched.
+struct Scratch(*mut u8);
+
+impl Scratch {
+    const LENGTH: usize = 64 << 10;
+
+    fn new() -> io::Result<Scratch> {
+        // SAFETY: a new private mapping, unmapped by drop.
+        let at = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                Self::LENGTH,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if at == libc::MAP_FAILED {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(Scratch(at.cast()))
+        }
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: the mapping is that long and nobody else's.
+        unsafe { std::slice::from_raw_parts_mut(self.0, Self::LENGTH) }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`.
+        unsafe { libc::munmap(self.0.cast(), Self::LENGTH) };
+    }
 }
 
 /// What a session tells its shim.
@@ -42,8 +79,17 @@ pub enum Part {
 }
 
 impl Session {
-    pub fn new(log: Log, terminal: bool, stdin_once: bool) -> Session {
-        Session { outputs: Vec::new(), input: None, feeders: Vec::new(), sinks: Vec::new(), log, terminal, stdin_once, buffer: vec![0; 64 << 10].into() }
+    pub fn new(log: Log, terminal: bool, stdin_once: bool) -> io::Result<Session> {
+        Ok(Session {
+            outputs: Vec::new(),
+            input: None,
+            feeders: Vec::new(),
+            sinks: Vec::new(),
+            log,
+            terminal,
+            stdin_once,
+            buffer: Scratch::new()?,
+        })
     }
 
     pub fn output(&mut self, fd: OwnedFd, stream: Stream) -> io::Result<()> {
@@ -76,7 +122,12 @@ impl Session {
 
     pub fn resize(&self, rows: u16, columns: u16) {
         if let (true, Some(output)) = (self.terminal, self.outputs.first()) {
-            let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+            let size = libc::winsize {
+                ws_row: rows,
+                ws_col: columns,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            };
             // SAFETY: a descriptor of ours and plain data.
             unsafe { libc::ioctl(output.fd.as_raw_fd(), libc::TIOCSWINSZ, &size) };
         }
@@ -133,10 +184,11 @@ impl Session {
 
     fn read_output(&mut self, at: usize) {
         let Some(output) = self.outputs.get(at) else { return };
+        let buffer = self.buffer.bytes();
         // SAFETY: a buffer of that length.
-        let count = unsafe { libc::read(output.fd.as_raw_fd(), self.buffer.as_mut_ptr().cast(), self.buffer.len()) };
+        let count = unsafe { libc::read(output.fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
         if count > 0 {
-            let (stream, bytes) = (output.stream, &self.buffer[..count as usize]);
+            let (stream, bytes) = (output.stream, &buffer[..count as usize]);
             self.log.write(stream, bytes);
             for sink in self.sinks.iter_mut().filter(|sink| sink.wants(stream)) {
                 sink.write(stream, bytes);
@@ -144,7 +196,12 @@ impl Session {
             return;
         }
         // A terminal whose last process has closed it says EIO.
-        if count == 0 || !matches!(io::Error::last_os_error().kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
+        if count == 0
+            || !matches!(
+                io::Error::last_os_error().kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+            )
+        {
             self.outputs.remove(at);
         }
     }
@@ -152,7 +209,7 @@ impl Session {
     fn read_feeder(&mut self, at: usize) -> Option<Told> {
         let feeder = self.feeders.get_mut(at)?;
         let owner = feeder.owner;
-        match feeder.read(&mut self.buffer) {
+        match feeder.read(self.buffer.bytes()) {
             Fed::Nothing => {}
             Fed::Bytes(bytes) => {
                 if self.input.as_mut().is_some_and(|input| input.write(&bytes) == Alive::No) {
@@ -202,7 +259,10 @@ impl Session {
     pub fn flushed(&mut self) -> Vec<Owner> {
         let owners: Vec<Owner> = self.sinks.iter().map(|sink| sink.owner).collect();
         self.sinks.retain(|sink| sink.pending() > 0);
-        let mut done: Vec<Owner> = owners.into_iter().filter(|owner| !self.sinks.iter().any(|sink| sink.owner == *owner)).collect();
+        let mut done: Vec<Owner> = owners
+            .into_iter()
+            .filter(|owner| !self.sinks.iter().any(|sink| sink.owner == *owner))
+            .collect();
         done.dedup();
         done
     }

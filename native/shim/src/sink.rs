@@ -38,16 +38,26 @@ impl Unblocked {
     pub fn new(fd: OwnedFd, access: i32) -> Unblocked {
         // SAFETY: stat is plain data that fstat fills.
         let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-        let kind = if unsafe { libc::fstat(fd.as_raw_fd(), &mut stat) } == 0 { stat.st_mode & libc::S_IFMT } else { 0 };
+        let kind = if unsafe { libc::fstat(fd.as_raw_fd(), &mut stat) } == 0 {
+            stat.st_mode & libc::S_IFMT
+        } else {
+            0
+        };
         // SAFETY: isatty takes any number.
         let terminal = kind == libc::S_IFCHR && unsafe { libc::isatty(fd.as_raw_fd()) } == 1;
         if kind != libc::S_IFIFO && !terminal {
-            return Unblocked { fd, socket: kind == libc::S_IFSOCK };
+            return Unblocked {
+                fd,
+                socket: kind == libc::S_IFSOCK,
+            };
         }
         let path = format!("/proc/self/fd/{}\0", fd.as_raw_fd());
         // SAFETY: a null-terminated path; the descriptor is ours.
         let again = unsafe { libc::open(path.as_ptr().cast(), access | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC) };
-        Unblocked { fd: if again >= 0 { unsafe { OwnedFd::from_raw_fd(again) } } else { fd }, socket: false }
+        Unblocked {
+            fd: if again >= 0 { unsafe { OwnedFd::from_raw_fd(again) } } else { fd },
+            socket: false,
+        }
     }
 
     pub fn read(&self, into: &mut [u8]) -> io::Result<usize> {
@@ -59,19 +69,32 @@ impl Unblocked {
                 libc::read(self.fd.as_raw_fd(), into.as_mut_ptr().cast(), into.len())
             }
         };
-        if count < 0 { Err(io::Error::last_os_error()) } else { Ok(count as usize) }
+        if count < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(count as usize)
+        }
     }
 
     pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         // SAFETY: a buffer of that length.
         let count = unsafe {
             if self.socket {
-                libc::send(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+                libc::send(
+                    self.fd.as_raw_fd(),
+                    bytes.as_ptr().cast(),
+                    bytes.len(),
+                    libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+                )
             } else {
                 libc::write(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len())
             }
         };
-        if count < 0 { Err(io::Error::last_os_error()) } else { Ok(count as usize) }
+        if count < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(count as usize)
+        }
     }
 }
 
@@ -88,7 +111,16 @@ pub struct Sink {
 
 impl Sink {
     pub fn new(fd: OwnedFd, owner: Owner, stdout: bool, stderr: bool, framed: bool) -> Sink {
-        Sink { to: Unblocked::new(fd, libc::O_WRONLY), owner, stdout, stderr, framed, pending: Vec::new(), sent: 0, dead: false }
+        Sink {
+            to: Unblocked::new(fd, libc::O_WRONLY),
+            owner,
+            stdout,
+            stderr,
+            framed,
+            pending: Vec::new(),
+            sent: 0,
+            dead: false,
+        }
     }
 
     pub fn fd(&self) -> RawFd {
@@ -171,7 +203,11 @@ mod tests {
             all
         });
         while sink.pending() > 0 {
-            let mut polled = libc::pollfd { fd: sink.fd(), events: libc::POLLOUT, revents: 0 };
+            let mut polled = libc::pollfd {
+                fd: sink.fd(),
+                events: libc::POLLOUT,
+                revents: 0,
+            };
             unsafe { libc::poll(&mut polled, 1, -1) };
             sink.flush();
         }

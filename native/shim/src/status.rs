@@ -9,12 +9,19 @@ use tsbox_core::protocol::Exit;
 /// From a status of waitpid(2).
 pub fn exit(status: i32, out_of_memory: bool) -> Exit {
     let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
-    Exit { code: signal.map_or_else(|| libc::WEXITSTATUS(status), |signal| 128 + signal), signal, out_of_memory, at: now() }
+    Exit {
+        code: signal.map_or_else(|| libc::WEXITSTATUS(status), |signal| 128 + signal),
+        signal,
+        out_of_memory,
+        at: now(),
+    }
 }
 
 /// Milliseconds since the epoch.
 pub fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_micros() as f64 / 1000.0)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_micros() as f64 / 1000.0)
 }
 
 /// Whole or not at all: a new file, then a rename.
