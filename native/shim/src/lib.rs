@@ -11,6 +11,7 @@ mod channel;
 mod input;
 mod launch;
 mod log;
+mod memory;
 mod netns;
 mod serve;
 mod session;

@@ -4,7 +4,7 @@ use crate::channel::Channel;
 use crate::launch::{self, Start};
 use crate::session::{Part, Session, Told};
 use crate::sink::Owner;
-use crate::{Config, netns, status};
+use crate::{Config, memory, netns, status};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
@@ -131,14 +131,10 @@ impl Shim {
         0
     }
 
-    /// Once the container runs: what the launch took of the heap goes back to the kernel. A shim does little from here on, and there may be thousands.
+    /// Once the container runs, what the launch took goes back to the kernel: a shim does little from here on, and there may be thousands.
     fn slim(&mut self) {
         if std::mem::take(&mut self.started) {
-            // SAFETY: no other thread uses the allocator.
-            #[cfg(target_env = "gnu")]
-            unsafe {
-                libc::malloc_trim(0);
-            }
+            memory::give_back();
         }
     }
 
@@ -476,6 +472,7 @@ fn join(session: &mut Session, client: u32, wanted: [bool; 3], fds: Vec<OwnedFd>
 
 /// What sets the shim apart from the launcher that it was a moment ago.
 fn become_shim() -> Result<()> {
+    memory::keep_small();
     // SAFETY: calls on this process alone, which has one thread.
     unsafe {
         libc::setsid();
