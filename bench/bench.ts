@@ -13,7 +13,12 @@ const { values } = parseArgs({ options: { runs: { type: "string", default: "40" 
 const runs = Number(values.runs);
 const directory = mkdtempSync("/var/lib/tsbox-bench-");
 const run = (command: string, args: readonly string[], environment: NodeJS.ProcessEnv = process.env): void => {
-  const ran = spawnSync(command, args as string[], { env: environment, encoding: "utf8", stdio: ["ignore", "ignore", "pipe"], maxBuffer: 1 << 28 });
+  const ran = spawnSync(command, args as string[], {
+    env: environment,
+    encoding: "utf8",
+    stdio: ["ignore", "ignore", "pipe"],
+    maxBuffer: 1 << 28,
+  });
   if (ran.status !== 0) throw new Error(`${command} ${args.join(" ")}: ${ran.stderr}`);
 };
 
@@ -43,8 +48,13 @@ async function compare(title: string, contests: readonly Contest[], count: numbe
   const [first = []] = times;
   for (const [which, contest] of contests.entries()) {
     const list = times[which] ?? [];
-    const ratio = which === 0 ? "" : `  ${(median(list) / median(first)).toFixed(1)}x${goal[contest.name] === undefined ? "" : ` (goal ${goal[contest.name]}x)`}`;
-    process.stdout.write(`  ${contest.name.padEnd(10)} median ${median(list).toFixed(1).padStart(8)} ms  p90 ${p90(list).toFixed(1).padStart(8)} ms${ratio}\n`);
+    const ratio =
+      which === 0
+        ? ""
+        : `  ${(median(list) / median(first)).toFixed(1)}x${goal[contest.name] === undefined ? "" : ` (goal ${goal[contest.name]}x)`}`;
+    process.stdout.write(
+      `  ${contest.name.padEnd(10)} median ${median(list).toFixed(1).padStart(8)} ms  p90 ${p90(list).toFixed(1).padStart(8)} ms${ratio}\n`,
+    );
   }
 }
 
@@ -78,12 +88,18 @@ async function eightAtATime(command: string, args: readonly string[], environmen
 async function idle(name: string, peer: Peer, command: string): Promise<void> {
   const many = 30;
   run(command, ["run", "-d", "bb:1", "sleep", "1000"], peer.environment);
-  await pause(3000);
-  const before = memory(peer.pids());
+  const weigh = async (): Promise<number> => {
+    await pause(2000);
+    peer.collect();
+    await pause(1000);
+    return memory(peer.pids());
+  };
+  const before = await weigh();
   for (let at = 0; at < many; at += 1) run(command, ["run", "-d", "bb:1", "sleep", "1000"], peer.environment);
-  await pause(3000);
-  const after = memory(peer.pids());
-  process.stdout.write(`  ${name.padEnd(10)} ${((after - before) / many).toFixed(0).padStart(8)} KiB a container; the engine itself with one: ${(before / 1024).toFixed(1)} MiB\n`);
+  const after = await weigh();
+  process.stdout.write(
+    `  ${name.padEnd(10)} ${((after - before) / many).toFixed(0).padStart(8)} KiB a container; the engine itself with one: ${(before / 1024).toFixed(1)} MiB\n`,
+  );
   const ids = execFileSync(command, ["ps", "-aq"], { encoding: "utf8", env: peer.environment }).trim().split("\n");
   run(command, ["rm", "-f", ...ids], peer.environment);
 }
@@ -97,8 +113,15 @@ async function pulls(ours: Peer, docker: Peer | null): Promise<void> {
   }
   const serve = (address: string, inside: readonly string[]): void => {
     const config = join(directory, `registry-${inside.length}.yml`);
-    writeFileSync(config, JSON.stringify({ version: "0.1", storage: { filesystem: { rootdirectory: join(directory, "registry") } }, http: { addr: address } }));
-    const server = spawn(inside[0] ?? "docker-registry", [...inside.slice(1), ...(inside.length > 0 ? ["docker-registry"] : []), "serve", config], { stdio: "ignore" });
+    writeFileSync(
+      config,
+      JSON.stringify({ version: "0.1", storage: { filesystem: { rootdirectory: join(directory, "registry") } }, http: { addr: address } }),
+    );
+    const server = spawn(
+      inside[0] ?? "docker-registry",
+      [...inside.slice(1), ...(inside.length > 0 ? ["docker-registry"] : []), "serve", config],
+      { stdio: "ignore" },
+    );
     servers.push(() => server.kill("SIGKILL"));
   };
   const servers: (() => void)[] = [];
@@ -115,7 +138,12 @@ async function pulls(ours: Peer, docker: Peer | null): Promise<void> {
       work: () => run(command, ["pull", "-q", `${address}/debian:12`], peer.environment),
       after: () => run(command, ["rmi", `${address}/debian:12`], peer.environment),
     });
-    await compare("pull and unpack of Debian", [contest("tsbox", tsbox, ours), ...(docker ? [contest("docker", "docker", docker)] : [])], 5, { docker: 2 });
+    await compare(
+      "pull and unpack of Debian",
+      [contest("tsbox", tsbox, ours), ...(docker ? [contest("docker", "docker", docker)] : [])],
+      5,
+      { docker: 2 },
+    );
   } finally {
     for (const stop of servers) stop();
   }
@@ -140,7 +168,9 @@ try {
     "run --rm of true with a network (whole client process)",
     [
       { name: "tsbox", work: () => run(tsbox, start, ours.environment) },
-      ...(bundle ? [{ name: "runc", work: () => run("runc", ["--root", join(directory, "runc"), "run", "--bundle", bundle, `bench-${number++}`]) }] : []),
+      ...(bundle
+        ? [{ name: "runc", work: () => run("runc", ["--root", join(directory, "runc"), "run", "--bundle", bundle, `bench-${number++}`]) }]
+        : []),
       ...(docker ? [{ name: "docker", work: () => run("docker", start, docker.environment) }] : []),
     ],
     runs,

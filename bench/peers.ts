@@ -11,11 +11,17 @@ export interface Peer {
   readonly environment: NodeJS.ProcessEnv;
   /** The engine's own processes: shims and daemons, not the containers'. */
   pids(): readonly number[];
+  /** Has a garbage collector run, where there is one to ask. */
+  collect(): void;
   stop(): Promise<void>;
 }
 
 const quiet = (command: string, args: readonly string[], environment?: NodeJS.ProcessEnv): string =>
-  execFileSync(command, args as string[], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], ...(environment ? { env: environment } : {}) });
+  execFileSync(command, args as string[], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+    ...(environment ? { env: environment } : {}),
+  });
 
 async function until(ready: () => boolean, what: string): Promise<void> {
   for (let tries = 0; !ready(); tries += 1) {
@@ -55,6 +61,10 @@ export async function startTsbox(directory: string): Promise<Peer> {
   return {
     environment,
     pids: () => below(launcher.pid ?? 0).filter(ours),
+    collect: () => {
+      const daemon = below(launcher.pid ?? 0).find((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("host/main"));
+      if (daemon !== undefined) process.kill(daemon, "SIGUSR2");
+    },
     stop: async () => {
       launcher.kill("SIGTERM");
       await ended;
@@ -77,14 +87,30 @@ export async function startDocker(directory: string): Promise<Peer | null> {
   const base = join(directory, "docker");
   mkdirSync(base, { recursive: true });
   const socket = join(base, "docker.sock");
-  const flags = ["--data-root", join(base, "data"), "--exec-root", join(base, "exec"), "-p", join(base, "pid"), "-H", `unix://${socket}`, "--insecure-registry", "127.0.0.0/8"];
-  const daemon = spawn("unshare", ["-n", "-m", "--propagation", "private", "sh", "-c", `ip link set lo up; exec dockerd ${flags.join(" ")} >${base}/log 2>&1`], { stdio: "ignore" });
+  const flags = [
+    "--data-root",
+    join(base, "data"),
+    "--exec-root",
+    join(base, "exec"),
+    "-p",
+    join(base, "pid"),
+    "-H",
+    `unix://${socket}`,
+    "--insecure-registry",
+    "127.0.0.0/8",
+  ];
+  const daemon = spawn(
+    "unshare",
+    ["-n", "-m", "--propagation", "private", "sh", "-c", `ip link set lo up; exec dockerd ${flags.join(" ")} >${base}/log 2>&1`],
+    { stdio: "ignore" },
+  );
   const ended = new Promise((resolve) => daemon.on("exit", resolve));
   const environment = { ...process.env, DOCKER_HOST: `unix://${socket}` };
   await until(() => spawnSync("docker", ["version"], { env: environment, stdio: "ignore" }).status === 0, "dockerd");
   return {
     environment,
     pids: () => [...below(daemon.pid ?? 0), ...shimsOf(base)],
+    collect: () => {},
     stop: async () => {
       daemon.kill("SIGTERM");
       await ended;

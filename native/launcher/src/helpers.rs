@@ -30,7 +30,11 @@ impl Helpers {
     pub fn start(&mut self, channel: u32, run: &Run, epoll: &Epoll, tokens: [u64; 2]) -> io::Result<()> {
         let (program, arguments) = run.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut command = Command::new(program);
-        command.args(arguments).env_clear().envs(run.env.iter().filter_map(|pair| pair.split_once('='))).current_dir(&run.cwd);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(run.env.iter().filter_map(|pair| pair.split_once('=')))
+            .current_dir(&run.cwd);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // SAFETY: async-signal-safe calls: a group of its own, so that its children are killed with it, and no blocked signals.
         unsafe {
@@ -43,13 +47,30 @@ impl Helpers {
             });
         }
         let child = command.spawn()?;
-        for (fd, token) in [child.stdout.as_ref().map(AsRawFd::as_raw_fd), child.stderr.as_ref().map(AsRawFd::as_raw_fd)].into_iter().flatten().zip(tokens) {
+        for (fd, token) in [
+            child.stdout.as_ref().map(AsRawFd::as_raw_fd),
+            child.stderr.as_ref().map(AsRawFd::as_raw_fd),
+        ]
+        .into_iter()
+        .flatten()
+        .zip(tokens)
+        {
             // SAFETY: pipes of ours.
             unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
             epoll.add(fd, token)?;
         }
         let pid = child.id() as i32;
-        self.all.insert(channel, Helper { child, pid, output: Vec::new(), errors: Vec::new(), open: [true, true], code: None });
+        self.all.insert(
+            channel,
+            Helper {
+                child,
+                pid,
+                output: Vec::new(),
+                errors: Vec::new(),
+                open: [true, true],
+                code: None,
+            },
+        );
         Ok(())
     }
 
@@ -64,8 +85,16 @@ impl Helpers {
         let Some(helper) = self.all.get_mut(&channel) else { return };
         let mut buffer = [0; 16 << 10];
         let (count, fd) = match which {
-            0 => helper.child.stdout.as_mut().map_or((Ok(0), -1), |pipe| (pipe.read(&mut buffer), pipe.as_raw_fd())),
-            _ => helper.child.stderr.as_mut().map_or((Ok(0), -1), |pipe| (pipe.read(&mut buffer), pipe.as_raw_fd())),
+            0 => helper
+                .child
+                .stdout
+                .as_mut()
+                .map_or((Ok(0), -1), |pipe| (pipe.read(&mut buffer), pipe.as_raw_fd())),
+            _ => helper
+                .child
+                .stderr
+                .as_mut()
+                .map_or((Ok(0), -1), |pipe| (pipe.read(&mut buffer), pipe.as_raw_fd())),
         };
         let into = if which == 0 { &mut helper.output } else { &mut helper.errors };
         match count {
@@ -80,17 +109,37 @@ impl Helpers {
 
     pub fn reaped(&mut self, pid: i32, status: i32) {
         if let Some(helper) = self.all.values_mut().find(|helper| helper.pid == pid) {
-            helper.code = Some(if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) });
+            helper.code = Some(if libc::WIFSIGNALED(status) {
+                128 + libc::WTERMSIG(status)
+            } else {
+                libc::WEXITSTATUS(status)
+            });
         }
     }
 
     /// Those that have ended and said all: channel and answer.
     pub fn ended(&mut self) -> Vec<(u32, Vec<u8>)> {
-        let done: Vec<u32> = self.all.iter().filter(|(_, helper)| helper.code.is_some() && helper.open == [false, false]).map(|(channel, _)| *channel).collect();
+        let done: Vec<u32> = self
+            .all
+            .iter()
+            .filter(|(_, helper)| helper.code.is_some() && helper.open == [false, false])
+            .map(|(channel, _)| *channel)
+            .collect();
         done.into_iter()
             .filter_map(|channel| {
                 let helper = self.all.remove(&channel)?;
-                Some((channel, answer(&Ran { code: helper.code?, stdout: helper.output.len(), failure: None }, &helper.output, &helper.errors)))
+                Some((
+                    channel,
+                    answer(
+                        &Ran {
+                            code: helper.code?,
+                            stdout: helper.output.len(),
+                            failure: None,
+                        },
+                        &helper.output,
+                        &helper.errors,
+                    ),
+                ))
             })
             .collect()
     }

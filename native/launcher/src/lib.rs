@@ -28,7 +28,11 @@ pub fn main(args: Vec<String>, home: Option<std::path::PathBuf>) -> i32 {
     if unsafe { libc::geteuid() } != 0 {
         return refuse("the engine needs root: try `sudo tsbox daemon …`");
     }
-    let Some(home) = home else { return refuse("the installation is not whole: no kernel/ beside the binary; install tsbox again") };
+    let Some(home) = home else {
+        return refuse("the installation is not whole: no kernel/ beside the binary; install tsbox again");
+    };
+    // Every shim starts as a copy of this process: what it weighs counts once a container.
+    tsbox_shim::memory::keep_small();
     match serve::Launcher::new(options, home) {
         Ok(launcher) => launcher.serve(),
         Err(why) => refuse(&why),

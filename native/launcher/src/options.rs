@@ -34,30 +34,60 @@ pub fn parse(args: &[String]) -> Result<Options, String> {
         match word.as_str() {
             "--background" => background = true,
             "stop" => stop = true,
-            "--help" | "-h" => return Err("usage: tsbox daemon [stop] [--root DIR] [--state DIR] [--host unix:///PATH] [--config FILE]".to_owned()),
+            "--help" | "-h" => {
+                return Err("usage: tsbox daemon [stop] [--root DIR] [--state DIR] [--host unix:///PATH] [--config FILE]".to_owned());
+            }
             _ => {
-                let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value.to_owned())));
+                let (name, value) = word
+                    .split_once('=')
+                    .map_or((word.as_str(), None), |(name, value)| (name, Some(value.to_owned())));
                 let name = if name == "-H" { "--host" } else { name };
                 let Some(at) = names.iter().position(|known| name.strip_prefix("--") == Some(*known)) else {
                     return Err(format!("unknown flag: {word}; see `tsbox daemon --help`"));
                 };
-                flags[at] = Some(value.or_else(|| words.next().cloned()).ok_or_else(|| format!("flag needs an argument: {name}"))?);
+                flags[at] = Some(
+                    value
+                        .or_else(|| words.next().cloned())
+                        .ok_or_else(|| format!("flag needs an argument: {name}"))?,
+                );
             }
         }
     }
     let [root, state, host, config] = flags;
-    let config = config.or_else(|| variable("TSBOX_CONFIG")).map(PathBuf::from).or_else(|| Some(DEFAULT_CONFIG.into()).filter(|path: &PathBuf| path.exists()));
+    let config = config
+        .or_else(|| variable("TSBOX_CONFIG"))
+        .map(PathBuf::from)
+        .or_else(|| Some(DEFAULT_CONFIG.into()).filter(|path: &PathBuf| path.exists()));
     let file = config.as_deref().map(read).transpose()?.unwrap_or_default();
-    let state = absolute(state.or_else(|| variable("TSBOX_STATE")).or(file.state).unwrap_or_else(|| "/run/tsbox".to_owned()))?;
-    let root = absolute(root.or_else(|| variable("TSBOX_ROOT")).or(file.root).unwrap_or_else(|| "/var/lib/tsbox".to_owned()))?;
-    let host = match host.or_else(|| variable("TSBOX_HOST")).or(file.hosts.into_iter().find(|url| url.starts_with("unix://"))) {
+    let state = absolute(
+        state
+            .or_else(|| variable("TSBOX_STATE"))
+            .or(file.state)
+            .unwrap_or_else(|| "/run/tsbox".to_owned()),
+    )?;
+    let root = absolute(
+        root.or_else(|| variable("TSBOX_ROOT"))
+            .or(file.root)
+            .unwrap_or_else(|| "/var/lib/tsbox".to_owned()),
+    )?;
+    let host = match host
+        .or_else(|| variable("TSBOX_HOST"))
+        .or(file.hosts.into_iter().find(|url| url.starts_with("unix://")))
+    {
         None => state.join("tsbox.sock"),
         Some(url) => match url.strip_prefix("unix://") {
             Some(path) => absolute(path.to_owned())?,
             None => return Err(format!("invalid host \"{url}\": the engine listens on unix:///PATH")),
         },
     };
-    Ok(Options { root, state, host, config, background, stop })
+    Ok(Options {
+        root,
+        state,
+        host,
+        config,
+        background,
+        stop,
+    })
 }
 
 fn read(path: &Path) -> Result<File, String> {
@@ -90,7 +120,12 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_in_one_line() {
-        for (args, part) in [("--nope", "unknown flag"), ("--root", "needs an argument"), ("--host tcp://x", "invalid host"), ("--config /no/such", "can't read")] {
+        for (args, part) in [
+            ("--nope", "unknown flag"),
+            ("--root", "needs an argument"),
+            ("--host tcp://x", "invalid host"),
+            ("--config /no/such", "can't read"),
+        ] {
             let why = parse(&words(args)).err().unwrap_or_default();
             assert!(why.contains(part) && !why.contains('\n'), "{args}: {why}");
         }

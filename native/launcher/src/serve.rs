@@ -47,7 +47,15 @@ enum Kind {
     HelperErrors,
 }
 
-const KINDS: [Kind; 7] = [Kind::Signals, Kind::Listener, Kind::Daemon, Kind::Client, Kind::Shim, Kind::HelperOutput, Kind::HelperErrors];
+const KINDS: [Kind; 7] = [
+    Kind::Signals,
+    Kind::Listener,
+    Kind::Daemon,
+    Kind::Client,
+    Kind::Shim,
+    Kind::HelperOutput,
+    Kind::HelperErrors,
+];
 
 fn token(kind: Kind, number: u32) -> u64 {
     u64::from(kind as u32) << 32 | u64::from(number)
@@ -64,7 +72,8 @@ impl Launcher {
         unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
         let signals = signals().map_err(failed)?;
         let epoll = Epoll::new().map_err(failed)?;
-        let daemon = Daemon::start(&options, &home, &sockets.http).map_err(|error| format!("can't start Node 24 ({error}); run `npm ci` in {}", home.display()))?;
+        let daemon = Daemon::start(&options, &home, &sockets.http)
+            .map_err(|error| format!("can't start Node 24 ({error}); run `npm ci` in {}", home.display()))?;
         epoll.add(signals.as_raw_fd(), token(Kind::Signals, 0)).map_err(failed)?;
         epoll.add(sockets.clients.as_raw_fd(), token(Kind::Listener, 0)).map_err(failed)?;
         epoll.add(daemon.fd(), token(Kind::Daemon, 0)).map_err(failed)?;
@@ -155,12 +164,25 @@ impl Launcher {
     fn hello(&mut self, number: u32, frame: Frame) {
         let credentials = self.clients.credentials(number);
         let Ok(hello) = serde_json::from_slice::<ClientHello>(&frame.payload) else {
-            return self.tell_and_end(number, "this client and the engine do not understand one another: install tsbox again");
+            return self.tell_and_end(
+                number,
+                "this client and the engine do not understand one another: install tsbox again",
+            );
         };
         if hello.version != VERSION {
-            return self.tell_and_end(number, "the engine that runs is of another version than this client: stop it with `tsbox daemon stop`");
+            return self.tell_and_end(
+                number,
+                "the engine that runs is of another version than this client: stop it with `tsbox daemon stop`",
+            );
         }
-        let opened = ClientOpened { hello, uid: credentials.uid, gid: credentials.gid, pid: credentials.pid, at: tsbox_shim::status::now(), bound: None };
+        let opened = ClientOpened {
+            hello,
+            uid: credentials.uid,
+            gid: credentials.gid,
+            pid: credentials.pid,
+            at: tsbox_shim::status::now(),
+            bound: None,
+        };
         let words = serde_json::to_vec(&opened).unwrap_or_default();
         let Some(client) = self.clients.get(number) else { return };
         client.stdio = frame.fds;
@@ -199,7 +221,11 @@ impl Launcher {
     /// The first frame to a daemon, before its plugins are up: it must know which shims it need not look for.
     fn greet(&mut self) {
         // SAFETY: getpid has no failure.
-        let hello = DaemonHello { version: VERSION, pid: unsafe { libc::getpid() }, shims: self.shims.list() };
+        let hello = DaemonHello {
+            version: VERSION,
+            pid: unsafe { libc::getpid() },
+            shims: self.shims.list(),
+        };
         self.daemon.writer.json(daemon::HELLO, 0, &hello);
         self.flush_daemon();
     }
@@ -227,7 +253,9 @@ impl Launcher {
                 }
             }
             daemon::CLIENT_WRITE => {
-                let Some((descriptor, bytes)) = frame.payload.split_first() else { return };
+                let Some((descriptor, bytes)) = frame.payload.split_first() else {
+                    return;
+                };
                 if let Some(client) = self.clients.get(channel) {
                     client.owed = true;
                 }
@@ -258,21 +286,40 @@ impl Launcher {
             if let Some(words) = &client.opened {
                 self.daemon.writer.push(daemon::CLIENT_OPENED, number, words, Vec::new());
             } else if client.bound.is_some() && !client.ending {
-                let hello = ClientHello { version: VERSION, argv: Vec::new(), env: Vec::new(), cwd: "/".to_owned(), terminals: [false; 3], size: None };
-                let opened = ClientOpened { hello, uid: 0, gid: 0, pid: 0, at: tsbox_shim::status::now(), bound: client.bound.clone() };
+                let hello = ClientHello {
+                    version: VERSION,
+                    argv: Vec::new(),
+                    env: Vec::new(),
+                    cwd: "/".to_owned(),
+                    terminals: [false; 3],
+                    size: None,
+                };
+                let opened = ClientOpened {
+                    hello,
+                    uid: 0,
+                    gid: 0,
+                    pid: 0,
+                    at: tsbox_shim::status::now(),
+                    bound: client.bound.clone(),
+                };
                 self.daemon.writer.json(daemon::CLIENT_OPENED, number, &opened);
             } else if !client.ending && !client.stdio.is_empty() {
                 lost.push(number);
             }
         }
         for number in lost {
-            self.tell_and_end(number, "the daemon died in the middle of this command and was started again: look what it did, then repeat it");
+            self.tell_and_end(
+                number,
+                "the daemon died in the middle of this command and was started again: look what it did, then repeat it",
+            );
         }
     }
 
     fn shim(&mut self, frame: Frame) {
         let channel = frame.channel;
-        let Ok(spawn) = serde_json::from_slice::<ShimSpawn>(&frame.payload) else { return };
+        let Ok(spawn) = serde_json::from_slice::<ShimSpawn>(&frame.payload) else {
+            return;
+        };
         let token = token(Kind::Shim, channel);
         let result = if frame.kind == daemon::SHIM_SPAWN {
             self.shims.spawn(channel, &spawn, &self.epoll, token)
@@ -285,18 +332,28 @@ impl Launcher {
             } else {
                 Failure::io(&error, "shim", Some(&spawn.directory))
             };
-            self.daemon.writer.json(daemon::FROM_SHIM, channel, &FromShim::Failed { seq: 0, failure });
+            self.daemon
+                .writer
+                .json(daemon::FROM_SHIM, channel, &FromShim::Failed { seq: 0, failure });
         }
     }
 
     /// A message with the descriptors of a client that are asked for.
     fn to_shim(&mut self, channel: u32, payload: &[u8]) {
-        let Some((head, message)) = payload.split_at_checked(6) else { return };
+        let Some((head, message)) = payload.split_at_checked(6) else {
+            return;
+        };
         let number = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
         let (wanted, kind) = (head[4], head[5]);
         let stdio = self.clients.get(number).map(|client| client.stdio.as_slice()).unwrap_or_default();
-        let fds = stdio.iter().enumerate().filter(|(at, _)| wanted & (1 << at) != 0).filter_map(|(_, fd)| fd.try_clone().ok()).collect();
-        self.shims.send(channel, kind, message, fds, &self.epoll, token(Kind::Shim, channel));
+        let fds = stdio
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| wanted & (1 << at) != 0)
+            .filter_map(|(_, fd)| fd.try_clone().ok())
+            .collect();
+        self.shims
+            .send(channel, kind, message, fds, &self.epoll, token(Kind::Shim, channel));
     }
 
     fn hear_shim(&mut self, channel: u32) {
@@ -319,7 +376,15 @@ impl Launcher {
         let tokens = [token(Kind::HelperOutput, channel), token(Kind::HelperErrors, channel)];
         if let Err(error) = self.helpers.start(channel, &run, &self.epoll, tokens) {
             let failure = format!("can't run {}: {error}", run.argv.first().map_or("nothing", String::as_str));
-            let answer = helpers::answer(&Ran { code: 127, stdout: 0, failure: Some(failure) }, &[], &[]);
+            let answer = helpers::answer(
+                &Ran {
+                    code: 127,
+                    stdout: 0,
+                    failure: Some(failure),
+                },
+                &[],
+                &[],
+            );
             self.daemon.writer.push(daemon::RAN, channel, &answer, Vec::new());
         }
     }
@@ -371,7 +436,12 @@ impl Launcher {
         self.fatal = self.fatal.take().or_else(|| self.last_words());
         self.failed = if self.daemon.ready { 0 } else { self.failed + 1 };
         if self.fatal.is_some() || (self.failed >= STARTS && self.daemon.stillborn()) {
-            let why = self.fatal.take().unwrap_or_else(|| format!("the daemon does not start (status {status:#x}): see {}/daemon.log", self.options.state.display()));
+            let why = self.fatal.take().unwrap_or_else(|| {
+                format!(
+                    "the daemon does not start (status {status:#x}): see {}/daemon.log",
+                    self.options.state.display()
+                )
+            });
             return Some(self.give_up(&why));
         }
         match Daemon::start(&self.options, &self.home, &self.sockets.http) {
@@ -404,7 +474,11 @@ impl Launcher {
     }
 
     fn clear(&self) {
-        for path in [self.options.host.as_path(), &sockets::launcher_socket(&self.options), &self.options.state.join("launcher.pid")] {
+        for path in [
+            self.options.host.as_path(),
+            &sockets::launcher_socket(&self.options),
+            &self.options.state.join("launcher.pid"),
+        ] {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -423,13 +497,19 @@ fn signals() -> io::Result<OwnedFd> {
         }
         libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
         let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+        if fd < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(OwnedFd::from_raw_fd(fd))
+        }
     }
 }
 
 /// An engine that a client started must not be counted, limited or killed with that client's session.
 fn leave_cgroups() {
-    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else { return };
+    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else {
+        return;
+    };
     for line in mounts.lines().filter(|line| line.contains(" - cgroup")) {
         let Some(point) = line.split(' ').nth(4) else { continue };
         let (v1, v2) = (Path::new(point).join("tasks"), Path::new(point).join("cgroup.procs"));

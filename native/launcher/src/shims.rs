@@ -83,7 +83,9 @@ impl Shims {
         while let Ok(Some(frame)) = shim.reader.take() {
             match serde_json::from_slice(&frame.payload) {
                 Ok(FromShim::Started { pid, .. }) => shim.process = Some(pid),
-                Ok(FromShim::State { shim: own, pid, exited, .. }) => {
+                Ok(FromShim::State {
+                    shim: own, pid, exited, ..
+                }) => {
                     shim.pid = Some(own);
                     shim.process = pid.filter(|_| exited.is_none());
                 }
@@ -125,7 +127,11 @@ impl Shims {
 
     /// A child has died: if it is the first process of a container whose shim was killed, its exit status goes to disk as the shim would have written it.
     pub fn reaped(&mut self, pid: i32, wait: i32) -> Option<(u32, FromShim)> {
-        let channel = self.all.iter().find(|(_, shim)| shim.process == Some(pid)).map(|(channel, _)| *channel)?;
+        let channel = self
+            .all
+            .iter()
+            .find(|(_, shim)| shim.process == Some(pid))
+            .map(|(channel, _)| *channel)?;
         let shim = self.all.remove(&channel)?;
         let exit = status::exit(wait, false);
         let _ = status::write(&shim.directory, &exit);
@@ -134,7 +140,11 @@ impl Shims {
 
     /// Those that answer.
     pub fn list(&self) -> Vec<(String, u32)> {
-        self.all.iter().filter(|(_, shim)| !shim.orphaned).map(|(channel, shim)| (shim.id.clone(), *channel)).collect()
+        self.all
+            .iter()
+            .filter(|(_, shim)| !shim.orphaned)
+            .map(|(channel, shim)| (shim.id.clone(), *channel))
+            .collect()
     }
 }
 
@@ -154,5 +164,10 @@ fn become_shim(spawn: &ShimSpawn, control: UnixStream) -> ! {
         libc::close(null);
         OwnedFd::from_raw_fd(3)
     };
-    tsbox_shim::run(Config { id: spawn.id.clone(), directory: Path::new(&spawn.directory).to_owned(), control, network: spawn.network })
+    tsbox_shim::run(Config {
+        id: spawn.id.clone(),
+        directory: Path::new(&spawn.directory).to_owned(),
+        control,
+        network: spawn.network,
+    })
 }

@@ -20,20 +20,44 @@ pub fn launcher_socket(options: &Options) -> PathBuf {
 }
 
 pub fn open(options: &Options) -> Result<Sockets, String> {
-    let at = |path: &Path| { let path = path.display().to_string(); move |error: io::Error| format!("can't use {path}: {error}") };
-    for folder in [&options.state, &options.root, &options.host.parent().unwrap_or(Path::new("/")).to_owned()] {
-        fs::DirBuilder::new().recursive(true).mode(0o711).create(folder).map_err(at(folder))?;
+    let at = |path: &Path| {
+        let path = path.display().to_string();
+        move |error: io::Error| format!("can't use {path}: {error}")
+    };
+    for folder in [
+        &options.state,
+        &options.root,
+        &options.host.parent().unwrap_or(Path::new("/")).to_owned(),
+    ] {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o711)
+            .create(folder)
+            .map_err(at(folder))?;
     }
     let path = options.state.join("launcher.pid");
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o644).open(&path).map_err(at(&path))?;
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o644)
+        .open(&path)
+        .map_err(at(&path))?;
     // SAFETY: a descriptor that is open.
     if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
-        return Err(format!("an engine runs in {} already: use it, or give another --state", options.state.display()));
+        return Err(format!(
+            "an engine runs in {} already: use it, or give another --state",
+            options.state.display()
+        ));
     }
     lock.set_len(0).map_err(at(&path))?;
     fs::write(&path, std::process::id().to_string()).map_err(at(&path))?;
     let clients = launcher_socket(options);
-    Ok(Sockets { http: listen(&options.host).map_err(at(&options.host))?, clients: listen(&clients).map_err(at(&clients))?, _lock: lock })
+    Ok(Sockets {
+        http: listen(&options.host).map_err(at(&options.host))?,
+        clients: listen(&clients).map_err(at(&clients))?,
+        _lock: lock,
+    })
 }
 
 /// Root and, where it exists, the group tsbox: who may connect may do all that root may.
@@ -64,7 +88,10 @@ fn group(name: &str) -> Option<u32> {
 /// `tsbox daemon stop`: ends launcher and daemon, and waits for it. Containers go on.
 pub fn stop(options: &Options) -> Result<(), String> {
     let none = || format!("no engine runs in {}", options.state.display());
-    let pid: i32 = fs::read_to_string(options.state.join("launcher.pid")).ok().and_then(|text| text.trim().parse().ok()).ok_or_else(none)?;
+    let pid: i32 = fs::read_to_string(options.state.join("launcher.pid"))
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .ok_or_else(none)?;
     let mut stream = UnixStream::connect(launcher_socket(options)).map_err(|_| none())?;
     // SAFETY: the launcher of this very state directory: it listens.
     if unsafe { libc::kill(pid, libc::SIGTERM) } != 0 {

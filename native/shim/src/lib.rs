@@ -11,7 +11,7 @@ mod channel;
 mod input;
 mod launch;
 mod log;
-mod memory;
+pub mod memory;
 mod netns;
 mod serve;
 mod session;
