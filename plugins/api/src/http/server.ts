@@ -67,6 +67,10 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
   });
   app.addContentTypeParser("*", (_request, body, done) => done(null, body));
   app.addHook("onRequest", async (_request, reply) => void reply.headers(headers));
+  // Docker's client takes an error for words only when its type is exactly this: the framework would add a charset.
+  app.addHook("onSend", async (_request, reply) => {
+    if (String(reply.getHeader("content-type")).startsWith("application/json")) reply.header("content-type", "application/json");
+  });
   app.setErrorHandler((error, _request, reply) => {
     const { status, message } = failureOf(error);
     if (status === 500) services.log.error((error as Error).stack ?? message);

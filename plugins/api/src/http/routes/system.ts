@@ -14,12 +14,20 @@ export const headers: Readonly<Record<string, string>> = {
   Server: `tsbox/${engineVersion} (linux/${arch()})`,
 };
 
+const pingHeaders = {
+  "Builder-Version": "1",
+  Swarm: "inactive",
+  "Cache-Control": "no-cache, no-store, must-revalidate",
+  Pragma: "no-cache",
+};
+
 export function systemRoutes(app: FastifyInstance, { api, calls }: Front): void {
-  app.get("/_ping", (_request, reply) =>
-    reply
-      .headers({ "Builder-Version": "1", Swarm: "inactive", "Cache-Control": "no-cache, no-store, must-revalidate", Pragma: "no-cache" })
-      .type("text/plain; charset=utf-8")
-      .send("OK"),
+  // A HEAD of its own: clients expect a length of 0 there.
+  app.head("/_ping", (_request, reply) =>
+    reply.headers(pingHeaders).type("text/plain; charset=utf-8").header("content-length", "0").send(),
+  );
+  app.get("/_ping", { exposeHeadRoute: false }, (_request, reply) =>
+    reply.headers(pingHeaders).type("text/plain; charset=utf-8").send("OK"),
   );
   app.get("/version", () => api.version(calls.lasting()));
   app.get("/info", () => api.info(calls.lasting()));
