@@ -18,8 +18,16 @@ pub fn connect(socket: &Path) -> io::Result<UnixStream> {
 }
 
 /// Signals that a user sends to the command and that belong to the container. SIGWINCH is the window's size.
-const FORWARDED: [i32; 8] =
-    [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2, libc::SIGCONT, libc::SIGWINCH];
+const FORWARDED: [i32; 8] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGCONT,
+    libc::SIGWINCH,
+];
 
 pub fn serve(stream: UnixStream, args: &[String]) -> Outcome {
     match converse(&stream, args) {
@@ -38,9 +46,14 @@ fn converse(stream: &UnixStream, args: &[String]) -> io::Result<Outcome> {
     let hello = ClientHello {
         version: VERSION,
         argv: args.to_vec(),
-        env: std::env::vars_os().filter_map(|(name, value)| Some(format!("{}={}", name.to_str()?, value.to_str()?))).collect(),
+        env: std::env::vars_os()
+            .filter_map(|(name, value)| Some(format!("{}={}", name.to_str()?, value.to_str()?)))
+            .collect(),
         // A directory that is gone, or whose name is no text, is no reason to refuse `ps`.
-        cwd: std::env::current_dir().ok().and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| "/".to_owned()),
+        cwd: std::env::current_dir()
+            .ok()
+            .and_then(|path| path.to_str().map(str::to_owned))
+            .unwrap_or_else(|| "/".to_owned()),
         terminals: [0, 1, 2].map(terminal::is_terminal),
         size: terminal::size(),
     };
@@ -50,8 +63,16 @@ fn converse(stream: &UnixStream, args: &[String]) -> io::Result<Outcome> {
     let mut raw: Option<Raw> = None;
     loop {
         let mut polled = [
-            libc::pollfd { fd: socket, events: libc::POLLIN, revents: 0 },
-            libc::pollfd { fd: signals.as_raw_fd(), events: libc::POLLIN, revents: 0 },
+            libc::pollfd {
+                fd: socket,
+                events: libc::POLLIN,
+                revents: 0,
+            },
+            libc::pollfd {
+                fd: signals.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            },
         ];
         // SAFETY: two pollfds.
         if unsafe { libc::poll(polled.as_mut_ptr(), 2, -1) } < 0 {
@@ -110,7 +131,11 @@ fn descriptors() -> io::Result<Vec<OwnedFd>> {
             if copy >= 0 {
                 return Ok(unsafe { OwnedFd::from_raw_fd(copy) });
             }
-            std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map(OwnedFd::from)
+            std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open("/dev/null")
+                .map(OwnedFd::from)
         })
         .collect()
 }
@@ -125,7 +150,11 @@ fn signals() -> io::Result<OwnedFd> {
         }
         libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
         let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC);
-        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+        if fd < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(OwnedFd::from_raw_fd(fd))
+        }
     }
 }
 

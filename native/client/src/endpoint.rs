@@ -16,7 +16,10 @@ impl Settings {
 
 pub enum Endpoint {
     /// `ours`: an engine may be started there.
-    Launcher { socket: PathBuf, ours: bool },
+    Launcher {
+        socket: PathBuf,
+        ours: bool,
+    },
     Remote,
 }
 
@@ -34,8 +37,14 @@ pub fn choose(args: &[String]) -> Result<Endpoint, String> {
             Err(format!("invalid host \"{host}\": give unix:///PATH, tcp://HOST:PORT or ssh://HOST"))
         };
     };
-    let socket = PathBuf::from(path).parent().map(|folder| folder.join("launcher.sock")).ok_or_else(|| format!("invalid host \"{host}\""))?;
-    Ok(Endpoint::Launcher { ours: socket == ours, socket })
+    let socket = PathBuf::from(path)
+        .parent()
+        .map(|folder| folder.join("launcher.sock"))
+        .ok_or_else(|| format!("invalid host \"{host}\""))?;
+    Ok(Endpoint::Launcher {
+        ours: socket == ours,
+        socket,
+    })
 }
 
 /// `-H URL`, `-HURL`, `--host URL`, `--host=URL` before the command's name.
@@ -48,7 +57,11 @@ fn flag(args: &[String]) -> Option<String> {
         if let Some(value) = word.strip_prefix("--host=").or_else(|| word.strip_prefix("-H")) {
             return Some(value.to_owned());
         }
-        at += if matches!(word.as_str(), "--config" | "-l" | "--log-level" | "-c" | "--context") { 2 } else { 1 };
+        at += if matches!(word.as_str(), "--config" | "-l" | "--log-level" | "-c" | "--context") {
+            2
+        } else {
+            1
+        };
     }
     None
 }

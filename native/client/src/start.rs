@@ -12,7 +12,10 @@ use std::process::{Command, Stdio};
 /// Answers a connection to the engine that it started, or that somebody else started meanwhile.
 pub fn engine(socket: &Path, refused: &io::Error) -> Result<UnixStream, String> {
     if refused.kind() == io::ErrorKind::PermissionDenied {
-        return Err(format!("permission denied on {}: run tsbox as root, or join the group tsbox (which is as good as root)", socket.display()));
+        return Err(format!(
+            "permission denied on {}: run tsbox as root, or join the group tsbox (which is as good as root)",
+            socket.display()
+        ));
     }
     // SAFETY: no arguments, no failure.
     if unsafe { libc::geteuid() } != 0 {
@@ -27,13 +30,25 @@ pub fn engine(socket: &Path, refused: &io::Error) -> Result<UnixStream, String> 
     eprintln!("tsbox: starting the engine (stop it with `tsbox daemon stop`)");
     start(state)?;
     drop(lock);
-    UnixStream::connect(socket).map_err(|error| format!("the engine does not listen on {}: {error}; see {}/daemon.log", socket.display(), state.display()))
+    UnixStream::connect(socket).map_err(|error| {
+        format!(
+            "the engine does not listen on {}: {error}; see {}/daemon.log",
+            socket.display(),
+            state.display()
+        )
+    })
 }
 
 /// An exclusive lock against a race of several clients; gone with the descriptor.
 fn lock(state: &Path) -> io::Result<File> {
     fs::DirBuilder::new().recursive(true).mode(0o711).create(state)?;
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).custom_flags(libc::O_CLOEXEC).open(state.join("start.lock"))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(libc::O_CLOEXEC)
+        .open(state.join("start.lock"))?;
     // SAFETY: a descriptor that is open.
     match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) } {
         0 => Ok(file),
@@ -45,10 +60,21 @@ fn lock(state: &Path) -> io::Result<File> {
 fn start(state: &Path) -> Result<(), String> {
     let binary = std::env::current_exe().map_err(|error| format!("can't find my own binary: {error}"))?;
     let mut command = Command::new(binary);
-    command.args(["daemon", "--background", "--state"]).arg(state).current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    command
+        .args(["daemon", "--background", "--state"])
+        .arg(state)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     for (name, value) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("TSBOX_") && name != crate::Settings::STATE) {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("TSBOX_") && name != crate::Settings::STATE)
+        {
             command.env(name, value);
         }
     }
@@ -68,5 +94,9 @@ fn start(state: &Path) -> Result<(), String> {
     if let Some(mut output) = child.stdout.take() {
         let _ = output.read_to_string(&mut words);
     }
-    if words.is_empty() { Ok(()) } else { Err(words.trim().trim_start_matches("tsbox: ").to_owned()) }
+    if words.is_empty() {
+        Ok(())
+    } else {
+        Err(words.trim().trim_start_matches("tsbox: ").to_owned())
+    }
 }

@@ -11,7 +11,10 @@ pub fn size() -> Option<Window> {
     (0..3).find_map(|fd| {
         // SAFETY: winsize is plain data that the kernel fills.
         let mut size: libc::winsize = unsafe { std::mem::zeroed() };
-        (unsafe { libc::ioctl(fd, libc::TIOCGWINSZ, &mut size) } == 0).then_some(Window { rows: size.ws_row, columns: size.ws_col })
+        (unsafe { libc::ioctl(fd, libc::TIOCGWINSZ, &mut size) } == 0).then_some(Window {
+            rows: size.ws_row,
+            columns: size.ws_col,
+        })
     })
 }
 

@@ -42,7 +42,14 @@ pub type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Failure { code, message: message.into(), errno: None, syscall: None, path: None, stage: None }
+        Failure {
+            code,
+            message: message.into(),
+            errno: None,
+            syscall: None,
+            path: None,
+            stage: None,
+        }
     }
 
     /// A system call that failed with `errno`; the code follows from the errno.
@@ -70,7 +77,11 @@ impl Failure {
     pub fn io(error: &std::io::Error, syscall: &str, path: Option<&str>) -> Self {
         match error.raw_os_error() {
             Some(errno) => Failure::os(errno, syscall, path),
-            None => Failure { path: path.map(str::to_owned), syscall: Some(syscall.to_owned()), ..Failure::new(Code::Internal, format!("{syscall}: {error}")) },
+            None => Failure {
+                path: path.map(str::to_owned),
+                syscall: Some(syscall.to_owned()),
+                ..Failure::new(Code::Internal, format!("{syscall}: {error}"))
+            },
         }
     }
 

@@ -161,13 +161,33 @@ pub enum ToShim {
     /// First word on a new connection: from the answer (an `attached` event) on, the connection carries the container's stdio.
     Attach(Attach),
     Abandon,
-    Signal { seq: u32, signal: i32, #[serde(default)] all: bool },
-    Pause { seq: u32 },
-    Resume { seq: u32 },
-    Resize { rows: u16, columns: u16 },
+    Signal {
+        seq: u32,
+        signal: i32,
+        #[serde(default)]
+        all: bool,
+    },
+    Pause {
+        seq: u32,
+    },
+    Resume {
+        seq: u32,
+    },
+    Resize {
+        rows: u16,
+        columns: u16,
+    },
     /// The client's descriptors come with the frame: those of the flags, in the order 0, 1, 2.
-    Join { seq: u32, client: u32, stdin: bool, stdout: bool, stderr: bool },
-    Leave { client: u32 },
+    Join {
+        seq: u32,
+        client: u32,
+        stdin: bool,
+        stdout: bool,
+        stderr: bool,
+    },
+    Leave {
+        client: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -201,15 +221,37 @@ pub enum LogDriver {
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum FromShim {
     /// The answer to a spawn and to `control`.
-    State { shim: i32, netns: Option<String>, pid: Option<i32>, exited: Option<Exit> },
-    Started { seq: u32, pid: i32, warnings: Vec<String>, timings: Vec<(String, f64)> },
-    Done { seq: u32 },
-    Failed { seq: u32, failure: crate::failure::Failure },
-    Exited { pid: i32, status: Exit },
+    State {
+        shim: i32,
+        netns: Option<String>,
+        pid: Option<i32>,
+        exited: Option<Exit>,
+    },
+    Started {
+        seq: u32,
+        pid: i32,
+        warnings: Vec<String>,
+        timings: Vec<(String, f64)>,
+    },
+    Done {
+        seq: u32,
+    },
+    Failed {
+        seq: u32,
+        failure: crate::failure::Failure,
+    },
+    Exited {
+        pid: i32,
+        status: Exit,
+    },
     /// All output is with this client.
-    Flushed { client: u32 },
+    Flushed {
+        client: u32,
+    },
     /// The client's user typed the detach keys.
-    Detached { client: u32 },
+    Detached {
+        client: u32,
+    },
     Attached,
 }
 

@@ -7,7 +7,11 @@ fn main() {
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_default();
     let args: Vec<OsString> = words.collect();
-    let role = if name.as_encoded_bytes().ends_with(b"tsbox-runtime") { Some("runtime") } else { args.first().and_then(|word| word.to_str()) };
+    let role = if name.as_encoded_bytes().ends_with(b"tsbox-runtime") {
+        Some("runtime")
+    } else {
+        args.first().and_then(|word| word.to_str())
+    };
     std::process::exit(match role {
         Some("daemon") => daemon(text(&args[1..])),
         Some("runtime") if name.as_encoded_bytes().ends_with(b"tsbox-runtime") => tsbox_runtime::main(text(&args)),

@@ -19,7 +19,11 @@ export interface ApiService {
   plugins(call: Call): Promise<readonly Json[]>;
   events(call: Call, options: Sparse<{ since: string; until: string; filters: Filters }>): Promise<AsyncIterable<Json>>;
 
-  containerCreate(call: Call, body: Json, options: Sparse<{ name: string; platform: string }>): Promise<{ readonly Id: string; readonly Warnings: readonly string[] }>;
+  containerCreate(
+    call: Call,
+    body: Json,
+    options: Sparse<{ name: string; platform: string }>,
+  ): Promise<{ readonly Id: string; readonly Warnings: readonly string[] }>;
   /** `client`: a client of this host's launcher whose descriptors the container gets; never over HTTP. */
   containerStart(
     call: Call,
@@ -36,7 +40,11 @@ export interface ApiService {
   containerUnpause(call: Call, id: string): Promise<void>;
   containerRename(call: Call, id: string, name: string): Promise<void>;
   containerResize(call: Call, id: string, rows: number, columns: number): Promise<void>;
-  containerWait(call: Call, id: string, condition: string): Promise<{ readonly StatusCode: number; readonly Error: { readonly Message: string } | null }>;
+  containerWait(
+    call: Call,
+    id: string,
+    condition: string,
+  ): Promise<{ readonly StatusCode: number; readonly Error: { readonly Message: string } | null }>;
   containerRemove(call: Call, id: string, options: Sparse<{ force: boolean; volumes: boolean }>): Promise<void>;
   containerInspect(call: Call, id: string, options: Sparse<{ size: boolean }>): Promise<Json>;
   containerList(call: Call, options: Sparse<{ all: boolean; limit: number; size: boolean; filters: Filters }>): Promise<readonly Json[]>;
@@ -44,13 +52,26 @@ export interface ApiService {
   containerLogs(
     call: Call,
     id: string,
-    options: Sparse<{ follow: boolean; stdout: boolean; stderr: boolean; since: string; until: string; timestamps: boolean; details: boolean; tail: string }>,
+    options: Sparse<{
+      follow: boolean;
+      stdout: boolean;
+      stderr: boolean;
+      since: string;
+      until: string;
+      timestamps: boolean;
+      details: boolean;
+      tail: string;
+    }>,
   ): Promise<{ readonly terminal: boolean; readonly frames: AsyncIterable<Uint8Array> }>;
 
   imageList(call: Call, options: Sparse<{ all: boolean; filters: Filters; digests: boolean }>): Promise<readonly Json[]>;
   imageInspect(call: Call, name: string): Promise<Json>;
   imageHistory(call: Call, name: string): Promise<readonly Json[]>;
-  imagePull(call: Call, name: string, options: Sparse<{ tag: string; platform: string; auth: Strings }>): Promise<AsyncIterable<ProgressLine>>;
+  imagePull(
+    call: Call,
+    name: string,
+    options: Sparse<{ tag: string; platform: string; auth: Strings }>,
+  ): Promise<AsyncIterable<ProgressLine>>;
   /** `path`: an archive on this host. */
   imageLoad(call: Call, path: string): Promise<AsyncIterable<ProgressLine>>;
   imageTag(call: Call, name: string, repo: string, tag: string): Promise<void>;
