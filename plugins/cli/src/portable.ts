@@ -1,0 +1,64 @@
+/**
+ * The command line as a program of its own, on the user's side: for engines elsewhere, and for commands that read or write the user's own files. The same commands as
+ * local.ts runs in the daemon, over HTTP. It loads no native code.
+ */
+import { once } from "node:events";
+import { createCall, isTsboxError, type Logger, type Strings, silentLog } from "@tsbox/kernel";
+import { dispatch } from "./dispatch.ts";
+import type { Io } from "./io.ts";
+import { loadStream, remoteApi } from "./remote/api.ts";
+import { findEndpoint } from "./remote/endpoint.ts";
+import { Remote } from "./remote/http.ts";
+import { remoteSession } from "./remote/session.ts";
+
+async function main(argv: readonly string[]): Promise<number> {
+  const environment = process.env as Strings;
+  const remote = new Remote(findEndpoint(argv, environment));
+  const log: Logger = environment.TSBOX_DEBUG ? { ...silentLog, error: (text) => process.stderr.write(`${text}\n`) } : silentLog;
+  const write = async (stream: NodeJS.WriteStream, text: string | Uint8Array): Promise<void> => {
+    if (!stream.write(text)) await once(stream, "drain");
+  };
+  const { rows, columns } = process.stdout;
+  const io: Io = {
+    call: createCall(log),
+    environment,
+    workingDirectory: process.cwd(),
+    terminals: [process.stdin.isTTY === true, process.stdout.isTTY === true, process.stderr.isTTY === true],
+    size: rows ? { rows, columns } : null,
+    out: (text) => write(process.stdout, text),
+    err: (text) => write(process.stderr, text),
+    session: remoteSession(remote),
+  };
+  return loadsFromStdin(argv) && !process.stdin.isTTY ? load(io, remote) : dispatch(io, remoteApi(remote), argv);
+}
+
+/** `load` without a file: the archive is on standard input, which only the user's own process has. */
+function loadsFromStdin(argv: readonly string[]): boolean {
+  const at = argv.indexOf("load");
+  const before = argv.slice(0, Math.max(at, 0)).filter((word) => !word.startsWith("-") && word !== "image");
+  return (
+    at >= 0 &&
+    (before.length === 0 || argv[0] === "-H" || argv[0] === "--host") &&
+    argv.slice(at + 1).every((word) => word === "-q" || word === "--quiet")
+  );
+}
+
+async function load(io: Io, remote: Remote): Promise<number> {
+  for await (const { stream, error } of await loadStream(remote, io.call, process.stdin)) {
+    if (typeof stream === "string") await io.out(stream);
+    if (typeof error === "string") {
+      await io.err(`tsbox: ${error}\n`);
+      return 1;
+    }
+  }
+  return 0;
+}
+
+try {
+  process.exit(await main(process.argv.slice(2)));
+} catch (error) {
+  // As the reader of a pipe that has seen enough: `tsbox ps | head -1`.
+  if ((error as NodeJS.ErrnoException).code === "EPIPE") process.exit(0);
+  process.stderr.write(`tsbox: ${isTsboxError(error) ? error.message : String(error)}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,89 @@
+/** The service `api` over HTTP: the commands do not know where the engine is. */
+import { createReadStream } from "node:fs";
+import type { Readable } from "node:stream";
+import { type ApiService, type Call, type Filters, fail, isTsboxError, type Json, type ProgressLine, type Strings } from "@tsbox/kernel";
+import type { Remote } from "./http.ts";
+
+/** Names have slashes in them, which stay. */
+const name = (text: string): string => text.split("/").map(encodeURIComponent).join("/").replaceAll("%3A", ":").replaceAll("%40", "@");
+const json = (filters: Filters | undefined): string | undefined =>
+  filters === undefined || Object.keys(filters).length === 0
+    ? undefined
+    : JSON.stringify(
+        Object.fromEntries(Object.entries(filters).map(([key, values]) => [key, Object.fromEntries(values.map((value) => [value, true]))])),
+      );
+const authHeader = (auth: Strings | undefined): Readonly<Record<string, string>> => ({
+  "x-registry-auth": Buffer.from(JSON.stringify(auth ?? {})).toString("base64url"),
+});
+
+/** An archive is on the user's side: its bytes go over. */
+export const loadStream = (remote: Remote, call: Call, stream: Readable): Promise<AsyncIterable<ProgressLine>> =>
+  remote.lines(call, "POST", "/images/load", { stream, headers: { "content-type": "application/x-tar" } });
+
+export function remoteApi(remote: Remote): ApiService {
+  const on = (id: string, verb: string): string => `/containers/${encodeURIComponent(id)}/${verb}`;
+  const post = async (call: Call, path: string, query: Parameters<Remote["send"]>[3] = {}): Promise<number> => {
+    const response = await remote.send(call, "POST", path, query);
+    response.resume();
+    return response.statusCode ?? 0;
+  };
+  return {
+    version: (call) => remote.json(call, "GET", "/version"),
+    info: (call) => remote.json(call, "GET", "/info"),
+    plugins: (call) => remote.json(call, "GET", "/tsbox/v1/plugins"),
+    events: (call, { since, until, filters }) => remote.lines(call, "GET", "/events", { query: { since, until, filters: json(filters) } }),
+
+    containerCreate: (call, body, query) => remote.json(call, "POST", "/containers/create", { query, json: body }),
+    containerStart: async (call, id) => {
+      const status = await post(call, on(id, "start")).catch((error: unknown) => {
+        throw startFailure(error);
+      });
+      return { started: status !== 304, timings: [], warnings: [] };
+    },
+    containerStop: async (call, id, { timeout, signal }) => ({
+      stopped: (await post(call, on(id, "stop"), { query: { t: timeout, signal } })) !== 304,
+    }),
+    containerRestart: async (call, id, { timeout, signal }) =>
+      void (await post(call, on(id, "restart"), { query: { t: timeout, signal } })),
+    containerKill: async (call, id, signal) => void (await post(call, on(id, "kill"), { query: { signal } })),
+    containerPause: async (call, id) => void (await post(call, on(id, "pause"))),
+    containerUnpause: async (call, id) => void (await post(call, on(id, "unpause"))),
+    containerRename: async (call, id, to) => void (await post(call, on(id, "rename"), { query: { name: to } })),
+    containerResize: async (call, id, rows, columns) => void (await post(call, on(id, "resize"), { query: { h: rows, w: columns } })),
+    containerWait: (call, id, condition) => remote.json(call, "POST", on(id, "wait"), { query: { condition } }),
+    containerRemove: async (call, id, { force, volumes }) => {
+      (await remote.send(call, "DELETE", `/containers/${encodeURIComponent(id)}`, { query: { force, v: volumes } })).resume();
+    },
+    containerInspect: (call, id, query) => remote.json(call, "GET", on(id, "json"), { query }),
+    containerList: (call, { filters, ...query }) =>
+      remote.json(call, "GET", "/containers/json", { query: { ...query, filters: json(filters) } }),
+    containerLogs: async (call, id, query) => {
+      const { Config } = await remote.json<{ readonly Config?: { readonly Tty?: boolean } }>(call, "GET", on(id, "json"));
+      const frames = await remote.send(call, "GET", on(id, "logs"), { query });
+      return { terminal: Config?.Tty === true, frames };
+    },
+
+    imageList: (call, { filters, ...query }) => remote.json(call, "GET", "/images/json", { query: { ...query, filters: json(filters) } }),
+    imageInspect: (call, image) => remote.json(call, "GET", `/images/${name(image)}/json`),
+    imageHistory: (call, image) => remote.json(call, "GET", `/images/${name(image)}/history`),
+    imagePull: (call, image, { tag, platform, auth }) =>
+      remote.lines(call, "POST", "/images/create", { query: { fromImage: image, tag, platform }, headers: authHeader(auth) }),
+    imageLoad: (call, path) => loadStream(remote, call, createReadStream(path)),
+    imageTag: async (call, image, repo, tag) => void (await post(call, `/images/${name(image)}/tag`, { query: { repo, tag } })),
+    imageRemove: (call, image, query) => remote.json(call, "DELETE", `/images/${name(image)}`, { query }),
+
+    networkList: (call, { filters }) => remote.json(call, "GET", "/networks", { query: { filters: json(filters) } }),
+    networkInspect: (call, network) => remote.json(call, "GET", `/networks/${encodeURIComponent(network)}`),
+    networkCreate: (call, body: Json) => remote.json(call, "POST", "/networks/create", { json: body }),
+    networkRemove: async (call, network) => {
+      (await remote.send(call, "DELETE", `/networks/${encodeURIComponent(network)}`)).resume();
+    },
+  };
+}
+
+/** HTTP has one status for all that is wrong with a container's command; docker, too, knows 126 and 127 by the words. */
+function startFailure(error: unknown): unknown {
+  if (!isTsboxError(error) || error.code !== "InvalidArgument") return error;
+  if (/executable file not found|no such file or directory/.test(error.message)) return fail("CommandNotFound", error.message);
+  return /permission denied|is a directory|exec format error/.test(error.message) ? fail("NotExecutable", error.message) : error;
+}
