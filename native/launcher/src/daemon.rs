@@ -30,6 +30,8 @@ impl Daemon {
         let (ours, theirs) = UnixStream::pair()?;
         let (socket, listener) = (theirs.as_raw_fd(), http.as_raw_fd());
         let mut command = Command::new(node(home));
+        // A young generation of 1 MiB instead of 16: the daemon is 10 MiB smaller, and its memory follows what it holds, not how much it has done.
+        command.arg("--max-semi-space-size=1");
         if home.join("kernel/src/index.ts").exists() {
             command
                 .args(["--conditions=tsbox-source", "--disable-warning=ExperimentalWarning"])
