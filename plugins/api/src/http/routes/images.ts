@@ -4,7 +4,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { fail } from "@tsbox/kernel";
+import { type Call, fail, type ProgressLine } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
 import { filters, flag, type Query, text } from "../query.ts";
 import { registryAuth } from "../registry-auth.ts";
@@ -41,11 +41,20 @@ export function imageRoutes(app: FastifyInstance, { api, calls, uploads }: Front
     const call = calls.while(request);
     try {
       await pipeline(request.body as Readable, createWriteStream(path, { flags: "wx", mode: 0o600 }), { signal: call.signal });
-      await sendLines(reply, await api.imageLoad(call, path), "with the first line");
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    }
+    await sendLines(reply, loading(call, path), "with the first line");
+  });
+  /** The file is gone when the answer has ended. */
+  async function* loading(call: Call, path: string): AsyncGenerator<ProgressLine> {
+    try {
+      yield* await api.imageLoad(call, path);
     } finally {
       await rm(path, { force: true });
     }
-  });
+  }
   app.get<Named>("/images/*", ({ params }) => {
     const [name, what] = nameAnd(params["*"]);
     if (what === "json") return api.imageInspect(calls.lasting(), name);

@@ -1,0 +1,99 @@
+/** The HTTP front on a socket of its own, over verbs that the test gives, and a shim that speaks as the real one. */
+
+import { mkdirSync } from "node:fs";
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { createConnection, createServer, type Server, type Socket } from "node:net";
+import { type Case, temporaryDirectory } from "@tsbox/harness";
+import { type ApiService, type ContainersService, fail, silentLog } from "@tsbox/kernel";
+import { serveHttp } from "../src/http/server.ts";
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: string;
+}
+export interface World {
+  readonly socket: string;
+  readonly directory: string;
+  ask(
+    method: string,
+    path: string,
+    options?: { readonly body?: string | Uint8Array; readonly headers?: Readonly<Record<string, string>> },
+  ): Promise<Answer>;
+  /** The answer when its head is there. */
+  open(method: string, path: string, headers?: Readonly<Record<string, string>>): Promise<IncomingMessage>;
+}
+
+export async function makeWorld(t: Case, api: Partial<ApiService>, containers: Partial<ContainersService> = {}): Promise<World> {
+  const directory = temporaryDirectory(t);
+  const socket = `${directory}/api.sock`;
+  mkdirSync(`${directory}/uploads`);
+  const services = { api: api as ApiService, containers: containers as ContainersService, log: silentLog, uploads: `${directory}/uploads` };
+  const server = await serveHttp(services, { path: socket });
+  t.cleanup(() => server.close());
+  const open: World["open"] = (method, path, headers = {}) =>
+    new Promise((resolve, reject) =>
+      httpRequest({ socketPath: socket, method, path, headers, agent: false }, resolve).once("error", reject).end(),
+    );
+  return {
+    socket,
+    directory,
+    open,
+    ask: (method, path, { body, headers = {} } = {}) =>
+      new Promise((resolve, reject) => {
+        const request = httpRequest({ socketPath: socket, method, path, headers, agent: false }, (response) => {
+          text(response).then((whole) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: whole }), reject);
+        });
+        request.once("error", reject).end(body);
+      }),
+  };
+}
+
+export async function text(stream: AsyncIterable<Uint8Array>): Promise<string> {
+  const parts: Uint8Array[] = [];
+  for await (const part of stream) parts.push(part);
+  return Buffer.concat(parts).toString();
+}
+
+/** One shim: hands each connection's wishes and socket to `attached` after the grant; `grants` false: closes without a word. */
+export async function makeShim(t: Case, attached: (wishes: unknown, socket: Socket) => void, grants = true): Promise<string> {
+  const path = `${temporaryDirectory(t)}/shim.sock`;
+  const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.once("data", (data) => {
+      if (!grants) {
+        socket.destroy();
+        return;
+      }
+      const length = data.readUInt32LE(0);
+      const payload = Buffer.from('{"event":"attached"}');
+      const header = Buffer.alloc(12);
+      header.writeUInt32LE(payload.length, 0);
+      header[8] = 2;
+      socket.write(Buffer.concat([header, payload]));
+      attached(JSON.parse(data.subarray(12, 12 + length).toString()), socket);
+    });
+  });
+  const open = new Set<Socket>();
+  server.on("connection", (socket) => open.add(socket.on("error", () => {})));
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  t.cleanup(() => {
+    for (const socket of open) socket.destroy();
+    return new Promise((resolve) => server.close(resolve));
+  });
+  return path;
+}
+
+export const container = (socket: string, terminal = false): Partial<ContainersService> => ({
+  get: async (_call, reference) => {
+    if (reference !== "c1") throw fail("NotFound", `No such container: ${reference}`);
+    return { id: "c1", config: { terminal } } as Awaited<ReturnType<ContainersService["get"]>>;
+  },
+  attachSocket: async () => socket,
+});
+
+/** A bare connection: what is written is what goes over the wire. */
+export function raw(t: Case, path: string): Socket {
+  const socket = createConnection({ path, allowHalfOpen: true });
+  t.cleanup(() => socket.destroy());
+  return socket;
+}

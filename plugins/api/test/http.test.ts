@@ -1,0 +1,299 @@
+/** What Docker's clients need of the wire, over verbs of the test's own. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { suite } from "@tsbox/harness";
+import { type Call, errorTable, fail, type Json } from "@tsbox/kernel";
+import { filters, flag, number } from "../src/http/query.ts";
+import { versionOf } from "../src/http/versions.ts";
+import { container, makeShim, makeWorld, raw, text } from "./http-world.ts";
+
+const test = suite("api over http");
+
+test("paths with each version that is spoken, and without one", () => {
+  assert.deepEqual(versionOf("/v1.24/info?x=1"), { path: "/info?x=1", version: "1.24" });
+  assert.deepEqual(versionOf("/info"), { path: "/info", version: "1.51" });
+  assert.deepEqual(versionOf("/v1.51/x"), { path: "/x", version: "1.51" });
+  for (const url of ["/v1.52/info", "/v2.0/info", "/v1.999/info"])
+    assert.match((versionOf(url) as { refused: string }).refused, /too new/, url);
+  assert.match((versionOf("/v1.23/info") as { refused: string }).refused, /too old/);
+});
+
+test("query values and filters of both ages", () => {
+  for (const [value, meant] of [
+    ["1", true],
+    ["true", true],
+    ["yes", true],
+    ["0", false],
+    ["False", false],
+    ["", false],
+  ] as const)
+    assert.equal(flag({ a: value }, "a"), meant, value);
+  assert.equal(number({ t: "-1" }, "t"), -1);
+  assert.throws(() => number({ t: "1x" }, "t"), /whole number/);
+  const wanted = { label: ["a=b", "c"], status: ["running"] };
+  assert.deepEqual(filters({ filters: '{"label":{"a=b":true,"c":true},"status":{"running":true}}' }), wanted);
+  assert.deepEqual(filters({ filters: '{"label":["a=b","c"],"status":["running"]}' }), wanted);
+  assert.deepEqual(filters({ filters: "" }), {});
+  for (const bad of ["{", "[]", '{"a":1}', '"x"']) assert.throws(() => filters({ filters: bad }), /invalid filters/, bad);
+});
+
+test("_ping says who is there; HEAD has no length", async (t) => {
+  const { ask } = await makeWorld(t, {});
+  const { status, headers, body } = await ask("GET", "/v1.30/_ping");
+  assert.equal(status, 200);
+  assert.equal(body, "OK");
+  assert.equal(headers["api-version"], "1.51");
+  assert.equal(headers.ostype, "linux");
+  assert.equal(headers["builder-version"], "1");
+  assert.equal(headers.swarm, "inactive");
+  const head = await ask("HEAD", "/_ping");
+  assert.equal(head.headers["content-length"], "0");
+  assert.equal(head.headers["api-version"], "1.51");
+});
+
+test("failures are a status of the table and a message, typed as clients want it", async (t) => {
+  let thrown: Error = new Error();
+  const { ask } = await makeWorld(t, {
+    info: async () => {
+      throw thrown;
+    },
+  });
+  for (const [code, { http }] of Object.entries(errorTable)) {
+    thrown = fail(code as keyof typeof errorTable, `it is ${code}`);
+    const { status, body, headers } = await ask("GET", "/info");
+    assert.equal(status, http, code);
+    assert.deepEqual(JSON.parse(body), { message: `it is ${code}` });
+    assert.equal(headers["content-type"], "application/json");
+  }
+  thrown = new TypeError("a bug");
+  assert.equal((await ask("GET", "/info")).status, 500);
+  assert.deepEqual(JSON.parse((await ask("GET", "/nothing")).body), { message: "page not found" });
+  assert.equal((await ask("GET", "/v1.99/info")).status, 400);
+  assert.equal((await ask("GET", "/swarm")).status, 503);
+});
+
+test("already so is 304, done is 204", async (t) => {
+  let first = true;
+  const once = (): boolean => {
+    const was = first;
+    first = false;
+    return was;
+  };
+  const { ask } = await makeWorld(t, {
+    containerStart: async () => ({ started: once(), timings: [], warnings: [] }),
+    containerStop: async (_call, id, options) => {
+      assert.deepEqual([id, options], ["c/1", { timeout: -1, signal: "INT" }]);
+      return { stopped: false };
+    },
+  });
+  // Clients say JSON and send nothing.
+  const headers = { "content-type": "application/json" };
+  assert.equal((await ask("POST", "/v1.40/containers/c1/start", { headers })).status, 204);
+  assert.equal((await ask("POST", "/v1.40/containers/c1/start", { headers })).status, 304);
+  assert.equal((await ask("POST", "/containers/c%2F1/stop?t=-1&signal=INT")).status, 304);
+});
+
+test("create takes the body as it is; bad bodies are 400", async (t) => {
+  const seen: unknown[] = [];
+  const { ask } = await makeWorld(t, {
+    containerCreate: async (_call, body, options) => {
+      seen.push(body, options);
+      return { Id: "x", Warnings: [] };
+    },
+  });
+  const headers = { "content-type": "application/json" };
+  const answer = await ask("POST", "/containers/create?name=/n&platform=linux%2Farm64", { body: '{"Image":"a","Cmd":null}', headers });
+  assert.deepEqual([answer.status, JSON.parse(answer.body)], [201, { Id: "x", Warnings: [] }]);
+  assert.deepEqual(seen, [
+    { Image: "a", Cmd: null },
+    { name: "n", platform: "linux/arm64" },
+  ]);
+  for (const body of ["{", "", "[]", "3"]) assert.equal((await ask("POST", "/containers/create", { body, headers })).status, 400, body);
+});
+
+test("names of images keep their slashes", async (t) => {
+  const seen: unknown[] = [];
+  const { ask } = await makeWorld(t, {
+    imageInspect: async (_call, name) => {
+      seen.push(name);
+      return {};
+    },
+    imageTag: async (_call, ...rest) => void seen.push(rest),
+    imageRemove: async (_call, name, options) => {
+      seen.push([name, options]);
+      return [];
+    },
+  });
+  await ask("GET", "/images/localhost:5000/a/b:1/json");
+  await ask("GET", "/images/a%2Fb:1/json");
+  assert.equal((await ask("POST", "/images/a/b/tag?repo=x/y&tag=2")).status, 201);
+  await ask("DELETE", "/images/a/b:1?force=1");
+  assert.deepEqual(seen, ["localhost:5000/a/b:1", "a/b:1", ["a/b", "x/y", "2"], ["a/b:1", { force: true, noprune: false }]]);
+  assert.equal((await ask("GET", "/images/a/b")).status, 404);
+});
+
+async function* lines(...all: readonly (Json | Error)[]): AsyncGenerator<Json> {
+  for (const line of all) {
+    if (line instanceof Error) throw line;
+    yield line;
+  }
+}
+
+test("a pull fails with a status before its first line, in the stream after it", async (t) => {
+  let auth: unknown;
+  let script: readonly (Json | Error)[] = [];
+  const { ask } = await makeWorld(t, {
+    imagePull: async (_call, name, options) => {
+      auth = [name, options];
+      return lines(...script);
+    },
+  });
+  const headers = { "x-registry-auth": Buffer.from('{"username":"ü","password":"p?>","email":null}').toString("base64url") };
+  script = [{ status: "a" }, fail("DataLoss", "wrong digest")];
+  const answer = await ask("POST", "/images/create?fromImage=a/b&tag=1", { headers });
+  assert.equal(answer.status, 200);
+  assert.deepEqual(
+    answer.body
+      .trim()
+      .split("\r\n")
+      .map((line) => JSON.parse(line) as Json),
+    [{ status: "a" }, { errorDetail: { message: "wrong digest" }, error: "wrong digest" }],
+  );
+  assert.deepEqual(auth, ["a/b", { tag: "1", platform: undefined, auth: { username: "ü", password: "p?>" } }]);
+  script = [fail("NotFound", "manifest unknown")];
+  assert.equal((await ask("POST", "/images/create?fromImage=a", { headers: { "x-registry-auth": "e30=" } })).status, 404);
+  assert.equal((await ask("POST", "/images/create?fromImage=a", { headers: { "x-registry-auth": "%%%" } })).status, 400);
+});
+
+test("an archive is a file while it is loaded, and gone after it", async (t) => {
+  const body = Buffer.alloc(3_000_000, 7);
+  let size = 0;
+  const { ask, directory } = await makeWorld(t, {
+    imageLoad: async (_call, path) => {
+      size = readFileSync(path).length;
+      return lines({ stream: "Loaded image: a\n" });
+    },
+  });
+  const answer = await ask("POST", "/images/load?quiet=1", { body, headers: { "content-type": "application/x-tar" } });
+  assert.equal(answer.body, '{"stream":"Loaded image: a\\n"}\r\n');
+  assert.equal(size, body.length);
+  assert.deepEqual(readdirSync(`${directory}/uploads`), []);
+});
+
+test("wait's head comes at once, its body at the end; what is not there is 404", async (t) => {
+  const ended = Promise.withResolvers<{ StatusCode: number; Error: null }>();
+  const { open, ask } = await makeWorld(t, {
+    containerInspect: async (_call, id) => {
+      if (id !== "c1") throw fail("NotFound", `No such container: ${id}`);
+      return {};
+    },
+    containerWait: () => ended.promise,
+  });
+  const response = await open("POST", "/containers/c1/wait?condition=next-exit");
+  assert.equal(response.statusCode, 200);
+  ended.resolve({ StatusCode: 3, Error: null });
+  assert.deepEqual(JSON.parse(await text(response)), { StatusCode: 3, Error: null });
+  assert.equal((await ask("POST", "/containers/c2/wait")).status, 404);
+  assert.equal((await ask("POST", "/containers/c1/wait?condition=never")).status, 400);
+});
+
+test("who follows and goes cancels the call", async (t) => {
+  const gone = Promise.withResolvers<unknown>();
+  const { open } = await makeWorld(t, {
+    events: async (call: Call) => {
+      call.signal.addEventListener("abort", () => gone.resolve(call.signal.reason));
+      return (async function* () {
+        yield { Type: "container" };
+        await gone.promise;
+      })();
+    },
+  });
+  const response = await open("GET", "/events");
+  response.on("error", () => {});
+  response.once("data", () => response.destroy());
+  assert.match(String(await gone.promise), /the client is gone/);
+});
+
+const upgrade = (path: string, more = ""): string => `POST ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n${more}`;
+
+test("attach hands the connection over: stdin that came early, half-close, output after it", async (t) => {
+  const seen: unknown[] = [];
+  const path = await makeShim(t, (wishes, socket) => {
+    seen.push(wishes);
+    text(socket).then(
+      (input) => {
+        seen.push(input);
+        socket.end("after the end of input");
+      },
+      () => {},
+    );
+  });
+  const { socket } = await makeWorld(t, {}, container(path));
+  const client = raw(t, socket);
+  // Body and stdin in the packet of the head: Node gives both as one.
+  client.end(`${upgrade("/v1.44/containers/c1/attach?stream=1&stdin=1&stdout=1", "Content-Length: 4\r\n")}\r\nnullearly stdin`);
+  const [head = "", body] = (await text(client)).split("\r\n\r\n");
+  assert.match(
+    head,
+    /^HTTP\/1\.1 101 UPGRADED\r\nContent-Type: application\/vnd\.docker\.multiplexed-stream\r\nConnection: Upgrade\r\nUpgrade: tcp$/,
+  );
+  assert.equal(body, "after the end of input");
+  assert.deepEqual(seen, [{ op: "attach", stdin: true, stdout: true, stderr: false, framed: true }, "early stdin"]);
+});
+
+test("a terminal is bare, old versions know no other type; without stdin the client's end is nobody's", async (t) => {
+  const path = await makeShim(t, (wishes, socket) => {
+    socket.end(JSON.stringify(wishes));
+  });
+  for (const [terminal, version] of [
+    [true, "1.44"],
+    [false, "1.41"],
+  ] as const) {
+    const { socket } = await makeWorld(t, {}, container(path, terminal));
+    const client = raw(t, socket);
+    client.end(`${upgrade(`/v${version}/containers/c1/attach?stream=1&stdout=1&stderr=1`)}\r\n`);
+    const [head = "", body = ""] = (await text(client)).split("\r\n\r\n");
+    assert.match(head, /application\/vnd\.docker\.raw-stream/);
+    assert.deepEqual(JSON.parse(body), { op: "attach", stdin: false, stdout: true, stderr: true, framed: !terminal });
+  }
+});
+
+test("a megabyte both ways arrives whole", async (t) => {
+  const path = await makeShim(t, (_wishes, socket) => socket.pipe(socket));
+  const { socket } = await makeWorld(t, {}, container(path));
+  const client = raw(t, socket);
+  const bytes = Buffer.from(Array.from({ length: 1 << 20 }, (_, at) => at % 253));
+  client.write(`${upgrade("/containers/c1/attach?stream=1&stdin=1&stdout=1")}\r\n`);
+  client.end(bytes);
+  const parts: Uint8Array[] = [];
+  for await (const part of client as AsyncIterable<Uint8Array>) parts.push(part);
+  const whole = Buffer.concat(parts);
+  assert.ok(whole.subarray(whole.indexOf("\r\n\r\n") + 4).equals(bytes));
+});
+
+test("what can't be attached to is a status and a message", async (t) => {
+  const path = await makeShim(t, () => {}, false);
+  const { socket } = await makeWorld(t, {}, container(path));
+  for (const [target, status] of [
+    ["/containers/c1/attach?stream=1", 409],
+    ["/containers/c2/attach?stream=1", 404],
+    ["/v1.99/containers/c1/attach?stream=1", 400],
+  ] as const) {
+    const client = raw(t, socket);
+    client.end(`${upgrade(target)}\r\n`);
+    const answer = await text(client);
+    assert.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `));
+    assert.match(answer, /\{"message":/);
+  }
+});
+
+test("an upgrade that is not for attach is an ordinary request; attach without one carries output", async (t) => {
+  const path = await makeShim(t, (_wishes, socket) => {
+    socket.end("output");
+  });
+  const { ask } = await makeWorld(t, { info: async () => ({ Name: "x" }) }, container(path));
+  const h2c = { connection: "Upgrade, HTTP2-Settings", upgrade: "h2c" };
+  assert.deepEqual(JSON.parse((await ask("GET", "/info", { headers: h2c })).body), { Name: "x" });
+  const { status, body, headers } = await ask("POST", "/containers/c1/attach?stream=1&stdout=1");
+  assert.deepEqual([status, body, headers["content-type"]], [200, "output", "application/vnd.docker.multiplexed-stream"]);
+});
