@@ -104,7 +104,8 @@ export function imagesService(engine: ImagesEngine): ImagesService {
         return show(onPlatform(record, reference, options?.platform));
       }
       // This machine is what it is: looked at once a daemon. An archive may have been replaced since.
-      if (scheme === "host" && records.tag(name) && seen.has(name)) return show(onPlatform(records.find(name).record, reference, options?.platform));
+      if (scheme === "host" && records.tag(name) && seen.has(name))
+        return show(onPlatform(records.find(name).record, reference, options?.platform));
       const record = await fetch(call, reference, options?.platform === undefined ? {} : { platform: options.platform }, () => {});
       seen.add(name);
       return show(record);

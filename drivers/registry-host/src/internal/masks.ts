@@ -34,8 +34,8 @@ export async function maskLayer(directory: string, hidden: readonly string[]): P
   const engine = hidden.filter((path) => path.startsWith(prefix)).map((path) => path.slice(prefix.length));
   const archive = pack();
   const parts: Uint8Array[] = [];
-  archive.on("data", (part: Uint8Array) => parts.push(part));
-  const done = new Promise((resolve, reject) => archive.on("end", resolve).on("error", reject));
+  archive.on("data", (part: unknown) => parts.push(part as Uint8Array));
+  const done = new Promise((resolve, reject) => archive.on("end", () => resolve(null)).on("error", reject));
   const written = new Set<string>();
   for (const path of await present(directory, secretFiles)) {
     await parents(archive, directory, dirname(path), written);
