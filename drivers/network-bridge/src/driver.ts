@@ -13,6 +13,7 @@ import {
   isTsboxError,
   type Network,
   type NetworkDriver,
+  type NetworkPowers,
   type PortMap,
   type Publishes,
   withCleanup,
@@ -31,7 +32,7 @@ interface Published {
 }
 
 export class BridgeDriver implements NetworkDriver, Publishes {
-  readonly powers: readonly ["publish"] = ["publish"];
+  readonly powers: readonly (keyof NetworkPowers)[] = ["publish"];
   readonly #host: HostToolkit;
   readonly #engineId: string;
   readonly #table: string;
