@@ -1,24 +1,98 @@
-/** A guest kernel for cases that this host's own can't show: the host's root under a layer, a directory in both, one command. */
+/** Guest kernels for cases that this host's own can't show: the host's root under a layer, a directory in both, one boot for a list of scenes. */
 import { spawn, spawnSync } from "node:child_process";
-import { join } from "node:path";
-import { home, type Ran } from "./engine.ts";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import type { Suite } from "@tsbox/harness";
+import * as assert from "uvu/assert";
+import { binary, home, type Ran } from "./engine.ts";
 
 export type Guest = "uml" | "qemu";
+
+/** A bash script in the guest, where `tsbox` is on the path, and what it must come to. */
+export interface Scene {
+  readonly title: string;
+  readonly script: string;
+  readonly code: number;
+  readonly stdout: string | RegExp;
+  readonly stderr?: string;
+}
 
 const program = (guest: Guest): string => join(home, "test", "vm", `${guest}-run`);
 
 /** Why there is no such guest here, or null; fetches its kernel where that has not been done. */
 export function whyNoGuest(guest: Guest): string | null {
+  if (!existsSync(binary)) return "the native binary is not built: scripts/setup";
   const { status, stderr } = spawnSync(program(guest), ["--fetch"], { encoding: "utf8" });
   return status === 0 ? null : stderr.trim() || `${program(guest)} --fetch exited with ${status}`;
 }
 
-/** Boots, runs a bash script as root, powers off. `share` is /vmshare inside; what it printed comes as `stdout`. */
-export function inGuest(guest: Guest, share: string, script: string, seconds: number): Promise<Ran> {
-  const child = spawn(program(guest), [share, script], {
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, LIMIT: String(seconds) },
+/** The exec suite, run by Node in the guest. */
+export const execSuiteHolds: Scene = {
+  title: "the exec suite holds here as it does on the host",
+  script: [
+    process.execPath,
+    "--conditions=tsbox-source",
+    "--disable-warning=ExperimentalWarning",
+    join(home, "drivers/exec-native/test/conformance.test.ts"),
+  ]
+    .map(quoted)
+    .join(" "),
+  code: 0,
+  stdout: /^[3-9]\d passed, 0 failed, 0 skipped$/m,
+};
+
+/** Registers a case for each scene. They run in one boot, one after another; each case looks at what its scene came to. */
+export function scenes(test: Suite, guest: Guest, list: readonly Scene[], seconds: number): void {
+  const reason = whyNoGuest(guest);
+  let booting: Promise<Booted> | undefined;
+  const booted = (): Promise<Booted> => (booting ??= boot(guest, list, seconds));
+  test.skipIf(reason, "the guest boots, and runs to its end", async () => {
+    const { ran } = await booted();
+    assert.is(ran.code, 0, ran.stdout + ran.stderr);
   });
+  for (const [at, scene] of list.entries()) {
+    test.skipIf(reason, scene.title, async () => {
+      const { share, ran } = await booted();
+      const read = (name: string): string => {
+        const path = join(share, String(at), name);
+        return existsSync(path) ? readFileSync(path, "utf8") : `nothing was written; the guest said: ${ran.stdout}${ran.stderr}`;
+      };
+      const said = `stdout: ${read("stdout")}\nstderr: ${read("stderr")}`;
+      assert.is(read("code").trim(), String(scene.code), said);
+      if (typeof scene.stdout === "string") assert.is(read("stdout"), scene.stdout, said);
+      else assert.match(read("stdout"), scene.stdout, said);
+      if (scene.stderr !== undefined) assert.is(read("stderr"), scene.stderr, said);
+    });
+  }
+}
+
+interface Booted {
+  /** /vmshare inside: a directory for each scene, by its number. */
+  readonly share: string;
+  readonly ran: Ran;
+}
+
+/** The engine's root lies on tmpfs: the guest's / is an overlay, which can't be another one's upper directory. */
+async function boot(guest: Guest, list: readonly Scene[], seconds: number): Promise<Booted> {
+  const share = mkdtempSync(join(tmpdir(), "tsbox-test-"));
+  process.on("exit", () => rmSync(share, { recursive: true, force: true }));
+  const lines = [
+    `export TSBOX_ROOT=/tmp/root TSBOX_STATE=/run/tsbox PATH=${quoted(dirname(binary))}:$PATH`,
+    "tsbox version >/dev/null || exit 1",
+  ];
+  for (const [at, { script }] of list.entries()) {
+    mkdirSync(join(share, String(at)));
+    writeFileSync(join(share, String(at), "script"), script);
+    lines.push(`cd /vmshare/${at}; bash script >stdout 2>stderr; echo $? >code`);
+  }
+  writeFileSync(join(share, "script"), [...lines, "true"].join("\n"));
+  return { share, ran: await run(guest, share, "source /vmshare/script", seconds) };
+}
+
+function run(guest: Guest, share: string, script: string, seconds: number): Promise<Ran> {
+  const environment = { ...process.env, LIMIT: String(seconds) };
+  const child = spawn(program(guest), [share, script], { stdio: ["ignore", "pipe", "pipe"], env: environment });
   const output = ["", ""];
   for (const [at, stream] of [child.stdout, child.stderr].entries()) {
     stream.setEncoding("utf8").on("data", (text: string) => {
@@ -32,4 +106,6 @@ export function inGuest(guest: Guest, share: string, script: string, seconds: nu
 }
 
 /** A word for a shell, whatever is in it. */
-export const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}

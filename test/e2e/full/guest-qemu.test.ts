@@ -1,0 +1,43 @@
+/** The bridge network on Linux 6.1 with cgroup v2 alone, where nothing of the host's own firewall is: an engine in a QEMU guest, which takes minutes without KVM. */
+import { suite } from "@tsbox/harness";
+import { execSuiteHolds, scenes } from "../src/guest.ts";
+
+const address = String.raw`172\.\d+\.\d+\.\d+`;
+
+scenes(
+  suite("Linux 6.1, cgroup v2, bridge network (QEMU)", { timeout: 900_000 }),
+  "qemu",
+  [
+    {
+      title: "a container has an address on the bridge, and reaches the host there",
+      script:
+        "tsbox run --rm host:/ sh -c 'ip -o -4 addr show eth0; ping -c 1 -W 10 $(ip route | awk \"/default/ { print \\$3 }\") | grep received'",
+      code: 0,
+      stdout: new RegExp(`eth0 +inet ${address}/16 [^]*1 packets transmitted, 1 (packets )?received`),
+    },
+    {
+      title: "a published port answers on the host's loopback",
+      script: [
+        "tsbox run -d --name web -p 8081:80 host:/ busybox httpd -f -p 80 -h /usr/share/doc/busybox-static",
+        "for each in $(seq 50); do busybox wget -qO /dev/null http://127.0.0.1:8081/copyright && break; sleep 0.2; done",
+        "busybox wget -qO- http://127.0.0.1:8081/copyright | grep -c -i busybox",
+      ].join("\n"),
+      code: 0,
+      stdout: /^[0-9a-f]{64}\n\d+\n$/,
+    },
+    {
+      title: "another container reaches it by its address",
+      script: `tsbox run --rm host:/ busybox wget -qO /dev/null http://$(tsbox inspect -f '{{.NetworkSettings.IPAddress}}' web)/copyright && echo reached`,
+      code: 0,
+      stdout: "reached\n",
+    },
+    {
+      title: "when the engine has stopped no interface, table or cgroup is left",
+      script: "tsbox rm -f web; tsbox daemon stop; ls /sys/class/net; nft list tables; find /sys/fs/cgroup -name 'tsbox*'",
+      code: 0,
+      stdout: "web\nlo\n",
+    },
+    execSuiteHolds,
+  ],
+  600,
+);
