@@ -1,11 +1,10 @@
 /** The service `containers`: the verbs of kernel/src/contract/services/containers.ts, each one step long. */
-import { type Call, type Container, type ContainerId, type ContainersService, type ExitStatus, fail } from "@tsbox/kernel";
+import { type Call, type Container, type ContainerId, type ContainersService, type ExitStatus, fail, signalNumber } from "@tsbox/kernel";
 import { attributes, create } from "./create.ts";
 import { ended, forget, later, remove } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { readLog } from "./logs.ts";
 import { exitOf, watchOrphan } from "./restore.ts";
-import { signalNumber } from "./signals.ts";
 import { start } from "./start.ts";
 
 export function containersService(engine: Engine): ContainersService {

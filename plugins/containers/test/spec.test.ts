@@ -1,8 +1,7 @@
 import { suite } from "@tsbox/harness";
-import { isTsboxError } from "@tsbox/kernel";
+import { isTsboxError, signalNumber } from "@tsbox/kernel";
 import * as assert from "uvu/assert";
 import { checkName, inventName } from "../src/names.ts";
-import { signalNumber } from "../src/signals.ts";
 import { capabilitiesOf } from "../src/spec/build.ts";
 import { resolveFrom } from "../src/spec/user.ts";
 

@@ -8,11 +8,11 @@ import {
   isTsboxError,
   type Json,
   type LogLine,
+  signalNumber,
 } from "@tsbox/kernel";
 import { parseCreate } from "./create-body.ts";
 import { containerRules, matches } from "./filters.ts";
 import { inspectContainer, listContainer } from "./show.ts";
-import { signalNumber } from "./signals.ts";
 import { parseTime } from "./times.ts";
 
 type ContainerVerbs = Pick<

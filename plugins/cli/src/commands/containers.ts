@@ -1,6 +1,5 @@
 /** Commands about containers that are there: ps, logs, rm, stop, kill, wait, start, restart, pause, unpause, rename, port. */
-import { type ApiService, type Filters, isTsboxError, type Json } from "@tsbox/kernel";
-import { ago } from "../ago.ts";
+import { type ApiService, ago, type Filters, isTsboxError, type Json } from "@tsbox/kernel";
 import type { Parsed } from "../flags.ts";
 import { type Command, CommandError, type Io } from "../io.ts";
 import { table } from "../table.ts";

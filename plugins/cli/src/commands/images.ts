@@ -1,8 +1,7 @@
 /** Commands about images: images, rmi, load, tag. */
 import { stat } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
-import type { Json } from "@tsbox/kernel";
-import { ago } from "../ago.ts";
+import { ago, type Json } from "@tsbox/kernel";
 import { type Command, CommandError } from "../io.ts";
 import { humanSize } from "../table.ts";
 import { each, filtersOf, print } from "./containers.ts";

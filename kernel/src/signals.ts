@@ -1,6 +1,6 @@
 /** Signals by name or number, as Docker takes them. */
 import { constants } from "node:os";
-import { fail } from "@tsbox/kernel";
+import { fail } from "./errors/index.ts";
 
 const realTimeMinimum = 34;
 const highest = 64;
