@@ -214,7 +214,8 @@ test("what is no tar, cut off, torn or compressed otherwise is said", async (t) 
   torn.fill(0x41, 512 + layer.length, 512 + layer.length + 512);
   const cases = [
     ["text", Buffer.from("hello ".repeat(1000)), "InvalidArgument", /it is no tar/],
-    ["empty", Buffer.alloc(0), "InvalidArgument", /no manifest.json/],
+    ["empty", Buffer.alloc(0), "InvalidArgument", /it is no tar/],
+    ["zeros", Buffer.alloc(1024), "InvalidArgument", /no manifest.json/],
     ["cut", whole.subarray(0, 100_000), "DataLoss", /cut off/],
     ["torn", torn, "DataLoss", /is torn at byte/],
     ["cut gzip", gzipSync(whole).subarray(0, 100_000), "DataLoss", /can't be decompressed/],

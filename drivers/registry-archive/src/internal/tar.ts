@@ -31,6 +31,8 @@ export async function indexTar(call: Call, path: string, file: FileHandle): Prom
   const members = new Map<string, Member>();
   const links = new Map<string, string>();
   const { size: end } = await file.stat();
+  // Even an empty tar ends in blocks of zeros.
+  if (end < block) throw fail("InvalidArgument", `${path} is no image archive: it is no tar`);
   let overrides: Overrides = {};
   let count = 0;
   for (let at = 0; at + block <= end; ) {
