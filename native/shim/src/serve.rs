@@ -41,6 +41,8 @@ pub struct Shim {
     netns: Option<OwnedFd>,
     process: Option<Process>,
     connections: u64,
+    /// Those who attached before the start: they miss nothing.
+    early: Vec<(Channel, Attach, Owner)>,
     abandoned: bool,
     /// The container was started in this round.
     started: bool,
@@ -90,6 +92,7 @@ impl Shim {
                     netns,
                     process: None,
                     connections: 0,
+                    early: Vec::new(),
                     abandoned: false,
                     started: false,
                 };
@@ -266,6 +269,9 @@ impl Shim {
                 if let Some(client) = &start.client {
                     join(&mut session, client.client, [client.stdin, client.stdout, client.stderr], fds);
                 }
+                for (guest, attach, owner) in self.early.drain(..) {
+                    join_guest(&mut session, guest, attach, owner);
+                }
                 let (pid, warnings) = (started.pid, started.warnings);
                 self.process = Some(Process {
                     pid,
@@ -363,15 +369,11 @@ impl Shim {
     fn attach(&mut self, mut guest: Channel, attach: Attach) {
         self.connections += 1;
         let owner = Owner::Connection(self.connections);
-        let Some(process) = &mut self.process else { return };
         guest.tell(&FromShim::Attached);
-        let Ok(reading) = guest.socket.try_clone() else { return };
-        if attach.stdin {
-            process.session.feed(reading, owner);
+        match &mut self.process {
+            Some(process) => join_guest(&mut process.session, guest, attach, owner),
+            None => self.early.push((guest, attach, owner)),
         }
-        process
-            .session
-            .sink(guest.socket, owner, attach.stdout, attach.stderr, attach.framed);
     }
 
     /// Every child that has died; the shim is the subreaper of all that its container leaves behind.
@@ -458,6 +460,15 @@ impl Shim {
     }
 }
 
+/// A connection that carries stdio from now on.
+fn join_guest(session: &mut Session, guest: Channel, attach: Attach, owner: Owner) {
+    let Ok(reading) = guest.socket.try_clone() else { return };
+    if attach.stdin {
+        session.feed(reading, owner);
+    }
+    session.sink(guest.socket, owner, attach.stdout, attach.stderr, attach.framed);
+}
+
 /// The client's descriptors, in the order 0, 1, 2, as far as `wanted`.
 fn join(session: &mut Session, client: u32, wanted: [bool; 3], fds: Vec<OwnedFd>) {
     let owner = Owner::Client(client);
@@ -490,6 +501,10 @@ fn become_shim() -> Result<()> {
 /// `shim.sock` in the container's directory. A socket's path has 107 bytes at most, so it is bound by a short way round.
 fn listen(directory: &std::path::Path) -> Result<UnixListener> {
     let failed = |error: io::Error| Failure::io(&error, "listen", directory.to_str());
+    // What an earlier start of the same container left.
+    for old in ["shim.sock", "exit"] {
+        let _ = std::fs::remove_file(directory.join(old));
+    }
     let folder = std::fs::File::open(directory).map_err(failed)?;
     let listener = UnixListener::bind(format!("/proc/self/fd/{}/shim.sock", folder.as_raw_fd())).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;

@@ -65,6 +65,7 @@ async function end(engine: Engine, call: Call, record: Container, force: boolean
 /** Removes what does not run. */
 export async function forget(engine: Engine, call: Call, id: ContainerId): Promise<void> {
   await engine.hooks.beforeRemove(call, id);
+  if (engine.early.delete(id)) await engine.launcher.abandon(call, id);
   const last = engine.records.byId(id);
   await engine.records.remove(call, last);
   await sweep(engine, last);

@@ -10,6 +10,7 @@ import type {
   LauncherService,
   NetworksService,
   OciSpec,
+  ShimState,
   StorageDriver,
 } from "@tsbox/kernel";
 import type { Records } from "./records.ts";
@@ -31,6 +32,8 @@ export interface Engine {
   readonly locks: Locks;
   /** Who an image's user is, where nobody has changed its files yet: image, driver and name. */
   readonly users: Map<string, ResolvedUser>;
+  /** Shims that were spawned for those who attach before the start, which finds them here. */
+  readonly early: Map<ContainerId, Promise<ShimState>>;
   /** Work that nobody waits for, but that must be done before the engine ends. */
   readonly background: Set<Promise<void>>;
   readonly hooks: ContainerHooks;

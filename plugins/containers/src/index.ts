@@ -34,6 +34,7 @@ const plugin: Plugin<null> = {
           host: await context.service("host"),
           locks: new Locks(),
           users: new Map(),
+          early: new Map(),
           background: new Set(),
           hooks,
           storage: (id) => context.driver("storage", id),

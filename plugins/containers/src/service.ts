@@ -5,7 +5,7 @@ import { ended, forget, later, remove } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { readLog } from "./logs.ts";
 import { exitOf, watchOrphan } from "./restore.ts";
-import { start } from "./start.ts";
+import { spawn, start } from "./start.ts";
 
 export function containersService(engine: Engine): ContainersService {
   const { records, waiters, launcher, locks } = engine;
@@ -75,7 +75,17 @@ export function containersService(engine: Engine): ContainersService {
     wait: (_call, id, condition) => wait(engine, id, condition),
     flushed: (_call, id, client) => waiters.flushed(id, client),
     remove: async (call, id, options) => remove(engine, call, records.byId(id), options),
-    attachSocket: (call, id) => launcher.attachSocket(call, running(id).id),
+    attachSocket: (call, id) =>
+      locks.run(id, async () => {
+        const record = records.byId(id);
+        if (record.status !== "running" && record.status !== "paused" && !engine.early.has(id)) {
+          const spawning = spawn(engine, call, record);
+          engine.early.set(id, spawning);
+          spawning.catch(() => engine.early.delete(id));
+        }
+        await engine.early.get(id);
+        return launcher.attachSocket(call, id);
+      }),
     attach: async (call, id, client, streams) => {
       const record = running(id);
       waiters.expectFlush(id, client);

@@ -9,6 +9,7 @@ import {
   type EndpointRecord,
   fail,
   type Mount,
+  type ShimState,
   type Sparse,
   type StartOptions,
   type Timings,
@@ -36,7 +37,8 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     const directory = engine.records.directory(id);
     // Asked for first: the shim makes its network namespace while we look after the layer.
     const namespace = await engine.networks.namespace(call, config.network);
-    const spawning = engine.launcher.spawn(call, id, directory, namespace === "new" ? "new" : "none");
+    const spawning = engine.early.get(id) ?? spawn(engine, call, record);
+    engine.early.delete(id);
     cleanup.undo(() => engine.launcher.abandon(cleanupCall(call), id));
     const storage = await engine.storage(record.drivers.storage);
     const exec = await engine.exec(record.drivers.exec);
@@ -87,6 +89,14 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     phase("record");
     return [...phases, ...started.timings.map(([stage, time]) => [`start: ${stage}`, time] as const)];
   });
+}
+
+/** A shim for a container that does not run, in its directory, which a restart of the host has taken away. */
+export async function spawn(engine: Engine, call: Call, record: Container): Promise<ShimState> {
+  const directory = engine.records.directory(record.id);
+  mkdirSync(directory, { recursive: true, mode: 0o711 });
+  const namespace = await engine.networks.namespace(call, record.config.network);
+  return engine.launcher.spawn(call, record.id, directory, namespace === "new" ? "new" : "none");
 }
 
 /** Both, and the first failure only when the other has ended too: what is under way must not outlive the start that asked for it. */
