@@ -1,4 +1,5 @@
 /** `run` and `create`: a container from flags. */
+import { join } from "node:path";
 import { type ApiService, isTsboxError, type Json } from "@tsbox/kernel";
 import type { FlagSpecs, Parsed } from "../flags.ts";
 import { type Command, CommandError, type Io } from "../io.ts";
@@ -129,13 +130,19 @@ async function make(io: Io, api: ApiService, parsed: Parsed): Promise<string> {
 
 const withTag = (image: string): string => (/[:@][^/]*$/.test(image) ? image : `${image}:latest`);
 
-export function createBody(io: Pick<Io, "environment">, parsed: Parsed): Json {
+/** A path of another transport is the user's: the engine knows no directory to start from. */
+export function imageOf(io: Pick<Io, "workingDirectory">, image: string): string {
+  const match = /^(oci|oci-archive|docker-archive):(?!\/)(.+)$/s.exec(image);
+  return match === null ? image : `${match[1]}:${join(io.workingDirectory, match[2] ?? "")}`;
+}
+
+export function createBody(io: Pick<Io, "environment" | "workingDirectory">, parsed: Parsed): Json {
   const { tty, interactive, detach, removed } = wishes(parsed);
   const [image, ...command] = parsed.words;
   const entrypoint = parsed.text("entrypoint");
   const ports = parsed.list("publish").flatMap(publish);
   return {
-    Image: image,
+    Image: imageOf(io, image ?? ""),
     Cmd: command.length > 0 ? command : null,
     Entrypoint: entrypoint === null ? null : [entrypoint],
     Env: parsed.list("env").flatMap((pair) => environmentOf(pair, io.environment)),
