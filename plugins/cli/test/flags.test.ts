@@ -1,6 +1,6 @@
 import { suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
-import { createBody, publish, run } from "../src/commands/run.ts";
+import { createBody, imageOf, publish, run } from "../src/commands/run.ts";
 import { parseFlags } from "../src/flags.ts";
 import { CommandError } from "../src/io.ts";
 import { compileTemplate } from "../src/template.ts";
@@ -41,12 +41,18 @@ test("ports are published as docker reads them", () => {
 
 test("a body is Docker's", () => {
   const body = createBody(
-    { environment: { HERE: "yes" } },
+    { environment: { HERE: "yes" }, workingDirectory: "/work" },
     parse("-d", "-m", "64m", "--cpus", "1.5", "-e", "HERE", "-e", "GONE", "-v", "/a:/b:ro", "img", "cmd", "arg"),
   );
   const host = body.HostConfig as Readonly<Record<string, unknown>>;
   assert.equal([body.Image, body.Cmd, body.Env, body.StdinOnce], ["img", ["cmd", "arg"], ["HERE=yes"], false]);
   assert.equal([host.Memory, host.NanoCpus, host.Binds], [64 << 20, 1.5e9, ["/a:/b:ro"]]);
+});
+
+test("a path of another transport is the user's own", () => {
+  assert.is(imageOf({ workingDirectory: "/home/me" }, "oci:layout:tag"), "oci:/home/me/layout:tag");
+  for (const image of ["oci:/abs", "host:/", "debian:12", "oci.example/x"])
+    assert.is(imageOf({ workingDirectory: "/home/me" }, image), image);
 });
 
 test("templates read as Go's", () => {

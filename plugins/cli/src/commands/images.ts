@@ -98,6 +98,8 @@ export const load: Command = {
     quiet: { short: "q", kind: "bool", help: "Suppress the load output" },
   },
   words: [0, 0],
+  // The archive is the user's own file, or comes on the user's standard input.
+  local: true,
   async run(io, api, parsed) {
     const input = parsed.text("input");
     if (input === null) throw new CommandError(1, "requested load from standard input: give the archive with --input FILE");
