@@ -11,11 +11,14 @@ export interface Endpoint {
   readonly options: RequestOptions;
 }
 
-const own = "unix:///run/tsbox/tsbox.sock";
+const ownState = "/run/tsbox";
 const dockersPort = { plain: 2375, secure: 2376 };
 
 export function findEndpoint(argv: readonly string[], environment: Strings): Endpoint {
-  return parseEndpoint(hostFlag(argv) ?? (environment.TSBOX_HOST || environment.DOCKER_HOST || own), environment);
+  return parseEndpoint(
+    hostFlag(argv) ?? (environment.TSBOX_HOST || environment.DOCKER_HOST || `unix://${environment.TSBOX_STATE || ownState}/tsbox.sock`),
+    environment,
+  );
 }
 
 /** Of the flags before the command. */
