@@ -1,0 +1,69 @@
+/** Docker's own command line against the engine, unchanged. */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { needsRoot, suite } from "@tsbox/harness";
+import * as assert from "uvu/assert";
+import { binary, type Engine, engine, type Ran, until } from "../src/engine.ts";
+
+const test = suite("docker's own client", { timeout: 120_000 });
+const docker = ["/usr/local/bin/docker", "/usr/bin/docker"].find(existsSync) ?? "";
+const reason =
+  needsRoot() ??
+  (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ??
+  (docker === "" ? "no docker client is installed (scripts/packages installs one)" : null);
+
+function client(own: Engine, argv: readonly string[], input = ""): Promise<Ran> {
+  const child = spawn(docker, argv as string[], {
+    env: { PATH: process.env.PATH ?? "", HOME: own.state, DOCKER_HOST: `unix://${own.socket}` },
+  });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  child.stdin.on("error", () => {});
+  child.stdin.end(input);
+  return new Promise((resolve) => child.on("close", (code) => resolve({ code: code ?? 1, stdout, stderr })));
+}
+
+test.skipIf(reason, "run in the foreground: streams apart, input, exit codes", async (t) => {
+  const own = await engine(t);
+  // What an image is, docker only knows from a registry; ours makes one of this machine, under a name that docker can say.
+  await own.ok(["create", "--name", "maker", "--net", "none", "host:/", "true"]);
+  await own.ok(["tag", "host:/", "machine:1"]);
+  const run = (...words: readonly string[]): readonly string[] => ["run", "--rm", "--net", "none", "machine:1", ...words];
+  assert.equal(await client(own, run("sh", "-c", "echo out; echo err >&2")), { code: 0, stdout: "out\n", stderr: "err\n" });
+  assert.is((await client(own, run("sh", "-c", "exit 6"))).code, 6);
+  assert.is((await client(own, run("no-such-command"))).code, 127);
+  assert.is((await client(own, ["run", "-i", ...run("cat").slice(1)], "through\n")).stdout, "through\n");
+  for (let at = 0; at < 10; at += 1) assert.is((await client(own, run("echo", String(at)))).stdout, `${at}\n`);
+});
+
+test.skipIf(reason, "a container's life: run -d, ps, logs, inspect, stop, wait, start again, rm", async (t) => {
+  const own = await engine(t);
+  await own.ok(["create", "--name", "maker", "--net", "none", "host:/", "true"]);
+  await own.ok(["tag", "host:/", "machine:1"]);
+  const started = await client(own, [
+    "run",
+    "-d",
+    "--name",
+    "life",
+    "--net",
+    "none",
+    "machine:1",
+    "sh",
+    "-c",
+    "trap 'exit 4' TERM; echo up; while :; do sleep 0.05; done",
+  ]);
+  assert.match(started.stdout, /^[0-9a-f]{64}\n$/, started.stderr);
+  assert.match((await client(own, ["ps"])).stdout, /machine:1 .*life/);
+  await until(async () => (await client(own, ["logs", "life"])).stdout === "up\n", "its line in the log");
+  assert.is((await client(own, ["inspect", "-f", "{{.State.Status}} {{.Config.Image}}", "life"])).stdout, "running machine:1\n");
+  const waiting = client(own, ["wait", "life"]);
+  assert.is((await client(own, ["stop", "life"])).stdout, "life\n");
+  assert.is((await waiting).stdout, "4\n");
+  assert.is((await client(own, ["start", "life"])).stdout, "life\n");
+  await until(async () => (await client(own, ["logs", "life"])).stdout === "up\nup\n", "the second start's line");
+  assert.is((await client(own, ["rm", "-f", "life"])).stdout, "life\n");
+  const gone = await client(own, ["inspect", "life"]);
+  assert.is(gone.code, 1);
+  assert.match((await client(own, ["version"])).stdout, /tsbox/);
+});
