@@ -1,5 +1,6 @@
 /** From a command line to a command, and from what it throws to words and an exit code. */
 import { type ApiService, errorTable, isTsboxError } from "@tsbox/kernel";
+import { CommandError } from "./command-error.ts";
 import { conformance } from "./commands/conformance.ts";
 import * as containers from "./commands/containers.ts";
 import * as images from "./commands/images.ts";
@@ -7,7 +8,7 @@ import { pull } from "./commands/pull.ts";
 import { create, run } from "./commands/run.ts";
 import * as system from "./commands/system.ts";
 import { helpText, parseFlags, rememberUsage } from "./flags.ts";
-import { type Command, CommandError, type Io } from "./io.ts";
+import type { Command, Io } from "./io.ts";
 
 const all: readonly Command[] = [
   run,

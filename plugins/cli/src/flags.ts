@@ -1,5 +1,5 @@
 /** Docker's flags: `-it`, `-e K=V`, `--name x`, `--name=x`, `--rm=false`; a command's own words begin at its first word that is no flag. */
-import { CommandError } from "./io.ts";
+import { CommandError } from "./command-error.ts";
 
 export interface FlagSpec {
   readonly short?: string;

@@ -1,5 +1,6 @@
 /** What a command sees of the world: two streams, its environment, and a session that can lend its terminal to a container. */
 import type { ApiService, Call, Strings, WindowSize } from "@tsbox/kernel";
+import type { FlagSpecs, Parsed } from "./flags.ts";
 
 export interface Io {
   readonly call: Call;
@@ -37,7 +38,7 @@ export type Command = {
   /** `run [OPTIONS] IMAGE [COMMAND] [ARG...]` */
   readonly usage: string;
   readonly about: string;
-  readonly flags: import("./flags.ts").FlagSpecs;
+  readonly flags: FlagSpecs;
   /** Flags end at the first word. */
   readonly ownWords?: boolean;
   /** Its failures exit as `run` does: 125, 126, 127. Others exit 1. */
@@ -47,14 +48,5 @@ export type Command = {
   /** It reads or writes the user's own files, so the user's own process has to do it. */
   readonly local?: boolean;
   /** Answers the exit code. */
-  run(io: Io, api: ApiService, parsed: import("./flags.ts").Parsed): Promise<number>;
+  run(io: Io, api: ApiService, parsed: Parsed): Promise<number>;
 };
-
-/** A failure with an exit code of its own, already in words for the user. */
-export class CommandError extends Error {
-  readonly exitCode: number;
-  constructor(exitCode: number, text: string) {
-    super(text);
-    this.exitCode = exitCode;
-  }
-}

@@ -1,5 +1,5 @@
 /** Numbers as users type them. */
-import { CommandError } from "./io.ts";
+import { CommandError } from "./command-error.ts";
 
 /** `512`, `64m`, `1.5g`, `2GiB` → bytes; null → 0. */
 export function bytes(flag: string, text: string | null): number {

@@ -1,8 +1,8 @@
 import { suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
+import { CommandError } from "../src/command-error.ts";
 import { createBody, imageOf, publish, run } from "../src/commands/run.ts";
 import { parseFlags } from "../src/flags.ts";
-import { CommandError } from "../src/io.ts";
 import { compileTemplate } from "../src/template.ts";
 
 const test = suite("cli: flags and templates");

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fail, isTsboxError, type Plugin } from "@tsbox/kernel";
 import { importPlugin, type LoadedManifest, type PluginEntry, readConfig, readEngineList, readManifest } from "@tsbox/kernel/host";
-import { type Command, CommandError } from "../io.ts";
+import { CommandError } from "../command-error.ts";
+import type { Command } from "../io.ts";
 
 /** The operator's own plugins count as the engine's do. */
 const operatorConfig = "/etc/tsbox/config.json";

@@ -2,7 +2,8 @@
 import { stat } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { ago, type Json } from "@tsbox/kernel";
-import { type Command, CommandError } from "../io.ts";
+import { CommandError } from "../command-error.ts";
+import type { Command } from "../io.ts";
 import { humanSize } from "../table.ts";
 import { each, filtersOf, print } from "./containers.ts";
 

@@ -1,6 +1,7 @@
 /** `pull`, and what a `run` does when the image is not here. */
 import type { ApiService } from "@tsbox/kernel";
-import { type Command, CommandError, type Io } from "../io.ts";
+import { CommandError } from "../command-error.ts";
+import type { Command, Io } from "../io.ts";
 
 export const pull: Command = {
   name: "pull",

@@ -1,8 +1,9 @@
 /** `run` and `create`: a container from flags. */
 import { join } from "node:path";
 import { type ApiService, isTsboxError, type Json } from "@tsbox/kernel";
+import { CommandError } from "../command-error.ts";
 import type { FlagSpecs, Parsed } from "../flags.ts";
-import { type Command, CommandError, type Io } from "../io.ts";
+import type { Command, Io } from "../io.ts";
 import { bytes, count } from "../units.ts";
 import { pullImage } from "./pull.ts";
 

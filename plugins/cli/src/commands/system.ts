@@ -1,6 +1,7 @@
 /** Commands about the engine: version, info, plugins, inspect, events. */
 import { type ApiService, isTsboxError, type Json } from "@tsbox/kernel";
-import { type Command, CommandError, type Io } from "../io.ts";
+import { CommandError } from "../command-error.ts";
+import type { Command, Io } from "../io.ts";
 import { table } from "../table.ts";
 import { compileTemplate } from "../template.ts";
 
