@@ -7,6 +7,8 @@ pub fn keep_small() {
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, 4 << 10);
         libc::mallopt(libc::M_TOP_PAD, 0);
+        // No bins that keep small pieces apart: what is free joins, and whole pages can go back.
+        libc::mallopt(libc::M_MXFAST, 0);
     }
 }
 
