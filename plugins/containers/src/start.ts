@@ -18,6 +18,7 @@ import {
 import { attributes } from "./create.ts";
 import type { Engine } from "./engine.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";
+import { hostDevices } from "./spec/devices.ts";
 import { writeFiles } from "./spec/files.ts";
 import { resolveUser } from "./spec/user.ts";
 
@@ -54,7 +55,16 @@ export async function start(engine: Engine, call: Call, record: Container, optio
 
     const hostname = config.hostname || hostnameOf(config.network, id);
     const files = writeFiles(directory, config, hostname, endpoints, namespace === "host");
-    const input = { id, engineId: engine.engineId, config, argv: record.argv, user, netns: shim.netns, files };
+    const input = {
+      id,
+      engineId: engine.engineId,
+      config,
+      argv: record.argv,
+      user,
+      netns: shim.netns,
+      files,
+      devices: config.privileged ? hostDevices() : [],
+    };
     const spec = await engine.hooks.buildSpec(call, buildSpec(input), id);
     const launch = await exec.plan(call, { id, directory, spec, rootfs });
     mkdirSync(dirname(record.log.path), { recursive: true, mode: 0o710 });

@@ -1,7 +1,7 @@
 /** `tsbox run host:/`: the whole way, without a registry and without a network. */
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { needsRoot, suite } from "@tsbox/harness";
+import { needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { binary, engine, until } from "../src/engine.ts";
 
@@ -127,4 +127,30 @@ test.skipIf(reason, "ps, logs, wait, stop, kill, inspect and rm say what Docker 
   assert.is(await own.ok(["rm", "worker"]), "worker\n");
   const gone = await own.run(["rm", "worker"]);
   assert.equal([gone.code, gone.stderr], [1, "tsbox: No such container: worker\n"]);
+});
+
+test.skipIf(reason, "mounts, identity and rights are as asked for", async (t) => {
+  const own = await engine(t);
+  const directory = temporaryDirectory(t);
+  writeFileSync(join(directory, "file"), "of the host\n");
+  const run = (flags: readonly string[], script: string): Promise<string> => own.ok([...none, ...flags, "host:/", "sh", "-c", script]);
+  assert.is(
+    await run(["-v", `${directory}:/data:ro`], "cat /data/file; touch /data/new 2>/dev/null || echo refused"),
+    "of the host\nrefused\n",
+  );
+  await run(["-v", `${directory}:/data`], "echo back > /data/back");
+  assert.is(readFileSync(join(directory, "back"), "utf8"), "back\n");
+  assert.is(
+    await run(["--tmpfs", "/scratch:size=1m"], "findmnt -no FSTYPE /scratch; df -k --output=size /scratch | tail -1 | tr -d ' '"),
+    "tmpfs\n1024\n",
+  );
+  assert.is(await run(["--read-only"], "touch /x 2>/dev/null || echo refused"), "refused\n");
+  assert.is(await run(["--hostname", "named", "-e", "A=1", "-w", "/tmp"], "hostname; echo $A; pwd"), "named\n1\n/tmp\n");
+  assert.is(await own.ok([...none, "--entrypoint", "echo", "host:/", "its", "words"]), "its words\n");
+  assert.match(await run(["--cap-drop", "ALL", "--cap-add", "net_raw"], "grep CapEff /proc/self/status"), /0000000000002000$/m);
+  assert.match(
+    await run(["--privileged"], "grep Seccomp: /proc/self/status; test -c /dev/fuse && echo devices"),
+    /^Seccomp:\t0\ndevices\n$/,
+  );
+  assert.is(await run(["--storage", "overlay", "--exec", "native"], "echo chosen"), "chosen\n");
 });

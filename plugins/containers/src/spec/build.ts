@@ -11,6 +11,7 @@ import {
   ociVersion,
   readonlyPaths,
 } from "./defaults.ts";
+import type { DeviceNode } from "./devices.ts";
 import { seccompFor } from "./seccomp.ts";
 
 /** Who the first process is, looked up in the container's own files. */
@@ -31,6 +32,8 @@ export interface SpecInput {
   readonly netns: string | null;
   /** /etc/hosts, /etc/hostname and /etc/resolv.conf: target and the file on the host. */
   readonly files: readonly (readonly [string, string])[];
+  /** The host's, for a privileged container; else none. */
+  readonly devices: readonly DeviceNode[];
 }
 
 export function buildSpec(input: SpecInput): OciSpec {
@@ -71,6 +74,7 @@ export function buildSpec(input: SpecInput): OciSpec {
       cgroupsPath: `/tsbox-${engineId}/${id}`,
       resources: { ...resourcesOf(config.resources), devices: config.privileged ? allDevices : deviceRules },
       sysctl: { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647" },
+      ...(input.devices.length > 0 ? { devices: input.devices } : {}),
       ...(config.privileged ? {} : { maskedPaths, readonlyPaths }),
       ...(unconfined ? {} : { seccomp: seccompFor(capabilities) }),
       ...(netns === null ? { sysctl: {} } : {}),
