@@ -104,7 +104,8 @@ test.skipIf(
       };
       response.writeHead(from > 0 ? 206 : 200, headers);
       if (request.method === "HEAD") return response.end();
-      if (gone && bytes.length > half) return response.write(bytes.subarray(from, Math.max(from, half)), () => request.socket.destroy());
+      if (gone && bytes.length > half)
+        return response.write(bytes.subarray(from, Math.max(from, half)), () => request.socket.destroySoon());
       return response.end(bytes.subarray(from));
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -124,7 +125,10 @@ test.skipIf(
     gone = false;
     asked.length = 0;
     await own.ok(["pull", name]);
-    assert.equal(asked, [`bytes=${half}-`]);
+    // How much of the half has come before the end is the network's business; what has come is not asked for again.
+    assert.is(asked.length, 1);
+    const from = Number(/^bytes=(\d+)-$/.exec(asked[0] ?? "")?.[1]);
+    assert.ok(from > 0 && from <= half, asked[0]);
     const blob = [...made.blobs].sort((a, b) => b[1].length - a[1].length)[0];
     assert.ok(blob && readFileSync(join(own.root, "content/blobs/sha256", blob[0].slice("sha256:".length))).equals(blob[1]));
   },
