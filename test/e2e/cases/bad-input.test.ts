@@ -1,6 +1,6 @@
 /** Wrong input: one line that says what and why, the right exit code, nothing left behind. */
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -72,9 +72,6 @@ test.skipIf(reason, "a configuration that is wrong is said by whoever starts the
 test.skipIf(reason ?? needsTools("setpriv"), "who is not root is told so", async (t) => {
   const directory = temporaryDirectory(t);
   chmodSync(directory, 0o755);
-  const home = join(directory, "home");
-  mkdirSync(join(home, "build/bin"), { recursive: true });
-  symlinkSync(binary, join(home, "tsbox"));
   const client = (environment: Readonly<Record<string, string>>): { status: number | null; stderr: string } =>
     spawnSync("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", binary, "ps"], {
       encoding: "utf8",
