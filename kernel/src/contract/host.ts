@@ -37,6 +37,19 @@ export interface HostToolkit extends HostNetwork {
 
   /** Copies all that makes up a tree (hard links, holes, xattrs, devices, times), with reflinks where the file system has them. Does not cross mounts. `to` must not exist. */
   copyTree(call: Call, from: string, to: string, options?: CopyOptions): Promise<void>;
+  /**
+   * Copies the directory at `path` below `root` (links resolved as inside) into the empty directory `to`, which gets its owner, mode and times too. Answers what there
+   * was to copy: `nothing` (no such directory, or `to` is not empty: then nothing was done), `owner` (an empty directory), `content`. `check`: answers only.
+   */
+  copyInto(
+    call: Call,
+    root: string,
+    path: string,
+    to: string,
+    options?: Sparse<{ check: boolean }>,
+  ): Promise<"nothing" | "owner" | "content">;
+  /** Removes all that is in a directory, which stays; as `removeTree`. */
+  emptyTree(call: Call, path: string): Promise<void>;
   /** A small file at `path` below `root`, links resolved as inside (openat2, RESOLVE_IN_ROOT). `NotFound`; `ResourceExhausted` above `limit` bytes; `InvalidArgument` for what is no regular file. */
   readFile(call: Call, root: string, path: string, limit: number): Promise<Uint8Array>;
   /** Removes a tree, never following a link or crossing a mount; what is gone already is no error. */

@@ -17,6 +17,7 @@ export const contractVersions: Readonly<Record<string, string>> = {
   images: "1.0.0",
   containers: "1.0.0",
   networks: "1.0.0",
+  volumes: "1.0.0",
   events: "1.0.0",
   state: "1.0.0",
   api: "1.0.0",

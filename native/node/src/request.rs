@@ -43,6 +43,15 @@ pub enum Request {
         to: String,
         exclude: Vec<String>,
     },
+    CopyInto {
+        root: String,
+        path: String,
+        to: String,
+        check: bool,
+    },
+    EmptyTree {
+        path: String,
+    },
     RemoveTree {
         path: String,
     },
@@ -137,6 +146,8 @@ impl Request {
                 })
             }
             Request::CopyTree { from, to, exclude } => copy(&from, &to, &exclude, cancel),
+            Request::CopyInto { root, path, to, check } => value(copy_into(&root, &path, &to, check, cancel)?),
+            Request::EmptyTree { path } => value(tree::empty(directory(&path)?.as_fd(), cancel)?),
             Request::RemoveTree { path } => value(tree::remove_tree(path.as_bytes(), cancel)?),
             Request::Usage { path } => value(tree::usage(directory(&path)?.as_fd(), cancel)?),
             Request::SyncTree { path } => value(tree::sync(
@@ -192,6 +203,24 @@ fn copy(from: &str, to: &str, exclude: &[String], cancel: &Cancel) -> Result<Val
         let _ = tree::remove_tree(to.as_bytes(), &Cancel::default());
     }
     value(copied?)
+}
+
+/// Copies the directory at `path` below `root` into the empty directory `to`, which gets its owner, mode and times too. Answers what there was to copy; `check`:
+/// answers only.
+fn copy_into(root: &str, path: &str, to: &str, check: bool, cancel: &Cancel) -> Result<&'static str> {
+    let source = match at::open_in_root(directory(root)?.as_fd(), path.as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => return Ok("nothing"),
+        other => other.named("openat2", path.as_bytes())?,
+    };
+    let target = directory(to)?;
+    if !tree::list(target.as_fd()).named("getdents64", to.as_bytes())?.is_empty() {
+        return Ok("nothing");
+    }
+    let content = !tree::list(source.as_fd()).named("getdents64", path.as_bytes())?.is_empty();
+    if !check {
+        tree::copy_tree(source.as_fd(), target.as_fd(), &Default::default(), cancel)?;
+    }
+    Ok(if content { "content" } else { "owner" })
 }
 
 /// The content of a regular file below `root`, links resolved as inside.

@@ -4,7 +4,9 @@ import { openFront } from "./http/index.ts";
 import type { HttpServer } from "./http/server.ts";
 import { containerVerbs } from "./operations/containers.ts";
 import { imageVerbs } from "./operations/images.ts";
+import { networkPrune } from "./operations/network-prune.ts";
 import { systemVerbs } from "./operations/system.ts";
+import { volumeVerbs } from "./operations/volumes.ts";
 
 const plugin: Plugin<null> = {
   parseConfig: () => null,
@@ -24,7 +26,13 @@ const plugin: Plugin<null> = {
           host: await context.service("host"),
           rootDirectory: context.rootDirectory,
         };
-        api = { ...containerVerbs(containers), ...imageVerbs(images, containers), ...systemVerbs(services) };
+        api = {
+          ...containerVerbs(containers),
+          ...imageVerbs(images, containers),
+          ...systemVerbs(services),
+          ...networkPrune(services.networks, containers),
+          ...volumeVerbs(await context.service("volumes")),
+        };
         return api;
       },
     });

@@ -4,9 +4,11 @@ import { CommandError } from "./command-error.ts";
 import { conformance } from "./commands/conformance.ts";
 import * as containers from "./commands/containers.ts";
 import * as images from "./commands/images.ts";
+import { networks } from "./commands/networks.ts";
 import { pull } from "./commands/pull.ts";
 import { create, run } from "./commands/run.ts";
 import * as system from "./commands/system.ts";
+import { volumes } from "./commands/volumes.ts";
 import { helpText, parseFlags, rememberUsage } from "./flags.ts";
 import type { Command, Io } from "./io.ts";
 
@@ -29,6 +31,8 @@ const all: readonly Command[] = [
   images.tag,
   images.load,
   pull,
+  ...networks,
+  ...volumes,
   system.inspect,
   system.version,
   system.info,
@@ -40,6 +44,8 @@ for (const command of all) rememberUsage(command.name, command.usage);
 
 /** docker's longer names: `container ls` is `ps`. */
 const groups: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  network: verbsOf("network", { list: "ls", remove: "rm" }),
+  volume: verbsOf("volume", { list: "ls", remove: "rm" }),
   container: { ls: "ps", list: "ps", ps: "ps" },
   image: { ls: "images", list: "images", rm: "rmi", remove: "rmi" },
   system: {},
@@ -59,6 +65,10 @@ export async function dispatch(io: Io, api: ApiService, argv: readonly string[])
     if (name === "--version" || name === "-v")
       return await system.version.run(io, api, parseFlags("version", [], system.version.flags, true));
     command = commands.get(name);
+    if (command === undefined && strict(name)) {
+      await io.out(groupText(name));
+      return 0;
+    }
     if (command === undefined) throw new CommandError(1, `unknown command: ${name}\n\nRun 'tsbox --help' for more information`);
     if (rest.includes("--help") && (!command.ownWords || rest[0] === "--help")) {
       await io.out(helpText(command.name, command.about, command.flags));
@@ -75,7 +85,8 @@ export async function dispatch(io: Io, api: ApiService, argv: readonly string[])
 /** Whether a command line is for the user's own process: its command has `local`, and help is not what is asked for. */
 export function runsLocally(argv: readonly string[]): boolean {
   const [name = "", ...rest] = longName(globalFlags(argv));
-  return commands.get(name)?.local === true && !rest.includes("--help");
+  const local = commands.get(name)?.local ?? false;
+  return (typeof local === "function" ? local(rest) : local) && !rest.includes("--help");
 }
 
 /** Before the command: the host was the client's business. */
@@ -102,7 +113,26 @@ function globalFlags(argv: readonly string[]): readonly string[] {
 function longName(words: readonly string[]): readonly string[] {
   const [group = "", name = "", ...rest] = words;
   if (!Object.hasOwn(groups, group)) return words;
-  return [groups[group]?.[name] ?? name, ...rest];
+  const verb = groups[group]?.[name];
+  if (verb !== undefined) return [verb, ...rest];
+  // `container stop` is `stop`; but no `volume stop`.
+  return strict(group) ? [`${group} ${name}`.trim(), ...rest] : [name, ...rest];
+}
+
+/** Whether a word is a group, and nothing but one. */
+const strict = (word: string): boolean => all.some(({ name }) => name.startsWith(`${word} `));
+
+function groupText(group: string): string {
+  const own = all.filter(({ name }) => name.startsWith(`${group} `));
+  const width = Math.max(...own.map(({ name }) => name.length));
+  const lines = own.map((command) => `  ${command.name.slice(group.length + 1).padEnd(width)}   ${command.about}`);
+  return `\nUsage:  tsbox ${group} COMMAND\n\nCommands:\n${lines.join("\n")}\n\nRun 'tsbox ${group} COMMAND --help' for more information on a command.\n`;
+}
+
+/** A group whose commands carry its name: `volume ls`. */
+function verbsOf(group: string, others: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const own = all.filter(({ name }) => name.startsWith(`${group} `)).map(({ name }) => [name.slice(group.length + 1), name] as const);
+  return Object.fromEntries([...own, ...Object.entries(others).map(([other, name]) => [other, `${group} ${name}`] as const)]);
 }
 
 function checkCount({ name, words: [least, most], usage }: Command, count: number): void {

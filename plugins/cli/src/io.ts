@@ -45,8 +45,8 @@ export type Command = {
   readonly runs?: boolean;
   /** How many words it takes. */
   readonly words: readonly [least: number, most: number];
-  /** It reads or writes the user's own files, so the user's own process has to do it. */
-  readonly local?: boolean;
+  /** It reads or writes the user's own files or terminal, so the user's own process has to do it: always, or with these words behind its name. */
+  readonly local?: boolean | ((words: readonly string[]) => boolean);
   /** Answers the exit code. */
   run(io: Io, api: ApiService, parsed: Parsed): Promise<number>;
 };

@@ -12,8 +12,10 @@ import {
   newContainerId,
   type ShimLog,
   withCleanup,
+  withMounts,
 } from "@tsbox/kernel";
 import type { Engine } from "./engine.ts";
+import { resolveMounts } from "./mounts/resolve.ts";
 import { capabilitiesOf } from "./spec/build.ts";
 
 export async function create(engine: Engine, call: Call, name: string | null, asked: ContainerConfig): Promise<Container> {
@@ -37,6 +39,11 @@ export async function create(engine: Engine, call: Call, name: string | null, as
     const layer = `container-${id}` as ActiveKey;
     await storage.prepare(call, layer, parent, { volatile: config.autoRemove });
     cleanup.undo(() => storage.remove(cleanupCall(call), layer));
+    const { points, fills } = await resolveMounts(engine, call, { id, config, storage, storageId: drivers.storage, cleanup });
+    if (fills.length > 0)
+      await withMounts(call, engine.host, await storage.mounts(call, layer), async (root) => {
+        for (const { name, target } of fills) await engine.volumes.fill(call, name, id, root, target);
+      });
     const record: Container = {
       id,
       name: taken,
@@ -47,6 +54,7 @@ export async function create(engine: Engine, call: Call, name: string | null, as
       platform: image.platform.os,
       drivers,
       layer,
+      mounts: points,
       argv,
       status: "created",
       pid: null,
@@ -82,6 +90,7 @@ function withImage(asked: ContainerConfig, image: Image, id: ContainerId): Conta
     hostname: asked.hostname || (asked.network === "host" ? "" : id.slice(0, 12)),
     labels: { ...image.config.labels, ...asked.labels },
     stopSignal: asked.stopSignal || image.config.stopSignal || "SIGTERM",
+    volumes: [...new Set([...image.config.volumes, ...asked.volumes])],
     exposedPorts: [...new Set([...image.config.exposedPorts, ...asked.exposedPorts])],
   };
 }

@@ -1,9 +1,10 @@
 /** `exited` and gone: what happens when a first process ends, and how a container is removed. Whoever waits is answered first, the sweeping comes after. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type Call, type Container, type ContainerId, type ExitStatus, fail, isTsboxError, type Sparse } from "@tsbox/kernel";
+import { type Call, type Container, type ContainerId, type ExitStatus, fail, isTsboxError, type Sparse, type ViewKey } from "@tsbox/kernel";
 import { attributes } from "./create.ts";
 import type { Engine } from "./engine.ts";
+import { release } from "./mounts/live.ts";
 
 /** The first process has ended; its status is on disk. */
 export async function ended(engine: Engine, id: ContainerId, status: ExitStatus): Promise<void> {
@@ -18,7 +19,7 @@ export async function ended(engine: Engine, id: ContainerId, status: ExitStatus)
     await engine.records.remove(call, record);
     await tell(engine, call, record, status, named);
     engine.waiters.happened(id, "removed", status);
-    later(engine, async () => sweep(engine, before));
+    later(engine, async () => sweep(engine, before, true));
     await engine.events.publish(call, { type: "container", action: "destroy", id, attributes: attributes(record) });
     await engine.hooks.removed(call, id);
   } else {
@@ -35,8 +36,11 @@ async function tell(
   status: ExitStatus,
   named: Readonly<Record<string, string>>,
 ): Promise<void> {
-  engine.waiters.happened(record.id, "exit", status);
   await engine.events.publish(call, { type: "container", action: "die", id: record.id, attributes: named });
+  // Under the container's lock: a start that comes next attaches anew. And before anybody is told, who may want to remove a volume.
+  await attempt(call, "let go of a volume", () => release(engine, call, record));
+  if (record.config.autoRemove) await releaseClaims(engine, call, record);
+  engine.waiters.happened(record.id, "exit", status);
   await engine.hooks.exited(call, record.id, status);
 }
 
@@ -50,7 +54,7 @@ export async function remove(
   const { id } = record;
   if (record.status === "running" || record.status === "paused") await end(engine, call, record, options.force ?? false);
   // With --rm its end was its removal.
-  if (engine.records.has(id)) await engine.locks.run(id, () => forget(engine, call, id));
+  if (engine.records.has(id)) await engine.locks.run(id, () => forget(engine, call, id, options.volumes ?? false));
 }
 
 async function end(engine: Engine, call: Call, record: Container, force: boolean): Promise<void> {
@@ -62,22 +66,37 @@ async function end(engine: Engine, call: Call, record: Container, force: boolean
   await gone;
 }
 
-/** Removes what does not run. */
-export async function forget(engine: Engine, call: Call, id: ContainerId): Promise<void> {
+/** Removes what does not run; `volumes`: with its anonymous volumes that nobody else has. */
+export async function forget(engine: Engine, call: Call, id: ContainerId, volumes: boolean): Promise<void> {
   await engine.hooks.beforeRemove(call, id);
   if (engine.early.delete(id)) await engine.launcher.abandon(call, id);
   const last = engine.records.byId(id);
   await engine.records.remove(call, last);
-  await sweep(engine, last);
+  await releaseClaims(engine, call, last);
+  await sweep(engine, last, volumes);
   engine.waiters.happened(id, "removed", last.exit ?? { code: 0, signal: null, outOfMemory: false, at: Date.now() });
   await engine.events.publish(call, { type: "container", action: "destroy", id, attributes: attributes(last) });
   await engine.hooks.removed(call, id);
 }
 
+/** From now on its volumes may be removed. */
+async function releaseClaims(engine: Engine, call: Call, record: Container): Promise<void> {
+  for (const point of record.mounts) if (point.kind === "volume") await engine.volumes.release(call, point.name, record.id);
+}
+
 /** All that a container leaves outside its namespaces. Each step is tried, whatever became of the others. */
-async function sweep(engine: Engine, record: Container): Promise<void> {
+async function sweep(engine: Engine, record: Container, volumes: boolean): Promise<void> {
   const call = engine.call();
   await disconnect(engine, call, record);
+  for (const point of record.mounts) {
+    if (point.kind === "image")
+      await attempt(call, "remove an image's view", async () =>
+        (await engine.storage(record.drivers.storage)).remove(call, point.view as ViewKey),
+      );
+    // Another container may have it by --volumes-from: then it is that one's.
+    if (point.kind === "volume" && point.anonymous && volumes && (await engine.volumes.users(call, point.name)).length === 0)
+      await attempt(call, "remove a volume", () => engine.volumes.remove(call, point.name, {}));
+  }
   await attempt(call, "remove the layer", async () => (await engine.storage(record.drivers.storage)).remove(call, record.layer));
   await attempt(call, "forget the container", async () => (await engine.exec(record.drivers.exec)).delete(call, record.id));
   await attempt(call, "remove the log", () => rm(join(engine.rootDirectory, record.id), { recursive: true, force: true }));

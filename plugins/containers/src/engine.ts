@@ -12,6 +12,7 @@ import type {
   OciSpec,
   ShimState,
   StorageDriver,
+  VolumesService,
 } from "@tsbox/kernel";
 import type { Records } from "./records.ts";
 import type { ResolvedUser } from "./spec/build.ts";
@@ -25,6 +26,7 @@ export interface Engine {
   readonly waiters: Waiters;
   readonly images: ImagesService;
   readonly networks: NetworksService;
+  readonly volumes: VolumesService;
   readonly launcher: LauncherService;
   readonly events: EventsService;
   readonly host: HostToolkit;

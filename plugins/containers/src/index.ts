@@ -29,6 +29,7 @@ const plugin: Plugin<null> = {
           waiters: new Waiters(),
           images: await context.service("images"),
           networks: await context.service("networks"),
+          volumes: await context.service("volumes"),
           launcher: await context.service("launcher"),
           events: await context.service("events"),
           host: await context.service("host"),

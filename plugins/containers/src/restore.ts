@@ -2,7 +2,7 @@
 import { readFileSync, watch } from "node:fs";
 import { readdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type Call, type Container, type ContainerId, type ExitStatus, isTsboxError } from "@tsbox/kernel";
+import { type Call, type Container, type ContainerId, type ExitStatus, isTsboxError, type VolumeClaim } from "@tsbox/kernel";
 import { ended, later } from "./end.ts";
 import type { Engine } from "./engine.ts";
 
@@ -12,6 +12,7 @@ const lookEvery = 1000;
 export async function restore(engine: Engine, call: Call): Promise<void> {
   await engine.records.load(call);
   const running = engine.records.all().filter((record) => record.status === "running" || record.status === "paused");
+  await engine.volumes.restore(call, claims(engine));
   await engine.networks.restore(
     call,
     running.flatMap((record) => record.endpoints),
@@ -21,6 +22,15 @@ export async function restore(engine: Engine, call: Call): Promise<void> {
   for (const record of engine.records.all().filter((known) => known.config.autoRemove && known.status === "created"))
     await engine.records.remove(call, record);
   await sweep(engine, call);
+}
+
+/** A volatile container that was made and never started has no one who remembers it, so it claims nothing. */
+function claims(engine: Engine): readonly VolumeClaim[] {
+  return engine.records.all().flatMap(({ id, status, config, mounts }) => {
+    if (config.autoRemove && status === "created") return [];
+    const running = status === "running" || status === "paused";
+    return mounts.flatMap((point) => (point.kind === "volume" ? [{ container: id, volume: point.name, running }] : []));
+  });
 }
 
 async function find(engine: Engine, call: Call, record: Container): Promise<void> {
@@ -87,7 +97,7 @@ async function sweep(engine: Engine, call: Call): Promise<void> {
     for (const id of storages) {
       const storage = await engine.storage(id);
       for await (const snapshot of await storage.list(call)) {
-        const owner = /^container-([0-9a-f]{64})$/.exec(snapshot.key)?.[1];
+        const owner = /^(?:container|mount)-([0-9a-f]{64})(?:-|$)/.exec(snapshot.key)?.[1];
         if (owner !== undefined && !engine.records.has(owner as ContainerId)) await storage.remove(call, snapshot.key);
       }
     }

@@ -107,7 +107,7 @@ async function failed(engine: Engine, record: Container, error: unknown): Promis
   if (!engine.records.has(record.id) || engine.records.byId(record.id).status === "running") return;
   const call = engine.call();
   engine.waiters.flushAll(record.id);
-  if (record.config.autoRemove) await forget(engine, call, record.id);
+  if (record.config.autoRemove) await forget(engine, call, record.id, true);
   else await engine.records.save(call, { ...record, error: error instanceof Error ? error.message : String(error) });
 }
 

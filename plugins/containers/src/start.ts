@@ -17,6 +17,7 @@ import {
 } from "@tsbox/kernel";
 import { attributes } from "./create.ts";
 import type { Engine } from "./engine.ts";
+import { attach, release } from "./mounts/live.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";
 import { hostDevices } from "./spec/devices.ts";
 import { writeFiles } from "./spec/files.ts";
@@ -53,6 +54,11 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     });
     phase("network");
 
+    // The network first: what it takes back when it fails is less.
+    cleanup.undo(() => release(engine, cleanupCall(call), record));
+    const mounts = await attach(engine, call, record);
+    phase("mounts");
+
     const hostname = config.hostname || hostnameOf(config.network, id);
     const files = writeFiles(directory, config, hostname, endpoints, namespace === "host");
     const input = {
@@ -63,6 +69,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       user,
       netns: shim.netns,
       files,
+      mounts,
       devices: config.privileged ? hostDevices() : [],
     };
     const spec = await engine.hooks.buildSpec(call, buildSpec(input), id);

@@ -49,6 +49,11 @@ export interface Verbs {
   };
   diffOverlay: { takes: { readonly upper: string; readonly into: string; readonly mediaType: string }; answers: Layer };
   copyTree: { takes: { readonly from: string; readonly to: string; readonly exclude: readonly string[] }; answers: null };
+  copyInto: {
+    takes: { readonly root: string; readonly path: string; readonly to: string; readonly check: boolean };
+    answers: "nothing" | "owner" | "content";
+  };
+  emptyTree: { takes: { readonly path: string }; answers: null };
   removeTree: { takes: { readonly path: string }; answers: null };
   usage: { takes: { readonly path: string }; answers: Usage };
   syncTree: { takes: { readonly path: string }; answers: null };

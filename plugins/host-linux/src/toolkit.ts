@@ -34,6 +34,10 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
       const exclude = (options.exclude ?? []).flatMap((path) => below(from, path) ?? []);
       await binding.call(call, "copyTree", { from, to, exclude });
     },
+    copyInto: (call, root, path, to, options = {}) => binding.call(call, "copyInto", { root, path, to, check: options.check ?? false }),
+    async emptyTree(call, path) {
+      await binding.call(call, "emptyTree", { path });
+    },
     async readFile(call, root, path, limit) {
       call.signal.throwIfAborted();
       return binding.readFile(root, path, limit);

@@ -27,14 +27,17 @@ export class Engine {
   readonly state: string;
   readonly socket: string;
   readonly #config: string | null;
+  readonly #wrapper: readonly string[];
   #launcher: ChildProcess | undefined;
   #log = "";
 
-  constructor(directory: string, config: string | null) {
+  /** `wrapper`: what the engine is started by, where its world shall be another one. */
+  constructor(directory: string, config: string | null, wrapper: readonly string[] = []) {
     this.root = join(directory, "root");
     this.state = mkdtempSync("/run/tsbox-test-");
     this.socket = join(this.state, "tsbox.sock");
     this.#config = config;
+    this.#wrapper = wrapper;
   }
 
   /** What clients and the engine's own commands are told. */
@@ -59,7 +62,8 @@ export class Engine {
 
   async start(): Promise<void> {
     const config = this.#config === null ? [] : ["--config", this.#config];
-    const launcher = spawn(binary, ["daemon", "--root", this.root, "--state", this.state, ...config], {
+    const [program = binary, ...words] = [...this.#wrapper, binary, "daemon", "--root", this.root, "--state", this.state, ...config];
+    const launcher = spawn(program, words, {
       stdio: ["ignore", "pipe", "pipe"],
       env: this.environment,
     });
@@ -171,11 +175,11 @@ export interface Inspected {
 }
 
 /** Started; when the case ends it removes its containers, stops, and the host is as before. */
-export async function engine(test: Case, config: string | null = null): Promise<Engine> {
+export async function engine(test: Case, config: string | null = null, wrapper: readonly string[] = []): Promise<Engine> {
   const base = process.env.TSBOX_TEST_ROOT ?? "/var/lib";
   mkdirSync(base, { recursive: true });
   const directory = mkdtempSync(join(base, "tsbox-test-"));
-  const own = new Engine(directory, config);
+  const own = new Engine(directory, config, wrapper);
   test.cleanup(() => rmSync(directory, { recursive: true, force: true }));
   test.cleanup(() => own.dispose());
   const before = hostSnapshot(own.root, own.state);

@@ -81,6 +81,16 @@ export interface ApiService {
   networkInspect(call: Call, name: string): Promise<Json>;
   networkCreate(call: Call, body: Json): Promise<{ readonly Id: string; readonly Warning: string }>;
   networkRemove(call: Call, name: string): Promise<void>;
+  networkPrune(call: Call, options: Sparse<{ filters: Filters }>): Promise<{ readonly NetworksDeleted: readonly string[] | null }>;
+
+  volumeList(call: Call, options: Sparse<{ filters: Filters }>): Promise<{ readonly Volumes: readonly Json[]; readonly Warnings: null }>;
+  volumeInspect(call: Call, name: string): Promise<Json>;
+  volumeCreate(call: Call, body: Json): Promise<Json>;
+  volumeRemove(call: Call, name: string, options: Sparse<{ force: boolean }>): Promise<void>;
+  volumePrune(
+    call: Call,
+    options: Sparse<{ filters: Filters }>,
+  ): Promise<{ readonly VolumesDeleted: readonly string[] | null; readonly SpaceReclaimed: number }>;
 }
 
 declare module "../plugin.ts" {

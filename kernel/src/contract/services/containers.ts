@@ -12,6 +12,7 @@ import type { ShimLog, WindowSize } from "../launcher.ts";
 import type { PortMap } from "../network.ts";
 import type { ActiveKey } from "../storage.ts";
 import type { ContainerId, Digest, Sparse, Strings } from "../words.ts";
+import type { MountPoint, MountRequest, VolumesFrom } from "./mounts.ts";
 import type { EndpointRecord } from "./networks.ts";
 
 /** What the user asked for, complete: the API fills in what was left out. Sizes in bytes. */
@@ -40,8 +41,10 @@ export interface ContainerConfig {
   readonly ports: readonly PortMap[];
   readonly extraHosts: readonly string[];
   readonly dns: { readonly servers: readonly string[]; readonly search: readonly string[]; readonly options: readonly string[] };
-  readonly binds: readonly BindMount[];
-  readonly tmpfs: Strings;
+  readonly mounts: readonly MountRequest[];
+  readonly volumesFrom: readonly VolumesFrom[];
+  /** Where an anonymous volume is wanted, if nothing else is there: the image's own among them. */
+  readonly volumes: readonly string[];
   readonly readOnlyRoot: boolean;
   readonly privileged: boolean;
   readonly capAdd: readonly string[];
@@ -53,12 +56,6 @@ export interface ContainerConfig {
   readonly log: { readonly driver: ShimLog["driver"]; readonly options: Strings };
   /** Docker's own JSON of what was asked, for inspect: what the fields above have no word for is kept here. */
   readonly raw: { readonly config: Readonly<Record<string, unknown>>; readonly hostConfig: Readonly<Record<string, unknown>> };
-}
-export interface BindMount {
-  readonly source: string;
-  readonly target: string;
-  readonly readOnly: boolean;
-  readonly propagation: string | null;
 }
 /** Null: no limit. */
 export interface Resources {
@@ -87,6 +84,7 @@ export interface Container {
   /** The drivers that it was made with, for as long as it lives. */
   readonly drivers: { readonly storage: string; readonly exec: string };
   readonly layer: ActiveKey;
+  readonly mounts: readonly MountPoint[];
   readonly argv: readonly string[];
   readonly status: ContainerStatus;
   readonly pid: number | null;

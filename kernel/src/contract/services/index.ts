@@ -5,5 +5,7 @@ export type * from "./containers.ts";
 export type * from "./content.ts";
 export type * from "./events.ts";
 export type * from "./images.ts";
+export type * from "./mounts.ts";
 export type * from "./networks.ts";
 export type * from "./state.ts";
+export type * from "./volumes.ts";

@@ -7,7 +7,7 @@ use super::spec::OciMount;
 use super::sys;
 use crate::failure::{Code, Failure, Result};
 use crate::mount::{self, Attributes, Context};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// What the options of one mount say, sorted by who takes them.
@@ -22,6 +22,8 @@ pub struct Options {
     pub propagation: Option<(u64, bool)>,
     /// `tmpcopyup`: a tmpfs that begins with what the image has there.
     pub copy_up: bool,
+    /// `X-mount.subdir=`, as mount(8) has it: only that directory or file of the source, found below its root.
+    pub subdirectory: Option<String>,
     pub data: Vec<String>,
 }
 
@@ -35,6 +37,9 @@ impl Options {
                 "tmpcopyup" => parsed.copy_up = true,
                 // Words of mount(8) and of engines that say nothing to the kernel.
                 "defaults" | "async" | "nomand" | "noiversion" | "loud" | "z" | "Z" => {}
+                other if other.starts_with("X-mount.subdir=") => {
+                    parsed.subdirectory = other.split_once('=').map(|(_, path)| path.to_owned());
+                }
                 other => {
                     if let Some(propagation) = propagation(other) {
                         parsed.propagation = Some(propagation);
@@ -62,18 +67,36 @@ pub fn propagation(word: &str) -> Option<(u64, bool)> {
     Some((kind, recursive))
 }
 
-/// Opens, in the host's mount namespace, the binds that must stay peers of the host's mounts (`rshared`): in the container's own slave namespace it is too late.
-/// One answer a mount.
+/// Opens, in the host's mount namespace, the binds that must stay peers of the host's mounts (`rshared`), or hear of them (`rslave`): in the container's own
+/// slave namespace, whose root is nobody's peer, it is too late. One answer a mount.
 pub fn open_shared(mounts: &[OciMount]) -> Result<Vec<Option<OwnedFd>>> {
     let open = |one: &OciMount| {
         let options = Options::parse(&one.options);
-        let shared = options.bind && options.propagation.is_some_and(|(kind, _)| kind == libc::MS_SHARED);
+        let kept = |kind| kind == libc::MS_SHARED || kind == libc::MS_SLAVE;
+        let shared = options.bind && options.propagation.is_some_and(|(kind, _)| kept(kind));
         match &one.source {
-            Some(source) if shared => mount::clone_tree(Path::new(source), options.recursive).map(Some),
+            Some(source) if shared => clone_source(source, &options).map(Some),
             _ => Ok(None),
         }
     };
     mounts.iter().map(open).collect()
+}
+
+/// The source of a bind, or what lies at the wanted path below it; no link leads out of it.
+fn clone_source(source: &str, options: &Options) -> Result<OwnedFd> {
+    let Some(inside) = &options.subdirectory else {
+        return mount::clone_tree(Path::new(source), options.recursive);
+    };
+    let top = sys::open(source, libc::O_PATH | libc::O_DIRECTORY)?;
+    mount::clone_descriptor(find_inside(top.as_fd(), inside)?.as_fd(), options.recursive)
+}
+
+fn find_inside(top: BorrowedFd, path: &str) -> Result<OwnedFd> {
+    mount::open_in_root(top, path, libc::O_PATH).map_err(|failure| Failure {
+        code: Code::InvalidArgument,
+        message: format!("cannot access path {path} of the source: {}", failure.message),
+        ..failure
+    })
 }
 
 /// What the mounts of one container share.
@@ -108,6 +131,8 @@ fn mount_one(place: &Place, one: &OciMount, shared: Option<OwnedFd>) -> Result<(
         bind(place.root, one, &options, shared)?
     } else if kind == "cgroup" || kind == "cgroup2" {
         return mount_cgroup(place, one, &options);
+    } else if kind == "overlay" {
+        overlay(place.root, one, &options)?
     } else {
         file_system(place, kind, one, &options)?
     };
@@ -138,7 +163,7 @@ fn bind(root: &Root, one: &OciMount, options: &Options, shared: Option<OwnedFd>)
     let source = source.ok_or_else(|| Failure::new(Code::InvalidArgument, "the source of a bind mount must be an absolute path"))?;
     let tree = match shared {
         Some(tree) => tree,
-        None => mount::clone_tree(Path::new(source), options.recursive)?,
+        None => clone_source(source, options)?,
     };
     if !options.attributes.is_empty() {
         mount::set_attributes(tree.as_fd(), options.attributes, false)?;
@@ -153,6 +178,40 @@ fn bind(root: &Root, one: &OciMount, options: &Options, shared: Option<OwnedFd>)
         root.make_file(&one.destination)?
     };
     Ok((tree, target))
+}
+
+/// Another image's tree. Kernels differ in how they take its layers, which mount.rs knows.
+fn overlay(root: &Root, one: &OciMount, options: &Options) -> Result<(OwnedFd, OwnedFd)> {
+    let whole = mount::open_one(&mount::Mount {
+        type_: "overlay".into(),
+        source: one.source.clone().unwrap_or_default(),
+        target: None,
+        options: options.data.clone(),
+    })?;
+    let tree = match &options.subdirectory {
+        Some(inside) => part_of(root, &whole, inside)?,
+        None => whole,
+    };
+    if !options.attributes.is_empty() {
+        mount::set_attributes(tree.as_fd(), options.attributes, false)?;
+    }
+    let directory = sys::stat(tree.as_fd())?.st_mode & libc::S_IFMT == libc::S_IFDIR;
+    let target = if directory {
+        root.make_directory(&one.destination, 0o755)?
+    } else {
+        root.make_file(&one.destination)?
+    };
+    Ok((tree, target))
+}
+
+/// Before Linux 6.15 a part of a detached mount can't be bound: so it is attached for that long, over the root that nobody runs in yet.
+fn part_of(root: &Root, whole: &OwnedFd, inside: &str) -> Result<OwnedFd> {
+    mount::attach_to(whole.as_fd(), root.fd())?;
+    let part = find_inside(whole.as_fd(), inside).and_then(|found| mount::clone_descriptor(found.as_fd(), true));
+    let path = sys::text(&format!("/proc/self/fd/{}", whole.as_raw_fd()))?;
+    // SAFETY: `path` outlives the call.
+    sys::check(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) }.into(), "umount2", None)?;
+    part
 }
 
 fn file_system(place: &Place, kind: &str, one: &OciMount, options: &Options) -> Result<(OwnedFd, OwnedFd)> {
@@ -307,7 +366,6 @@ fn mount_cgroup(place: &Place, one: &OciMount, options: &Options) -> Result<()> 
 }
 
 fn link(root: &Root, to: &str, name: &str) -> Result<()> {
-    use std::os::fd::AsRawFd;
     let (to, name) = (sys::text(to)?, sys::text(name)?);
     // SAFETY: both strings outlive the call.
     sys::check(
@@ -331,5 +389,8 @@ mod tests {
         assert_eq!(options.recursive_attributes.set, mount::RDONLY);
         assert_eq!(options.propagation, Some((libc::MS_SLAVE, true)));
         assert_eq!(options.data, ["size=64m", "mode=1777"]);
+        let part = Options::parse(&["rbind", "X-mount.subdir=a=b/c"].map(String::from));
+        assert_eq!(part.subdirectory.as_deref(), Some("a=b/c"));
+        assert!(part.data.is_empty());
     }
 }

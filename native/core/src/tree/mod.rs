@@ -11,7 +11,7 @@ pub mod xattr;
 pub use cancel::Cancel;
 pub use copy::{copy_entry, copy_tree};
 pub use list::{list, sorted};
-pub use remove::{remove_at, remove_tree};
+pub use remove::{empty, remove_at, remove_tree};
 pub use usage::{Usage, usage};
 
 use crate::failure::{Code, Failure, Result};

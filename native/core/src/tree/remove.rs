@@ -25,6 +25,14 @@ pub fn remove_tree(path: &[u8], cancel: &Cancel) -> Result<()> {
     remove_at(directory.as_fd(), &at::c_string(name).named("open", path)?, path, cancel)
 }
 
+/// Removes all that is in a directory, which stays.
+pub fn empty(directory: BorrowedFd, cancel: &Cancel) -> Result<()> {
+    for name in list(directory).named("getdents64", b"")? {
+        remove_at(directory, &name, name.to_bytes(), cancel)?;
+    }
+    Ok(())
+}
+
 /// Removes `name` with all below it; `path` is for the error's text.
 pub fn remove_at(parent: BorrowedFd, name: &CStr, path: &[u8], cancel: &Cancel) -> Result<()> {
     match at::unlink(parent, name) {

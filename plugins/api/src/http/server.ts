@@ -9,6 +9,7 @@ import { containerRoutes } from "./routes/containers.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { networkRoutes } from "./routes/networks.ts";
 import { headers, systemRoutes } from "./routes/system.ts";
+import { volumeRoutes } from "./routes/volumes.ts";
 import { versionOf } from "./versions.ts";
 
 /** What routes work with. */
@@ -77,7 +78,7 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
     return reply.code(status).type("application/json").send({ message });
   });
   app.setNotFoundHandler((_request, reply) => reply.code(404).send({ message: "page not found" }));
-  for (const routes of [systemRoutes, containerRoutes, imageRoutes, networkRoutes]) routes(app, front);
+  for (const routes of [systemRoutes, containerRoutes, imageRoutes, networkRoutes, volumeRoutes]) routes(app, front);
   await app.ready();
   await listening(server, listen);
   return {

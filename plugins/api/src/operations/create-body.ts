@@ -1,5 +1,6 @@
 /** Docker's create body → what the engine knows. All of Docker's zero-value rules are here: "" and 0 and null and absent mean the default, except where they don't. */
-import { type BindMount, type ContainerConfig, fail, type Json, type PortMap, type Resources } from "@tsbox/kernel";
+import { type ContainerConfig, fail, type Json, type PortMap, type Resources } from "@tsbox/kernel";
+import { parseMounts } from "./mounts.ts";
 
 type Loose = { readonly [key: string]: unknown };
 
@@ -46,20 +47,7 @@ export function parseCreate(body: Json, platform: string | null): ContainerConfi
     ports: portsOf(object(host, "PortBindings")),
     extraHosts: strings(host, "ExtraHosts") ?? [],
     dns: { servers: strings(host, "Dns") ?? [], search: strings(host, "DnsSearch") ?? [], options: strings(host, "DnsOptions") ?? [] },
-    binds: [
-      ...(strings(host, "Binds") ?? []).map(parseBind),
-      ...mounts(host)
-        .filter((mount) => mount.Type === "bind")
-        .map(bindOf),
-    ],
-    tmpfs: {
-      ...(object(host, "Tmpfs") as Readonly<Record<string, string>>),
-      ...Object.fromEntries(
-        mounts(host)
-          .filter((mount) => mount.Type === "tmpfs")
-          .map(tmpfsOf),
-      ),
-    },
+    ...parseMounts(body, host),
     readOnlyRoot: flag(host, "ReadonlyRootfs"),
     privileged: flag(host, "Privileged"),
     capAdd: strings(host, "CapAdd") ?? [],
@@ -140,47 +128,4 @@ function portNumber(word: string): number {
   const port = Number(word);
   if (/^\d+$/.test(word) && port <= 65535) return port;
   throw fail("InvalidArgument", `invalid port specification: "${word}"`);
-}
-
-/** `SOURCE:TARGET[:OPTIONS]`; a source that is no path is a volume's name. */
-export function parseBind(bind: string): BindMount {
-  const [source = "", target = "", options = ""] = bind.split(":");
-  if (!target.startsWith("/"))
-    throw fail("InvalidArgument", `invalid volume specification: '${bind}': the target must be an absolute path`);
-  if (!source.startsWith("/"))
-    throw fail("Unsupported", `volume ${source}: named volumes are not there yet; give a directory of the host by its absolute path`);
-  const words = options.split(",").filter(Boolean);
-  const unknown = words.find((word) => !/^(ro|rw|z|Z|nocopy|consistent|cached|delegated|r?(shared|slave|private))$/.test(word));
-  if (unknown !== undefined) throw fail("InvalidArgument", `invalid mode: ${unknown} in '${bind}'`);
-  return {
-    source,
-    target,
-    readOnly: words.includes("ro"),
-    propagation: words.find((word) => /^r?(shared|slave|private)$/.test(word)) ?? null,
-  };
-}
-
-function mounts(host: Loose): readonly Loose[] {
-  const list = (host.Mounts as readonly Loose[] | undefined | null) ?? [];
-  const other = list.find((mount) => mount.Type !== "bind" && mount.Type !== "tmpfs");
-  if (other) throw fail("Unsupported", `mount of type ${String(other.Type)}: there are bind and tmpfs`);
-  return list;
-}
-
-function bindOf(mount: Loose): BindMount {
-  const source = text(mount, "Source");
-  const target = text(mount, "Target");
-  if (!source.startsWith("/") || !target.startsWith("/"))
-    throw fail("InvalidArgument", `invalid mount: bind needs absolute paths, not '${source}' to '${target}'`);
-  return { source, target, readOnly: flag(mount, "ReadOnly"), propagation: text(object(mount, "BindOptions"), "Propagation") || null };
-}
-
-function tmpfsOf(mount: Loose): [string, string] {
-  const options = object(mount, "TmpfsOptions");
-  const size = amount(options, "SizeBytes");
-  const mode = amount(options, "Mode");
-  return [
-    text(mount, "Target"),
-    [size === null ? "" : `size=${size}`, mode === null ? "" : `mode=${mode.toString(8)}`].filter(Boolean).join(","),
-  ];
 }

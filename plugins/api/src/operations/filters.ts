@@ -48,7 +48,11 @@ export function containerRules(all: readonly Container[]): Readonly<Record<strin
       record.endpoints.some((endpoint) => endpoint.networkName === value || endpoint.network.startsWith(value)),
     publish: (record, value) => publishedPorts(record).some((port) => String(port.hostPort) === value.split("/")[0]),
     expose: (record, value) => record.config.exposedPorts.some((port) => port.split("/")[0] === value.split("/")[0]),
-    volume: (record, value) => record.config.binds.some((bind) => bind.target === value || bind.source === value),
+    volume: (record, value) =>
+      record.mounts.some(
+        (point) =>
+          point.target === value || (point.kind === "volume" && point.name === value) || (point.kind === "bind" && point.source === value),
+      ),
     health: (_record, value) => value === "none",
     before: (record, value) => record.createdAt < createdAt(value),
     since: (record, value) => record.createdAt > createdAt(value),

@@ -1,9 +1,13 @@
 /** The engine's containers and images in Docker's JSON. Go's zero values are there where Docker has them: clients tell null from [] from "". */
 import { ago, type Container, type EndpointRecord, type Image, type Json, type PortMap } from "@tsbox/kernel";
+import { showMounts } from "./mounts.ts";
 
 const zeroTime = "0001-01-01T00:00:00Z";
 
 export const time = (at: number | null): string => (at === null ? zeroTime : new Date(at).toISOString().replace(/Z$/, "000000Z"));
+
+/** Without fractions, as Docker shows when a volume was made. */
+export const seconds = (at: number): string => `${new Date(at).toISOString().slice(0, 19)}Z`;
 
 export function inspectContainer(record: Container, storageData: Json): Json {
   const { config } = record;
@@ -42,14 +46,7 @@ export function inspectContainer(record: Container, storageData: Json): Json {
     HostConfig: { ...config.raw.hostConfig, Runtime: record.drivers.exec },
     GraphDriver: { Name: record.drivers.storage, Data: storageData },
     SizeRw: undefined,
-    Mounts: config.binds.map((bind) => ({
-      Type: "bind",
-      Source: bind.source,
-      Destination: bind.target,
-      Mode: bind.readOnly ? "ro" : "",
-      RW: !bind.readOnly,
-      Propagation: bind.propagation ?? "rprivate",
-    })),
+    Mounts: showMounts(record.mounts),
     Config: {
       Hostname: config.hostname,
       Domainname: config.domainname,
@@ -64,7 +61,7 @@ export function inspectContainer(record: Container, storageData: Json): Json {
       Env: config.env,
       Cmd: config.command,
       Image: record.imageName,
-      Volumes: null,
+      Volumes: config.volumes.length > 0 ? Object.fromEntries(config.volumes.map((target) => [target, {}])) : null,
       WorkingDir: config.workingDirectory,
       Entrypoint: config.entrypoint,
       OnBuild: null,
@@ -155,7 +152,7 @@ export function listContainer(record: Container): Json {
     Status: statusWords(record, Date.now()),
     HostConfig: { NetworkMode: record.config.network },
     NetworkSettings: { Networks: networkSettings(record).Networks },
-    Mounts: [],
+    Mounts: showMounts(record.mounts),
   };
 }
 

@@ -85,7 +85,7 @@ export function systemVerbs({ containers, images, networks, events, engine, host
         DriverStatus: [],
         DefaultRuntime: chosen("exec"),
         Runtimes: Object.fromEntries(offered("exec").map((id) => [id, { path: id }])),
-        Plugins: { Volume: [], Network: offered("network"), Authorization: null, Log: ["local", "json-file", "none"] },
+        Plugins: { Volume: offered("volume"), Network: offered("network"), Authorization: null, Log: ["local", "json-file", "none"] },
         MemoryLimit: true,
         SwapLimit: true,
         CpuCfsPeriod: true,

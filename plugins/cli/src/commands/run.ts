@@ -4,6 +4,7 @@ import { type ApiService, isTsboxError, type Json } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import type { FlagSpecs, Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
+import { mountBody, mountFlags } from "../mounts.ts";
 import { bytes, count } from "../units.ts";
 import { pullImage } from "./pull.ts";
 
@@ -19,8 +20,7 @@ const flags: FlagSpecs = {
   entrypoint: { kind: "text", help: "Overwrite the default ENTRYPOINT of the image" },
   hostname: { short: "h", kind: "text", help: "Container host name" },
   domainname: { kind: "text", help: "Container NIS domain name" },
-  volume: { short: "v", kind: "list", help: "Bind mount a directory of the host: SOURCE:TARGET[:ro]" },
-  tmpfs: { kind: "list", help: "Mount a tmpfs directory: TARGET[:OPTIONS]" },
+  ...mountFlags,
   "read-only": { kind: "bool", help: "Mount the container's root filesystem as read only" },
   net: { kind: "text", help: "Connect a container to a network (same as --network)" },
   network: { kind: "text", help: "Connect a container to a network: bridge, none, host or a name" },
@@ -142,6 +142,7 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
   const [image, ...command] = parsed.words;
   const entrypoint = parsed.text("entrypoint");
   const ports = parsed.list("publish").flatMap(publish);
+  const mounts = mountBody(parsed, io.workingDirectory);
   return {
     Image: imageOf(io, image ?? ""),
     Cmd: command.length > 0 ? command : null,
@@ -161,12 +162,12 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
     ...(parsed.text("stop-signal") === null ? {} : { StopSignal: parsed.text("stop-signal") }),
     ...(parsed.text("stop-timeout") === null ? {} : { StopTimeout: count("stop-timeout", parsed.text("stop-timeout") ?? "") }),
     ExposedPorts: Object.fromEntries([...parsed.list("expose").flatMap(exposed), ...ports.map(([port]) => port)].map((port) => [port, {}])),
+    Volumes: mounts.Volumes,
     HostConfig: {
       AutoRemove: removed,
       NetworkMode: parsed.text("network") ?? parsed.text("net") ?? "default",
       PortBindings: bindings(ports),
-      Binds: parsed.list("volume"),
-      Tmpfs: Object.fromEntries(parsed.list("tmpfs").map((entry) => splitOnce(entry, ":"))),
+      ...mounts.HostConfig,
       ReadonlyRootfs: parsed.bool("read-only"),
       Privileged: parsed.bool("privileged"),
       CapAdd: parsed.list("cap-add"),

@@ -75,6 +75,15 @@ export function remoteApi(remote: Remote): ApiService {
     networkList: (call, { filters }) => remote.json(call, "GET", "/networks", { query: { filters: json(filters) } }),
     networkInspect: (call, network) => remote.json(call, "GET", `/networks/${encodeURIComponent(network)}`),
     networkCreate: (call, body: Json) => remote.json(call, "POST", "/networks/create", { json: body }),
+    networkPrune: (call, { filters }) => remote.json(call, "POST", "/networks/prune", { query: { filters: json(filters) } }),
+    volumeList: (call, { filters }) => remote.json(call, "GET", "/volumes", { query: { filters: json(filters) } }),
+    volumeInspect: (call, volume) => remote.json(call, "GET", `/volumes/${encodeURIComponent(volume)}`),
+    volumeCreate: (call, body: Json) => remote.json(call, "POST", "/volumes/create", { json: body }),
+    volumeRemove: async (call, volume, { force }) => {
+      (await remote.send(call, "DELETE", `/volumes/${encodeURIComponent(volume)}`, { query: { force } })).resume();
+    },
+    volumePrune: (call, { filters }) => remote.json(call, "POST", "/volumes/prune", { query: { filters: json(filters) } }),
+
     networkRemove: async (call, network) => {
       (await remote.send(call, "DELETE", `/networks/${encodeURIComponent(network)}`)).resume();
     },

@@ -32,6 +32,8 @@ export interface SpecInput {
   readonly netns: string | null;
   /** /etc/hosts, /etc/hostname and /etc/resolv.conf: target and the file on the host. */
   readonly files: readonly (readonly [string, string])[];
+  /** The container's own mounts, attached. */
+  readonly mounts: readonly OciMount[];
   /** The host's, for a privileged container; else none. */
   readonly devices: readonly DeviceNode[];
 }
@@ -112,16 +114,7 @@ function environment(config: ContainerConfig, home: string): readonly string[] {
   ];
 }
 
-function mountsOf({ config, files }: SpecInput): readonly OciMount[] {
-  const asked: OciMount[] = [
-    ...Object.entries(config.tmpfs).map(([destination, options]) => tmpfs(destination, options)),
-    ...config.binds.map(({ source, target, readOnly, propagation }) => ({
-      destination: target,
-      type: "bind",
-      source,
-      options: ["rbind", readOnly ? "ro" : "rw", propagation ?? "rprivate"],
-    })),
-  ];
+function mountsOf({ config, files, mounts: asked }: SpecInput): readonly OciMount[] {
   const taken = new Set(asked.map((mount) => mount.destination));
   const own = files
     .filter(([target]) => !taken.has(target))
@@ -130,11 +123,6 @@ function mountsOf({ config, files }: SpecInput): readonly OciMount[] {
   // A mount below another comes after it: by depth, else in the order asked.
   const depth = (mount: OciMount): number => mount.destination.split("/").filter(Boolean).length;
   return [...kept, ...[...own, ...asked].sort((a, b) => depth(a) - depth(b))];
-}
-
-/** Docker's own options come first, so that the user's count. */
-function tmpfs(destination: string, options: string): OciMount {
-  return { destination, type: "tmpfs", source: "tmpfs", options: ["noexec", "nosuid", "nodev", ...options.split(",").filter(Boolean)] };
 }
 
 function resourcesOf(resources: Resources): Readonly<Record<string, unknown>> {

@@ -13,6 +13,7 @@ export function networkRoutes(app: FastifyInstance, { api, calls }: Front): void
     if (typeof body !== "object" || body === null) throw fail("InvalidArgument", "no body: send the network's config as JSON");
     return reply.code(201).send(await api.networkCreate(calls.lasting(), body));
   });
+  app.post<{ Querystring: Query }>("/networks/prune", ({ query }) => api.networkPrune(calls.lasting(), { filters: filters(query) }));
   app.delete<Named>("/networks/:id", async ({ params }, reply) => {
     await api.networkRemove(calls.lasting(), params.id);
     return reply.code(204).send();

@@ -1,0 +1,31 @@
+/** File systems on the host for as long as a volume is used. mount(8) does it, since it knows the helpers (mount.nfs, mount.cifs) and looks names up for them. */
+import { readFileSync } from "node:fs";
+import { type Call, fail, type HostToolkit } from "@tsbox/kernel";
+import type { MountedSource } from "../options.ts";
+
+const environment = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" };
+
+export function isMounted(path: string): boolean {
+  // mountinfo writes a space, a tab, a newline and a backslash as octal.
+  const shown = path.replace(/[ \t\n\\]/g, (letter) => `\\${letter.charCodeAt(0).toString(8).padStart(3, "0")}`);
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .some((line) => line.split(" ")[4] === shown);
+}
+
+/** `FailedPrecondition` with mount's own words. */
+export async function mountAt(call: Call, host: HostToolkit, path: string, { type, device, options }: MountedSource): Promise<void> {
+  const argv = ["mount", "-t", type, ...(options === "" ? [] : ["-o", options]), "--", device, path];
+  const { exitCode, stderr } = await host.run(call, { argv, environment, workingDirectory: "/" });
+  if (exitCode === 0) return;
+  const why = Buffer.from(stderr).toString().trim().split("\n").at(0) ?? "";
+  throw fail("FailedPrecondition", `failed to mount local volume: mount ${device}:${path}: ${why || `mount exited ${exitCode}`}`);
+}
+
+/** No error where nothing is mounted. Who still has it in a mount namespace of his own keeps it. */
+export async function unmountAt(call: Call, host: HostToolkit, path: string): Promise<void> {
+  for (let rounds = 0; isMounted(path) && rounds < 16; rounds += 1) {
+    const { exitCode, stderr } = await host.run(call, { argv: ["umount", "--", path], environment, workingDirectory: "/" });
+    if (exitCode !== 0) throw fail("Unavailable", `can't unmount ${path}: ${Buffer.from(stderr).toString().trim()}`);
+  }
+}

@@ -1,0 +1,34 @@
+/** Docker's `POST /networks/prune`: what no container is on, or would be on when it starts. */
+import { type ApiService, type ContainersService, isTsboxError, type NetworkRecord, type NetworksService } from "@tsbox/kernel";
+import { hasLabel, matches } from "./filters.ts";
+import { parseTime } from "./times.ts";
+
+export function networkPrune(networks: NetworksService, containers: ContainersService): Pick<ApiService, "networkPrune"> {
+  return {
+    networkPrune: async (call, { filters }) => {
+      const wanted = matches<NetworkRecord>(filters, {
+        label: (network, value) => hasLabel(network.labels, value),
+        "label!": (network, value) => !hasLabel(network.labels, value),
+        until: (network, value) => network.createdAt < parseTime(value),
+      });
+      const used = new Set(
+        (await containers.list(call)).flatMap((record) => [
+          record.config.network,
+          ...record.endpoints.map((endpoint) => endpoint.networkName),
+        ]),
+      );
+      const deleted: string[] = [];
+      for (const network of (await networks.list(call)).filter((one) => !one.predefined && !used.has(one.name) && wanted(one))) {
+        try {
+          await networks.remove(call, network.id);
+          deleted.push(network.name);
+        } catch (error) {
+          // Somebody was faster, or is on it since.
+          if (!isTsboxError(error) || (error.code !== "NotFound" && error.code !== "Conflict" && error.code !== "FailedPrecondition"))
+            throw error;
+        }
+      }
+      return { NetworksDeleted: deleted.length > 0 ? deleted : null };
+    },
+  };
+}

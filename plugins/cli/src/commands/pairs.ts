@@ -1,0 +1,9 @@
+/** `KEY=VALUE`, repeated; a key alone has no value. */
+export function pairsOf(list: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    list.map((pair) => {
+      const at = pair.indexOf("=");
+      return at < 0 ? [pair, ""] : [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}

@@ -1,0 +1,91 @@
+/** A container's mounts while it runs: what is attached for a start, and let go after the end. */
+import { mkdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { type BindPoint, type Call, type Container, fail, type Mount, type MountPoint, type OciMount, type ViewKey } from "@tsbox/kernel";
+import type { Engine } from "../engine.ts";
+import { mountInfo, propagationAt } from "./propagation.ts";
+
+/** Everything in place for a start, as the OCI spec has it. What was attached until a failure is let go by `release`. */
+export async function attach(engine: Engine, call: Call, record: Container): Promise<readonly OciMount[]> {
+  const mounts: OciMount[] = [];
+  for (const point of record.mounts) mounts.push(await attachOne(engine, call, record, point));
+  return mounts;
+}
+
+/** No error for what is not attached. */
+export async function release(engine: Engine, call: Call, record: Container): Promise<void> {
+  const failures: unknown[] = [];
+  for (const point of record.mounts)
+    if (point.kind === "volume") await engine.volumes.unmount(call, point.name, record.id).catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
+}
+
+async function attachOne(engine: Engine, call: Call, record: Container, point: MountPoint): Promise<OciMount> {
+  switch (point.kind) {
+    case "bind":
+      return bind(point);
+    case "volume": {
+      const mount = await engine.volumes.mount(call, point.name, record.id, {
+        destination: point.target,
+        propagation: "",
+        "read/write": String(!point.readOnly),
+      });
+      return shown(point, mount, [...below(point.subpath), ...(point.readOnly ? ["rro"] : []), "rprivate"]);
+    }
+    case "image": {
+      const storage = await engine.storage(record.drivers.storage);
+      const [root, ...rest] = await storage.mounts(call, point.view as ViewKey);
+      if (root === undefined || rest.length > 0)
+        throw fail(
+          "Unsupported",
+          `the storage driver of ${record.name} shows an image as several mounts, which can't be mounted inside a container`,
+        );
+      return shown(point, root, [...below(point.subpath), "ro", "rprivate"]);
+    }
+    default:
+      return {
+        destination: point.target,
+        type: "tmpfs",
+        source: "tmpfs",
+        // Docker's own options come first, so that the user's count.
+        options: ["noexec", "nosuid", "nodev", ...point.options, ...(point.readOnly ? ["ro"] : [])],
+      };
+  }
+}
+
+/** Found below the root of what is mounted, by the runtime, since only that looks where the container's own mounts are. */
+const below = (subpath: string): readonly string[] => (subpath === "" ? [] : [`X-mount.subdir=${subpath}`]);
+
+/** A mount as the contract has it, in OCI's words. */
+function shown({ target }: MountPoint, { type, source, options }: Mount, more: readonly string[]): OciMount {
+  const bound = type === "bind" && !options.some((option) => option === "bind" || option === "rbind") ? ["rbind"] : [];
+  return { destination: target, type, source, options: [...bound, ...options, ...more] };
+}
+
+function bind(point: BindPoint): OciMount {
+  const { source, target, propagation } = point;
+  if (!statSync(source, { throwIfNoEntry: false })) {
+    if (!point.createSource)
+      throw fail("InvalidArgument", `invalid mount config for type "bind": bind source path does not exist: ${source}`);
+    mkdirSync(source, { recursive: true, mode: 0o755 });
+  }
+  checkPropagation(source, propagation);
+  const readOnly = point.readOnlyDepth === "top" ? "ro" : "rro";
+  return {
+    destination: target,
+    type: "bind",
+    source,
+    options: [point.recursive ? "rbind" : "bind", ...(point.readOnly ? [readOnly] : []), propagation],
+  };
+}
+
+/** As Docker: what is to be a peer of the host's mounts must be able to. */
+function checkPropagation(source: string, propagation: string): void {
+  const shared = propagation.endsWith("shared");
+  if (!shared && !propagation.endsWith("slave")) return;
+  const { point, kind } = propagationAt(mountInfo(readFileSync("/proc/self/mountinfo", "utf8")), realpathSync(source));
+  if (kind === "shared" || (!shared && kind === "slave")) return;
+  throw fail(
+    "FailedPrecondition",
+    `path ${source} is mounted on ${point} but it is not a shared${shared ? "" : " or slave"} mount; make it one with: mount --make-shared ${point}`,
+  );
+}

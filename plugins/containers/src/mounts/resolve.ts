@@ -1,0 +1,172 @@
+/** What a container will see besides its root, settled once, when it is made: volumes found or created and claimed, images opened as views, bind sources looked at. */
+import { createHash } from "node:crypto";
+import { statSync } from "node:fs";
+import {
+  type Call,
+  type Cleanup,
+  type Container,
+  type ContainerConfig,
+  type ContainerId,
+  cleanupCall,
+  fail,
+  type ImageRequest,
+  isTsboxError,
+  type MountPoint,
+  type MountRequest,
+  type StorageDriver,
+  type ViewKey,
+  type VolumePoint,
+  type VolumeRequest,
+  type VolumesFrom,
+} from "@tsbox/kernel";
+import type { Engine } from "../engine.ts";
+
+export interface Making {
+  readonly id: ContainerId;
+  readonly config: ContainerConfig;
+  readonly storage: StorageDriver;
+  readonly storageId: string;
+  readonly cleanup: Cleanup;
+}
+export interface Settled {
+  readonly points: readonly MountPoint[];
+  /** Volumes that get what the image has at their targets, if they are empty. */
+  readonly fills: readonly VolumePoint[];
+}
+
+/** Docker's order: other containers' first, then what was asked for, then anonymous volumes where nothing else is. What comes later at a place counts. */
+export async function resolveMounts(engine: Engine, call: Call, making: Making): Promise<Settled> {
+  const { config } = making;
+  const asked = new Set<string>();
+  for (const { target } of config.mounts) {
+    if (asked.has(target)) throw fail("InvalidArgument", `Duplicate mount point: ${target}`);
+    asked.add(target);
+  }
+  const points = new Map<string, MountPoint>();
+  for (const from of config.volumesFrom)
+    for (const point of inherited(engine.records.find(from.container), from)) if (!asked.has(point.target)) points.set(point.target, point);
+  for (const point of points.values()) if (point.kind === "volume") await claim(engine, call, making, point.name);
+  const fills: VolumePoint[] = [];
+  const own = config.volumes.map(cleanTarget).filter((target) => !asked.has(target) && !points.has(target));
+  for (const request of [...config.mounts, ...new Set(own)].map((one) => (typeof one === "string" ? imageVolume(one) : one))) {
+    const point = await resolve(engine, call, making, request);
+    points.set(point.target, point);
+    if (point.kind === "volume" && request.kind === "volume" && request.copy && point.subpath === "") fills.push(point);
+  }
+  return { points: [...points.values()], fills };
+}
+
+const imageVolume = (target: string): VolumeRequest => ({
+  kind: "volume",
+  target,
+  readOnly: false,
+  name: null,
+  driver: null,
+  options: {},
+  labels: {},
+  copy: true,
+  subpath: "",
+  mode: "",
+});
+
+/** Absolute, without dots, doubled slashes or one at the end. */
+export function cleanTarget(target: string): string {
+  const parts: string[] = [];
+  for (const part of target.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
+}
+
+function inherited(other: Container, { readOnly }: VolumesFrom): readonly MountPoint[] {
+  return other.mounts
+    .filter((point) => point.kind === "bind" || point.kind === "volume")
+    .map((point) => ({ ...point, readOnly: readOnly ?? point.readOnly, mode: readOnly === null ? point.mode : readOnly ? "ro" : "rw" }));
+}
+
+async function resolve(engine: Engine, call: Call, making: Making, request: MountRequest): Promise<MountPoint> {
+  switch (request.kind) {
+    case "bind": {
+      if (!request.createSource && !statSync(request.source, { throwIfNoEntry: false }))
+        throw fail("InvalidArgument", `invalid mount config for type "bind": bind source path does not exist: ${request.source}`);
+      return { ...request, propagation: request.propagation ?? "rprivate" };
+    }
+    case "volume":
+      return resolveVolume(engine, call, making, request);
+    case "image":
+      return resolveImage(engine, call, making, request);
+    default:
+      return request;
+  }
+}
+
+async function claim(engine: Engine, call: Call, { id, cleanup }: Making, name: string): Promise<void> {
+  await engine.volumes.claim(call, name, id);
+  cleanup.undo(() => engine.volumes.release(cleanupCall(call), name, id));
+}
+
+async function resolveVolume(engine: Engine, call: Call, making: Making, request: VolumeRequest): Promise<VolumePoint> {
+  const { id, config, cleanup } = making;
+  const { target, readOnly, subpath, mode, name } = request;
+  const existed = name !== null && (await known(engine, call, name));
+  const volume = await engine.volumes.create(call, {
+    name,
+    ...(request.driver === null ? {} : { driver: request.driver }),
+    options: request.options,
+    labels: request.labels,
+    claim: id,
+    volatile: name === null && config.autoRemove,
+  });
+  // A create that fails leaves nothing that was not there before.
+  cleanup.undo(async () => {
+    const late = cleanupCall(call);
+    await engine.volumes.release(late, volume.name, id);
+    if (!existed) await engine.volumes.remove(late, volume.name, { force: true }).catch(inUse);
+  });
+  return {
+    kind: "volume",
+    target,
+    readOnly,
+    name: volume.name,
+    driver: volume.driver,
+    source: volume.mountpoint,
+    subpath,
+    mode,
+    anonymous: name === null,
+  };
+}
+
+/** Somebody else took it meanwhile: it is his. */
+function inUse(error: unknown): void {
+  if (!isTsboxError(error) || error.code !== "Conflict") throw error;
+}
+
+async function known(engine: Engine, call: Call, name: string): Promise<boolean> {
+  try {
+    await engine.volumes.get(call, name);
+    return true;
+  } catch (error) {
+    if (isTsboxError(error) && error.code === "NotFound") return false;
+    throw error;
+  }
+}
+
+async function resolveImage(
+  engine: Engine,
+  call: Call,
+  { id, storage, storageId, cleanup }: Making,
+  request: ImageRequest,
+): Promise<MountPoint> {
+  const { target, reference, subpath } = request;
+  const image = await engine.images.ensure(call, reference);
+  const parent = await engine.images.unpack(call, image.id, storageId);
+  const view = viewKey(id, target);
+  await storage.view(call, view, parent);
+  cleanup.undo(() => storage.remove(cleanupCall(call), view));
+  return { kind: "image", target, readOnly: true, reference, view, subpath };
+}
+
+/** A key is safe as a file name, a target is not. */
+const viewKey = (id: ContainerId, target: string): ViewKey =>
+  `mount-${id}-${createHash("sha256").update(target).digest("hex").slice(0, 16)}` as ViewKey;

@@ -1,0 +1,23 @@
+/** The service `volumes`. */
+import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { openVolumes } from "./service.ts";
+
+const plugin: Plugin<null> = {
+  parseConfig: () => null,
+  setup(context: PluginContext<null>): void {
+    context.provideService("volumes", {
+      open: async (call) =>
+        openVolumes(
+          {
+            state: await context.service("state"),
+            events: await context.service("events"),
+            host: await context.service("host"),
+            driver: (id) => context.driver("volume", id),
+            preferred: async () => (await context.drivers("volume"))[0]?.id ?? "",
+          },
+          call,
+        ),
+    });
+  },
+};
+export default plugin;
