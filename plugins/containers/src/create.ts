@@ -62,6 +62,7 @@ export async function create(engine: Engine, call: Call, name: string | null, as
       exit: null,
       error: "",
       restartCount: 0,
+      restart: { stopped: false, backoff: 0, at: null },
       endpoints: [],
       log: logOf(engine, id, config),
       warnings: [],

@@ -5,6 +5,7 @@ import { type Call, type Container, type ContainerId, type ExitStatus, fail, isT
 import { attributes } from "./create.ts";
 import type { Engine } from "./engine.ts";
 import { release } from "./mounts/live.ts";
+import { afterEnd, giveUp } from "./restarts.ts";
 
 /** The first process has ended; its status is on disk. */
 export async function ended(engine: Engine, id: ContainerId, status: ExitStatus): Promise<void> {
@@ -12,7 +13,7 @@ export async function ended(engine: Engine, id: ContainerId, status: ExitStatus)
   const before = engine.records.byId(id);
   if (before.exit !== null && before.status !== "running" && before.status !== "paused") return;
   const call = engine.call();
-  const record: Container = { ...before, status: "exited", pid: null, exit: status, endpoints: [] };
+  const record: Container = { ...before, ...afterEnd(before, status, Date.now()), pid: null, exit: status, endpoints: [] };
   if (status.outOfMemory) await engine.events.publish(call, { type: "container", action: "oom", id, attributes: attributes(record) });
   const named = { ...attributes(record), exitCode: String(status.code) };
   if (record.config.autoRemove) {
@@ -23,9 +24,15 @@ export async function ended(engine: Engine, id: ContainerId, status: ExitStatus)
     await engine.events.publish(call, { type: "container", action: "destroy", id, attributes: attributes(record) });
     await engine.hooks.removed(call, id);
   } else {
-    await engine.records.save(call, record);
+    // A loop of restarts writes to tmpfs only: the durable record says that it runs, and so it will again.
+    if (record.status === "restarting") engine.records.note(record);
+    else await engine.records.save(call, record);
     await tell(engine, call, record, status, named);
-    later(engine, () => disconnect(engine, call, before));
+    // Before it starts again: its address and its ports are the next start's.
+    const freed = disconnect(engine, call, before);
+    if (record.status === "restarting") await freed;
+    else later(engine, () => freed);
+    engine.restarts.schedule(record);
   }
 }
 
@@ -52,15 +59,31 @@ export async function remove(
   options: Sparse<{ force: boolean; volumes: boolean }>,
 ): Promise<void> {
   const { id } = record;
-  if (record.status === "running" || record.status === "paused") await end(engine, call, record, options.force ?? false);
+  const force = options.force ?? false;
+  if (record.status === "restarting") await engine.locks.run(id, () => leave(engine, call, id, force));
+  // It may have come back just before it was told not to.
+  const now = engine.records.has(id) ? engine.records.byId(id) : record;
+  if (now.status === "running" || now.status === "paused") await end(engine, call, now, force);
   // With --rm its end was its removal.
   if (engine.records.has(id)) await engine.locks.run(id, () => forget(engine, call, id, options.volumes ?? false));
 }
 
+function refuse({ name, status }: Container): never {
+  throw fail("Conflict", `cannot remove container "${name}": container is ${status}: stop the container before removing or force remove`);
+}
+
+/** It waits for its restart, or has just begun it. */
+async function leave(engine: Engine, call: Call, id: ContainerId, force: boolean): Promise<void> {
+  const record = engine.records.byId(id);
+  if (record.status !== "restarting") return;
+  if (!force) refuse(record);
+  await giveUp(engine, call, record, true);
+}
+
 async function end(engine: Engine, call: Call, record: Container, force: boolean): Promise<void> {
-  const { id, name, status } = record;
-  if (!force)
-    throw fail("Conflict", `cannot remove container "${name}": container is ${status}: stop the container before removing or force remove`);
+  const { id } = record;
+  if (!force) refuse(record);
+  engine.records.note({ ...engine.records.byId(id), restart: { ...record.restart, stopped: true } });
   const gone = engine.waiters.next(id, record.config.autoRemove ? "removed" : "exit");
   await engine.launcher.signal(call, id, 9, { all: true });
   await gone;

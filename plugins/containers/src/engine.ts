@@ -15,6 +15,7 @@ import type {
   VolumesService,
 } from "@tsbox/kernel";
 import type { Records } from "./records.ts";
+import type { Restarts } from "./restarts.ts";
 import type { ResolvedUser } from "./spec/build.ts";
 import type { Waiters } from "./waiters.ts";
 
@@ -36,6 +37,8 @@ export interface Engine {
   readonly users: Map<string, ResolvedUser>;
   /** Shims that were spawned for those who attach before the start, which finds them here. */
   readonly early: Map<ContainerId, Promise<ShimState>>;
+  /** Who waits for its restart. */
+  readonly restarts: Restarts;
   /** Work that nobody waits for, but that must be done before the engine ends. */
   readonly background: Set<Promise<void>>;
   readonly hooks: ContainerHooks;

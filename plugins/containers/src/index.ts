@@ -3,8 +3,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Plugin, PluginContext } from "@tsbox/kernel";
 import { type Engine, Locks } from "./engine.ts";
 import { Records } from "./records.ts";
+import { Restarts } from "./restarts.ts";
 import { restore, sweepCgroups } from "./restore.ts";
-import { containersService, listen } from "./service.ts";
+import { containersService, listen, restartAll } from "./service.ts";
 import { Waiters } from "./waiters.ts";
 
 const plugin: Plugin<null> = {
@@ -36,6 +37,7 @@ const plugin: Plugin<null> = {
           locks: new Locks(),
           users: new Map(),
           early: new Map(),
+          restarts: new Restarts(),
           background: new Set(),
           hooks,
           storage: (id) => context.driver("storage", id),
@@ -48,8 +50,13 @@ const plugin: Plugin<null> = {
         return containersService(engine);
       },
     });
+    // Who has to run again: when all is there that a start needs.
+    context.tap("ready", async () => {
+      if (engine) restartAll(engine);
+    });
     // Before anything closes: clean-up that is under way needs every service.
     context.tap("shutdown", async () => {
+      engine?.restarts.close();
       while (engine && engine.background.size > 0) await Promise.all(engine.background);
       if (engine) await leaveNothing(engine);
     });

@@ -19,18 +19,25 @@ export class Records {
     this.#directory = directory;
   }
 
-  /** Everything that is known, and which of it was running when its record was last written. */
-  async load(call: Call): Promise<void> {
+  /** Everything that is known. Answers those of which tmpfs knows nothing: the host was restarted since. */
+  async load(call: Call): Promise<readonly ContainerId[]> {
+    const lost = new Set<ContainerId>();
     for (const [, value] of await this.#state.list(call, "containers")) {
       // Nothing of a durable record says that it runs: a power cut may have come since.
       const record = value as Container;
-      this.#keep({ ...record, status: record.status === "created" ? "created" : "exited", pid: null, endpoints: [] });
+      lost.add(record.id);
+      const ran = record.status !== "created" && record.status !== "exited";
+      const exit = ran ? { code: 255, signal: null, outOfMemory: false, at: Date.now() } : record.exit;
+      this.#keep({ ...record, status: record.status === "created" ? "created" : "exited", pid: null, exit, endpoints: [] });
     }
     mkdirSync(this.#directory, { recursive: true });
     for (const id of readdirSync(this.#directory)) {
       const record = readRecord(join(this.#directory, id));
-      if (record && (record.config.autoRemove || this.#byId.has(record.id))) this.#keep(record);
+      if (!record || !(record.config.autoRemove || this.#byId.has(record.id))) continue;
+      lost.delete(record.id);
+      this.#keep(record);
     }
+    return [...lost];
   }
 
   directory(id: ContainerId): string {

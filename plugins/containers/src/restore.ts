@@ -5,12 +5,13 @@ import { join } from "node:path";
 import { type Call, type Container, type ContainerId, type ExitStatus, isTsboxError, type VolumeClaim } from "@tsbox/kernel";
 import { ended, later } from "./end.ts";
 import type { Engine } from "./engine.ts";
+import { wantsAfterBoot } from "./restarts.ts";
 
 /** A process whose shim was killed is watched by its exit file; when the launcher died too, nobody writes one. */
 const lookEvery = 1000;
 
 export async function restore(engine: Engine, call: Call): Promise<void> {
-  await engine.records.load(call);
+  const lost = await engine.records.load(call);
   const running = engine.records.all().filter((record) => record.status === "running" || record.status === "paused");
   await engine.volumes.restore(call, claims(engine));
   await engine.networks.restore(
@@ -21,6 +22,11 @@ export async function restore(engine: Engine, call: Call): Promise<void> {
   // A volatile container that was made and never started has no one who remembers it.
   for (const record of engine.records.all().filter((known) => known.config.autoRemove && known.status === "created"))
     await engine.records.remove(call, record);
+  for (const id of lost) {
+    const record = engine.records.byId(id);
+    if (wantsAfterBoot(record))
+      engine.records.note({ ...record, status: "restarting", restart: { stopped: false, backoff: 0, at: Date.now() } });
+  }
   await sweep(engine, call);
 }
 

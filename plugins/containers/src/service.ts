@@ -4,6 +4,7 @@ import { attributes, create } from "./create.ts";
 import { ended, forget, later, remove } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { readLog } from "./logs.ts";
+import { giveUp, refuseRestarting } from "./restarts.ts";
 import { exitOf, watchOrphan } from "./restore.ts";
 import { spawn, start } from "./start.ts";
 
@@ -11,17 +12,34 @@ export function containersService(engine: Engine): ContainersService {
   const { records, waiters, launcher, locks } = engine;
   const running = (id: ContainerId): Container => {
     const record = records.byId(id);
+    refuseRestarting(record);
     if (record.status === "running" || record.status === "paused") return record;
     throw fail("FailedPrecondition", `container ${id} is not running`, { reason: "containers/not-running" });
   };
   const tell = (call: Call, record: Container, action: string): Promise<void> =>
     engine.events.publish(call, { type: "container", action, id: record.id, attributes: attributes(record) });
 
+  /** It does not come back when it ends. */
+  const stopped = (record: Container): Container => records.note({ ...record, restart: { ...record.restart, stopped: true } });
+  /** A container that waits for its restart waits no more; false: it has just begun it. */
+  const left = (call: Call, id: ContainerId): Promise<boolean> =>
+    locks.run(id, async () => {
+      const record = records.byId(id);
+      if (record.status !== "restarting") return false;
+      await giveUp(engine, call, record, true);
+      return true;
+    });
+
   return {
     create: (call, name, config) => create(engine, call, name, config),
     start: (call, id, options) =>
       locks.run(id, async () => {
-        const record = records.byId(id);
+        const last = records.byId(id);
+        if (last.status === "restarting")
+          throw fail("FailedPrecondition", `container ${last.name} is running already: it restarts`, {
+            reason: "containers/already-running",
+          });
+        const record: Container = { ...last, restartCount: 0, restart: { stopped: false, backoff: 0, at: null } };
         try {
           return await start(engine, call, record, options);
         } catch (error) {
@@ -32,7 +50,9 @@ export function containersService(engine: Engine): ContainersService {
     get: async (_call, reference) => records.find(reference),
     list: async () => records.all(),
     stop: async (call, id, options) => {
+      if (records.byId(id).status === "restarting" && (await left(call, id))) return tell(call, records.byId(id), "stop");
       const record = running(id);
+      stopped(record);
       const exit = waiters.next(id, "exit");
       await launcher.signal(call, id, options.signal ?? signalNumber(record.config.stopSignal));
       if (record.status === "paused") await launcher.resume(call, id);
@@ -44,7 +64,10 @@ export function containersService(engine: Engine): ContainersService {
       await tell(call, record, "stop");
     },
     kill: async (call, id, signal) => {
+      const fatal = signal === signalNumber("SIGKILL") || signal === signalNumber(records.byId(id).config.stopSignal);
+      if (records.byId(id).status === "restarting" && (!fatal || (await left(call, id)))) return;
       const record = running(id);
+      if (fatal) stopped(record);
       await launcher.signal(call, id, signal);
       await tell(call, record, "kill");
     },
@@ -102,6 +125,23 @@ export function containersService(engine: Engine): ContainersService {
   };
 }
 
+/** Whose time has come is started, one after another for one container, side by side for several. One that can't be started is given up, as Docker does. */
+export function restartAll(engine: Engine): void {
+  const again = async (id: ContainerId): Promise<void> => {
+    if (!engine.records.has(id)) return;
+    const record = engine.records.byId(id);
+    if (record.status !== "restarting") return;
+    const call = engine.call();
+    try {
+      await start(engine, call, record, {});
+    } catch (error) {
+      call.log.error(`can't restart ${record.name}: ${String(error)}`);
+      await giveUp(engine, call, { ...record, error: error instanceof Error ? error.message : String(error) }, false);
+    }
+  };
+  engine.restarts.open((id) => later(engine, () => engine.locks.run(id, () => again(id))), engine.records.all());
+}
+
 /** A start that failed: a volatile container is gone, another says why. The layer stays. */
 async function failed(engine: Engine, record: Container, error: unknown): Promise<void> {
   if (!engine.records.has(record.id) || engine.records.byId(record.id).status === "running") return;
@@ -113,7 +153,7 @@ async function failed(engine: Engine, record: Container, error: unknown): Promis
 
 async function wait(engine: Engine, id: ContainerId, condition: "not-running" | "next-exit" | "removed"): Promise<ExitStatus> {
   const record = engine.records.byId(id);
-  const lives = record.status === "running" || record.status === "paused";
+  const lives = record.status === "running" || record.status === "paused" || record.status === "restarting";
   if (condition === "not-running" && !lives) return record.exit ?? { code: 0, signal: null, outOfMemory: false, at: Date.now() };
   return engine.waiters.next(id, condition === "removed" ? "removed" : "exit");
 }

@@ -18,6 +18,7 @@ import {
 import { attributes } from "./create.ts";
 import type { Engine } from "./engine.ts";
 import { attach, release } from "./mounts/live.ts";
+import { isKept } from "./restarts.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";
 import { hostDevices } from "./spec/devices.ts";
 import { writeFiles } from "./spec/files.ts";
@@ -91,7 +92,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     });
     phase("start");
     for (const warning of started.warnings) call.log.warn(warning, { container: id.slice(0, 12) });
-    engine.records.note({
+    const running: Container = {
       ...record,
       status: "running",
       pid: started.pid,
@@ -100,7 +101,11 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       error: "",
       endpoints,
       warnings: started.warnings,
-    });
+    };
+    // On disk only where a restart of the host must find it: the first time, or when it had been given up.
+    const known = record.startedAt !== null && record.status === "restarting";
+    if (isKept(record) && !known) await engine.records.save(call, running);
+    else engine.records.note(running);
     await engine.events.publish(call, { type: "container", action: "start", id, attributes: attributes(record) });
     await engine.hooks.started(call, id);
     phase("record");

@@ -2,7 +2,7 @@
  * Containers: records and their lifecycle. One container, one shim; one operation at a time on one container.
  *
  *   created ──start──▶ running ──▶ exited ──start──▶ running …        remove: from created and exited, or by force
- *                        ⇅ paused
+ *                        ⇅ paused  ↘ restarting (its policy brings it back) ──▶ running, or by stop, kill, rm -f ──▶ exited
  * A start asks, in this order: storage (read-write layer), launcher (a shim with a network namespace), networks, exec (what to start), launcher (start).
  * When it fails all of it is undone. `--rm` containers are volatile: no durable record, no synced write; they are known by their directory on tmpfs alone.
  */
@@ -53,9 +53,15 @@ export interface ContainerConfig {
   readonly resources: Resources;
   readonly shmSize: number;
   readonly init: boolean;
+  readonly restart: RestartPolicy;
   readonly log: { readonly driver: ShimLog["driver"]; readonly options: Strings };
   /** Docker's own JSON of what was asked, for inspect: what the fields above have no word for is kept here. */
   readonly raw: { readonly config: Readonly<Record<string, unknown>>; readonly hostConfig: Readonly<Record<string, unknown>> };
+}
+/** `maximumRetryCount` of `on-failure`; 0: no end. */
+export interface RestartPolicy {
+  readonly name: "no" | "on-failure" | "always" | "unless-stopped";
+  readonly maximumRetryCount: number;
 }
 /** Null: no limit. */
 export interface Resources {
@@ -70,7 +76,7 @@ export interface Resources {
   readonly pids: number | null;
 }
 
-export type ContainerStatus = "created" | "running" | "paused" | "exited" | "removing" | "dead";
+export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "exited" | "removing" | "dead";
 
 export interface Container {
   readonly id: ContainerId;
@@ -92,10 +98,21 @@ export interface Container {
   readonly exit: ExitStatus | null;
   /** Why it is not running when it should be. */
   readonly error: string;
+  /** Since a user last started it. */
   readonly restartCount: number;
+  readonly restart: RestartState;
   readonly endpoints: readonly EndpointRecord[];
   readonly log: ShimLog;
   readonly warnings: readonly string[];
+}
+
+export interface RestartState {
+  /** A user stopped it since it was last started. */
+  readonly stopped: boolean;
+  /** Milliseconds of the last wait before a restart; 0: none since it ran well. */
+  readonly backoff: number;
+  /** When it is `restarting`: when it starts. */
+  readonly at: number | null;
 }
 
 /** Milliseconds of the phases of a start, in their order: what `run --timings` prints. */
@@ -130,8 +147,12 @@ export interface ContainersService {
   /** By id, name, or the beginning of an id. `NotFound` (`No such container: x`); `InvalidArgument` when the beginning is ambiguous. */
   get(call: Call, reference: string): Promise<Container>;
   list(call: Call): Promise<readonly Container[]>;
-  /** The stop signal, then SIGKILL after `timeout` seconds (-1: never). Answers when it has ended; not running: `FailedPrecondition`. */
+  /**
+   * The stop signal, then SIGKILL after `timeout` seconds (-1: never). Answers when it has ended, and then its restart policy does not bring it back; a container
+   * that is `restarting` is exited at once. Not running: `FailedPrecondition`.
+   */
   stop(call: Call, id: ContainerId, options: Sparse<{ timeout: number; signal: number }>): Promise<void>;
+  /** SIGKILL and the stop signal count as a stop by the user. */
   kill(call: Call, id: ContainerId, signal: number): Promise<void>;
   pause(call: Call, id: ContainerId): Promise<void>;
   resume(call: Call, id: ContainerId): Promise<void>;

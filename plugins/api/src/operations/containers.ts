@@ -43,7 +43,7 @@ export function containerVerbs(containers: ContainersService): ContainerVerbs {
     containerStart: async (call, id, { client, size }) => {
       const record = await find(call, id);
       if (record.status === "paused") throw fail("FailedPrecondition", "cannot start a paused container, try unpause instead");
-      if (record.status === "running") return { started: false, timings: [], warnings: [] };
+      if (record.status === "running" || record.status === "restarting") return { started: false, timings: [], warnings: [] };
       const timings = await containers.start(call, record.id, {
         ...(client ? { client: { ...client, size: size ?? null } } : {}),
         ...(size ? { size } : {}),
@@ -76,7 +76,9 @@ export function containerVerbs(containers: ContainersService): ContainerVerbs {
       const records = await containers.list(call);
       const wanted = matches(filters, containerRules(records));
       const any = all || limit !== undefined || filters?.status !== undefined || filters?.exited !== undefined;
-      const shown = records.filter((record) => (any || record.status === "running" || record.status === "paused") && wanted(record));
+      const shown = records.filter(
+        (record) => (any || record.status === "running" || record.status === "paused" || record.status === "restarting") && wanted(record),
+      );
       return (limit !== undefined && limit > 0 ? shown.slice(0, limit) : shown).map(listContainer);
     },
     containerLogs: async (call, id, options) => {

@@ -1,6 +1,7 @@
 /** Docker's create body → what the engine knows. All of Docker's zero-value rules are here: "" and 0 and null and absent mean the default, except where they don't. */
 import { type ContainerConfig, fail, type Json, type PortMap, type Resources } from "@tsbox/kernel";
 import { parseMounts } from "./mounts.ts";
+import { parseRestart } from "./restart.ts";
 
 type Loose = { readonly [key: string]: unknown };
 
@@ -56,6 +57,7 @@ export function parseCreate(body: Json, platform: string | null): ContainerConfi
     resources: resourcesOf(host),
     shmSize: amount(host, "ShmSize") ?? 64 << 20,
     init: flag(host, "Init"),
+    restart: parseRestart(host),
     log: { driver: logDriver(text(log, "Type")), options: object(log, "Config") as Readonly<Record<string, string>> },
     raw: { config: body, hostConfig: host },
   };

@@ -19,9 +19,10 @@ export function inspectContainer(record: Container, storageData: Json): Json {
     Args: record.argv.slice(1),
     State: {
       Status: record.status,
-      Running: record.status === "running" || record.status === "paused",
+      // As Docker: one that restarts counts as running.
+      Running: record.status === "running" || record.status === "paused" || record.status === "restarting",
       Paused: record.status === "paused",
-      Restarting: false,
+      Restarting: record.status === "restarting",
       OOMKilled: exit?.outOfMemory ?? false,
       Dead: record.status === "dead",
       Pid: record.pid ?? 0,
@@ -43,7 +44,11 @@ export function inspectContainer(record: Container, storageData: Json): Json {
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: null,
-    HostConfig: { ...config.raw.hostConfig, Runtime: record.drivers.exec },
+    HostConfig: {
+      ...config.raw.hostConfig,
+      RestartPolicy: { Name: config.restart.name, MaximumRetryCount: config.restart.maximumRetryCount },
+      Runtime: record.drivers.exec,
+    },
     GraphDriver: { Name: record.drivers.storage, Data: storageData },
     SizeRw: undefined,
     Mounts: showMounts(record.mounts),
@@ -162,6 +167,8 @@ export function statusWords(record: Container, now: number): string {
       return `Up ${ago(now - (record.startedAt ?? now))}`;
     case "paused":
       return `Up ${ago(now - (record.startedAt ?? now))} (Paused)`;
+    case "restarting":
+      return `Restarting (${record.exit?.code ?? 0}) ${ago(now - (record.exit?.at ?? now))} ago`;
     case "exited":
       return `Exited (${record.exit?.code ?? 0}) ${ago(now - (record.exit?.at ?? now))} ago`;
     case "removing":

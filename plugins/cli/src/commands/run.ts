@@ -5,6 +5,7 @@ import { CommandError } from "../command-error.ts";
 import type { FlagSpecs, Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
 import { mountBody, mountFlags } from "../mounts.ts";
+import { restartBody, restartFlags } from "../restart.ts";
 import { bytes, count } from "../units.ts";
 import { pullImage } from "./pull.ts";
 
@@ -21,6 +22,7 @@ const flags: FlagSpecs = {
   hostname: { short: "h", kind: "text", help: "Container host name" },
   domainname: { kind: "text", help: "Container NIS domain name" },
   ...mountFlags,
+  ...restartFlags,
   "read-only": { kind: "bool", help: "Mount the container's root filesystem as read only" },
   net: { kind: "text", help: "Connect a container to a network (same as --network)" },
   network: { kind: "text", help: "Connect a container to a network: bridge, none, host or a name" },
@@ -168,6 +170,7 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
       NetworkMode: parsed.text("network") ?? parsed.text("net") ?? "default",
       PortBindings: bindings(ports),
       ...mounts.HostConfig,
+      ...restartBody(parsed),
       ReadonlyRootfs: parsed.bool("read-only"),
       Privileged: parsed.bool("privileged"),
       CapAdd: parsed.list("cap-add"),
