@@ -39,7 +39,7 @@ export class ReferenceStorage implements StorageDriver {
   }
 
   async prepare(_call: Call, key: ActiveKey, parent: SnapshotName | null, options: PrepareOptions = {}): Promise<readonly Mount[]> {
-    if (options.quotaBytes !== undefined || options.idMaps !== undefined) throw fail("Unsupported", "neither quotas nor id maps here");
+    if (options.quotaBytes !== undefined) throw fail("Unsupported", "no quotas here");
     this.add("active", key, parent);
     return this.mountsOf(key);
   }

@@ -44,12 +44,6 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
     run: ({ driver, call }) => expectCode(driver.prepare(call, active("a"), null, { quotaBytes: 1 << 20 }), "Unsupported"),
   },
   {
-    id: "storage/idmap-refused",
-    title: "without power idmap id maps are Unsupported",
-    without: ["idmap"],
-    run: ({ driver, call }) => expectCode(driver.prepare(call, active("a"), null, { idMaps: { uids: [], gids: [] } }), "Unsupported"),
-  },
-  {
     id: "storage/rebase-refused",
     title: "without power rebase another parent at commit is Unsupported, and the snapshot stays active",
     without: ["rebase"],

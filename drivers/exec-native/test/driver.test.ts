@@ -29,7 +29,7 @@ test("a field that the runtime does not carry out is refused by its name", async
     ["solaris", { ...plain, solaris: {} }],
     ["process.execCPUAffinity", { ...plain, process: { ...plain.process, execCPUAffinity: {} } }],
     ["linux.resources.memory.checkBeforeUpdate", { ...plain, linux: { resources: { memory: { checkBeforeUpdate: true } } } }],
-    ["mounts[0].uidMappings", { ...plain, mounts: [{ destination: "/x", ...{ uidMappings: [{}] } }] }],
+    ["mounts[0].idMaps", { ...plain, mounts: [{ destination: "/x", ...{ idMaps: {} } }] }],
   ];
   for (const [field, spec] of cases) {
     await assert.rejects(

@@ -64,8 +64,6 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Adopts, Rec
   async prepare(call: Call, key: ActiveKey, parent: SnapshotName | null, options: PrepareOptions = {}): Promise<readonly Mount[]> {
     if (options.quotaBytes !== undefined)
       throw fail("Unsupported", "storage-overlay has no quotas; leave the size limit out or choose another storage driver");
-    if (options.idMaps !== undefined)
-      throw fail("Unsupported", "storage-overlay maps no ids; leave the user namespace out or choose another storage driver");
     const lowers = this.#lowers(parent);
     const carried = this.#carried(parent);
     const snapshot = await this.#store.create("active", key, parent, { durable: options.volatile !== true }, (directory) =>

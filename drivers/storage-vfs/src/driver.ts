@@ -40,8 +40,6 @@ export class VfsDriver implements StorageDriver, Adopts, Reclaims {
   async prepare(call: Call, key: ActiveKey, parent: SnapshotName | null, options: PrepareOptions = {}): Promise<readonly Mount[]> {
     if (options.quotaBytes !== undefined)
       throw fail("Unsupported", "storage-vfs has no quotas; leave the size limit out or choose another storage driver");
-    if (options.idMaps !== undefined)
-      throw fail("Unsupported", "storage-vfs maps no ids; leave the user namespace out or choose another storage driver");
     const [below] = this.#store.chain(parent);
     const { directory } = await this.#store.create("active", key, parent, { durable: options.volatile !== true }, (path) =>
       below === undefined ? makeRoot(join(path, "fs")) : this.#host.copyTree(call, join(below.directory, "fs"), join(path, "fs")),

@@ -8,7 +8,7 @@
 import type { Call } from "./call.ts";
 import type { ExitStatus, Launch } from "./exec.ts";
 import type { Command } from "./host.ts";
-import type { Mount } from "./storage.ts";
+import type { IdMaps, Mount } from "./storage.ts";
 import type { ContainerId } from "./words.ts";
 
 export interface WindowSize {
@@ -65,6 +65,14 @@ export interface ShimLaunch {
   readonly client: { readonly client: number; readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean } | null;
 }
 
+/** What a shim makes before its container: user first, since a network namespace belongs to the user namespace that it was made in. */
+export interface ShimNamespaces {
+  /** "none": the container joins another's, or the host's. */
+  readonly network: "new" | "none";
+  /** Null: the host's user namespace. */
+  readonly idMaps: IdMaps | null;
+}
+
 /** What a shim tells without being asked. */
 export type ShimEvent =
   | { readonly kind: "exited"; readonly id: ContainerId; readonly status: ExitStatus; readonly pid: number }
@@ -79,6 +87,8 @@ export interface ShimState {
   readonly shimPid: number;
   /** The network namespace that the shim holds, as a path that holds in every process of the host; null when it made none. */
   readonly netns: string | null;
+  /** The user namespace that it holds, likewise. */
+  readonly userns: string | null;
   readonly pid: number | null;
   readonly exited: ExitStatus | null;
 }
@@ -97,8 +107,8 @@ export interface LauncherService {
   /** Remembers a word for a client over the daemon's death (see `ClientOpened.boundTo`). */
   bind(call: Call, client: number, word: string): Promise<void>;
 
-  /** Forks a shim. `network`: "new" makes a network namespace, "none" leaves the shim without one (the container joins another, or the host's). `directory` is the container's own on tmpfs. */
-  spawn(call: Call, id: ContainerId, directory: string, network: "new" | "none"): Promise<ShimState>;
+  /** Forks a shim. `directory` is the container's own on tmpfs. */
+  spawn(call: Call, id: ContainerId, directory: string, namespaces: ShimNamespaces): Promise<ShimState>;
   /** Finds a shim again that an earlier launcher forked; `NotFound` when nobody listens in `directory`. */
   connect(call: Call, id: ContainerId, directory: string): Promise<ShimState>;
   /** Shims that this launcher is connected to already (after a daemon's death). */

@@ -41,6 +41,11 @@ export interface Mount {
   readonly source: string;
   readonly target: string | null;
   readonly options: readonly string[];
+  /**
+   * The ids that its files are shown with; on disk they stay as they are. Set by who mounts for a container in a user namespace, never by a driver: the shim maps binds and the
+   * layers of an overlay (Linux 5.19), and `HostToolkit.open` leaves it out of account.
+   */
+  readonly idMaps?: IdMaps | undefined;
 }
 
 export interface StorageDriver extends Driver<StoragePowers> {
@@ -62,8 +67,6 @@ export interface StorageDriver extends Driver<StoragePowers> {
 export type PrepareOptions = Sparse<{
   /** Power `quota`. */
   quotaBytes: number;
-  /** Power `idmap`. */
-  idMaps: IdMaps;
   /** A hint to every driver: contents may be lost in a power cut (build steps, `--rm` containers). A `commit` is durable all the same. */
   volatile: boolean;
 }>;
@@ -94,8 +97,6 @@ export interface StoragePowers {
   rebase: unknown;
   /** `prepare` takes `quotaBytes`; a write beyond it is EDQUOT or ENOSPC. */
   quota: unknown;
-  /** `prepare` takes `idMaps`. */
-  idmap: unknown;
 }
 
 /** A layer as a file. Media types are OCI's and Docker's; the suffix says how it is compressed (`+gzip`, `+zstd`, none). */

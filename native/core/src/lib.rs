@@ -5,6 +5,7 @@
 
 pub mod container;
 pub mod failure;
+pub mod idmap;
 pub mod layer;
 pub mod mount;
 pub mod net;

@@ -6,6 +6,7 @@
 //! Sources: open_tree(2), fsconfig(2), mount_setattr(2), overlayfs.rst of the kernel.
 
 use crate::failure::{Code, Failure, Result};
+use crate::idmap::{self, IdMaps};
 use serde::{Deserialize, Serialize};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -21,6 +22,9 @@ pub struct Mount {
     pub target: Option<String>,
     #[serde(default)]
     pub options: Vec<String>,
+    /// Ids that its files are shown with, for a container in a user namespace.
+    #[serde(default, rename = "idMaps", skip_serializing_if = "Option::is_none")]
+    pub id_maps: Option<IdMaps>,
 }
 
 /// Attributes of one mount, as mount_setattr(2) takes them. The values are uapi/linux/mount.h's.
@@ -279,11 +283,17 @@ pub fn open_one(mount: &Mount) -> Result<OwnedFd> {
                 format!("a bind mount of {} has no option {option}", mount.source),
             ));
         }
+        if let Some(maps) = &mount.id_maps {
+            return idmap::bind(Path::new(&mount.source), recursive, attributes, maps);
+        }
         let tree = clone_tree(Path::new(&mount.source), recursive)?;
         if !attributes.is_empty() {
             set_attributes(tree.as_fd(), attributes, recursive)?;
         }
         return Ok(tree);
+    }
+    if let Some(maps) = mount.id_maps.as_ref().filter(|_| mount.type_ == "overlay") {
+        return idmap::overlay(mount, &data, attributes, maps);
     }
     if data.iter().any(|option| option.starts_with("lowerdir+=")) {
         open_overlay(mount, &data, attributes)
@@ -345,7 +355,7 @@ fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<
     mounted
 }
 
-fn has_lowerdir_plus() -> bool {
+pub(crate) fn has_lowerdir_plus() -> bool {
     let Ok(release) = std::fs::read_to_string("/proc/sys/kernel/osrelease") else {
         return false;
     };
@@ -573,6 +583,7 @@ mod tests {
                 format!("upperdir={}", at("upper")),
                 format!("workdir={}", at("work")),
             ],
+            id_maps: None,
         };
         let tree = open_detached(std::slice::from_ref(&mount)).unwrap();
         assert!(open_in_root(tree.as_fd(), "/one", libc::O_RDONLY).is_ok());

@@ -8,6 +8,7 @@
 //! ```
 //! A change here is a change of [`VERSION`]: old shims meet new daemons.
 
+use crate::idmap::IdMaps;
 use serde::{Deserialize, Serialize};
 
 pub const VERSION: u32 = 1;
@@ -131,6 +132,9 @@ pub struct ShimSpawn {
     pub directory: String,
     #[serde(default)]
     pub network: bool,
+    /// Of a user namespace to be made first.
+    #[serde(default, rename = "idMaps")]
+    pub id_maps: Option<IdMaps>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -224,6 +228,8 @@ pub enum FromShim {
     State {
         shim: i32,
         netns: Option<String>,
+        #[serde(default)]
+        userns: Option<String>,
         pid: Option<i32>,
         exited: Option<Exit>,
     },

@@ -169,5 +169,6 @@ fn become_shim(spawn: &ShimSpawn, control: UnixStream) -> ! {
         directory: Path::new(&spawn.directory).to_owned(),
         control,
         network: spawn.network,
+        id_maps: spawn.id_maps.clone(),
     })
 }

@@ -87,5 +87,6 @@ fn overlay(lower: &str, upper: &Path, work: &Path) -> Mount {
         source: "overlay".into(),
         target: None,
         options,
+        id_maps: None,
     }
 }

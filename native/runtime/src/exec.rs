@@ -171,6 +171,7 @@ fn start(exec: &Exec, user: bool, channel: &Channel) -> Result<Infallible> {
             filter: exec.seccomp,
             filter_flags: 0,
             terminal,
+            reaper: None,
         },
         channel,
         warnings,

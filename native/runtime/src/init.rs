@@ -17,6 +17,9 @@ use tsbox_core::container::{devices, identity, pivot, sys};
 use tsbox_core::failure::{Failure, Result};
 use tsbox_core::mount::{self, Attributes};
 
+/// The engine's word for `--init` (plugins/containers/src/spec/build.ts).
+const REAPER: &str = "io.tsbox.init";
+
 /// What the caller has prepared.
 pub struct Init<'a> {
     pub id: &'a str,
@@ -27,8 +30,8 @@ pub struct Init<'a> {
     pub root: Root<'a>,
     /// The root, where only the caller could open it.
     pub opened_root: Option<OwnedFd>,
-    /// Binds that stay peers of the host's mounts, one entry a mount.
-    pub shared: Vec<Option<OwnedFd>>,
+    /// Binds that the caller alone could open, one entry a mount.
+    pub early: Vec<Option<OwnedFd>>,
     pub stdio: Stdio,
     pub cgroup: &'a Cgroup,
     pub filter: Option<&'a [u8]>,
@@ -65,6 +68,11 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
     enter_namespaces(&init, channel).map_err(|failure| failure.at("namespaces"))?;
     clock.lap("namespaces");
 
+    // Found while the host's /proc is there.
+    let reaper = match init.spec.annotation(REAPER) {
+        Some("true") => Some(sys::open("/proc/self/exe", libc::O_PATH).map_err(|failure| failure.at("init"))?),
+        _ => None,
+    };
     pivot::isolate().map_err(|failure| failure.at("rootfs"))?;
     let root = open_root(&mut init).map_err(|failure| failure.at("rootfs"))?;
     clock.lap("rootfs");
@@ -107,8 +115,10 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
         (None, Stdio::Fds(fds)) => terminal::redirect(fds).map_err(|failure| failure.at("stdio"))?,
         (None, Stdio::Terminal { .. }) => {}
     }
-    if let Some(gate) = init.gate {
+    if init.gate.is_some() || reaper.is_some() {
         process::find_command(init.process)?;
+    }
+    if let Some(gate) = init.gate {
         wait_at(gate, channel, &mut warnings)?;
         clock.reset();
     }
@@ -124,6 +134,7 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
         filter: init.filter,
         filter_flags: init.filter_flags,
         terminal: terminal.is_some(),
+        reaper: reaper.as_ref().map(AsFd::as_fd),
     };
     process::become_and_exec(&last, channel, warnings, clock)
 }
@@ -182,7 +193,7 @@ fn mount_all(init: &mut Init, root: &Tree, clock: &mut Clock) -> Result<()> {
         cgroup_namespace: init.namespaces.separate(CGROUP),
         label: init.linux.mount_label.as_deref(),
     };
-    mounts::mount_all(&place, &init.spec.mounts, std::mem::take(&mut init.shared)).map_err(|failure| failure.at("mounts"))?;
+    mounts::mount_all(&place, &init.spec.mounts, std::mem::take(&mut init.early)).map_err(|failure| failure.at("mounts"))?;
     clock.lap("mounts");
     // A /dev that is the host's, or a volume, is left as it is.
     let own = |at: &tsbox_core::container::spec::OciMount| {

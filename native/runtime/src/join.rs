@@ -33,5 +33,5 @@ fn into(init: &Init) -> Result<Forked> {
         }
     }
     process::become_root()?;
-    namespaces::fork(init.namespaces.new & !(namespaces::CGROUP | USER), None, true)
+    namespaces::fork(init.namespaces.new & !(namespaces::CGROUP | namespaces::TIME | USER), None, true)
 }

@@ -9,10 +9,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Instant;
 use tsbox_core::container::cgroup::Cgroup;
-use tsbox_core::container::namespaces::{self, Forked, Namespaces, PID, USER};
+use tsbox_core::container::namespaces::{self, Forked, Namespaces, PID, TIME, TimeNamespace, USER};
 use tsbox_core::container::spec::{Linux, Spec};
 use tsbox_core::container::{mounts, seccomp, sys};
 use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::idmap::IdMaps;
 use tsbox_core::mount::{self, Mount};
 
 /// Where the root file system comes from. Mounts are opened in the child's own mount namespace: the host's table never changes.
@@ -78,7 +79,7 @@ pub(crate) fn create(launch: &Launch, gate: Option<BorrowedFd>, bundle: &str) ->
         }
         (None, None) => (None, 0),
     };
-    let shared = mounts::open_shared(&spec.mounts).map_err(|failure| failure.at("mounts"))?;
+    let early = mounts::open_early(&spec.mounts, wanted.separate(USER)).map_err(|failure| failure.at("mounts"))?;
     // In a user namespace the root's layers may be out of reach.
     let root = match launch.root {
         Root::Mounts(mounts) if wanted.separate(USER) => Some(mount::open_detached(mounts).map_err(|failure| failure.at("rootfs"))?),
@@ -101,7 +102,7 @@ pub(crate) fn create(launch: &Launch, gate: Option<BorrowedFd>, bundle: &str) ->
         namespaces: &wanted,
         root: launch.root,
         opened_root: root,
-        shared,
+        early,
         stdio: launch.stdio,
         cgroup: &cgroup,
         filter: filter.as_deref(),
@@ -149,6 +150,12 @@ fn fork(init: Init, clock: &mut Clock) -> Result<((i32, OwnedFd), Channel)> {
     let (ours, theirs) = Channel::pair()?;
     let entrance = init.cgroup.entrance()?;
     let wanted = init.namespaces;
+    // Until the fork: who is born now is born in it.
+    let _time = if wanted.new & TIME != 0 {
+        Some(TimeNamespace::enter(&init.linux.time_offsets)?)
+    } else {
+        None
+    };
     if wanted.joined(USER).is_some() {
         // What belongs to the user namespace must be made from inside it.
         let Forked::Parent { pidfd, .. } = namespaces::fork(0, entrance.as_ref().map(AsFd::as_fd), false)? else {
@@ -164,7 +171,7 @@ fn fork(init: Init, clock: &mut Clock) -> Result<((i32, OwnedFd), Channel)> {
         };
     }
     // The cgroup namespace is unshared after the move into the v1 directories, which is the process's own.
-    let flags = wanted.new & !namespaces::CGROUP;
+    let flags = wanted.new & !(namespaces::CGROUP | TIME);
     let pid_namespace = wanted.joined(PID).map(PidNamespace::enter).transpose()?;
     let forked = namespaces::fork(flags, entrance.as_ref().map(AsFd::as_fd), false);
     if let Ok(Forked::Child) = forked {
@@ -196,8 +203,8 @@ impl Talk {
         loop {
             match channel.receive()? {
                 Some((Message::Unmapped, _)) => {
-                    namespaces::write_maps(self.child.0, &linux.uid_mappings, &linux.gid_mappings)
-                        .map_err(|failure| failure.at("user namespace"))?;
+                    let maps = IdMaps::of(&linux.uid_mappings, &linux.gid_mappings);
+                    namespaces::write_maps(self.child.0, &maps.uids, &maps.gids).map_err(|failure| failure.at("user namespace"))?;
                     channel.send(&Message::GoOn)?;
                 }
                 Some((Message::Console, console)) => self.console = console,

@@ -17,7 +17,7 @@
 //! when starting fails nothing is left behind: no process, no cgroup, no mount. The host's table of mounts never changes.
 //!
 //! One file a stage: [`mod@launch`] in the caller, `join` where a user namespace is joined first, `init` in what becomes the container's first process,
-//! `process` for the last steps that it shares with `exec`. `channel` draws how they talk.
+//! `process` for the last steps that it shares with `exec`, `reaper` for a first process of our own (`--init`). `channel` draws how they talk.
 
 mod channel;
 mod cli;
@@ -27,6 +27,7 @@ mod init;
 mod join;
 mod launch;
 mod process;
+pub mod reaper;
 pub mod sealed;
 
 pub use cli::main;

@@ -2,8 +2,10 @@
 
 use crate::channel::{Channel, Message};
 use crate::launch::Clock;
+use crate::reaper;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use tsbox_core::container::capabilities::Sets;
 use tsbox_core::container::procfs::Procfs;
 use tsbox_core::container::spec::Process;
@@ -15,6 +17,8 @@ pub struct Last<'a> {
     pub filter: Option<&'a [u8]>,
     pub filter_flags: u32,
     pub terminal: bool,
+    /// This binary, where it is to be the first process and the command its child.
+    pub reaper: Option<BorrowedFd<'a>>,
 }
 
 /// First thing after the fork. Until exec this is our own binary, in a container's namespaces: nobody there may look into it (CVE-2019-5736), and it goes
@@ -143,7 +147,10 @@ pub fn become_and_exec(last: &Last, channel: &Channel, mut warnings: Vec<String>
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
     }
-    Err(command.run())
+    Err(match last.reaper {
+        Some(reaper) => command.run_below(reaper),
+        None => command.run(),
+    })
 }
 
 fn install(last: &Last) -> Result<()> {
@@ -280,6 +287,29 @@ impl Command {
             }
         }
         self.failure(worst)
+    }
+
+    /// Executes the reaper, which executes the command. Whether there is one has been looked at before ([`find_command`]).
+    fn run_below(&self, reaper: BorrowedFd) -> Failure {
+        let first = [reaper::NAME_C.as_ptr()];
+        let arguments: Vec<_> = first
+            .into_iter()
+            .chain(self.arguments.iter().map(|one| one.as_ptr()))
+            .chain([std::ptr::null()])
+            .collect();
+        let environment: Vec<_> = self.environment.iter().map(|one| one.as_ptr()).chain([std::ptr::null()]).collect();
+        // SAFETY: both lists end with a null pointer and outlive the call, as do the strings.
+        unsafe {
+            libc::syscall(
+                libc::SYS_execveat,
+                reaper.as_raw_fd(),
+                c"".as_ptr(),
+                arguments.as_ptr(),
+                environment.as_ptr(),
+                libc::AT_EMPTY_PATH,
+            )
+        };
+        Failure::last("execveat", None).at("exec")
     }
 
     fn failure(&self, errno: i32) -> Failure {

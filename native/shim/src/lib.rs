@@ -12,7 +12,7 @@ mod input;
 mod launch;
 mod log;
 pub mod memory;
-mod netns;
+mod namespaces;
 mod serve;
 mod session;
 mod sink;
@@ -20,6 +20,7 @@ pub mod status;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use tsbox_core::idmap::IdMaps;
 
 /// What the launcher gives a new shim.
 pub struct Config {
@@ -30,6 +31,8 @@ pub struct Config {
     pub control: OwnedFd,
     /// Make a network namespace and hold it.
     pub network: bool,
+    /// Make a user namespace first, which the network namespace belongs to.
+    pub id_maps: Option<IdMaps>,
 }
 
 /// The life of a shim, in a process just forked. Nothing of the launcher may be open but `control`; ends the process by `_exit`.

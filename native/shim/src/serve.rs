@@ -2,9 +2,10 @@
 
 use crate::channel::Channel;
 use crate::launch::{self, Start};
+use crate::namespaces::Namespaces;
 use crate::session::{Part, Session, Told};
 use crate::sink::Owner;
-use crate::{Config, memory, netns, status};
+use crate::{Config, memory, status};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
@@ -38,7 +39,7 @@ pub struct Shim {
     /// Connections that have not said yet what they are for.
     guests: Vec<Channel>,
     signals: OwnedFd,
-    netns: Option<OwnedFd>,
+    namespaces: Namespaces,
     process: Option<Process>,
     connections: u64,
     /// Those who attached before the start: they miss nothing.
@@ -49,18 +50,18 @@ pub struct Shim {
 }
 
 struct Parts {
-    netns: Option<OwnedFd>,
+    namespaces: Namespaces,
     listener: UnixListener,
     signals: OwnedFd,
 }
 
 impl Parts {
-    fn make(directory: &std::path::Path, network: bool) -> Result<Parts> {
+    fn make(config: &Config) -> Result<Parts> {
         become_shim()?;
-        let netns = if network { Some(netns::make()?) } else { None };
+        let namespaces = Namespaces::make(config.network, config.id_maps.as_ref())?;
         Ok(Parts {
-            netns,
-            listener: listen(directory)?,
+            namespaces,
+            listener: listen(&config.directory)?,
             signals: signals()?,
         })
     }
@@ -78,9 +79,14 @@ enum Polled {
 impl Shim {
     /// Tells the launcher how it went, either way.
     pub fn new(config: Config) -> Result<Shim> {
+        let parts = Parts::make(&config);
         let mut control = Channel::new(config.control).map_err(|error| Failure::io(&error, "fcntl", None))?;
-        match Parts::make(&config.directory, config.network) {
-            Ok(Parts { netns, listener, signals }) => {
+        match parts {
+            Ok(Parts {
+                namespaces,
+                listener,
+                signals,
+            }) => {
                 let (id, directory) = (config.id, config.directory);
                 let mut shim = Shim {
                     id,
@@ -89,7 +95,7 @@ impl Shim {
                     listener,
                     guests: Vec::new(),
                     signals,
-                    netns,
+                    namespaces,
                     process: None,
                     connections: 0,
                     early: Vec::new(),
@@ -447,7 +453,8 @@ impl Shim {
         let shim = unsafe { libc::getpid() };
         FromShim::State {
             shim,
-            netns: self.netns.as_ref().map(|fd| format!("/proc/{shim}/fd/{}", fd.as_raw_fd())),
+            netns: path(&self.namespaces.network),
+            userns: path(&self.namespaces.user),
             pid: self.process.as_ref().map(|process| process.pid),
             exited: self.process.as_ref().and_then(|process| process.exited.clone()),
         }
@@ -458,6 +465,13 @@ impl Shim {
             control.tell(event);
         }
     }
+}
+
+/// Of a descriptor of this process, good in every process of the host.
+fn path(descriptor: &Option<OwnedFd>) -> Option<String> {
+    descriptor
+        .as_ref()
+        .map(|fd| format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd()))
 }
 
 /// A connection that carries stdio from now on.

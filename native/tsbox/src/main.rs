@@ -1,5 +1,5 @@
-//! `tsbox`, one binary in four roles: the client (whoever types a command), the launcher (`tsbox daemon`), the shim (a fork of the launcher),
-//! and an OCI runtime (called as `tsbox-runtime`, or `tsbox runtime …`).
+//! `tsbox`, one binary in five roles: the client (whoever types a command), the launcher (`tsbox daemon`), the shim (a fork of the launcher),
+//! an OCI runtime (called as `tsbox-runtime`, or `tsbox runtime …`), and the first process of a container that wants one (`--init`).
 
 use std::ffi::OsString;
 
@@ -7,6 +7,9 @@ fn main() {
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_default();
     let args: Vec<OsString> = words.collect();
+    if name.as_encoded_bytes() == tsbox_runtime::reaper::NAME.as_bytes() {
+        std::process::exit(tsbox_runtime::reaper::main(args));
+    }
     let role = if name.as_encoded_bytes().ends_with(b"tsbox-runtime") {
         Some("runtime")
     } else {

@@ -13,3 +13,16 @@ export function count(flag: string, text: string): number {
   if (/^-?\d+$/.test(text)) return Number(text);
   throw new CommandError(125, `invalid argument "${text}" for "--${flag}" flag: not a whole number`);
 }
+
+const spans: Readonly<Record<string, number>> = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
+
+/** Go's spans, with a sign or without: `1h30m`, `-2.5s`, `0` → nanoseconds. */
+export function duration(flag: string, text: string): number {
+  const [, sign = "", rest = ""] = /^([+-]?)(.*)$/.exec(text) ?? [];
+  if (rest === "0") return 0;
+  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(rest))
+    throw new CommandError(125, `invalid argument "${text}" for "--${flag}" flag: time: invalid duration "${text}"`);
+  let total = 0;
+  for (const [, amount, unit] of rest.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) total += Number(amount) * (spans[unit ?? ""] ?? 0);
+  return Math.round(total) * (sign === "-" ? -1 : 1);
+}

@@ -65,6 +65,7 @@ export async function create(engine: Engine, call: Call, name: string | null, as
       restart: { stopped: false, backoff: 0, at: null },
       endpoints: [],
       log: logOf(engine, id, config),
+      idMaps: null,
       warnings: [],
     };
     await engine.records.save(call, record);

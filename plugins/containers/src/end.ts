@@ -13,7 +13,8 @@ export async function ended(engine: Engine, id: ContainerId, status: ExitStatus)
   const before = engine.records.byId(id);
   if (before.exit !== null && before.status !== "running" && before.status !== "paused") return;
   const call = engine.call();
-  const record: Container = { ...before, ...afterEnd(before, status, Date.now()), pid: null, exit: status, endpoints: [] };
+  const record: Container = { ...before, ...afterEnd(before, status, Date.now()), pid: null, exit: status, endpoints: [], idMaps: null };
+  engine.idRanges.free(id);
   if (status.outOfMemory) await engine.events.publish(call, { type: "container", action: "oom", id, attributes: attributes(record) });
   const named = { ...attributes(record), exitCode: String(status.code) };
   if (record.config.autoRemove) {

@@ -14,6 +14,7 @@ import type {
   StorageDriver,
   VolumesService,
 } from "@tsbox/kernel";
+import type { IdRanges } from "./id-ranges.ts";
 import type { Records } from "./records.ts";
 import type { Restarts } from "./restarts.ts";
 import type { ResolvedUser } from "./spec/build.ts";
@@ -33,6 +34,8 @@ export interface Engine {
   readonly host: HostToolkit;
   /** One change at a time of one container. */
   readonly locks: Locks;
+  /** Ids of the host for containers in user namespaces. */
+  readonly idRanges: IdRanges;
   /** Who an image's user is, where nobody has changed its files yet: image, driver and name. */
   readonly users: Map<string, ResolvedUser>;
   /** Shims that were spawned for those who attach before the start, which finds them here. */

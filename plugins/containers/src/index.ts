@@ -2,6 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Plugin, PluginContext } from "@tsbox/kernel";
 import { type Engine, Locks } from "./engine.ts";
+import { IdRanges } from "./id-ranges.ts";
 import { Records } from "./records.ts";
 import { Restarts } from "./restarts.ts";
 import { restore, sweepCgroups } from "./restore.ts";
@@ -35,6 +36,7 @@ const plugin: Plugin<null> = {
           events: await context.service("events"),
           host: await context.service("host"),
           locks: new Locks(),
+          idRanges: new IdRanges(),
           users: new Map(),
           early: new Map(),
           restarts: new Restarts(),

@@ -28,7 +28,7 @@ export class Records {
       lost.add(record.id);
       const ran = record.status !== "created" && record.status !== "exited";
       const exit = ran ? { code: 255, signal: null, outOfMemory: false, at: Date.now() } : record.exit;
-      this.#keep({ ...record, status: record.status === "created" ? "created" : "exited", pid: null, exit, endpoints: [] });
+      this.#keep({ ...record, status: record.status === "created" ? "created" : "exited", pid: null, exit, endpoints: [], idMaps: null });
     }
     mkdirSync(this.#directory, { recursive: true });
     for (const id of readdirSync(this.#directory)) {

@@ -18,6 +18,7 @@ export async function restore(engine: Engine, call: Call): Promise<void> {
     call,
     running.flatMap((record) => record.endpoints),
   );
+  for (const { id, idMaps } of running) if (idMaps !== null) engine.idRanges.hold(id, idMaps);
   for (const record of running) await find(engine, call, record);
   // A volatile container that was made and never started has no one who remembers it.
   for (const record of engine.records.all().filter((known) => known.config.autoRemove && known.status === "created"))

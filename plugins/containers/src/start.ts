@@ -4,11 +4,13 @@ import { dirname } from "node:path";
 import {
   type Call,
   type Container,
+  type ContainerConfig,
   type ContainerId,
   cleanupCall,
   type EndpointRecord,
   fail,
   type Mount,
+  type PortMap,
   type ShimState,
   type Sparse,
   type StartOptions,
@@ -18,10 +20,13 @@ import {
 import { attributes } from "./create.ts";
 import type { Engine } from "./engine.ts";
 import { attach, release } from "./mounts/live.ts";
+import { namespaceSources, networkPeer } from "./namespaces.ts";
 import { isKept } from "./restarts.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";
-import { hostDevices } from "./spec/devices.ts";
-import { writeFiles } from "./spec/files.ts";
+import { blockDevices, devicesOf } from "./spec/devices.ts";
+import { sharedFiles, writeFiles } from "./spec/files.ts";
+import { blockDevicesOf } from "./spec/limits.ts";
+import { labelModules } from "./spec/security.ts";
 import { resolveUser } from "./spec/user.ts";
 
 export async function start(engine: Engine, call: Call, record: Container, options: Sparse<StartOptions>): Promise<Timings> {
@@ -38,17 +43,19 @@ export async function start(engine: Engine, call: Call, record: Container, optio
   return withCleanup(async (cleanup) => {
     await engine.hooks.beforeStart(call, id);
     const directory = engine.records.directory(id);
+    const namespaces = namespaceSources(engine.records, record);
     // Asked for first: the shim makes its network namespace while we look after the layer.
-    const namespace = await engine.networks.namespace(call, config.network);
     const spawning = engine.early.get(id) ?? spawn(engine, call, record);
     engine.early.delete(id);
     cleanup.undo(() => engine.launcher.abandon(cleanupCall(call), id));
+    cleanup.undo(async () => engine.idRanges.free(id));
     const storage = await engine.storage(record.drivers.storage);
     const exec = await engine.exec(record.drivers.exec);
     const [shim, rootfs] = await settled(spawning, storage.mounts(call, record.layer));
     const user = await userOf(engine, call, record, rootfs);
     phase("shim and layer");
 
+    const netns = namespaces.networkOf === null ? shim.netns : namespaces.network;
     const endpoints = await connect(engine, call, record, shim.netns);
     cleanup.undo(async () => {
       for (const endpoint of endpoints) await engine.networks.disconnect(cleanupCall(call), endpoint);
@@ -57,24 +64,33 @@ export async function start(engine: Engine, call: Call, record: Container, optio
 
     // The network first: what it takes back when it fails is less.
     cleanup.undo(() => release(engine, cleanupCall(call), record));
-    const mounts = await attach(engine, call, record);
+    const idMaps = shim.userns === null ? null : engine.idRanges.of(id);
+    const mounts = await attach(engine, call, record, idMaps);
     phase("mounts");
 
     const hostname = config.hostname || hostnameOf(config.network, id);
-    const files = writeFiles(directory, config, hostname, endpoints, namespace === "host");
+    const files =
+      namespaces.networkOf === null
+        ? writeFiles(directory, config, hostname, endpoints, netns === null)
+        : sharedFiles(engine.records.directory(namespaces.networkOf.id));
     const input = {
       id,
       engineId: engine.engineId,
-      config,
+      config: namespaces.networkOf === null ? config : { ...config, hostname: namespaces.networkOf.config.hostname },
       argv: record.argv,
       user,
-      netns: shim.netns,
+      namespaces,
+      netns,
+      userns: shim.userns === null || idMaps === null ? null : { path: shim.userns, maps: idMaps },
       files,
       mounts,
-      devices: config.privileged ? hostDevices() : [],
+      devices: devicesOf(config),
+      blockDevices: blockDevices(blockDevicesOf(config.resources)),
+      labels: labelModules(),
     };
     const spec = await engine.hooks.buildSpec(call, buildSpec(input), id);
-    const launch = await exec.plan(call, { id, directory, spec, rootfs });
+    const shown = idMaps === null ? rootfs : rootfs.map((mount) => ({ ...mount, idMaps }));
+    const launch = await exec.plan(call, { id, directory, spec, rootfs: shown });
     mkdirSync(dirname(record.log.path), { recursive: true, mode: 0o710 });
     phase("plan");
 
@@ -83,7 +99,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     const size = options.size ?? client?.size ?? { rows: 24, columns: 80 };
     const started = await engine.launcher.start(call, id, {
       launch,
-      rootfs,
+      rootfs: shown,
       terminal: config.terminal ? size : null,
       stdin: config.openStdin,
       stdinOnce: config.stdinOnce,
@@ -100,6 +116,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       exit: null,
       error: "",
       endpoints,
+      idMaps,
       warnings: started.warnings,
     };
     // On disk only where a restart of the host must find it: the first time, or when it had been given up.
@@ -117,8 +134,12 @@ export async function start(engine: Engine, call: Call, record: Container, optio
 export async function spawn(engine: Engine, call: Call, record: Container): Promise<ShimState> {
   const directory = engine.records.directory(record.id);
   mkdirSync(directory, { recursive: true, mode: 0o711 });
-  const namespace = await engine.networks.namespace(call, record.config.network);
-  return engine.launcher.spawn(call, record.id, directory, namespace === "new" ? "new" : "none");
+  const { config, id } = record;
+  const own = networkPeer(config) === null && (await engine.networks.namespace(call, config.network)) === "new";
+  return engine.launcher.spawn(call, id, directory, {
+    network: own ? "new" : "none",
+    idMaps: config.isolation.user === "private" ? engine.idRanges.of(id) : null,
+  });
 }
 
 /** Both, and the first failure only when the other has ended too: what is under way must not outlive the start that asked for it. */
@@ -130,18 +151,36 @@ async function settled<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
 }
 
 async function connect(engine: Engine, call: Call, record: Container, netns: string | null): Promise<readonly EndpointRecord[]> {
-  if (netns === null) return [];
+  if (netns === null || networkPeer(record.config) !== null) return [];
   const { config, id } = record;
-  return [await engine.networks.connect(call, config.network, id, netns, { ports: config.ports, hostname: config.hostname })];
+  const { address, mac, hostname, network } = config;
+  const wishes = { ...(address === null ? {} : { address }), ...(mac === null ? {} : { mac }) };
+  return [await engine.networks.connect(call, network, id, netns, { ports: portsOf(config), hostname, ...wishes })];
+}
+
+/** Those that are published, and with `-P` all that are exposed besides, each on a free port of the host. */
+function portsOf({ ports, publishAll, exposedPorts }: ContainerConfig): readonly PortMap[] {
+  if (!publishAll) return ports;
+  const exposed = exposedPorts.map((entry): PortMap => {
+    const [port = "", protocol = "tcp"] = entry.split("/");
+    return { protocol: protocol as PortMap["protocol"], hostAddress: "0.0.0.0", hostPort: 0, containerPort: Number(port), count: 1 };
+  });
+  const published = (one: PortMap): boolean =>
+    ports.some(
+      (port) =>
+        port.protocol === one.protocol && one.containerPort >= port.containerPort && one.containerPort < port.containerPort + port.count,
+    );
+  return [...ports, ...exposed.filter((one) => !published(one))];
 }
 
 /** The image's own files answer for every container of it, as long as its layer is fresh: looked up once. */
 async function userOf(engine: Engine, call: Call, record: Container, rootfs: readonly Mount[]): Promise<ResolvedUser> {
   const fresh = record.startedAt === null;
-  const key = `${record.imageId} ${record.drivers.storage} ${record.config.user}`;
+  const { user: asked, groupAdd } = record.config;
+  const key = [record.imageId, record.drivers.storage, asked, ...groupAdd].join(" ");
   const known = fresh ? engine.users.get(key) : undefined;
   if (known) return known;
-  const user = await resolveUser(call, engine.host, rootfs, record.config.user);
+  const user = await resolveUser(call, engine.host, rootfs, asked, groupAdd);
   if (fresh) engine.users.set(key, user);
   return user;
 }

@@ -87,7 +87,7 @@ function serviceOf(connection: Connection, clients: Clients, shims: Shims, helpe
       connection.send(outgoing.clientBind, client, Buffer.from(word));
       return done;
     },
-    spawn: (_call, id, directory, network) => shims.spawn(id, directory, network === "new"),
+    spawn: (_call, id, directory, namespaces) => shims.spawn(id, directory, namespaces),
     connect: (_call, id, directory) => shims.connect(id, directory),
     shims: () => Promise.resolve(shims.ids()),
     start: (_call, id, launch) => shims.start(id, launch),

@@ -8,6 +8,7 @@ import {
   fail,
   type ShimEvent,
   type ShimLaunch,
+  type ShimNamespaces,
   type ShimState,
   type TsboxError,
   type WindowSize,
@@ -39,6 +40,7 @@ type FromShim =
       readonly event: "state";
       readonly shim: number;
       readonly netns: string | null;
+      readonly userns: string | null;
       readonly pid: number | null;
       readonly exited: ExitStatus | null;
     }
@@ -86,13 +88,13 @@ export class Shims {
     return [...this.#byId.values()].map((shim) => shim.id);
   }
 
-  spawn(id: ContainerId, directory: string, network: boolean): Promise<ShimState> {
-    return this.#open(outgoing.shimSpawn, id, directory, network);
+  spawn(id: ContainerId, directory: string, namespaces: ShimNamespaces): Promise<ShimState> {
+    return this.#open(outgoing.shimSpawn, id, directory, namespaces);
   }
 
   connect(id: ContainerId, directory: string): Promise<ShimState> {
     const known = this.#byId.get(id);
-    if (known === undefined) return this.#open(outgoing.shimConnect, id, directory, false);
+    if (known === undefined) return this.#open(outgoing.shimConnect, id, directory, { network: "none", idMaps: null });
     known.directory = directory;
     return new Promise((resolve, reject) => {
       known.state = { resolve, reject };
@@ -100,12 +102,12 @@ export class Shims {
     });
   }
 
-  #open(kind: number, id: ContainerId, directory: string, network: boolean): Promise<ShimState> {
+  #open(kind: number, id: ContainerId, directory: string, { network, idMaps }: ShimNamespaces): Promise<ShimState> {
     this.#lastChannel += 1;
     const shim = this.#add(id, directory, this.#lastChannel);
     return new Promise((resolve, reject) => {
       shim.state = { resolve, reject };
-      this.#connection.json(kind, shim.channel, { id, directory, network });
+      this.#connection.json(kind, shim.channel, { id, directory, network: network === "new", idMaps });
     });
   }
 
@@ -201,7 +203,13 @@ export class Shims {
     const { id } = shim;
     switch (message.event) {
       case "state":
-        shim.state?.resolve({ shimPid: message.shim, netns: message.netns, pid: message.pid, exited: message.exited });
+        shim.state?.resolve({
+          shimPid: message.shim,
+          netns: message.netns,
+          userns: message.userns,
+          pid: message.pid,
+          exited: message.exited,
+        });
         shim.state = undefined;
         return;
       case "started":

@@ -6,7 +6,7 @@ interface Fields {
   readonly [name: string]: true | Fields | { readonly items: Fields };
 }
 
-const mount: Fields = { destination: true, type: true, source: true, options: true };
+const mount: Fields = { destination: true, type: true, source: true, options: true, uidMappings: true, gidMappings: true };
 
 const process: Fields = {
   terminal: true,
@@ -78,6 +78,7 @@ const known: Fields = {
     resources,
     cgroupsPath: true,
     namespaces: { items: { type: true, path: true } },
+    timeOffsets: { monotonic: { secs: true, nanosecs: true }, boottime: { secs: true, nanosecs: true } },
     devices: true,
     seccomp: { defaultAction: true, defaultErrnoRet: true, architectures: true, flags: true, syscalls: true },
     rootfsPropagation: true,

@@ -10,7 +10,7 @@ import type { Call } from "../call.ts";
 import type { ExitStatus } from "../exec.ts";
 import type { ShimLog, WindowSize } from "../launcher.ts";
 import type { PortMap } from "../network.ts";
-import type { ActiveKey } from "../storage.ts";
+import type { ActiveKey, IdMaps } from "../storage.ts";
 import type { ContainerId, Digest, Sparse, Strings } from "../words.ts";
 import type { MountPoint, MountRequest, VolumesFrom } from "./mounts.ts";
 import type { EndpointRecord } from "./networks.ts";
@@ -39,6 +39,11 @@ export interface ContainerConfig {
   readonly exec: string | null;
   readonly network: string;
   readonly ports: readonly PortMap[];
+  /** Every exposed port gets a free one of the host's. */
+  readonly publishAll: boolean;
+  /** In the network; null: the engine picks them. */
+  readonly address: string | null;
+  readonly mac: string | null;
   readonly extraHosts: readonly string[];
   readonly dns: { readonly servers: readonly string[]; readonly search: readonly string[]; readonly options: readonly string[] };
   readonly mounts: readonly MountRequest[];
@@ -52,8 +57,25 @@ export interface ContainerConfig {
   readonly securityOptions: readonly string[];
   readonly resources: Resources;
   readonly shmSize: number;
+  /** A process of the engine's own is the first one: it reaps orphans and passes signals on to the command. */
   readonly init: boolean;
   readonly restart: RestartPolicy;
+  readonly isolation: Isolation;
+  /** Names or numbers of further groups, looked up in the container's own /etc/group. */
+  readonly groupAdd: readonly string[];
+  readonly ulimits: readonly Ulimit[];
+  readonly sysctls: Strings;
+  readonly devices: readonly DeviceMap[];
+  /** `c 10:229 rwm`: type, major and minor (or `*`), access. */
+  readonly deviceRules: readonly string[];
+  readonly oomScoreAdj: number;
+  /** Null: Docker's own list; empty: nothing. */
+  readonly maskedPaths: readonly string[] | null;
+  readonly readonlyPaths: readonly string[] | null;
+  /** A cgroup of the operator's that the container's lies in; "": the engine's own. */
+  readonly cgroupParent: string;
+  /** Bytes that the read-write layer may hold; needs a storage driver with power `quota`. */
+  readonly quotaBytes: number | null;
   readonly log: { readonly driver: ShimLog["driver"]; readonly options: Strings };
   /** Docker's own JSON of what was asked, for inspect: what the fields above have no word for is kept here. */
   readonly raw: { readonly config: Readonly<Record<string, unknown>>; readonly hostConfig: Readonly<Record<string, unknown>> };
@@ -62,6 +84,37 @@ export interface ContainerConfig {
 export interface RestartPolicy {
   readonly name: "no" | "on-failure" | "always" | "unless-stopped";
   readonly maximumRetryCount: number;
+}
+/**
+ * Where each namespace comes from. "private": the container's own; "host": the host's; "container:ID": that of a container that runs. `ipc` has two more:
+ * "shareable", a private one that others may join, and "none", without /dev/shm. `user` is "host" unless asked for; "private" maps the container's root to a range of ids
+ * that nobody else on the host has.
+ */
+export interface Isolation {
+  readonly ipc: string;
+  readonly pid: string;
+  readonly uts: string;
+  readonly cgroup: string;
+  readonly user: string;
+  /** Offsets of the two clocks that count from the boot, in nanoseconds; null: the host's clocks. */
+  readonly time: { readonly monotonic: number; readonly boottime: number } | null;
+}
+/** `soft` and `hard` as of setrlimit(2), -1 for no limit; `name` as docker's: `nofile`. */
+export interface Ulimit {
+  readonly name: string;
+  readonly soft: number;
+  readonly hard: number;
+}
+/** A node of the host, or a directory of nodes; `access`: r, w and m. */
+export interface DeviceMap {
+  readonly source: string;
+  readonly target: string;
+  readonly access: string;
+}
+/** Of one block device, by its path on the host: bytes or operations a second, or a weight. */
+export interface DeviceLimit {
+  readonly path: string;
+  readonly value: number;
 }
 /** Null: no limit. */
 export interface Resources {
@@ -73,7 +126,21 @@ export interface Resources {
   readonly cpuPeriod: number | null;
   readonly cpusetCpus: string | null;
   readonly cpusetMems: string | null;
+  readonly cpuRealtimePeriod: number | null;
+  readonly cpuRealtimeRuntime: number | null;
+  /** 0 to 100; cgroup v1 alone has it. */
+  readonly memorySwappiness: number | null;
+  readonly oomKillDisable: boolean;
   readonly pids: number | null;
+  /** 10 to 1000. */
+  readonly blockWeight: number | null;
+  readonly blockWeightDevices: readonly DeviceLimit[];
+  readonly blockReadBytes: readonly DeviceLimit[];
+  readonly blockWriteBytes: readonly DeviceLimit[];
+  readonly blockReadOperations: readonly DeviceLimit[];
+  readonly blockWriteOperations: readonly DeviceLimit[];
+  /** Bytes by page size: `2MB`. */
+  readonly hugepages: Readonly<Record<string, number>>;
 }
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "exited" | "removing" | "dead";
@@ -102,6 +169,8 @@ export interface Container {
   readonly restartCount: number;
   readonly restart: RestartState;
   readonly endpoints: readonly EndpointRecord[];
+  /** The ids of the host that stand for the container's own, while it runs in a user namespace. */
+  readonly idMaps: IdMaps | null;
   readonly log: ShimLog;
   readonly warnings: readonly string[];
 }

@@ -2,10 +2,12 @@
 //! ever handed to the kernel as a string that something could change in between.
 
 use super::cgroup::{Cgroup, Layout};
+use super::namespaces;
 use super::root::Root;
 use super::spec::OciMount;
 use super::sys;
 use crate::failure::{Code, Failure, Result};
+use crate::idmap::{self, IdMaps};
 use crate::mount::{self, Attributes, Context};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -67,19 +69,60 @@ pub fn propagation(word: &str) -> Option<(u64, bool)> {
     Some((kind, recursive))
 }
 
-/// Opens, in the host's mount namespace, the binds that must stay peers of the host's mounts (`rshared`), or hear of them (`rslave`): in the container's own
-/// slave namespace, whose root is nobody's peer, it is too late. One answer a mount.
-pub fn open_shared(mounts: &[OciMount]) -> Result<Vec<Option<OwnedFd>>> {
+/// Opens, in the host's mount namespace and with the host's rights, the binds that can't be opened later: those that must stay peers of the host's mounts
+/// (`rshared`) or hear of them (`rslave`), for which it is too late in the container's own slave namespace, whose root is nobody's peer; those whose ids are mapped; those that lie in another container (`/proc/PID/root/…`); and all of them for a container in a
+/// user namespace (`mapped`), whose root may not walk the host's directories. One answer a mount.
+pub fn open_early(mounts: &[OciMount], mapped: bool) -> Result<Vec<Option<OwnedFd>>> {
     let open = |one: &OciMount| {
         let options = Options::parse(&one.options);
-        let kept = |kind| kind == libc::MS_SHARED || kind == libc::MS_SLAVE;
-        let shared = options.bind && options.propagation.is_some_and(|(kind, _)| kept(kind));
-        match &one.source {
-            Some(source) if shared => clone_source(source, &options).map(Some),
-            _ => Ok(None),
+        let Some(source) = one.source.as_deref().filter(|_| options.bind) else {
+            return Ok(None);
+        };
+        if !one.uid_mappings.is_empty() {
+            let tree = clone_source(source, &options)?;
+            let maps = IdMaps::of(&one.uid_mappings, &one.gid_mappings);
+            idmap::apply(&tree, Path::new(source), options.recursive, Attributes::default(), &maps)?;
+            return Ok(Some(tree));
+        }
+        if let Some((pid, path)) = in_another(source) {
+            return clone_inside(pid, path).map(Some);
+        }
+        let kept = options
+            .propagation
+            .is_some_and(|(kind, _)| kind == libc::MS_SHARED || kind == libc::MS_SLAVE);
+        if kept || mapped {
+            clone_source(source, &options).map(Some)
+        } else {
+            Ok(None)
         }
     };
-    mounts.iter().map(open).collect()
+    mounts
+        .iter()
+        .map(|one| {
+            open(one).map_err(|failure| Failure {
+                message: format!("mount {}: {}", one.destination, failure.message),
+                ..failure
+            })
+        })
+        .collect()
+}
+
+/// `/proc/42/root/dev/shm` → 42 and `/dev/shm`.
+fn in_another(source: &str) -> Option<(i32, &str)> {
+    let (pid, path) = source.strip_prefix("/proc/")?.split_once("/root/")?;
+    Some((pid.parse().ok()?, path))
+}
+
+/// A mount of another mount namespace can be cloned only from inside it. What links of that container's lead to lies in it, too.
+fn clone_inside(pid: i32, path: &str) -> Result<OwnedFd> {
+    let own = sys::open("/proc/self/ns/mnt", libc::O_RDONLY)?;
+    let theirs = sys::open(&format!("/proc/{pid}/ns/mnt"), libc::O_RDONLY)?;
+    namespaces::join(theirs.as_fd(), namespaces::MOUNT)?;
+    let cloned = sys::open("/", libc::O_PATH | libc::O_DIRECTORY)
+        .and_then(|root| Root::new(root).open(path, libc::O_PATH | libc::O_NOFOLLOW))
+        .and_then(|place| mount::clone_descriptor(place.as_fd(), false));
+    namespaces::join(own.as_fd(), namespaces::MOUNT)?;
+    cloned
 }
 
 /// The source of a bind, or what lies at the wanted path below it; no link leads out of it.
@@ -111,8 +154,8 @@ pub struct Place<'a> {
 
 pub fn mount_all(place: &Place, mounts: &[OciMount], mut opened: Vec<Option<OwnedFd>>) -> Result<()> {
     for (at, one) in mounts.iter().enumerate() {
-        let shared = opened.get_mut(at).and_then(Option::take);
-        mount_one(place, one, shared).map_err(|failure| Failure {
+        let early = opened.get_mut(at).and_then(Option::take);
+        mount_one(place, one, early).map_err(|failure| Failure {
             message: format!("mount {}: {}", one.destination, failure.message),
             path: Some(one.destination.clone()),
             ..failure
@@ -121,14 +164,11 @@ pub fn mount_all(place: &Place, mounts: &[OciMount], mut opened: Vec<Option<Owne
     Ok(())
 }
 
-fn mount_one(place: &Place, one: &OciMount, shared: Option<OwnedFd>) -> Result<()> {
+fn mount_one(place: &Place, one: &OciMount, early: Option<OwnedFd>) -> Result<()> {
     let options = Options::parse(&one.options);
     let kind = one.type_.as_deref().unwrap_or("none");
-    if !one.uid_mappings.is_empty() || !one.gid_mappings.is_empty() {
-        return Err(Failure::new(Code::Unsupported, "id-mapped mounts are not supported"));
-    }
     let (tree, target) = if options.bind || kind == "bind" {
-        bind(place.root, one, &options, shared)?
+        bind(place.root, one, &options, early)?
     } else if kind == "cgroup" || kind == "cgroup2" {
         return mount_cgroup(place, one, &options);
     } else if kind == "overlay" {
@@ -155,13 +195,13 @@ fn join(tree: &OwnedFd, target: &OwnedFd, one: &OciMount, options: &Options) -> 
     Ok(())
 }
 
-fn bind(root: &Root, one: &OciMount, options: &Options, shared: Option<OwnedFd>) -> Result<(OwnedFd, OwnedFd)> {
+fn bind(root: &Root, one: &OciMount, options: &Options, early: Option<OwnedFd>) -> Result<(OwnedFd, OwnedFd)> {
     if let Some(option) = options.data.first() {
         return Err(Failure::new(Code::InvalidArgument, format!("a bind mount has no option {option}")));
     }
     let source = one.source.as_deref().filter(|source| source.starts_with('/'));
     let source = source.ok_or_else(|| Failure::new(Code::InvalidArgument, "the source of a bind mount must be an absolute path"))?;
-    let tree = match shared {
+    let tree = match early {
         Some(tree) => tree,
         None => clone_source(source, options)?,
     };
@@ -187,6 +227,7 @@ fn overlay(root: &Root, one: &OciMount, options: &Options) -> Result<(OwnedFd, O
         source: one.source.clone().unwrap_or_default(),
         target: None,
         options: options.data.clone(),
+        id_maps: None,
     })?;
     let tree = match &options.subdirectory {
         Some(inside) => part_of(root, &whole, inside)?,

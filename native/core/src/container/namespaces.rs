@@ -1,8 +1,9 @@
 //! Namespaces: which of them a process gets new, which it joins, and clone3 with them.
 
-use super::spec::{IdMapping, Namespace};
+use super::spec::{ClockOffset, Namespace, TimeOffsets};
 use super::sys;
 use crate::failure::{Code, Failure, Result};
+use crate::idmap::{IdMap, IdMaps};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub const USER: i32 = libc::CLONE_NEWUSER;
@@ -128,9 +129,52 @@ pub fn fork(namespaces: i32, cgroup: Option<BorrowedFd>, sibling: bool) -> Resul
     }
 }
 
+/// Makes namespaces of the kinds of `flags` (USER among them) that live as long as their descriptors, without a process in them. Answers one a kind: the user namespace
+/// last, the others, which belong to it, before it in the order of [`HELD`].
+pub fn hold(flags: i32, maps: &IdMaps) -> Result<Vec<OwnedFd>> {
+    let Forked::Parent { pid, pidfd } = fork(flags, None, false)? else {
+        wait_for_end()
+    };
+    let files = HELD.iter().filter(|(kind, _)| flags & kind != 0);
+    let opened = write_maps(pid, &maps.uids, &maps.gids).and_then(|()| {
+        files
+            .map(|(_, file)| sys::open(&format!("/proc/{pid}/ns/{file}"), libc::O_RDONLY))
+            .collect()
+    });
+    // SAFETY: a pidfd of ours; the record of its end is not wanted.
+    unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            libc::SIGKILL,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        );
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        while libc::waitid(libc::P_PIDFD, pidfd.as_raw_fd() as u32, &mut info, libc::WEXITED) < 0
+            && *libc::__errno_location() == libc::EINTR
+        {}
+    }
+    opened
+}
+
+/// What [`hold`] holds, in its order.
+const HELD: [(i32, &str); 2] = [(NETWORK, "net"), (USER, "user")];
+
+/// It is there for its namespaces alone, until it is killed.
+fn wait_for_end() -> ! {
+    // SAFETY: neither touches memory.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        loop {
+            libc::pause();
+        }
+    }
+}
+
 /// Writes the maps of a process that is in a new user namespace. The caller has CAP_SETUID and CAP_SETGID outside of it.
-pub fn write_maps(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
-    let lines = |maps: &[IdMapping]| {
+pub fn write_maps(pid: i32, uids: &[IdMap], gids: &[IdMap]) -> Result<()> {
+    let lines = |maps: &[IdMap]| {
         maps.iter()
             .map(|map| format!("{} {} {}\n", map.container_id, map.host_id, map.size))
             .collect::<String>()
@@ -138,4 +182,54 @@ pub fn write_maps(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()
     let proc = super::procfs::Procfs::of_host()?;
     proc.write(&format!("{pid}/gid_map"), &lines(gids))?;
     proc.write(&format!("{pid}/uid_map"), &lines(uids))
+}
+
+/// A time namespace that the caller's next children are born in; the caller's own is back when this is dropped.
+pub struct TimeNamespace {
+    own: OwnedFd,
+}
+
+impl TimeNamespace {
+    /// `Unsupported` where the kernel has none. The offsets can be set only before anybody is in it.
+    pub fn enter(offsets: &TimeOffsets) -> Result<TimeNamespace> {
+        let entered = TimeNamespace {
+            own: sys::open("/proc/self/ns/time", libc::O_RDONLY).map_err(lacks_time)?,
+        };
+        unshare(TIME).map_err(lacks_time)?;
+        let line = |clock: &str, offset: Option<ClockOffset>| {
+            offset.map_or(String::new(), |offset| format!("{clock} {} {}\n", offset.secs, offset.nanosecs))
+        };
+        let lines = line("monotonic", offsets.monotonic) + &line("boottime", offsets.boottime);
+        if !lines.is_empty() {
+            super::procfs::Procfs::of_host()?
+                .write("self/timens_offsets", &lines)
+                .map_err(|failure| match failure.errno {
+                    Some(libc::ERANGE) => Failure {
+                        code: Code::InvalidArgument,
+                        message: "the time offset would set a clock before 0, or too far ahead".into(),
+                        ..failure
+                    },
+                    _ => failure,
+                })?;
+        }
+        Ok(entered)
+    }
+}
+
+impl Drop for TimeNamespace {
+    fn drop(&mut self) {
+        // It can fail for a caller with several threads alone, who could not have come here.
+        let _ = join(self.own.as_fd(), TIME);
+    }
+}
+
+fn lacks_time(failure: Failure) -> Failure {
+    match failure.errno {
+        Some(libc::EINVAL | libc::ENOENT) => Failure {
+            code: Code::Unsupported,
+            message: "this kernel has no time namespaces: leave the time offset out".into(),
+            ..failure
+        },
+        _ => failure,
+    }
 }

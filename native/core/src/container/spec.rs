@@ -83,8 +83,20 @@ pub struct Capabilities {
 pub struct Rlimit {
     #[serde(rename = "type")]
     pub type_: String,
+    #[serde(deserialize_with = "limit")]
     pub soft: u64,
+    #[serde(deserialize_with = "limit")]
     pub hard: u64,
+}
+
+/// RLIM_INFINITY is the largest 64-bit number, which what was written in JavaScript can only come near to: all from 2^64 on is it.
+fn limit<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    match (number.as_u64(), number.as_f64()) {
+        (Some(exact), _) => Ok(exact),
+        (None, Some(large)) if large >= u64::MAX as f64 => Ok(u64::MAX),
+        _ => Err(serde::de::Error::custom(format!("{number} is no limit"))),
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -153,6 +165,8 @@ pub struct Linux {
     pub resources: Option<Resources>,
     pub cgroups_path: Option<String>,
     pub namespaces: Vec<Namespace>,
+    /// Of a new time namespace.
+    pub time_offsets: TimeOffsets,
     pub devices: Vec<Device>,
     pub seccomp: Option<super::seccomp::Profile>,
     pub rootfs_propagation: Option<String>,
@@ -161,7 +175,7 @@ pub struct Linux {
     pub mount_label: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct IdMapping {
     #[serde(rename = "containerID")]
@@ -169,6 +183,21 @@ pub struct IdMapping {
     #[serde(rename = "hostID")]
     pub host_id: u32,
     pub size: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct TimeOffsets {
+    pub monotonic: Option<ClockOffset>,
+    pub boottime: Option<ClockOffset>,
+}
+
+/// Added to the host's clock; the nanoseconds are never negative.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ClockOffset {
+    pub secs: i64,
+    pub nanosecs: u32,
 }
 
 #[derive(Clone, Debug, Deserialize)]

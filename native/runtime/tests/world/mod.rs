@@ -121,6 +121,7 @@ impl World {
             source: "overlay".into(),
             target: None,
             options,
+            id_maps: None,
         }];
         let spec: Spec = spec::parse(spec.to_string().as_bytes())?;
         launch(&Launch {

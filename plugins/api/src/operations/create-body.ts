@@ -1,22 +1,10 @@
 /** Docker's create body → what the engine knows. All of Docker's zero-value rules are here: "" and 0 and null and absent mean the default, except where they don't. */
-import { type ContainerConfig, fail, type Json, type PortMap, type Resources } from "@tsbox/kernel";
+import { type ContainerConfig, fail, type Json, type PortMap } from "@tsbox/kernel";
+import { isolatedOf } from "./create-isolation.ts";
+import { groupsOf, oomScoreOf, quotaOf, resourcesOf, ulimitsOf } from "./create-limits.ts";
+import { amount, flag, type Loose, object, strings, text } from "./loose.ts";
 import { parseMounts } from "./mounts.ts";
 import { parseRestart } from "./restart.ts";
-
-type Loose = { readonly [key: string]: unknown };
-
-const text = (from: Loose, key: string): string => (typeof from[key] === "string" ? from[key] : "");
-const flag = (from: Loose, key: string): boolean => from[key] === true;
-const object = (from: Loose, key: string): Loose => (typeof from[key] === "object" && from[key] !== null ? (from[key] as Loose) : {});
-const strings = (from: Loose, key: string): readonly string[] | null => {
-  const value = from[key];
-  if (value === undefined || value === null || value === "") return null;
-  // Docker takes a bare string where a list is meant.
-  return Array.isArray(value) ? value.map(String) : [String(value)];
-};
-/** Numbers: 0 is "not asked for". */
-const amount = (from: Loose, key: string): number | null => (typeof from[key] === "number" && from[key] !== 0 ? from[key] : null);
-const smallestMemory = 6 << 20;
 
 export function parseCreate(body: Json, platform: string | null): ContainerConfig {
   const host = object(body, "HostConfig");
@@ -30,8 +18,6 @@ export function parseCreate(body: Json, platform: string | null): ContainerConfi
     env: strings(body, "Env") ?? [],
     workingDirectory: absolute(text(body, "WorkingDir")),
     user: text(body, "User"),
-    hostname: text(body, "Hostname"),
-    domainname: text(body, "Domainname"),
     terminal: flag(body, "Tty"),
     openStdin: flag(body, "OpenStdin"),
     stdinOnce: flag(body, "StdinOnce"),
@@ -43,9 +29,11 @@ export function parseCreate(body: Json, platform: string | null): ContainerConfi
     autoRemove: flag(host, "AutoRemove"),
     platform,
     storage: text(host, "TsboxStorage") || null,
-    exec: text(host, "TsboxExec") || null,
+    exec: text(host, "TsboxExec") || runtimeOf(text(host, "Runtime")),
     network: networkOf(text(host, "NetworkMode")),
     ports: portsOf(object(host, "PortBindings")),
+    publishAll: flag(host, "PublishAllPorts"),
+    ...endpointOf(body, networkOf(text(host, "NetworkMode"))),
     extraHosts: strings(host, "ExtraHosts") ?? [],
     dns: { servers: strings(host, "Dns") ?? [], search: strings(host, "DnsSearch") ?? [], options: strings(host, "DnsOptions") ?? [] },
     ...parseMounts(body, host),
@@ -53,7 +41,11 @@ export function parseCreate(body: Json, platform: string | null): ContainerConfi
     privileged: flag(host, "Privileged"),
     capAdd: strings(host, "CapAdd") ?? [],
     capDrop: strings(host, "CapDrop") ?? [],
-    securityOptions: strings(host, "SecurityOpt") ?? [],
+    ...isolatedOf(body, host),
+    groupAdd: groupsOf(host),
+    ulimits: ulimitsOf(host),
+    oomScoreAdj: oomScoreOf(host),
+    quotaBytes: quotaOf(host),
     resources: resourcesOf(host),
     shmSize: amount(host, "ShmSize") ?? 64 << 20,
     init: flag(host, "Init"),
@@ -72,36 +64,30 @@ function absolute(path: string): string {
 
 function networkOf(mode: string): string {
   if (mode === "" || mode === "default") return "bridge";
-  if (mode.startsWith("container:"))
-    throw fail("Unsupported", `network ${mode}: this engine does not share another container's network yet; use a network of both`);
+  if (mode === "container:") throw fail("InvalidArgument", "invalid container format container:<name|id>");
   return mode;
+}
+
+/** Docker's word for an exec driver; its own names for its default mean ours. */
+function runtimeOf(runtime: string): string | null {
+  return runtime === "" || runtime === "runc" || runtime === "io.containerd.runc.v2" ? null : runtime;
+}
+
+/** The address and MAC that the user wishes for in the container's network. */
+function endpointOf(body: Json, network: string): Pick<ContainerConfig, "address" | "mac"> {
+  const endpoints = object(object(body, "NetworkingConfig"), "EndpointsConfig");
+  const endpoint = object(endpoints, network in endpoints ? network : (Object.keys(endpoints)[0] ?? ""));
+  const address = text(object(endpoint, "IPAMConfig"), "IPv4Address");
+  const mac = text(endpoint, "MacAddress") || text(body, "MacAddress");
+  if (address !== "" && !/^\d{1,3}(\.\d{1,3}){3}$/.test(address)) throw fail("InvalidArgument", `invalid IPv4 address: ${address}`);
+  if (mac !== "" && !/^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i.test(mac)) throw fail("InvalidArgument", `invalid MAC address: ${mac}`);
+  return { address: address || null, mac: mac === "" ? null : mac.replaceAll("-", ":").toLowerCase() };
 }
 
 function logDriver(type: string): "local" | "json-file" | "none" {
   if (type === "") return "local";
   if (type === "local" || type === "json-file" || type === "none") return type;
   throw fail("InvalidArgument", `logger: no log driver named '${type}' is registered; there are local, json-file and none`);
-}
-
-function resourcesOf(host: Loose): Resources {
-  const memory = amount(host, "Memory");
-  if (memory !== null && memory < smallestMemory) throw fail("InvalidArgument", "Minimum memory limit allowed is 6MB");
-  const swap = amount(host, "MemorySwap");
-  if (memory !== null && swap !== null && swap !== -1 && swap < memory)
-    throw fail("InvalidArgument", "Minimum memoryswap limit should be larger than memory limit, see usage");
-  const nanoCpus = amount(host, "NanoCpus");
-  const period = nanoCpus === null ? amount(host, "CpuPeriod") : 100_000;
-  return {
-    memory,
-    memorySwap: swap,
-    memoryReservation: amount(host, "MemoryReservation"),
-    cpuShares: amount(host, "CpuShares"),
-    cpuQuota: nanoCpus === null ? amount(host, "CpuQuota") : Math.round(nanoCpus / 10_000),
-    cpuPeriod: period,
-    cpusetCpus: text(host, "CpusetCpus") || null,
-    cpusetMems: text(host, "CpusetMems") || null,
-    pids: amount(host, "PidsLimit"),
-  };
 }
 
 /** `{"80/tcp": [{HostIp, HostPort: "8080"}]}`; a port of "" is any free one. */

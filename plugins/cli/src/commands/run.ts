@@ -6,8 +6,9 @@ import type { FlagSpecs, Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
 import { mountBody, mountFlags } from "../mounts.ts";
 import { restartBody, restartFlags } from "../restart.ts";
-import { bytes, count } from "../units.ts";
+import { count } from "../units.ts";
 import { pullImage } from "./pull.ts";
+import { isolationFlags, isolationOf, limitFlags, limitsOf } from "./run-flags.ts";
 
 const flags: FlagSpecs = {
   interactive: { short: "i", kind: "bool", help: "Keep STDIN open even if not attached" },
@@ -27,19 +28,10 @@ const flags: FlagSpecs = {
   net: { kind: "text", help: "Connect a container to a network (same as --network)" },
   network: { kind: "text", help: "Connect a container to a network: bridge, none, host or a name" },
   publish: { short: "p", kind: "list", help: "Publish a container's port(s) to the host: [[IP:]HOSTPORT:]PORT[/PROTOCOL]" },
-  memory: { short: "m", kind: "text", value: "bytes", help: "Memory limit" },
-  "memory-swap": { kind: "text", value: "bytes", help: "Swap limit equal to memory plus swap: '-1' to enable unlimited swap" },
-  "memory-reservation": { kind: "text", value: "bytes", help: "Memory soft limit" },
-  cpus: { kind: "text", value: "decimal", help: "Number of CPUs" },
-  "cpu-shares": { short: "c", kind: "text", value: "int", help: "CPU shares (relative weight)" },
-  "cpuset-cpus": { kind: "text", help: "CPUs in which to allow execution (0-3, 0,1)" },
-  "pids-limit": { kind: "text", value: "int", help: "Tune container pids limit (set -1 for unlimited)" },
-  "cap-add": { kind: "list", help: "Add Linux capabilities" },
-  "cap-drop": { kind: "list", help: "Drop Linux capabilities" },
-  privileged: { kind: "bool", help: "Give extended privileges to this container" },
-  "security-opt": { kind: "list", help: "Security options: no-new-privileges, seccomp=unconfined" },
-  "shm-size": { kind: "text", value: "bytes", help: "Size of /dev/shm" },
   label: { short: "l", kind: "list", help: "Set meta data on a container" },
+  "publish-all": { short: "P", kind: "bool", help: "Publish all exposed ports to random ports" },
+  ip: { kind: "text", help: "IPv4 address (e.g., 172.30.100.104)" },
+  "mac-address": { kind: "text", help: "Container MAC address (e.g., 92:d0:c6:0a:29:33)" },
   expose: { kind: "list", help: "Expose a port or a range of ports" },
   "add-host": { kind: "list", help: "Add a custom host-to-IP mapping (host:ip)" },
   dns: { kind: "list", help: "Set custom DNS servers" },
@@ -54,6 +46,8 @@ const flags: FlagSpecs = {
   "sig-proxy": { kind: "bool", help: "Proxy received signals to the process (default true)" },
   storage: { kind: "text", help: "Storage driver of this container, other than the host's default" },
   exec: { kind: "text", help: "Exec driver of this container, other than the host's default" },
+  ...limitFlags,
+  ...isolationFlags,
   timings: { kind: "bool", help: "Print to standard error where the time of the start went" },
 };
 
@@ -165,25 +159,17 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
     ...(parsed.text("stop-timeout") === null ? {} : { StopTimeout: count("stop-timeout", parsed.text("stop-timeout") ?? "") }),
     ExposedPorts: Object.fromEntries([...parsed.list("expose").flatMap(exposed), ...ports.map(([port]) => port)].map((port) => [port, {}])),
     Volumes: mounts.Volumes,
+    ...networking(parsed),
     HostConfig: {
       AutoRemove: removed,
       NetworkMode: parsed.text("network") ?? parsed.text("net") ?? "default",
       PortBindings: bindings(ports),
+      PublishAllPorts: parsed.bool("publish-all"),
       ...mounts.HostConfig,
       ...restartBody(parsed),
       ReadonlyRootfs: parsed.bool("read-only"),
-      Privileged: parsed.bool("privileged"),
-      CapAdd: parsed.list("cap-add"),
-      CapDrop: parsed.list("cap-drop"),
-      SecurityOpt: parsed.list("security-opt"),
-      Memory: bytes("memory", parsed.text("memory")),
-      MemorySwap: parsed.text("memory-swap") === "-1" ? -1 : bytes("memory-swap", parsed.text("memory-swap")),
-      MemoryReservation: bytes("memory-reservation", parsed.text("memory-reservation")),
-      NanoCpus: nanoCpus(parsed.text("cpus")),
-      CpuShares: count("cpu-shares", parsed.text("cpu-shares") ?? "0"),
-      CpusetCpus: parsed.text("cpuset-cpus") ?? "",
-      PidsLimit: count("pids-limit", parsed.text("pids-limit") ?? "0"),
-      ShmSize: bytes("shm-size", parsed.text("shm-size")),
+      ...limitsOf(parsed),
+      ...isolationOf(parsed),
       ExtraHosts: parsed.list("add-host"),
       Dns: parsed.list("dns"),
       DnsSearch: parsed.list("dns-search"),
@@ -205,19 +191,20 @@ function environmentOf(pair: string, environment: Readonly<Record<string, string
   return value === undefined ? [] : [`${pair}=${value}`];
 }
 
+/** Docker's place for what concerns one network. */
+function networking(parsed: Parsed): Json {
+  const [address, mac] = [parsed.text("ip"), parsed.text("mac-address")];
+  if (address === null && mac === null) return {};
+  const network = parsed.text("network") ?? parsed.text("net") ?? "default";
+  const endpoint = { IPAMConfig: address === null ? null : { IPv4Address: address }, MacAddress: mac ?? "" };
+  return { NetworkingConfig: { EndpointsConfig: { [network]: endpoint } } };
+}
+
 const splitOnce = (text: string, at: string): readonly [string, string] => {
   const index = text.indexOf(at);
   return index < 0 ? [text, ""] : [text.slice(0, index), text.slice(index + 1)];
 };
 const pairOf = (text: string): readonly [string, string] => splitOnce(text, "=");
-
-function nanoCpus(text: string | null): number {
-  if (text === null) return 0;
-  const cpus = Number(text);
-  if (!/^\d*\.?\d+$/.test(text) || cpus <= 0)
-    throw new CommandError(125, `invalid argument "${text}" for "--cpus" flag: failed to parse ${text} as a rational number`);
-  return Math.round(cpus * 1e9);
-}
 
 type Published = readonly [port: string, binding: { readonly HostIp: string; readonly HostPort: string }];
 

@@ -1,13 +1,31 @@
 /** A container's mounts while it runs: what is attached for a start, and let go after the end. */
 import { mkdirSync, readFileSync, realpathSync, statSync } from "node:fs";
-import { type BindPoint, type Call, type Container, fail, type Mount, type MountPoint, type OciMount, type ViewKey } from "@tsbox/kernel";
+import {
+  type BindPoint,
+  type Call,
+  type Container,
+  fail,
+  type IdMaps,
+  type Mount,
+  type MountPoint,
+  type OciMount,
+  type ViewKey,
+} from "@tsbox/kernel";
 import type { Engine } from "../engine.ts";
+import { mappings } from "../spec/build.ts";
 import { mountInfo, propagationAt } from "./propagation.ts";
 
-/** Everything in place for a start, as the OCI spec has it. What was attached until a failure is let go by `release`. */
-export async function attach(engine: Engine, call: Call, record: Container): Promise<readonly OciMount[]> {
+/**
+ * Everything in place for a start, as the OCI spec has it. What was attached until a failure is let go by `release`. Volumes are the engine's own: in a user namespace (`idMaps`)
+ * they show their files as those of the container's ids, so that one volume serves containers in and out of user namespaces. A bind of the host's stays as it is.
+ */
+export async function attach(engine: Engine, call: Call, record: Container, idMaps: IdMaps | null): Promise<readonly OciMount[]> {
   const mounts: OciMount[] = [];
-  for (const point of record.mounts) mounts.push(await attachOne(engine, call, record, point));
+  for (const point of record.mounts) {
+    const mount = await attachOne(engine, call, record, point);
+    const mapped = idMaps !== null && point.kind === "volume";
+    mounts.push(mapped ? { ...mount, uidMappings: mappings(idMaps.uids), gidMappings: mappings(idMaps.gids) } : mount);
+  }
   return mounts;
 }
 

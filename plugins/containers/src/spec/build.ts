@@ -1,18 +1,10 @@
 /** The OCI runtime spec of a container: Docker's defaults, the image's config, the user's wishes, in this order. Pure: looks at nothing on the host. */
-import { type ContainerConfig, type ContainerId, fail, type OciMount, type OciSpec, type Resources } from "@tsbox/kernel";
-import {
-  allCapabilities,
-  allDevices,
-  defaultCapabilities,
-  defaultMounts,
-  defaultPath,
-  deviceRules,
-  maskedPaths,
-  ociVersion,
-  readonlyPaths,
-} from "./defaults.ts";
-import type { DeviceNode } from "./devices.ts";
-import { seccompFor } from "./seccomp.ts";
+import { type ContainerConfig, type ContainerId, fail, type IdMaps, type OciIdMapping, type OciMount, type OciSpec } from "@tsbox/kernel";
+import type { NamespaceSource, NamespaceSources } from "../namespaces.ts";
+import { allCapabilities, allDevices, defaultCapabilities, defaultMounts, defaultPath, deviceRules, ociVersion } from "./defaults.ts";
+import { type Devices, parseRule } from "./devices.ts";
+import { type BlockDevices, cgroupsPath, resourcesOf, rlimitsOf } from "./limits.ts";
+import { hiddenPaths, type LabelModules, labelsOf, noNewPrivileges, seccompOf } from "./security.ts";
 
 /** Who the first process is, looked up in the container's own files. */
 export interface ResolvedUser {
@@ -28,21 +20,32 @@ export interface SpecInput {
   readonly config: ContainerConfig;
   readonly argv: readonly string[];
   readonly user: ResolvedUser;
+  readonly namespaces: NamespaceSources;
   /** A path: joins it; null: the host's own network. */
   readonly netns: string | null;
+  /** The user namespace, and what its ids are on the host; null: the host's. */
+  readonly userns: { readonly path: string; readonly maps: IdMaps } | null;
   /** /etc/hosts, /etc/hostname and /etc/resolv.conf: target and the file on the host. */
   readonly files: readonly (readonly [string, string])[];
   /** The container's own mounts, attached. */
   readonly mounts: readonly OciMount[];
-  /** The host's, for a privileged container; else none. */
-  readonly devices: readonly DeviceNode[];
+  /** Those asked for; for a privileged container all of the host's. */
+  readonly devices: Devices;
+  readonly blockDevices: BlockDevices;
+  readonly labels: LabelModules;
 }
 
+/** Its first process is the engine's own, and the command that process's child (native/runtime/src/reaper.rs). */
+export const initAnnotation = "io.tsbox.init";
+
 export function buildSpec(input: SpecInput): OciSpec {
-  const { id, engineId, config, argv, user, netns } = input;
+  const { id, engineId, config, argv, user, netns, namespaces, userns, devices } = input;
   const capabilities = capabilitiesOf(config);
-  const unconfined = config.privileged || config.securityOptions.some((option) => /^seccomp[=:]unconfined$/.test(option));
-  const mounts = mountsOf(input);
+  const seccomp = seccompOf(config, capabilities);
+  const labels = labelsOf(config, input.labels);
+  const ownHost = namespaces.uts === "new";
+  const rules = [...deviceRules, ...devices.rules, ...config.deviceRules.map(parseRule)];
+  const { time } = config.isolation;
   return {
     ociVersion,
     process: {
@@ -57,30 +60,62 @@ export function buildSpec(input: SpecInput): OciSpec {
         effective: user.uid === 0 ? capabilities : [],
         permitted: user.uid === 0 ? capabilities : [],
       },
-      noNewPrivileges: config.securityOptions.some((option) => /^no-new-privileges([=:]true)?$/.test(option)),
-      oomScoreAdj: 0,
+      noNewPrivileges: noNewPrivileges(config),
+      oomScoreAdj: config.oomScoreAdj,
+      ...(config.ulimits.length > 0 ? { rlimits: rlimitsOf(config.ulimits) } : {}),
+      ...(labels.apparmorProfile === undefined ? {} : { apparmorProfile: labels.apparmorProfile }),
+      ...(labels.selinuxLabel === undefined ? {} : { selinuxLabel: labels.selinuxLabel }),
     },
     root: { path: "rootfs", readonly: config.readOnlyRoot },
-    hostname: netns === null && config.hostname === "" ? "" : config.hostname || id.slice(0, 12),
-    ...(config.domainname === "" ? {} : { domainname: config.domainname }),
-    mounts,
+    hostname: !ownHost || (netns === null && config.hostname === "") ? "" : config.hostname || id.slice(0, 12),
+    ...(config.domainname === "" || !ownHost ? {} : { domainname: config.domainname }),
+    mounts: mountsOf(input),
+    ...(config.init ? { annotations: { [initAnnotation]: "true" } } : {}),
     linux: {
       namespaces: [
         { type: "mount" },
+        ...(userns === null ? [] : [{ type: "user", path: userns.path }]),
         ...(netns === null ? [] : [{ type: "network", path: netns }]),
-        { type: "uts" },
-        { type: "pid" },
-        { type: "ipc" },
-        { type: "cgroup" },
+        ...namespace("uts", namespaces.uts),
+        ...namespace("pid", namespaces.pid),
+        ...namespace("ipc", namespaces.ipc),
+        ...namespace("cgroup", namespaces.cgroup),
+        ...(time === null ? [] : [{ type: "time" }]),
       ],
-      cgroupsPath: `/tsbox-${engineId}/${id}`,
-      resources: { ...resourcesOf(config.resources), devices: config.privileged ? allDevices : deviceRules },
-      sysctl: { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647" },
-      ...(input.devices.length > 0 ? { devices: input.devices } : {}),
-      ...(config.privileged ? {} : { maskedPaths, readonlyPaths }),
-      ...(unconfined ? {} : { seccomp: seccompFor(capabilities) }),
-      ...(netns === null ? { sysctl: {} } : {}),
+      ...(userns === null ? {} : { uidMappings: mappings(userns.maps.uids), gidMappings: mappings(userns.maps.gids) }),
+      ...(time === null ? {} : { timeOffsets: { monotonic: clock(time.monotonic), boottime: clock(time.boottime) } }),
+      cgroupsPath: cgroupsPath(engineId, id, config),
+      resources: { ...resourcesOf(config.resources, input.blockDevices), devices: config.privileged ? allDevices : rules },
+      sysctl: sysctlsOf(config, netns, userns !== null),
+      ...(devices.nodes.length > 0 ? { devices: devices.nodes } : {}),
+      ...hiddenPaths(config),
+      ...(labels.mountLabel === undefined ? {} : { mountLabel: labels.mountLabel }),
+      ...(seccomp === undefined ? {} : { seccomp }),
     },
+  };
+}
+
+function namespace(type: string, source: NamespaceSource): readonly { readonly type: string; readonly path?: string }[] {
+  if (source === "host") return [];
+  return [source === "new" ? { type } : { type, path: source }];
+}
+
+export const mappings = (maps: IdMaps["uids"]): readonly OciIdMapping[] =>
+  maps.map(({ containerId, hostId, size }) => ({ containerID: containerId, hostID: hostId, size }));
+
+/** The runtime spec's seconds and nanoseconds, of which the second are never negative. */
+function clock(nanoseconds: number): { readonly secs: number; readonly nanosecs: number } {
+  const secs = Math.floor(nanoseconds / 1e9);
+  return { secs, nanosecs: nanoseconds - secs * 1e9 };
+}
+
+/** Docker's two, where the network is the container's own: every user may listen on any port and ping. A user namespace does not have the ids of the second. */
+function sysctlsOf(config: ContainerConfig, netns: string | null, mapped: boolean): Readonly<Record<string, string>> {
+  const own = netns !== null && !config.network.startsWith("container:");
+  return {
+    ...(own ? { "net.ipv4.ip_unprivileged_port_start": "0" } : {}),
+    ...(own && !mapped ? { "net.ipv4.ping_group_range": "0 2147483647" } : {}),
+    ...config.sysctls,
   };
 }
 
@@ -114,36 +149,20 @@ function environment(config: ContainerConfig, home: string): readonly string[] {
   ];
 }
 
-function mountsOf({ config, files, mounts: asked }: SpecInput): readonly OciMount[] {
+function mountsOf({ config, files, namespaces, mounts: asked }: SpecInput): readonly OciMount[] {
   const taken = new Set(asked.map((mount) => mount.destination));
   const own = files
     .filter(([target]) => !taken.has(target))
     .map(([destination, source]) => ({ destination, type: "bind", source, options: ["rbind", "rprivate"] }));
-  const kept = defaultMounts(config.shmSize, config.privileged).filter((mount) => !taken.has(mount.destination));
+  const kept = defaultMounts(config.shmSize, config.privileged)
+    .flatMap((mount) => (mount.destination === "/dev/shm" ? sharedMemory(mount, namespaces.sharedMemory) : [mount]))
+    .filter((mount) => !taken.has(mount.destination));
   // A mount below another comes after it: by depth, else in the order asked.
   const depth = (mount: OciMount): number => mount.destination.split("/").filter(Boolean).length;
   return [...kept, ...[...own, ...asked].sort((a, b) => depth(a) - depth(b))];
 }
 
-function resourcesOf(resources: Resources): Readonly<Record<string, unknown>> {
-  const given = <T>(entries: Readonly<Record<string, T | null>>): Record<string, T> =>
-    Object.fromEntries(Object.entries(entries).filter((entry): entry is [string, T] => entry[1] !== null));
-  const memory = given({
-    limit: resources.memory,
-    // As Docker: twice the memory, unless told otherwise.
-    swap: resources.memorySwap ?? (resources.memory === null ? null : resources.memory * 2),
-    reservation: resources.memoryReservation,
-  });
-  const cpu = given<number | string>({
-    shares: resources.cpuShares,
-    quota: resources.cpuQuota,
-    period: resources.cpuPeriod,
-    cpus: resources.cpusetCpus,
-    mems: resources.cpusetMems,
-  });
-  return {
-    ...(Object.keys(memory).length > 0 ? { memory } : {}),
-    ...(Object.keys(cpu).length > 0 ? { cpu } : {}),
-    ...(resources.pids === null ? {} : { pids: { limit: resources.pids } }),
-  };
+function sharedMemory(own: OciMount, source: string | null): readonly OciMount[] {
+  if (source === null) return [own];
+  return source === "none" ? [] : [{ destination: own.destination, type: "bind", source, options: ["rbind", "nosuid", "noexec", "nodev"] }];
 }

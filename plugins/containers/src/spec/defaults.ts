@@ -105,7 +105,7 @@ export function defaultMounts(shmSize: number, writable: boolean): readonly OciM
   ];
 }
 
-interface DeviceRule {
+export interface DeviceRule {
   readonly allow: boolean;
   readonly type?: "c" | "b" | "a";
   readonly major?: number;

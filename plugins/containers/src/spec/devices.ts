@@ -1,6 +1,9 @@
-/** The host's devices, which a privileged container gets as they are. Docker leaves out the same directories: they are the container's own. */
-import { lstatSync, readdirSync, type Stats } from "node:fs";
+/** Devices of the host that a container gets: all of them for a privileged one, else those that were asked for. */
+import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
+import { type ContainerConfig, type DeviceMap, fail } from "@tsbox/kernel";
+import type { DeviceRule } from "./defaults.ts";
+import type { BlockDevices } from "./limits.ts";
 
 /** As in the OCI runtime spec, `linux.devices`. */
 export interface DeviceNode {
@@ -13,6 +16,13 @@ export interface DeviceNode {
   readonly gid: number;
 }
 
+/** Nodes, and the rules that let the container use them. */
+export interface Devices {
+  readonly nodes: readonly DeviceNode[];
+  readonly rules: readonly DeviceRule[];
+}
+
+/** Docker leaves out the same ones: they are the container's own. */
 const own = new Set([
   "/dev/pts",
   "/dev/shm",
@@ -36,7 +46,69 @@ export function hostDevices(directory = "/dev"): readonly DeviceNode[] {
   });
 }
 
-/** Linux packs 12 bits of major and 20 of minor (makedev(3)). */
-function node(path: string, type: "b" | "c", { rdev, mode, uid, gid }: Stats): DeviceNode {
-  return { path, type, major: (rdev >> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >> 12) & 0xfff00), fileMode: mode & 0o7777, uid, gid };
+/** A privileged container has all nodes of the host, where they are there. */
+export function devicesOf({ privileged, devices }: Pick<ContainerConfig, "privileged" | "devices">): Devices {
+  const asked = mappedDevices(devices);
+  return privileged ? { ...asked, nodes: [...hostDevices(), ...asked.nodes] } : asked;
 }
+
+/** A directory stands for all nodes below it; links are followed, since they are the host's. `InvalidArgument`: no device there. */
+export function mappedDevices(maps: readonly DeviceMap[]): Devices {
+  const all = maps.flatMap(({ source, target, access }) => nodesAt(source, target).map((found) => ({ found, access })));
+  return {
+    nodes: all.map(({ found }) => found),
+    rules: all.map(({ found: { type, major, minor }, access }) => ({ allow: true, type, major, minor, access })),
+  };
+}
+
+function nodesAt(source: string, target: string): readonly DeviceNode[] {
+  let path: string;
+  let stat: Stats;
+  try {
+    path = realpathSync(source);
+    stat = statSync(path);
+  } catch {
+    throw fail("InvalidArgument", `error gathering device information while adding custom device "${source}": no such file or directory`);
+  }
+  if (stat.isCharacterDevice() || stat.isBlockDevice()) return [node(target, stat.isBlockDevice() ? "b" : "c", stat)];
+  const below = stat.isDirectory() ? hostDevices(path) : [];
+  if (below.length === 0)
+    throw fail("InvalidArgument", `error gathering device information while adding custom device "${source}": not a device node`);
+  return below.map((found) => ({ ...found, path: join(target, found.path.slice(path.length)) }));
+}
+
+/** `c 10:229 rwm`, checked when the container was made; `*` is every number. */
+export function parseRule(rule: string): DeviceRule {
+  const [type = "a", numbers = "*:*", access = "rwm"] = rule.split(" ");
+  const [major = "*", minor = "*"] = numbers.split(":");
+  return {
+    allow: true,
+    type: type as NonNullable<DeviceRule["type"]>,
+    ...(major === "*" ? {} : { major: Number(major) }),
+    ...(minor === "*" ? {} : { minor: Number(minor) }),
+    access,
+  };
+}
+
+/** `InvalidArgument`: none there, or no block device. */
+export function blockDevices(paths: readonly string[]): BlockDevices {
+  return new Map(
+    paths.map((path) => {
+      const stat = statSync(path, { throwIfNoEntry: false });
+      if (!stat?.isBlockDevice())
+        throw fail("InvalidArgument", `${path} is no block device of this host: a limit of input or output needs one`);
+      return [path, numbersOf(stat)];
+    }),
+  );
+}
+
+function node(path: string, type: "b" | "c", stat: Stats): DeviceNode {
+  const { mode, uid, gid } = stat;
+  return { path, type, ...numbersOf(stat), fileMode: mode & 0o7777, uid, gid };
+}
+
+/** Linux packs 12 bits of major and 20 of minor (makedev(3)). */
+const numbersOf = ({ rdev }: Stats): { readonly major: number; readonly minor: number } => ({
+  major: (rdev >> 8) & 0xfff,
+  minor: (rdev & 0xff) | ((rdev >> 12) & 0xfff00),
+});

@@ -25,6 +25,11 @@ export function writeFiles(
   });
 }
 
+/** Of a container whose network another one shares: both have the same names. */
+export function sharedFiles(directory: string): readonly (readonly [string, string])[] {
+  return ["hostname", "hosts", "resolv.conf"].map((name) => [`/etc/${name}`, join(directory, name)] as const);
+}
+
 function hosts(config: ContainerConfig, hostname: string, endpoints: readonly EndpointRecord[]): string {
   const lines = [
     "127.0.0.1\tlocalhost",

@@ -1,12 +1,12 @@
 /**
- * Docker's default seccomp profile (moby 28, `profiles/seccomp`), resolved for a container's capabilities: what is not named is EPERM. Kernels before 4.8, where
+ * Docker's default seccomp profile (moby/profiles, `seccomp/default.json`), resolved for a container's capabilities: what is not named is EPERM. Kernels before 4.8, where
  * ptrace could walk around seccomp, are below our floor. io_uring stays out, as in Docker since 25.
  */
 
 /** `linux.seccomp` of the runtime spec, as far as a profile of ours goes. */
 export interface OciSeccomp {
   readonly defaultAction: string;
-  readonly defaultErrnoRet: number;
+  readonly defaultErrnoRet?: number;
   readonly architectures: readonly string[];
   readonly syscalls: readonly SeccompRule[];
 }
@@ -19,8 +19,8 @@ export interface SeccompRule {
 
 const EPERM = 1;
 const ENOSYS = 38;
-/** AF_VSOCK reaches the hypervisor. */
-const vsock = 40;
+/** AF_ALG, the kernel's own cryptography, has had holes that led out; AF_VSOCK reaches the hypervisor. */
+const [alg, vsock] = [38, 40];
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET: a process without CAP_SYS_ADMIN makes no namespaces. */
 const cloneNamespaces = 0x7e020000;
 /** PER_LINUX and PER_LINUX32, each with and without UNAME26; all ones asks only. */
@@ -32,10 +32,10 @@ const always = words(
     access cachestat chdir chmod chown chown32 close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64
     fadvise64_64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchown32 fchownat fcntl fcntl64 fdatasync fgetxattr flistxattr
     flock fremovexattr fsetxattr fstat fstat64 fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 futimesat getcwd getdents
-    getdents64 getxattr getxattrat ioctl lchown lchown32 lgetxattr link linkat listxattr listxattrat llistxattr _llseek
+    getdents64 getxattr getxattrat ioctl lchown lchown32 lgetxattr link linkat listmount listxattr listxattrat llistxattr _llseek
     lremovexattr lseek lsetxattr lstat lstat64 mkdir mkdirat mknod mknodat name_to_handle_at newfstatat open openat openat2 pread64
     preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv removexattr removexattrat rename renameat
-    renameat2 rmdir sendfile sendfile64 setxattr setxattrat splice stat stat64 statfs statfs64 statx symlink symlinkat sync
+    renameat2 rmdir sendfile sendfile64 setxattr setxattrat splice stat stat64 statfs statfs64 statmount statx symlink symlinkat sync
     sync_file_range syncfs tee truncate truncate64 umask unlink unlinkat utime utimensat utimensat_time64 utimes vmsplice write
     writev`,
   // Processes, users and signals.
@@ -78,8 +78,8 @@ const always = words(
 const byCapability: Readonly<Record<string, readonly string[]>> = {
   CAP_DAC_READ_SEARCH: ["open_by_handle_at"],
   CAP_SYS_ADMIN: words(`
-    bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick listmount lookup_dcookie lsm_get_self_attr lsm_list_modules lsm_set_self_attr mount
-    mount_setattr move_mount open_tree perf_event_open quotactl quotactl_fd setdomainname sethostname setns statmount syslog umount umount2 unshare`),
+    bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr lsm_list_modules lsm_set_self_attr mount
+    mount_setattr move_mount open_tree perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare`),
   CAP_SYS_BOOT: ["reboot"],
   CAP_SYS_CHROOT: ["chroot"],
   CAP_SYS_MODULE: ["delete_module", "init_module", "finit_module"],
@@ -116,7 +116,7 @@ export function seccompFor(capabilities: readonly string[], machine: string = pr
     architectures,
     syscalls: [
       { names: [...new Set([...always, ...names, ...granted])], action: "SCMP_ACT_ALLOW" },
-      { names: ["socket"], action: "SCMP_ACT_ALLOW", args: [{ index: 0, value: vsock, op: "SCMP_CMP_NE" }] },
+      ...sockets,
       ...personalities.map((value) => ({
         names: ["personality"],
         action: "SCMP_ACT_ALLOW",
@@ -126,6 +126,13 @@ export function seccompFor(capabilities: readonly string[], machine: string = pr
     ],
   };
 }
+
+/** All families but the two. */
+const sockets: readonly SeccompRule[] = [
+  { index: 0, value: alg, op: "SCMP_CMP_LT" },
+  { index: 0, value: alg + 1, op: "SCMP_CMP_EQ" },
+  { index: 0, value: vsock, op: "SCMP_CMP_GT" },
+].map((argument) => ({ names: ["socket"], action: "SCMP_ACT_ALLOW", args: [argument] }));
 
 /** clone3 hides its flags in memory where no filter sees them: ENOSYS makes every C library take clone instead. */
 const withoutNamespaces: readonly SeccompRule[] = [

@@ -21,7 +21,13 @@ interface Group {
 const largest = 1 << 20;
 const highestId = 2 ** 31 - 1;
 
-export async function resolveUser(call: Call, host: HostToolkit, rootfs: readonly Mount[], user: string): Promise<ResolvedUser> {
+export async function resolveUser(
+  call: Call,
+  host: HostToolkit,
+  rootfs: readonly Mount[],
+  user: string,
+  groupAdd: readonly string[] = [],
+): Promise<ResolvedUser> {
   return withMounts(call, host, rootfs, async (root) => {
     const text = async (path: string): Promise<string> => {
       try {
@@ -31,12 +37,12 @@ export async function resolveUser(call: Call, host: HostToolkit, rootfs: readonl
         throw error;
       }
     };
-    return resolveFrom(user, await text("/etc/passwd"), await text("/etc/group"));
+    return resolveFrom(user, await text("/etc/passwd"), await text("/etc/group"), groupAdd);
   });
 }
 
-/** `user`: "", "name", "uid", each with ":group" or ":gid". */
-export function resolveFrom(user: string, passwd: string, group: string): ResolvedUser {
+/** `user`: "", "name", "uid", each with ":group" or ":gid"; `groupAdd`: names or numbers of groups. */
+export function resolveFrom(user: string, passwd: string, group: string, groupAdd: readonly string[] = []): ResolvedUser {
   const [who = "", of] = user.split(":", 2);
   const accounts = rows(passwd).flatMap(([name, , uid, gid, , home]) =>
     name !== undefined && numeric(uid) && numeric(gid)
@@ -54,7 +60,9 @@ export function resolveFrom(user: string, passwd: string, group: string): Resolv
     of === undefined && account !== undefined
       ? groups.filter((entry) => entry.members.includes(account.name)).map((entry) => entry.gid)
       : [];
-  return { uid, gid, additionalGids: [...new Set(further)].filter((other) => other !== gid), home: account?.home ?? "/" };
+  const added = groupAdd.map((name) => groups.find((entry) => entry.name === name)?.gid ?? id(name, "group"));
+  const others = [...new Set([...further, ...added])].filter((other) => other !== gid);
+  return { uid, gid, additionalGids: others, home: account?.home ?? "/" };
 }
 
 function findAccount(accounts: readonly Account[], who: string): Account | undefined {

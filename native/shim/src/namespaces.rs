@@ -1,9 +1,37 @@
-//! A network namespace that lives as long as a descriptor of the shim, which itself stays in the host's.
+//! Namespaces that come before the container and live as long as a descriptor of the shim, which itself stays in the host's.
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use tsbox_core::container::namespaces::{self, NETWORK, USER};
 use tsbox_core::failure::{Failure, Result};
+use tsbox_core::idmap::IdMaps;
 
-pub fn make() -> Result<OwnedFd> {
+pub struct Namespaces {
+    pub network: Option<OwnedFd>,
+    pub user: Option<OwnedFd>,
+}
+
+impl Namespaces {
+    /// A network namespace belongs to the user namespace that it was made in: with id maps both are made at once, by a process of the moment.
+    pub fn make(network: bool, id_maps: Option<&IdMaps>) -> Result<Namespaces> {
+        let made = match id_maps {
+            Some(maps) => {
+                let flags = USER | if network { NETWORK } else { 0 };
+                let mut held = namespaces::hold(flags, maps).map_err(|failure| failure.at("user namespace"))?;
+                let user = held.pop();
+                let made = Namespaces { network: held.pop(), user };
+                if let Some(network) = &made.network {
+                    within(network, loopback)?;
+                }
+                return Ok(made);
+            }
+            None if network => Some(make_network()?),
+            None => None,
+        };
+        Ok(Namespaces { network: made, user: None })
+    }
+}
+
+fn make_network() -> Result<OwnedFd> {
     let host = current()?;
     // SAFETY: the process has one thread; setns takes a descriptor of this process.
     unsafe {
@@ -16,6 +44,14 @@ pub fn make() -> Result<OwnedFd> {
         }
         made
     }
+}
+
+fn within(network: &OwnedFd, work: fn() -> Result<()>) -> Result<()> {
+    let host = current()?;
+    namespaces::join(network.as_fd(), NETWORK)?;
+    let result = work();
+    namespaces::join(host.as_fd(), NETWORK)?;
+    result
 }
 
 /// A new namespace's loopback is down; every container wants it up, whatever its network.

@@ -1,0 +1,144 @@
+/** What a create body says of namespaces, devices and security: `HostConfig`'s modes, with Docker's own checks and words. */
+import { type ContainerConfig, type DeviceMap, fail, type Isolation } from "@tsbox/kernel";
+import { type Loose, list, object, strings, text, words } from "./loose.ts";
+
+type Isolated = Pick<
+  ContainerConfig,
+  | "isolation"
+  | "devices"
+  | "deviceRules"
+  | "sysctls"
+  | "securityOptions"
+  | "maskedPaths"
+  | "readonlyPaths"
+  | "cgroupParent"
+  | "hostname"
+  | "domainname"
+>;
+
+export function isolatedOf(body: Loose, host: Loose): Isolated {
+  const network = text(host, "NetworkMode");
+  const isolation = isolationOf(host);
+  const hostname = text(body, "Hostname");
+  const domainname = text(body, "Domainname");
+  if (isolation.uts === "host" && hostname !== "") throw fail("InvalidArgument", "conflicting options: hostname and the UTS mode");
+  if (isolation.uts === "host" && domainname !== "") throw fail("InvalidArgument", "conflicting options: domainname and the UTS mode");
+  if (network.startsWith("container:") && hostname !== "")
+    throw fail("InvalidArgument", "conflicting options: hostname and the network mode");
+  if (isolation.user !== "host" && host.Privileged === true)
+    throw fail(
+      "InvalidArgument",
+      "privileged mode is incompatible with user namespaces. You must run the container in the host namespace when running privileged mode",
+    );
+  if (isolation.user !== "host" && network === "host")
+    throw fail("InvalidArgument", "cannot share the host's network namespace when user namespaces are enabled");
+  if (isolation.user !== "host" && isolation.pid === "host")
+    throw fail("InvalidArgument", "cannot share the host PID namespace when user namespaces are enabled");
+  return {
+    hostname,
+    domainname,
+    isolation,
+    devices: list(host, "Devices").map(deviceOf),
+    deviceRules: (strings(host, "DeviceCgroupRules") ?? []).map(deviceRule),
+    sysctls: sysctlsOf(host, network, isolation),
+    securityOptions: (strings(host, "SecurityOpt") ?? []).map(securityOption),
+    maskedPaths: Array.isArray(host.MaskedPaths) ? host.MaskedPaths.map(String) : null,
+    readonlyPaths: Array.isArray(host.ReadonlyPaths) ? host.ReadonlyPaths.map(String) : null,
+    cgroupParent: cgroupParentOf(text(host, "CgroupParent")),
+  };
+}
+
+function isolationOf(host: Loose): Isolation {
+  if (list(host, "DeviceRequests").length > 0)
+    throw fail("Unsupported", "device requests (--gpus, CDI) are not supported: give the nodes themselves with --device");
+  const isolation = text(host, "Isolation");
+  if (isolation !== "" && isolation !== "default")
+    throw fail("InvalidArgument", `invalid isolation "${isolation}": Linux has only 'default'`);
+  return {
+    ipc: mode("IPC", text(host, "IpcMode"), ["private", "host", "shareable", "none"], true),
+    pid: mode("PID", text(host, "PidMode"), ["private", "host"], true),
+    uts: mode("UTS", text(host, "UTSMode"), ["private", "host"], false),
+    cgroup: mode("cgroup namespace", text(host, "CgroupnsMode"), ["private", "host"], false),
+    user: userMode(text(host, "UsernsMode")),
+    time: timeOf(object(host, "TsboxTimeOffset")),
+  };
+}
+
+/** Empty is private, as Docker's daemon has it by default. */
+function mode(called: string, asked: string, known: readonly string[], joins: boolean): string {
+  if (asked === "") return "private";
+  if (known.includes(asked) || (joins && /^container:./.test(asked))) return asked;
+  if (asked === "container:") throw fail("InvalidArgument", `invalid ${called} mode: ${asked} needs a container's name or id`);
+  throw fail("InvalidArgument", `invalid ${called} mode: ${asked}`);
+}
+
+/** Docker knows "host" and its daemon's own setting; `auto` is podman's word for private. */
+function userMode(asked: string): string {
+  if (asked === "" || asked === "host") return "host";
+  if (asked === "private" || asked === "auto") return "private";
+  if (/^container:./.test(asked)) return asked;
+  throw fail("InvalidArgument", `invalid user namespace mode "${asked}": give host, private or container:NAME`);
+}
+
+/** Nanoseconds by clock; none of them set: the host's clocks. */
+function timeOf(offsets: Loose): Isolation["time"] {
+  const { Monotonic: monotonic = 0, Boottime: boottime = 0 } = offsets;
+  // Beyond 104 days a number of nanoseconds is not exact any more, and still good.
+  if (!Number.isInteger(monotonic) || !Number.isInteger(boottime))
+    throw fail("InvalidArgument", "invalid time offset: give whole nanoseconds in Monotonic and Boottime");
+  return monotonic === 0 && boottime === 0 ? null : { monotonic: monotonic as number, boottime: boottime as number };
+}
+
+function deviceOf(device: Loose): DeviceMap {
+  const source = text(device, "PathOnHost");
+  const access = text(device, "CgroupPermissions") || "rwm";
+  const target = text(device, "PathInContainer") || source;
+  if (!source.startsWith("/")) throw fail("InvalidArgument", `invalid device "${source}": give the absolute path of a node`);
+  if (!target.startsWith("/")) throw fail("InvalidArgument", `invalid device "${target}": its path in the container must be absolute`);
+  if (!/^[rwm]{1,3}$/.test(access)) throw fail("InvalidArgument", `invalid device mode: ${access}`);
+  return { source, target, access };
+}
+
+function deviceRule(rule: string): string {
+  if (/^[acb] ([0-9]+|\*):([0-9]+|\*) [rwm]{1,3}$/.test(rule)) return rule;
+  throw fail("InvalidArgument", `invalid device cgroup format '${rule}': give "TYPE MAJOR:MINOR ACCESS", as "c 10:229 rwm"`);
+}
+
+function sysctlsOf(host: Loose, network: string, isolation: Isolation): ContainerConfig["sysctls"] {
+  const sysctls = words(host, "Sysctls");
+  for (const name of Object.keys(sysctls)) {
+    if (name.startsWith("net.") && network === "host")
+      throw fail("InvalidArgument", `sysctl '${name}' not allowed in host network namespace`);
+    if (/^(kernel\.(shm|msg|sem)|fs\.mqueue\.)/.test(name) && isolation.ipc === "host")
+      throw fail("InvalidArgument", `sysctl '${name}' not allowed in host ipc namespace`);
+  }
+  return sysctls;
+}
+
+/** `key=value`, or `key:value` of old clients; the keys that Docker has. A seccomp profile is here in its own JSON: the client has read the file. */
+function securityOption(option: string): string {
+  if (option === "no-new-privileges" || option === "disable") return option;
+  const [, key = "", value = ""] = /^([a-z-]+)[=:](.*)$/s.exec(option) ?? [];
+  if (key === "no-new-privileges" && (value === "true" || value === "false")) return `${key}=${value}`;
+  if (key === "systempaths" && value === "unconfined") return `${key}=${value}`;
+  if (key === "label" && /^(disable|(user|role|type|level|filetype):.+)$/.test(value)) return `${key}=${value}`;
+  if (key === "apparmor" && value !== "") return `${key}=${value}`;
+  if (key === "seccomp") return `${key}=${seccompOf(value)}`;
+  throw fail("InvalidArgument", `invalid --security-opt: "${option}"`);
+}
+
+function seccompOf(value: string): string {
+  if (value === "unconfined" || value === "builtin") return value;
+  try {
+    const profile: unknown = JSON.parse(value);
+    if (typeof profile === "object" && profile !== null && !Array.isArray(profile)) return value;
+  } catch {
+    // Said below.
+  }
+  throw fail("InvalidArgument", "Decoding seccomp profile failed: give the profile itself as JSON, unconfined or builtin");
+}
+
+function cgroupParentOf(parent: string): string {
+  if (parent.split("/").includes("..")) throw fail("InvalidArgument", `invalid cgroup parent ${parent}: it must not lead out with ".."`);
+  return parent;
+}

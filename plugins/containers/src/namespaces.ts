@@ -1,0 +1,70 @@
+/** Which namespaces a container gets: its own, the host's, or those of another one that runs. Looked up at each start, since the other one's process is another each time. */
+import { type Container, type ContainerConfig, fail } from "@tsbox/kernel";
+import type { Records } from "./records.ts";
+
+/** "new", "host", or the path of one to join. */
+export type NamespaceSource = string;
+
+export interface NamespaceSources {
+  readonly pid: NamespaceSource;
+  readonly ipc: NamespaceSource;
+  readonly uts: NamespaceSource;
+  readonly cgroup: NamespaceSource;
+  /** Of `--network container:…`; else "new", and the network says what it is. */
+  readonly network: NamespaceSource;
+  /** What lies at /dev/shm: a path of the host's or of another container's; null: a tmpfs of its own; "none": nothing. */
+  readonly sharedMemory: string | null;
+  /** The container whose network it shares: its names and addresses are that one's. */
+  readonly networkOf: Container | null;
+}
+
+/** Null: an own network. */
+export const networkPeer = ({ network }: Pick<ContainerConfig, "network">): string | null =>
+  network.startsWith("container:") ? network.slice("container:".length) : null;
+
+const peerOf = (mode: string): string | null => (mode.startsWith("container:") ? mode.slice("container:".length) : null);
+
+/** `NotFound` and `Conflict` with Docker's words: the other one is gone, does not run, or keeps its ipc namespace to itself. */
+export function namespaceSources(records: Records, { config }: Container): NamespaceSources {
+  const { isolation } = config;
+  const join = (mode: string, called: string, file: string): NamespaceSource => {
+    const peer = peerOf(mode);
+    if (peer === null) return mode === "host" ? "host" : "new";
+    return `/proc/${running(records, peer, called).pid}/ns/${file}`;
+  };
+  const ipcPeer = peerOf(isolation.ipc);
+  const peer = networkPeer(config);
+  const networkOf = peer === null ? null : running(records, peer, "network");
+  return {
+    pid: join(isolation.pid, "PID", "pid"),
+    ipc: join(isolation.ipc, "IPC", "ipc"),
+    uts: join(isolation.uts, "UTS", "uts"),
+    cgroup: join(isolation.cgroup, "cgroup", "cgroup"),
+    network: networkOf === null ? "new" : `/proc/${networkOf.pid}/ns/net`,
+    sharedMemory: sharedMemoryOf(isolation.ipc, ipcPeer === null ? null : shareable(records, ipcPeer)),
+    networkOf,
+  };
+}
+
+function sharedMemoryOf(mode: string, peer: Container | null): string | null {
+  if (peer !== null) return `/proc/${peer.pid}/root/dev/shm`;
+  if (mode === "host") return "/dev/shm";
+  return mode === "none" ? "none" : null;
+}
+
+function shareable(records: Records, reference: string): Container {
+  const peer = running(records, reference, "IPC");
+  const { ipc } = peer.config.isolation;
+  if (ipc === "private" || ipc === "none")
+    throw fail(
+      "Conflict",
+      `cannot join IPC of container ${peer.name}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+    );
+  return peer;
+}
+
+function running(records: Records, reference: string, called: string): Container {
+  const peer = records.find(reference);
+  if (peer.status === "running" || peer.status === "paused") return peer;
+  throw fail("Conflict", `cannot join ${called} of a non running container: ${peer.id}`);
+}

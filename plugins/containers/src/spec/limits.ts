@@ -1,0 +1,73 @@
+/** `linux.resources` and the limits of a process, in the runtime spec's words. Pure: block devices come with their numbers. */
+import type { Container, ContainerConfig, DeviceLimit, Resources, Ulimit } from "@tsbox/kernel";
+
+/** Major and minor of a block device by its path. */
+export type BlockDevices = ReadonlyMap<string, { readonly major: number; readonly minor: number }>;
+
+type Words = Readonly<Record<string, unknown>>;
+
+const given = <T>(entries: Readonly<Record<string, T | null>>): Record<string, T> =>
+  Object.fromEntries(Object.entries(entries).filter((entry): entry is [string, T] => entry[1] !== null));
+const unlessEmpty = (name: string, words: Words): Words => (Object.keys(words).length > 0 ? { [name]: words } : {});
+
+export function resourcesOf(resources: Resources, devices: BlockDevices): Words {
+  const memory = given<number | boolean>({
+    limit: resources.memory,
+    // As Docker: twice the memory, unless told otherwise.
+    swap: resources.memorySwap ?? (resources.memory === null ? null : resources.memory * 2),
+    reservation: resources.memoryReservation,
+    swappiness: resources.memorySwappiness,
+    disableOOMKiller: resources.oomKillDisable ? true : null,
+  });
+  const cpu = given<number | string>({
+    shares: resources.cpuShares,
+    quota: resources.cpuQuota,
+    period: resources.cpuPeriod,
+    cpus: resources.cpusetCpus,
+    mems: resources.cpusetMems,
+    realtimePeriod: resources.cpuRealtimePeriod,
+    realtimeRuntime: resources.cpuRealtimeRuntime,
+  });
+  const hugepages = Object.entries(resources.hugepages).map(([pageSize, limit]) => ({ pageSize, limit }));
+  return {
+    ...unlessEmpty("memory", memory),
+    ...unlessEmpty("cpu", cpu),
+    ...unlessEmpty("blockIO", blockOf(resources, devices)),
+    ...(hugepages.length > 0 ? { hugepageLimits: hugepages } : {}),
+    ...(resources.pids === null ? {} : { pids: { limit: resources.pids } }),
+  };
+}
+
+function blockOf(resources: Resources, devices: BlockDevices): Words {
+  const each = (limits: readonly DeviceLimit[], name: string): readonly Words[] | null =>
+    limits.length === 0 ? null : limits.map(({ path, value }) => ({ ...devices.get(path), [name]: value }));
+  return given<unknown>({
+    weight: resources.blockWeight,
+    weightDevice: each(resources.blockWeightDevices, "weight"),
+    throttleReadBpsDevice: each(resources.blockReadBytes, "rate"),
+    throttleWriteBpsDevice: each(resources.blockWriteBytes, "rate"),
+    throttleReadIOPSDevice: each(resources.blockReadOperations, "rate"),
+    throttleWriteIOPSDevice: each(resources.blockWriteOperations, "rate"),
+  });
+}
+
+/** Of which `resourcesOf` wants the numbers. */
+export function blockDevicesOf(resources: Resources): readonly string[] {
+  const { blockWeightDevices, blockReadBytes, blockWriteBytes, blockReadOperations, blockWriteOperations } = resources;
+  const all = [...blockWeightDevices, ...blockReadBytes, ...blockWriteBytes, ...blockReadOperations, ...blockWriteOperations];
+  return [...new Set(all.map(({ path }) => path))];
+}
+
+/** "No limit" is the largest 64-bit number, which JavaScript can only come near to; the runtime takes all from here on for it (native/core/src/container/spec.rs). */
+const unlimited = 2 ** 64;
+
+export function rlimitsOf(ulimits: readonly Ulimit[]): readonly Words[] {
+  const value = (limit: number): number => (limit < 0 ? unlimited : limit);
+  return ulimits.map(({ name, soft, hard }) => ({ type: `RLIMIT_${name.toUpperCase()}`, soft: value(soft), hard: value(hard) }));
+}
+
+/** Where a container's cgroup lies: below the operator's own parent, or the engine's. */
+export function cgroupsPath(engineId: string, id: Container["id"], config: Pick<ContainerConfig, "cgroupParent">): string {
+  const parent = config.cgroupParent === "" ? "" : `/${config.cgroupParent.replace(/^\/+|\/+$/g, "")}`;
+  return `${parent}/tsbox-${engineId}/${id}`;
+}

@@ -1,0 +1,85 @@
+/** `--security-opt` in the runtime spec's words: seccomp, labels of AppArmor and SELinux, what of /proc and /sys is hidden. */
+import { randomInt } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { type ContainerConfig, fail } from "@tsbox/kernel";
+import { maskedPaths, readonlyPaths } from "./defaults.ts";
+import { seccompFor } from "./seccomp.ts";
+import { profileFor } from "./seccomp-profile.ts";
+
+type Secured = Pick<ContainerConfig, "privileged" | "securityOptions" | "maskedPaths" | "readonlyPaths">;
+
+/** Values of one key, the last first: `no-new-privileges`, `seccomp=…`. */
+function valuesOf({ securityOptions }: Secured, key: string): readonly string[] {
+  return securityOptions
+    .filter((option) => option === key || option.startsWith(`${key}=`))
+    .map((option) => option.slice(key.length + 1))
+    .reverse();
+}
+
+export function noNewPrivileges(config: Secured): boolean {
+  const [last] = valuesOf(config, "no-new-privileges");
+  return last === "" || last === "true";
+}
+
+/** Undefined: no filter. */
+export function seccompOf(config: Secured, capabilities: readonly string[]): unknown {
+  const [asked] = valuesOf(config, "seccomp");
+  if (asked === "unconfined" || (config.privileged && asked === undefined)) return undefined;
+  if (asked === undefined || asked === "builtin") return seccompFor(capabilities);
+  return profileFor(JSON.parse(asked), capabilities);
+}
+
+/** Nothing is hidden from a privileged container, nor where the user says so. */
+export function hiddenPaths(config: Secured): { readonly maskedPaths?: readonly string[]; readonly readonlyPaths?: readonly string[] } {
+  if (config.privileged || valuesOf(config, "systempaths").includes("unconfined")) return {};
+  return { maskedPaths: config.maskedPaths ?? maskedPaths, readonlyPaths: config.readonlyPaths ?? readonlyPaths };
+}
+
+export interface Labels {
+  readonly apparmorProfile?: string;
+  readonly selinuxLabel?: string;
+  readonly mountLabel?: string;
+}
+
+/** Which of the security modules of this host give labels. */
+export interface LabelModules {
+  readonly apparmor: boolean;
+  readonly selinux: boolean;
+}
+
+export function labelModules(): LabelModules {
+  let apparmor = false;
+  try {
+    apparmor = readFileSync("/sys/module/apparmor/parameters/enabled", "utf8").startsWith("Y");
+  } catch {
+    // A kernel without AppArmor has no such file.
+  }
+  return { apparmor, selinux: existsSync("/sys/fs/selinux/enforce") };
+}
+
+/** A profile that was asked for by name and can't be applied is refused: a container must not run with less than what it was given. */
+export function labelsOf(config: Secured, modules: LabelModules): Labels {
+  const [profile] = valuesOf(config, "apparmor");
+  if (profile !== undefined && profile !== "unconfined" && !modules.apparmor)
+    throw fail(
+      "FailedPrecondition",
+      `AppArmor profile ${profile} can't be applied: AppArmor is not enabled on this host; leave it out, or say apparmor=unconfined`,
+    );
+  return {
+    ...(profile !== undefined && modules.apparmor ? { apparmorProfile: profile } : {}),
+    ...(modules.selinux && !config.privileged ? selinuxOf(valuesOf(config, "label")) : {}),
+  };
+}
+
+/** container-selinux's types; two random categories keep containers apart. `label=disable`: none. */
+function selinuxOf(options: readonly string[]): Labels {
+  if (options.includes("disable")) return {};
+  const part = (name: string, otherwise: string): string =>
+    options.find((option) => option.startsWith(`${name}:`))?.slice(name.length + 1) ?? otherwise;
+  const first = randomInt(1023);
+  const level = part("level", `s0:c${first},c${randomInt(first + 1, 1024)}`);
+  return {
+    selinuxLabel: `${part("user", "system_u")}:${part("role", "system_r")}:${part("type", "container_t")}:${level}`,
+    mountLabel: `system_u:object_r:${part("filetype", "container_file_t")}:${level}`,
+  };
+}
