@@ -5,6 +5,8 @@ import { makeExecWorld } from "./exec/real-world.ts";
 import { type Outcome, type Report, runRules } from "./run.ts";
 import { storageRules, storageSubject } from "./storage/index.ts";
 import { makeRealWorld } from "./storage/real-world.ts";
+import { volumeRules, volumeSubject } from "./volume/index.ts";
+import { makeVolumeWorld } from "./volume/real-world.ts";
 
 export interface ConformanceSubject {
   /** The plugin that provides the driver; the suite opens fresh ones, which know nothing of the engine's. */
@@ -22,6 +24,8 @@ const suites: Readonly<Record<string, (id: string, subject: ConformanceSubject) 
     runRules(storageRules, () => makeRealWorld(storageSubject(plugin, id, toolkit, directory, config))),
   exec: (id, { plugin, config, toolkit, directory }) =>
     runRules(execRules, () => makeExecWorld(execSubject(plugin, id, toolkit, directory, config))),
+  volume: (id, { plugin, config, toolkit, directory }) =>
+    runRules(volumeRules, () => makeVolumeWorld(volumeSubject(plugin, id, toolkit, directory, config))),
 };
 
 /** `Unsupported`: there is no suite for that kind. */

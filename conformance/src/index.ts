@@ -12,3 +12,6 @@ export { makeRealWorld, type StorageSubject } from "./storage/real-world.ts";
 export type { Edit, Tree, TreeNode } from "./storage/tree.ts";
 export type { StorageWorld } from "./storage/world.ts";
 export { openToolkit, type Toolkit } from "./toolkit.ts";
+export { volumeRules, volumeSubject, volumeSuite } from "./volume/index.ts";
+export { makeVolumeWorld, type VolumeSubject } from "./volume/real-world.ts";
+export type { VolumeWorld } from "./volume/world.ts";

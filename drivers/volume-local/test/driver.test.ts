@@ -1,0 +1,108 @@
+/** What is volume-local's own: the options of Docker's `local` driver, and what a crash leaves. */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { openDriver, openToolkit } from "@tsbox/conformance";
+import { type Case, suite, temporaryDirectory } from "@tsbox/harness";
+import { createCall, isTsboxError, newContainerId, silentLog, type VolumeDriver, withMounts } from "@tsbox/kernel";
+import * as assert from "uvu/assert";
+import plugin from "../src/index.ts";
+import { parseOptions } from "../src/options.ts";
+
+const test = suite("volume-local");
+const toolkit = await openToolkit();
+const reason = "skip" in toolkit ? toolkit.skip : null;
+const call = createCall(silentLog);
+const user = newContainerId();
+const other = newContainerId();
+
+async function open(test: Case, directory: string): Promise<VolumeDriver> {
+  if ("skip" in toolkit) throw new Error(toolkit.skip);
+  const { value, close } = await openDriver(plugin, "volume", "local", { directory, services: { host: toolkit.host } });
+  test.cleanup(close);
+  return value;
+}
+
+test("options are Docker's, and are refused in its words", () => {
+  assert.is(parseOptions("v", {}), null);
+  assert.equal(parseOptions("v", { type: "none", o: "bind,ro", device: "/x" }), {
+    kind: "bound",
+    directory: "/x",
+    options: ["bind", "ro"],
+  });
+  assert.equal(parseOptions("v", { type: "nfs", o: "addr=10.0.0.1,rw", device: ":/export" }), {
+    kind: "mounted",
+    type: "nfs",
+    device: ":/export",
+    options: "addr=10.0.0.1,rw",
+  });
+  for (const [options, words] of [
+    [{ foo: "1" }, /^create v: invalid option: "foo"/],
+    [{ type: "tmpfs" }, /^create v: missing required option: "device"/],
+    [{ o: "bind" }, /^create v: missing required option: "device"/],
+    [{ device: "/x" }, /^create v: missing required option: "type"/],
+    [{ size: "1g" }, /^create v: quota size requested but no quota support/],
+    [{ type: "none", o: "bind", device: "relative" }, /absolute path/],
+    [{ type: "-t", device: "x" }, /invalid value for option "type"/],
+  ] as const)
+    assert.throws(
+      () => parseOptions("v", options),
+      (error: unknown) => isTsboxError(error) && error.code === "InvalidArgument" && words.test(error.message),
+    );
+});
+
+test.skipIf(reason, "a tmpfs lives from its first user to its last, on the host's mount table for no longer", async (t) => {
+  if ("skip" in toolkit) return;
+  const directory = temporaryDirectory(t);
+  const driver = await open(t, directory);
+  await driver.create(call, "memory", { type: "tmpfs", device: "tmpfs", o: "size=1m" });
+  const { mountpoint } = await driver.stat(call, "memory");
+  const mounted = (): number => readFileSync("/proc/self/mountinfo", "utf8").split(` ${mountpoint} `).length - 1;
+  assert.is(mounted(), 0);
+  const mount = await driver.attach(call, "memory", user);
+  assert.is(mounted(), 1);
+  await withMounts(call, toolkit.host, [mount], async (root) => writeFileSync(join(root, "f"), "x"));
+  const again = await open(t, directory);
+  await again.attach(call, "memory", other);
+  assert.is(mounted(), 1, "another daemon finds it mounted");
+  await again.detach(call, "memory", user);
+  await withMounts(call, toolkit.host, [mount], async (root) => assert.equal(readdirSync(root), ["f"]));
+  await again.detach(call, "memory", other);
+  assert.is(mounted(), 0);
+});
+
+test.skipIf(reason, "a file system that can't be mounted is said in mount's own words, and nobody is attached", async (t) => {
+  const driver = await open(t, temporaryDirectory(t));
+  await driver.create(call, "wrong", { type: "ext4", device: "/no/such/device" });
+  const error = await driver.attach(call, "wrong", user).then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(isTsboxError(error) && error.code === "FailedPrecondition");
+  assert.match(String(error), /failed to mount local volume: mount \/no\/such\/device:/);
+  assert.equal((await driver.stat(call, "wrong")).users, []);
+  await driver.remove(call, "wrong");
+});
+
+test.skipIf(
+  reason,
+  "what a crash left half made or half removed is gone with the next opening, and no directory of the host with it",
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const root = join(directory, "root");
+    const driver = await open(t, directory);
+    const foreign = temporaryDirectory(t);
+    writeFileSync(join(foreign, "kept"), "");
+    await driver.create(call, "bound", { type: "none", o: "bind", device: foreign });
+    mkdirSync(join(mkdtempSync(join(root, ".tsbox-gone-")), "volume/_data"), { recursive: true });
+    mkdtempSync(join(root, ".tsbox-new-"));
+    await open(t, directory);
+    assert.equal(readdirSync(root), ["bound"]);
+    await driver.remove(call, "bound");
+    assert.ok(existsSync(join(foreign, "kept")));
+    rmSync(root, { recursive: true });
+  },
+);
+
+test("the toolkit closes", async () => {
+  if (!("skip" in toolkit)) await toolkit.close();
+});
