@@ -3,6 +3,7 @@ import { type ApiService, errorTable, isTsboxError } from "@tsbox/kernel";
 import { CommandError } from "./command-error.ts";
 import { conformance } from "./commands/conformance.ts";
 import * as containers from "./commands/containers.ts";
+import { events } from "./commands/events.ts";
 import * as images from "./commands/images.ts";
 import { networks } from "./commands/networks.ts";
 import { pull } from "./commands/pull.ts";
@@ -33,6 +34,7 @@ const all: readonly Command[] = [
   pull,
   ...networks,
   ...volumes,
+  events,
   system.inspect,
   system.version,
   system.info,
@@ -48,7 +50,7 @@ const groups: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   volume: verbsOf("volume", { list: "ls", remove: "rm" }),
   container: { ls: "ps", list: "ps", ps: "ps" },
   image: { ls: "images", list: "images", rm: "rmi", remove: "rmi" },
-  system: {},
+  system: { events: "events", info: "info" },
 };
 
 /** Answers the exit code. */

@@ -16,8 +16,9 @@ export async function ended(engine: Engine, id: ContainerId, status: ExitStatus)
   const record: Container = { ...before, ...afterEnd(before, status, Date.now()), pid: null, exit: status, endpoints: [], idMaps: null };
   engine.idRanges.free(id);
   if (status.outOfMemory) await engine.events.publish(call, { type: "container", action: "oom", id, attributes: attributes(record) });
-  const named = { ...attributes(record), exitCode: String(status.code) };
-  if (record.config.autoRemove) {
+  const seconds = Math.max(0, Math.round((status.at - (before.startedAt ?? status.at)) / 1000));
+  const named = { ...attributes(record), execDuration: String(seconds), exitCode: String(status.code) };
+  if (removes(engine, record)) {
     await engine.records.remove(call, record);
     await tell(engine, call, record, status, named);
     engine.waiters.happened(id, "removed", status);
@@ -30,12 +31,13 @@ export async function ended(engine: Engine, id: ContainerId, status: ExitStatus)
     else await engine.records.save(call, record);
     await tell(engine, call, record, status, named);
     // Before it starts again: its address and its ports are the next start's.
-    const freed = disconnect(engine, call, before);
-    if (record.status === "restarting") await freed;
-    else later(engine, () => freed);
+    await disconnect(engine, call, before);
     engine.restarts.schedule(record);
   }
 }
+
+/** `--rm`, unless this end is a restart's. */
+const removes = (engine: Engine, record: Container): boolean => record.config.autoRemove && !engine.kept.has(record.id);
 
 async function tell(
   engine: Engine,
@@ -47,7 +49,7 @@ async function tell(
   await engine.events.publish(call, { type: "container", action: "die", id: record.id, attributes: named });
   // Under the container's lock: a start that comes next attaches anew. And before anybody is told, who may want to remove a volume.
   await attempt(call, "let go of a volume", () => release(engine, call, record));
-  if (record.config.autoRemove) await releaseClaims(engine, call, record);
+  if (removes(engine, record)) await releaseClaims(engine, call, record);
   engine.waiters.happened(record.id, "exit", status);
   await engine.hooks.exited(call, record.id, status);
 }

@@ -42,6 +42,8 @@ export interface Engine {
   readonly early: Map<ContainerId, Promise<ShimState>>;
   /** Who waits for its restart. */
   readonly restarts: Restarts;
+  /** Whose end is part of a restart by the user: `--rm` does not take them. */
+  readonly kept: Set<ContainerId>;
   /** Work that nobody waits for, but that must be done before the engine ends. */
   readonly background: Set<Promise<void>>;
   readonly hooks: ContainerHooks;

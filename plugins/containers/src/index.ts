@@ -40,6 +40,7 @@ const plugin: Plugin<null> = {
           users: new Map(),
           early: new Map(),
           restarts: new Restarts(),
+          kept: new Set(),
           background: new Set(),
           hooks,
           storage: (id) => context.driver("storage", id),

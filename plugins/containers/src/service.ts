@@ -1,5 +1,15 @@
 /** The service `containers`: the verbs of kernel/src/contract/services/containers.ts, each one step long. */
-import { type Call, type Container, type ContainerId, type ContainersService, type ExitStatus, fail, signalNumber } from "@tsbox/kernel";
+import {
+  type Call,
+  type Container,
+  type ContainerId,
+  type ContainersService,
+  type ExitStatus,
+  fail,
+  isTsboxError,
+  type Strings,
+  signalNumber,
+} from "@tsbox/kernel";
 import { attributes, create } from "./create.ts";
 import { ended, forget, later, remove } from "./end.ts";
 import type { Engine } from "./engine.ts";
@@ -16,8 +26,8 @@ export function containersService(engine: Engine): ContainersService {
     if (record.status === "running" || record.status === "paused") return record;
     throw fail("FailedPrecondition", `container ${id} is not running`, { reason: "containers/not-running" });
   };
-  const tell = (call: Call, record: Container, action: string): Promise<void> =>
-    engine.events.publish(call, { type: "container", action, id: record.id, attributes: attributes(record) });
+  const tell = (call: Call, record: Container, action: string, more: Strings = {}): Promise<void> =>
+    engine.events.publish(call, { type: "container", action, id: record.id, attributes: { ...attributes(record), ...more } });
 
   /** It does not come back when it ends. */
   const stopped = (record: Container): Container => records.note({ ...record, restart: { ...record.restart, stopped: true } });
@@ -30,46 +40,60 @@ export function containersService(engine: Engine): ContainersService {
       return true;
     });
 
+  const stop: ContainersService["stop"] = async (call, id, options) => {
+    if (records.byId(id).status === "restarting" && (await left(call, id))) return tell(call, records.byId(id), "stop");
+    const record = running(id);
+    stopped(record);
+    const exit = waiters.next(id, "exit");
+    const signal = options.signal ?? signalNumber(record.config.stopSignal);
+    await launcher.signal(call, id, signal);
+    await tell(call, record, "kill", { signal: String(signal) });
+    if (record.status === "paused") await launcher.resume(call, id);
+    const seconds = options.timeout ?? record.config.stopTimeout;
+    if (!(await within(exit, seconds))) {
+      await launcher.signal(call, id, 9).catch(notRunning);
+      await tell(call, record, "kill", { signal: "9" });
+      await exit;
+    }
+    await tell(call, record, "stop");
+  };
+  const launch: ContainersService["start"] = (call, id, options) =>
+    locks.run(id, async () => {
+      const last = records.byId(id);
+      if (last.status === "restarting")
+        throw fail("FailedPrecondition", `container ${last.name} is running already: it restarts`, {
+          reason: "containers/already-running",
+        });
+      const record: Container = { ...last, restartCount: 0, restart: { stopped: false, backoff: 0, at: null } };
+      try {
+        return await start(engine, call, record, options);
+      } catch (error) {
+        await failed(engine, record, error);
+        throw error;
+      }
+    });
+
   return {
     create: (call, name, config) => create(engine, call, name, config),
-    start: (call, id, options) =>
-      locks.run(id, async () => {
-        const last = records.byId(id);
-        if (last.status === "restarting")
-          throw fail("FailedPrecondition", `container ${last.name} is running already: it restarts`, {
-            reason: "containers/already-running",
-          });
-        const record: Container = { ...last, restartCount: 0, restart: { stopped: false, backoff: 0, at: null } };
-        try {
-          return await start(engine, call, record, options);
-        } catch (error) {
-          await failed(engine, record, error);
-          throw error;
-        }
-      }),
+    start: launch,
     get: async (_call, reference) => records.find(reference),
     list: async () => records.all(),
-    stop: async (call, id, options) => {
-      if (records.byId(id).status === "restarting" && (await left(call, id))) return tell(call, records.byId(id), "stop");
-      const record = running(id);
-      stopped(record);
-      const exit = waiters.next(id, "exit");
-      await launcher.signal(call, id, options.signal ?? signalNumber(record.config.stopSignal));
-      if (record.status === "paused") await launcher.resume(call, id);
-      const seconds = options.timeout ?? record.config.stopTimeout;
-      if (!(await within(exit, seconds))) {
-        await launcher.signal(call, id, 9).catch(notRunning);
-        await exit;
-      }
-      await tell(call, record, "stop");
-    },
+    stop,
+    restart: (call, id, options) =>
+      restart(
+        engine,
+        call,
+        id,
+        () => stop(call, id, options),
+        () => launch(call, id, {}),
+      ),
     kill: async (call, id, signal) => {
       const fatal = signal === signalNumber("SIGKILL") || signal === signalNumber(records.byId(id).config.stopSignal);
       if (records.byId(id).status === "restarting" && (!fatal || (await left(call, id)))) return;
       const record = running(id);
       if (fatal) stopped(record);
       await launcher.signal(call, id, signal);
-      await tell(call, record, "kill");
+      await tell(call, record, "kill", { signal: String(signal) });
     },
     pause: (call, id) =>
       locks.run(id, async () => {
@@ -92,9 +116,12 @@ export function containersService(engine: Engine): ContainersService {
         const record = records.byId(id);
         const fresh = records.reserve(name, id);
         await records.save(call, { ...record, name: fresh });
-        await tell(call, { ...record, name: fresh }, "rename");
+        await tell(call, { ...record, name: fresh }, "rename", { oldName: `/${record.name}` });
       }),
-    resize: (call, id, size) => launcher.resize(call, id, size),
+    resize: async (call, id, size) => {
+      await launcher.resize(call, id, size);
+      await tell(call, records.byId(id), "resize", { height: String(size.rows), width: String(size.columns) });
+    },
     wait: (_call, id, condition) => wait(engine, id, condition),
     flushed: (_call, id, client) => waiters.flushed(id, client),
     remove: async (call, id, options) => remove(engine, call, records.byId(id), options),
@@ -107,7 +134,9 @@ export function containersService(engine: Engine): ContainersService {
           spawning.catch(() => engine.early.delete(id));
         }
         await engine.early.get(id);
-        return launcher.attachSocket(call, id);
+        const socket = await launcher.attachSocket(call, id);
+        await tell(call, record, "attach");
+        return socket;
       }),
     attach: async (call, id, client, streams) => {
       const record = running(id);
@@ -115,7 +144,10 @@ export function containersService(engine: Engine): ContainersService {
       await launcher.attach(call, id, client, streams);
       await tell(call, record, "attach");
     },
-    detach: (call, id, client) => launcher.detach(call, id, client),
+    detach: async (call, id, client) => {
+      await launcher.detach(call, id, client);
+      if (records.has(id)) await tell(call, records.byId(id), "detach");
+    },
     logs: async (call, id, options) => {
       const record = records.byId(id);
       if (record.log.driver === "none") throw fail("Unsupported", "configured logging driver does not support reading");
@@ -123,6 +155,27 @@ export function containersService(engine: Engine): ContainersService {
       return readLog(call, record.log, options, options.follow && lives ? waiters.next(id, "exit") : null);
     },
   };
+}
+
+/** Docker's restart: a container that does not run is started, and one with `--rm` outlives this end. */
+async function restart(
+  engine: Engine,
+  call: Call,
+  id: ContainerId,
+  stop: () => Promise<void>,
+  start: () => Promise<unknown>,
+): Promise<void> {
+  engine.kept.add(id);
+  try {
+    await stop().catch((error: unknown) => {
+      if (!isTsboxError(error) || error.code !== "FailedPrecondition") throw error;
+    });
+    await start();
+  } finally {
+    engine.kept.delete(id);
+  }
+  const record = engine.records.byId(id);
+  await engine.events.publish(call, { type: "container", action: "restart", id, attributes: attributes(record) });
 }
 
 /** Whose time has come is started, one after another for one container, side by side for several. One that can't be started is given up, as Docker does. */
@@ -180,14 +233,21 @@ function locked(engine: Engine, id: ContainerId, status: ExitStatus): Promise<vo
   return engine.locks.run(id, () => ended(engine, id, status));
 }
 
+async function tellDetached(engine: Engine, id: ContainerId): Promise<void> {
+  const record = engine.records.byId(id);
+  await engine.events.publish(engine.call(), { type: "container", action: "detach", id, attributes: attributes(record) });
+}
+
 /** Hears the shims for as long as the engine lives. */
 export async function listen(engine: Engine): Promise<void> {
   for await (const event of await engine.launcher.events(engine.call())) {
     const { id } = event;
     if (event.kind === "exited") later(engine, () => locked(engine, id, event.status));
     else if (event.kind === "flushed") engine.waiters.flush(id, event.client, "flushed");
-    else if (event.kind === "detached") engine.waiters.flush(id, event.client, "detached");
-    else if (event.kind === "gone") {
+    else if (event.kind === "detached") {
+      engine.waiters.flush(id, event.client, "detached");
+      if (engine.records.has(id)) await tellDetached(engine, id);
+    } else if (event.kind === "gone") {
       engine.waiters.flushAll(id);
       if (event.killed && engine.records.has(id) && exitOf(engine.records.directory(id)) === null)
         watchOrphan(engine, engine.records.byId(id), engine.records.directory(id));

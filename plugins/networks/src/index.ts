@@ -9,7 +9,7 @@ const plugin: Plugin<null> = {
     context.provideService("networks", {
       open: async () => {
         opened = await openNetworks(
-          { state: await context.service("state"), driver: (id) => context.driver("network", id) },
+          { state: await context.service("state"), events: await context.service("events"), driver: (id) => context.driver("network", id) },
           context.call(),
         );
         return opened.service;

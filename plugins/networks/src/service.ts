@@ -6,6 +6,7 @@ import {
   type Endpoint,
   type EndpointId,
   type EndpointRecord,
+  type EventsService,
   fail,
   type NetworkDriver,
   type NetworkId,
@@ -14,6 +15,7 @@ import {
   newEndpointId,
   newNetworkId,
   type StateService,
+  type Strings,
   supports,
   withCleanup,
 } from "@tsbox/kernel";
@@ -22,6 +24,7 @@ import { AddressPool, pickSubnet } from "./pool.ts";
 
 export interface NetworksEngine {
   readonly state: StateService;
+  readonly events: EventsService;
   driver(id: string): Promise<NetworkDriver>;
 }
 
@@ -86,6 +89,14 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
     return made;
   };
 
+  const tell = (inner: Call, action: string, network: NetworkRecord, more: Strings = {}): Promise<void> =>
+    engine.events.publish(inner, {
+      type: "network",
+      action,
+      id: network.id,
+      attributes: { ...more, name: network.name, type: network.driver },
+    });
+
   const service: NetworksService = {
     get: (_call, name) => get(name),
     list: async () => {
@@ -101,6 +112,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
       const chosen = subnet === undefined ? pickSubnet("user", subnets()) : parseSubnet(subnet);
       const network = { ...define(name, driver, chosen, gateway ?? null, { predefined: false }), internal, labels, options };
       await keep(network);
+      await tell(call, "create", network);
       return network;
     },
     remove: async (inner, name) => {
@@ -111,6 +123,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
       networks.delete(network.id);
       pools.delete(network.id);
       ensured.delete(network.id);
+      await tell(inner, "destroy", network);
     },
     namespace: async (_call, name) => ((await get(name)).driver === "host" ? "host" : "new"),
     connect: async (inner, name, container, netns, options) => {
@@ -129,6 +142,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
         const attachment = await driver.attach(inner, network, { ...endpoint, ports });
         cleanup.undo(() => driver.detach(cleanupCall(inner), network, endpoint.id));
         attached.set(endpoint.id, network.id);
+        await tell(inner, "connect", network, { container });
         return {
           id: endpoint.id,
           network: network.id,
@@ -144,7 +158,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
       const network = networks.get(endpoint.network);
       if (network === undefined) return;
       await (await engine.driver(network.driver)).detach(inner, network, endpoint.id);
-      attached.delete(endpoint.id);
+      if (attached.delete(endpoint.id)) await tell(inner, "disconnect", network, { container: endpoint.container });
       for (const address of bare(endpoint)) pools.get(network.id)?.free(parseAddress(address));
     },
     restore: async (inner, endpoints) => {

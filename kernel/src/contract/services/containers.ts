@@ -221,6 +221,8 @@ export interface ContainersService {
    * that is `restarting` is exited at once. Not running: `FailedPrecondition`.
    */
   stop(call: Call, id: ContainerId, options: Sparse<{ timeout: number; signal: number }>): Promise<void>;
+  /** Stops it if it runs, and starts it; `--rm` does not take it meanwhile. */
+  restart(call: Call, id: ContainerId, options: Sparse<{ timeout: number; signal: number }>): Promise<void>;
   /** SIGKILL and the stop signal count as a stop by the user. */
   kill(call: Call, id: ContainerId, signal: number): Promise<void>;
   pause(call: Call, id: ContainerId): Promise<void>;

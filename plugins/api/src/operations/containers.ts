@@ -53,8 +53,7 @@ export function containerVerbs(containers: ContainersService): ContainerVerbs {
     containerStop: async (call, id, options) => ({ stopped: await stop(containers, call, await find(call, id), options) }),
     containerRestart: async (call, id, options) => {
       const record = await find(call, id);
-      await stop(containers, call, record, options);
-      await containers.start(call, record.id, {});
+      await containers.restart(call, record.id, stopOptions(options));
     },
     containerKill: async (call, id, signal) => containers.kill(call, (await find(call, id)).id, signalNumber(signal || "SIGKILL")),
     containerPause: async (call, id) => containers.pause(call, (await find(call, id)).id),
@@ -98,6 +97,14 @@ export function containerVerbs(containers: ContainersService): ContainerVerbs {
   };
 }
 
+const stopOptions = (options: {
+  timeout?: number | undefined;
+  signal?: string | undefined;
+}): { readonly timeout?: number; readonly signal?: number } => ({
+  ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
+  ...(options.signal ? { signal: signalNumber(options.signal) } : {}),
+});
+
 async function stop(
   containers: ContainersService,
   call: Call,
@@ -105,10 +112,7 @@ async function stop(
   options: { timeout?: number | undefined; signal?: string | undefined },
 ): Promise<boolean> {
   try {
-    await containers.stop(call, record.id, {
-      ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
-      ...(options.signal ? { signal: signalNumber(options.signal) } : {}),
-    });
+    await containers.stop(call, record.id, stopOptions(options));
     return true;
   } catch (error) {
     if (isTsboxError(error) && error.code === "FailedPrecondition") return false;

@@ -13,6 +13,7 @@ import {
   type NetworkRecord,
   type NetworksService,
 } from "@tsbox/kernel";
+import { shownEvents } from "./events.ts";
 import { hasLabel, matches } from "./filters.ts";
 import { time } from "./show.ts";
 import { parseTime } from "./times.ts";
@@ -131,7 +132,7 @@ export function systemVerbs({ containers, images, networks, events, engine, host
         ...(since ? { since: parseTime(since) } : {}),
         ...(until ? { until: parseTime(until) } : {}),
       });
-      return shown(stream, filters);
+      return shownEvents(stream, filters);
     },
     networkList: async (call, { filters }) => {
       const wanted = matches<NetworkRecord>(filters, {
@@ -201,41 +202,6 @@ function showNetwork(network: NetworkRecord, members: Json): Json {
     Options: network.options,
     Labels: network.labels,
   };
-}
-
-async function* shown(
-  stream: AsyncIterable<{ type: string; action: string; id: string; attributes: Readonly<Record<string, string>>; at: number }>,
-  filters: Parameters<typeof matches>[0],
-): AsyncGenerator<Json> {
-  type Event = { type: string; action: string; id: string; attributes: Readonly<Record<string, string>> };
-  const wanted = matches<Event>(filters, {
-    type: (event, value) => event.type === value,
-    event: (event, value) => event.action === value || event.action.startsWith(`${value}:`),
-    container: (event, value) => event.type === "container" && (event.id.startsWith(value) || event.attributes.name === value),
-    image: (event, value) =>
-      event.type === "image" ? event.id === value || event.attributes.name === value : event.attributes.image === value,
-    network: (event, value) => event.type === "network" && (event.id.startsWith(value) || event.attributes.name === value),
-    volume: (event, value) => event.type === "volume" && event.id === value,
-    label: (event, value) => hasLabel(event.attributes, value),
-    daemon: (event) => event.type === "daemon",
-    scope: (_event, value) => value === "local",
-  });
-  for await (const event of stream) {
-    if (!wanted(event)) continue;
-    const { type, action, id, attributes, at } = event;
-    yield {
-      ...(type === "container" || type === "image"
-        ? { status: action, id, ...(type === "container" ? { from: attributes.image ?? "" } : {}) }
-        : {}),
-      Type: type,
-      Action: action,
-      Actor: { ID: id, Attributes: attributes },
-      scope: "local",
-      time: Math.floor(at / 1000),
-      // JSON has no 64-bit integers of its own: a double holds milliseconds exactly, nanoseconds nearly.
-      timeNano: Math.round(at * 1000) * 1000,
-    };
-  }
 }
 
 function operatingSystem(): string {
