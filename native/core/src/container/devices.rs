@@ -17,14 +17,15 @@ const DEFAULT: [(&str, u32, u32); 6] = [
     ("/dev/urandom", 1, 9),
     ("/dev/tty", 5, 0),
 ];
-const LINKS: [(&str, &str); 6] = [
+const LINKS: [(&str, &str); 5] = [
     ("/dev/fd", "/proc/self/fd"),
     ("/dev/stdin", "/proc/self/fd/0"),
     ("/dev/stdout", "/proc/self/fd/1"),
     ("/dev/stderr", "/proc/self/fd/2"),
     ("/dev/ptmx", "pts/ptmx"),
-    ("/dev/core", "/proc/kcore"),
 ];
+/// Only where the kernel was built with it.
+const CORE: (&str, &str) = ("/dev/core", "/proc/kcore");
 
 /// `bind`: this process may not make nodes (mknod in a user namespace is EPERM).
 pub fn make(root: &Root, devices: &[Device], bind: bool) -> Result<()> {
@@ -51,7 +52,9 @@ pub fn make(root: &Root, devices: &[Device], bind: bool) -> Result<()> {
     // SAFETY: as above.
     unsafe { libc::umask(umask) };
     made?;
-    for (name, to) in LINKS {
+    // SAFETY: a constant string. The host's /proc is in sight until the root is changed.
+    let core = unsafe { libc::access(c"/proc/kcore".as_ptr(), libc::F_OK) } == 0;
+    for (name, to) in LINKS.into_iter().chain(core.then_some(CORE)) {
         let (name, to) = (sys::text(&name[5..])?, sys::text(to)?);
         // SAFETY: both strings outlive the call. What is there already stays.
         unsafe { libc::symlinkat(to.as_ptr(), dev.as_raw_fd(), name.as_ptr()) };

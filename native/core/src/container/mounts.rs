@@ -292,6 +292,9 @@ fn file_system(place: &Place, kind: &str, one: &OciMount, options: &Options) -> 
     let mut attributes = options.attributes;
     if options.copy_up {
         attributes.set &= !mount::RDONLY;
+    } else if attributes.set & mount::RDONLY != 0 {
+        // The file system itself, not this mount of it alone: as mount(2) has it.
+        context.flag("ro")?;
     }
     let tree = context.mount(attributes)?;
     if options.copy_up && kind == "tmpfs" {

@@ -61,8 +61,9 @@ export function resolveFrom(user: string, passwd: string, group: string, groupAd
       ? groups.filter((entry) => entry.members.includes(account.name)).map((entry) => entry.gid)
       : [];
   const added = groupAdd.map((name) => groups.find((entry) => entry.name === name)?.gid ?? id(name, "group"));
-  const others = [...new Set([...further, ...added])].filter((other) => other !== gid);
-  return { uid, gid, additionalGids: others, home: account?.home ?? "/" };
+  // The own group among the further ones: a process that gives up its gid must not thereby lose what the group is denied (CVE-2022-36109).
+  const all = [...new Set([gid, ...further, ...added])];
+  return { uid, gid, additionalGids: all, home: account?.home ?? "/" };
 }
 
 function findAccount(accounts: readonly Account[], who: string): Account | undefined {
