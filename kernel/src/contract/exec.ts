@@ -77,6 +77,9 @@ export interface ExecBundle {
   readonly process: OciProcess;
 }
 
+/** What the shim starts for it: a process that it joins to the container by itself, `filter` the file of the container's compiled seccomp filter; or the command of another runtime. */
+export type ExecLaunch = { readonly kind: "oci"; readonly process: OciProcess; readonly filter: string | null } | LaunchCommand;
+
 export interface Execs {
   planExec(call: Call, exec: ExecBundle): Promise<LaunchCommand>;
 }

@@ -6,10 +6,10 @@
  * A *shim* is the process that holds one container: its network namespace, its stdio, its log, its first process. It outlives launcher and daemon.
  */
 import type { Call } from "./call.ts";
-import type { ExitStatus, Launch } from "./exec.ts";
+import type { ExecLaunch, ExitStatus, Launch } from "./exec.ts";
 import type { Command } from "./host.ts";
 import type { IdMaps, Mount } from "./storage.ts";
-import type { ContainerId } from "./words.ts";
+import type { ContainerId, ExecId } from "./words.ts";
 
 export interface WindowSize {
   readonly rows: number;
@@ -62,7 +62,28 @@ export interface ShimLaunch {
   readonly stdinOnce: boolean;
   readonly log: ShimLog;
   /** A client whose descriptors are attached from the first byte on; each flag says whether that descriptor is. */
-  readonly client: { readonly client: number; readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean } | null;
+  readonly client: ShimClient | null;
+}
+
+/** A local client and which of its descriptors are meant. `detachKeys`: bytes that a terminal's user types to leave; left out: Docker's, ctrl-P ctrl-Q; empty: none. */
+export interface ShimClient {
+  readonly client: number;
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  readonly detachKeys?: readonly number[] | undefined;
+}
+
+/** One more process in a running container. Whoever connects to the shim's socket for this id before is joined to it from its first byte on. */
+export interface ShimExec {
+  readonly exec: ExecId;
+  readonly launch: ExecLaunch;
+  readonly terminal: WindowSize | null;
+  /** It reads from those who are joined; else its standard input is empty. */
+  readonly stdin: boolean;
+  readonly client: ShimClient | null;
+  /** So many bytes of its output are told with its end; null: none. */
+  readonly capture: number | null;
 }
 
 /** What a shim makes before its container: user first, since a network namespace belongs to the user namespace that it was made in. */
@@ -76,7 +97,16 @@ export interface ShimNamespaces {
 /** What a shim tells without being asked. */
 export type ShimEvent =
   | { readonly kind: "exited"; readonly id: ContainerId; readonly status: ExitStatus; readonly pid: number }
-  /** All that the container wrote is with the attached client of the start; the client may end. Comes after `exited`. */
+  /** An exec has ended and its output is read. `output`: as much as was asked for. */
+  | {
+      readonly kind: "exec-exited";
+      readonly id: ContainerId;
+      readonly exec: ExecId;
+      readonly status: ExitStatus;
+      readonly pid: number;
+      readonly output: Uint8Array | null;
+    }
+  /** All that was written is with the client that is attached to the container or one of its execs; the client may end. Comes after `exited`, `exec-exited`. */
   | { readonly kind: "flushed"; readonly id: ContainerId; readonly client: number }
   /** The shim's process has ended and the cgroups are gone, or it was killed (`killed`) and its container's first process falls to the launcher. */
   | { readonly kind: "gone"; readonly id: ContainerId; readonly killed: boolean }
@@ -91,6 +121,15 @@ export interface ShimState {
   readonly userns: string | null;
   readonly pid: number | null;
   readonly exited: ExitStatus | null;
+  /** Execs that have not ended: id and pid. */
+  readonly execs: readonly (readonly [ExecId, number])[];
+}
+
+export interface Started {
+  readonly pid: number;
+  readonly warnings: readonly string[];
+  /** Milliseconds of each stage. */
+  readonly timings: readonly (readonly [string, number])[];
 }
 
 export interface LauncherService {
@@ -114,11 +153,7 @@ export interface LauncherService {
   /** Shims that this launcher is connected to already (after a daemon's death). */
   shims(call: Call): Promise<readonly ContainerId[]>;
   /** Answers when the first process runs; else fails with `CommandNotFound`, `NotExecutable` or what stopped it, and the shim ends. */
-  start(
-    call: Call,
-    id: ContainerId,
-    launch: ShimLaunch,
-  ): Promise<{ readonly pid: number; readonly warnings: readonly string[]; readonly timings: readonly (readonly [string, number])[] }>;
+  start(call: Call, id: ContainerId, launch: ShimLaunch): Promise<Started>;
   /** Ends a shim that was spawned and shall start nothing. */
   abandon(call: Call, id: ContainerId): Promise<void>;
   signal(call: Call, id: ContainerId, signal: number, options?: { readonly all?: boolean | undefined }): Promise<void>;
@@ -126,13 +161,13 @@ export interface LauncherService {
   resume(call: Call, id: ContainerId): Promise<void>;
   resize(call: Call, id: ContainerId, size: WindowSize): Promise<void>;
   /** Joins a client's descriptors to a running container. */
-  attach(
-    call: Call,
-    id: ContainerId,
-    client: number,
-    streams: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean },
-  ): Promise<void>;
-  /** Lets go of a client's descriptors. */
+  attach(call: Call, id: ContainerId, client: ShimClient): Promise<void>;
+  /** Answers when the process runs; else fails as `start` does, and the container runs on. `FailedPrecondition`: it is paused, or ends. `Unsupported`: a shim from before execs. */
+  exec(call: Call, id: ContainerId, exec: ShimExec): Promise<Started>;
+  /** To the exec's process and its process group. */
+  signalExec(call: Call, id: ContainerId, exec: ExecId, signal: number): Promise<void>;
+  resizeExec(call: Call, id: ContainerId, exec: ExecId, size: WindowSize): Promise<void>;
+  /** Lets go of the descriptors of a client that is gone. */
   detach(call: Call, id: ContainerId, client: number): Promise<void>;
   events(call: Call): Promise<AsyncIterable<ShimEvent>>;
   /** The path of the unix socket on which a shim takes attachments in Docker's framing. */

@@ -5,22 +5,22 @@
 export const contractVersions: Readonly<Record<string, string>> = {
   kernel: "1.0.0",
   storage: "1.0.0",
-  exec: "1.0.0",
+  exec: "1.1.0",
   network: "1.0.0",
   registry: "1.0.0",
   volume: "1.0.0",
   log: "1.0.0",
   engine: "1.0.0",
   host: "1.0.0",
-  launcher: "1.0.0",
+  launcher: "2.0.0",
   content: "1.0.0",
   images: "1.0.0",
-  containers: "1.0.0",
+  containers: "1.1.0",
   networks: "1.0.0",
   volumes: "1.0.0",
   events: "1.0.0",
   state: "1.0.0",
-  api: "1.0.0",
+  api: "1.1.0",
 };
 
 /** The kinds of drivers; every other name is a service's. */

@@ -9,7 +9,7 @@ export interface ErrorMeaning {
   readonly retry: "no" | "after a change" | "yes, backing off" | "caller decides";
   /** HTTP status of the engine's API. Docker's 304 ("already so") is the API's own business. */
   readonly http: number;
-  /** Exit code of `run`, `exec` and `start -a`; other commands exit 1. */
+  /** Exit code of `run`; other commands exit 1, and `exec` so where its command is not to blame. */
   readonly exit: number;
 }
 

@@ -6,12 +6,16 @@
 //!                                    shim ◀──ToShim (start, signal …)── launcher ◀── daemon
 //!                                    shim ───FromShim (ready, exited …)▶ launcher ──▶ daemon
 //! ```
-//! A change here is a change of [`VERSION`]: old shims meet new daemons.
+//! A change here is a change of [`VERSION`]: client, launcher and daemon must be of one. Old shims meet new daemons: what they say of themselves ([`FromShim::State`])
+//! has the version that they speak ([`SHIM`]), and a daemon asks none for what it does not know.
 
 use crate::idmap::IdMaps;
 use serde::{Deserialize, Serialize};
 
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// What a shim understands. 2: [`shim::EXEC`] and the words about execs, detach keys of one's own.
+pub const SHIM: u32 = 2;
 
 /// Client and launcher. Channel is unused.
 pub mod client {
@@ -87,6 +91,8 @@ pub mod shim {
     pub const EVENT: u8 = 2;
     /// → shim: JSON of the launch (`Start` of the shim), a kind of its own since it is large and parsed into types at once.
     pub const START: u8 = 3;
+    /// → shim: JSON of one more process in the running container (`Exec` of the shim), with the descriptors of a client if there is one. Answered by `exec-started` or `failed`.
+    pub const EXEC: u8 = 4;
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -188,19 +194,39 @@ pub enum ToShim {
         stdin: bool,
         stdout: bool,
         stderr: bool,
+        #[serde(default, rename = "detachKeys")]
+        detach_keys: Option<Vec<u8>>,
     },
+    /// The client is gone, from the container or from the exec that it was joined to.
     Leave {
         client: u32,
     },
+    /// To the process of an exec and its process group.
+    SignalExec {
+        seq: u32,
+        exec: String,
+        signal: i32,
+    },
+    ResizeExec {
+        exec: String,
+        rows: u16,
+        columns: u16,
+    },
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Attach {
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
     /// Docker's eight-byte headers; false: bytes as they are.
     pub framed: bool,
+    /// The exec that is about to be started under this id; none: the container itself.
+    #[serde(default)]
+    pub exec: Option<String>,
+    /// None: Docker's, ctrl-P ctrl-Q; they count where there is a terminal.
+    #[serde(default, rename = "detachKeys")]
+    pub detach_keys: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -227,13 +253,24 @@ pub enum FromShim {
     /// The answer to a spawn and to `control`.
     State {
         shim: i32,
+        #[serde(default = "first")]
+        version: u32,
         netns: Option<String>,
         #[serde(default)]
         userns: Option<String>,
         pid: Option<i32>,
         exited: Option<Exit>,
+        /// Execs that have not ended: id and pid.
+        #[serde(default)]
+        execs: Vec<(String, i32)>,
     },
     Started {
+        seq: u32,
+        pid: i32,
+        warnings: Vec<String>,
+        timings: Vec<(String, f64)>,
+    },
+    ExecStarted {
         seq: u32,
         pid: i32,
         warnings: Vec<String>,
@@ -250,6 +287,13 @@ pub enum FromShim {
         pid: i32,
         status: Exit,
     },
+    ExecExited {
+        exec: String,
+        pid: i32,
+        status: Exit,
+        /// What was asked to be kept of its output, in hexadecimal digits.
+        output: Option<String>,
+    },
     /// All output is with this client.
     Flushed {
         client: u32,
@@ -259,6 +303,11 @@ pub enum FromShim {
         client: u32,
     },
     Attached,
+}
+
+/// Shims from before they said which version they speak.
+fn first() -> u32 {
+    1
 }
 
 /// How a container ended: also the content of the file `exit` in its directory.

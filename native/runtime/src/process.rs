@@ -107,6 +107,7 @@ pub fn become_and_exec(last: &Last, channel: &Channel, mut warnings: Vec<String>
         None => None,
     };
     if !last.terminal {
+        terminal::own_null().map_err(|failure| failure.at("stdio"))?;
         terminal::hand_over(process.user.uid);
     }
     // All that is above 2 goes at exec: a directory of the host among them would be a way out (CVE-2024-21626).
@@ -216,7 +217,23 @@ fn change_directory(path: &str) -> Result<()> {
     let path = if path.is_empty() { "/" } else { path };
     let name = sys::text(path)?;
     // SAFETY: `name` outlives the call.
-    sys::check(unsafe { libc::chdir(name.as_ptr()) }.into(), "chdir", Some(path)).map(drop)
+    sys::check(unsafe { libc::chdir(name.as_ptr()) }.into(), "chdir", Some(path))
+        .map(drop)
+        .map_err(|failure| Failure {
+            message: format!("chdir to cwd ({path:?}) failed: {}", reason(failure.errno)),
+            ..failure
+        })
+}
+
+/// As runc says it: the C library's words, small.
+fn reason(errno: Option<i32>) -> String {
+    let text = std::io::Error::from_raw_os_error(errno.unwrap_or(0)).to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = words.chars();
+    letters
+        .next()
+        .map(|first| first.to_lowercase().chain(letters).collect())
+        .unwrap_or_default()
 }
 
 /// A working directory outside of the root (a descriptor of the host that leaked, CVE-2024-21626) has no path from it: the kernel says "(unreachable)".

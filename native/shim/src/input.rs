@@ -5,14 +5,14 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// Docker's default detach keys: ctrl-P, ctrl-Q.
-const DETACH: [u8; 2] = [0x10, 0x11];
+pub const DETACH: [u8; 2] = [0x10, 0x11];
 
 /// Somebody who writes to the container.
 pub struct Feeder {
     from: Unblocked,
     pub owner: Owner,
-    /// Keys of a terminal: the detach keys count.
-    keys: bool,
+    /// The detach keys, where a terminal types; empty: none.
+    keys: Vec<u8>,
     /// How many of the detach keys have come.
     typed: usize,
 }
@@ -20,12 +20,13 @@ pub struct Feeder {
 pub enum Fed {
     Bytes(Vec<u8>),
     Nothing,
-    Detached,
+    /// The detach keys; what was typed before them is the container's.
+    Detached(Vec<u8>),
     End,
 }
 
 impl Feeder {
-    pub fn new(fd: OwnedFd, owner: Owner, keys: bool) -> Feeder {
+    pub fn new(fd: OwnedFd, owner: Owner, keys: Vec<u8>) -> Feeder {
         Feeder {
             from: Unblocked::new(fd, libc::O_RDONLY),
             owner,
@@ -41,7 +42,7 @@ impl Feeder {
     pub fn read(&mut self, buffer: &mut [u8]) -> Fed {
         match self.from.read(buffer) {
             Ok(0) => Fed::End,
-            Ok(count) if self.keys => self.watch(&buffer[..count]),
+            Ok(count) if !self.keys.is_empty() => self.watch(&buffer[..count]),
             Ok(count) => Fed::Bytes(buffer[..count].to_vec()),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Fed::Nothing,
             Err(_) => Fed::End,
@@ -49,20 +50,26 @@ impl Feeder {
     }
 
     /// Holds back what may be the start of the detach keys, and hands it on when it was not.
-    fn watch(&mut self, keys: &[u8]) -> Fed {
-        let mut through = Vec::with_capacity(keys.len() + 1);
-        for key in keys {
-            if *key == DETACH[self.typed] {
-                self.typed += 1;
-                if self.typed == DETACH.len() {
-                    return Fed::Detached;
-                }
+    fn watch(&mut self, typed: &[u8]) -> Fed {
+        let mut through = Vec::with_capacity(typed.len() + self.typed);
+        for key in typed {
+            while self.typed > 0 && *key != self.keys[self.typed] {
+                // The longest start of the keys that what is held back still ends with stays held back.
+                let held = &self.keys[..self.typed];
+                let kept = (0..self.typed)
+                    .rev()
+                    .find(|length| held.ends_with(&self.keys[..*length]))
+                    .unwrap_or(0);
+                through.extend_from_slice(&held[..self.typed - kept]);
+                self.typed = kept;
+            }
+            if *key != self.keys[self.typed] {
+                through.push(*key);
                 continue;
             }
-            through.extend_from_slice(&DETACH[..self.typed]);
-            self.typed = usize::from(*key == DETACH[0]);
-            if self.typed == 0 {
-                through.push(*key);
+            self.typed += 1;
+            if self.typed == self.keys.len() {
+                return Fed::Detached(through);
             }
         }
         if through.is_empty() { Fed::Nothing } else { Fed::Bytes(through) }
@@ -131,14 +138,17 @@ pub enum Alive {
 mod tests {
     use super::*;
 
-    fn feed(parts: &[&[u8]]) -> (Vec<u8>, bool) {
+    fn feed(keys: &[u8], parts: &[&[u8]]) -> (Vec<u8>, bool) {
         let (reading, _writing) = io::pipe().unwrap();
-        let mut feeder = Feeder::new(OwnedFd::from(reading), Owner::Client(1), true);
+        let mut feeder = Feeder::new(OwnedFd::from(reading), Owner::Client(1), keys.to_vec());
         let mut all = Vec::new();
         for part in parts {
             match feeder.watch(part) {
                 Fed::Bytes(bytes) => all.extend(bytes),
-                Fed::Detached => return (all, true),
+                Fed::Detached(bytes) => {
+                    all.extend(bytes);
+                    return (all, true);
+                }
                 _ => {}
             }
         }
@@ -147,9 +157,17 @@ mod tests {
 
     #[test]
     fn detach_keys_count_over_two_reads_and_are_handed_on_when_they_were_none() {
-        assert_eq!(feed(&[b"ls\n"]), (b"ls\n".to_vec(), false));
-        assert_eq!(feed(&[b"a\x10", b"\x11"]).1, true);
-        assert_eq!(feed(&[b"\x10\x10\x11"]).1, true);
-        assert_eq!(feed(&[b"\x10", b"x"]), (b"\x10x".to_vec(), false));
+        assert_eq!(feed(&DETACH, &[b"ls\n"]), (b"ls\n".to_vec(), false));
+        assert_eq!(feed(&DETACH, &[b"a\x10", b"\x11"]), (b"a".to_vec(), true));
+        assert_eq!(feed(&DETACH, &[b"\x10\x10\x11"]), (b"\x10".to_vec(), true));
+        assert_eq!(feed(&DETACH, &[b"\x10", b"x"]), (b"\x10x".to_vec(), false));
+    }
+
+    #[test]
+    fn detach_keys_of_any_length_and_with_repeats() {
+        assert_eq!(feed(b"x", &[b"ab", b"cx"]), (b"abc".to_vec(), true));
+        assert_eq!(feed(b"aab", &[b"aa", b"ab"]), (b"a".to_vec(), true));
+        assert_eq!(feed(b"aab", &[b"aac"]), (b"aac".to_vec(), false));
+        assert_eq!(feed(b"abac", &[b"abab", b"ac"]), (b"ab".to_vec(), true));
     }
 }

@@ -30,11 +30,15 @@ pub struct Start {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Client {
     pub client: u32,
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
+    /// None: Docker's.
+    #[serde(default)]
+    pub detach_keys: Option<Vec<u8>>,
 }
 
 /// `Launch` of kernel/src/contract/exec.ts.
@@ -59,10 +63,7 @@ pub fn start(id: &str, start: &Start) -> Result<Launched> {
             format!("this shim starts launches of kind oci, not {}", start.launch.kind),
         ));
     };
-    let filter = match spec.annotation(FILTER) {
-        Some(path) => Some(std::fs::read(path).map_err(|error| Failure::io(&error, "read", Some(path)).at("seccomp"))?),
-        None => None,
-    };
+    let filter = spec.annotation(FILTER).map(read_filter).transpose()?;
     let log = Log::open(start.log.clone()).map_err(|error| Failure::io(&error, "open", Some(&start.log.path)).at("log"))?;
     let mut session =
         Session::new(log, start.terminal.is_some(), start.stdin_once).map_err(|error| Failure::io(&error, "mmap", None).at("stdio"))?;
@@ -71,44 +72,25 @@ pub fn start(id: &str, start: &Start) -> Result<Launched> {
     } else {
         None
     };
-    let stdio = match (&pipes, start.terminal) {
-        (Some(pipes), _) => Stdio::Fds([pipes.stdin.0.as_raw_fd(), pipes.stdout.1.as_raw_fd(), pipes.stderr.1.as_raw_fd()]),
-        (None, size) => Stdio::Terminal {
-            rows: size.map_or(0, |size| size.rows),
-            columns: size.map_or(0, |size| size.columns),
-        },
-    };
     let mut started = tsbox_runtime::launch(&Launch {
         id,
         spec,
         root: Root::Mounts(&start.rootfs),
-        stdio,
+        stdio: Pipes::stdio(pipes.as_ref(), start.terminal),
         seccomp: filter.as_deref(),
     })?;
-    join(&mut session, pipes, &mut started, start.stdin).map_err(|error| Failure::io(&error, "stdio", None))?;
+    Pipes::join(&mut session, pipes, started.console.take(), start.stdin).map_err(|error| Failure::io(&error, "stdio", None))?;
     let mut timings = std::mem::take(&mut started.timings);
     timings.push(("all".to_owned(), begun.elapsed().as_secs_f64() * 1000.0));
     Ok(Launched { started, session, timings })
 }
 
-/// The shim keeps its ends; the container's are closed here with `Pipes`, so that the end of the last writer is seen.
-fn join(session: &mut Session, pipes: Option<Pipes>, started: &mut Started, stdin: bool) -> io::Result<()> {
-    if let Some(pipes) = pipes {
-        session.output(pipes.stdout.0, Stream::Stdout)?;
-        session.output(pipes.stderr.0, Stream::Stderr)?;
-        if let Some(writing) = pipes.stdin.1 {
-            session.input(writing)?;
-        }
-    } else if let Some(console) = started.console.take() {
-        if stdin {
-            session.input(console.try_clone()?)?;
-        }
-        session.output(console, Stream::Stdout)?;
-    }
-    Ok(())
+/// A compiled seccomp filter.
+pub fn read_filter(path: &str) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Failure::io(&error, "read", Some(path)).at("seccomp"))
 }
 
-struct Pipes {
+pub struct Pipes {
     /// What the container reads from, and the shim's end of it.
     stdin: (OwnedFd, Option<OwnedFd>),
     stdout: (OwnedFd, OwnedFd),
@@ -116,7 +98,7 @@ struct Pipes {
 }
 
 impl Pipes {
-    fn new(stdin: bool) -> Result<Pipes> {
+    pub fn new(stdin: bool) -> Result<Pipes> {
         let pipe = || io::pipe().map(|(reading, writing)| (OwnedFd::from(reading), OwnedFd::from(writing)));
         let failed = |error: io::Error| Failure::io(&error, "pipe", None).at("stdio");
         let stdin = if stdin {
@@ -130,5 +112,33 @@ impl Pipes {
             stdout: pipe().map_err(failed)?,
             stderr: pipe().map_err(failed)?,
         })
+    }
+
+    /// What the runtime gives the process: these, or a terminal.
+    pub fn stdio(pipes: Option<&Pipes>, size: Option<Window>) -> Stdio {
+        match pipes {
+            Some(pipes) => Stdio::Fds([pipes.stdin.0.as_raw_fd(), pipes.stdout.1.as_raw_fd(), pipes.stderr.1.as_raw_fd()]),
+            None => Stdio::Terminal {
+                rows: size.map_or(0, |size| size.rows),
+                columns: size.map_or(0, |size| size.columns),
+            },
+        }
+    }
+
+    /// The shim keeps its ends; the process's are closed here with `Pipes`, so that the end of the last writer is seen.
+    pub fn join(session: &mut Session, pipes: Option<Pipes>, console: Option<OwnedFd>, stdin: bool) -> io::Result<()> {
+        if let Some(pipes) = pipes {
+            session.output(pipes.stdout.0, Stream::Stdout)?;
+            session.output(pipes.stderr.0, Stream::Stderr)?;
+            if let Some(writing) = pipes.stdin.1 {
+                session.input(writing)?;
+            }
+        } else if let Some(console) = console {
+            if stdin {
+                session.input(console.try_clone()?)?;
+            }
+            session.output(console, Stream::Stdout)?;
+        }
+        Ok(())
     }
 }

@@ -4,15 +4,18 @@
 //! ```text
 //! spawned ──▶ state ──▶ (start) ──▶ started ──▶ … stdio, signals … ──▶ exited ──▶ flushed ──▶ cgroups removed, gone
 //!                └────▶ (abandon) ──▶ gone
+//! while it runs:   (exec) ──▶ exec-started ──▶ … ──▶ exec-exited ──▶ flushed
 //! ```
 //! Its directory, on tmpfs, holds `shim.sock` (control and attachments) and, at the end, `exit`.
 
 mod channel;
+mod exec;
 mod input;
 mod launch;
 mod log;
 pub mod memory;
 mod namespaces;
+mod process;
 mod serve;
 mod session;
 mod sink;

@@ -1,8 +1,10 @@
 //! The shim's loop: one thread, one poll set, everything non-blocking.
 
 use crate::channel::Channel;
-use crate::launch::{self, Start};
+use crate::exec::{self, Execs, not_running};
+use crate::launch::{self, Client, Start};
 use crate::namespaces::Namespaces;
+use crate::process::Process;
 use crate::session::{Part, Session, Told};
 use crate::sink::Owner;
 use crate::{Config, memory, status};
@@ -10,24 +12,15 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 use tsbox_core::failure::{Code, Failure, Result};
-use tsbox_core::protocol::{Attach, Exit, FromShim, ToShim, shim};
+use tsbox_core::protocol::{Attach, FromShim, SHIM, ToShim, shim};
 use tsbox_core::wire::Frame;
 use tsbox_runtime::Cgroup;
 
-/// How long the ends of a dead container's pipes may be held open by strangers before they are given up.
-const DRAIN: Duration = Duration::from_secs(2);
-
-struct Process {
-    pid: i32,
-    pidfd: OwnedFd,
+/// The container: its first process and what is around it.
+struct Container {
+    process: Process,
     cgroup: Cgroup,
-    session: Session,
-    exited: Option<Exit>,
-    /// When the exit was seen.
-    since: Option<Instant>,
-    told: bool,
     paused: bool,
 }
 
@@ -40,13 +33,14 @@ pub struct Shim {
     guests: Vec<Channel>,
     signals: OwnedFd,
     namespaces: Namespaces,
-    process: Option<Process>,
+    container: Option<Container>,
+    execs: Execs,
     connections: u64,
-    /// Those who attached before the start: they miss nothing.
+    /// Those who attached before the start, of the container or of an exec: they miss nothing.
     early: Vec<(Channel, Attach, Owner)>,
     abandoned: bool,
-    /// The container was started in this round.
-    started: bool,
+    /// In this round something was started or has ended, and took memory for it.
+    busy: bool,
 }
 
 struct Parts {
@@ -73,7 +67,9 @@ enum Polled {
     Listener,
     Signals,
     Guest(usize),
+    Early(usize),
     Session(Part),
+    Exec(usize, Part),
 }
 
 impl Shim {
@@ -96,11 +92,12 @@ impl Shim {
                     guests: Vec::new(),
                     signals,
                     namespaces,
-                    process: None,
+                    container: None,
+                    execs: Execs::default(),
                     connections: 0,
                     early: Vec::new(),
                     abandoned: false,
-                    started: false,
+                    busy: false,
                 };
                 let state = shim.state();
                 shim.tell(&state);
@@ -140,9 +137,9 @@ impl Shim {
         0
     }
 
-    /// Once the container runs, what the launch took goes back to the kernel: a shim does little from here on, and there may be thousands.
+    /// Once the container runs, what the launch took goes back to the kernel: a shim does little from here on, and there may be thousands. So does what an exec took.
     fn slim(&mut self) {
-        if std::mem::take(&mut self.started) {
+        if std::mem::take(&mut self.busy) {
             memory::give_back();
         }
     }
@@ -162,11 +159,16 @@ impl Shim {
         for (at, guest) in self.guests.iter().enumerate() {
             each(Polled::Guest(at), guest.fd(), guest.events());
         }
-        if let Some(process) = &self.process {
-            process
-                .session
-                .poll(&mut |part, fd, events| each(Polled::Session(part), fd, events));
+        for (at, (guest, ..)) in self.early.iter().enumerate() {
+            // Their first bytes are for the process; that they hang up is told without asking.
+            each(Polled::Early(at), guest.fd(), 0);
         }
+        if let Some(container) = &self.container {
+            let session = &container.process.session;
+            session.poll(&mut |part, fd, events| each(Polled::Session(part), fd, events));
+        }
+        self.execs
+            .poll(&mut |at, part, fd, events| each(Polled::Exec(at, part), fd, events));
     }
 
     fn ready(&mut self, part: Polled) {
@@ -179,12 +181,21 @@ impl Shim {
             }
             Polled::Control => self.hear(),
             Polled::Guest(at) => self.welcome(at),
+            Polled::Early(at) => drop(self.early.remove(at)),
             Polled::Session(part) => {
-                let told = self.process.as_mut().and_then(|process| process.session.ready(part));
-                if let Some(Told::Detached(Owner::Client(client))) = told {
-                    self.tell(&FromShim::Detached { client });
-                }
+                let told = self.container.as_mut().and_then(|container| container.process.session.ready(part));
+                self.detached(told);
             }
+            Polled::Exec(at, part) => {
+                let told = self.execs.session(at).and_then(|session| session.ready(part));
+                self.detached(told);
+            }
+        }
+    }
+
+    fn detached(&mut self, told: Option<Told>) {
+        if let Some(Told::Detached(Owner::Client(client))) = told {
+            self.tell(&FromShim::Detached { client });
         }
     }
 
@@ -197,7 +208,7 @@ impl Shim {
             // The launcher is dead: its successor connects. A shim that holds nothing yet is of use to nobody.
             Err(_) => {
                 self.control = None;
-                self.abandoned = self.process.is_none();
+                self.abandoned = self.container.is_none();
             }
         }
     }
@@ -213,6 +224,16 @@ impl Shim {
             }
             return;
         }
+        if frame.kind == shim::EXEC {
+            match serde_json::from_slice::<exec::Start>(&frame.payload) {
+                Ok(start) => self.exec(&start, frame.fds),
+                Err(error) => self.tell(&FromShim::Failed {
+                    seq: seq_of(&frame.payload),
+                    failure: Failure::new(Code::InvalidArgument, format!("the exec is not one: {error}")),
+                }),
+            }
+            return;
+        }
         let Ok(message) = serde_json::from_slice::<ToShim>(&frame.payload) else {
             return;
         };
@@ -221,7 +242,7 @@ impl Shim {
             Err(failure) => FromShim::Failed { seq, failure },
         };
         match message {
-            ToShim::Abandon => self.abandoned = self.process.is_none(),
+            ToShim::Abandon => self.abandoned = self.container.is_none(),
             ToShim::Signal { seq, signal, all } => {
                 let result = self.signal(signal, all);
                 self.tell(&answer(result, seq));
@@ -235,9 +256,18 @@ impl Shim {
                 self.tell(&answer(result, seq));
             }
             ToShim::Resize { rows, columns } => {
-                if let Some(process) = &self.process {
-                    process.session.resize(rows, columns);
+                if let Some(container) = &self.container {
+                    container.process.session.resize(rows, columns);
                 }
+            }
+            ToShim::ResizeExec { exec, rows, columns } => {
+                if let Ok(exec) = self.execs.get(&exec) {
+                    exec.process.session.resize(rows, columns);
+                }
+            }
+            ToShim::SignalExec { seq, exec, signal } => {
+                let result = self.signal_exec(&exec, signal);
+                self.tell(&answer(result, seq));
             }
             ToShim::Join {
                 seq,
@@ -245,16 +275,24 @@ impl Shim {
                 stdin,
                 stdout,
                 stderr,
+                detach_keys,
             } => {
-                let result = self
+                let client = Client {
+                    client,
+                    stdin,
+                    stdout,
+                    stderr,
+                    detach_keys,
+                };
+                let joined = self
                     .running()
-                    .map(|process| join(&mut process.session, client, [stdin, stdout, stderr], frame.fds));
-                self.tell(&answer(result, seq));
+                    .map(|container| join(&mut container.process.session, &client, frame.fds));
+                self.tell(&answer(joined, seq));
             }
             ToShim::Leave { client } => {
-                if let Some(process) = &mut self.process {
-                    process.session.leave(Owner::Client(client));
-                }
+                let own = self.container.iter_mut().map(|container| &mut container.process.session);
+                own.chain(self.execs.sessions())
+                    .for_each(|session| session.lose(Owner::Client(client)));
             }
             // A new daemon of the same launcher asks how things stand.
             ToShim::Control => {
@@ -273,20 +311,13 @@ impl Shim {
                 timings,
             }) => {
                 if let Some(client) = &start.client {
-                    join(&mut session, client.client, [client.stdin, client.stdout, client.stderr], fds);
+                    join(&mut session, client, fds);
                 }
-                for (guest, attach, owner) in self.early.drain(..) {
-                    join_guest(&mut session, guest, attach, owner);
-                }
+                self.join_early(None, &mut session);
                 let (pid, warnings) = (started.pid, started.warnings);
-                self.process = Some(Process {
-                    pid,
-                    pidfd: started.pidfd,
+                self.container = Some(Container {
+                    process: Process::new(pid, started.pidfd, session),
                     cgroup: started.cgroup,
-                    session,
-                    exited: None,
-                    since: None,
-                    told: false,
                     paused: false,
                 });
                 self.tell(&FromShim::Started {
@@ -295,7 +326,7 @@ impl Shim {
                     warnings,
                     timings,
                 });
-                self.started = true;
+                self.busy = true;
                 // It may be dead already: its SIGCHLD came when nobody knew its pid.
                 self.reap();
             }
@@ -306,48 +337,89 @@ impl Shim {
         }
     }
 
-    fn running(&mut self) -> Result<&mut Process> {
-        self.process
+    fn exec(&mut self, start: &exec::Start, fds: Vec<OwnedFd>) {
+        self.busy = true;
+        let started = self
+            .running()
+            .and_then(|container| exec::start(start, &container.process, &container.cgroup));
+        match started {
+            Ok(exec::Started {
+                mut exec,
+                warnings,
+                timings,
+            }) => {
+                if let Some(client) = &start.client {
+                    join(&mut exec.process.session, client, fds);
+                }
+                self.join_early(Some(&start.exec), &mut exec.process.session);
+                let (seq, pid) = (start.seq, exec.process.pid);
+                self.execs.add(exec);
+                self.tell(&FromShim::ExecStarted {
+                    seq,
+                    pid,
+                    warnings,
+                    timings,
+                });
+                // As above.
+                self.reap();
+            }
+            Err(failure) => {
+                self.early.retain(|(_, attach, _)| attach.exec.as_deref() != Some(&start.exec));
+                self.tell(&FromShim::Failed { seq: start.seq, failure });
+            }
+        }
+    }
+
+    /// Those who came before the process, which is the container's own or an exec's.
+    fn join_early(&mut self, exec: Option<&str>, session: &mut Session) {
+        let (now, later) = self.early.drain(..).partition(|(_, attach, _)| attach.exec.as_deref() == exec);
+        self.early = later;
+        for (guest, attach, owner) in Vec::from_iter::<Vec<_>>(now) {
+            join_guest(session, guest, &attach, owner);
+        }
+    }
+
+    fn running(&mut self) -> Result<&mut Container> {
+        self.container
             .as_mut()
-            .filter(|process| process.exited.is_none())
-            .ok_or_else(|| Failure::new(Code::FailedPrecondition, "the container is not running"))
+            .filter(|container| container.process.exited().is_none())
+            .ok_or_else(not_running)
     }
 
     fn signal(&mut self, signal: i32, all: bool) -> Result<()> {
-        let process = self.running()?;
+        let container = self.running()?;
         if all {
-            process.cgroup.kill_all(signal)?;
+            container.cgroup.kill_all(signal)?;
         } else {
-            // SAFETY: a pidfd of ours; no siginfo.
-            let sent = unsafe {
-                libc::syscall(
-                    libc::SYS_pidfd_send_signal,
-                    process.pidfd.as_raw_fd(),
-                    signal,
-                    std::ptr::null::<libc::siginfo_t>(),
-                    0,
-                )
-            };
-            if sent != 0 {
-                return Err(Failure::last("pidfd_send_signal", None));
-            }
+            container.process.signal(signal)?;
         }
         // On cgroup v1 even SIGKILL waits until a frozen group is thawed.
-        if signal == libc::SIGKILL && process.paused {
-            process.paused = false;
-            process.cgroup.thaw()?;
+        if signal == libc::SIGKILL && container.paused {
+            container.paused = false;
+            container.cgroup.thaw()?;
+        }
+        Ok(())
+    }
+
+    /// Who asks for a deadline means what the process has started, too: it leads a group of its own.
+    fn signal_exec(&mut self, id: &str, signal: i32) -> Result<()> {
+        let process = &self.execs.get(id)?.process;
+        if process.exited().is_none() {
+            process.signal(signal)?;
+            // SAFETY: plain numbers; a child of ours that is not reaped keeps its number.
+            unsafe { libc::kill(-process.pid, signal) };
         }
         Ok(())
     }
 
     fn pause(&mut self, pause: bool) -> Result<()> {
-        let process = self.running()?;
+        let container = self.running()?;
         if pause {
-            process.cgroup.freeze()?
+            container.cgroup.freeze()?
         } else {
-            process.cgroup.thaw()?
+            container.cgroup.thaw()?
         }
-        process.paused = pause;
+        container.paused = pause;
         Ok(())
     }
 
@@ -376,9 +448,9 @@ impl Shim {
         self.connections += 1;
         let owner = Owner::Connection(self.connections);
         guest.tell(&FromShim::Attached);
-        match &mut self.process {
-            Some(process) => join_guest(&mut process.session, guest, attach, owner),
-            None => self.early.push((guest, attach, owner)),
+        match &mut self.container {
+            Some(container) if attach.exec.is_none() => join_guest(&mut container.process.session, guest, &attach, owner),
+            _ => self.early.push((guest, attach, owner)),
         }
     }
 
@@ -394,58 +466,57 @@ impl Shim {
             if pid <= 0 {
                 return;
             }
-            if let Some(process) = self.process.as_mut().filter(|process| process.pid == pid) {
-                process.exited = Some(status::exit(state, process.cgroup.oom_killed()));
-                process.since = Some(Instant::now());
+            if let Some(container) = self.container.as_mut().filter(|container| container.process.pid == pid) {
+                let out_of_memory = container.cgroup.oom_killed();
+                container.process.exit(status::exit(state, out_of_memory));
                 // Those who share another's pid namespace live on otherwise.
-                let _ = process.cgroup.kill_all(libc::SIGKILL);
+                let _ = container.cgroup.kill_all(libc::SIGKILL);
+            } else {
+                self.execs.reaped(pid, state);
             }
         }
     }
 
     fn draining(&self) -> bool {
-        self.process
-            .as_ref()
-            .is_some_and(|process| process.exited.is_some() && !process.told)
+        self.execs.draining() || self.container.as_ref().is_some_and(|container| container.process.draining())
     }
 
     /// After each round: whoever has ended is told of, once.
     fn settle(&mut self) {
-        let Some(process) = &mut self.process else { return };
-        process.session.tidy();
-        let Some(exit) = process.exited.clone() else { return };
-        if !process.told {
-            if process.since.is_some_and(|since| since.elapsed() > DRAIN) {
-                process.session.give_up();
-            }
-            if !process.session.ended() {
-                return;
-            }
-            process.session.finish();
-            process.told = true;
-            let pid = process.pid;
+        for (exec, pid, status, kept) in self.execs.ended() {
+            let output = kept.map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+            self.tell(&FromShim::ExecExited { exec, pid, status, output });
+        }
+        if let Some(exit) = self.container.as_mut().and_then(|container| container.process.ended()) {
             let _ = status::write(&self.directory, &exit);
+            let pid = self.container.as_ref().map_or(0, |container| container.process.pid);
             self.tell(&FromShim::Exited { pid, status: exit });
         }
-        let Some(process) = &mut self.process else { return };
-        for owner in process.session.flushed() {
+        let processes = self.container.iter_mut().map(|container| &mut container.process);
+        let flushed: Vec<Owner> = processes
+            .filter(|process| process.told())
+            .flat_map(|process| process.session.flushed())
+            .chain(self.execs.flushed())
+            .collect();
+        for owner in flushed {
             if let Owner::Client(client) = owner {
                 self.tell(&FromShim::Flushed { client });
             }
         }
+        self.busy |= self.execs.forget();
     }
 
     fn finished(&mut self) -> bool {
         if self.abandoned {
             return true;
         }
-        let Some(process) = &mut self.process else { return false };
-        if !process.told {
+        let Some(container) = &mut self.container else { return false };
+        if !container.process.told() || !self.execs.is_empty() {
             return false;
         }
         // The client has its exit code by now: cleaning costs nobody's time.
-        let _ = process.cgroup.remove();
-        !process.session.unread()
+        let _ = container.cgroup.remove();
+        !container.process.session.unread()
     }
 
     fn state(&self) -> FromShim {
@@ -453,10 +524,12 @@ impl Shim {
         let shim = unsafe { libc::getpid() };
         FromShim::State {
             shim,
+            version: SHIM,
             netns: path(&self.namespaces.network),
             userns: path(&self.namespaces.user),
-            pid: self.process.as_ref().map(|process| process.pid),
-            exited: self.process.as_ref().and_then(|process| process.exited.clone()),
+            pid: self.container.as_ref().map(|container| container.process.pid),
+            exited: self.container.as_ref().and_then(|container| container.process.exited().cloned()),
+            execs: self.execs.list(),
         }
     }
 
@@ -475,24 +548,31 @@ fn path(descriptor: &Option<OwnedFd>) -> Option<String> {
 }
 
 /// A connection that carries stdio from now on.
-fn join_guest(session: &mut Session, guest: Channel, attach: Attach, owner: Owner) {
+fn join_guest(session: &mut Session, guest: Channel, attach: &Attach, owner: Owner) {
     let Ok(reading) = guest.socket.try_clone() else { return };
     if attach.stdin {
-        session.feed(reading, owner);
+        session.feed(reading, owner, attach.detach_keys.as_deref());
     }
     session.sink(guest.socket, owner, attach.stdout, attach.stderr, attach.framed);
 }
 
-/// The client's descriptors, in the order 0, 1, 2, as far as `wanted`.
-fn join(session: &mut Session, client: u32, wanted: [bool; 3], fds: Vec<OwnedFd>) {
-    let owner = Owner::Client(client);
+/// The client's descriptors, in the order 0, 1, 2, as far as they are wanted.
+fn join(session: &mut Session, client: &Client, fds: Vec<OwnedFd>) {
+    let owner = Owner::Client(client.client);
+    let wanted = [client.stdin, client.stdout, client.stderr];
     for (which, fd) in (0..3).filter(|which| wanted[*which]).zip(fds) {
         match which {
-            0 => session.feed(fd, owner),
+            0 => session.feed(fd, owner, client.detach_keys.as_deref()),
             1 => session.sink(fd, owner, true, false, false),
             _ => session.sink(fd, owner, false, true, false),
         }
     }
+}
+
+/// The number that a message which is none of ours wants to be answered under.
+fn seq_of(payload: &[u8]) -> u32 {
+    let message: serde_json::Value = serde_json::from_slice(payload).unwrap_or_default();
+    message["seq"].as_u64().map_or(0, |seq| seq as u32)
 }
 
 /// What sets the shim apart from the launcher that it was a moment ago.

@@ -3,7 +3,7 @@
 //! Nothing here blocks and nothing is lost: while a sink is full the process is not read from, so it waits as it would for a full pipe.
 
 use crate::channel::nonblocking;
-use crate::input::{Alive, Fed, Feeder, Input};
+use crate::input::{Alive, DETACH, Fed, Feeder, Input};
 use crate::log::Log;
 use crate::sink::{FULL, Owner, Sink, Stream};
 use std::io;
@@ -23,6 +23,8 @@ pub struct Session {
     terminal: bool,
     stdin_once: bool,
     buffer: Scratch,
+    /// The beginning of the output, for those who want to hear it at the end, and how much of it.
+    kept: Option<(Vec<u8>, usize)>,
 }
 
 /// One read's worth; a pipe holds no more by default. Its own mapping, so that an idle container's costs no page: what was never read into was never touched.
@@ -89,6 +91,7 @@ impl Session {
             terminal,
             stdin_once,
             buffer: Scratch::new()?,
+            kept: None,
         })
     }
 
@@ -104,9 +107,20 @@ impl Session {
         Ok(())
     }
 
-    pub fn feed(&mut self, fd: OwnedFd, owner: Owner) {
+    /// Keeps the first `most` bytes of what the process writes.
+    pub fn keep(&mut self, most: usize) {
+        self.kept = Some((Vec::new(), most));
+    }
+
+    pub fn kept(&mut self) -> Option<Vec<u8>> {
+        self.kept.take().map(|(bytes, _)| bytes)
+    }
+
+    /// `keys`: the detach keys, if they are not Docker's.
+    pub fn feed(&mut self, fd: OwnedFd, owner: Owner, keys: Option<&[u8]>) {
         if self.input.is_some() {
-            self.feeders.push(Feeder::new(fd, owner, self.terminal));
+            let keys = if self.terminal { keys.unwrap_or(&DETACH) } else { &[] };
+            self.feeders.push(Feeder::new(fd, owner, keys.to_vec()));
         }
     }
 
@@ -118,6 +132,15 @@ impl Session {
     pub fn leave(&mut self, owner: Owner) {
         self.sinks.retain(|sink| sink.owner != owner);
         self.feeders.retain(|feeder| feeder.owner != owner);
+    }
+
+    /// `owner` is gone without a word: who wrote to the process has written all that it will.
+    pub fn lose(&mut self, owner: Owner) {
+        let fed = self.feeders.iter().any(|feeder| feeder.owner == owner);
+        self.leave(owner);
+        if fed {
+            self.end_of_input();
+        }
     }
 
     pub fn resize(&self, rows: u16, columns: u16) {
@@ -135,7 +158,7 @@ impl Session {
 
     /// What to poll now.
     pub fn poll(&self, each: &mut impl FnMut(Part, RawFd, i16)) {
-        if !self.sinks.iter().any(|sink| sink.pending() >= FULL) {
+        if !self.held_up() {
             for (at, output) in self.outputs.iter().enumerate() {
                 each(Part::Output(at), output.fd.as_raw_fd(), libc::POLLIN);
             }
@@ -157,6 +180,11 @@ impl Session {
                 each(Part::Sink(at), sink.fd(), 0);
             }
         }
+    }
+
+    /// Somebody who does not read keeps the process from being read.
+    pub fn held_up(&self) -> bool {
+        self.sinks.iter().any(|sink| sink.pending() >= FULL)
     }
 
     /// One descriptor is ready. Ended parts are taken out by `tidy` afterwards, so that positions hold while the shim goes over its poll set.
@@ -190,6 +218,9 @@ impl Session {
         if count > 0 {
             let (stream, bytes) = (output.stream, &buffer[..count as usize]);
             self.log.write(stream, bytes);
+            if let Some((kept, most)) = &mut self.kept {
+                kept.extend_from_slice(&bytes[..bytes.len().min(*most - kept.len())]);
+            }
             for sink in self.sinks.iter_mut().filter(|sink| sink.wants(stream)) {
                 sink.write(stream, bytes);
             }
@@ -216,23 +247,31 @@ impl Session {
                     self.close_input();
                 }
             }
-            Fed::Detached => {
+            Fed::Detached(bytes) => {
                 self.leave(owner);
+                if self.input.as_mut().is_some_and(|input| input.write(&bytes) == Alive::No) {
+                    self.close_input();
+                }
                 return Some(Told::Detached(owner));
             }
             Fed::End => {
                 self.feeders.remove(at);
-                if self.stdin_once && !self.terminal {
-                    if let Some(input) = &mut self.input {
-                        input.close();
-                        if input.flush() == Alive::No {
-                            self.close_input();
-                        }
-                    }
-                }
+                self.end_of_input();
             }
         }
         None
+    }
+
+    fn end_of_input(&mut self) {
+        if !self.stdin_once || self.terminal {
+            return;
+        }
+        if let Some(input) = &mut self.input {
+            input.close();
+            if input.flush() == Alive::No {
+                self.close_input();
+            }
+        }
     }
 
     fn close_input(&mut self) {

@@ -3,6 +3,7 @@ import type { ApiService, Plugin, PluginContext } from "@tsbox/kernel";
 import { openFront } from "./http/index.ts";
 import type { HttpServer } from "./http/server.ts";
 import { containerVerbs } from "./operations/containers.ts";
+import { execVerbs } from "./operations/execs.ts";
 import { imageVerbs } from "./operations/images.ts";
 import { networkPrune } from "./operations/network-prune.ts";
 import { systemVerbs } from "./operations/system.ts";
@@ -28,6 +29,7 @@ const plugin: Plugin<null> = {
         };
         api = {
           ...containerVerbs(containers),
+          ...execVerbs(containers),
           ...imageVerbs(images, containers),
           ...systemVerbs(services),
           ...networkPrune(services.networks, containers),

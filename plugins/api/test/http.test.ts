@@ -297,3 +297,85 @@ test("an upgrade that is not for attach is an ordinary request; attach without o
   const { status, body, headers } = await ask("POST", "/containers/c1/attach?stream=1&stdout=1");
   assert.deepEqual([status, body, headers["content-type"]], [200, "output", "application/vnd.docker.multiplexed-stream"]);
 });
+
+test("exec start: the body is read, the process's stdio comes after the 101, and the end waits for the exit code", async (t) => {
+  let asked: unknown;
+  const shim = await makeShim(t, (wishes, socket) => {
+    asked = wishes;
+    socket.on("data", (data) => {
+      socket.write(`got ${data}`);
+      socket.end();
+    });
+  });
+  const started: unknown[] = [];
+  const { promise: ended, resolve: end } = Promise.withResolvers<number>();
+  const exec = {
+    id: "e1",
+    container: "c1",
+    status: "created",
+    config: { terminal: true, attach: { stdin: true, stdout: true, stderr: true }, detachKeys: [1] },
+  };
+  const { socket } = await makeWorld(
+    t,
+    {},
+    {
+      execGet: async () => exec as never,
+      attachSocket: async () => shim,
+      execStart: async (_call: Call, _id: unknown, options: unknown) => {
+        started.push(options);
+        return [];
+      },
+      execWait: () => ended,
+    },
+  );
+  const client = raw(t, socket);
+  let answer = "";
+  let over = false;
+  client.setEncoding("utf8").on("data", (part) => (answer += part));
+  client.on("end", () => (over = true));
+  const body = JSON.stringify({ Detach: false, Tty: true, ConsoleSize: [10, 20] });
+  client.write(
+    `POST /v1.51/exec/e1/start HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: ${body.length}\r\n\r\n${body}first`,
+  );
+  await until(() => answer.includes("got first"));
+  assert.match(answer, /^HTTP\/1\.1 101 UPGRADED\r\nContent-Type: application\/vnd\.docker\.raw-stream\r\n/);
+  assert.deepEqual(asked, { op: "attach", stdin: true, stdout: true, stderr: true, framed: false, exec: "e1", detachKeys: [1] });
+  assert.deepEqual(started, [{ size: { rows: 10, columns: 20 } }]);
+  assert.equal(over, false);
+  end(0);
+  await until(() => over);
+});
+
+test("exec start: what was started already is refused before the connection is taken; a command that can't be started says so in the stream", async (t) => {
+  let status = "running";
+  const shim = await makeShim(t, () => {});
+  const { ask } = await makeWorld(
+    t,
+    {},
+    {
+      execGet: async () =>
+        ({
+          id: "e1",
+          container: "c1",
+          status,
+          config: { terminal: false, attach: { stdin: false, stdout: true, stderr: true }, detachKeys: null },
+        }) as never,
+      attachSocket: async () => shim,
+      execStart: async () => {
+        throw fail("CommandNotFound", 'exec "x": executable file not found in $PATH', { stage: "exec" });
+      },
+    },
+  );
+  const start = (): ReturnType<typeof ask> =>
+    ask("POST", "/exec/e1/start", { body: '{"Detach":false}', headers: { "content-type": "application/json" } });
+  assert.equal((await start()).status, 409);
+  status = "created";
+  const answer = await start();
+  assert.equal(answer.status, 200);
+  assert.equal(answer.body.charCodeAt(0), 1);
+  assert.match(answer.body.slice(8), /^OCI runtime exec failed: .*: exec: "x": executable file not found in \$PATH: unknown\r\n$/);
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}

@@ -8,6 +8,7 @@ import * as images from "./commands/images.ts";
 import { networks } from "./commands/networks.ts";
 import { pull } from "./commands/pull.ts";
 import { create, run } from "./commands/run.ts";
+import { attach, exec } from "./commands/sessions.ts";
 import * as system from "./commands/system.ts";
 import { volumes } from "./commands/volumes.ts";
 import { helpText, parseFlags, rememberUsage } from "./flags.ts";
@@ -16,6 +17,8 @@ import type { Command, Io } from "./io.ts";
 const all: readonly Command[] = [
   run,
   create,
+  exec,
+  attach,
   containers.start,
   containers.stop,
   containers.restart,
@@ -84,7 +87,7 @@ export async function dispatch(io: Io, api: ApiService, argv: readonly string[])
   }
 }
 
-/** Whether a command line is for the user's own process: its command has `local`, and help is not what is asked for. */
+/** Whether a command line is for the user's own process: its command says so, and help is not what is asked for. */
 export function runsLocally(argv: readonly string[]): boolean {
   const [name = "", ...rest] = longName(globalFlags(argv));
   const local = commands.get(name)?.local ?? false;

@@ -14,23 +14,30 @@ export interface Io {
   readonly session: Session;
 }
 
-/** How a command's own stdio becomes a container's: by descriptor on this host, over the API's hijacked connection elsewhere. */
+/** How a command's own stdio becomes a container's or an exec's: by descriptor on this host, over the API's hijacked connection elsewhere. */
 export interface Session {
-  /** Starts a container with the user's stdio as its own and answers its exit code. */
+  /** Starts a container with the user's stdio as its own and answers its exit code; null: the user left it with the detach keys. */
   runAttached(
     api: ApiService,
     id: string,
     streams: Attached,
-  ): Promise<{ readonly code: number; readonly timings: readonly (readonly [string, number])[] }>;
+  ): Promise<{ readonly code: number | null; readonly timings: readonly (readonly [string, number])[] }>;
+  /** Joins a running container, and answers its exit code; null: detached. */
+  attach(api: ApiService, id: string, streams: Attached): Promise<number | null>;
+  /** Starts an exec likewise. */
+  runExec(api: ApiService, exec: string, streams: Attached): Promise<number | null>;
 }
 export interface Attached {
   readonly stdin: boolean;
   readonly stdout: boolean;
   readonly stderr: boolean;
   readonly terminal: boolean;
-  /** Signals go to the container. */
+  /** Signals go to the container; else they end the command. */
   readonly signalProxy: boolean;
+  /** The container is gone when it has ended. */
   readonly removed: boolean;
+  /** Null: Docker's. */
+  readonly detachKeys: readonly number[] | null;
 }
 
 export type Command = {

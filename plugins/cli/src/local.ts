@@ -9,9 +9,12 @@ import {
   type LauncherService,
   type Logger,
   parseContainerId,
+  parseExecId,
+  type ShimClient,
 } from "@tsbox/kernel";
 import { dispatch, runsLocally } from "./dispatch.ts";
 import type { Attached, Io, Session } from "./io.ts";
+import { redraw } from "./redraw.ts";
 
 interface Services {
   readonly api: ApiService;
@@ -23,13 +26,13 @@ interface Services {
 /** A client whose command is under way. */
 interface Client {
   readonly abort: AbortController;
-  /** What signals and sizes go to, while a container has its terminal. */
-  container: string | null;
-  attached: Attached | null;
+  /** What signals and sizes go to, while a container or an exec has its terminal. */
+  lent: { readonly container: string; readonly exec: string | null; readonly attached: Attached } | null;
 }
 
-/** A client that waits for a container's end says so to the launcher, in a word that outlives this daemon. */
+/** A client that waits for an end says so to the launcher, in a word that outlives this daemon. */
 const word = (id: string, removed: boolean): string => `run ${id} ${removed ? "removed" : "kept"}`;
+const execWord = (container: string, exec: string): string => `exec ${container} ${exec}`;
 
 export async function serveClients(services: Services, stop: AbortSignal): Promise<void> {
   const clients = new Map<number, Client>();
@@ -37,7 +40,7 @@ export async function serveClients(services: Services, stop: AbortSignal): Promi
   const call = createCall(log, { signal: stop });
   for await (const event of await launcher.clients(call)) {
     if (event.kind === "opened") {
-      const client: Client = { abort: new AbortController(), container: null, attached: null };
+      const client: Client = { abort: new AbortController(), lent: null };
       clients.set(event.client, client);
       void serve(services, event, client).finally(() => clients.delete(event.client));
       continue;
@@ -55,15 +58,18 @@ async function react(
   event: Exclude<ClientEvent, ClientOpened>,
 ): Promise<void> {
   const call = createCall(log);
-  const { container, attached } = client;
+  const { lent } = client;
   if (event.kind === "gone") {
     // As with docker: the container goes on.
     client.abort.abort();
-    if (container !== null) await containers.detach(call, (await containers.get(call, container)).id, event.client);
+    if (lent !== null) await containers.detach(call, (await containers.get(call, lent.container)).id, event.client);
   } else if (event.kind === "resized") {
-    if (container !== null && attached?.terminal) await api.containerResize(call, container, event.size.rows, event.size.columns);
-  } else if (container !== null && attached !== null) {
-    if (attached.signalProxy) await api.containerKill(call, container, String(event.signal));
+    if (!lent?.attached.terminal) return;
+    const { rows, columns } = event.size;
+    if (lent.exec === null) await api.containerResize(call, lent.container, rows, columns);
+    else await api.execResize(call, lent.exec, rows, columns);
+  } else if (lent?.exec === null && lent.attached.signalProxy) {
+    await api.containerKill(call, lent.container, String(event.signal));
   } else if (event.signal === 1 || event.signal === 2 || event.signal === 15) {
     client.abort.abort();
     await launcher.exit(call, event.client, 128 + event.signal);
@@ -91,36 +97,66 @@ async function serve(services: Services, opened: ClientOpened, client: Client): 
 
 function session(services: Services, opened: ClientOpened, client: Client): Session {
   const { launcher, containers, log } = services;
+  // Not the command's own call: the container goes on when its client is killed.
+  const call = createCall(log);
+  const descriptors = ({ stdin, stdout, stderr, terminal, detachKeys }: Attached): ShimClient => ({
+    client: opened.client,
+    stdin,
+    stdout,
+    stderr: stderr && !terminal,
+    ...(detachKeys === null ? {} : { detachKeys }),
+  });
+  const lend = async (lent: NonNullable<Client["lent"]>): Promise<void> => {
+    client.lent = lent;
+    const { terminal, stdin } = lent.attached;
+    if (terminal && stdin && opened.terminals[0]) await launcher.rawTerminal(call, opened.client, true);
+  };
+  const flushed = async (id: string): Promise<boolean> =>
+    (await containers.flushed(call, parseContainerId(id), opened.client)) === "flushed";
   return {
     async runAttached(api, id, attached) {
-      // Not the command's own call: the container goes on when its client is killed.
-      const call = createCall(log);
-      client.container = id;
-      client.attached = attached;
       const ended = api.containerWait(call, id, attached.removed ? "removed" : "next-exit");
       // Whoever fails to start never ends; then nobody listens here.
       ended.catch(() => {});
       await launcher.bind(call, opened.client, word(id, attached.removed));
-      if (attached.terminal && opened.terminals[0]) await launcher.rawTerminal(call, opened.client, true);
-      const { stdin, stdout, stderr, terminal } = attached;
+      await lend({ container: id, exec: null, attached });
       const { timings } = await api.containerStart(call, id, {
-        client: { client: opened.client, stdin, stdout, stderr: stderr && !terminal },
-        ...(opened.size && terminal ? { size: opened.size } : {}),
+        client: descriptors(attached),
+        ...(opened.size && attached.terminal ? { size: opened.size } : {}),
       });
-      if ((await containers.flushed(call, parseContainerId(id), opened.client)) === "detached") return { code: 0, timings };
-      return { code: (await ended).StatusCode, timings };
+      return { code: (await flushed(id)) ? (await ended).StatusCode : null, timings };
+    },
+    async attach(api, id, attached) {
+      const ended = api.containerWait(call, id, attached.removed ? "removed" : "next-exit");
+      ended.catch(() => {});
+      await launcher.bind(call, opened.client, word(id, attached.removed));
+      await lend({ container: id, exec: null, attached });
+      await containers.attach(call, parseContainerId(id), descriptors(attached));
+      if (opened.size && attached.terminal) await redraw(api, id, opened.size);
+      return (await flushed(id)) ? (await ended).StatusCode : null;
+    },
+    async runExec(api, exec, attached) {
+      const { container } = await containers.execGet(call, exec);
+      await launcher.bind(call, opened.client, execWord(container, exec));
+      await lend({ container, exec, attached });
+      await api.execStart(call, exec, {
+        client: descriptors(attached),
+        ...(opened.size && attached.terminal ? { size: opened.size } : {}),
+      });
+      return (await flushed(container)) ? containers.execWait(call, parseExecId(exec)) : null;
     },
   };
 }
 
-/** The daemon that this client spoke to has died; its container has not. */
+/** The daemon that this client spoke to has died; what it waits for has not. */
 async function waitAgain({ containers, log }: Services, opened: ClientOpened): Promise<number> {
-  const [, id = "", kind] = (opened.boundTo ?? "").split(" ");
+  const [what, id = "", more = ""] = (opened.boundTo ?? "").split(" ");
   const call = createCall(log);
   try {
+    if (what === "exec") return await containers.execWait(call, parseExecId(more));
     const record = await containers.get(call, id);
     return (
-      await containers.wait(call, record.id, record.status === "exited" ? "not-running" : kind === "removed" ? "removed" : "next-exit")
+      await containers.wait(call, record.id, record.status === "exited" ? "not-running" : more === "removed" ? "removed" : "next-exit")
     ).code;
   } catch {
     // It ended, and was removed, while no daemon was there to say how.

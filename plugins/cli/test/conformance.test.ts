@@ -33,6 +33,7 @@ async function tsbox(workingDirectory: string, ...argv: readonly string[]) {
   const keep = (stream: "out" | "err") => async (text: string | Uint8Array) => {
     written[stream] += String(text);
   };
+  const none = (): Promise<never> => Promise.reject(new Error("starts no container"));
   const io = {
     call: createCall(silentLog),
     environment: {},
@@ -41,7 +42,7 @@ async function tsbox(workingDirectory: string, ...argv: readonly string[]) {
     size: null,
     out: keep("out"),
     err: keep("err"),
-    session: { runAttached: () => Promise.reject(new Error("starts no container")) },
+    session: { runAttached: none, attach: none, runExec: none },
   };
   return { code: await dispatch(io, {} as ApiService, argv), ...written };
 }

@@ -15,6 +15,7 @@ export async function ended(engine: Engine, id: ContainerId, status: ExitStatus)
   const call = engine.call();
   const record: Container = { ...before, ...afterEnd(before, status, Date.now()), pid: null, exit: status, endpoints: [], idMaps: null };
   engine.idRanges.free(id);
+  engine.execs.dropUnstarted(id);
   if (status.outOfMemory) await engine.events.publish(call, { type: "container", action: "oom", id, attributes: attributes(record) });
   const seconds = Math.max(0, Math.round((status.at - (before.startedAt ?? status.at)) / 1000));
   const named = { ...attributes(record), execDuration: String(seconds), exitCode: String(status.code) };

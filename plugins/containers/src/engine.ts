@@ -9,11 +9,13 @@ import type {
   ImagesService,
   LauncherService,
   NetworksService,
+  OciProcess,
   OciSpec,
   ShimState,
   StorageDriver,
   VolumesService,
 } from "@tsbox/kernel";
+import type { Execs } from "./execs.ts";
 import type { IdRanges } from "./id-ranges.ts";
 import type { Records } from "./records.ts";
 import type { Restarts } from "./restarts.ts";
@@ -26,6 +28,7 @@ export interface Engine {
   readonly rootDirectory: string;
   readonly records: Records;
   readonly waiters: Waiters;
+  readonly execs: Execs;
   readonly images: ImagesService;
   readonly networks: NetworksService;
   readonly volumes: VolumesService;
@@ -60,6 +63,7 @@ export interface ContainerHooks {
   beforeCreate(call: Call, spec: OciSpec): Promise<void>;
   beforeStart(call: Call, id: ContainerId): Promise<void>;
   started(call: Call, id: ContainerId): Promise<void>;
+  beforeExec(call: Call, id: ContainerId, process: OciProcess): Promise<void>;
   exited(call: Call, id: ContainerId, status: ExitStatus): Promise<void>;
   beforeRemove(call: Call, id: ContainerId): Promise<void>;
   removed(call: Call, id: ContainerId): Promise<void>;

@@ -2,6 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Plugin, PluginContext } from "@tsbox/kernel";
 import { type Engine, Locks } from "./engine.ts";
+import { Execs } from "./execs.ts";
 import { IdRanges } from "./id-ranges.ts";
 import { Records } from "./records.ts";
 import { Restarts } from "./restarts.ts";
@@ -17,6 +18,7 @@ const plugin: Plugin<null> = {
       beforeCreate: context.provideHook("beforeCreate", "veto"),
       beforeStart: context.provideHook("beforeStart", "veto"),
       started: context.provideHook("started", "observe"),
+      beforeExec: context.provideHook("beforeExec", "veto"),
       exited: context.provideHook("exited", "observe"),
       beforeRemove: context.provideHook("beforeRemove", "veto"),
       removed: context.provideHook("removed", "observe"),
@@ -29,6 +31,7 @@ const plugin: Plugin<null> = {
           rootDirectory: context.rootDirectory,
           records: new Records(await context.service("state"), context.stateDirectory),
           waiters: new Waiters(),
+          execs: new Execs(),
           images: await context.service("images"),
           networks: await context.service("networks"),
           volumes: await context.service("volumes"),

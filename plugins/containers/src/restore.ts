@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type Call, type Container, type ContainerId, type ExitStatus, isTsboxError, type VolumeClaim } from "@tsbox/kernel";
 import { ended, later } from "./end.ts";
 import type { Engine } from "./engine.ts";
+import { findExec } from "./execs.ts";
 import { wantsAfterBoot } from "./restarts.ts";
 
 /** A process whose shim was killed is watched by its exit file; when the launcher died too, nobody writes one. */
@@ -44,6 +45,7 @@ async function find(engine: Engine, call: Call, record: Container): Promise<void
   const directory = engine.records.directory(record.id);
   try {
     const shim = await engine.launcher.connect(call, record.id, directory);
+    for (const [exec, pid] of shim.execs) findExec(engine, record.id, exec, pid);
     if (shim.exited !== null) await ended(engine, record.id, shim.exited);
     return;
   } catch (error) {

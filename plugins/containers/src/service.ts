@@ -13,6 +13,7 @@ import {
 import { attributes, create } from "./create.ts";
 import { ended, forget, later, remove } from "./end.ts";
 import type { Engine } from "./engine.ts";
+import { createExec, heard, loseExecs, runExec, startExec, tellExec, waitExec } from "./execs.ts";
 import { readLog } from "./logs.ts";
 import { giveUp, refuseRestarting } from "./restarts.ts";
 import { exitOf, watchOrphan } from "./restore.ts";
@@ -138,16 +139,27 @@ export function containersService(engine: Engine): ContainersService {
         await tell(call, record, "attach");
         return socket;
       }),
-    attach: async (call, id, client, streams) => {
+    attach: async (call, id, client) => {
       const record = running(id);
-      waiters.expectFlush(id, client);
-      await launcher.attach(call, id, client, streams);
+      waiters.expectFlush(id, client.client);
+      await launcher.attach(call, id, client);
       await tell(call, record, "attach");
     },
     detach: async (call, id, client) => {
       await launcher.detach(call, id, client);
-      if (records.has(id)) await tell(call, records.byId(id), "detach");
+      await left(engine, id, client);
     },
+    execCreate: (call, id, config) => createExec(engine, call, id, config),
+    execStart: (call, exec, options) => startExec(engine, call, exec, options),
+    execGet: async (_call, exec) => engine.execs.get(exec).exec,
+    execList: async (_call, id) => engine.execs.of(id),
+    execResize: async (call, exec, size) => {
+      const { container, status } = engine.execs.get(exec).exec;
+      if (status !== "running") throw fail("Conflict", `exec command ${exec} is not running`);
+      await launcher.resizeExec(call, container, exec, size);
+    },
+    execWait: (_call, exec) => waitExec(engine, exec),
+    execRun: (call, id, command, limit) => runExec(engine, call, id, command, limit),
     logs: async (call, id, options) => {
       const record = records.byId(id);
       if (record.log.driver === "none") throw fail("Unsupported", "configured logging driver does not support reading");
@@ -233,7 +245,11 @@ function locked(engine: Engine, id: ContainerId, status: ExitStatus): Promise<vo
   return engine.locks.run(id, () => ended(engine, id, status));
 }
 
-async function tellDetached(engine: Engine, id: ContainerId): Promise<void> {
+/** A local client has let go of the container, or of the exec that it was joined to. */
+async function left(engine: Engine, id: ContainerId, client: number): Promise<void> {
+  if (!engine.records.has(id)) return;
+  const exec = engine.execs.ofClient(client);
+  if (exec !== null) return tellExec(engine, engine.call(), exec, "exec_detach");
   const record = engine.records.byId(id);
   await engine.events.publish(engine.call(), { type: "container", action: "detach", id, attributes: attributes(record) });
 }
@@ -243,12 +259,14 @@ export async function listen(engine: Engine): Promise<void> {
   for await (const event of await engine.launcher.events(engine.call())) {
     const { id } = event;
     if (event.kind === "exited") later(engine, () => locked(engine, id, event.status));
+    else if (event.kind === "exec-exited") later(engine, () => heard(engine, event.exec, event.status, event.output));
     else if (event.kind === "flushed") engine.waiters.flush(id, event.client, "flushed");
     else if (event.kind === "detached") {
       engine.waiters.flush(id, event.client, "detached");
-      if (engine.records.has(id)) await tellDetached(engine, id);
+      await left(engine, id, event.client);
     } else if (event.kind === "gone") {
       engine.waiters.flushAll(id);
+      later(engine, () => loseExecs(engine, id));
       if (event.killed && engine.records.has(id) && exitOf(engine.records.directory(id)) === null)
         watchOrphan(engine, engine.records.byId(id), engine.records.directory(id));
     }

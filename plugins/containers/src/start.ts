@@ -24,6 +24,7 @@ import { namespaceSources, networkPeer } from "./namespaces.ts";
 import { isKept } from "./restarts.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";
 import { blockDevices, devicesOf } from "./spec/devices.ts";
+import { keepTemplate } from "./spec/exec-process.ts";
 import { sharedFiles, writeFiles } from "./spec/files.ts";
 import { blockDevicesOf } from "./spec/limits.ts";
 import { labelModules } from "./spec/security.ts";
@@ -91,6 +92,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     const spec = await engine.hooks.buildSpec(call, buildSpec(input), id);
     const shown = idMaps === null ? rootfs : rootfs.map((mount) => ({ ...mount, idMaps }));
     const launch = await exec.plan(call, { id, directory, spec, rootfs: shown });
+    await keepTemplate(call, engine.host, directory, launch);
     mkdirSync(dirname(record.log.path), { recursive: true, mode: 0o710 });
     phase("plan");
 
@@ -104,7 +106,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       stdin: config.openStdin,
       stdinOnce: config.stdinOnce,
       log: record.log,
-      client: client ? { client: client.client, stdin: client.stdin, stdout: client.stdout, stderr: client.stderr } : null,
+      client: client ?? null,
     });
     phase("start");
     for (const warning of started.warnings) call.log.warn(warning, { container: id.slice(0, 12) });

@@ -41,6 +41,11 @@ export class Waiters {
     this.#flushes.get(`${id}/${client}`)?.resolve(how);
   }
 
+  /** It was never attached after all. */
+  forgetFlush(id: ContainerId, client: number): void {
+    this.#flushes.delete(`${id}/${client}`);
+  }
+
   /** The shim is gone: nothing more will come for anybody. */
   flushAll(id: ContainerId): void {
     for (const [key, flush] of this.#flushes) if (key.startsWith(`${id}/`)) flush.resolve("flushed");

@@ -102,7 +102,13 @@ function serviceOf(connection: Connection, clients: Clients, shims: Shims, helpe
       shims.resize(id, size);
       return done;
     },
-    attach: (_call, id, client, streams) => shims.join(id, client, streams),
+    attach: (_call, id, client) => shims.join(id, client),
+    exec: async (_call, id, exec) => shims.exec(id, exec),
+    signalExec: (_call, id, exec, signal) => shims.request(id, { op: "signal-exec", exec, signal }),
+    resizeExec: (_call, id, exec, size) => {
+      shims.tell(id, { op: "resize-exec", exec, ...size });
+      return done;
+    },
     detach: (_call, id, client) => {
       shims.tell(id, { op: "leave", client });
       return done;

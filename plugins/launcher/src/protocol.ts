@@ -1,7 +1,10 @@
 /** The frames between launcher and daemon: native/core/src/protocol.rs in TypeScript. Change both, and the version. */
 import { Buffer } from "node:buffer";
 
-export const protocolVersion = 1;
+export const protocolVersion = 2;
+
+/** The first version of shims that know execs (`SHIM` of protocol.rs). */
+export const shimsWithExecs = 2;
 
 /** From the launcher. */
 export const incoming = {
@@ -35,7 +38,7 @@ export const outgoing = {
 } as const;
 
 /** Kinds of messages to a shim. */
-export const toShim = { message: 1, start: 3 } as const;
+export const toShim = { message: 1, start: 3, exec: 4 } as const;
 
 export interface Frame {
   readonly kind: number;

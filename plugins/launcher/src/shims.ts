@@ -4,32 +4,33 @@ import { join } from "node:path";
 import {
   type ContainerId,
   type ErrorCode,
+  type ExecId,
   type ExitStatus,
   fail,
+  type ShimClient,
   type ShimEvent,
+  type ShimExec,
   type ShimLaunch,
   type ShimNamespaces,
   type ShimState,
+  type Started,
   type TsboxError,
   type WindowSize,
 } from "@tsbox/kernel";
 import type { Connection } from "./connection.ts";
-import { type Frame, incoming, outgoing, toShim } from "./protocol.ts";
+import { type Frame, incoming, outgoing, shimsWithExecs, toShim } from "./protocol.ts";
 import { Queue } from "./queue.ts";
 
 interface Pending<T> {
   resolve(value: T): void;
   reject(error: unknown): void;
 }
-interface Started {
-  readonly pid: number;
-  readonly warnings: readonly string[];
-  readonly timings: readonly (readonly [string, number])[];
-}
 interface Shim {
   readonly id: ContainerId;
   readonly channel: number;
   directory: string;
+  /** Null: it has not said yet. */
+  version: number | null;
   state: Pending<ShimState> | undefined;
   readonly pending: Map<number, Pending<Started | undefined>>;
 }
@@ -39,15 +40,24 @@ type FromShim =
   | {
       readonly event: "state";
       readonly shim: number;
+      readonly version?: number;
       readonly netns: string | null;
       readonly userns: string | null;
       readonly pid: number | null;
       readonly exited: ExitStatus | null;
+      readonly execs?: readonly (readonly [ExecId, number])[];
     }
-  | ({ readonly event: "started"; readonly seq: number } & Started)
+  | ({ readonly event: "started" | "exec-started"; readonly seq: number } & Started)
   | { readonly event: "done"; readonly seq: number }
   | { readonly event: "failed"; readonly seq: number; readonly failure: Failure }
   | { readonly event: "exited"; readonly pid: number; readonly status: ExitStatus }
+  | {
+      readonly event: "exec-exited";
+      readonly exec: ExecId;
+      readonly pid: number;
+      readonly status: ExitStatus;
+      readonly output: string | null;
+    }
   | { readonly event: "flushed"; readonly client: number }
   | { readonly event: "detached"; readonly client: number };
 
@@ -112,7 +122,7 @@ export class Shims {
   }
 
   #add(id: ContainerId, directory: string, channel: number): Shim {
-    const shim: Shim = { id, channel, directory, state: undefined, pending: new Map() };
+    const shim: Shim = { id, channel, directory, version: null, state: undefined, pending: new Map() };
     this.#byId.set(id, shim);
     this.#byChannel.set(channel, shim);
     return shim;
@@ -134,12 +144,15 @@ export class Shims {
     await this.#ask(id, toShim.message, (seq) => ({ ...message, seq }), undefined, 0);
   }
 
-  async join(
-    id: ContainerId,
-    client: number,
-    streams: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean },
-  ): Promise<void> {
-    await this.#ask(id, toShim.message, (seq) => ({ op: "join", seq, client, ...streams }), client, descriptorBits(streams));
+  async join(id: ContainerId, client: ShimClient): Promise<void> {
+    await this.#ask(id, toShim.message, (seq) => ({ op: "join", seq, ...client }), client.client, descriptorBits(client));
+  }
+
+  exec(id: ContainerId, exec: ShimExec): Promise<Started> {
+    const { client } = exec;
+    if ((this.#shim(id).version ?? 1) < shimsWithExecs)
+      throw fail("Unsupported", `container ${id.slice(0, 12)} was started by an engine from before exec: restart the container`);
+    return this.#ask(id, toShim.exec, (seq) => ({ seq, ...exec }), client?.client, client ? descriptorBits(client) : 0) as Promise<Started>;
   }
 
   /** A message that is not answered. */
@@ -203,16 +216,19 @@ export class Shims {
     const { id } = shim;
     switch (message.event) {
       case "state":
+        shim.version = message.version ?? 1;
         shim.state?.resolve({
           shimPid: message.shim,
           netns: message.netns,
           userns: message.userns,
           pid: message.pid,
           exited: message.exited,
+          execs: message.execs ?? [],
         });
         shim.state = undefined;
         return;
       case "started":
+      case "exec-started":
         this.#answered(shim, message.seq)?.resolve(message);
         return;
       case "done":
@@ -224,6 +240,11 @@ export class Shims {
       case "exited":
         this.events.push({ kind: "exited", id, status: message.status, pid: message.pid });
         return;
+      case "exec-exited": {
+        const { exec, status, pid, output } = message;
+        this.events.push({ kind: "exec-exited", id, exec, status, pid, output: output === null ? null : Buffer.from(output, "hex") });
+        return;
+      }
       case "flushed":
         this.events.push({ kind: "flushed", id, client: message.client });
         return;

@@ -67,3 +67,33 @@ test.skipIf(reason, "a container's life: run -d, ps, logs, inspect, stop, wait, 
   assert.is(gone.code, 1);
   assert.match((await client(own, ["version"])).stdout, /tsbox/);
 });
+
+test.skipIf(reason, "exec: streams, input, exit codes, what can't be run, a terminal, detached", async (t) => {
+  const own = await engine(t);
+  await own.ok(["run", "-d", "--name", "box", "--net", "none", "host:/", "sleep", "1000"]);
+  const exec = (...words: readonly string[]): Promise<Ran> => client(own, ["exec", ...words]);
+  assert.equal(await exec("box", "sh", "-c", "echo out; echo err >&2; exit 6"), { code: 6, stdout: "out\n", stderr: "err\n" });
+  assert.is((await client(own, ["exec", "-i", "box", "cat"], "through\n")).stdout, "through\n");
+  assert.is((await exec("-u", "nobody", "-w", "/tmp", "-e", "A=b", "box", "sh", "-c", "id -un; pwd; echo $A")).stdout, "nobody\n/tmp\nb\n");
+  const missing = await exec("box", "no-such-command");
+  assert.is(missing.code, 127);
+  assert.match(missing.stdout, /exec: "no-such-command": executable file not found in \$PATH/);
+  assert.is((await exec("box", "/etc/passwd")).code, 126);
+  const detached = await exec("-d", "box", "sh", "-c", "echo there > /detached");
+  assert.is(detached.code, 0);
+  await until(async () => (await exec("box", "cat", "/detached")).stdout === "there\n", "the detached command");
+  const terminal = spawn(
+    "script",
+    ["-qefc", `stty rows 33 cols 99; exec ${docker} exec -it box sh -c 'tty; read go; stty size; exit 5'`, "/dev/null"],
+    {
+      env: { PATH: process.env.PATH ?? "", HOME: own.state, DOCKER_HOST: `unix://${own.socket}`, TERM: "xterm", SHELL: "/bin/sh" },
+    },
+  );
+  let shown = "";
+  terminal.stdout.setEncoding("utf8").on("data", (text: string) => (shown += text));
+  const ended = new Promise((resolve) => terminal.on("close", resolve));
+  await until(() => shown.includes("/dev/pts/"), "a terminal inside");
+  terminal.stdin.write("\r");
+  assert.is(await ended, 5, shown);
+  assert.match(shown, /33 99\r\n/);
+});

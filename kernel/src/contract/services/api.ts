@@ -3,6 +3,7 @@
  * The HTTP front serves them to the world, the CLI calls them directly, and the portable CLI has the same interface over a socket.
  */
 import type { Call } from "../call.ts";
+import type { ShimClient } from "../launcher.ts";
 import type { Sparse, Strings } from "../words.ts";
 import type { Timings } from "./containers.ts";
 
@@ -29,7 +30,7 @@ export interface ApiService {
     call: Call,
     id: string,
     options: Sparse<{
-      client: { readonly client: number; readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean };
+      client: ShimClient;
       size: { readonly rows: number; readonly columns: number };
     }>,
   ): Promise<{ readonly started: boolean; readonly timings: Timings; readonly warnings: readonly string[] }>;
@@ -63,6 +64,16 @@ export interface ApiService {
       tail: string;
     }>,
   ): Promise<{ readonly terminal: boolean; readonly frames: AsyncIterable<Uint8Array> }>;
+
+  execCreate(call: Call, container: string, body: Json): Promise<{ readonly Id: string }>;
+  /** With nobody attached, or with a local client's descriptors (never over HTTP). An HTTP client's connection is the front's business. */
+  execStart(
+    call: Call,
+    exec: string,
+    options: Sparse<{ client: ShimClient; size: { readonly rows: number; readonly columns: number } }>,
+  ): Promise<void>;
+  execResize(call: Call, exec: string, rows: number, columns: number): Promise<void>;
+  execInspect(call: Call, exec: string): Promise<Json>;
 
   imageList(call: Call, options: Sparse<{ all: boolean; filters: Filters; digests: boolean }>): Promise<readonly Json[]>;
   imageInspect(call: Call, name: string): Promise<Json>;

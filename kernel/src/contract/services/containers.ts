@@ -8,10 +8,10 @@
  */
 import type { Call } from "../call.ts";
 import type { ExitStatus } from "../exec.ts";
-import type { ShimLog, WindowSize } from "../launcher.ts";
+import type { ShimClient, ShimLog, WindowSize } from "../launcher.ts";
 import type { PortMap } from "../network.ts";
 import type { ActiveKey, IdMaps } from "../storage.ts";
-import type { ContainerId, Digest, Sparse, Strings } from "../words.ts";
+import type { ContainerId, Digest, ExecId, Sparse, Strings } from "../words.ts";
 import type { MountPoint, MountRequest, VolumesFrom } from "./mounts.ts";
 import type { EndpointRecord } from "./networks.ts";
 
@@ -189,13 +189,7 @@ export type Timings = readonly (readonly [string, number])[];
 
 export interface StartOptions {
   /** A local client whose descriptors are the container's from the first byte. */
-  readonly client: {
-    readonly client: number;
-    readonly stdin: boolean;
-    readonly stdout: boolean;
-    readonly stderr: boolean;
-    readonly size: WindowSize | null;
-  };
+  readonly client: ShimClient & { readonly size: WindowSize | null };
   /** Waits with the first process until those who `attach`ed before have been joined to the shim. */
   readonly size: WindowSize;
 }
@@ -206,6 +200,40 @@ export interface LogLine {
   readonly at: string;
   /** With its newline, if it had one. */
   readonly line: Uint8Array;
+}
+
+/**
+ * One more process in a running container. `created` by `execCreate`, started once, and known for a while after its end; those that never start go with the
+ * container's end. A daemon that comes after one that died knows those that still run, by id alone.
+ */
+export interface ExecConfig {
+  readonly argv: readonly string[];
+  /** Over the container's own, by name; a name without `=` takes the variable away. */
+  readonly env: readonly string[];
+  /** "": the container's. */
+  readonly workingDirectory: string;
+  /** "": the container's. */
+  readonly user: string;
+  readonly terminal: boolean;
+  readonly size: WindowSize | null;
+  readonly privileged: boolean;
+  readonly attach: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean };
+  /** Null: Docker's. */
+  readonly detachKeys: readonly number[] | null;
+}
+export interface Exec {
+  readonly id: ExecId;
+  readonly container: ContainerId;
+  readonly config: ExecConfig;
+  readonly status: "created" | "running" | "ended";
+  readonly pid: number | null;
+  /** Of one that could not be started: 127 when there is no such command, else 126. */
+  readonly exitCode: number | null;
+}
+export interface ExecOutcome {
+  readonly exitCode: number;
+  /** Standard output and error as they came, no more than was asked for. */
+  readonly output: Uint8Array;
 }
 
 export interface ContainersService {
@@ -238,13 +266,29 @@ export interface ContainersService {
   /** The path of the socket that carries its stdio in Docker's framing; a container that does not run yet gets its shim now, and `start` finds it. */
   attachSocket(call: Call, id: ContainerId): Promise<string>;
   /** Joins a local client to a running container. */
-  attach(
+  attach(call: Call, id: ContainerId, client: ShimClient): Promise<void>;
+  detach(call: Call, id: ContainerId, client: number): Promise<void>;
+  /** `FailedPrecondition` when it does not run or is paused; `InvalidArgument` without a command. */
+  execCreate(call: Call, id: ContainerId, config: ExecConfig): Promise<Exec>;
+  /**
+   * Answers when the process runs. Joined to it: the local client, and whoever asked the socket of `attachSocket` for this exec before. `Conflict`: it was started already; `CommandNotFound` and
+   * `NotExecutable`: the command is to blame; `FailedPrecondition`: the container is paused, or has ended.
+   */
+  execStart(call: Call, exec: ExecId, options: Sparse<{ client: ShimClient; size: WindowSize }>): Promise<Timings>;
+  /** `NotFound`: `No such exec instance`. */
+  execGet(call: Call, exec: string): Promise<Exec>;
+  /** Of one container, those that have not ended. */
+  execList(call: Call, id: ContainerId): Promise<readonly Exec[]>;
+  execResize(call: Call, exec: ExecId, size: WindowSize): Promise<void>;
+  /** Answers the exit code when it has ended; a client's output may still be on its way (`flushed`). */
+  execWait(call: Call, exec: ExecId): Promise<number>;
+  /** A command from its start to its end, with nothing to read, and the first `limit` bytes of what it writes. When the call ends before, by its deadline or otherwise, the process is killed and the call's reason thrown. Errors as of `execCreate` and `execStart`. */
+  execRun(
     call: Call,
     id: ContainerId,
-    client: number,
-    streams: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean },
-  ): Promise<void>;
-  detach(call: Call, id: ContainerId, client: number): Promise<void>;
+    command: Pick<ExecConfig, "argv"> & Sparse<Pick<ExecConfig, "env" | "workingDirectory" | "user">>,
+    limit: number,
+  ): Promise<ExecOutcome>;
   logs(
     call: Call,
     id: ContainerId,

@@ -109,3 +109,42 @@ pub fn hand_over(uid: u32) {
         }
     }
 }
+
+/// Where standard input, output or error is the host's /dev/null, the container's own takes its place: who has a descriptor of an inode may change the inode's mode.
+/// The root is the container's already, and what it has under that name need not be a device.
+pub fn own_null() -> Result<()> {
+    for number in 0..3 {
+        // SAFETY: a descriptor number; what is closed says so.
+        let present = sys::stat(unsafe { BorrowedFd::borrow_raw(number) });
+        if !present.is_ok_and(|stat| is_null(&stat)) {
+            continue;
+        }
+        let own = match open_null() {
+            Ok(own) => own,
+            // Nothing to read is what was meant.
+            Err(_) if number == 0 => std::io::pipe()
+                .map(|(reading, _)| reading.into())
+                .map_err(|error| Failure::io(&error, "pipe", None))?,
+            Err(failure) => return Err(failure),
+        };
+        // SAFETY: plain numbers.
+        sys::check(unsafe { libc::dup2(own.as_raw_fd(), number) }.into(), "dup2", None)?;
+    }
+    Ok(())
+}
+
+fn open_null() -> Result<OwnedFd> {
+    let own = sys::open("/dev/null", libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK)?;
+    if is_null(&sys::stat(own.as_fd())?) {
+        Ok(own)
+    } else {
+        Err(Failure::new(
+            Code::FailedPrecondition,
+            "/dev/null of the container is not the null device",
+        ))
+    }
+}
+
+fn is_null(stat: &libc::stat) -> bool {
+    stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3)
+}

@@ -2,10 +2,13 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { ApiService, ContainersService, Logger } from "@tsbox/kernel";
 import { fastify } from "fastify";
-import { attach, wantsAttach } from "./attach.ts";
+import { attach } from "./attach.ts";
 import { type Calls, makeCalls } from "./calls.ts";
 import { failureOf } from "./errors.ts";
+import { execStart } from "./exec.ts";
+import { wantsHijack } from "./hijack.ts";
 import { containerRoutes } from "./routes/containers.ts";
+import { execRoutes } from "./routes/execs.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { networkRoutes } from "./routes/networks.ts";
 import { headers, systemRoutes } from "./routes/system.ts";
@@ -43,7 +46,7 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
     forceCloseConnections: true,
     routerOptions: { maxParamLength: longestName },
     serverFactory: (handler) => {
-      server = createServer({ requestTimeout: 0, shouldUpgradeCallback: wantsAttach }, (request, response) => {
+      server = createServer({ requestTimeout: 0, shouldUpgradeCallback: wantsHijack }, (request, response) => {
         const versioned = versionOf(request.url ?? "/");
         if ("refused" in versioned) {
           response.writeHead(400, { ...headers, "content-type": "application/json" }).end(JSON.stringify({ message: versioned.refused }));
@@ -53,7 +56,10 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
         request.url = versioned.path;
         handler(request, response);
       });
-      server.on("upgrade", (request, socket, head) => void attach(front, request, socket, head));
+      server.on("upgrade", (request, socket, head) => {
+        const take = /^(\/v[\d.]+)?\/exec\//.test(request.url ?? "") ? execStart : attach;
+        void take(front, request, socket, head);
+      });
       return server;
     },
   });
@@ -78,7 +84,7 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
     return reply.code(status).type("application/json").send({ message });
   });
   app.setNotFoundHandler((_request, reply) => reply.code(404).send({ message: "page not found" }));
-  for (const routes of [systemRoutes, containerRoutes, imageRoutes, networkRoutes, volumeRoutes]) routes(app, front);
+  for (const routes of [systemRoutes, containerRoutes, execRoutes, imageRoutes, networkRoutes, volumeRoutes]) routes(app, front);
   await app.ready();
   await listening(server, listen);
   return {

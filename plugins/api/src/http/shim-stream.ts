@@ -11,6 +11,9 @@ export interface AttachWishes {
   readonly stderr: boolean;
   /** Docker's eight-byte headers. */
   readonly framed: boolean;
+  /** An exec that is about to be started; left out: the container itself. */
+  readonly exec?: string;
+  readonly detachKeys?: readonly number[];
 }
 
 const headerLength = 12;

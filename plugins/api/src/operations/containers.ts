@@ -70,7 +70,10 @@ export function containerVerbs(containers: ContainersService): ContainerVerbs {
       return { StatusCode: status.code, Error: null };
     },
     containerRemove: async (call, id, options) => containers.remove(call, (await find(call, id)).id, options),
-    containerInspect: async (call, id) => inspectContainer(await find(call, id), {}),
+    containerInspect: async (call, id) => {
+      const record = await find(call, id);
+      return inspectContainer(record, {}, await containers.execList(call, record.id));
+    },
     containerList: async (call, { all, limit, filters }) => {
       const records = await containers.list(call);
       const wanted = matches(filters, containerRules(records));

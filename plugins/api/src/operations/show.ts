@@ -1,5 +1,5 @@
 /** The engine's containers and images in Docker's JSON. Go's zero values are there where Docker has them: clients tell null from [] from "". */
-import { ago, type Container, type EndpointRecord, type Image, type Json, type PortMap } from "@tsbox/kernel";
+import { ago, type Container, type EndpointRecord, type Exec, type Image, type Json, type PortMap } from "@tsbox/kernel";
 import { showMounts } from "./mounts.ts";
 
 const zeroTime = "0001-01-01T00:00:00Z";
@@ -9,7 +9,7 @@ export const time = (at: number | null): string => (at === null ? zeroTime : new
 /** Without fractions, as Docker shows when a volume was made. */
 export const seconds = (at: number): string => `${new Date(at).toISOString().slice(0, 19)}Z`;
 
-export function inspectContainer(record: Container, storageData: Json): Json {
+export function inspectContainer(record: Container, storageData: Json, execs: readonly Exec[]): Json {
   const { config } = record;
   const exit = record.exit;
   return {
@@ -43,7 +43,7 @@ export function inspectContainer(record: Container, storageData: Json): Json {
     MountLabel: "",
     ProcessLabel: "",
     AppArmorProfile: "",
-    ExecIDs: null,
+    ExecIDs: execs.length === 0 ? null : execs.map((exec) => exec.id),
     HostConfig: {
       ...config.raw.hostConfig,
       RestartPolicy: { Name: config.restart.name, MaximumRetryCount: config.restart.maximumRetryCount },

@@ -6,6 +6,7 @@ import type { Command, Io } from "../io.ts";
 import { table } from "../table.ts";
 import { compileTemplate } from "../template.ts";
 import { count } from "../units.ts";
+import { detachFlag, exitCode, signalProxyFlag, streamsOf } from "./sessions.ts";
 
 /** Each in turn; each failure is said, and the command fails if one did. */
 export async function each(io: Io, names: readonly string[], work: (name: string) => Promise<void>): Promise<number> {
@@ -81,9 +82,33 @@ export const wait: Command = verb(
   {},
   async (io, api, id) => (await api.containerWait(io.call, id, "not-running")).StatusCode,
 );
-export const start: Command = verb("start", "Start one or more stopped containers", {}, (io, api, id) =>
-  api.containerStart(io.call, id, {}),
-);
+export const start: Command = {
+  name: "start",
+  usage: "start [OPTIONS] CONTAINER [CONTAINER...]",
+  about: "Start one or more stopped containers",
+  flags: {
+    attach: { short: "a", kind: "bool", help: "Attach STDOUT/STDERR and forward signals" },
+    "detach-keys": detachFlag,
+    interactive: { short: "i", kind: "bool", help: "Attach container's STDIN" },
+    "sig-proxy": signalProxyFlag,
+  },
+  words: many,
+  async run(io, api, parsed) {
+    const input = parsed.bool("interactive");
+    if (!parsed.bool("attach") && !input)
+      return each(io, parsed.words, async (id) => {
+        await api.containerStart(io.call, id, {});
+        await io.out(`${id}\n`);
+      });
+    const [name = "", ...others] = parsed.words;
+    if (others.length > 0) throw new CommandError(1, "you cannot start and attach multiple containers at once");
+    const { container, ...streams } = await streamsOf(io, api, name, parsed, input);
+    const { Id, State } = container;
+    // As docker: one that runs already is attached to.
+    const code = State.Running ? await io.session.attach(api, Id, streams) : (await io.session.runAttached(api, Id, streams)).code;
+    return exitCode(code);
+  },
+};
 export const rm: Command = verb(
   "rm",
   "Remove one or more containers",

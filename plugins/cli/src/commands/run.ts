@@ -9,6 +9,7 @@ import { restartBody, restartFlags } from "../restart.ts";
 import { count } from "../units.ts";
 import { pullImage } from "./pull.ts";
 import { isolationFlags, isolationOf, limitFlags, limitsOf } from "./run-flags.ts";
+import { detachFlag, keysOf, needTerminal, proxies, signalProxyFlag } from "./sessions.ts";
 
 const flags: FlagSpecs = {
   interactive: { short: "i", kind: "bool", help: "Keep STDIN open even if not attached" },
@@ -43,7 +44,9 @@ const flags: FlagSpecs = {
   "log-opt": { kind: "list", help: "Log driver options: max-size, max-file" },
   platform: { kind: "text", help: "Set platform if the image is multi-platform: OS/ARCH[/VARIANT]" },
   pull: { kind: "text", help: 'Pull image before running ("always", "missing", "never")' },
-  "sig-proxy": { kind: "bool", help: "Proxy received signals to the process (default true)" },
+  attach: { short: "a", kind: "list", help: "Attach to STDIN, STDOUT or STDERR" },
+  "detach-keys": detachFlag,
+  "sig-proxy": signalProxyFlag,
   storage: { kind: "text", help: "Storage driver of this container, other than the host's default" },
   exec: { kind: "text", help: "Exec driver of this container, other than the host's default" },
   ...limitFlags,
@@ -61,9 +64,9 @@ export const run: Command = {
   words: [1, Number.POSITIVE_INFINITY],
   async run(io, api, parsed) {
     const begun = performance.now();
-    const { tty, interactive, detach, removed } = wishes(parsed);
-    if (tty && interactive && !io.terminals[0] && !detach)
-      throw new CommandError(1, "the input device is not a TTY: leave out -t, or use a terminal");
+    const { tty, detach, removed } = wishes(parsed);
+    const streams = attachedTo(parsed);
+    if (!detach) needTerminal(io, streams.stdin, tty);
     const id = await make(io, api, parsed);
     const created = performance.now();
     if (detach) {
@@ -72,17 +75,11 @@ export const run: Command = {
       await io.out(`${id}\n`);
       return 0;
     }
-    const attached = {
-      stdin: interactive,
-      stdout: true,
-      stderr: true,
-      terminal: tty,
-      signalProxy: !parsed.given("sig-proxy") || parsed.bool("sig-proxy"),
-      removed,
-    };
+    const attached = { ...streams, terminal: tty, signalProxy: proxies(parsed), removed, detachKeys: keysOf(parsed) };
     const { code, timings } = await io.session.runAttached(api, id, attached);
     await printTimings(io, parsed, [["create", created - begun], ...timings]);
-    return code;
+    // Who types the detach keys has got what was wanted.
+    return code ?? 0;
   },
 };
 
@@ -101,6 +98,19 @@ export const create: Command = {
 
 function wishes(parsed: Parsed): { tty: boolean; interactive: boolean; detach: boolean; removed: boolean } {
   return { tty: parsed.bool("tty"), interactive: parsed.bool("interactive"), detach: parsed.bool("detach"), removed: parsed.bool("rm") };
+}
+
+/** `-a` names the streams; without it they are output, and input with -i. */
+function attachedTo(parsed: Parsed): { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean } {
+  const { detach, interactive } = wishes(parsed);
+  const named = parsed.list("attach").map((name) => name.toLowerCase());
+  const unknown = named.find((name) => !["stdin", "stdout", "stderr"].includes(name));
+  if (unknown !== undefined)
+    throw new CommandError(125, `invalid argument "${unknown}" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR`);
+  if (detach && named.length > 0) throw new CommandError(125, "Conflicting options: -a and -d");
+  if (detach) return { stdin: false, stdout: false, stderr: false };
+  if (named.length === 0) return { stdin: interactive, stdout: true, stderr: true };
+  return { stdin: named.includes("stdin") && interactive, stdout: named.includes("stdout"), stderr: named.includes("stderr") };
 }
 
 /** Creates; an image that is not here is pulled first. Answers the id. */
@@ -137,6 +147,7 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
   const { tty, interactive, detach, removed } = wishes(parsed);
   const [image, ...command] = parsed.words;
   const entrypoint = parsed.text("entrypoint");
+  const streams = attachedTo(parsed);
   const ports = parsed.list("publish").flatMap(publish);
   const mounts = mountBody(parsed, io.workingDirectory);
   return {
@@ -151,9 +162,9 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
     Tty: tty,
     OpenStdin: interactive,
     StdinOnce: interactive && !detach,
-    AttachStdin: interactive && !detach,
-    AttachStdout: !detach,
-    AttachStderr: !detach,
+    AttachStdin: streams.stdin,
+    AttachStdout: streams.stdout,
+    AttachStderr: streams.stderr,
     Labels: Object.fromEntries(parsed.list("label").map((label) => pairOf(label))),
     ...(parsed.text("stop-signal") === null ? {} : { StopSignal: parsed.text("stop-signal") }),
     ...(parsed.text("stop-timeout") === null ? {} : { StopTimeout: count("stop-timeout", parsed.text("stop-timeout") ?? "") }),

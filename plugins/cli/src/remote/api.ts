@@ -63,6 +63,15 @@ export function remoteApi(remote: Remote): ApiService {
       return { terminal: Config?.Tty === true, frames };
     },
 
+    execCreate: (call, id, body) => remote.json(call, "POST", on(id, "exec"), { json: body }),
+    // With nobody attached: who is takes the connection over (session.ts).
+    execStart: async (call, id) =>
+      void (await post(call, `/exec/${id}/start`, { json: { Detach: true } }).catch((error: unknown) => {
+        throw startFailure(error);
+      })),
+    execResize: async (call, id, rows, columns) => void (await post(call, `/exec/${id}/resize`, { query: { h: rows, w: columns } })),
+    execInspect: (call, id) => remote.json(call, "GET", `/exec/${id}/json`),
+
     imageList: (call, { filters, ...query }) => remote.json(call, "GET", "/images/json", { query: { ...query, filters: json(filters) } }),
     imageInspect: (call, image) => remote.json(call, "GET", `/images/${name(image)}/json`),
     imageHistory: (call, image) => remote.json(call, "GET", `/images/${name(image)}/history`),

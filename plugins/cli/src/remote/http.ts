@@ -57,9 +57,12 @@ export class Remote {
     return eachLine(await this.send(call, method, path, sent));
   }
 
-  /** Takes the connection over: from the answer on it carries a container's stdio. */
-  async hijack(call: Call, path: string, query: Query): Promise<{ readonly socket: Duplex; readonly framed: boolean }> {
-    const request = this.#request(call, "POST", path, query, { connection: "Upgrade", upgrade: "tcp", "content-length": "0" });
+  /** Takes the connection over: from the answer on it carries a process's stdio. */
+  async hijack(call: Call, path: string, { query = {}, json }: Sent): Promise<{ readonly socket: Duplex; readonly framed: boolean }> {
+    const body = json === undefined ? "" : JSON.stringify(json);
+    const type = json === undefined ? {} : { "content-type": "application/json" };
+    const length = String(Buffer.byteLength(body));
+    const request = this.#request(call, "POST", path, query, { connection: "Upgrade", upgrade: "tcp", ...type, "content-length": length });
     return new Promise((resolve, reject) => {
       request
         .once("upgrade", ({ headers }, socket, head) => {
@@ -73,7 +76,7 @@ export class Remote {
           ),
         )
         .once("error", (error) => reject(this.#unreachable(call, error)))
-        .end();
+        .end(body);
     });
   }
 

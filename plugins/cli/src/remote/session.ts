@@ -1,43 +1,83 @@
-/** The user's terminal as a container's, over a hijacked connection. Attached and waited for before the start, so that nothing of a short life is missed. */
+/** The user's terminal as a container's or an exec's, over a hijacked connection. Attached and waited for before the start, so that nothing of a short life is missed. */
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ReadStream, WriteStream } from "node:tty";
-import { type ApiService, type Call, createCall, silentLog } from "@tsbox/kernel";
+import { type ApiService, createCall, fail, silentLog } from "@tsbox/kernel";
 import type { Attached, Session } from "../io.ts";
+import { redraw } from "../redraw.ts";
+import { DetachWatch } from "./detach-watch.ts";
 import { demultiplex } from "./frames.ts";
 import type { Remote } from "./http.ts";
 
 /** What docker passes on. */
 const proxied = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2"] as const;
+/** Docker's: ctrl-P ctrl-Q. */
+const dockersKeys: readonly number[] = [16, 17];
+
+type Resize = (rows: number, columns: number) => Promise<void>;
 
 export function remoteSession(remote: Remote): Session {
+  // Not the command's own call: the container goes on when its client is killed.
+  const call = createCall(silentLog);
+  const attachTo = async (id: string, attached: Attached): Promise<Connection> => {
+    const { stdin, stdout, stderr, detachKeys } = attached;
+    const query = { stream: true, stdin, stdout, stderr, detachKeys: written(detachKeys) };
+    return remote.hijack(call, `/containers/${id}/attach`, { query });
+  };
+  const waitFor = (id: string, { removed }: Attached): Promise<IncomingMessage> =>
+    remote.send(call, "POST", `/containers/${id}/wait`, { query: { condition: removed ? "removed" : "next-exit" } });
+  const containerSession = async (api: ApiService, id: string, attached: Attached, begin: () => Promise<void>): Promise<number | null> => {
+    const connection = await attachTo(id, attached);
+    const waiting = await waitFor(id, attached);
+    try {
+      const resize: Resize = (rows, columns) => api.containerResize(call, id, rows, columns);
+      const proxy = attached.signalProxy ? (signal: string) => api.containerKill(call, id, signal) : null;
+      if (!(await lend(connection, attached, resize, proxy, begin))) return null;
+      return (JSON.parse(await text(waiting)) as { readonly StatusCode: number }).StatusCode;
+    } finally {
+      waiting.destroy();
+    }
+  };
   return {
     async runAttached(api, id, attached) {
-      // Not the command's own call: the container goes on when its client is killed.
-      const call = createCall(silentLog);
-      const { stdin, stdout, stderr } = attached;
-      const { socket, framed } = await remote.hijack(call, `/containers/${id}/attach`, { stream: true, stdin, stdout, stderr });
-      const waiting = await remote.send(call, "POST", `/containers/${id}/wait`, {
-        query: { condition: attached.removed ? "removed" : "next-exit" },
-      });
-      const release = lend(api, call, id, attached);
-      try {
-        const output = carry(socket, attached, framed);
-        // Heard of below; a start that fails leaves it to itself.
-        output.catch(() => {});
-        await api.containerStart(call, id, {});
-        await resize(api, call, id, attached);
-        await output;
-        const { StatusCode } = JSON.parse(await text(waiting)) as { readonly StatusCode: number };
-        return { code: StatusCode, timings: [] };
-      } finally {
-        release();
-        socket.destroy();
-        waiting.destroy();
-        process.stdin.unref?.();
-      }
+      return { code: await containerSession(api, id, attached, async () => void (await api.containerStart(call, id, {}))), timings: [] };
+    },
+    attach: (api, id, attached) =>
+      containerSession(api, id, attached, async () => {
+        const { isTTY, rows, columns } = process.stdout as WriteStream;
+        if (attached.terminal && isTTY) await redraw(api, id, { rows, columns });
+      }),
+    async runExec(api, exec, attached) {
+      const { isTTY, rows, columns } = process.stdout as WriteStream;
+      const size = attached.terminal && isTTY ? { ConsoleSize: [rows, columns] } : {};
+      const connection = await remote.hijack(call, `/exec/${exec}/start`, { json: { Detach: false, Tty: attached.terminal, ...size } });
+      const resize: Resize = (high, wide) => api.execResize(call, exec, high, wide);
+      // A command that could not be started says so in the stream, as docker's engine has it; the exit code is then 126 or 127.
+      if (!(await lend(connection, attached, resize, null, async () => {}))) return null;
+      const { ExitCode } = (await api.execInspect(call, exec)) as { readonly ExitCode: number | null };
+      if (ExitCode === null) throw fail("Unavailable", `the engine let go of exec ${exec.slice(0, 12)} before it had ended`);
+      return ExitCode;
     },
   };
+}
+
+interface Connection {
+  readonly socket: Duplex;
+  readonly framed: boolean;
+}
+
+/** Bytes as docker's words for them; undefined: the engine's own. */
+function written(keys: readonly number[] | null): string | undefined {
+  return keys
+    ?.map((key) =>
+      key === 127
+        ? "DEL"
+        : key < 32
+          ? `ctrl-${String.fromCharCode(key === 0 ? 64 : key < 27 ? key + 96 : key + 64)}`
+          : String.fromCharCode(key),
+    )
+    .join(",");
 }
 
 async function text(stream: AsyncIterable<Uint8Array>): Promise<string> {
@@ -46,10 +86,52 @@ async function text(stream: AsyncIterable<Uint8Array>): Promise<string> {
   return Buffer.concat(parts).toString();
 }
 
+/** Signals, window sizes, raw mode, input and output, until all output is written (true) or the user has typed the detach keys (false). `begin` comes when all of that is there. */
+async function lend(
+  { socket, framed }: Connection,
+  attached: Attached,
+  resize: Resize,
+  proxy: ((signal: string) => Promise<void>) | null,
+  begin: () => Promise<void>,
+): Promise<boolean> {
+  const undo: (() => void)[] = [];
+  const on = (signal: NodeJS.Signals, react: () => Promise<void>): void => {
+    const listener = (): void => void react().catch(() => {});
+    process.on(signal, listener);
+    undo.push(() => process.off(signal, listener));
+  };
+  const fit = async (): Promise<void> => {
+    const { isTTY, rows, columns } = process.stdout as WriteStream;
+    // What has ended already has no size.
+    if (attached.terminal && isTTY) await resize(rows, columns).catch(() => {});
+  };
+  if (proxy !== null && !attached.terminal) for (const signal of proxied) on(signal, () => proxy(signal));
+  if (attached.terminal) on("SIGWINCH", fit);
+  const input = process.stdin as ReadStream;
+  if (attached.terminal && attached.stdin && input.isTTY) {
+    input.setRawMode(true);
+    undo.push(() => input.setRawMode(false));
+  }
+  try {
+    const { promise: detached, resolve: detach } = Promise.withResolvers<false>();
+    if (!attached.stdin) socket.end();
+    else if (attached.terminal) input.pipe(new DetachWatch(attached.detachKeys ?? dockersKeys, () => detach(false))).pipe(socket);
+    else input.pipe(socket);
+    const output = carry(socket, framed).then(() => true as const);
+    // Heard of below; a start that fails leaves it to itself.
+    output.catch(() => {});
+    await begin();
+    await fit();
+    return await Promise.race([output, detached]);
+  } finally {
+    for (const step of undo) step();
+    socket.destroy();
+    process.stdin.unref?.();
+  }
+}
+
 /** Answers when all output is written. */
-async function carry(socket: Duplex, { stdin }: Attached, framed: boolean): Promise<void> {
-  if (stdin) process.stdin.pipe(socket);
-  else socket.end();
+async function carry(socket: Duplex, framed: boolean): Promise<void> {
   const write = async (stream: NodeJS.WriteStream, bytes: Uint8Array): Promise<void> => {
     if (!stream.write(bytes)) await once(stream, "drain");
   };
@@ -59,30 +141,4 @@ async function carry(socket: Duplex, { stdin }: Attached, framed: boolean): Prom
   }
   for await (const { stream, bytes } of demultiplex(socket as AsyncIterable<Uint8Array>))
     await write(stream === "stdout" ? process.stdout : process.stderr, bytes);
-}
-
-/** Signals, window sizes and raw mode, until the answered function is called. */
-function lend(api: ApiService, call: Call, id: string, attached: Attached): () => void {
-  const undo: (() => void)[] = [];
-  const on = (signal: NodeJS.Signals, react: () => Promise<void>): void => {
-    const listener = (): void => void react().catch(() => {});
-    process.on(signal, listener);
-    undo.push(() => process.off(signal, listener));
-  };
-  if (attached.signalProxy && !attached.terminal) for (const signal of proxied) on(signal, () => api.containerKill(call, id, signal));
-  const input = process.stdin as ReadStream;
-  if (attached.terminal && attached.stdin && input.isTTY) {
-    input.setRawMode(true);
-    undo.push(() => input.setRawMode(false));
-  }
-  if (attached.terminal) on("SIGWINCH", () => resize(api, call, id, attached));
-  return () => {
-    for (const step of undo) step();
-  };
-}
-
-async function resize(api: ApiService, call: Call, id: string, { terminal }: Attached): Promise<void> {
-  const { isTTY, rows, columns } = process.stdout as WriteStream;
-  // A container that has ended already has no size.
-  if (terminal && isTTY) await api.containerResize(call, id, rows, columns).catch(() => {});
 }

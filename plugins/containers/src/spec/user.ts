@@ -21,24 +21,32 @@ interface Group {
 const largest = 1 << 20;
 const highestId = 2 ** 31 - 1;
 
-export async function resolveUser(
+export function resolveUser(
   call: Call,
   host: HostToolkit,
   rootfs: readonly Mount[],
   user: string,
   groupAdd: readonly string[] = [],
 ): Promise<ResolvedUser> {
-  return withMounts(call, host, rootfs, async (root) => {
-    const text = async (path: string): Promise<string> => {
-      try {
-        return Buffer.from(await host.readFile(call, root, path, largest)).toString();
-      } catch (error) {
-        if (isTsboxError(error) && error.code === "NotFound") return "";
-        throw error;
-      }
-    };
-    return resolveFrom(user, await text("/etc/passwd"), await text("/etc/group"), groupAdd);
-  });
+  return withMounts(call, host, rootfs, (root) => resolveInRoot(call, host, root, user, groupAdd));
+}
+
+export async function resolveInRoot(
+  call: Call,
+  host: HostToolkit,
+  root: string,
+  user: string,
+  groupAdd: readonly string[],
+): Promise<ResolvedUser> {
+  const text = async (path: string): Promise<string> => {
+    try {
+      return Buffer.from(await host.readFile(call, root, path, largest)).toString();
+    } catch (error) {
+      if (isTsboxError(error) && error.code === "NotFound") return "";
+      throw error;
+    }
+  };
+  return resolveFrom(user, await text("/etc/passwd"), await text("/etc/group"), groupAdd);
 }
 
 /** `user`: "", "name", "uid", each with ":group" or ":gid"; `groupAdd`: names or numbers of groups. */

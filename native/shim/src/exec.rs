@@ -1,0 +1,183 @@
+//! Execs: further processes in the running container, each with stdio of its own. Nothing of one is left when its end is told and its output is read.
+
+use crate::launch::{Client, Pipes, read_filter};
+use crate::log::Log;
+use crate::process::Process;
+use crate::session::{Part, Session};
+use crate::sink::Owner;
+use crate::status;
+use serde::Deserialize;
+use std::os::fd::{AsFd, RawFd};
+use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::protocol::{Exit, Window};
+use tsbox_runtime::{Cgroup, Exec as Join, Process as OciProcess};
+
+/// `ShimExec` of kernel/src/contract/launcher.ts.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Start {
+    pub seq: u32,
+    pub exec: String,
+    launch: Format,
+    terminal: Option<Window>,
+    stdin: bool,
+    pub client: Option<Client>,
+    /// How much of the output is told with the end.
+    capture: Option<usize>,
+}
+
+/// `ExecLaunch` of kernel/src/contract/exec.ts.
+#[derive(Deserialize)]
+struct Format {
+    kind: String,
+    process: Option<OciProcess>,
+    /// The file of the container's compiled filter.
+    filter: Option<String>,
+}
+
+/// Milliseconds that dying may take.
+const DYING: i32 = 20;
+
+pub struct Exec {
+    pub id: String,
+    pub process: Process,
+}
+
+pub struct Started {
+    pub exec: Exec,
+    pub warnings: Vec<String>,
+    /// Milliseconds of each stage.
+    pub timings: Vec<(String, f64)>,
+}
+
+pub fn start(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Started> {
+    let Some(process) = start.launch.process.as_ref().filter(|_| start.launch.kind == "oci") else {
+        return Err(Failure::new(
+            Code::Unsupported,
+            format!("this shim joins processes of kind oci, not {}", start.launch.kind),
+        ));
+    };
+    let filter = start.launch.filter.as_deref().map(read_filter).transpose()?;
+    let failed = |error: std::io::Error| Failure::io(&error, "stdio", None).at("stdio");
+    let mut session = Session::new(Log::none(), start.terminal.is_some(), true).map_err(failed)?;
+    if let Some(most) = start.capture {
+        session.keep(most);
+    }
+    let pipes = match start.terminal {
+        None => Some(Pipes::new(start.stdin)?),
+        Some(_) => None,
+    };
+    let mut joined = tsbox_runtime::exec(&Join {
+        pid: container.pid,
+        pidfd: container.pidfd.as_fd(),
+        cgroup,
+        process,
+        stdio: Pipes::stdio(pipes.as_ref(), start.terminal),
+        seccomp: filter.as_deref(),
+    })
+    .map_err(|failure| {
+        let command = matches!(failure.code, Code::CommandNotFound | Code::NotExecutable);
+        // Whatever it was that failed: there is nothing to join any more. A process on its way out lets go of its namespaces (ESRCH) before it counts as dead.
+        let dying = failure.errno == Some(libc::ESRCH) || container.is_dead(if failure.errno.is_some() { DYING } else { 0 });
+        if !command && dying { not_running() } else { failure }
+    })?;
+    Pipes::join(&mut session, pipes, joined.console.take(), start.stdin).map_err(failed)?;
+    Ok(Started {
+        exec: Exec {
+            id: start.exec.clone(),
+            process: Process::new(joined.pid, joined.pidfd, session),
+        },
+        warnings: joined.warnings,
+        timings: joined.timings,
+    })
+}
+
+pub fn not_running() -> Failure {
+    Failure::new(Code::FailedPrecondition, "the container is not running")
+}
+
+#[derive(Default)]
+pub struct Execs {
+    all: Vec<Exec>,
+}
+
+impl Execs {
+    pub fn add(&mut self, exec: Exec) {
+        self.all.push(exec);
+    }
+
+    pub fn get(&mut self, id: &str) -> Result<&mut Exec> {
+        self.all
+            .iter_mut()
+            .find(|exec| exec.id == id && !exec.process.told())
+            .ok_or_else(|| Failure::new(Code::FailedPrecondition, format!("exec {id} is not running")))
+    }
+
+    pub fn sessions(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.all.iter_mut().map(|exec| &mut exec.process.session)
+    }
+
+    /// Those that have not ended: id and pid.
+    pub fn list(&self) -> Vec<(String, i32)> {
+        let going = self.all.iter().filter(|exec| !exec.process.told());
+        going.map(|exec| (exec.id.clone(), exec.process.pid)).collect()
+    }
+
+    pub fn poll(&self, each: &mut impl FnMut(usize, Part, RawFd, i16)) {
+        for (at, exec) in self.all.iter().enumerate() {
+            exec.process.session.poll(&mut |part, fd, events| each(at, part, fd, events));
+        }
+    }
+
+    pub fn session(&mut self, at: usize) -> Option<&mut Session> {
+        self.all.get_mut(at).map(|exec| &mut exec.process.session)
+    }
+
+    pub fn draining(&self) -> bool {
+        self.all.iter().any(|exec| exec.process.draining())
+    }
+
+    /// True: the child was one of these.
+    pub fn reaped(&mut self, pid: i32, wait: i32) -> bool {
+        let found = self
+            .all
+            .iter_mut()
+            .find(|exec| exec.process.pid == pid && exec.process.exited().is_none());
+        let mine = found.is_some();
+        if let Some(exec) = found {
+            exec.process.exit(status::exit(wait, false));
+        }
+        mine
+    }
+
+    /// Those that have ended since: the exec, how, and what was to be kept of its output.
+    pub fn ended(&mut self) -> Vec<(String, i32, Exit, Option<Vec<u8>>)> {
+        let mut ended = Vec::new();
+        for exec in &mut self.all {
+            if let Some(exit) = exec.process.ended() {
+                ended.push((exec.id.clone(), exec.process.pid, exit, exec.process.session.kept()));
+            }
+        }
+        ended
+    }
+
+    /// Whose output has arrived whole, of those that have ended.
+    pub fn flushed(&mut self) -> impl Iterator<Item = Owner> {
+        let ended = self.all.iter_mut().filter(|exec| exec.process.told());
+        ended.flat_map(|exec| exec.process.session.flushed())
+    }
+
+    /// Lets go of those whose end is told and whose output is read; true when there were any.
+    pub fn forget(&mut self) -> bool {
+        let before = self.all.len();
+        self.all.retain(|exec| !exec.process.told() || exec.process.session.unread());
+        if self.all.is_empty() {
+            self.all = Vec::new();
+        }
+        self.all.len() < before
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}

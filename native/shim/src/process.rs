@@ -1,0 +1,98 @@
+//! A process with its stdio, the container's first one or an exec's, from its start until its end is told.
+
+use crate::session::Session;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+use tsbox_core::failure::{Failure, Result};
+use tsbox_core::protocol::Exit;
+
+/// How long the ends of a dead process's pipes may be held open by strangers before they are given up.
+const DRAIN: Duration = Duration::from_secs(2);
+
+pub struct Process {
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    pub session: Session,
+    exited: Option<Exit>,
+    /// Since when nothing but strangers could keep its output open.
+    since: Instant,
+    told: bool,
+}
+
+impl Process {
+    pub fn new(pid: i32, pidfd: OwnedFd, session: Session) -> Process {
+        Process {
+            pid,
+            pidfd,
+            session,
+            exited: None,
+            since: Instant::now(),
+            told: false,
+        }
+    }
+
+    pub fn exit(&mut self, exit: Exit) {
+        self.exited = Some(exit);
+        self.since = Instant::now();
+    }
+
+    pub fn exited(&self) -> Option<&Exit> {
+        self.exited.as_ref()
+    }
+
+    /// It has ended, which is not told yet: time counts.
+    pub fn draining(&self) -> bool {
+        self.exited.is_some() && !self.told
+    }
+
+    pub fn told(&self) -> bool {
+        self.told
+    }
+
+    /// How it ended, once: when all that it wrote is read.
+    pub fn ended(&mut self) -> Option<Exit> {
+        self.session.tidy();
+        let exit = self.exited.clone().filter(|_| !self.told)?;
+        if self.session.held_up() {
+            // What it wrote last is still in the pipe: it waits for a reader.
+            self.since = Instant::now();
+        } else if self.since.elapsed() > DRAIN {
+            self.session.give_up();
+        }
+        if !self.session.ended() {
+            return None;
+        }
+        self.session.finish();
+        self.told = true;
+        Some(exit)
+    }
+
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        // SAFETY: a pidfd of ours; no siginfo.
+        let sent = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.pidfd.as_raw_fd(),
+                signal,
+                std::ptr::null::<libc::siginfo_t>(),
+                0,
+            )
+        };
+        if sent == 0 {
+            Ok(())
+        } else {
+            Err(Failure::last("pidfd_send_signal", None))
+        }
+    }
+
+    /// It is dead, whether that was noticed or not; waits so many milliseconds for it.
+    pub fn is_dead(&self, patience: i32) -> bool {
+        let mut polled = libc::pollfd {
+            fd: self.pidfd.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one pollfd; a pidfd is readable from the end on.
+        self.exited.is_some() || unsafe { libc::poll(&mut polled, 1, patience) } > 0
+    }
+}

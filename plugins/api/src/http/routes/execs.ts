@@ -1,0 +1,50 @@
+/** /containers/{id}/exec and /exec. */
+import { fail, type Json } from "@tsbox/kernel";
+import type { FastifyInstance } from "fastify";
+import { framesType } from "../attach.ts";
+import { execStartBody, openExec, startFailure } from "../exec.ts";
+import { number, type Query } from "../query.ts";
+import type { Front } from "../server.ts";
+import { sendBytes } from "../streams.ts";
+
+type Named = { Params: { id: string }; Querystring: Query; Body: Json | null };
+
+export function execRoutes(app: FastifyInstance, front: Front): void {
+  const { api, calls, containers } = front;
+  app.post<Named>("/containers/:id/exec", async ({ params, body }, reply) => {
+    if (typeof body !== "object" || body === null || Array.isArray(body))
+      throw fail("InvalidArgument", "no body: send the command as JSON");
+    return reply.code(201).send(await api.execCreate(calls.lasting(), params.id, body));
+  });
+  // Without an upgrade only output can be carried: the rest of the connection is HTTP's.
+  app.post<Named>("/exec/:id/start", async (request, reply) => {
+    const { detach, terminal, size } = execStartBody(request.body ?? {});
+    const call = calls.lasting();
+    const exec = await containers.execGet(call, request.params.id);
+    if (detach) {
+      await containers.execStart(call, exec.id, {});
+      return reply.code(200).send();
+    }
+    const shim = await openExec(front, call, exec, false);
+    request.raw.socket.once("close", () => shim.destroy());
+    const output = async function* (): AsyncGenerator<Uint8Array> {
+      try {
+        await containers.execStart(call, exec.id, size === null ? {} : { size });
+      } catch (error) {
+        shim.destroy();
+        yield startFailure(error, terminal);
+        return;
+      }
+      yield* shim as AsyncIterable<Uint8Array>;
+      await containers.execWait(call, exec.id);
+    };
+    await sendBytes(reply, framesType(front.versionOf(request.raw), terminal), output());
+  });
+  app.post<Named>("/exec/:id/resize", async ({ params, query }, reply) => {
+    const [rows, columns] = [number(query, "h"), number(query, "w")];
+    if (rows === undefined || columns === undefined) throw fail("InvalidArgument", "resize: give h and w");
+    await api.execResize(calls.lasting(), params.id, rows, columns);
+    return reply.code(200).send();
+  });
+  app.get<Named>("/exec/:id/json", ({ params }) => api.execInspect(calls.lasting(), params.id));
+}

@@ -1,0 +1,174 @@
+/** Commands that lend the user's terminal: exec, attach, and what `start -a` shares with them. */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { type ApiService, detachKeys, isTsboxError, type Json } from "@tsbox/kernel";
+import { CommandError } from "../command-error.ts";
+import { type FlagSpecs, type Parsed, parseFlags } from "../flags.ts";
+import type { Attached, Command, Io } from "../io.ts";
+
+export const detachFlag = { kind: "text", help: "Override the key sequence for detaching a container" } as const;
+export const signalProxyFlag = { kind: "bool", help: "Proxy all received signals to the process (default true)" } as const;
+
+export const keysOf = (parsed: Parsed): readonly number[] | null => detachKeys(parsed.text("detach-keys") ?? "");
+export const proxies = (parsed: Parsed): boolean => !parsed.given("sig-proxy") || parsed.bool("sig-proxy");
+
+/** Raw keys of a terminal that is none can't be had. */
+export function needTerminal(io: Io, stdin: boolean, terminal: boolean): void {
+  if (stdin && terminal && !io.terminals[0]) throw new CommandError(1, "the input device is not a TTY: leave out -t, or use a terminal");
+}
+
+/** Docker's word for a user who has left. */
+export function exitCode(code: number | null): number {
+  if (code === null) throw new CommandError(1, "read escape sequence");
+  return code;
+}
+
+const flags: FlagSpecs = {
+  detach: { short: "d", kind: "bool", help: "Detached mode: run command in the background" },
+  "detach-keys": detachFlag,
+  env: { short: "e", kind: "list", help: "Set environment variables" },
+  "env-file": { kind: "list", help: "Read in a file of environment variables" },
+  interactive: { short: "i", kind: "bool", help: "Keep STDIN open even if not attached" },
+  privileged: { kind: "bool", help: "Give extended privileges to the command" },
+  tty: { short: "t", kind: "bool", help: "Allocate a pseudo-TTY" },
+  user: { short: "u", kind: "text", help: 'Username or UID (format: "<name|uid>[:<group|gid>]")' },
+  workdir: { short: "w", kind: "text", help: "Working directory inside the container" },
+};
+
+export const exec: Command = {
+  name: "exec",
+  usage: "exec [OPTIONS] CONTAINER COMMAND [ARG...]",
+  about: "Execute a command in a running container",
+  flags,
+  ownWords: true,
+  words: [2, Number.POSITIVE_INFINITY],
+  local: readsFile,
+  async run(io, api, parsed) {
+    const [container = "", ...argv] = parsed.words;
+    const [detach, terminal] = [parsed.bool("detach"), parsed.bool("tty")];
+    const stdin = parsed.bool("interactive") && !detach;
+    if (!detach) needTerminal(io, stdin, terminal);
+    const keys = keysOf(parsed);
+    const { Id } = await api.execCreate(io.call, container, {
+      Cmd: argv,
+      Env: [...parsed.list("env-file").flatMap((path) => environmentFile(io, path)), ...environmentOf(io, parsed.list("env"))],
+      User: parsed.text("user") ?? "",
+      WorkingDir: parsed.text("workdir") ?? "",
+      Tty: terminal,
+      Privileged: parsed.bool("privileged"),
+      AttachStdin: stdin,
+      AttachStdout: !detach,
+      AttachStderr: !detach,
+      DetachKeys: parsed.text("detach-keys") ?? "",
+    });
+    try {
+      if (detach) {
+        await api.execStart(io.call, Id, {});
+        return 0;
+      }
+      const attached = { stdin, stdout: true, stderr: true, terminal, signalProxy: false, removed: false, detachKeys: keys };
+      return exitCode(await io.session.runExec(api, Id, attached));
+    } catch (error) {
+      return commandFailed(io, error);
+    }
+  },
+};
+
+/** The file is the user's. */
+function readsFile(words: readonly string[]): boolean {
+  try {
+    return parseFlags("exec", words, flags, false).given("env-file");
+  } catch {
+    // What is wrong with it is said where it is run.
+    return false;
+  }
+}
+
+/** 126 and 127 say what a shell would; all else that fails is docker's 1. */
+async function commandFailed(io: Io, error: unknown): Promise<number> {
+  if (!isTsboxError(error) || (error.code !== "CommandNotFound" && error.code !== "NotExecutable")) throw error;
+  await io.err(`tsbox: ${error.message}\n`);
+  return error.code === "CommandNotFound" ? 127 : 126;
+}
+
+/** `NAME` alone takes the caller's value; one that the caller has not is left out. */
+function environmentOf(io: Io, pairs: readonly string[]): readonly string[] {
+  return pairs.flatMap((pair) => {
+    if (pair.includes("=")) return [pair];
+    const value = io.environment[pair];
+    return value === undefined ? [] : [`${pair}=${value}`];
+  });
+}
+
+function environmentFile(io: Io, path: string): readonly string[] {
+  let text: string;
+  try {
+    text = readFileSync(resolve(io.workingDirectory, path), "utf8");
+  } catch (error) {
+    throw new CommandError(
+      125,
+      `open ${path}: ${(error as NodeJS.ErrnoException).code === "ENOENT" ? "no such file or directory" : String(error)}`,
+    );
+  }
+  const lines = text
+    .replace(/^\uFEFF/, "")
+    .split("\n")
+    .map((line) => line.replace(/\r$/, "").trimStart())
+    .filter((line) => line !== "" && !line.startsWith("#"));
+  for (const line of lines) {
+    const name = line.split("=", 1)[0] ?? "";
+    if (name === "") throw new CommandError(125, `invalid environment variable: ${line}`);
+    if (/\s/.test(name)) throw new CommandError(125, `poorly formatted environment: variable '${name}' contains whitespaces`);
+  }
+  return environmentOf(io, lines);
+}
+
+interface Shown {
+  readonly Id: string;
+  readonly State: { readonly Running: boolean; readonly Paused: boolean; readonly Restarting: boolean };
+  readonly Config: { readonly Tty: boolean; readonly OpenStdin: boolean };
+  readonly HostConfig: { readonly AutoRemove?: boolean };
+}
+
+/** What `attach` and `start -a` must know of the container before they lend the terminal. */
+export async function streamsOf(
+  io: Io,
+  api: ApiService,
+  name: string,
+  parsed: Parsed,
+  input: boolean,
+): Promise<Attached & { readonly container: Shown }> {
+  const container = (await api.containerInspect(io.call, name, {})) as Json & Shown;
+  const { Tty, OpenStdin } = container.Config;
+  const stdin = input && OpenStdin;
+  needTerminal(io, stdin, Tty);
+  return {
+    container,
+    stdin,
+    stdout: true,
+    stderr: true,
+    terminal: Tty,
+    signalProxy: proxies(parsed) && !Tty,
+    removed: container.HostConfig.AutoRemove === true,
+    detachKeys: keysOf(parsed),
+  };
+}
+
+export const attach: Command = {
+  name: "attach",
+  usage: "attach [OPTIONS] CONTAINER",
+  about: "Attach local standard input, output, and error streams to a running container",
+  flags: {
+    "detach-keys": detachFlag,
+    "no-stdin": { kind: "bool", help: "Do not attach STDIN" },
+    "sig-proxy": signalProxyFlag,
+  },
+  words: [1, 1],
+  async run(io, api, parsed) {
+    const { container, ...streams } = await streamsOf(io, api, parsed.words[0] ?? "", parsed, !parsed.bool("no-stdin"));
+    const { State, Id } = container;
+    if (!State.Running) throw new CommandError(1, "cannot attach to a stopped container, start it first");
+    if (State.Paused) throw new CommandError(1, "cannot attach to a paused container, unpause it first");
+    return exitCode(await io.session.attach(api, Id, streams));
+  },
+};

@@ -1,0 +1,244 @@
+/** Execs: further processes of running containers. Known in memory, as long as they run and for a while after. */
+import {
+  type Call,
+  type Container,
+  type ContainerId,
+  type Exec,
+  type ExecConfig,
+  type ExecId,
+  type ExecLaunch,
+  type ExecOutcome,
+  type ExitStatus,
+  fail,
+  isTsboxError,
+  newExecId,
+  type ShimClient,
+  type Sparse,
+  supports,
+  type Timings,
+  type WindowSize,
+} from "@tsbox/kernel";
+import { attributes } from "./create.ts";
+import type { Engine } from "./engine.ts";
+import { execProcess, readTemplate } from "./spec/exec-process.ts";
+import { resolveInRoot } from "./spec/user.ts";
+
+/** So many that have ended are remembered for those who ask how. */
+const remembered = 512;
+
+interface Entry {
+  exec: Exec;
+  readonly ended: PromiseWithResolvers<number>;
+  output: Uint8Array | null;
+  /** The local client that it is joined to. */
+  client: number | null;
+}
+
+export class Execs {
+  readonly #all: Map<ExecId, Entry> = new Map();
+  readonly #ended: ExecId[] = [];
+
+  add(exec: Exec): Entry {
+    const ended = Promise.withResolvers<number>();
+    const entry: Entry = { exec, ended, output: null, client: null };
+    this.#all.set(exec.id, entry);
+    return entry;
+  }
+
+  get(id: string): Entry {
+    const entry = this.#all.get(id as ExecId);
+    if (entry === undefined) throw fail("NotFound", `No such exec instance: ${id}`);
+    return entry;
+  }
+
+  has(id: ExecId): boolean {
+    return this.#all.has(id);
+  }
+
+  of(container: ContainerId): readonly Exec[] {
+    return [...this.#all.values()].map(({ exec }) => exec).filter((exec) => exec.container === container && exec.status !== "ended");
+  }
+
+  /** The one that runs for a local client. */
+  ofClient(client: number): Exec | null {
+    for (const { exec, client: own } of this.#all.values()) if (own === client && exec.status === "running") return exec;
+    return null;
+  }
+
+  /** Once. */
+  end(id: ExecId, exitCode: number, output: Uint8Array | null): Exec | null {
+    const entry = this.#all.get(id);
+    if (entry === undefined || entry.exec.status === "ended") return null;
+    entry.exec = { ...entry.exec, status: "ended", pid: null, exitCode };
+    entry.output = output;
+    entry.ended.resolve(exitCode);
+    this.#ended.push(id);
+    for (const old of this.#ended.splice(0, Math.max(0, this.#ended.length - remembered))) this.#all.delete(old);
+    return entry.exec;
+  }
+
+  /** The container has ended: what was never started never will be. */
+  dropUnstarted(container: ContainerId): void {
+    for (const { exec } of this.#all.values()) if (exec.container === container && exec.status === "created") this.#all.delete(exec.id);
+  }
+}
+
+export async function createExec(engine: Engine, call: Call, id: ContainerId, config: ExecConfig): Promise<Exec> {
+  ready(engine, id);
+  if (config.argv.length === 0) throw fail("InvalidArgument", "No exec command specified");
+  const exec: Exec = { id: newExecId(), container: id, config, status: "created", pid: null, exitCode: null };
+  engine.execs.add(exec);
+  await tellExec(engine, call, exec, `exec_create: ${config.argv.join(" ")}`);
+  return exec;
+}
+
+/** In the state to take another process. */
+function ready(engine: Engine, id: ContainerId): Container {
+  const record = engine.records.byId(id);
+  if (record.status === "paused") throw fail("FailedPrecondition", `container ${id} is paused, unpause the container before exec`);
+  if (record.status !== "running") throw fail("FailedPrecondition", `container ${id} is not running`, { reason: "containers/not-running" });
+  return record;
+}
+
+export type ExecStart = Sparse<{ client: ShimClient; size: WindowSize; capture: number }>;
+
+export async function startExec(engine: Engine, call: Call, id: ExecId, options: ExecStart): Promise<Timings> {
+  const entry = engine.execs.get(id);
+  const { exec } = entry;
+  if (exec.status === "running") throw fail("Conflict", `exec command ${id} is already running`);
+  if (exec.status === "ended") throw fail("Conflict", `exec command ${id} has already run`);
+  const record = ready(engine, exec.container);
+  entry.exec = { ...exec, status: "running" };
+  entry.client = options.client?.client ?? null;
+  await tellExec(engine, call, exec, `exec_start: ${exec.config.argv.join(" ")}`);
+  const { client, capture } = options;
+  try {
+    const launch = await launchOf(engine, call, record, exec);
+    if (client) engine.waiters.expectFlush(exec.container, client.client);
+    const { config } = exec;
+    const started = await engine.launcher.exec(call, exec.container, {
+      exec: id,
+      launch,
+      terminal: config.terminal ? (options.size ?? config.size ?? { rows: 0, columns: 0 }) : null,
+      stdin: config.attach.stdin,
+      client: client ?? null,
+      capture: capture ?? null,
+    });
+    // It may have ended already.
+    if (entry.exec.status === "running") entry.exec = { ...entry.exec, pid: started.pid };
+    for (const warning of started.warnings) call.log.warn(warning, { container: exec.container.slice(0, 12) });
+    return started.timings;
+  } catch (error) {
+    if (client) engine.waiters.forgetFlush(exec.container, client.client);
+    await endExec(engine, id, codeOf(error), null);
+    throw error;
+  }
+}
+
+/** Docker tells by the words of its runtime: what is not there is 127, all else 126. */
+function codeOf(error: unknown): number {
+  if (!isTsboxError(error)) return 126;
+  return error.code === "CommandNotFound" || error.code === "NotFound" ? 127 : 126;
+}
+
+async function launchOf(engine: Engine, call: Call, record: Container, exec: Exec): Promise<ExecLaunch> {
+  const directory = engine.records.directory(record.id);
+  const template = readTemplate(directory);
+  const { user } = exec.config;
+  const pid = record.pid ?? 0;
+  const who = user === "" ? null : await resolveInRoot(call, engine.host, `/proc/${pid}/root`, user, record.config.groupAdd);
+  const process = execProcess(template.process, record.config, exec.config, who);
+  await engine.hooks.beforeExec(call, record.id, process);
+  const driver = await engine.exec(record.drivers.exec);
+  if (supports(driver, "exec")) return driver.planExec(call, { id: exec.id, container: record.id, pid, directory, process });
+  if (!supports(driver, "processes"))
+    throw fail("Unsupported", `containers of the exec driver ${record.drivers.exec} take no further processes`);
+  return { kind: "oci", process, filter: template.filter };
+}
+
+/** Heard from the shim, or known since there is no shim any more. */
+export async function endExec(engine: Engine, id: ExecId, code: number, output: Uint8Array | null): Promise<void> {
+  const exec = engine.execs.end(id, code, output);
+  if (exec !== null) await tellExec(engine, engine.call(), exec, "exec_die", { exitCode: String(code) });
+}
+
+/** Of a shim that was killed: its execs have lost their parent, and nobody learns how they end. */
+export async function loseExecs(engine: Engine, container: ContainerId): Promise<void> {
+  for (const { id, status } of engine.execs.of(container)) if (status === "running") await endExec(engine, id, unknown, null);
+}
+const unknown = 255;
+
+/** An earlier daemon started it. */
+export function findExec(engine: Engine, container: ContainerId, id: ExecId, pid: number): void {
+  if (engine.execs.has(id)) return;
+  const attach = { stdin: false, stdout: true, stderr: true };
+  const config = {
+    argv: [],
+    env: [],
+    workingDirectory: "",
+    user: "",
+    terminal: false,
+    size: null,
+    privileged: false,
+    attach,
+    detachKeys: null,
+  };
+  engine.execs.add({ id, container, config, status: "running", pid, exitCode: null });
+}
+
+export function waitExec(engine: Engine, id: ExecId): Promise<number> {
+  return engine.execs.get(id).ended.promise;
+}
+
+/** From start to end, as the engine itself needs it. */
+export async function runExec(
+  engine: Engine,
+  call: Call,
+  id: ContainerId,
+  command: Pick<ExecConfig, "argv"> & Sparse<Pick<ExecConfig, "env" | "workingDirectory" | "user">>,
+  limit: number,
+): Promise<ExecOutcome> {
+  call.signal.throwIfAborted();
+  const exec = await createExec(engine, call, id, {
+    argv: command.argv,
+    env: command.env ?? [],
+    workingDirectory: command.workingDirectory ?? "",
+    user: command.user ?? "",
+    terminal: false,
+    size: null,
+    privileged: false,
+    attach: { stdin: false, stdout: true, stderr: true },
+    detachKeys: null,
+  });
+  const entry = engine.execs.get(exec.id);
+  await startExec(engine, call, exec.id, { capture: limit });
+  const kill = (): void => void engine.launcher.signalExec(engine.call(), id, exec.id, 9).catch(() => {});
+  if (call.signal.aborted) kill();
+  call.signal.addEventListener("abort", kill, { once: true });
+  try {
+    const exitCode = await entry.ended.promise;
+    call.signal.throwIfAborted();
+    return { exitCode, output: entry.output ?? new Uint8Array(0) };
+  } finally {
+    call.signal.removeEventListener("abort", kill);
+    entry.output = null;
+  }
+}
+
+/** The command comes with the word only where docker has it so. */
+export async function tellExec(
+  engine: Engine,
+  call: Call,
+  exec: Exec,
+  action: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  if (!engine.records.has(exec.container)) return;
+  const record = engine.records.byId(exec.container);
+  const named = { ...attributes(record), execID: exec.id, ...more };
+  await engine.events.publish(call, { type: "container", action, id: record.id, attributes: named });
+}
+
+/** What a shim tells of an exec's end. */
+export const heard = (engine: Engine, exec: ExecId, status: ExitStatus, output: Uint8Array | null): Promise<void> =>
+  endExec(engine, exec, status.code, output);

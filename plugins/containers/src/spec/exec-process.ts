@@ -1,0 +1,76 @@
+/** The process of an exec, as Docker makes it: the container's own one, with what was asked for in its place. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Call, type ContainerConfig, type ExecConfig, fail, type HostToolkit, type Launch, type OciProcess } from "@tsbox/kernel";
+import type { ResolvedUser } from "./build.ts";
+import { allCapabilities } from "./defaults.ts";
+
+/** What of a started container's spec its execs are made of. It lies beside the record on tmpfs: the spec itself is the start's alone. */
+export interface ExecTemplate {
+  readonly process: OciProcess;
+  /** The file of the compiled seccomp filter. */
+  readonly filter: string | null;
+}
+
+const file = "exec.json";
+const filterAnnotation = "io.tsbox.seccomp-filter";
+
+export async function keepTemplate(call: Call, host: HostToolkit, directory: string, launch: Launch): Promise<void> {
+  if (launch.kind !== "oci") return;
+  const { process, annotations, linux } = launch.spec;
+  const compiled = annotations?.[filterAnnotation] ?? null;
+  const filter = compiled ?? (linux?.seccomp ? await compile(call, host, directory, linux.seccomp) : null);
+  writeFileSync(join(directory, file), JSON.stringify({ process, filter } satisfies ExecTemplate), { mode: 0o600 });
+}
+
+/** A profile that the driver has left to the runtime. */
+async function compile(call: Call, host: HostToolkit, directory: string, profile: unknown): Promise<string> {
+  const path = join(directory, "seccomp-filter");
+  writeFileSync(path, await host.compileSeccomp(call, JSON.stringify(profile)), { mode: 0o600 });
+  return path;
+}
+
+export function readTemplate(directory: string): ExecTemplate {
+  try {
+    return JSON.parse(readFileSync(join(directory, file), "utf8")) as ExecTemplate;
+  } catch (error) {
+    throw fail("Unsupported", "nothing is known of how this container was started: restart it, then exec again", { cause: error });
+  }
+}
+
+/** `user`: who it was asked to be; null: who the container's first process is. */
+export function execProcess(template: OciProcess, container: ContainerConfig, exec: ExecConfig, user: ResolvedUser | null): OciProcess {
+  return {
+    ...template,
+    args: exec.argv,
+    cwd: exec.workingDirectory || container.workingDirectory || "/",
+    env: environment(template.env ?? [], container.env, exec),
+    terminal: exec.terminal,
+    ...(user === null ? {} : { user: { ...userOf(template), uid: user.uid, gid: user.gid, additionalGids: user.additionalGids } }),
+    capabilities: capabilities(template, user, exec.privileged),
+    ...(exec.privileged ? { apparmorProfile: "" } : {}),
+  };
+}
+
+const userOf = (process: OciProcess): Record<string, unknown> => (process.user ?? {}) as Record<string, unknown>;
+
+/** HOME is the user's, whom the runtime looks up; TERM is for terminals. What the container's own configuration says of them stays. */
+function environment(started: readonly string[], configured: readonly string[], exec: ExecConfig): readonly string[] {
+  const has = (list: readonly string[], name: string): boolean => list.some((pair) => pair.startsWith(`${name}=`));
+  const kept = started.filter((pair) => !["HOME", "TERM"].some((name) => pair.startsWith(`${name}=`) && !has(configured, name)));
+  const asked = new Set(exec.env.map((pair) => pair.split("=", 1)[0]));
+  return [
+    ...(exec.terminal && !has(kept, "TERM") && !asked.has("TERM") ? ["TERM=xterm"] : []),
+    ...kept.filter((pair) => !asked.has(pair.split("=", 1)[0])),
+    ...exec.env.filter((pair) => pair.includes("=")),
+  ];
+}
+
+/** Another user's processes have what their programs give them; root's have what the container has. */
+function capabilities(template: OciProcess, user: ResolvedUser | null, privileged: boolean): unknown {
+  const own = (template.capabilities ?? {}) as { readonly bounding?: readonly string[] };
+  if (user === null && !privileged) return template.capabilities;
+  const bounding = privileged ? allCapabilities : (own.bounding ?? []);
+  const root = (user?.uid ?? userOf(template).uid ?? 0) === 0;
+  return { ...own, bounding, effective: root ? bounding : [], permitted: root ? bounding : [] };
+}

