@@ -147,7 +147,7 @@ export function containersService(engine: Engine): ContainersService {
     },
     detach: async (call, id, client) => {
       await launcher.detach(call, id, client);
-      await left(engine, id, client);
+      await letGo(engine, id, client);
     },
     execCreate: (call, id, config) => createExec(engine, call, id, config),
     execStart: (call, exec, options) => startExec(engine, call, exec, options),
@@ -246,7 +246,7 @@ function locked(engine: Engine, id: ContainerId, status: ExitStatus): Promise<vo
 }
 
 /** A local client has let go of the container, or of the exec that it was joined to. */
-async function left(engine: Engine, id: ContainerId, client: number): Promise<void> {
+async function letGo(engine: Engine, id: ContainerId, client: number): Promise<void> {
   if (!engine.records.has(id)) return;
   const exec = engine.execs.ofClient(client);
   if (exec !== null) return tellExec(engine, engine.call(), exec, "exec_detach");
@@ -263,7 +263,7 @@ export async function listen(engine: Engine): Promise<void> {
     else if (event.kind === "flushed") engine.waiters.flush(id, event.client, "flushed");
     else if (event.kind === "detached") {
       engine.waiters.flush(id, event.client, "detached");
-      await left(engine, id, event.client);
+      await letGo(engine, id, event.client);
     } else if (event.kind === "gone") {
       engine.waiters.flushAll(id);
       later(engine, () => loseExecs(engine, id));
