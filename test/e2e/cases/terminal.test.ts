@@ -1,37 +1,15 @@
 /** `run -it` through a real pseudo-terminal, which script(1) makes. */
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
-import { binary, type Engine, engine, until } from "../src/engine.ts";
+import { binary, engine, until } from "../src/engine.ts";
+import { Terminal } from "../src/terminal.ts";
 
 const test = suite("run -it", { timeout: 60_000 });
 const reason =
   needsRoot() ??
   (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ??
   (existsSync("/usr/bin/script") ? null : "script(1) is not installed");
-
-class Terminal {
-  readonly #script: ChildProcessWithoutNullStreams;
-  readonly ended: Promise<number | null>;
-  output = "";
-
-  constructor(own: Engine, command: string) {
-    this.#script = spawn("script", ["-qefc", `stty rows 33 cols 99; exec ${binary} ${command}`, "/dev/null"], {
-      env: { ...own.environment, SHELL: "/bin/sh", TERM: "xterm" },
-    });
-    this.#script.stdout.setEncoding("utf8").on("data", (text: string) => (this.output += text));
-    this.ended = new Promise((resolve) => this.#script.on("close", resolve));
-  }
-
-  type(keys: string): void {
-    this.#script.stdin.write(keys);
-  }
-
-  async shows(pattern: RegExp): Promise<void> {
-    await until(() => pattern.test(this.output), `${pattern} on the terminal, which shows ${JSON.stringify(this.output)}`);
-  }
-}
 
 test.skipIf(reason, "a prompt, the window's size, ctrl-C, ctrl-D and the exit code", async (t) => {
   const own = await engine(t);
