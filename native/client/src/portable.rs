@@ -14,6 +14,8 @@ pub fn exec(args: &[String]) -> i32 {
     let main = portable_main(&home);
     let mut words = vec![text(&node)];
     words.extend(source_flags(&home).iter().map(|flag| CString::new(*flag).unwrap_or_default()));
+    // Node looks for its own --env-file among all words up to here, the program's among them.
+    words.push(c"--".to_owned());
     words.push(text(&main));
     words.extend(args.iter().filter_map(|word| CString::new(word.as_bytes()).ok()));
     let mut pointers: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).collect();

@@ -40,6 +40,9 @@ export interface Attached {
   readonly detachKeys: readonly number[] | null;
 }
 
+/** As docker prints them, a line each. */
+export const warningText = (warnings: readonly string[]): string => warnings.map((warning) => `WARNING: ${warning}\n`).join("");
+
 export type Command = {
   readonly name: string;
   /** `run [OPTIONS] IMAGE [COMMAND] [ARG...]` */

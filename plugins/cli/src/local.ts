@@ -13,7 +13,7 @@ import {
   type ShimClient,
 } from "@tsbox/kernel";
 import { dispatch, runsLocally } from "./dispatch.ts";
-import type { Attached, Io, Session } from "./io.ts";
+import { type Attached, type Io, type Session, warningText } from "./io.ts";
 import { redraw } from "./redraw.ts";
 
 interface Services {
@@ -120,10 +120,11 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
       ended.catch(() => {});
       await launcher.bind(call, opened.client, word(id, attached.removed));
       await lend({ container: id, exec: null, attached });
-      const { timings } = await api.containerStart(call, id, {
+      const { timings, warnings } = await api.containerStart(call, id, {
         client: descriptors(attached),
         ...(opened.size && attached.terminal ? { size: opened.size } : {}),
       });
+      await launcher.write(call, opened.client, 2, Buffer.from(warningText(warnings)));
       return { code: (await flushed(id)) ? (await ended).StatusCode : null, timings };
     },
     async attach(api, id, attached) {

@@ -14,7 +14,7 @@ import {
   type ShimState,
   type Sparse,
   type StartOptions,
-  type Timings,
+  type StartReport,
   withCleanup,
 } from "@tsbox/kernel";
 import { attributes } from "./create.ts";
@@ -30,7 +30,7 @@ import { blockDevicesOf } from "./spec/limits.ts";
 import { labelModules } from "./spec/security.ts";
 import { resolveUser } from "./spec/user.ts";
 
-export async function start(engine: Engine, call: Call, record: Container, options: Sparse<StartOptions>): Promise<Timings> {
+export async function start(engine: Engine, call: Call, record: Container, options: Sparse<StartOptions>): Promise<StartReport> {
   if (record.status === "running" || record.status === "paused")
     throw fail("FailedPrecondition", `container ${record.name} is running already`, { reason: "containers/already-running" });
   const { id, config } = record;
@@ -128,7 +128,10 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     await engine.events.publish(call, { type: "container", action: "start", id, attributes: attributes(record) });
     await engine.hooks.started(call, id);
     phase("record");
-    return [...phases, ...started.timings.map(([stage, time]) => [`start: ${stage}`, time] as const)];
+    return {
+      timings: [...phases, ...started.timings.map(([stage, time]) => [`start: ${stage}`, time] as const)],
+      warnings: started.warnings,
+    };
   });
 }
 

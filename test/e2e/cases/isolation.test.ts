@@ -1,6 +1,7 @@
 /** Namespaces, identity, devices and limits of a container, asked for by flags and looked at from inside. */
-import { existsSync, readFileSync, readlinkSync } from "node:fs";
-import { needsRoot, suite } from "@tsbox/harness";
+import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { binary, type Engine, engine } from "../src/engine.ts";
 
@@ -144,6 +145,55 @@ test.skipIf(reason, "--time-offset moves the clocks that count from the boot", a
   assert.ok(moved > 9 * day && moved <= 10 * day, `${moved} s`);
   assert.match(await sh(own, ["--time-offset", "monotonic=1h"], "cat /proc/self/timens_offsets"), /monotonic +3600 +0\nboottime +0 +0\n/);
   assert.match((await own.run([...none, "--time-offset", "-876000h", "host:/", "true"])).stderr, /before 0/);
+});
+
+test.skipIf(reason, "what the host does not let a container have is a warning, and it runs", async (t) => {
+  const own = await engine(t);
+  const hard = Number(/^Max open files\s+\d+\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1]);
+  const ran = await own.run([...none, "--ulimit", `nofile=${hard * 2}:${hard * 2}`, "host:/", "sh", "-c", "ulimit -Hn"]);
+  assert.is(ran.code, 0);
+  // Where root may raise it, it is raised; else it is said.
+  if (ran.stdout === `${hard * 2}\n`) return;
+  assert.equal([ran.stdout, /^WARNING: limit NOFILE=.*above what this host allows.*\n$/.test(ran.stderr)], [`${hard}\n`, true], ran.stderr);
+  const detached = await own.run(["run", "-d", "--net", "none", "--ulimit", `nofile=${hard * 2}:${hard * 2}`, "host:/", "true"]);
+  assert.match(detached.stderr, /^WARNING: limit NOFILE/);
+  const remote = await own.run([...none, "--env-file", "/dev/null", "--ulimit", `nofile=${hard * 2}:${hard * 2}`, "host:/", "true"]);
+  assert.match(remote.stderr, /^WARNING: limit NOFILE/);
+});
+
+test.skipIf(reason, "files of the user's own are read and written by the user's own process", async (t) => {
+  const own = await engine(t);
+  const directory = temporaryDirectory(t);
+  const at = (name: string): string => join(directory, name);
+  writeFileSync(at("env"), "# a comment\nFROM_FILE=yes\n\nHOME_OF_CALLER\n");
+  writeFileSync(at("labels"), "colour=blue\n");
+  writeFileSync(
+    at("seccomp.json"),
+    JSON.stringify({
+      defaultAction: "SCMP_ACT_ALLOW",
+      syscalls: [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet: 95 }],
+    }),
+  );
+  const flags = [
+    "--env-file",
+    at("env"),
+    "--label-file",
+    at("labels"),
+    "--cidfile",
+    at("id"),
+    "--security-opt",
+    `seccomp=${at("seccomp.json")}`,
+  ];
+  const ran = await own.run(["run", "--net", "none", ...flags, "host:/", "sh", "-c", "echo $FROM_FILE $HOME_OF_CALLER; mkdir /x"], {
+    environment: { HOME_OF_CALLER: "/home/me" },
+  });
+  assert.equal([ran.code, ran.stdout, /not supported/i.test(ran.stderr)], [1, "yes /home/me\n", true], ran.stderr);
+  const id = readFileSync(at("id"), "utf8");
+  assert.is(await own.ok(["inspect", "-f", "{{.Id}} {{.Config.Labels.colour}}", id]), `${id} blue\n`);
+  const again = await own.run([...none, "--cidfile", at("id"), "host:/", "true"]);
+  assert.equal([again.code, /container ID file found/.test(again.stderr)], [125, true]);
+  const absent = await own.run([...none, "--env-file", at("nowhere"), "host:/", "true"]);
+  assert.equal([absent.code, absent.stderr], [125, `tsbox: open ${at("nowhere")}: no such file or directory\n`]);
 });
 
 test.skipIf(reason, "a seccomp profile of the user's own is in force", async (t) => {

@@ -184,6 +184,12 @@ export interface RestartState {
   readonly at: number | null;
 }
 
+/** What a start says: warnings are sentences for the user, of what the host did not let the container have (a limit above the host's own). */
+export interface StartReport {
+  readonly timings: Timings;
+  readonly warnings: readonly string[];
+}
+
 /** Milliseconds of the phases of a start, in their order: what `run --timings` prints. */
 export type Timings = readonly (readonly [string, number])[];
 
@@ -240,7 +246,7 @@ export interface ContainersService {
   /** `AlreadyExists`: the name is taken; `NotFound`: no such image. `name` null: one is made up. */
   create(call: Call, name: string | null, config: ContainerConfig): Promise<Container>;
   /** `FailedPrecondition` when it runs already. On failure the container is as before (`created`, with `error`), or gone if it is `--rm`. */
-  start(call: Call, id: ContainerId, options: Sparse<StartOptions>): Promise<Timings>;
+  start(call: Call, id: ContainerId, options: Sparse<StartOptions>): Promise<StartReport>;
   /** By id, name, or the beginning of an id. `NotFound` (`No such container: x`); `InvalidArgument` when the beginning is ambiguous. */
   get(call: Call, reference: string): Promise<Container>;
   list(call: Call): Promise<readonly Container[]>;

@@ -44,11 +44,11 @@ export function containerVerbs(containers: ContainersService): ContainerVerbs {
       const record = await find(call, id);
       if (record.status === "paused") throw fail("FailedPrecondition", "cannot start a paused container, try unpause instead");
       if (record.status === "running" || record.status === "restarting") return { started: false, timings: [], warnings: [] };
-      const timings = await containers.start(call, record.id, {
+      const { timings, warnings } = await containers.start(call, record.id, {
         ...(client ? { client: { ...client, size: size ?? null } } : {}),
         ...(size ? { size } : {}),
       });
-      return { started: true, timings, warnings: [] };
+      return { started: true, timings, warnings };
     },
     containerStop: async (call, id, options) => ({ stopped: await stop(containers, call, await find(call, id), options) }),
     containerRestart: async (call, id, options) => {

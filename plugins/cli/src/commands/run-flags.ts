@@ -94,13 +94,16 @@ export function limitsOf(parsed: Parsed): Json {
   };
 }
 
-/** Parts of `HostConfig`. */
-export function isolationOf(parsed: Parsed): Json {
+/** Whether a security option names a file of the user's. */
+export const namesProfile = (option: string): boolean => /^seccomp[=:](?!unconfined$|builtin$|\s*\{)./s.test(option);
+
+/** Parts of `HostConfig`. `read`: a file of the user's. */
+export function isolationOf(parsed: Parsed, read: (path: string) => string): Json {
   return {
     Privileged: parsed.bool("privileged"),
     CapAdd: parsed.list("cap-add"),
     CapDrop: parsed.list("cap-drop"),
-    SecurityOpt: parsed.list("security-opt"),
+    SecurityOpt: parsed.list("security-opt").map((option) => (namesProfile(option) ? `seccomp=${profile(read(option.slice(8)))}` : option)),
     UsernsMode: parsed.text("userns") ?? "",
     IpcMode: parsed.text("ipc") ?? "",
     PidMode: parsed.text("pid") ?? "",
@@ -116,6 +119,15 @@ export function isolationOf(parsed: Parsed): Json {
     Runtime: parsed.text("runtime") ?? "",
     Annotations: pairs(parsed.list("annotation")),
   };
+}
+
+/** On one line, and known to be JSON before it is sent. */
+function profile(text: string): string {
+  try {
+    return JSON.stringify(JSON.parse(text));
+  } catch (error) {
+    throw new CommandError(125, `the seccomp profile is no JSON: ${(error as Error).message}`);
+  }
 }
 
 const pairs = (entries: readonly string[]): Readonly<Record<string, string>> =>

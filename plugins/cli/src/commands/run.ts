@@ -1,14 +1,16 @@
 /** `run` and `create`: a container from flags. */
-import { join } from "node:path";
+import { existsSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { type ApiService, isTsboxError, type Json } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
-import type { FlagSpecs, Parsed } from "../flags.ts";
-import type { Command, Io } from "../io.ts";
+import { environmentFile, environmentOf, labelFile, userFile } from "../environment.ts";
+import { type FlagSpecs, type Parsed, parseFlags } from "../flags.ts";
+import { type Command, type Io, warningText } from "../io.ts";
 import { mountBody, mountFlags } from "../mounts.ts";
 import { restartBody, restartFlags } from "../restart.ts";
 import { count } from "../units.ts";
 import { pullImage } from "./pull.ts";
-import { isolationFlags, isolationOf, limitFlags, limitsOf } from "./run-flags.ts";
+import { isolationFlags, isolationOf, limitFlags, limitsOf, namesProfile } from "./run-flags.ts";
 import { detachFlag, keysOf, needTerminal, proxies, signalProxyFlag } from "./sessions.ts";
 
 const flags: FlagSpecs = {
@@ -18,6 +20,7 @@ const flags: FlagSpecs = {
   rm: { kind: "bool", help: "Automatically remove the container and its files when it exits" },
   name: { kind: "text", help: "Assign a name to the container" },
   env: { short: "e", kind: "list", help: "Set environment variables" },
+  "env-file": { kind: "list", help: "Read in a file of environment variables" },
   workdir: { short: "w", kind: "text", help: "Working directory inside the container" },
   user: { short: "u", kind: "text", help: "Username or UID (format: <name|uid>[:<group|gid>])" },
   entrypoint: { kind: "text", help: "Overwrite the default ENTRYPOINT of the image" },
@@ -30,6 +33,8 @@ const flags: FlagSpecs = {
   network: { kind: "text", help: "Connect a container to a network: bridge, none, host or a name" },
   publish: { short: "p", kind: "list", help: "Publish a container's port(s) to the host: [[IP:]HOSTPORT:]PORT[/PROTOCOL]" },
   label: { short: "l", kind: "list", help: "Set meta data on a container" },
+  "label-file": { kind: "list", help: "Read in a line delimited file of labels" },
+  cidfile: { kind: "text", help: "Write the container ID to the file" },
   "publish-all": { short: "P", kind: "bool", help: "Publish all exposed ports to random ports" },
   ip: { kind: "text", help: "IPv4 address (e.g., 172.30.100.104)" },
   "mac-address": { kind: "text", help: "Container MAC address (e.g., 92:d0:c6:0a:29:33)" },
@@ -62,6 +67,7 @@ export const run: Command = {
   ownWords: true,
   runs: true,
   words: [1, Number.POSITIVE_INFINITY],
+  local: needsUserFiles,
   async run(io, api, parsed) {
     const begun = performance.now();
     const { tty, detach, removed } = wishes(parsed);
@@ -70,7 +76,8 @@ export const run: Command = {
     const id = await make(io, api, parsed);
     const created = performance.now();
     if (detach) {
-      const { timings } = await api.containerStart(io.call, id, {});
+      const { timings, warnings } = await api.containerStart(io.call, id, {});
+      await io.err(warningText(warnings));
       await printTimings(io, parsed, [["create", created - begun], ...timings]);
       await io.out(`${id}\n`);
       return 0;
@@ -90,11 +97,24 @@ export const create: Command = {
   flags,
   ownWords: true,
   words: [1, Number.POSITIVE_INFINITY],
+  local: needsUserFiles,
   async run(io, api, parsed) {
     await io.out(`${await make(io, api, parsed)}\n`);
     return 0;
   },
 };
+
+/** Files that the user names are the user's own process's to read and write. */
+function needsUserFiles(words: readonly string[]): boolean {
+  let parsed: Parsed;
+  try {
+    parsed = parseFlags("run", words, flags, false);
+  } catch {
+    // Said where the command runs.
+    return false;
+  }
+  return ["env-file", "label-file", "cidfile"].some((flag) => parsed.given(flag)) || parsed.list("security-opt").some(namesProfile);
+}
 
 function wishes(parsed: Parsed): { tty: boolean; interactive: boolean; detach: boolean; removed: boolean } {
   return { tty: parsed.bool("tty"), interactive: parsed.bool("interactive"), detach: parsed.bool("detach"), removed: parsed.bool("rm") };
@@ -113,8 +133,19 @@ function attachedTo(parsed: Parsed): { readonly stdin: boolean; readonly stdout:
   return { stdin: named.includes("stdin") && interactive, stdout: named.includes("stdout"), stderr: named.includes("stderr") };
 }
 
-/** Creates; an image that is not here is pulled first. Answers the id. */
+/** Creates; an image that is not here is pulled first. Answers the id, which is in the user's file by then. */
 async function make(io: Io, api: ApiService, parsed: Parsed): Promise<string> {
+  const file = parsed.text("cidfile");
+  const path = file === null ? null : resolve(io.workingDirectory, file);
+  if (path !== null && existsSync(path))
+    throw new CommandError(125, `container ID file found, make sure the other container isn't running or delete ${file}`);
+  const { Id, Warnings } = await made(io, api, parsed);
+  if (path !== null) writeFileSync(path, Id, { flag: "wx", mode: 0o644 });
+  await io.err(warningText(Warnings));
+  return Id;
+}
+
+async function made(io: Io, api: ApiService, parsed: Parsed): ReturnType<ApiService["containerCreate"]> {
   const body = createBody(io, parsed);
   const image = parsed.words[0] ?? "";
   const name = parsed.text("name");
@@ -125,13 +156,13 @@ async function make(io: Io, api: ApiService, parsed: Parsed): Promise<string> {
   const options = { ...(name === null ? {} : { name }), ...(platform === null ? {} : { platform }) };
   if (policy === "always") await pullImage(io, api, image, platform, true);
   try {
-    return (await api.containerCreate(io.call, body, options)).Id;
+    return await api.containerCreate(io.call, body, options);
   } catch (error) {
     const absent = isTsboxError(error) && error.code === "NotFound" && error.message.startsWith("No such image");
     if (!absent || policy !== "missing") throw error;
     await io.err(`Unable to find image '${withTag(image)}' locally\n`);
     await pullImage(io, api, image, platform, true);
-    return (await api.containerCreate(io.call, body, options)).Id;
+    return api.containerCreate(io.call, body, options);
   }
 }
 
@@ -154,7 +185,7 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
     Image: imageOf(io, image ?? ""),
     Cmd: command.length > 0 ? command : null,
     Entrypoint: entrypoint === null ? null : [entrypoint],
-    Env: parsed.list("env").flatMap((pair) => environmentOf(pair, io.environment)),
+    Env: [...parsed.list("env-file").flatMap((path) => environmentFile(io, path)), ...environmentOf(io, parsed.list("env"))],
     WorkingDir: parsed.text("workdir") ?? "",
     User: parsed.text("user") ?? "",
     Hostname: parsed.text("hostname") ?? "",
@@ -165,7 +196,7 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
     AttachStdin: streams.stdin,
     AttachStdout: streams.stdout,
     AttachStderr: streams.stderr,
-    Labels: Object.fromEntries(parsed.list("label").map((label) => pairOf(label))),
+    Labels: Object.fromEntries([...parsed.list("label-file").flatMap((path) => labelFile(io, path)), ...parsed.list("label")].map(pairOf)),
     ...(parsed.text("stop-signal") === null ? {} : { StopSignal: parsed.text("stop-signal") }),
     ...(parsed.text("stop-timeout") === null ? {} : { StopTimeout: count("stop-timeout", parsed.text("stop-timeout") ?? "") }),
     ExposedPorts: Object.fromEntries([...parsed.list("expose").flatMap(exposed), ...ports.map(([port]) => port)].map((port) => [port, {}])),
@@ -180,7 +211,7 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
       ...restartBody(parsed),
       ReadonlyRootfs: parsed.bool("read-only"),
       ...limitsOf(parsed),
-      ...isolationOf(parsed),
+      ...isolationOf(parsed, (path) => userFile(io, path)),
       ExtraHosts: parsed.list("add-host"),
       Dns: parsed.list("dns"),
       DnsSearch: parsed.list("dns-search"),
@@ -193,13 +224,6 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
       TsboxExec: parsed.text("exec") ?? "",
     },
   };
-}
-
-/** `NAME` alone takes the caller's value; one that the caller has not is left out. */
-function environmentOf(pair: string, environment: Readonly<Record<string, string>>): readonly string[] {
-  if (pair.includes("=")) return [pair];
-  const value = environment[pair];
-  return value === undefined ? [] : [`${pair}=${value}`];
 }
 
 /** Docker's place for what concerns one network. */

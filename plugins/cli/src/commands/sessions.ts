@@ -1,8 +1,7 @@
 /** Commands that lend the user's terminal: exec, attach, and what `start -a` shares with them. */
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
 import { type ApiService, detachKeys, isTsboxError, type Json } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
+import { environmentFile, environmentOf } from "../environment.ts";
 import { type FlagSpecs, type Parsed, parseFlags } from "../flags.ts";
 import type { Attached, Command, Io } from "../io.ts";
 
@@ -89,38 +88,6 @@ async function commandFailed(io: Io, error: unknown): Promise<number> {
   if (!isTsboxError(error) || (error.code !== "CommandNotFound" && error.code !== "NotExecutable")) throw error;
   await io.err(`tsbox: ${error.message}\n`);
   return error.code === "CommandNotFound" ? 127 : 126;
-}
-
-/** `NAME` alone takes the caller's value; one that the caller has not is left out. */
-function environmentOf(io: Io, pairs: readonly string[]): readonly string[] {
-  return pairs.flatMap((pair) => {
-    if (pair.includes("=")) return [pair];
-    const value = io.environment[pair];
-    return value === undefined ? [] : [`${pair}=${value}`];
-  });
-}
-
-function environmentFile(io: Io, path: string): readonly string[] {
-  let text: string;
-  try {
-    text = readFileSync(resolve(io.workingDirectory, path), "utf8");
-  } catch (error) {
-    throw new CommandError(
-      125,
-      `open ${path}: ${(error as NodeJS.ErrnoException).code === "ENOENT" ? "no such file or directory" : String(error)}`,
-    );
-  }
-  const lines = text
-    .replace(/^\uFEFF/, "")
-    .split("\n")
-    .map((line) => line.replace(/\r$/, "").trimStart())
-    .filter((line) => line !== "" && !line.startsWith("#"));
-  for (const line of lines) {
-    const name = line.split("=", 1)[0] ?? "";
-    if (name === "") throw new CommandError(125, `invalid environment variable: ${line}`);
-    if (/\s/.test(name)) throw new CommandError(125, `poorly formatted environment: variable '${name}' contains whitespaces`);
-  }
-  return environmentOf(io, lines);
 }
 
 interface Shown {

@@ -35,10 +35,13 @@ export function remoteApi(remote: Remote): ApiService {
 
     containerCreate: (call, body, query) => remote.json(call, "POST", "/containers/create", { query, json: body }),
     containerStart: async (call, id) => {
-      const status = await post(call, on(id, "start")).catch((error: unknown) => {
+      const answer = await remote.send(call, "POST", on(id, "start")).catch((error: unknown) => {
         throw startFailure(error);
       });
-      return { started: status !== 304, timings: [], warnings: [] };
+      answer.resume();
+      const said = answer.headers["tsbox-warnings"];
+      const warnings = typeof said === "string" ? (JSON.parse(decodeURIComponent(said)) as readonly string[]) : [];
+      return { started: answer.statusCode !== 304, timings: [], warnings };
     },
     containerStop: async (call, id, { timeout, signal }) => ({
       stopped: (await post(call, on(id, "stop"), { query: { t: timeout, signal } })) !== 304,

@@ -4,7 +4,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ReadStream, WriteStream } from "node:tty";
 import { type ApiService, createCall, fail, silentLog } from "@tsbox/kernel";
-import type { Attached, Session } from "../io.ts";
+import { type Attached, type Session, warningText } from "../io.ts";
 import { redraw } from "../redraw.ts";
 import { DetachWatch } from "./detach-watch.ts";
 import { demultiplex } from "./frames.ts";
@@ -41,7 +41,10 @@ export function remoteSession(remote: Remote): Session {
   };
   return {
     async runAttached(api, id, attached) {
-      return { code: await containerSession(api, id, attached, async () => void (await api.containerStart(call, id, {}))), timings: [] };
+      const begin = async (): Promise<void> => {
+        process.stderr.write(warningText((await api.containerStart(call, id, {})).warnings));
+      };
+      return { code: await containerSession(api, id, attached, begin), timings: [] };
     },
     attach: (api, id, attached) =>
       containerSession(api, id, attached, async () => {

@@ -28,9 +28,12 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
   app.get<Named>("/containers/:id/json", ({ params, query }) =>
     api.containerInspect(calls.lasting(), params.id, { size: flag(query, "size") }),
   );
-  app.post<Named>("/containers/:id/start", async ({ params }, reply) =>
-    reply.code((await api.containerStart(calls.lasting(), params.id, {})).started ? 204 : 304).send(),
-  );
+  app.post<Named>("/containers/:id/start", async ({ params }, reply) => {
+    const { started, warnings } = await api.containerStart(calls.lasting(), params.id, {});
+    // Docker's answer has no body to say them in.
+    if (warnings.length > 0) reply.header(warningsHeader, encodeURIComponent(JSON.stringify(warnings)));
+    return reply.code(started ? 204 : 304).send();
+  });
   app.post<Named>("/containers/:id/stop", async ({ params, query }, reply) =>
     reply.code((await api.containerStop(calls.lasting(), params.id, stopOptions(query))).stopped ? 204 : 304).send(),
   );
@@ -104,6 +107,9 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
     } else await sendBytes(reply, type, await logs(api, call, record, query));
   });
 }
+
+/** Of a start: what the host did not let the container have, as JSON in percent signs. Our own; other clients don't look. */
+const warningsHeader = "Tsbox-Warnings";
 
 const positive = (value: number | undefined): number | undefined => (value !== undefined && value > 0 ? value : undefined);
 const zeroIsNone = (value: string): string => (value === "0" ? "" : value);
