@@ -2,6 +2,7 @@
 import type { ApiService, Plugin, PluginContext } from "@tsbox/kernel";
 import { openFront } from "./http/index.ts";
 import type { HttpServer } from "./http/server.ts";
+import { containerList } from "./operations/container-list.ts";
 import { containerVerbs } from "./operations/containers.ts";
 import { execVerbs } from "./operations/execs.ts";
 import { imageVerbs } from "./operations/images.ts";
@@ -30,6 +31,7 @@ const plugin: Plugin<null> = {
         api = {
           ...containerVerbs(containers),
           ...execVerbs(containers),
+          ...containerList(containers, images),
           ...imageVerbs(images, containers),
           ...systemVerbs(services),
           ...networkPrune(services.networks, containers),

@@ -11,8 +11,7 @@ import {
   signalNumber,
 } from "@tsbox/kernel";
 import { parseCreate } from "./create-body.ts";
-import { containerRules, matches } from "./filters.ts";
-import { inspectContainer, listContainer } from "./show.ts";
+import { inspectContainer } from "./show.ts";
 import { parseTime } from "./times.ts";
 
 type ContainerVerbs = Pick<
@@ -29,7 +28,6 @@ type ContainerVerbs = Pick<
   | "containerWait"
   | "containerRemove"
   | "containerInspect"
-  | "containerList"
   | "containerLogs"
 >;
 
@@ -73,15 +71,6 @@ export function containerVerbs(containers: ContainersService): ContainerVerbs {
     containerInspect: async (call, id) => {
       const record = await find(call, id);
       return inspectContainer(record, {}, await containers.execList(call, record.id));
-    },
-    containerList: async (call, { all, limit, filters }) => {
-      const records = await containers.list(call);
-      const wanted = matches(filters, containerRules(records));
-      const any = all || limit !== undefined || filters?.status !== undefined || filters?.exited !== undefined;
-      const shown = records.filter(
-        (record) => (any || record.status === "running" || record.status === "paused" || record.status === "restarting") && wanted(record),
-      );
-      return (limit !== undefined && limit > 0 ? shown.slice(0, limit) : shown).map(listContainer);
     },
     containerLogs: async (call, id, options) => {
       const record = await find(call, id);
