@@ -15,6 +15,7 @@ import {
   withMounts,
 } from "@tsbox/kernel";
 import type { Engine } from "./engine.ts";
+import { freshHealth, healthCheckOf } from "./health.ts";
 import { resolveMounts } from "./mounts/resolve.ts";
 import { capabilitiesOf } from "./spec/build.ts";
 
@@ -62,7 +63,8 @@ export async function create(engine: Engine, call: Call, name: string | null, as
       exit: null,
       error: "",
       restartCount: 0,
-      restart: { stopped: false, backoff: 0, at: null },
+      health: config.healthCheck === null ? null : freshHealth,
+      restart: { stopped: false, backoff: 0, wanted: false, at: null },
       endpoints: [],
       log: logOf(engine, id, config),
       idMaps: null,
@@ -91,6 +93,8 @@ function withImage(asked: ContainerConfig, image: Image, id: ContainerId): Conta
     user: asked.user || image.config.user,
     hostname: asked.hostname || (asked.network === "host" ? "" : id.slice(0, 12)),
     labels: { ...image.config.labels, ...asked.labels },
+    healthCheck: healthCheckOf(asked.healthRequest, image.config.healthCheck),
+    shell: asked.shell ?? image.config.shell,
     stopSignal: asked.stopSignal || image.config.stopSignal || "SIGTERM",
     volumes: [...new Set([...image.config.volumes, ...asked.volumes])],
     exposedPorts: [...new Set([...image.config.exposedPorts, ...asked.exposedPorts])],

@@ -13,7 +13,16 @@ export async function ended(engine: Engine, id: ContainerId, status: ExitStatus)
   const before = engine.records.byId(id);
   if (before.exit !== null && before.status !== "running" && before.status !== "paused") return;
   const call = engine.call();
-  const record: Container = { ...before, ...afterEnd(before, status, Date.now()), pid: null, exit: status, endpoints: [], idMaps: null };
+  const record: Container = {
+    ...before,
+    ...afterEnd(before, status, Date.now()),
+    pid: null,
+    exit: status,
+    endpoints: [],
+    idMaps: null,
+    health: unwatched(before),
+  };
+  engine.healthWatch.stop(id);
   engine.idRanges.free(id);
   engine.execs.dropUnstarted(id);
   if (status.outOfMemory) await engine.events.publish(call, { type: "container", action: "oom", id, attributes: attributes(record) });
@@ -36,6 +45,9 @@ export async function ended(engine: Engine, id: ContainerId, status: ExitStatus)
     engine.restarts.schedule(record);
   }
 }
+
+/** As Docker: what does not run is not healthy. */
+const unwatched = ({ health }: Container): Container["health"] => (health === null ? null : { ...health, status: "unhealthy" });
 
 /** `--rm`, unless this end is a restart's. */
 const removes = (engine: Engine, record: Container): boolean => record.config.autoRemove && !engine.kept.has(record.id);

@@ -12,10 +12,12 @@ import type {
   OciProcess,
   OciSpec,
   ShimState,
+  Sparse,
   StorageDriver,
   VolumesService,
 } from "@tsbox/kernel";
 import type { Execs } from "./execs.ts";
+import type { HealthWatch } from "./health.ts";
 import type { IdRanges } from "./id-ranges.ts";
 import type { Records } from "./records.ts";
 import type { Restarts } from "./restarts.ts";
@@ -47,6 +49,9 @@ export interface Engine {
   readonly restarts: Restarts;
   /** Whose end is part of a restart by the user: `--rm` does not take them. */
   readonly kept: Set<ContainerId>;
+  readonly healthWatch: HealthWatch;
+  /** Does what the container's user wants done. */
+  onUnhealthy(id: ContainerId): Promise<void>;
   /** Work that nobody waits for, but that must be done before the engine ends. */
   readonly background: Set<Promise<void>>;
   readonly hooks: ContainerHooks;
@@ -55,7 +60,7 @@ export interface Engine {
   /** The host's choice of a kind. */
   preferred(kind: "storage" | "exec"): Promise<string>;
   /** For what no caller asked for. */
-  call(): Call;
+  call(options?: Sparse<{ signal: AbortSignal; timeout: number }>): Call;
 }
 
 export interface ContainerHooks {

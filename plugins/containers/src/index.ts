@@ -1,13 +1,15 @@
 /** The service `containers`. A `run` passes create.ts, start.ts and end.ts, in this order. */
 import { setTimeout as pause } from "node:timers/promises";
 import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { endUnhealthy } from "./ending.ts";
 import { type Engine, Locks } from "./engine.ts";
 import { Execs } from "./execs.ts";
+import { HealthWatch } from "./health.ts";
 import { IdRanges } from "./id-ranges.ts";
 import { Records } from "./records.ts";
 import { Restarts } from "./restarts.ts";
 import { restore, sweepCgroups } from "./restore.ts";
-import { containersService, listen, restartAll } from "./service.ts";
+import { containersService, goOn, listen } from "./service.ts";
 import { Waiters } from "./waiters.ts";
 
 const plugin: Plugin<null> = {
@@ -44,12 +46,16 @@ const plugin: Plugin<null> = {
           early: new Map(),
           restarts: new Restarts(),
           kept: new Set(),
+          healthWatch: new HealthWatch(),
+          onUnhealthy: async (id) => {
+            if (engine) await endUnhealthy(engine, id);
+          },
           background: new Set(),
           hooks,
           storage: (id) => context.driver("storage", id),
           exec: (id) => context.driver("exec", id),
           preferred: async (kind) => (await context.drivers(kind))[0]?.id ?? "",
-          call: () => context.call(),
+          call: (options) => context.call(options),
         };
         await restore(engine, call);
         void listen(engine);
@@ -58,11 +64,12 @@ const plugin: Plugin<null> = {
     });
     // Who has to run again: when all is there that a start needs.
     context.tap("ready", async () => {
-      if (engine) restartAll(engine);
+      if (engine) goOn(engine);
     });
     // Before anything closes: clean-up that is under way needs every service.
     context.tap("shutdown", async () => {
       engine?.restarts.close();
+      engine?.healthWatch.close();
       while (engine && engine.background.size > 0) await Promise.all(engine.background);
       if (engine) await leaveNothing(engine);
     });

@@ -15,10 +15,11 @@ const furthest = 2 ** 31 - 1;
 /** What the record says once its process has ended so: `restarting`, with the moment, or `exited`. Pure. */
 export function afterEnd(record: Container, exit: ExitStatus, now: number): Pick<Container, "status" | "restart" | "restartCount"> {
   const { restart, restartCount, startedAt } = record;
-  if (!wants(record, exit)) return { status: "exited", restart: { ...restart, backoff: 0, at: null }, restartCount };
+  if (!restart.wanted && !wants(record, exit))
+    return { status: "exited", restart: { ...restart, backoff: 0, wanted: false, at: null }, restartCount };
   const last = startedAt !== null && exit.at - startedAt >= settled ? 0 : restart.backoff;
   const backoff = last === 0 ? shortest : Math.min(longest, last * 2);
-  return { status: "restarting", restart: { ...restart, backoff, at: now + backoff }, restartCount: restartCount + 1 };
+  return { status: "restarting", restart: { ...restart, backoff, wanted: false, at: now + backoff }, restartCount: restartCount + 1 };
 }
 
 /** As Docker decides at an end that nobody asked for. */
@@ -87,7 +88,7 @@ export async function giveUp(engine: Engine, call: Call, record: Container, stop
   const left = await engine.records.save(call, {
     ...record,
     status: "exited",
-    restart: { stopped: record.restart.stopped || stopped, backoff: 0, at: null },
+    restart: { stopped: record.restart.stopped || stopped, backoff: 0, wanted: false, at: null },
   });
   if (left.exit !== null) engine.waiters.happened(left.id, "exit", left.exit);
   return left;

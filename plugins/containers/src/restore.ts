@@ -27,7 +27,7 @@ export async function restore(engine: Engine, call: Call): Promise<void> {
   for (const id of lost) {
     const record = engine.records.byId(id);
     if (wantsAfterBoot(record))
-      engine.records.note({ ...record, status: "restarting", restart: { stopped: false, backoff: 0, at: Date.now() } });
+      engine.records.note({ ...record, status: "restarting", restart: { stopped: false, backoff: 0, wanted: false, at: Date.now() } });
   }
   await sweep(engine, call);
 }

@@ -12,8 +12,10 @@ import {
 } from "@tsbox/kernel";
 import { attributes, create } from "./create.ts";
 import { ended, forget, later, remove } from "./end.ts";
+import { endGently, tellKill } from "./ending.ts";
 import type { Engine } from "./engine.ts";
 import { createExec, heard, loseExecs, runExec, startExec, tellExec, waitExec } from "./execs.ts";
+import { watchHealth } from "./health.ts";
 import { readLog } from "./logs.ts";
 import { giveUp, refuseRestarting } from "./restarts.ts";
 import { exitOf, watchOrphan } from "./restore.ts";
@@ -45,17 +47,13 @@ export function containersService(engine: Engine): ContainersService {
     if (records.byId(id).status === "restarting" && (await left(call, id))) return tell(call, records.byId(id), "stop");
     const record = running(id);
     stopped(record);
-    const exit = waiters.next(id, "exit");
-    const signal = options.signal ?? signalNumber(record.config.stopSignal);
-    await launcher.signal(call, id, signal);
-    await tell(call, record, "kill", { signal: String(signal) });
-    if (record.status === "paused") await launcher.resume(call, id);
-    const seconds = options.timeout ?? record.config.stopTimeout;
-    if (!(await within(exit, seconds))) {
-      await launcher.signal(call, id, 9).catch(notRunning);
-      await tell(call, record, "kill", { signal: "9" });
-      await exit;
-    }
+    await endGently(
+      engine,
+      call,
+      record,
+      options.signal ?? signalNumber(record.config.stopSignal),
+      options.timeout ?? record.config.stopTimeout,
+    );
     await tell(call, record, "stop");
   };
   const launch: ContainersService["start"] = (call, id, options) =>
@@ -65,7 +63,7 @@ export function containersService(engine: Engine): ContainersService {
         throw fail("FailedPrecondition", `container ${last.name} is running already: it restarts`, {
           reason: "containers/already-running",
         });
-      const record: Container = { ...last, restartCount: 0, restart: { stopped: false, backoff: 0, at: null } };
+      const record: Container = { ...last, restartCount: 0, restart: { stopped: false, backoff: 0, wanted: false, at: null } };
       try {
         return await start(engine, call, record, options);
       } catch (error) {
@@ -94,14 +92,15 @@ export function containersService(engine: Engine): ContainersService {
       const record = running(id);
       if (fatal) stopped(record);
       await launcher.signal(call, id, signal);
-      await tell(call, record, "kill", { signal: String(signal) });
+      await tellKill(engine, call, record, signal);
     },
     pause: (call, id) =>
       locks.run(id, async () => {
         const record = running(id);
         if (record.status === "paused") throw fail("FailedPrecondition", `Container ${id} is already paused`);
         await launcher.pause(call, id);
-        records.note({ ...record, status: "paused" });
+        engine.healthWatch.stop(id);
+        records.note({ ...records.byId(id), status: "paused" });
         await tell(call, record, "pause");
       }),
     resume: (call, id) =>
@@ -109,7 +108,7 @@ export function containersService(engine: Engine): ContainersService {
         const record = running(id);
         if (record.status !== "paused") throw fail("FailedPrecondition", `Container ${id} is not paused`);
         await launcher.resume(call, id);
-        records.note({ ...record, status: "running" });
+        watchHealth(engine, records.note({ ...records.byId(id), status: "running" }));
         await tell(call, record, "unpause");
       }),
     rename: (call, id, name) =>
@@ -190,8 +189,8 @@ async function restart(
   await engine.events.publish(call, { type: "container", action: "restart", id, attributes: attributes(record) });
 }
 
-/** Whose time has come is started, one after another for one container, side by side for several. One that can't be started is given up, as Docker does. */
-export function restartAll(engine: Engine): void {
+/** What goes on by itself from now on: health is watched, and whose time has come is started, one after another for one container, side by side for several. One that can't be started is given up, as Docker does. */
+export function goOn(engine: Engine): void {
   const again = async (id: ContainerId): Promise<void> => {
     if (!engine.records.has(id)) return;
     const record = engine.records.byId(id);
@@ -204,6 +203,7 @@ export function restartAll(engine: Engine): void {
       await giveUp(engine, call, { ...record, error: error instanceof Error ? error.message : String(error) }, false);
     }
   };
+  for (const record of engine.records.all()) if (record.status === "running") watchHealth(engine, record);
   engine.restarts.open((id) => later(engine, () => engine.locks.run(id, () => again(id))), engine.records.all());
 }
 
@@ -222,23 +222,6 @@ async function wait(engine: Engine, id: ContainerId, condition: "not-running" | 
   if (condition === "not-running" && !lives) return record.exit ?? { code: 0, signal: null, outOfMemory: false, at: Date.now() };
   return engine.waiters.next(id, condition === "removed" ? "removed" : "exit");
 }
-
-/** True when it happened within so many seconds; below 0: however long it takes. */
-async function within(happening: Promise<unknown>, seconds: number): Promise<boolean> {
-  if (seconds < 0) return happening.then(() => true);
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, seconds * 1000, false);
-  });
-  try {
-    return await Promise.race([happening.then(() => true as const), late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** It has ended by itself meanwhile. */
-function notRunning(): void {}
 
 /** After the start that it may have overtaken. */
 function locked(engine: Engine, id: ContainerId, status: ExitStatus): Promise<void> {

@@ -19,6 +19,7 @@ import {
 } from "@tsbox/kernel";
 import { attributes } from "./create.ts";
 import type { Engine } from "./engine.ts";
+import { freshHealth, watchHealth } from "./health.ts";
 import { attach, release } from "./mounts/live.ts";
 import { namespaceSources, networkPeer } from "./namespaces.ts";
 import { isKept } from "./restarts.ts";
@@ -119,6 +120,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       error: "",
       endpoints,
       idMaps,
+      health: config.healthCheck === null ? null : freshHealth,
       warnings: started.warnings,
     };
     // On disk only where a restart of the host must find it: the first time, or when it had been given up.
@@ -127,6 +129,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     else engine.records.note(running);
     await engine.events.publish(call, { type: "container", action: "start", id, attributes: attributes(record) });
     await engine.hooks.started(call, id);
+    watchHealth(engine, running);
     phase("record");
     return {
       timings: [...phases, ...started.timings.map(([stage, time]) => [`start: ${stage}`, time] as const)],

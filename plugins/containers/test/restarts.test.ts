@@ -8,7 +8,7 @@ const exit = (code: number, at: number): ExitStatus => ({ code, signal: null, ou
 const record = (name: RestartPolicy["name"], more: Partial<Container> = {}, maximumRetryCount = 0): Container =>
   ({
     config: { restart: { name, maximumRetryCount }, autoRemove: false },
-    restart: { stopped: false, backoff: 0, at: null },
+    restart: { stopped: false, backoff: 0, wanted: false, at: null },
     restartCount: 0,
     startedAt: 0,
     exit: null,
@@ -42,12 +42,12 @@ test("who comes back: by policy, code, count, and whether the user stopped it", 
   assert.is(ends(record("on-failure"), 1), "restarting");
   assert.is(ends(record("on-failure", { restartCount: 2 }, 3), 1), "restarting");
   assert.is(ends(record("on-failure", { restartCount: 3 }, 3), 1), "exited");
-  const stopped = { restart: { stopped: true, backoff: 0, at: null } };
+  const stopped = { restart: { stopped: true, backoff: 0, wanted: false, at: null } };
   for (const name of ["always", "unless-stopped", "on-failure"] as const) assert.is(ends(record(name, stopped), 1), "exited");
 });
 
 test("after a restart of the host: always, and what the user had not stopped, if it ever ran", () => {
-  const stopped = { restart: { stopped: true, backoff: 0, at: null } };
+  const stopped = { restart: { stopped: true, backoff: 0, wanted: false, at: null } };
   assert.ok(wantsAfterBoot(record("always", stopped)));
   assert.ok(wantsAfterBoot(record("unless-stopped")));
   assert.not.ok(wantsAfterBoot(record("unless-stopped", stopped)));

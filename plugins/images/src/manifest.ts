@@ -1,5 +1,5 @@
 /** Manifests and configs of Docker and OCI, checked: they come from strangers. */
-import { type Descriptor, fail, type ImageConfig, parseDigest } from "@tsbox/kernel";
+import { type Descriptor, fail, type HealthRequest, type ImageConfig, parseDigest } from "@tsbox/kernel";
 
 export const mediaTypes = {
   index: ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"],
@@ -94,7 +94,24 @@ export function parseConfig(bytes: Uint8Array, what: string): ConfigBlob {
       workingDirectory: text("WorkingDir"),
       labels: Object.fromEntries(Object.entries((config.Labels ?? {}) as object).map(([key, value]) => [key, String(value)])),
       stopSignal: text("StopSignal") || null,
+      healthCheck: healthOf(config.Healthcheck),
+      shell: emptyAsNull(strings("Shell")),
     },
+  };
+}
+
+/** Docker's own extension of OCI's config; nanoseconds there. */
+function healthOf(value: unknown): HealthRequest | null {
+  if (typeof value !== "object" || value === null) return null;
+  const { Test, Interval, Timeout, StartPeriod, StartInterval, Retries } = value as Loose;
+  const span = (of: unknown): number | undefined => (typeof of === "number" && of > 0 ? of / 1e6 : undefined);
+  return {
+    test: Array.isArray(Test) ? Test.map(String) : [],
+    interval: span(Interval),
+    timeout: span(Timeout),
+    startPeriod: span(StartPeriod),
+    startInterval: span(StartInterval),
+    retries: typeof Retries === "number" && Retries > 0 ? Retries : undefined,
   };
 }
 

@@ -12,6 +12,7 @@ import type { ShimClient, ShimLog, WindowSize } from "../launcher.ts";
 import type { PortMap } from "../network.ts";
 import type { ActiveKey, IdMaps } from "../storage.ts";
 import type { ContainerId, Digest, ExecId, Sparse, Strings } from "../words.ts";
+import type { Health, HealthCheck, HealthRequest, OnUnhealthy } from "./health.ts";
 import type { MountPoint, MountRequest, VolumesFrom } from "./mounts.ts";
 import type { EndpointRecord } from "./networks.ts";
 
@@ -60,6 +61,13 @@ export interface ContainerConfig {
   /** A process of the engine's own is the first one: it reaps orphans and passes signals on to the command. */
   readonly init: boolean;
   readonly restart: RestartPolicy;
+  /** Null: the image's own. */
+  readonly healthRequest: HealthRequest | null;
+  /** What came of it when the container was made. */
+  readonly healthCheck: HealthCheck | null;
+  readonly onUnhealthy: OnUnhealthy;
+  /** What runs a `CMD-SHELL`; null: /bin/sh -c. */
+  readonly shell: readonly string[] | null;
   readonly isolation: Isolation;
   /** Names or numbers of further groups, looked up in the container's own /etc/group. */
   readonly groupAdd: readonly string[];
@@ -168,6 +176,8 @@ export interface Container {
   /** Since a user last started it. */
   readonly restartCount: number;
   readonly restart: RestartState;
+  /** Null: it has no health check. */
+  readonly health: Health | null;
   readonly endpoints: readonly EndpointRecord[];
   /** The ids of the host that stand for the container's own, while it runs in a user namespace. */
   readonly idMaps: IdMaps | null;
@@ -180,6 +190,8 @@ export interface RestartState {
   readonly stopped: boolean;
   /** Milliseconds of the last wait before a restart; 0: none since it ran well. */
   readonly backoff: number;
+  /** It was unhealthy: its end, which is under way, is followed by a start whatever its policy. */
+  readonly wanted: boolean;
   /** When it is `restarting`: when it starts. */
   readonly at: number | null;
 }

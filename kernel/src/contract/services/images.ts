@@ -9,6 +9,7 @@ import type { Call } from "../call.ts";
 import type { Access, Descriptor } from "../registry.ts";
 import type { SnapshotName } from "../storage.ts";
 import type { Digest, Sparse, Strings } from "../words.ts";
+import type { HealthRequest } from "./health.ts";
 
 export interface Platform {
   readonly os: string;
@@ -27,6 +28,8 @@ export interface ImageConfig {
   readonly workingDirectory: string;
   readonly labels: Strings;
   readonly stopSignal: string | null;
+  readonly healthCheck: HealthRequest | null;
+  readonly shell: readonly string[] | null;
 }
 
 export interface Image {

@@ -4,6 +4,7 @@ export type * from "./api.ts";
 export type * from "./containers.ts";
 export type * from "./content.ts";
 export type * from "./events.ts";
+export type * from "./health.ts";
 export type * from "./images.ts";
 export type * from "./mounts.ts";
 export type * from "./networks.ts";

@@ -1,5 +1,15 @@
 /** Docker's `GET /containers/json`: its filters, and which containers it shows without them. */
-import { type ApiService, type Call, type Container, type ContainersService, fail, type Filters, type Image, type ImagesService, isTsboxError } from "@tsbox/kernel";
+import {
+  type ApiService,
+  type Call,
+  type Container,
+  type ContainersService,
+  type Filters,
+  fail,
+  type Image,
+  type ImagesService,
+  isTsboxError,
+} from "@tsbox/kernel";
 import { hasLabel, type Match, matches, namesMatch } from "./filters.ts";
 import { listContainer, publishedPorts } from "./show.ts";
 
@@ -61,7 +71,7 @@ async function rules(
         (point) =>
           point.target === value || (point.kind === "volume" && point.name === value) || (point.kind === "bind" && point.source === value),
       ),
-    health: (record, value) => record.health === null ? value === "none" : record.health.status === value,
+    health: (record, value) => (record.health === null ? value === "none" : record.health.status === value),
     before: (record, value) => record.createdAt < (moments.get(value) ?? 0),
     since: (record, value) => record.createdAt > (moments.get(value) ?? 0),
     isolation: (_record, value) => value === "default",

@@ -2,6 +2,7 @@
 import { type ContainerConfig, fail, type Json, type PortMap } from "@tsbox/kernel";
 import { isolatedOf } from "./create-isolation.ts";
 import { groupsOf, oomScoreOf, quotaOf, resourcesOf, ulimitsOf } from "./create-limits.ts";
+import { parseHealth } from "./health.ts";
 import { amount, flag, type Loose, object, strings, text } from "./loose.ts";
 import { parseMounts } from "./mounts.ts";
 import { parseRestart } from "./restart.ts";
@@ -50,6 +51,7 @@ export function parseCreate(body: Json, platform: string | null): ContainerConfi
     shmSize: amount(host, "ShmSize") ?? 64 << 20,
     init: flag(host, "Init"),
     restart: parseRestart(host),
+    ...parseHealth(body, host),
     log: { driver: logDriver(text(log, "Type")), options: object(log, "Config") as Readonly<Record<string, string>> },
     raw: { config: body, hostConfig: host },
   };

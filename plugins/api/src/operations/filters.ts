@@ -11,7 +11,9 @@ export function matches<T>(filters: Filters | undefined, rules: Readonly<Record<
       const rule = rules[key];
       if (rule === undefined) return false;
       // Labels must all be there; of everything else one is enough.
-      return key === "label" || key === "label!" ? values.every((value) => rule(subject, value)) : values.some((value) => rule(subject, value));
+      return key === "label" || key === "label!"
+        ? values.every((value) => rule(subject, value))
+        : values.some((value) => rule(subject, value));
     });
 }
 

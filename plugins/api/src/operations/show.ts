@@ -1,5 +1,6 @@
 /** The engine's containers and images in Docker's JSON. Go's zero values are there where Docker has them: clients tell null from [] from "". */
 import { ago, type Container, type EndpointRecord, type Exec, type Image, type Json, type PortMap } from "@tsbox/kernel";
+import { healthWords, showHealth, showHealthCheck } from "./health.ts";
 import { showMounts } from "./mounts.ts";
 
 const zeroTime = "0001-01-01T00:00:00Z";
@@ -30,6 +31,7 @@ export function inspectContainer(record: Container, storageData: Json, execs: re
       Error: record.error,
       StartedAt: time(record.startedAt),
       FinishedAt: time(exit?.at ?? null),
+      ...showHealth(record),
     },
     Image: record.imageId,
     ResolvConfPath: "",
@@ -71,6 +73,7 @@ export function inspectContainer(record: Container, storageData: Json, execs: re
       Entrypoint: config.entrypoint,
       OnBuild: null,
       Labels: config.labels,
+      ...showHealthCheck(record),
       StopSignal: config.stopSignal,
       StopTimeout: config.stopTimeout,
     },
@@ -164,7 +167,7 @@ export function listContainer(record: Container): Json {
 export function statusWords(record: Container, now: number): string {
   switch (record.status) {
     case "running":
-      return `Up ${ago(now - (record.startedAt ?? now))}`;
+      return `Up ${ago(now - (record.startedAt ?? now))}${healthWords(record)}`;
     case "paused":
       return `Up ${ago(now - (record.startedAt ?? now))} (Paused)`;
     case "restarting":

@@ -5,6 +5,7 @@ import { type ApiService, isTsboxError, type Json } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import { environmentFile, environmentOf, labelFile, userFile } from "../environment.ts";
 import { type FlagSpecs, type Parsed, parseFlags } from "../flags.ts";
+import { healthBody, healthFlags } from "../health.ts";
 import { type Command, type Io, warningText } from "../io.ts";
 import { mountBody, mountFlags } from "../mounts.ts";
 import { restartBody, restartFlags } from "../restart.ts";
@@ -28,6 +29,7 @@ const flags: FlagSpecs = {
   domainname: { kind: "text", help: "Container NIS domain name" },
   ...mountFlags,
   ...restartFlags,
+  ...healthFlags,
   "read-only": { kind: "bool", help: "Mount the container's root filesystem as read only" },
   net: { kind: "text", help: "Connect a container to a network (same as --network)" },
   network: { kind: "text", help: "Connect a container to a network: bridge, none, host or a name" },
@@ -181,6 +183,7 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
   const streams = attachedTo(parsed);
   const ports = parsed.list("publish").flatMap(publish);
   const mounts = mountBody(parsed, io.workingDirectory);
+  const { HostConfig: onUnhealthy, ...health } = healthBody(parsed);
   return {
     Image: imageOf(io, image ?? ""),
     Cmd: command.length > 0 ? command : null,
@@ -201,6 +204,7 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
     ...(parsed.text("stop-timeout") === null ? {} : { StopTimeout: count("stop-timeout", parsed.text("stop-timeout") ?? "") }),
     ExposedPorts: Object.fromEntries([...parsed.list("expose").flatMap(exposed), ...ports.map(([port]) => port)].map((port) => [port, {}])),
     Volumes: mounts.Volumes,
+    ...health,
     ...networking(parsed),
     HostConfig: {
       AutoRemove: removed,
@@ -209,6 +213,7 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
       PublishAllPorts: parsed.bool("publish-all"),
       ...mounts.HostConfig,
       ...restartBody(parsed),
+      ...onUnhealthy,
       ReadonlyRootfs: parsed.bool("read-only"),
       ...limitsOf(parsed),
       ...isolationOf(parsed, (path) => userFile(io, path)),
