@@ -16,6 +16,7 @@ import type {
   StorageDriver,
   VolumesService,
 } from "@tsbox/kernel";
+import type { CgroupDriver } from "./cgroup-driver.ts";
 import type { Execs } from "./execs.ts";
 import type { HealthWatch } from "./health.ts";
 import type { IdRanges } from "./id-ranges.ts";
@@ -39,6 +40,8 @@ export interface Engine {
   readonly host: HostToolkit;
   /** One change at a time of one container. */
   readonly locks: Locks;
+  /** Where cgroups lie, and who owns them. */
+  readonly cgroups: CgroupDriver;
   /** Ids of the host for containers in user namespaces. */
   readonly idRanges: IdRanges;
   /** Who an image's user is, where nobody has changed its files yet: image, driver and name. */

@@ -1,6 +1,7 @@
 /** The service `containers`. A `run` passes create.ts, start.ts and end.ts, in this order. */
 import { setTimeout as pause } from "node:timers/promises";
-import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { fail, type Plugin, type PluginContext } from "@tsbox/kernel";
+import { type CgroupDriverName, cgroupDriver } from "./cgroup-driver.ts";
 import { endUnhealthy } from "./ending.ts";
 import { type Engine, Locks } from "./engine.ts";
 import { Execs } from "./execs.ts";
@@ -12,9 +13,18 @@ import { restore, sweepCgroups } from "./restore.ts";
 import { containersService, goOn, listen } from "./service.ts";
 import { Waiters } from "./waiters.ts";
 
-const plugin: Plugin<null> = {
-  parseConfig: () => null,
-  setup(context: PluginContext<null>): void {
+interface Config {
+  readonly cgroupDriver: CgroupDriverName;
+}
+
+const plugin: Plugin<Config> = {
+  parseConfig(raw) {
+    const { cgroupDriver: named = "cgroupfs" } = (raw ?? {}) as { readonly cgroupDriver?: unknown };
+    if (named !== "cgroupfs" && named !== "systemd")
+      throw fail("InvalidArgument", `cgroupDriver ${JSON.stringify(named)} is none: give cgroupfs or systemd`);
+    return { cgroupDriver: named };
+  },
+  setup(context: PluginContext<Config>): void {
     const hooks = {
       buildSpec: context.provideHook("buildSpec", "change"),
       beforeCreate: context.provideHook("beforeCreate", "veto"),
@@ -28,6 +38,7 @@ const plugin: Plugin<null> = {
     let engine: Engine | undefined;
     context.provideService("containers", {
       open: async (call) => {
+        const host = await context.service("host");
         engine = {
           engineId: context.engineId,
           rootDirectory: context.rootDirectory,
@@ -39,7 +50,8 @@ const plugin: Plugin<null> = {
           volumes: await context.service("volumes"),
           launcher: await context.service("launcher"),
           events: await context.service("events"),
-          host: await context.service("host"),
+          host,
+          cgroups: cgroupDriver(context.config.cgroupDriver, context.engineId, host),
           locks: new Locks(),
           idRanges: new IdRanges(),
           users: new Map(),
@@ -59,7 +71,7 @@ const plugin: Plugin<null> = {
         };
         await restore(engine, call);
         void listen(engine);
-        return containersService(engine);
+        return containersService(engine, context.config.cgroupDriver);
       },
     });
     // Who has to run again: when all is there that a start needs.

@@ -21,7 +21,7 @@ import { giveUp, refuseRestarting } from "./restarts.ts";
 import { exitOf, watchOrphan } from "./restore.ts";
 import { spawn, start } from "./start.ts";
 
-export function containersService(engine: Engine): ContainersService {
+export function containersService(engine: Engine, cgroupDriver: ContainersService["cgroupDriver"]): ContainersService {
   const { records, waiters, launcher, locks } = engine;
   const running = (id: ContainerId): Container => {
     const record = records.byId(id);
@@ -73,6 +73,7 @@ export function containersService(engine: Engine): ContainersService {
     });
 
   return {
+    cgroupDriver,
     create: (call, name, config) => create(engine, call, name, config),
     start: launch,
     get: async (_call, reference) => records.find(reference),

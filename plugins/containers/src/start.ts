@@ -77,10 +77,10 @@ export async function start(engine: Engine, call: Call, record: Container, optio
         : sharedFiles(engine.records.directory(namespaces.networkOf.id));
     const input = {
       id,
-      engineId: engine.engineId,
       config: namespaces.networkOf === null ? config : { ...config, hostname: namespaces.networkOf.config.hostname },
       argv: record.argv,
       user,
+      cgroup: await engine.cgroups.place(call, record, shim.shimPid),
       namespaces,
       netns,
       userns: shim.userns === null || idMaps === null ? null : { path: shim.userns, maps: idMaps },

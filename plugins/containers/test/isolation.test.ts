@@ -144,7 +144,7 @@ test("limits in the runtime spec's words", () => {
   });
   assert.equal(rlimitsOf([{ name: "nofile", soft: 5, hard: -1 }]), [{ type: "RLIMIT_NOFILE", soft: 5, hard: 2 ** 64 }]);
   assert.is(cgroupsPath("e", id("a"), { cgroupParent: "" }), `/tsbox-e/${id("a")}`);
-  assert.is(cgroupsPath("e", id("a"), { cgroupParent: "/my/slice/" }), `/my/slice/tsbox-e/${id("a")}`);
+  assert.is(cgroupsPath("e", id("a"), { cgroupParent: "/my/slice/" }), `/my/slice/${id("a")}`);
 });
 
 test("devices by path, and rules by number", () => {

@@ -48,6 +48,26 @@ scenes(
       code: 0,
       stdout: /^6\.1\.\d+\nSeccomp:\t2\n$/,
     },
+    {
+      title: "a file system that can't map ids is named: this guest's / is an overlay",
+      script: `${none} --userns private host:/ true`,
+      code: 125,
+      stdout: "",
+      stderr: "tsbox: the file system of / can't map ids for a user namespace\n",
+    },
+    {
+      title: "devices by rule, with eBPF in the place of v1's lists",
+      script: `for rule in 'c 1:11 r' 'c 10:229 rw'; do ${none} --device-cgroup-rule "$rule" host:/ sh -c 'mknod /tmp/fuse c 10 229; head -c 0 /tmp/fuse 2>/dev/null && echo used'; done`,
+      code: 0,
+      stdout: "used\n",
+    },
+    {
+      title: "what this kernel lacks is said: time namespaces",
+      script: `${none} --time-offset 1h host:/ true`,
+      code: 125,
+      stdout: "",
+      stderr: "tsbox: this kernel has no time namespaces: leave the time offset out\n",
+    },
     { title: "a command that is not there: 127", script: `${none} host:/ no-such-command`, code: 127, stdout: "" },
     {
       title: "bridge networks are refused with what the kernel lacks",

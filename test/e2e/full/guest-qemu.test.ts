@@ -32,6 +32,26 @@ scenes(
       stdout: "reached\n",
     },
     {
+      title: "cpus and huge pages by cgroup v2",
+      script: [
+        "echo 8 >/proc/sys/vm/nr_hugepages",
+        "tsbox run --rm --net none --cpuset-cpus 1 --hugepages 2MB=4m host:/ sh -c 'cd /sys/fs/cgroup; cat cpuset.cpus.effective hugetlb.2MB.max; nproc'",
+      ].join("\n"),
+      code: 0,
+      stdout: `1\n${4 << 20}\n1\n`,
+    },
+    {
+      title: "AppArmor: a profile by name is in force",
+      script: [
+        "mount -t securityfs none /sys/kernel/security 2>/dev/null; grep -q Y /sys/module/apparmor/parameters/enabled || { echo 'lacks apparmor (enforce)'; exit; }",
+        "printf 'profile tsbox-test flags=(attach_disconnected) { file, capability, network, signal, }' >/tmp/profile",
+        "apparmor_parser -r /tmp/profile || { echo 'lacks apparmor (enforce)'; exit; }",
+        "tsbox run --rm --net none --security-opt apparmor=tsbox-test host:/ cat /proc/self/attr/current",
+      ].join("\n"),
+      code: 0,
+      stdout: /^(tsbox-test|lacks apparmor) \(enforce\)\n$/,
+    },
+    {
       title: "when the engine has stopped no interface, table or cgroup is left",
       script: "tsbox rm -f web; tsbox daemon stop; ls /sys/class/net; nft list tables; find /sys/fs/cgroup -name 'tsbox*'",
       code: 0,

@@ -7,7 +7,8 @@ import { needsRoot, type Suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { binary, home, type Ran } from "./engine.ts";
 
-export type Guest = "uml" | "qemu";
+/** `systemd`: QEMU, with the host's systemd as its first process. */
+export type Guest = "uml" | "qemu" | "systemd";
 
 /** A bash script in the guest, where `tsbox` is on the path, and what it must come to. */
 export interface Scene {
@@ -18,7 +19,7 @@ export interface Scene {
   readonly stderr?: string;
 }
 
-const program = (guest: Guest): string => join(home, "test", "vm", `${guest}-run`);
+const program = (guest: Guest): string => join(home, "test", "vm", `${guest === "uml" ? "uml" : "qemu"}-run`);
 
 /** Why there is no such guest here, or null; fetches its kernel where that has not been done. */
 export function whyNoGuest(guest: Guest): string | null {
@@ -44,11 +45,11 @@ export const execSuiteHolds: Scene = {
   stdout: /^([3-9]\d|\d{3}) passed, 0 failed, 0 skipped$/m,
 };
 
-/** Registers a case for each scene. They run in one boot, one after another; each case looks at what its scene came to. */
-export function scenes(test: Suite, guest: Guest, list: readonly Scene[], seconds: number): void {
+/** Registers a case for each scene. They run in one boot, one after another; each case looks at what its scene came to. `config`: the engine's. */
+export function scenes(test: Suite, guest: Guest, list: readonly Scene[], seconds: number, config: unknown = {}): void {
   const reason = whyNoGuest(guest);
   let booting: Promise<Booted> | undefined;
-  const booted = (): Promise<Booted> => (booting ??= boot(guest, list, seconds));
+  const booted = (): Promise<Booted> => (booting ??= boot(guest, list, seconds, config));
   test.skipIf(reason, "the guest boots, and runs to its end", async () => {
     const { ran } = await booted();
     assert.is(ran.code, 0, ran.stdout + ran.stderr);
@@ -76,11 +77,12 @@ interface Booted {
 }
 
 /** The engine's root lies on tmpfs: the guest's / is an overlay, which can't be another one's upper directory. */
-async function boot(guest: Guest, list: readonly Scene[], seconds: number): Promise<Booted> {
+async function boot(guest: Guest, list: readonly Scene[], seconds: number, config: unknown): Promise<Booted> {
   const share = mkdtempSync(join(tmpdir(), "tsbox-test-"));
   process.on("exit", () => rmSync(share, { recursive: true, force: true }));
+  writeFileSync(join(share, "config.json"), JSON.stringify(config));
   const lines = [
-    `export TSBOX_ROOT=/tmp/root TSBOX_STATE=/run/tsbox PATH=${quoted(dirname(binary))}:$PATH`,
+    `export TSBOX_ROOT=/tmp/root TSBOX_STATE=/run/tsbox TSBOX_CONFIG=/vmshare/config.json PATH=${quoted(dirname(binary))}:$PATH`,
     "tsbox version >/dev/null || exit 1",
   ];
   for (const [at, { script }] of list.entries()) {
@@ -93,7 +95,7 @@ async function boot(guest: Guest, list: readonly Scene[], seconds: number): Prom
 }
 
 function run(guest: Guest, share: string, script: string, seconds: number): Promise<Ran> {
-  const environment = { ...process.env, LIMIT: String(seconds) };
+  const environment = { ...process.env, LIMIT: String(seconds), ...(guest === "systemd" ? { INIT: "systemd" } : {}) };
   const child = spawn(program(guest), [share, script], { stdio: ["ignore", "pipe", "pipe"], env: environment });
   const output = ["", ""];
   for (const [at, stream] of [child.stdout, child.stderr].entries()) {

@@ -98,7 +98,7 @@ export function systemVerbs({ containers, images, networks, events, engine, host
         Debug: false,
         OomKillDisable: false,
         LoggingDriver: "local",
-        CgroupDriver: "cgroupfs",
+        CgroupDriver: containers.cgroupDriver,
         CgroupVersion: host.cgroups.layout === "v2" ? "2" : "1",
         KernelVersion: release(),
         OperatingSystem: operatingSystem(),

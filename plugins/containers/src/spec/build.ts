@@ -3,7 +3,7 @@ import { type ContainerConfig, type ContainerId, fail, type IdMaps, type OciIdMa
 import type { NamespaceSource, NamespaceSources } from "../namespaces.ts";
 import { allCapabilities, allDevices, defaultCapabilities, defaultMounts, defaultPath, deviceRules, ociVersion } from "./defaults.ts";
 import { type Devices, parseRule } from "./devices.ts";
-import { type BlockDevices, cgroupsPath, resourcesOf, rlimitsOf } from "./limits.ts";
+import { type BlockDevices, resourcesOf, rlimitsOf } from "./limits.ts";
 import { hiddenPaths, type LabelModules, labelsOf, noNewPrivileges, seccompOf } from "./security.ts";
 
 /** Who the first process is, looked up in the container's own files. */
@@ -16,10 +16,11 @@ export interface ResolvedUser {
 
 export interface SpecInput {
   readonly id: ContainerId;
-  readonly engineId: string;
   readonly config: ContainerConfig;
   readonly argv: readonly string[];
   readonly user: ResolvedUser;
+  /** Where its cgroup lies. */
+  readonly cgroup: string;
   readonly namespaces: NamespaceSources;
   /** A path: joins it; null: the host's own network. */
   readonly netns: string | null;
@@ -39,7 +40,7 @@ export interface SpecInput {
 export const initAnnotation = "io.tsbox.init";
 
 export function buildSpec(input: SpecInput): OciSpec {
-  const { id, engineId, config, argv, user, netns, namespaces, userns, devices } = input;
+  const { id, config, argv, user, netns, namespaces, userns, devices } = input;
   const capabilities = capabilitiesOf(config);
   const seccomp = seccompOf(config, capabilities);
   const labels = labelsOf(config, input.labels);
@@ -84,7 +85,7 @@ export function buildSpec(input: SpecInput): OciSpec {
       ],
       ...(userns === null ? {} : { uidMappings: mappings(userns.maps.uids), gidMappings: mappings(userns.maps.gids) }),
       ...(time === null ? {} : { timeOffsets: { monotonic: clock(time.monotonic), boottime: clock(time.boottime) } }),
-      cgroupsPath: cgroupsPath(engineId, id, config),
+      cgroupsPath: input.cgroup,
       resources: { ...resourcesOf(config.resources, input.blockDevices), devices: config.privileged ? allDevices : rules },
       sysctl: sysctlsOf(config, netns, userns !== null),
       ...(devices.nodes.length > 0 ? { devices: devices.nodes } : {}),

@@ -66,8 +66,7 @@ export function rlimitsOf(ulimits: readonly Ulimit[]): readonly Words[] {
   return ulimits.map(({ name, soft, hard }) => ({ type: `RLIMIT_${name.toUpperCase()}`, soft: value(soft), hard: value(hard) }));
 }
 
-/** Where a container's cgroup lies: below the operator's own parent, or the engine's. */
-export function cgroupsPath(engineId: string, id: Container["id"], config: Pick<ContainerConfig, "cgroupParent">): string {
-  const parent = config.cgroupParent === "" ? "" : `/${config.cgroupParent.replace(/^\/+|\/+$/g, "")}`;
-  return `${parent}/tsbox-${engineId}/${id}`;
+/** Where a container's cgroup lies: in the engine's own, or, as Docker has it, right below a parent of the operator's. */
+export function cgroupsPath(engineId: string, id: Container["id"], { cgroupParent }: Pick<ContainerConfig, "cgroupParent">): string {
+  return cgroupParent === "" ? `/tsbox-${engineId}/${id}` : `/${cgroupParent.replace(/^\/+|\/+$/g, "")}/${id}`;
 }
