@@ -3,6 +3,7 @@
  * What comes from a layer or a container's tree is hostile: no method here follows a link out of the root that it was given.
  */
 import type { Call } from "./call.ts";
+import type { OciResources } from "./exec.ts";
 import type { HostNetwork } from "./host-network.ts";
 import type { Layer, LayerFile, Mount, Usage } from "./storage.ts";
 import type { Sparse, Strings } from "./words.ts";
@@ -66,6 +67,32 @@ export interface HostToolkit extends HostNetwork {
   run(call: Call, command: Command): Promise<CommandResult>;
 
   readonly cgroups: { readonly layout: "v1" | "hybrid" | "v2" };
+  /** The processes in a cgroup and below, in the host's numbers; none where there is no such group. `path`: a spec's `cgroupsPath`. */
+  cgroupPids(call: Call, path: string): Promise<readonly number[]>;
+  /** What a cgroup uses now. `NotFound`. */
+  cgroupUsage(call: Call, path: string): Promise<CgroupUsage>;
+  /** Sets limits of a cgroup whose processes run; answers what this host does not enforce. `resources`: the runtime spec's `linux.resources`. `NotFound`; `Unsupported`: a controller is missing. */
+  cgroupUpdate(call: Call, path: string, resources: OciResources): Promise<readonly string[]>;
+}
+
+/** Bytes and nanoseconds since the group was made; null or 0 where this host has no such controller. */
+export interface CgroupUsage {
+  readonly cpuNanoseconds: number;
+  readonly cpuUserNanoseconds: number;
+  readonly cpuSystemNanoseconds: number;
+  readonly cpuPeriods: number;
+  readonly cpuThrottledPeriods: number;
+  readonly cpuThrottledNanoseconds: number;
+  readonly memoryBytes: number;
+  readonly memoryPeakBytes: number;
+  readonly memoryLimitBytes: number | null;
+  /** The kernel's own words (memory.stat). */
+  readonly memoryDetail: Readonly<Record<string, number>>;
+  readonly memoryFailures: number | null;
+  readonly pids: number;
+  readonly pidsLimit: number | null;
+  readonly block: readonly { readonly major: number; readonly minor: number; readonly read: number; readonly written: number }[];
+  readonly oomKills: number;
 }
 
 export type CopyOptions = Sparse<{

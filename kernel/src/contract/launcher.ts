@@ -97,6 +97,8 @@ export interface ShimNamespaces {
 /** What a shim tells without being asked. */
 export type ShimEvent =
   | { readonly kind: "exited"; readonly id: ContainerId; readonly status: ExitStatus; readonly pid: number }
+  /** The container has met its memory limit, and the kernel kills one of its processes, which need not be its end. */
+  | { readonly kind: "out-of-memory"; readonly id: ContainerId }
   /** An exec has ended and its output is read. `output`: as much as was asked for. */
   | {
       readonly kind: "exec-exited";

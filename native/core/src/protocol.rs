@@ -294,6 +294,8 @@ pub enum FromShim {
         /// What was asked to be kept of its output, in hexadecimal digits.
         output: Option<String>,
     },
+    /// The container has met its memory limit, and the kernel kills one of its processes.
+    OutOfMemory,
     /// All output is with this client.
     Flushed {
         client: u32,

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use tsbox_core::container::cgroup::Layout;
+use tsbox_core::container::cgroup::{Cgroup, Layout};
+use tsbox_core::container::spec::Resources;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::layer::{self, Compression, Options, Whiteouts};
 use tsbox_core::mount::{Mount, open_detached};
@@ -62,6 +63,16 @@ pub enum Request {
         path: String,
     },
     CgroupLayout,
+    CgroupPids {
+        path: String,
+    },
+    CgroupStats {
+        path: String,
+    },
+    CgroupUpdate {
+        path: String,
+        resources: Box<Resources>,
+    },
     ProbeNetwork,
     EnsureBridge {
         bridge: Bridge,
@@ -170,12 +181,28 @@ impl Request {
                 value(json!({ "reservation": fd.into_raw_fd(), "port": port }))
             }
             Request::CgroupLayout => value(Layout::discover()?.name()),
+            Request::CgroupPids { path } => value(Cgroup::at(&path)?.pids()?),
+            Request::CgroupStats { path } => value(existing(&path)?.stats()?),
+            Request::CgroupUpdate { path, resources } => {
+                let mut warnings = Vec::new();
+                existing(&path)?.apply(&resources, &mut warnings)?;
+                value(warnings)
+            }
         }
     }
 }
 
 fn value<T: Serialize>(answer: T) -> Result<Value> {
     serde_json::to_value(answer).map_err(malformed)
+}
+
+fn existing(path: &str) -> Result<Cgroup> {
+    let cgroup = Cgroup::at(path)?;
+    if cgroup.exists() {
+        Ok(cgroup)
+    } else {
+        Err(Failure::new(Code::NotFound, format!("there is no cgroup {path}")))
+    }
 }
 
 fn directory(path: &str) -> Result<OwnedFd> {

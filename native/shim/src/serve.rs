@@ -12,6 +12,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use tsbox_core::container::cgroup::MemoryWatch;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::protocol::{Attach, FromShim, SHIM, ToShim, shim};
 use tsbox_core::wire::Frame;
@@ -22,6 +23,7 @@ struct Container {
     process: Process,
     cgroup: Cgroup,
     paused: bool,
+    memory: Option<MemoryWatch>,
 }
 
 pub struct Shim {
@@ -68,6 +70,7 @@ enum Polled {
     Signals,
     Guest(usize),
     Early(usize),
+    Memory,
     Session(Part),
     Exec(usize, Part),
 }
@@ -164,6 +167,9 @@ impl Shim {
             each(Polled::Early(at), guest.fd(), 0);
         }
         if let Some(container) = &self.container {
+            if let Some(memory) = &container.memory {
+                each(Polled::Memory, memory.fd(), memory.events());
+            }
             let session = &container.process.session;
             session.poll(&mut |part, fd, events| each(Polled::Session(part), fd, events));
         }
@@ -182,6 +188,7 @@ impl Shim {
             Polled::Control => self.hear(),
             Polled::Guest(at) => self.welcome(at),
             Polled::Early(at) => drop(self.early.remove(at)),
+            Polled::Memory => self.out_of_memory(),
             Polled::Session(part) => {
                 let told = self.container.as_mut().and_then(|container| container.process.session.ready(part));
                 self.detached(told);
@@ -190,6 +197,13 @@ impl Shim {
                 let told = self.execs.session(at).and_then(|session| session.ready(part));
                 self.detached(told);
             }
+        }
+    }
+
+    fn out_of_memory(&mut self) {
+        let Some(container) = &mut self.container else { return };
+        if container.memory.as_mut().is_some_and(MemoryWatch::ran_out) {
+            self.tell(&FromShim::OutOfMemory);
         }
     }
 
@@ -317,6 +331,7 @@ impl Shim {
                 let (pid, warnings) = (started.pid, started.warnings);
                 self.container = Some(Container {
                     process: Process::new(pid, started.pidfd, session),
+                    memory: None,
                     cgroup: started.cgroup,
                     paused: false,
                 });
@@ -327,6 +342,9 @@ impl Shim {
                     timings,
                 });
                 self.busy = true;
+                if let Some(container) = &mut self.container {
+                    container.memory = container.cgroup.watch_memory();
+                }
                 // It may be dead already: its SIGCHLD came when nobody knew its pid.
                 self.reap();
             }
@@ -467,6 +485,8 @@ impl Shim {
                 return;
             }
             if let Some(container) = self.container.as_mut().filter(|container| container.process.pid == pid) {
+                // What is told from here on is the removal of the group.
+                container.memory = None;
                 let out_of_memory = container.cgroup.oom_killed();
                 container.process.exit(status::exit(state, out_of_memory));
                 // Those who share another's pid namespace live on otherwise.

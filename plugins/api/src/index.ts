@@ -7,6 +7,7 @@ import { containerVerbs } from "./operations/containers.ts";
 import { execVerbs } from "./operations/execs.ts";
 import { imageVerbs } from "./operations/images.ts";
 import { networkPrune } from "./operations/network-prune.ts";
+import { runningVerbs } from "./operations/running.ts";
 import { systemVerbs } from "./operations/system.ts";
 import { volumeVerbs } from "./operations/volumes.ts";
 
@@ -32,6 +33,7 @@ const plugin: Plugin<null> = {
           ...containerVerbs(containers),
           ...execVerbs(containers),
           ...containerList(containers, images),
+          ...runningVerbs(containers),
           ...imageVerbs(images, containers),
           ...systemVerbs(services),
           ...networkPrune(services.networks, containers),

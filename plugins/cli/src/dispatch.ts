@@ -8,6 +8,7 @@ import * as images from "./commands/images.ts";
 import { networks } from "./commands/networks.ts";
 import { pull } from "./commands/pull.ts";
 import { create, run } from "./commands/run.ts";
+import * as running from "./commands/running.ts";
 import { attach, exec } from "./commands/sessions.ts";
 import * as system from "./commands/system.ts";
 import { volumes } from "./commands/volumes.ts";
@@ -19,6 +20,10 @@ const all: readonly Command[] = [
   create,
   exec,
   attach,
+  running.top,
+  running.stats,
+  running.update,
+  running.port,
   containers.start,
   containers.stop,
   containers.restart,

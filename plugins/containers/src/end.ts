@@ -25,7 +25,9 @@ export async function ended(engine: Engine, id: ContainerId, status: ExitStatus)
   engine.healthWatch.stop(id);
   engine.idRanges.free(id);
   engine.execs.dropUnstarted(id);
-  if (status.outOfMemory) await engine.events.publish(call, { type: "container", action: "oom", id, attributes: attributes(record) });
+  const told = engine.outOfMemory.delete(id);
+  if (status.outOfMemory && !told)
+    await engine.events.publish(call, { type: "container", action: "oom", id, attributes: attributes(record) });
   const seconds = Math.max(0, Math.round((status.at - (before.startedAt ?? status.at)) / 1000));
   const named = { ...attributes(record), execDuration: String(seconds), exitCode: String(status.code) };
   if (removes(engine, record)) {

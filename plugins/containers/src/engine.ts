@@ -55,6 +55,8 @@ export interface Engine {
   readonly healthWatch: HealthWatch;
   /** Does what the container's user wants done. */
   onUnhealthy(id: ContainerId): Promise<void>;
+  /** Those that have run out of memory since their start, which was told. */
+  readonly outOfMemory: Set<ContainerId>;
   /** Work that nobody waits for, but that must be done before the engine ends. */
   readonly background: Set<Promise<void>>;
   readonly hooks: ContainerHooks;

@@ -62,6 +62,7 @@ const plugin: Plugin<Config> = {
           onUnhealthy: async (id) => {
             if (engine) await endUnhealthy(engine, id);
           },
+          outOfMemory: new Set(),
           background: new Set(),
           hooks,
           storage: (id) => context.driver("storage", id),

@@ -19,6 +19,7 @@ import { watchHealth } from "./health.ts";
 import { readLog } from "./logs.ts";
 import { giveUp, refuseRestarting } from "./restarts.ts";
 import { exitOf, watchOrphan } from "./restore.ts";
+import { top, update, usage } from "./running.ts";
 import { spawn, start } from "./start.ts";
 
 export function containersService(engine: Engine, cgroupDriver: ContainersService["cgroupDriver"]): ContainersService {
@@ -160,6 +161,9 @@ export function containersService(engine: Engine, cgroupDriver: ContainersServic
     },
     execWait: (_call, exec) => waitExec(engine, exec),
     execRun: (call, id, command, limit) => runExec(engine, call, id, command, limit),
+    top: (call, id, psArguments) => top(engine, call, id, psArguments),
+    usage: (call, id) => usage(engine, call, id),
+    update: (call, id, changes) => locks.run(id, () => update(engine, call, id, changes)),
     logs: async (call, id, options) => {
       const record = records.byId(id);
       if (record.log.driver === "none") throw fail("Unsupported", "configured logging driver does not support reading");
@@ -238,12 +242,21 @@ async function letGo(engine: Engine, id: ContainerId, client: number): Promise<v
   await engine.events.publish(engine.call(), { type: "container", action: "detach", id, attributes: attributes(record) });
 }
 
+/** Once a round of the container: the kernel tells each time that it looks for a victim. */
+async function ranOut(engine: Engine, id: ContainerId): Promise<void> {
+  if (!engine.records.has(id) || engine.outOfMemory.has(id)) return;
+  engine.outOfMemory.add(id);
+  const record = engine.records.byId(id);
+  await engine.events.publish(engine.call(), { type: "container", action: "oom", id, attributes: attributes(record) });
+}
+
 /** Hears the shims for as long as the engine lives. */
 export async function listen(engine: Engine): Promise<void> {
   for await (const event of await engine.launcher.events(engine.call())) {
     const { id } = event;
     if (event.kind === "exited") later(engine, () => locked(engine, id, event.status));
     else if (event.kind === "exec-exited") later(engine, () => heard(engine, event.exec, event.status, event.output));
+    else if (event.kind === "out-of-memory") await ranOut(engine, id);
     else if (event.kind === "flushed") engine.waiters.flush(id, event.client, "flushed");
     else if (event.kind === "detached") {
       engine.waiters.flush(id, event.client, "detached");

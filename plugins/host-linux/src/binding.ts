@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import {
   type Call,
+  type CgroupUsage,
   type ErrorCode,
   type ErrorFields,
   errorCodes,
@@ -18,6 +19,7 @@ import {
   type HostVeth,
   type Layer,
   type Mount,
+  type OciResources,
   type PortReservation,
   type TsboxError,
   type Usage,
@@ -68,6 +70,9 @@ export interface Verbs {
   firewallElements: { takes: { readonly table: string; readonly set: FirewallSet }; answers: readonly FirewallElement[] };
   firewallTables: { takes: { readonly prefix: string }; answers: readonly string[] };
   reservePort: { takes: { readonly protocol: string; readonly address: string; readonly port: number }; answers: PortReservation };
+  cgroupPids: { takes: { readonly path: string }; answers: readonly number[] };
+  cgroupStats: { takes: { readonly path: string }; answers: CgroupUsage };
+  cgroupUpdate: { takes: { readonly path: string; readonly resources: OciResources }; answers: readonly string[] };
   cgroupLayout: { takes: Record<never, never>; answers: "v1" | "hybrid" | "v2" };
 }
 

@@ -56,6 +56,10 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
     run: async (call, command): Promise<CommandResult> => (await launcher()).run(call, command),
     ...createNetwork(binding),
     cgroups: { layout: binding.callNow("cgroupLayout", {}) },
+    cgroupPids: async (_call, path) => binding.callNow("cgroupPids", { path }),
+    cgroupUsage: async (_call, path) => binding.callNow("cgroupStats", { path }),
+    // Lowering a memory limit makes the kernel take memory back, which may last.
+    cgroupUpdate: (call, path, resources) => binding.call(call, "cgroupUpdate", { path, resources }),
   };
 }
 

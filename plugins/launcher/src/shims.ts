@@ -58,6 +58,7 @@ type FromShim =
       readonly status: ExitStatus;
       readonly output: string | null;
     }
+  | { readonly event: "out-of-memory" }
   | { readonly event: "flushed"; readonly client: number }
   | { readonly event: "detached"; readonly client: number };
 
@@ -245,6 +246,9 @@ export class Shims {
         this.events.push({ kind: "exec-exited", id, exec, status, pid, output: output === null ? null : Buffer.from(output, "hex") });
         return;
       }
+      case "out-of-memory":
+        this.events.push({ kind: "out-of-memory", id });
+        return;
       case "flushed":
         this.events.push({ kind: "flushed", id, client: message.client });
         return;

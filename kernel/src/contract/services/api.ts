@@ -65,6 +65,10 @@ export interface ApiService {
     }>,
   ): Promise<{ readonly terminal: boolean; readonly frames: AsyncIterable<Uint8Array> }>;
 
+  containerTop(call: Call, id: string, psArgs: string): Promise<Json>;
+  /** One object a second while the container runs, empty ones while it does not; with `stream` false the second one alone, with `oneShot` the first. */
+  containerStats(call: Call, id: string, options: Sparse<{ stream: boolean; oneShot: boolean }>): Promise<AsyncIterable<Json>>;
+  containerUpdate(call: Call, id: string, body: Json): Promise<{ readonly Warnings: readonly string[] }>;
   execCreate(call: Call, container: string, body: Json): Promise<{ readonly Id: string }>;
   /** With nobody attached, or with a local client's descriptors (never over HTTP). An HTTP client's connection is the front's business. */
   execStart(

@@ -8,6 +8,7 @@
  */
 import type { Call } from "../call.ts";
 import type { ExitStatus } from "../exec.ts";
+import type { CgroupUsage } from "../host.ts";
 import type { ShimClient, ShimLog, WindowSize } from "../launcher.ts";
 import type { PortMap } from "../network.ts";
 import type { ActiveKey, IdMaps } from "../storage.ts";
@@ -254,6 +255,34 @@ export interface ExecOutcome {
   readonly output: Uint8Array;
 }
 
+export interface ProcessTable {
+  readonly titles: readonly string[];
+  readonly processes: readonly (readonly string[])[];
+}
+export interface ContainerUsage extends CgroupUsage {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly interfaces: Readonly<Record<string, InterfaceUsage>>;
+  /** Of the host: processor time of all since its boot, how many processors are on, memory. */
+  readonly host: { readonly cpuNanoseconds: number; readonly cpus: number; readonly memoryBytes: number };
+}
+export interface InterfaceUsage {
+  readonly received: Traffic;
+  readonly sent: Traffic;
+}
+export interface Traffic {
+  readonly bytes: number;
+  readonly packets: number;
+  readonly errors: number;
+  readonly dropped: number;
+}
+export interface ContainerChanges {
+  readonly resources: Resources;
+  readonly restart: RestartPolicy;
+  /** As of `ContainerConfig.raw`. */
+  readonly hostConfig: Readonly<Record<string, unknown>>;
+}
+
 export interface ContainersService {
   /** Who owns the tree of cgroups: the engine itself, or the host's systemd. */
   readonly cgroupDriver: "cgroupfs" | "systemd";
@@ -309,6 +338,12 @@ export interface ContainersService {
     command: Pick<ExecConfig, "argv"> & Sparse<Pick<ExecConfig, "env" | "workingDirectory" | "user">>,
     limit: number,
   ): Promise<ExecOutcome>;
+  /** The host's ps(1) with these arguments, of the container's processes alone. `FailedPrecondition` when it does not run; `InvalidArgument` when the output has no column PID. */
+  top(call: Call, id: ContainerId, psArguments: readonly string[]): Promise<ProcessTable>;
+  /** What it uses now; null when it does not run. */
+  usage(call: Call, id: ContainerId): Promise<ContainerUsage | null>;
+  /** Changes what is named, of a container that runs or not; answers warnings. On failure the record stays as it was. */
+  update(call: Call, id: ContainerId, changes: Sparse<ContainerChanges>): Promise<readonly string[]>;
   logs(
     call: Call,
     id: ContainerId,

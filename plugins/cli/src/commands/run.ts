@@ -72,6 +72,7 @@ export const run: Command = {
   local: needsUserFiles,
   async run(io, api, parsed) {
     const begun = performance.now();
+    const detachKeys = keysOf(parsed);
     const { tty, detach, removed } = wishes(parsed);
     const streams = attachedTo(parsed);
     if (!detach) needTerminal(io, streams.stdin, tty);
@@ -84,7 +85,7 @@ export const run: Command = {
       await io.out(`${id}\n`);
       return 0;
     }
-    const attached = { ...streams, terminal: tty, signalProxy: proxies(parsed), removed, detachKeys: keysOf(parsed) };
+    const attached = { ...streams, terminal: tty, signalProxy: proxies(parsed), removed, detachKeys };
     const { code, timings } = await io.session.runAttached(api, id, attached);
     await printTimings(io, parsed, [["create", created - begun], ...timings]);
     // Who types the detach keys has got what was wanted.

@@ -66,6 +66,10 @@ export function remoteApi(remote: Remote): ApiService {
       return { terminal: Config?.Tty === true, frames };
     },
 
+    containerTop: (call, id, psArgs) => remote.json(call, "GET", on(id, "top"), { query: { ps_args: psArgs } }),
+    containerStats: (call, id, { stream, oneShot }) =>
+      remote.lines(call, "GET", on(id, "stats"), { query: { stream: stream === false ? "0" : "1", "one-shot": oneShot } }),
+    containerUpdate: (call, id, body) => remote.json(call, "POST", on(id, "update"), { json: body }),
     execCreate: (call, id, body) => remote.json(call, "POST", on(id, "exec"), { json: body }),
     // With nobody attached: who is takes the connection over (session.ts).
     execStart: async (call, id) =>

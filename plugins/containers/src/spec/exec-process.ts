@@ -10,6 +10,7 @@ export interface ExecTemplate {
   readonly process: OciProcess;
   /** The file of the compiled seccomp filter. */
   readonly filter: string | null;
+  readonly cgroup: string | null;
 }
 
 const file = "exec.json";
@@ -20,7 +21,9 @@ export async function keepTemplate(call: Call, host: HostToolkit, directory: str
   const { process, annotations, linux } = launch.spec;
   const compiled = annotations?.[filterAnnotation] ?? null;
   const filter = compiled ?? (linux?.seccomp ? await compile(call, host, directory, linux.seccomp) : null);
-  writeFileSync(join(directory, file), JSON.stringify({ process, filter } satisfies ExecTemplate), { mode: 0o600 });
+  writeFileSync(join(directory, file), JSON.stringify({ process, filter, cgroup: linux?.cgroupsPath ?? null } satisfies ExecTemplate), {
+    mode: 0o600,
+  });
 }
 
 /** A profile that the driver has left to the runtime. */

@@ -6,6 +6,7 @@
 //! `cgroup.events`, which v1 lacks.
 
 mod devices;
+mod memory_watch;
 mod stats;
 mod v1;
 mod v2;
@@ -16,6 +17,7 @@ use crate::failure::{Code, Failure, Result};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+pub use memory_watch::MemoryWatch;
 pub use stats::Stats;
 
 const MOUNT: &str = "/sys/fs/cgroup";
@@ -325,6 +327,14 @@ impl Cgroup {
             (_, None) => return 0,
         };
         get(&file).map_or(0, |text| stats::field(&text, "oom_kill"))
+    }
+
+    /// Tells by poll(2) when memory has run out; none where nothing counts memory.
+    pub fn watch_memory(&self) -> Option<MemoryWatch> {
+        match &self.layout {
+            Layout::V2 { root } => MemoryWatch::of_v2(&root.join(&self.relative)),
+            Layout::V1 { .. } => self.controller("memory").and_then(|directory| MemoryWatch::of_v1(&directory)),
+        }
     }
 
     pub fn stats(&self) -> Result<Stats> {

@@ -22,9 +22,19 @@ pub struct Stats {
     pub memory_detail: BTreeMap<String, u64>,
     pub pids: u64,
     pub pids_limit: Option<u64>,
-    pub read_bytes: u64,
-    pub write_bytes: u64,
+    /// How often the limit was met; cgroup v1 alone counts it.
+    pub memory_failures: Option<u64>,
+    pub block: Vec<Block>,
     pub oom_kills: u64,
+}
+
+/// Bytes that were read from and written to one device.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Block {
+    pub major: u32,
+    pub minor: u32,
+    pub read: u64,
+    pub written: u64,
 }
 
 pub fn read(cgroup: &Cgroup) -> Result<Stats> {
@@ -57,6 +67,7 @@ fn of_v1(cgroup: &Cgroup) -> Stats {
         // "No limit" is the largest multiple of a page.
         stats.memory_limit_bytes = number(&memory.join("memory.limit_in_bytes")).filter(|limit| *limit < 1 << 60);
         stats.memory_detail = get(&memory.join("memory.stat")).map_or(BTreeMap::new(), |text| fields(&text));
+        stats.memory_failures = number(&memory.join("memory.failcnt"));
     }
     if let Some(pids) = cgroup.controller("pids") {
         stats.pids = number(&pids.join("pids.current")).unwrap_or(0);
@@ -66,14 +77,7 @@ fn of_v1(cgroup: &Cgroup) -> Stats {
         .controller("blkio")
         .and_then(|blkio| get(&blkio.join("blkio.throttle.io_service_bytes_recursive")).ok())
     {
-        for line in text.lines() {
-            let mut words = line.split_whitespace().skip(1);
-            match (words.next(), words.next().and_then(|word| word.parse::<u64>().ok())) {
-                (Some("Read"), Some(bytes)) => stats.read_bytes += bytes,
-                (Some("Write"), Some(bytes)) => stats.write_bytes += bytes,
-                _ => {}
-            }
-        }
+        stats.block = block_of_v1(&text);
     }
     stats
 }
@@ -94,16 +98,60 @@ fn of_v2(directory: &Path) -> Stats {
     stats.memory_detail = get(&directory.join("memory.stat")).map_or(BTreeMap::new(), |text| fields(&text));
     stats.pids = number(&directory.join("pids.current")).unwrap_or(0);
     stats.pids_limit = number(&directory.join("pids.max"));
-    if let Ok(text) = get(&directory.join("io.stat")) {
-        for word in text.split_whitespace() {
-            match word.split_once('=') {
-                Some(("rbytes", bytes)) => stats.read_bytes += bytes.parse::<u64>().unwrap_or(0),
-                Some(("wbytes", bytes)) => stats.write_bytes += bytes.parse::<u64>().unwrap_or(0),
+    stats.block = get(&directory.join("io.stat")).map_or(Vec::new(), |text| block_of_v2(&text));
+    stats
+}
+
+fn device(word: &str) -> Option<(u32, u32)> {
+    let (major, minor) = word.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// Lines of `8:0 Read 4096`; the last one is a total.
+fn block_of_v1(text: &str) -> Vec<Block> {
+    let mut all: Vec<Block> = Vec::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [name, operation, bytes] = words[..] else { continue };
+        let (Some((major, minor)), Ok(bytes)) = (device(name), bytes.parse::<u64>()) else {
+            continue;
+        };
+        if !all.last().is_some_and(|last| (last.major, last.minor) == (major, minor)) {
+            all.push(Block {
+                major,
+                minor,
+                ..Block::default()
+            });
+        }
+        match (operation, all.last_mut()) {
+            ("Read", Some(block)) => block.read = bytes,
+            ("Write", Some(block)) => block.written = bytes,
+            _ => {}
+        }
+    }
+    all
+}
+
+/// Lines of `8:0 rbytes=4096 wbytes=0 rios=1 …`.
+fn block_of_v2(text: &str) -> Vec<Block> {
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (major, minor) = device(words.next()?)?;
+        let mut block = Block {
+            major,
+            minor,
+            ..Block::default()
+        };
+        for (key, value) in words.filter_map(|word| word.split_once('=')) {
+            match key {
+                "rbytes" => block.read = value.parse().unwrap_or(0),
+                "wbytes" => block.written = value.parse().unwrap_or(0),
                 _ => {}
             }
         }
-    }
-    stats
+        Some(block)
+    };
+    text.lines().filter_map(line).collect()
 }
 
 fn number(file: &Path) -> Option<u64> {
@@ -124,4 +172,24 @@ pub fn field(text: &str, key: &str) -> u64 {
         .find(|(name, _)| *name == key)
         .and_then(|(_, value)| value.trim().parse().ok())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_by_device_of_both_hierarchies() {
+        let v1 = "254:0 Read 4096\n254:0 Write 8192\n254:0 Sync 1\n254:0 Total 12288\n7:1 Write 512\nTotal 12800\n";
+        let v2 = "254:0 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n7:1 rbytes=0 wbytes=512\n";
+        let one = |major, minor, read, written| Block {
+            major,
+            minor,
+            read,
+            written,
+        };
+        let all = vec![one(254, 0, 4096, 8192), one(7, 1, 0, 512)];
+        assert_eq!(block_of_v1(v1), all);
+        assert_eq!(block_of_v2(v2), all);
+    }
 }

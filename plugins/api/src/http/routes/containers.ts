@@ -5,7 +5,7 @@ import { framesType, logs, openStream } from "../attach.ts";
 import { failureOf } from "../errors.ts";
 import { filters, flag, number, type Query, text } from "../query.ts";
 import type { Front } from "../server.ts";
-import { begin, sendBytes } from "../streams.ts";
+import { begin, sendBytes, sendLines } from "../streams.ts";
 
 type Named = { Params: { id: string }; Querystring: Query };
 
@@ -93,6 +93,19 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
       tail: text(query, "tail"),
     });
     await sendBytes(reply, framesType(front.versionOf(request.raw), terminal), frames);
+  });
+  app.get<Named>("/containers/:id/top", ({ params, query }) => api.containerTop(calls.lasting(), params.id, text(query, "ps_args")));
+  app.get<Named>("/containers/:id/stats", async (request, reply) => {
+    const { params, query } = request;
+    const stream = text(query, "stream") === "" || flag(query, "stream");
+    const oneShot = flag(query, "one-shot");
+    if (stream && oneShot) throw fail("InvalidArgument", "cannot have stream=true and one-shot=true");
+    await sendLines(reply, await api.containerStats(calls.while(request), params.id, { stream, oneShot }), "with the first line");
+  });
+  app.post<Named & { Body: Json | null }>("/containers/:id/update", ({ params, body }) => {
+    if (typeof body !== "object" || body === null || Array.isArray(body))
+      throw fail("InvalidArgument", "no body: send the changes as JSON");
+    return api.containerUpdate(calls.lasting(), params.id, body);
   });
   // Without an upgrade only output can be carried: the rest of the connection is HTTP's.
   app.post<Named>("/containers/:id/attach", async (request, reply) => {
