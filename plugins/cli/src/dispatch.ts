@@ -6,6 +6,7 @@ import * as containers from "./commands/containers.ts";
 import { events } from "./commands/events.ts";
 import * as images from "./commands/images.ts";
 import { networks } from "./commands/networks.ts";
+import { ps } from "./commands/ps.ts";
 import { pull } from "./commands/pull.ts";
 import { create, run } from "./commands/run.ts";
 import * as running from "./commands/running.ts";
@@ -33,7 +34,7 @@ const all: readonly Command[] = [
   containers.wait,
   containers.rename,
   containers.rm,
-  containers.ps,
+  ps,
   containers.logs,
   images.images,
   images.rmi,

@@ -1,13 +1,16 @@
+/** As docker's writer of tables: with the three spaces behind it no column is narrower than ten. */
+const narrowest = 7;
+
 /** Columns as docker prints them: as wide as their widest cell, three spaces between. */
 export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = heads.map((head, at) => Math.max(head.length, ...rows.map((row) => row[at]?.length ?? 0)));
+  const widths = heads.map((head, at) => Math.max(narrowest, head.length, ...rows.map((row) => row[at]?.length ?? 0)));
   const line = (cells: readonly string[]): string =>
     cells.map((cell, at) => (at === cells.length - 1 ? cell : cell.padEnd(widths[at] ?? 0))).join("   ");
   return `${[heads, ...rows].map(line).join("\n")}\n`;
 }
 
-/** 1.23GB, as docker's sizes: powers of 1000, three digits. */
-export function humanSize(bytes: number): string {
+/** 1.23GB, as docker's sizes: powers of 1000, three digits (in some tables four). */
+export function humanSize(bytes: number, digits = 3): string {
   const units = ["B", "kB", "MB", "GB", "TB", "PB"];
   let value = bytes;
   let at = 0;
@@ -15,5 +18,5 @@ export function humanSize(bytes: number): string {
     value /= 1000;
     at += 1;
   }
-  return `${Number(value.toPrecision(value < 1000 ? 3 : 4))}${units[at]}`;
+  return `${Number(value.toPrecision(Math.max(digits, Math.ceil(Math.log10(value + 1)))))}${units[at]}`;
 }

@@ -196,8 +196,11 @@ function runCommand(words: readonly string[], piped: readonly unknown[], scope: 
   const [name = "", ...rest] = words;
   const verb = functions[name];
   if (verb) return verb([...rest.map((word) => argument(word, scope)), ...piped]);
-  if (rest.length > 0) throw broken(`function "${name}" not defined`);
-  return argument(name, scope);
+  const value = argument(name, scope);
+  // A field that is a method: `{{.Label "owner"}}`.
+  if (typeof value === "function") return value(...rest.map((word) => argument(word, scope)), ...piped);
+  if (rest.length > 0) throw broken(name.startsWith(".") ? `${name} is not a method but has arguments` : `function "${name}" not defined`);
+  return value;
 }
 
 function argument(word: string, scope: Scope): unknown {
@@ -218,12 +221,29 @@ function argument(word: string, scope: Scope): unknown {
   throw broken(`function "${word}" not defined`);
 }
 
+/** Fields that hold maps, not records: what is not in one has no value, and is no mistake. */
+const maps: ReadonlySet<string> = new Set([
+  "Labels",
+  "Attributes",
+  "Options",
+  "Annotations",
+  "Networks",
+  "Ports",
+  "PortBindings",
+  "Sysctls",
+  "Tmpfs",
+  "Volumes",
+]);
+
 function path(from: unknown, fields: string): unknown {
   let value = from;
+  let last = "";
   for (const field of fields.split(".").filter(Boolean)) {
     if (typeof value !== "object" || value === null) return undefined;
     const subject = value as Readonly<Record<string, unknown>>;
     const own = Object.hasOwn(subject, field) ? field : Object.keys(subject).find((key) => key.toLowerCase() === field.toLowerCase());
+    if (own === undefined && maps.has(last)) return undefined;
+    last = field;
     if (own === undefined) throw new CommandError(1, `template: :1: can't evaluate field ${field}`);
     value = subject[own];
   }

@@ -7,12 +7,13 @@ import type { Engine } from "./engine.ts";
 export async function endGently(engine: Engine, call: Call, record: Container, signal: number, seconds: number): Promise<void> {
   const { id } = record;
   const exit = engine.waiters.next(id, "exit");
-  await engine.launcher.signal(call, id, signal);
+  // Told first: its end may be quicker than the answer.
   await tellKill(engine, call, record, signal);
+  await engine.launcher.signal(call, id, signal);
   if (record.status === "paused") await engine.launcher.resume(call, id);
   if (await within(exit, seconds)) return;
-  await engine.launcher.signal(call, id, 9).catch(ended);
   await tellKill(engine, call, record, 9);
+  await engine.launcher.signal(call, id, 9).catch(ended);
   await exit;
 }
 
@@ -51,8 +52,8 @@ export async function endUnhealthy(engine: Engine, id: ContainerId): Promise<voi
   const call = engine.call();
   const { onUnhealthy, stopSignal, stopTimeout } = record.config;
   if (onUnhealthy === "kill") {
-    await engine.launcher.signal(call, id, 9);
     await tellKill(engine, call, record, 9);
+    await engine.launcher.signal(call, id, 9);
     return;
   }
   const restart = onUnhealthy === "restart" ? { ...record.restart, wanted: true } : { ...record.restart, stopped: true };

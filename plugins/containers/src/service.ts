@@ -93,8 +93,8 @@ export function containersService(engine: Engine, cgroupDriver: ContainersServic
       if (records.byId(id).status === "restarting" && (!fatal || (await left(call, id)))) return;
       const record = running(id);
       if (fatal) stopped(record);
-      await launcher.signal(call, id, signal);
       await tellKill(engine, call, record, signal);
+      await launcher.signal(call, id, signal);
     },
     pause: (call, id) =>
       locks.run(id, async () => {

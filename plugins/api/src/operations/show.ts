@@ -139,6 +139,27 @@ function portMap(record: Container): Json {
   return map;
 }
 
+/** Published ports, and of what runs those that are exposed and not published. */
+function listPorts(record: Container): readonly Json[] {
+  const published = publishedPorts(record).flatMap((port) =>
+    Array.from({ length: port.count }, (_, at) => ({
+      IP: port.hostAddress,
+      PrivatePort: port.containerPort + at,
+      PublicPort: port.hostPort + at,
+      Type: port.protocol,
+    })),
+  );
+  if (record.endpoints.length === 0) return published;
+  const exposed = record.config.exposedPorts.map((entry) => {
+    const [port = "", protocol = "tcp"] = entry.split("/");
+    return { PrivatePort: Number(port), Type: protocol };
+  });
+  return [
+    ...published,
+    ...exposed.filter(({ PrivatePort, Type }) => !published.some((port) => port.PrivatePort === PrivatePort && port.Type === Type)),
+  ];
+}
+
 export function listContainer(record: Container): Json {
   return {
     Id: record.id,
@@ -147,14 +168,7 @@ export function listContainer(record: Container): Json {
     ImageID: record.imageId,
     Command: record.argv.map((word) => (/[\s"'\\]/.test(word) ? `'${word}'` : word)).join(" "),
     Created: Math.floor(record.createdAt / 1000),
-    Ports: publishedPorts(record).flatMap((port) =>
-      Array.from({ length: port.count }, (_, at) => ({
-        IP: port.hostAddress,
-        PrivatePort: port.containerPort + at,
-        PublicPort: port.hostPort + at,
-        Type: port.protocol,
-      })),
-    ),
+    Ports: listPorts(record),
     Labels: record.config.labels,
     State: record.status,
     Status: statusWords(record, Date.now()),

@@ -204,77 +204,14 @@ export function filtersOf(parsed: Parsed): Filters {
   return filters;
 }
 
-interface Listed extends Json {
-  readonly Id: string;
-  readonly Names: readonly string[];
-  readonly Image: string;
-  readonly Command: string;
-  readonly Created: number;
-  readonly State: string;
-  readonly Status: string;
-  readonly Ports: readonly { readonly IP?: string; readonly PrivatePort: number; readonly PublicPort?: number; readonly Type: string }[];
-  readonly Labels: Readonly<Record<string, string>>;
-}
-
-export const ps: Command = {
-  name: "ps",
-  usage: "ps [OPTIONS]",
-  about: "List containers",
-  flags: {
-    all: { short: "a", kind: "bool", help: "Show all containers (default shows just running)" },
-    quiet: { short: "q", kind: "bool", help: "Only display container IDs" },
-    "no-trunc": { kind: "bool", help: "Don't truncate output" },
-    last: { short: "n", kind: "text", value: "int", help: "Show n last created containers (includes all states)" },
-    latest: { short: "l", kind: "bool", help: "Show the latest created container (includes all states)" },
-    filter: { short: "f", kind: "list", value: "filter", help: "Filter output based on conditions provided" },
-    format: { kind: "text", help: "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or a Go template" },
-  },
-  words: [0, 0],
-  async run(io, api, parsed) {
-    const limit = parsed.bool("latest") ? 1 : parsed.text("last") === null ? undefined : count("last", parsed.text("last") ?? "");
-    const list = (await api.containerList(io.call, {
-      all: parsed.bool("all"),
-      ...(limit === undefined ? {} : { limit }),
-      filters: filtersOf(parsed),
-    })) as readonly Listed[];
-    const whole = parsed.bool("no-trunc");
-    const rows = list.map((item) => ({
-      ID: whole ? item.Id : item.Id.slice(0, 12),
-      Image: item.Image,
-      Command: `"${whole || item.Command.length <= 20 ? item.Command : `${item.Command.slice(0, 19)}…`}"`,
-      RunningFor: `${ago(Date.now() - item.Created * 1000)} ago`,
-      CreatedAt: new Date(item.Created * 1000).toISOString(),
-      Status: item.Status,
-      State: item.State,
-      Ports: item.Ports.map((port) =>
-        port.PublicPort ? `${port.IP}:${port.PublicPort}->${port.PrivatePort}/${port.Type}` : `${port.PrivatePort}/${port.Type}`,
-      ).join(", "),
-      Names: item.Names.map((name) => name.slice(1)).join(","),
-      Labels: Object.entries(item.Labels)
-        .map(([key, value]) => `${key}=${value}`)
-        .join(","),
-      Networks: Object.keys(((item.NetworkSettings as Json).Networks ?? {}) as object).join(","),
-    }));
-    await print(io, parsed, rows, "ID", [
-      ["CONTAINER ID", "ID"],
-      ["IMAGE", "Image"],
-      ["COMMAND", "Command"],
-      ["CREATED", "RunningFor"],
-      ["STATUS", "Status"],
-      ["PORTS", "Ports"],
-      ["NAMES", "Names"],
-    ]);
-    return 0;
-  },
-};
-
-/** Rows as `-q`, `--format` or docker's table wants them. */
+/** Rows as `-q`, `--format` or docker's table wants them. `heads`: of fields that are no column of the plain table. */
 export async function print(
   io: Io,
   parsed: Parsed,
   rows: readonly Readonly<Record<string, unknown>>[],
   id: string,
   columns: readonly (readonly [string, string])[],
+  heads: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const format = parsed.text("format");
   if (parsed.bool("quiet") && format === null) await io.out(rows.map((row) => `${String(row[id])}\n`).join(""));
@@ -282,11 +219,12 @@ export async function print(
   else if (format !== null && format !== "table") {
     if (format.startsWith("table ")) {
       const template = format.slice("table ".length);
-      const heads = Object.fromEntries([
-        ...Object.keys(rows[0] ?? {}).map((key) => [key, key.toUpperCase()]),
+      const top = Object.fromEntries([
+        ...Object.entries(rows[0] ?? {}).map(([key, value]) => [key, typeof value === "function" ? lastWord : key.toUpperCase()]),
+        ...Object.entries(heads),
         ...columns.map(([head, key]) => [key, head]),
       ]);
-      const lines = [heads, ...rows].map((row) => compileTemplate(template)(row).split("\t"));
+      const lines = [top, ...rows].map((row) => compileTemplate(template)(row).split("\t"));
       await io.out(table(lines[0] ?? [], lines.slice(1)));
     } else {
       const template = compileTemplate(format);
@@ -300,3 +238,6 @@ export async function print(
       ),
     );
 }
+
+/** As docker heads `{{.Label "com.example.the-owner"}}`: the owner. */
+const lastWord = (key: unknown): string => (String(key).split(".").at(-1) ?? "").replace(/[-_]/g, " ");
