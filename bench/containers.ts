@@ -1,0 +1,87 @@
+/** Starting, entering and listing containers. */
+import { execFileSync, spawn } from "node:child_process";
+import { join } from "node:path";
+import { type Contest, compare, run, timed } from "./measure.ts";
+import { type Peer, tsbox } from "./peers.ts";
+
+const start = ["run", "--rm", "bb:1", "true"];
+
+async function eightAtATime(command: string, args: readonly string[], environment: NodeJS.ProcessEnv): Promise<void> {
+  let left = 32;
+  const worker = async (): Promise<void> => {
+    while (left > 0) {
+      left -= 1;
+      await new Promise((resolve) => spawn(command, args as string[], { env: environment, stdio: "ignore" }).on("exit", resolve));
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, worker));
+}
+
+/** `bundle`: for a bare `runc run`; null: there is none. */
+export async function containers(directory: string, bundle: string | null, ours: Peer, docker: Peer | null, runs: number): Promise<void> {
+  const contests = (work: (command: string, peer: Peer) => unknown): readonly Contest[] => [
+    { name: "tsbox", work: () => work(tsbox, ours) },
+    ...(docker ? [{ name: "docker", work: () => work("docker", docker) }] : []),
+  ];
+  const [own, ...peers] = contests((command, { environment }) => timed(command, start, environment));
+  let number = 0;
+  const runc = (): number => timed("runc", ["--root", join(directory, "runc"), "run", "--bundle", bundle ?? "", `bench-${number++}`]);
+  await compare(
+    "run --rm of true with a network (whole client process)",
+    [...(own ? [own] : []), ...(bundle ? [{ name: "runc", work: runc }] : []), ...peers],
+    runs,
+    { docker: 20, runc: 2 },
+  );
+  await compare(
+    "32 runs, 8 at a time",
+    contests((command, { environment }) => eightAtATime(command, start, environment)),
+    3,
+    { docker: 20 },
+  );
+  await compare(
+    "run -d of sleep (until the container runs)",
+    contests((command, { environment }) => timed(command, ["run", "-d", "bb:1", "sleep", "1000"], environment)),
+    Math.ceil(runs / 2),
+    { docker: 15 },
+  );
+  await empty(ours, docker);
+
+  const everybody = contests((command, { environment }) =>
+    run(command, ["run", "-d", "--name", "entered", "bb:1", "sleep", "1000"], environment),
+  );
+  for (const { work } of everybody) await work();
+  await compare(
+    "exec of true",
+    contests((command, { environment }) => timed(command, ["exec", "entered", "true"], environment)),
+    runs,
+    { docker: 15 },
+  );
+  await empty(ours, docker);
+
+  await compare(
+    "ps",
+    contests((command, { environment }) => timed(command, ["ps"], environment)),
+    runs,
+    { docker: 4 },
+  );
+  for (let at = 0; at < 1000; at += 1) run(tsbox, ["create", "bb:1", "true"], ours.environment);
+  await compare(
+    "ps -a with 1,000 stopped containers (goal 30 ms)",
+    [{ name: "tsbox", work: () => timed(tsbox, ["ps", "-a"], ours.environment) }],
+    runs,
+    {},
+  );
+  await empty(ours, null);
+}
+
+/** Removes every container. */
+async function empty(ours: Peer, docker: Peer | null): Promise<void> {
+  for (const [command, peer] of [
+    [tsbox, ours],
+    ["docker", docker],
+  ] as const) {
+    if (peer === null) continue;
+    const ids = execFileSync(command, ["ps", "-aq"], { encoding: "utf8", env: peer.environment }).trim().split("\n").filter(Boolean);
+    if (ids.length > 0) run(command, ["rm", "-f", ...ids], peer.environment);
+  }
+}
