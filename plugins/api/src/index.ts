@@ -1,4 +1,5 @@
 /** The service `api`: Docker's Engine API. operations/ is what it does, http/ brings it to the world. */
+import { dirname } from "node:path";
 import type { ApiService, Plugin, PluginContext } from "@tsbox/kernel";
 import { openFront } from "./http/index.ts";
 import type { HttpServer } from "./http/server.ts";
@@ -27,7 +28,9 @@ const plugin: Plugin<null> = {
           events: await context.service("events"),
           engine: await context.service("engine"),
           host: await context.service("host"),
-          rootDirectory: context.rootDirectory,
+          // The engine's; this plugin's own lies in it.
+          rootDirectory: dirname(context.rootDirectory),
+          engineId: context.engineId,
         };
         api = {
           ...containerVerbs(containers),

@@ -1,8 +1,9 @@
 /** Docker's create body, read: its zero values, its checks, its words. */
 import { suite } from "@tsbox/harness";
-import { isTsboxError, type Json } from "@tsbox/kernel";
+import { type Container, isTsboxError, type Json } from "@tsbox/kernel";
 import * as assert from "uvu/assert";
 import { parseCreate } from "../src/operations/create-body.ts";
+import { hostConfigOf } from "../src/operations/show-host-config.ts";
 
 const test = suite("api: create body");
 const of = (host: Json, body: Json = {}) => parseCreate({ Image: "x", ...body, HostConfig: host }, null);
@@ -110,4 +111,21 @@ test("what makes no sense is refused in Docker's words", () => {
   refused({ StorageOpt: { size: "many" } }, /invalid storage option/);
   refused({ CgroupParent: "/a/../.." }, /must not lead out/);
   refused({ DeviceRequests: [{ Count: -1 }] }, /device requests/);
+});
+
+test("inspect has every field of HostConfig, whatever the client left out", () => {
+  const record = (config: ReturnType<typeof of>): Container =>
+    ({ config, drivers: { storage: "overlay", exec: "native" }, log: { driver: "local" } }) as Container;
+  const bare = hostConfigOf(record(of({})));
+  assert.equal(
+    [bare.Binds, bare.Dns, bare.PidsLimit, bare.IpcMode, bare.NetworkMode, bare.ShmSize, bare.Runtime],
+    [null, [], null, "private", "bridge", 64 << 20, "native"],
+  );
+  assert.equal(bare.RestartPolicy, { Name: "no", MaximumRetryCount: 0 });
+  assert.equal(bare.LogConfig, { Type: "local", Config: {} });
+  const asked = hostConfigOf(record(of({ Memory: 64 << 20, IpcMode: "host", Binds: ["/a:/b"], CapAdd: ["NET_ADMIN"] })));
+  assert.equal(
+    [asked.Memory, asked.MemorySwap, asked.IpcMode, asked.Binds, asked.CapAdd],
+    [64 << 20, 128 << 20, "host", ["/a:/b"], ["NET_ADMIN"]],
+  );
 });

@@ -2,6 +2,7 @@
 import { ago, type Container, type EndpointRecord, type Exec, type Image, type Json, type PortMap } from "@tsbox/kernel";
 import { healthWords, showHealth, showHealthCheck } from "./health.ts";
 import { showMounts } from "./mounts.ts";
+import { hostConfigOf } from "./show-host-config.ts";
 
 const zeroTime = "0001-01-01T00:00:00Z";
 
@@ -46,11 +47,7 @@ export function inspectContainer(record: Container, storageData: Json, execs: re
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: execs.length === 0 ? null : execs.map((exec) => exec.id),
-    HostConfig: {
-      ...config.raw.hostConfig,
-      RestartPolicy: { Name: config.restart.name, MaximumRetryCount: config.restart.maximumRetryCount },
-      Runtime: record.drivers.exec,
-    },
+    HostConfig: hostConfigOf(record),
     GraphDriver: { Name: record.drivers.storage, Data: storageData },
     SizeRw: undefined,
     Mounts: showMounts(record.mounts),

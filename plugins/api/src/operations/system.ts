@@ -15,6 +15,7 @@ import {
 } from "@tsbox/kernel";
 import { shownEvents } from "./events.ts";
 import { hasLabel, matches } from "./filters.ts";
+import { hostFacts } from "./host-facts.ts";
 import { time } from "./show.ts";
 import { parseTime } from "./times.ts";
 import { apiVersion, engineVersion, minimumApiVersion } from "./versions.ts";
@@ -32,12 +33,13 @@ export interface SystemServices {
   readonly engine: EngineService;
   readonly host: HostToolkit;
   readonly rootDirectory: string;
+  readonly engineId: string;
 }
 
 const goArchitecture: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64", ia32: "386" };
 const machine: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64", ia32: "i686" };
 
-export function systemVerbs({ containers, images, networks, events, engine, host, rootDirectory }: SystemServices): SystemVerbs {
+export function systemVerbs({ containers, images, networks, events, engine, host, rootDirectory, engineId }: SystemServices): SystemVerbs {
   return {
     version: () =>
       Promise.resolve({
@@ -76,7 +78,7 @@ export function systemVerbs({ containers, images, networks, events, engine, host
             .map((offer) => offer.offer.slice(kind.length + 1)),
         );
       return {
-        ID: hostname(),
+        ID: engineId,
         Containers: all.length,
         ContainersRunning: count("running"),
         ContainersPaused: count("paused"),
@@ -87,16 +89,8 @@ export function systemVerbs({ containers, images, networks, events, engine, host
         DefaultRuntime: chosen("exec"),
         Runtimes: Object.fromEntries(offered("exec").map((id) => [id, { path: id }])),
         Plugins: { Volume: offered("volume"), Network: offered("network"), Authorization: null, Log: ["local", "json-file", "none"] },
-        MemoryLimit: true,
-        SwapLimit: true,
-        CpuCfsPeriod: true,
-        CpuCfsQuota: true,
-        CPUShares: true,
-        CPUSet: true,
-        PidsLimit: true,
-        IPv4Forwarding: true,
+        ...hostFacts(host.cgroups.layout),
         Debug: false,
-        OomKillDisable: false,
         LoggingDriver: "local",
         CgroupDriver: containers.cgroupDriver,
         CgroupVersion: host.cgroups.layout === "v2" ? "2" : "1",
@@ -119,9 +113,7 @@ export function systemVerbs({ containers, images, networks, events, engine, host
         LiveRestoreEnabled: true,
         Isolation: "",
         InitBinary: "",
-        SecurityOptions: ["name=seccomp,profile=builtin", "name=cgroupns"],
         Swarm: { NodeID: "", NodeAddr: "", LocalNodeState: "inactive", ControlAvailable: false, Error: "", RemoteManagers: null },
-        Warnings: null,
         TsboxDrivers: choices,
         TsboxPlugins: plugins,
       };
