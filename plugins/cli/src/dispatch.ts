@@ -1,6 +1,7 @@
 /** From a command line to a command, and from what it throws to words and an exit code. */
 import { type ApiService, errorTable, isTsboxError } from "@tsbox/kernel";
 import { CommandError } from "./command-error.ts";
+import { completionOf } from "./commands/completion.ts";
 import { conformance } from "./commands/conformance.ts";
 import * as containers from "./commands/containers.ts";
 import { events } from "./commands/events.ts";
@@ -48,6 +49,7 @@ const all: readonly Command[] = [
   system.version,
   system.info,
   system.plugins,
+  completionOf(() => ({ all, groups: { ...groups, container: { ...ofContainers, ...groups.container } } })),
   conformance,
 ];
 const commands = new Map(all.map((command) => [command.name, command]));
@@ -61,6 +63,11 @@ const groups: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   image: { ls: "images", list: "images", rm: "rmi", remove: "rmi" },
   system: { events: "events", info: "info" },
 };
+
+/** Commands that are `container`'s as they are. */
+const ofContainers: Readonly<Record<string, string>> = Object.fromEntries(
+  all.filter(({ usage }) => / CONTAINER/.test(usage) && !usage.includes("NETWORK")).map(({ name }) => [name, name]),
+);
 
 /** Answers the exit code. */
 export async function dispatch(io: Io, api: ApiService, argv: readonly string[]): Promise<number> {
