@@ -52,6 +52,36 @@ export const brokenExec: readonly BrokenExec[] = [
     capabilities: { bounding: tooMany, effective: tooMany, permitted: tooMany },
   }),
   process("no-new-privileges is dropped", "exec/no-new-privileges", { noNewPrivileges: false }),
+  process("limits of a process are dropped", "exec/rlimits", { rlimits: [] }),
+  process("the out-of-memory score is dropped", "exec/oom-score", { oomScoreAdj: 0 }),
+  changes("the umask is always the usual one", "exec/umask", (spec) => ({
+    ...spec,
+    process: { ...spec.process, user: { uid: 0, gid: 0 } },
+  })),
+  linux("device rules are dropped", "exec/device-rules", ({ resources, ...rest }) => rest),
+  linux("devices are dropped", "exec/device-node", ({ devices, ...rest }) => rest),
+  linux("sysctls are dropped", "exec/sysctl", ({ sysctl, ...rest }) => rest),
+  linux("the first masked path alone is masked", "exec/masks-one-by-one", ({ maskedPaths, ...rest }) => ({
+    ...rest,
+    maskedPaths: ["/proc/asound"],
+  })),
+  linux("limits on processors are dropped", "exec/cpu-limit", ({ resources, ...rest }) => rest),
+  linux("the user namespace is the host's", "exec/user-namespace", ({ namespaces = [], uidMappings, gidMappings, ...rest }) => ({
+    ...rest,
+    namespaces: namespaces.filter(({ type }) => type !== "user"),
+  })),
+  linux("the cgroup namespace is the host's", "exec/own-cgroup-view", ({ namespaces = [], ...rest }) => ({
+    ...rest,
+    namespaces: namespaces.filter(({ type }) => type !== "cgroup"),
+  })),
+  changes("binds are always writable", "exec/bind-mount", (spec) => ({
+    ...spec,
+    mounts: (spec.mounts ?? []).map((mount) => ({ ...mount, options: (mount.options ?? []).filter((option) => option !== "ro") })),
+  })),
+  changes("options of file systems are dropped", "exec/mount-options", (spec) => ({
+    ...spec,
+    mounts: (spec.mounts ?? []).map((mount) => (mount.destination === "/small" ? { ...mount, options: [] } : mount)),
+  })),
   process("never a terminal", "exec/terminal", { terminal: false }),
   linux("the network is a new one, whatever the path", "exec/namespace-by-path", ({ namespaces = [], ...rest }) => ({
     ...rest,

@@ -3,7 +3,18 @@ import { type Bundle, type Call, type ContainerId, type ExecDriver, type ExecPow
 import { streamOf } from "./storage.ts";
 
 /** Of `linux`, what the rules and the runtime know. */
-const known = ["namespaces", "resources", "cgroupsPath", "maskedPaths", "readonlyPaths", "seccomp"];
+const known = [
+  "namespaces",
+  "uidMappings",
+  "gidMappings",
+  "resources",
+  "cgroupsPath",
+  "devices",
+  "sysctl",
+  "maskedPaths",
+  "readonlyPaths",
+  "seccomp",
+];
 
 export class ReferenceExec implements ExecDriver {
   readonly powers: readonly (keyof ExecPowers)[] = ["processes", "terminal"];

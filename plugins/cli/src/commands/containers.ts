@@ -1,5 +1,5 @@
 /** Commands about containers that are there: ps, logs, rm, stop, kill, wait, start, restart, pause, unpause, rename, port. */
-import { type ApiService, type Filters, isTsboxError, type Json } from "@tsbox/kernel";
+import { type ApiService, type Filters, isTsboxError } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import type { Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
