@@ -118,6 +118,8 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
     remove: async (inner, name) => {
       const network = find(name);
       if (network.predefined) throw fail("PermissionDenied", `${network.name} is a pre-defined network and cannot be removed`);
+      if ([...attached.values()].includes(network.id))
+        throw fail("PermissionDenied", `error while removing network: network ${network.name} id ${network.id} has active endpoints`);
       await (await engine.driver(network.driver)).remove(inner, network);
       await engine.state.write(inner, [{ table: "networks", key: network.id, value: null }]);
       networks.delete(network.id);

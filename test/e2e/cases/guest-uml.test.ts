@@ -43,6 +43,30 @@ scenes(
       stdout: "",
     },
     {
+      title: "volumes: named, a part of one, and read-only all the way down",
+      script: `${none} -v kept:/v host:/ sh -c 'mkdir /v/a; echo kept > /v/a/f'; ${none} --mount src=kept,dst=/v,volume-subpath=a host:/ cat /v/f; mkdir -p /tmp/out/in; mount -t tmpfs tmpfs /tmp/out/in; ${none} -v /tmp/out:/d:ro host:/ sh -c 'touch /d/x /d/in/x 2>/dev/null; ls /d/in'; umount /tmp/out/in; tsbox volume rm kept`,
+      code: 0,
+      stdout: "kept\nkept\n",
+    },
+    {
+      title: "an image as a mount, and a part of it",
+      script: `for more in '' ,image-subpath=usr/bin; do ${none} --mount type=image,src=host:/,dst=/i$more host:/ sh -c 'ls -d /i/usr/bin/env /i/env 2>/dev/null; touch /i/x 2>/dev/null || echo refused'; done`,
+      code: 0,
+      stdout: "/i/usr/bin/env\nrefused\n/i/env\nrefused\n",
+    },
+    {
+      title: "propagation: an rslave bind sees a later mount",
+      script: `mount --make-rshared /; mkdir -p /tmp/peer/sub; tsbox run -d --name peer --net none -v /tmp/peer:/d:rslave host:/ sleep 1000 >/dev/null; mount -t tmpfs tmpfs /tmp/peer/sub; tsbox exec peer mountpoint /d/sub; umount /tmp/peer/sub; tsbox exec peer mountpoint /d/sub; tsbox rm -f peer; mount --make-rprivate /`,
+      code: 0,
+      stdout: "/d/sub is a mountpoint\n/d/sub is not a mountpoint\npeer\n",
+    },
+    {
+      title: "a policy brings it back",
+      script: `mkdir -p /tmp/again; tsbox run -d --name again --net none --restart on-failure:2 -v /tmp/again:/d host:/ sh -c 'echo x >> /d/n; exit 1' >/dev/null; until [ "$(tsbox inspect -f '{{.State.Status}} {{.RestartCount}}' again)" = 'exited 2' ]; do sleep 0.1; done; wc -l < /tmp/again/n; tsbox rm again`,
+      code: 0,
+      stdout: "3\nagain\n",
+    },
+    {
       title: "the kernel is the guest's, and the filter is in force",
       script: `${none} host:/ sh -c 'uname -r; grep Seccomp: /proc/self/status'`,
       code: 0,

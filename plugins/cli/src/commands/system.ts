@@ -136,10 +136,10 @@ export const plugins: Command = {
 export const inspect: Command = {
   name: "inspect",
   usage: "inspect [OPTIONS] NAME|ID [NAME|ID...]",
-  about: "Return low-level information on containers, images and networks",
+  about: "Return low-level information on containers, images, networks and volumes",
   flags: {
     format,
-    type: { kind: "text", help: "Only inspect objects of the given type: container, image or network" },
+    type: { kind: "text", help: "Only inspect objects of the given type: container, image, network or volume" },
     size: { short: "s", kind: "bool", help: "Display total file sizes if the type is container" },
   },
   words: [1, Number.POSITIVE_INFINITY],
@@ -167,9 +167,10 @@ async function look(io: Io, api: ApiService, name: string, type: string | null):
     container: () => api.containerInspect(io.call, name, {}),
     image: () => api.imageInspect(io.call, name),
     network: () => api.networkInspect(io.call, name),
+    volume: () => api.volumeInspect(io.call, name),
   };
   if (type !== null && !Object.hasOwn(kinds, type))
-    throw new CommandError(1, `"${type}" is not a valid value for --type; there are container, image and network`);
+    throw new CommandError(1, `"${type}" is not a valid value for --type; there are container, image, network and volume`);
   for (const [kind, ask] of Object.entries(kinds)) {
     if (type !== null && type !== kind) continue;
     try {
