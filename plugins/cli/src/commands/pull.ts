@@ -21,7 +21,7 @@ export const pull: Command = {
       return 0;
     }
     if (!/[:@][^/]*$/.test(name)) await io.out("Using default tag: latest\n");
-    await pullImage(io, api, name, platform, false);
+    await pullImage(io, api, name, platform, "out");
     await io.out(`${familiar(name)}\n`);
     return 0;
   },
@@ -40,8 +40,17 @@ function throwError(line: { readonly [key: string]: unknown }): void {
 }
 
 /** Progress: a line a change in a pipe; on a terminal each layer has its line, drawn over. */
-export async function pullImage(io: Io, api: ApiService, name: string, platform: string | null, onError: boolean): Promise<void> {
-  const write = (text: string): Promise<void> => (onError ? io.err(text) : io.out(text));
+export async function pullImage(
+  io: Io,
+  api: ApiService,
+  name: string,
+  platform: string | null,
+  to: "out" | "err" | "nowhere",
+): Promise<void> {
+  const onError = to !== "out";
+  const write = async (text: string): Promise<void> => {
+    if (to !== "nowhere") await (onError ? io.err(text) : io.out(text));
+  };
   const redraw = io.terminals[onError ? 2 : 1];
   const rows = new Map<string, number>();
   const last = new Map<string, string>();

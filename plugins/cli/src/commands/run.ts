@@ -50,6 +50,8 @@ const flags: FlagSpecs = {
   "log-driver": { kind: "text", help: "Logging driver for the container: local, json-file or none" },
   "log-opt": { kind: "list", help: "Log driver options: max-size, max-file" },
   platform: { kind: "text", help: "Set platform if the image is multi-platform: OS/ARCH[/VARIANT]" },
+  quiet: { short: "q", kind: "bool", help: "Suppress the pull output" },
+  "disable-content-trust": { kind: "bool", help: "Skip image verification (default true)" },
   pull: { kind: "text", help: 'Pull image before running ("always", "missing", "never")' },
   attach: { short: "a", kind: "list", help: "Attach to STDIN, STDOUT or STDERR" },
   "detach-keys": detachFlag,
@@ -157,14 +159,14 @@ async function made(io: Io, api: ApiService, parsed: Parsed): ReturnType<ApiServ
   if (!["always", "missing", "never"].includes(policy))
     throw new CommandError(125, `invalid pull option: '${policy}': must be one of "always", "missing" or "never"`);
   const options = { ...(name === null ? {} : { name }), ...(platform === null ? {} : { platform }) };
-  if (policy === "always") await pullImage(io, api, image, platform, true);
+  if (policy === "always") await pullImage(io, api, image, platform, parsed.bool("quiet") ? "nowhere" : "err");
   try {
     return await api.containerCreate(io.call, body, options);
   } catch (error) {
     const absent = isTsboxError(error) && error.code === "NotFound" && error.message.startsWith("No such image");
     if (!absent || policy !== "missing") throw error;
     await io.err(`Unable to find image '${withTag(image)}' locally\n`);
-    await pullImage(io, api, image, platform, true);
+    await pullImage(io, api, image, platform, parsed.bool("quiet") ? "nowhere" : "err");
     return api.containerCreate(io.call, body, options);
   }
 }
