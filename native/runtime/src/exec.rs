@@ -15,7 +15,7 @@ use crate::process::{self, Last};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use tsbox_core::container::cgroup::{self, Cgroup};
-use tsbox_core::container::namespaces::{self, CGROUP, Forked, IPC, MOUNT, NETWORK, USER, UTS};
+use tsbox_core::container::namespaces::{self, CGROUP, Forked, IPC, MOUNT, NETWORK, TIME, USER, UTS};
 use tsbox_core::container::root::Root;
 use tsbox_core::container::spec::Process;
 use tsbox_core::container::terminal::{self, Terminal};
@@ -53,12 +53,13 @@ pub fn exec(exec: &Exec) -> Result<ExecStarted> {
     if exec.cgroup.is_frozen() {
         return Err(Failure::new(Code::FailedPrecondition, "the container is paused: unpause it first").at("cgroup"));
     }
-    let user = separate_user(exec.pid)?;
+    // Looked at from here, where the host's /proc is.
+    let more = if is_separate(exec.pid, "user")? { USER } else { 0 } | if is_separate(exec.pid, "time")? { TIME } else { 0 };
     let (ours, theirs) = Channel::pair()?;
     let (pid, pidfd) = match fork(exec).map_err(|failure| failure.at("clone"))? {
         Forked::Child => {
             drop(ours);
-            run(exec, user, &theirs)
+            run(exec, more, &theirs)
         }
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
@@ -103,13 +104,14 @@ pub fn exec(exec: &Exec) -> Result<ExecStarted> {
     Err(failure)
 }
 
-/// The container's processes have a user namespace that is not ours: joining one's own is EINVAL.
-fn separate_user(pid: i32) -> Result<bool> {
-    let (theirs, own) = (
-        sys::open(&format!("/proc/{pid}/ns/user"), libc::O_PATH)?,
-        sys::open("/proc/self/ns/user", libc::O_PATH)?,
-    );
-    Ok(sys::stat(theirs.as_fd())?.st_ino != sys::stat(own.as_fd())?.st_ino)
+/// Whether the container's namespace of this kind is not ours: joining one's own user namespace is EINVAL, and time namespaces are not in every kernel.
+fn is_separate(pid: i32, file: &str) -> Result<bool> {
+    let inode = |path: &str| match sys::open(path, libc::O_PATH) {
+        Ok(namespace) => sys::stat(namespace.as_fd()).map(|stat| stat.st_ino),
+        Err(failure) if failure.code == Code::NotFound => Ok(0),
+        Err(failure) => Err(failure),
+    };
+    Ok(inode(&format!("/proc/{pid}/ns/{file}"))? != inode(&format!("/proc/self/ns/{file}"))?)
 }
 
 fn fork(exec: &Exec) -> Result<Forked> {
@@ -131,8 +133,8 @@ fn fork(exec: &Exec) -> Result<Forked> {
     forked
 }
 
-fn run(exec: &Exec, user: bool, channel: &Channel) -> ! {
-    let failure = match start(exec, user, channel) {
+fn run(exec: &Exec, more: i32, channel: &Channel) -> ! {
+    let failure = match start(exec, more, channel) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -140,16 +142,15 @@ fn run(exec: &Exec, user: bool, channel: &Channel) -> ! {
     process::leave(1)
 }
 
-fn start(exec: &Exec, user: bool, channel: &Channel) -> Result<Infallible> {
+fn start(exec: &Exec, more: i32, channel: &Channel) -> Result<Infallible> {
     let mut clock = Clock::start();
     let mut warnings = Vec::new();
     process::begin(c"tsbox:[exec]")?;
     process::set_oom_score(exec.process, &mut warnings)?;
     exec.cgroup.enter().map_err(|failure| failure.at("cgroup"))?;
     clock.lap("join cgroup");
-    let kinds = MOUNT | NETWORK | IPC | UTS | CGROUP | if user { USER } else { 0 };
-    namespaces::join(exec.pidfd, kinds).map_err(|failure| failure.at("namespaces"))?;
-    if user {
+    namespaces::join(exec.pidfd, MOUNT | NETWORK | IPC | UTS | CGROUP | more).map_err(|failure| failure.at("namespaces"))?;
+    if more & USER != 0 {
         process::become_root()?;
     }
     process::new_session()?;

@@ -144,6 +144,9 @@ test.skipIf(reason, "--time-offset moves the clocks that count from the boot", a
   const moved = (await uptime(["--time-offset", "240h"])) - (await uptime([]));
   assert.ok(moved > 9 * day && moved <= 10 * day, `${moved} s`);
   assert.match(await sh(own, ["--time-offset", "monotonic=1h"], "cat /proc/self/timens_offsets"), /monotonic +3600 +0\nboottime +0 +0\n/);
+  // Further processes see the same clocks.
+  await own.ok(["run", "-d", "--name", "later", "--net", "none", "--time-offset", "240h", "host:/", "sleep", "1000"]);
+  assert.ok(Number(await own.ok(["exec", "later", "cut", "-d", " ", "-f", "1", "/proc/uptime"])) > 9 * day);
   assert.match((await own.run([...none, "--time-offset", "-876000h", "host:/", "true"])).stderr, /before 0/);
 });
 

@@ -25,7 +25,7 @@ export async function each(io: Io, names: readonly string[], work: (name: string
 
 const many = [1, Number.POSITIVE_INFINITY] as const;
 
-/** A verb that takes names and prints each that it was done to. */
+/** A verb that takes names and prints each that it was done to: false, it was not; a number, which is printed instead. */
 function verb(
   name: string,
   about: string,
@@ -41,7 +41,7 @@ function verb(
     run: (io, api, parsed) =>
       each(io, parsed.words, async (id) => {
         const answer = await work(io, api, id, parsed);
-        await io.out(`${typeof answer === "number" ? answer : id}\n`);
+        if (answer !== false) await io.out(`${typeof answer === "number" ? answer : id}\n`);
       }),
   };
 }
@@ -123,7 +123,9 @@ export const rm: Command = verb(
       // As docker: by force, what is gone is as wanted, but it is said.
       if (!parsed.bool("force") || !isTsboxError(error) || error.code !== "NotFound") throw error;
       await io.err(`tsbox: ${error.message}\n`);
+      return false;
     }
+    return true;
   },
 );
 
