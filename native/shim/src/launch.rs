@@ -128,8 +128,9 @@ impl Pipes {
     /// The shim keeps its ends; the process's are closed here with `Pipes`, so that the end of the last writer is seen.
     pub fn join(session: &mut Session, pipes: Option<Pipes>, console: Option<OwnedFd>, stdin: bool) -> io::Result<()> {
         if let Some(pipes) = pipes {
-            session.output(pipes.stdout.0, Stream::Stdout)?;
+            // The shim goes over what is ready backwards: where both are, output comes before errors, as programs mostly write them.
             session.output(pipes.stderr.0, Stream::Stderr)?;
+            session.output(pipes.stdout.0, Stream::Stdout)?;
             if let Some(writing) = pipes.stdin.1 {
                 session.input(writing)?;
             }

@@ -74,7 +74,9 @@ impl Log {
         for stream in [Stream::Stdout, Stream::Stderr] {
             let rest = std::mem::take(&mut self.partial[stream as usize - 1]);
             if !rest.is_empty() {
-                self.line(stream, &rest);
+                let mut record = Vec::new();
+                self.line(&mut record, stream, &rest, &rfc3339());
+                self.put(&[&record]);
             }
         }
     }
@@ -88,28 +90,46 @@ impl Log {
         self.put(&[&header, bytes, &length]);
     }
 
+    /// All lines of one read have one time and go out in one write, as long as they fit.
     fn lines(&mut self, stream: Stream, bytes: &[u8]) {
         let mut line = std::mem::take(&mut self.partial[stream as usize - 1]);
+        let time = rfc3339();
+        let mut records = Vec::new();
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             line.extend_from_slice(part);
             while line.len() > LONGEST_LINE {
                 let rest = line.split_off(LONGEST_LINE);
-                self.line(stream, &line);
+                self.line(&mut records, stream, &line, &time);
                 line = rest;
             }
             if line.ends_with(b"\n") {
-                self.line(stream, &line);
+                self.line(&mut records, stream, &line, &time);
                 line.clear();
             }
         }
         self.partial[stream as usize - 1] = line;
+        if !records.is_empty() {
+            self.put(&[&records]);
+        }
     }
 
-    fn line(&mut self, stream: Stream, line: &[u8]) {
-        let text = serde_json::to_string(&String::from_utf8_lossy(line)).unwrap_or_default();
+    /// Adds a line's record to those that wait, which are written first where it would not fit into the file any more.
+    fn line(&mut self, records: &mut Vec<u8>, stream: Stream, line: &[u8], time: &str) {
         let name = if stream == Stream::Stdout { "stdout" } else { "stderr" };
-        let record = format!("{{\"log\":{text},\"stream\":\"{name}\",\"time\":\"{}\"}}\n", rfc3339());
-        self.put(&[record.as_bytes()]);
+        let before = records.len();
+        records.extend_from_slice(b"{\"log\":");
+        // A vector takes everything, and text is always JSON.
+        let _ = serde_json::to_writer(&mut *records, &String::from_utf8_lossy(line));
+        records.extend_from_slice(b",\"stream\":\"");
+        records.extend_from_slice(name.as_bytes());
+        records.extend_from_slice(b"\",\"time\":\"");
+        records.extend_from_slice(time.as_bytes());
+        records.extend_from_slice(b"\"}\n");
+        if before > 0 && self.size + records.len() as u64 > self.settings.max_bytes {
+            let last = records.split_off(before);
+            self.put(&[records]);
+            *records = last;
+        }
     }
 
     fn put(&mut self, parts: &[&[u8]]) {
@@ -219,6 +239,15 @@ mod tests {
         names.sort();
         assert_eq!(names, ["log", "log.1"]);
         assert_eq!(fs::read(folder.join("log")).unwrap()[16], 5);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn json_lines_of_one_read_are_cut_where_the_file_is_full() {
+        let (folder, mut log) = log(LogDriver::JsonFile, 170, 4);
+        log.write(Stream::Stdout, b"one\ntwo\nthree\nfour\nfive\n");
+        let lines = |name: &str| fs::read_to_string(folder.join(name)).unwrap().lines().count();
+        assert_eq!([lines("log.2"), lines("log.1"), lines("log")], [2, 2, 1]);
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -16,7 +16,7 @@ import { endGently, tellKill } from "./ending.ts";
 import type { Engine } from "./engine.ts";
 import { createExec, heard, loseExecs, runExec, startExec, tellExec, waitExec } from "./execs.ts";
 import { watchHealth } from "./health.ts";
-import { readLog } from "./logs.ts";
+import { readLog } from "./logs/read.ts";
 import { giveUp, refuseRestarting } from "./restarts.ts";
 import { exitOf, watchOrphan } from "./restore.ts";
 import { top, update, usage } from "./running.ts";

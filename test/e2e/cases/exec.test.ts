@@ -140,7 +140,8 @@ test.skipIf(reason, "a thousand in a row leave nothing in shim, launcher and dae
   await row(50);
   const before = { open: open(), heap: processes.map(heap) };
   await row(950);
-  assert.equal(open(), before.open);
+  // The last client may be on its way out still.
+  await until(() => open().every((count, at) => count <= (before.open[at] ?? 0)), "all descriptors to be closed");
   const [shimGrown = 0, launcherGrown = 0, daemonGrown = 0] = processes.map((pid, at) => heap(pid) - (before.heap[at] ?? 0));
   assert.ok(shimGrown <= 16, `the shim grew by ${shimGrown} KiB`);
   assert.ok(launcherGrown <= 64, `the launcher grew by ${launcherGrown} KiB`);

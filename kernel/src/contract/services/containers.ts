@@ -213,12 +213,24 @@ export interface StartOptions {
   readonly size: WindowSize;
 }
 
-export interface LogLine {
+export interface LogOptions {
+  /** Until the container ends, or `until`. */
+  readonly follow: boolean;
+  /** The last lines, counted before any are left out for their stream or time. */
+  readonly tail: number;
+  /** As `LogPart.at`; both count themselves. */
+  readonly since: string;
+  readonly until: string;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+}
+/** Whole lines of one stream that were written at one moment. */
+export interface LogPart {
   readonly stream: "stdout" | "stderr";
   /** Nanoseconds since the epoch, as decimal digits. */
   readonly at: string;
-  /** With its newline, if it had one. */
-  readonly line: Uint8Array;
+  /** One or more, each with its newline, but for one that the container left without. */
+  readonly lines: Uint8Array;
 }
 
 /**
@@ -344,11 +356,7 @@ export interface ContainersService {
   usage(call: Call, id: ContainerId): Promise<ContainerUsage | null>;
   /** Changes what is named, of a container that runs or not; answers warnings. On failure the record stays as it was. */
   update(call: Call, id: ContainerId, changes: Sparse<ContainerChanges>): Promise<readonly string[]>;
-  logs(
-    call: Call,
-    id: ContainerId,
-    options: Sparse<{ follow: boolean; tail: number; since: number; until: number; stdout: boolean; stderr: boolean }>,
-  ): Promise<AsyncIterable<LogLine>>;
+  logs(call: Call, id: ContainerId, options: Sparse<LogOptions>): Promise<AsyncIterable<LogPart>>;
 }
 
 declare module "../plugin.ts" {

@@ -1,18 +1,9 @@
 /** Docker's container operations. */
-import {
-  type ApiService,
-  type Call,
-  type Container,
-  type ContainersService,
-  fail,
-  isTsboxError,
-  type Json,
-  type LogLine,
-  signalNumber,
-} from "@tsbox/kernel";
+import { type ApiService, type Call, type Container, type ContainersService, fail, isTsboxError, signalNumber } from "@tsbox/kernel";
 import { parseCreate } from "./create-body.ts";
+import { attributesOf, logFrames } from "./log-frames.ts";
 import { inspectContainer } from "./show.ts";
-import { parseTime } from "./times.ts";
+import { parseMoment } from "./times.ts";
 
 type ContainerVerbs = Pick<
   ApiService,
@@ -75,16 +66,17 @@ export function containerVerbs(containers: ContainersService): ContainerVerbs {
     containerLogs: async (call, id, options) => {
       const record = await find(call, id);
       if (!options.stdout && !options.stderr) throw fail("InvalidArgument", "Bad parameters: you must choose at least one stream");
-      const lines = await containers.logs(call, record.id, {
+      const parts = await containers.logs(call, record.id, {
         follow: options.follow ?? false,
         stdout: options.stdout ?? false,
         stderr: options.stderr ?? false,
-        ...(options.since ? { since: parseTime(options.since) } : {}),
-        ...(options.until ? { until: parseTime(options.until) } : {}),
-        ...(options.tail === undefined || options.tail === "all" || options.tail === "" ? {} : { tail: tailOf(options.tail) }),
+        ...(options.since ? { since: parseMoment(options.since) } : {}),
+        ...(options.until ? { until: parseMoment(options.until) } : {}),
+        ...tailOf(options.tail),
       });
-      const terminal = record.config.terminal;
-      return { terminal, frames: frames(lines, terminal, options.timestamps ?? false, options.details ? record.config.labels : null) };
+      const bare = record.config.terminal;
+      const attributes = options.details ? attributesOf(record.config) : null;
+      return { terminal: bare, frames: logFrames(parts, { bare, timestamps: options.timestamps ?? false, attributes }) };
     },
   };
 }
@@ -112,66 +104,7 @@ async function stop(
   }
 }
 
-function tailOf(text: string): number {
-  const count = Number(text);
-  // As Docker: what is no number is all.
-  return Number.isInteger(count) && count >= 0 ? count : Number.POSITIVE_INFINITY;
-}
-
-const batch = 32 << 10;
-
-/** Lines in Docker's frames, many to a chunk. A follower gets each chunk when no further line is at hand. */
-async function* frames(
-  lines: AsyncIterable<LogLine>,
-  bare: boolean,
-  timestamps: boolean,
-  details: Json | null,
-): AsyncGenerator<Uint8Array> {
-  const prefix =
-    details === null
-      ? ""
-      : `${Object.entries(details)
-          .map(([key, value]) => `${key}=${String(value)}`)
-          .join(",")} `;
-  let parts: Uint8Array[] = [];
-  let length = 0;
-  const iterator = lines[Symbol.asyncIterator]();
-  try {
-    let next = iterator.next();
-    for (;;) {
-      // A line that is at hand resolves before a timer of no length does; else what we have goes out now.
-      const ready = length === 0 || length >= batch ? "flush" : await Promise.race([next.then(() => "line" as const), idle()]);
-      if (ready === "flush" && length > 0) {
-        yield Buffer.concat(parts);
-        parts = [];
-        length = 0;
-      }
-      const step = await next;
-      if (step.done) break;
-      next = iterator.next();
-      const { line, stream, at } = step.value;
-      const head = Buffer.from((timestamps ? `${timestamp(at)} ` : "") + prefix);
-      if (!bare) {
-        const header = Buffer.alloc(8);
-        header[0] = stream === "stderr" ? 2 : 1;
-        header.writeUInt32BE(head.length + line.length, 4);
-        parts.push(header);
-        length += 8;
-      }
-      parts.push(head, line);
-      length += head.length + line.length;
-    }
-    if (length > 0) yield Buffer.concat(parts);
-  } finally {
-    await iterator.return?.(undefined);
-  }
-}
-
-const idle = (): Promise<"flush"> => new Promise((resolve) => setImmediate(resolve, "flush" as const));
-
-/** RFC 3339 with nanoseconds. */
-function timestamp(nanoseconds: string): string {
-  const whole = nanoseconds.padStart(10, "0");
-  const seconds = Number(whole.slice(0, -9));
-  return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${whole.slice(-9)}Z`;
+/** As Docker: what is no number is all. */
+function tailOf(text: string | undefined): { readonly tail?: number } {
+  return text !== undefined && /^\d+$/.test(text) ? { tail: Number(text) } : {};
 }

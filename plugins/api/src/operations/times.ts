@@ -16,3 +16,16 @@ export function parseTime(text: string): number {
     throw fail("InvalidArgument", `invalid time "${text}": give seconds since the epoch, RFC 3339 or a span such as 10m`);
   return at;
 }
+
+/** Nanoseconds since the epoch, as decimal digits: `logs` compares with the very times that it has shown. */
+export function parseMoment(text: string): string {
+  const unix = /^(\d+)(?:\.(\d+))?$/.exec(text);
+  if (unix) return digits(unix[1] ?? "0", unix[2] ?? "");
+  const fraction = /T\d\d:\d\d:\d\d\.(\d+)/.exec(text)?.[1];
+  const milliseconds = parseTime(text);
+  return fraction === undefined
+    ? String(BigInt(Math.round(milliseconds * 1000)) * 1000n)
+    : digits(String(Math.floor(milliseconds / 1000)), fraction);
+}
+
+const digits = (seconds: string, fraction: string): string => String(BigInt(`${seconds}${fraction.slice(0, 9).padEnd(9, "0")}`));

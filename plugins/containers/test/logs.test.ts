@@ -1,0 +1,144 @@
+/** Reading logs of both formats: the oracle is what was written, line by line. */
+import assert from "node:assert/strict";
+import { appendFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Case, suite, temporaryDirectory } from "@tsbox/harness";
+import { createCall, type LogPart, type ShimLog, silentLog } from "@tsbox/kernel";
+import { readLog } from "../src/logs/read.ts";
+
+const test = suite("logs");
+const drivers = ["local", "json-file"] as const;
+type Written = { readonly stream: "stdout" | "stderr"; readonly at: number; readonly text: string };
+
+function logOf(t: Case, driver: (typeof drivers)[number]): ShimLog {
+  return { driver, path: join(temporaryDirectory(t), "log"), maxBytes: 1 << 20, maxFiles: 4 };
+}
+
+/** As native/shim/src/log.rs: json-file has whole lines alone. */
+function record(driver: ShimLog["driver"], { stream, at, text }: Written): Buffer {
+  if (driver === "json-file") {
+    const time = `${new Date(at).toISOString().slice(0, 19)}.${String(at % 1000).padStart(3, "0")}000000Z`;
+    const lines = text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
+    return Buffer.from(lines.map((log) => `${JSON.stringify({ log, stream, time })}\n`).join(""));
+  }
+  const bytes = Buffer.from(text);
+  const head = Buffer.alloc(16);
+  head.writeUInt32LE(bytes.length, 0);
+  head[4] = stream === "stderr" ? 2 : 1;
+  head.writeBigUInt64LE(BigInt(at) * 1_000_000n, 8);
+  const foot = Buffer.alloc(4);
+  foot.writeUInt32LE(bytes.length, 0);
+  return Buffer.concat([head, bytes, foot]);
+}
+
+async function linesOf(parts: AsyncIterable<LogPart>): Promise<readonly string[]> {
+  const all: string[] = [];
+  for await (const { stream, lines } of parts)
+    for (const line of Buffer.from(lines)
+      .toString()
+      .match(/[^\n]*\n|[^\n]+$/g) ?? [])
+      all.push(`${stream === "stdout" ? "" : "!"}${line}`);
+  return all;
+}
+
+/** Nanoseconds, of a time that `fill` wrote. */
+const at = (second: number): string => String((1_700_000_000n + BigInt(second)) * 1_000_000_000n);
+const call = createCall(silentLog);
+const read = (log: ShimLog, options: Parameters<typeof readLog>[2]): Promise<readonly string[]> =>
+  linesOf(readLog(call, log, options, null));
+
+/** Many short records with lines of both streams, some in pieces, some long, over rotated files. */
+function fill(log: ShimLog): readonly string[] {
+  const written: Written[] = [];
+  for (let at = 0; at < 400; at += 1) {
+    const stream = at % 7 === 0 ? "stderr" : "stdout";
+    const long = at % 50 === 0 ? "x".repeat(100_000) : "";
+    const text = log.driver === "local" && at % 5 === 1 ? `piece ${at} ` : `line ${at} "quoted" é${long}\nsecond of ${at}\n`;
+    written.push({ stream, at: 1_700_000_000_000 + at * 1000, text });
+  }
+  const files = [`${log.path}.2`, `${log.path}.1`, log.path];
+  for (const [at, file] of files.entries())
+    writeFileSync(file, Buffer.concat(written.slice(at * 150, at === 2 ? 400 : (at + 1) * 150).map((one) => record(log.driver, one))));
+  const open = { stdout: "", stderr: "" };
+  const lines: string[] = [];
+  for (const { stream, text } of written) {
+    const mark = stream === "stdout" ? "" : "!";
+    const pieces = (open[stream] + text).split("\n");
+    open[stream] = pieces.pop() ?? "";
+    for (const piece of pieces) lines.push(`${mark}${piece}\n`);
+  }
+  for (const stream of ["stdout", "stderr"] as const)
+    if (open[stream] !== "") lines.push(`${stream === "stdout" ? "" : "!"}${open[stream]}`);
+  return lines;
+}
+
+for (const driver of drivers) {
+  test(`${driver}: all lines, and the last ones, over rotated files`, async (t) => {
+    const log = logOf(t, driver);
+    const lines = fill(log);
+    assert.deepEqual(await read(log, {}), lines);
+    for (const tail of [0, 1, 2, 3, 7, 51, 100, 299, 300, 301, 500, 10_000])
+      assert.deepEqual(await read(log, { tail }), tail === 0 ? [] : lines.slice(-tail), `tail ${tail}`);
+  });
+
+  test(`${driver}: one stream, a span of time; the last lines are counted first`, async (t) => {
+    const log = logOf(t, driver);
+    const lines = fill(log);
+    assert.deepEqual(
+      await read(log, { stdout: false }),
+      lines.filter((line) => line.startsWith("!")),
+    );
+    assert.deepEqual(
+      await read(log, { stderr: false, tail: 50 }),
+      lines.slice(-50).filter((line) => !line.startsWith("!")),
+    );
+    const some = await read(log, { since: at(10), until: at(12) });
+    assert.match(some.join(""), /^line 10 [\s\S]*second of 12\n$/);
+    assert.equal((await read(log, { since: at(1_000_000) })).length, 0);
+  });
+
+  test(`${driver}: what is written while it is followed, over rotations, to the end`, async (t) => {
+    const log = logOf(t, driver);
+    writeFileSync(log.path, record(driver, { stream: "stdout", at: 1, text: "first\n" }));
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+    const parts = readLog(call, log, { follow: true, tail: 0 }, ended);
+    const heard: string[] = [];
+    const listening = (async () => {
+      for await (const part of parts) for (const line of await linesOf(one(part))) heard.push(line);
+    })();
+    const until = async (count: number): Promise<void> => {
+      while (heard.length < count) await new Promise((resolve) => setImmediate(resolve));
+    };
+    // Heard of once: then it follows.
+    for (let at = 0; heard.length === 0; at += 1) {
+      appendFileSync(log.path, record(driver, { stream: "stdout", at: 2 + at, text: "second\n" }));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const before = heard.length;
+    await until(before);
+    appendFileSync(log.path, record(driver, { stream: "stderr", at: 500, text: "third\n" }));
+    // Two rotations between two looks.
+    renameSync(log.path, `${log.path}.2`);
+    writeFileSync(`${log.path}.1`, record(driver, { stream: "stdout", at: 501, text: "fourth\n" }));
+    writeFileSync(log.path, record(driver, { stream: "stdout", at: 502, text: "fifth" }));
+    await until(before + 2);
+    end();
+    await listening;
+    const rest = heard.filter((line) => line !== "second\n");
+    assert.deepEqual(rest, ["!third\n", "fourth\n", "fifth"]);
+  });
+}
+
+async function* one<T>(item: T): AsyncGenerator<T> {
+  yield item;
+}
+
+test("an entry that is being written is waited for, not taken for the end of all", async (t) => {
+  const log = logOf(t, "local");
+  const whole = record("local", { stream: "stdout", at: 1, text: "line\n" });
+  const begun = record("local", { stream: "stdout", at: 2, text: "later\n" });
+  writeFileSync(log.path, Buffer.concat([whole, begun.subarray(0, 20)]));
+  const reading = read(log, { tail: 1 });
+  setImmediate(() => appendFileSync(log.path, begun.subarray(20)));
+  assert.deepEqual(await reading, ["later\n"]);
+});
