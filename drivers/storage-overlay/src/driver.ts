@@ -15,13 +15,18 @@ import {
   type Adopts,
   type Applies,
   type Call,
+  type Change,
   type CommitOptions,
+  cleanupCall,
+  type DiffOptions,
   type Diffs,
   fail,
   type HostToolkit,
   type Layer,
   type LayerFile,
+  type Lists,
   type Mount,
+  type MountsOptions,
   type PrepareOptions,
   type Reclaims,
   type Snapshot,
@@ -31,6 +36,7 @@ import {
   type StoragePowers,
   type Usage,
   type ViewKey,
+  withCleanup,
   withMounts,
 } from "@tsbox/kernel";
 import { SnapshotStore, type StoredSnapshot } from "@tsbox/kernel/snapshots";
@@ -45,12 +51,13 @@ const skeleton = [
 /** What a distribution may have switched on would write what `diffOverlay` and a later mount on another kernel can't read. */
 const fixed: readonly string[] = ["redirect_dir=off", "metacopy=off", "index=off"];
 
-export class OverlayDriver implements StorageDriver, Applies, Diffs, Adopts, Reclaims {
-  readonly powers: readonly (keyof StoragePowers)[] = ["apply", "diff", "adopt", "reclaim", "rebase"];
+export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adopts, Reclaims {
+  readonly powers: readonly (keyof StoragePowers)[] = ["apply", "diff", "changes", "adopt", "reclaim", "rebase"];
   readonly #store: SnapshotStore;
   readonly #host: HostToolkit;
   readonly #empty: string;
   readonly #directory: string;
+  #looks = 0;
 
   /** `makeCall`: for work that nobody waits for. */
   constructor(host: HostToolkit, rootDirectory: string, makeCall: () => Call) {
@@ -82,10 +89,16 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Adopts, Rec
     return this.mounts(call, key);
   }
 
-  async mounts(_call: Call, key: ActiveKey | ViewKey): Promise<readonly Mount[]> {
+  async mounts(_call: Call, key: ActiveKey | ViewKey, options: MountsOptions = {}): Promise<readonly Mount[]> {
     const snapshot = this.#store.get(key);
     const lowers = this.#lowers(snapshot.parent);
-    if (snapshot.kind === "active") return writable(snapshot, lowers, this.#empty);
+    if (snapshot.kind === "active") {
+      if (options.readOnly !== true) return writable(snapshot, lowers, this.#empty);
+      // Never as an upper: making a second overlay on its work directory would disturb the first. What lies inside its base can't be a lower.
+      return this.#isInside(snapshot)
+        ? writable(snapshot, lowers, this.#empty, ["ro"])
+        : readOnly([tree(snapshot), ...lowers], this.#empty);
+    }
     if (snapshot.kind === "view")
       return this.#carried(snapshot.parent) === null ? readOnly(lowers, this.#empty) : writable(snapshot, lowers, this.#empty, ["ro"]);
     throw fail("FailedPrecondition", `${key} is committed: make a view of it`);
@@ -123,16 +136,43 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Adopts, Rec
     return this.#host.apply(call, tree(snapshot), layer, { whiteouts: "overlay", parents });
   }
 
-  async diff(call: Call, lower: SnapshotName | null, upper: SnapshotKey, into: LayerFile): Promise<Layer> {
+  async diff(call: Call, lower: SnapshotName | null, upper: SnapshotKey, into: LayerFile, options: DiffOptions = {}): Promise<Layer> {
     const above = this.#store.get(upper);
     const below = this.#lowers(lower);
-    if (above.kind !== "view" && above.source === null && above.parent === lower) return this.#host.diffOverlay(call, tree(above), into);
+    if (isOwnTree(above, lower)) return this.#host.diffOverlay(call, tree(above), into, options);
     const whole = [...(above.kind === "view" ? [] : [tree(above)]), ...this.#lowers(above.parent)];
     return withMounts(call, this.#host, readOnly(whole, this.#empty), (upperRoot) =>
       lower === null
-        ? this.#host.diff(call, null, upperRoot, into)
-        : withMounts(call, this.#host, readOnly(below, this.#empty), (lowerRoot) => this.#host.diff(call, lowerRoot, upperRoot, into)),
+        ? this.#host.diff(call, null, upperRoot, into, options)
+        : withMounts(call, this.#host, readOnly(below, this.#empty), (lowerRoot) =>
+            this.#host.diff(call, lowerRoot, upperRoot, into, options),
+          ),
     );
+  }
+
+  async changes(call: Call, lower: SnapshotName | null, upper: SnapshotKey, options: DiffOptions = {}): Promise<AsyncIterable<Change>> {
+    const above = this.#store.get(upper);
+    const against = (below: string | null): Promise<AsyncIterable<Change>> => {
+      if (isOwnTree(above, lower)) return this.#host.changes(call, below, tree(above), { ...options, overlay: true });
+      const whole = [...(above.kind === "view" ? [] : [tree(above)]), ...this.#lowers(above.parent)];
+      return withMounts(call, this.#host, readOnly(whole, this.#empty), (root) => this.#host.changes(call, below, root, options));
+    };
+    return lower === null ? against(null) : this.#look(call, lower, against);
+  }
+
+  /** Lends the root of a committed snapshot. */
+  async #look<T>(call: Call, name: SnapshotName, use: (root: string) => Promise<T>): Promise<T> {
+    this.#looks += 1;
+    const key = `look-${process.pid}-${Date.now()}-${this.#looks}` as ViewKey;
+    return withCleanup(async (cleanup) => {
+      const mounts = await this.view(call, key, name);
+      cleanup.always(() => this.remove(cleanupCall(call), key));
+      return withMounts(call, this.#host, mounts, use);
+    });
+  }
+
+  #isInside(snapshot: StoredSnapshot): boolean {
+    return this.#surrounds(this.#store.chain(snapshot.parent).at(-1));
   }
 
   async adopt(_call: Call, name: SnapshotName, directory: string): Promise<void> {
@@ -175,6 +215,11 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Adopts, Rec
       reason: "storage-overlay/too-many-lowers",
     });
   }
+}
+
+/** Whether what a snapshot changes against `lower` is what its own directory holds. */
+function isOwnTree(snapshot: StoredSnapshot, lower: SnapshotName | null): boolean {
+  return snapshot.kind !== "view" && snapshot.source === null && snapshot.parent === lower;
 }
 
 function tree(snapshot: StoredSnapshot): string {

@@ -12,6 +12,7 @@ import {
   fail,
   type HostToolkit,
   type Mount,
+  type MountsOptions,
   type PrepareOptions,
   type Reclaims,
   type Snapshot,
@@ -53,9 +54,9 @@ export class VfsDriver implements StorageDriver, Adopts, Reclaims {
     return this.#viewMounts(key);
   }
 
-  async mounts(_call: Call, key: ActiveKey | ViewKey): Promise<readonly Mount[]> {
+  async mounts(_call: Call, key: ActiveKey | ViewKey, options: MountsOptions = {}): Promise<readonly Mount[]> {
     const { kind, directory } = this.#store.get(key);
-    if (kind === "active") return bind(join(directory, "fs"), []);
+    if (kind === "active") return bind(join(directory, "fs"), options.readOnly === true ? ["ro"] : []);
     if (kind === "view") return this.#viewMounts(key);
     throw fail("FailedPrecondition", `${key} is committed: make a view of it`);
   }

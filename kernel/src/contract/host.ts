@@ -5,7 +5,7 @@
 import type { Call } from "./call.ts";
 import type { OciResources } from "./exec.ts";
 import type { HostNetwork } from "./host-network.ts";
-import type { Layer, LayerFile, Mount, Usage } from "./storage.ts";
+import type { Change, DiffOptions, Layer, LayerFile, Mount, Usage } from "./storage.ts";
 import type { Sparse, Strings } from "./words.ts";
 
 export type * from "./host-network.ts";
@@ -24,17 +24,34 @@ export interface CommandResult {
 export interface HostToolkit extends HostNetwork {
   /**
    * Opens mounts detached from every mount namespace: nothing to clean after a crash, nothing in /proc/mounts. The path lives until `close`, or as long as the
-   * plugin that asked; the kernel's `withMounts` pairs them.
+   * plugin that asked; the kernel's `withMounts` pairs them. A target that is missing is made; where nothing can be written its mount is left out.
    */
   open(call: Call, mounts: readonly Mount[]): Promise<string>;
   close(call: Call, root: string): Promise<void>;
+  /**
+   * Opens the root directory of a running process as the process sees it, with all that is mounted there; `close` closes it. `cgroup`: a name in the path of the
+   * process's cgroup that no other has, since the kernel uses numbers again. `FailedPrecondition`: it has ended.
+   */
+  openProcess(call: Call, pid: number, cgroup: string): Promise<string>;
+
+  /** What `path` below `root` is. A link at its end is told, not followed, unless the path ends with `/` or `/.`. `NotFound`. */
+  lookUp(call: Call, root: string, path: string): Promise<PathStat>;
+  /** What lies at `path` below `root` as a tar, in constant memory; a link at its end as in `lookUp`. What grows or goes meanwhile does no harm. */
+  pack(call: Call, root: string, path: string, options?: PackOptions): Promise<AsyncIterable<Uint8Array>>;
+  /**
+   * Lays a tar (plain, or packed with gzip, bzip2, xz or zstd) below the directory `path` of `root`, in constant memory. `InvalidArgument`: `path` is no directory, it is no
+   * archive, or a member leads above `path`. What came before stays.
+   */
+  extract(call: Call, root: string, path: string, tar: AsyncIterable<Uint8Array>, options?: ExtractOptions): Promise<void>;
+  /** How the tree `upper` differs from the tree `lower` (null: an empty one), by docker diff's rules: see `Change`. */
+  changes(call: Call, lower: string | null, upper: string, options?: ChangesOptions): Promise<AsyncIterable<Change>>;
 
   /** Applies a layer to the tree at `root`. `InvalidArgument`: not a layer, or one that reaches outside the root. */
   apply(call: Call, root: string, layer: LayerFile, options?: ApplyOptions): Promise<Layer>;
   /** Writes what the tree `upper` changes against the tree `lower` (null: all of it) as a layer; `into.path` must not exist. */
-  diff(call: Call, lower: string | null, upper: string, into: LayerFile): Promise<Layer>;
+  diff(call: Call, lower: string | null, upper: string, into: LayerFile, options?: DiffOptions): Promise<Layer>;
   /** As `diff`, from an overlay's upper directory alone: its whiteouts and opaque directories become the layer's. */
-  diffOverlay(call: Call, upper: string, into: LayerFile): Promise<Layer>;
+  diffOverlay(call: Call, upper: string, into: LayerFile, options?: DiffOptions): Promise<Layer>;
 
   /** Copies all that makes up a tree (hard links, holes, xattrs, devices, times), with reflinks where the file system has them. Does not cross mounts. `to` must not exist. */
   copyTree(call: Call, from: string, to: string, options?: CopyOptions): Promise<void>;
@@ -94,6 +111,32 @@ export interface CgroupUsage {
   readonly block: readonly { readonly major: number; readonly minor: number; readonly read: number; readonly written: number }[];
   readonly oomKills: number;
 }
+
+export interface PathStat {
+  /** As stat(2) has it, with the kind. */
+  readonly mode: number;
+  readonly size: number;
+  readonly mtime: { readonly seconds: number; readonly nanoseconds: number };
+  /** Where a link leads, absolute and below the root; as far as it goes where it leads nowhere. Null: no link. */
+  readonly target: string | null;
+}
+export type PackOptions = Sparse<{
+  /** What the first member is called (a root that is called nothing has members with a leading slash); left out: what is in the directory, each by its own name. */
+  name: string;
+  /** Into what is mounted below too (but not what the kernel makes up: proc, sysfs …); else something empty stands for it. */
+  acrossMounts: boolean;
+}>;
+export type ExtractOptions = Sparse<{
+  /** A directory is not replaced by what is none, nor the other way round: `InvalidArgument`. */
+  keepKinds: boolean;
+  /** Whose all of it becomes; left out: whose the archive says. */
+  owner: { readonly uid: number; readonly gid: number };
+}>;
+export type ChangesOptions = Sparse<{
+  /** `upper` is an overlay's upper directory: its changes alone, with the overlay's own marks. */
+  overlay: boolean;
+}> &
+  DiffOptions;
 
 export type CopyOptions = Sparse<{
   /** Absolute paths below `from` that are left out, with all below them. */

@@ -52,7 +52,7 @@ export interface StorageDriver extends Driver<StoragePowers> {
   prepare(call: Call, key: ActiveKey, parent: SnapshotName | null, options?: PrepareOptions): Promise<readonly Mount[]>;
   view(call: Call, key: ViewKey, parent: SnapshotName | null): Promise<readonly Mount[]>;
   /** `FailedPrecondition` for a committed name: a view of it is what can be mounted. */
-  mounts(call: Call, key: ActiveKey | ViewKey): Promise<readonly Mount[]>;
+  mounts(call: Call, key: ActiveKey | ViewKey, options?: MountsOptions): Promise<readonly Mount[]>;
   /** The key is gone, the name is there. `parent` only with power `rebase`: layers were unpacked side by side and are stacked now. */
   commit(call: Call, name: SnapshotName, key: ActiveKey, options?: CommitOptions): Promise<void>;
   /** `FailedPrecondition` while a child exists. */
@@ -69,6 +69,10 @@ export type PrepareOptions = Sparse<{
   quotaBytes: number;
   /** A hint to every driver: contents may be lost in a power cut (build steps, `--rm` containers). A `commit` is durable all the same. */
   volatile: boolean;
+}>;
+export type MountsOptions = Sparse<{
+  /** To look only, also while the writable ones are mounted elsewhere: what is written there may or may not show. */
+  readOnly: boolean;
 }>;
 export type CommitOptions = Sparse<{ parent: SnapshotName }>;
 
@@ -91,6 +95,7 @@ export interface IdMaps {
 export interface StoragePowers {
   apply: Applies;
   diff: Diffs;
+  changes: Lists;
   adopt: Adopts;
   reclaim: Reclaims;
   /** `commit` takes a parent. */
@@ -117,7 +122,24 @@ export interface Applies {
 }
 /** Writes what `upper` changes against `lower` (null: all of it) as a layer; `into.path` must not exist. */
 export interface Diffs {
-  diff(call: Call, lower: SnapshotName | null, upper: SnapshotKey, into: LayerFile): Promise<Layer>;
+  diff(call: Call, lower: SnapshotName | null, upper: SnapshotKey, into: LayerFile, options?: DiffOptions): Promise<Layer>;
+}
+export type DiffOptions = Sparse<{
+  /** Absolute paths where an empty file, a link, or a directory with nothing else in it is no change: the engine put it there to mount something on it. */
+  own: readonly string[];
+}>;
+/** Tells how `upper` differs from `lower` (null: an empty tree) without comparing what did not change. */
+export interface Lists {
+  changes(call: Call, lower: SnapshotName | null, upper: SnapshotKey, options?: DiffOptions): Promise<AsyncIterable<Change>>;
+}
+/**
+ * One difference between two trees, as `docker diff` tells it: a directory counts as modified when its mode or owner changed or something in it did, a removed one is
+ * told without what was in it. Files are compared by kind, mode, owner, size, time and capabilities.
+ */
+export interface Change {
+  readonly kind: "modified" | "added" | "deleted";
+  /** Absolute. */
+  readonly path: string;
 }
 /** Takes a directory that the engine does not own as a read-only base (`host:/`). Mounts below it are not part of it; nothing is ever written or removed there. */
 export interface Adopts {

@@ -18,6 +18,7 @@ export const contractVersions: Readonly<Record<string, string>> = {
   containers: "1.1.0",
   networks: "1.0.0",
   volumes: "1.0.0",
+  files: "1.0.0",
   events: "1.0.0",
   state: "1.0.0",
   api: "1.1.0",

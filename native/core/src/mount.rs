@@ -5,8 +5,11 @@
 //!
 //! Sources: open_tree(2), fsconfig(2), mount_setattr(2), overlayfs.rst of the kernel.
 
+use crate::container::root::Root;
+use crate::container::sys;
 use crate::failure::{Code, Failure, Result};
 use crate::idmap::{self, IdMaps};
+use crate::tree::{Named, at};
 use serde::{Deserialize, Serialize};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -205,9 +208,10 @@ impl Context {
 }
 
 /// Opens mounts as one detached tree: the root first (the mount without target), the others below it. Nothing is left when it fails.
+/// A target that is missing is made; where nothing can be written its mount is left out.
 ///
 /// A mount on a detached tree is refused before Linux 6.15; there more than the root is `Unsupported`, and who has a mount namespace of his own uses
-/// [`attach_all`].
+/// [`attach_all`], who has none [`open_held`].
 pub fn open_detached(mounts: &[Mount]) -> Result<OwnedFd> {
     let (root, rest) = split(mounts)?;
     let tree = open_one(root)?;
@@ -228,6 +232,48 @@ pub fn open_detached(mounts: &[Mount]) -> Result<OwnedFd> {
         })?;
     }
     Ok(tree)
+}
+
+/// A tree of mounts, with what holds them together.
+pub struct Held {
+    pub root: OwnedFd,
+    /// None: nothing has to.
+    pub namespace: Option<OwnedFd>,
+}
+
+/// As [`open_detached`], on every kernel: where it takes no mounts on a detached tree, a thread makes a mount namespace for them, which no process is in.
+pub fn open_held(mounts: &[Mount]) -> Result<Held> {
+    match open_detached(mounts) {
+        Ok(root) => Ok(Held { root, namespace: None }),
+        Err(failure) if failure.code == Code::Unsupported && failure.errno == Some(libc::EINVAL) => in_own_namespace(mounts),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A directory that every host has and no container's mount comes from.
+const PLACE: &str = "/sys";
+
+fn in_own_namespace(mounts: &[Mount]) -> Result<Held> {
+    let work = || {
+        // SAFETY: plain system calls; the thread shares its working directory with nobody afterwards, and ends.
+        if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+            return Err(Failure::last("unshare", None));
+        }
+        let (none, slave) = (std::ptr::null(), libc::MS_REC | libc::MS_SLAVE);
+        if unsafe { libc::mount(none, c"/".as_ptr(), none, slave, std::ptr::null()) } != 0 {
+            return Err(Failure::last("mount", Some("/")));
+        }
+        Ok(Held {
+            root: attach_all(mounts, Path::new(PLACE))?,
+            namespace: Some(sys::open("/proc/thread-self/ns/mnt", libc::O_RDONLY)?),
+        })
+    };
+    std::thread::scope(|scope| {
+        scope
+            .spawn(work)
+            .join()
+            .map_err(|_| Failure::new(Code::Internal, "the mounting thread panicked"))?
+    })
 }
 
 /// As [`open_detached`], but attached at `path` in the caller's mount namespace.
@@ -255,10 +301,60 @@ fn split(mounts: &[Mount]) -> Result<(&Mount, impl Iterator<Item = &Mount>)> {
 
 fn attach_below(root: BorrowedFd, mount: &Mount) -> Result<()> {
     let target = mount.target.as_deref().unwrap_or("/");
-    let place = open_in_root(root, target, libc::O_PATH | libc::O_DIRECTORY)?;
-    attach_to(open_one(mount)?.as_fd(), place.as_fd()).map_err(|failure| Failure {
+    let tree = open_one(mount)?;
+    let is_directory = at::stat_fd(tree.as_fd()).named("stat", target.as_bytes())?.is_directory();
+    let place = match open_in_root(root, target, libc::O_PATH) {
+        Err(failure) if failure.errno == Some(libc::ENOENT) => {
+            let root = Root::new(root.try_clone_to_owned().named("dup", target.as_bytes())?);
+            match if is_directory {
+                root.make_directory(target, 0o755)
+            } else {
+                root.make_file(target)
+            } {
+                Err(failure) if failure.errno == Some(libc::EROFS) => return Ok(()),
+                made => made?,
+            }
+        }
+        found => found?,
+    };
+    attach_to(tree.as_fd(), place.as_fd()).map_err(|failure| Failure {
         path: Some(target.to_owned()),
         ..failure
+    })
+}
+
+/// The root directory of a running process as the process sees it, with all its mounts, which stay as long as the answer does. `cgroup`: a name in the path of its
+/// cgroup that no other process has, since a number may be used again; `FailedPrecondition` where the process is gone.
+pub fn process_root(pid: u32, cgroup: &str) -> Result<Held> {
+    let gone = || {
+        Failure::new(
+            Code::FailedPrecondition,
+            format!("process {pid} of the container has ended: its files can't be reached through it any more"),
+        )
+    };
+    let path = format!("/proc/{pid}");
+    let process = open_path(Path::new(&path)).map_err(|_| gone())?;
+    // What is opened through this descriptor is this very process's, or fails.
+    let is_it = || -> bool {
+        let Ok(file) = at::open(process.as_fd(), c"cgroup", libc::O_RDONLY, 0) else {
+            return false;
+        };
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut std::fs::File::from(file), &mut text).is_ok() && text.contains(cgroup)
+    };
+    let follow = |name: &CStr, flags: i32| -> Result<OwnedFd> {
+        // SAFETY: `name` outlives the call. A magic link, which is to be followed.
+        let fd = unsafe { libc::openat(process.as_raw_fd(), name.as_ptr(), flags | libc::O_CLOEXEC) };
+        own(libc::c_long::from(fd)).ok_or_else(gone)
+    };
+    if !is_it() {
+        return Err(gone());
+    }
+    let namespace = follow(c"ns/mnt", libc::O_RDONLY)?;
+    let root = follow(c"root", libc::O_PATH | libc::O_DIRECTORY)?;
+    Ok(Held {
+        root,
+        namespace: Some(namespace),
     })
 }
 

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use tsbox_core::container::cgroup::{Cgroup, Layout};
 use tsbox_core::container::spec::Resources;
 use tsbox_core::failure::{Code, Failure, Result};
-use tsbox_core::layer::{self, Compression, Options, Whiteouts};
-use tsbox_core::mount::{Mount, open_detached};
+use tsbox_core::layer::{self, Compression, Extract, Options, Own, Whiteouts};
+use tsbox_core::mount::{Held, Mount, open_held, process_root};
 use tsbox_core::net::{self, Bridge, Veth, firewall};
 use tsbox_core::tree::{self, Cancel, Named, at};
 
@@ -22,6 +22,35 @@ pub enum Request {
     CloseFd {
         fd: RawFd,
     },
+    ProcessRoot {
+        pid: u32,
+        cgroup: String,
+    },
+    Pipe,
+    Find {
+        root: String,
+        path: String,
+    },
+    Pack {
+        root: String,
+        path: String,
+        name: Option<String>,
+        across: bool,
+        out: RawFd,
+    },
+    Extract {
+        root: String,
+        into: String,
+        keep_kinds: bool,
+        owner: Option<(u32, u32)>,
+        from: RawFd,
+    },
+    Differences {
+        lower: Option<String>,
+        upper: String,
+        overlay: bool,
+        own: Vec<String>,
+    },
     ApplyLayer {
         root: String,
         layer: String,
@@ -31,11 +60,13 @@ pub enum Request {
     DiffLayers {
         lower: Option<String>,
         upper: String,
+        own: Vec<String>,
         into: String,
         media_type: String,
     },
     DiffOverlay {
         upper: String,
+        own: Vec<String>,
         into: String,
         media_type: String,
     },
@@ -114,9 +145,58 @@ impl Request {
 
     fn run(self, cancel: &Cancel) -> Result<Value> {
         match self {
-            Request::OpenMounts { mounts } => value(open_detached(&mounts)?.into_raw_fd()),
+            Request::OpenMounts { mounts } => held(open_held(&mounts)?),
+            Request::ProcessRoot { pid, cgroup } => held(process_root(pid, &cgroup)?),
+            Request::Pipe => pipe(),
+            Request::Find { root, path } => found(layer::find(directory(&root)?.as_fd(), path.as_bytes())?),
+            Request::Pack {
+                root,
+                path,
+                name,
+                across,
+                out,
+            } => {
+                // SAFETY: streams.ts hands over the writing end of a `Pipe`, and forgets it.
+                let out = unsafe { File::from_raw_fd(out) };
+                value(layer::pack(
+                    directory(&root)?.as_fd(),
+                    path.as_bytes(),
+                    name.as_deref().map(str::as_bytes),
+                    across,
+                    out,
+                    cancel,
+                )?)
+            }
+            Request::Extract {
+                root,
+                into,
+                keep_kinds,
+                owner,
+                from,
+            } => {
+                // SAFETY: streams.ts hands over the reading end of a `Pipe`, and forgets it.
+                let from = unsafe { File::from_raw_fd(from) };
+                let options = Extract { keep_kinds, owner };
+                value(layer::extract(directory(&root)?.as_fd(), into.as_bytes(), from, options, cancel)?)
+            }
+            Request::Differences {
+                lower,
+                upper,
+                overlay,
+                own,
+            } => {
+                let lower = lower.map(|path| directory(&path)).transpose()?;
+                let upper = directory(&upper)?;
+                value(layer::differences(
+                    lower.as_ref().map(AsFd::as_fd),
+                    upper.as_fd(),
+                    overlay,
+                    &Own::new(&own),
+                    cancel,
+                )?)
+            }
             Request::CloseFd { fd } => {
-                // SAFETY: toolkit.ts and network.ts give back each descriptor of `OpenMounts` and `ReservePort` once.
+                // SAFETY: toolkit.ts, streams.ts and network.ts give back each descriptor of `OpenMounts`, `ProcessRoot`, `Pipe` and `ReservePort` once.
                 drop(unsafe { OwnedFd::from_raw_fd(fd) });
                 value(())
             }
@@ -141,19 +221,27 @@ impl Request {
             Request::DiffLayers {
                 lower,
                 upper,
+                own,
                 into,
                 media_type,
             } => {
+                let own = Own::new(&own);
                 let lower = lower.map(|path| directory(&path)).transpose()?;
                 let upper = directory(&upper)?;
                 create(&into, &media_type, |file, compression| {
-                    layer::diff(lower.as_ref().map(AsFd::as_fd), upper.as_fd(), file, compression, cancel)
+                    layer::diff(lower.as_ref().map(AsFd::as_fd), upper.as_fd(), &own, file, compression, cancel)
                 })
             }
-            Request::DiffOverlay { upper, into, media_type } => {
+            Request::DiffOverlay {
+                upper,
+                own,
+                into,
+                media_type,
+            } => {
+                let own = Own::new(&own);
                 let upper = directory(&upper)?;
                 create(&into, &media_type, |file, compression| {
-                    layer::diff_overlay(upper.as_fd(), file, compression, cancel)
+                    layer::diff_overlay(upper.as_fd(), &own, file, compression, cancel)
                 })
             }
             Request::CopyTree { from, to, exclude } => copy(&from, &to, &exclude, cancel),
@@ -203,6 +291,36 @@ fn existing(path: &str) -> Result<Cgroup> {
     } else {
         Err(Failure::new(Code::NotFound, format!("there is no cgroup {path}")))
     }
+}
+
+fn held(held: Held) -> Result<Value> {
+    let namespace = held.namespace.map(IntoRawFd::into_raw_fd);
+    value(json!({ "root": held.root.into_raw_fd(), "namespace": namespace }))
+}
+
+/// As much as goes through at once: less waking.
+const PIPE_SIZE: libc::c_int = 1 << 20;
+
+/// Two descriptors, the reading end first.
+fn pipe() -> Result<Value> {
+    let mut ends = [0; 2];
+    // SAFETY: the kernel fills both.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
+        return Err(Failure::last("pipe2", None));
+    }
+    // What the host's limits refuse just makes a smaller pipe.
+    unsafe { libc::fcntl(ends[1], libc::F_SETPIPE_SZ, PIPE_SIZE) };
+    value(json!({ "read": ends[0], "write": ends[1] }))
+}
+
+fn found(found: layer::Found) -> Result<Value> {
+    let stat = &found.stat;
+    value(json!({
+        "mode": stat.0.st_mode,
+        "size": stat.0.st_size,
+        "mtime": { "seconds": stat.mtime().seconds, "nanoseconds": stat.mtime().nanoseconds },
+        "target": found.target.map(|target| String::from_utf8_lossy(&target).into_owned()),
+    }))
 }
 
 fn directory(path: &str) -> Result<OwnedFd> {

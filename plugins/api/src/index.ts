@@ -1,14 +1,17 @@
 /** The service `api`: Docker's Engine API. operations/ is what it does, http/ brings it to the world. */
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import type { ApiService, Plugin, PluginContext } from "@tsbox/kernel";
 import { openFront } from "./http/index.ts";
 import type { HttpServer } from "./http/server.ts";
 import { containerList } from "./operations/container-list.ts";
 import { containerVerbs } from "./operations/containers.ts";
 import { execVerbs } from "./operations/execs.ts";
+import { fileVerbs } from "./operations/files.ts";
 import { imageVerbs } from "./operations/images.ts";
+import { importVerb } from "./operations/import.ts";
 import { networkPrune } from "./operations/network-prune.ts";
 import { runningVerbs } from "./operations/running.ts";
+import { spaceVerbs } from "./operations/space.ts";
 import { systemVerbs } from "./operations/system.ts";
 import { volumeVerbs } from "./operations/volumes.ts";
 
@@ -32,12 +35,18 @@ const plugin: Plugin<null> = {
           rootDirectory: dirname(context.rootDirectory),
           engineId: context.engineId,
         };
+        const files = await context.service("files");
+        const content = await context.service("content");
+        const space = { containers, images, files, content, volumes: await context.service("volumes") };
         api = {
           ...containerVerbs(containers),
           ...execVerbs(containers),
           ...containerList(containers, images),
           ...runningVerbs(containers),
+          ...fileVerbs(containers, files),
           ...imageVerbs(images, containers),
+          imageImport: importVerb(images, join(context.rootDirectory, "import")),
+          ...spaceVerbs(space),
           ...systemVerbs(services),
           ...networkPrune(services.networks, containers),
           ...volumeVerbs(await context.service("volumes")),

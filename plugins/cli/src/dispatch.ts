@@ -1,10 +1,13 @@
 /** From a command line to a command, and from what it throws to words and an exit code. */
 import { type ApiService, errorTable, isTsboxError } from "@tsbox/kernel";
 import { CommandError } from "./command-error.ts";
+import * as archives from "./commands/archives.ts";
 import { completionOf } from "./commands/completion.ts";
 import { conformance } from "./commands/conformance.ts";
 import * as containers from "./commands/containers.ts";
+import { cp } from "./commands/cp.ts";
 import { events } from "./commands/events.ts";
+import { history } from "./commands/history.ts";
 import * as images from "./commands/images.ts";
 import { networks } from "./commands/networks.ts";
 import { ps } from "./commands/ps.ts";
@@ -12,6 +15,7 @@ import { pull } from "./commands/pull.ts";
 import { create, run } from "./commands/run.ts";
 import * as running from "./commands/running.ts";
 import { attach, exec } from "./commands/sessions.ts";
+import * as space from "./commands/space.ts";
 import * as system from "./commands/system.ts";
 import { volumes } from "./commands/volumes.ts";
 import { helpText, parseFlags, rememberUsage } from "./flags.ts";
@@ -40,7 +44,18 @@ const all: readonly Command[] = [
   images.images,
   images.rmi,
   images.tag,
-  images.load,
+  archives.load,
+  archives.save,
+  archives.importCommand,
+  archives.exportCommand,
+  archives.commit,
+  archives.diff,
+  history,
+  cp,
+  space.containerPrune,
+  space.imagePrune,
+  space.systemDf,
+  space.systemPrune,
   pull,
   ...networks,
   ...volumes,
@@ -59,9 +74,9 @@ for (const command of all) rememberUsage(command.name, command.usage);
 const groups: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   network: verbsOf("network", { list: "ls", remove: "rm" }),
   volume: verbsOf("volume", { list: "ls", remove: "rm" }),
-  container: { ls: "ps", list: "ps", ps: "ps" },
-  image: { ls: "images", list: "images", rm: "rmi", remove: "rmi" },
-  system: { events: "events", info: "info" },
+  container: { ls: "ps", list: "ps", ps: "ps", prune: "container prune" },
+  image: { ls: "images", list: "images", rm: "rmi", remove: "rmi", prune: "image prune" },
+  system: { events: "events", info: "info", df: "system df", prune: "system prune" },
 };
 
 /** Commands that are `container`'s as they are. */
@@ -96,6 +111,8 @@ export async function dispatch(io: Io, api: ApiService, argv: readonly string[])
     checkCount(command, parsed.words.length);
     return await command.run(io, api, parsed);
   } catch (error) {
+    // The reader of a pipe has seen enough, which is nobody's failure.
+    if ((error as NodeJS.ErrnoException).code === "EPIPE") throw error;
     return failed(io, command, error);
   }
 }
@@ -138,7 +155,8 @@ function longName(words: readonly string[]): readonly string[] {
 }
 
 /** Whether a word is a group, and nothing but one. */
-const strict = (word: string): boolean => all.some(({ name }) => name.startsWith(`${word} `));
+const strict = (word: string): boolean =>
+  !["container", "image", "system"].includes(word) && all.some(({ name }) => name.startsWith(`${word} `));
 
 function groupText(group: string): string {
   const own = all.filter(({ name }) => name.startsWith(`${group} `));

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { createCall, isTsboxError, type Logger, type Strings, silentLog } from "@tsbox/kernel";
 import { dispatch } from "./dispatch.ts";
 import type { Io } from "./io.ts";
-import { loadStream, remoteApi } from "./remote/api.ts";
+import { remoteApi } from "./remote/api.ts";
 import { findEndpoint } from "./remote/endpoint.ts";
 import { Remote } from "./remote/http.ts";
 import { remoteSession } from "./remote/session.ts";
@@ -29,29 +29,7 @@ async function main(argv: readonly string[]): Promise<number> {
     err: (text) => write(process.stderr, text),
     session: remoteSession(remote),
   };
-  return loadsFromStdin(argv) && !process.stdin.isTTY ? load(io, remote) : dispatch(io, remoteApi(remote), argv);
-}
-
-/** `load` without a file: the archive is on standard input, which only the user's own process has. */
-function loadsFromStdin(argv: readonly string[]): boolean {
-  const at = argv.indexOf("load");
-  const before = argv.slice(0, Math.max(at, 0)).filter((word) => !word.startsWith("-") && word !== "image");
-  return (
-    at >= 0 &&
-    (before.length === 0 || argv[0] === "-H" || argv[0] === "--host") &&
-    argv.slice(at + 1).every((word) => word === "-q" || word === "--quiet")
-  );
-}
-
-async function load(io: Io, remote: Remote): Promise<number> {
-  for await (const { stream, error } of await loadStream(remote, io.call, process.stdin)) {
-    if (typeof stream === "string") await io.out(stream);
-    if (typeof error === "string") {
-      await io.err(`tsbox: ${error}\n`);
-      return 1;
-    }
-  }
-  return 0;
+  return dispatch(io, remoteApi(remote), argv);
 }
 
 try {

@@ -142,6 +142,7 @@ async function sweep(engine: Engine, record: Container, volumes: boolean): Promi
   await attempt(call, "forget the container", async () => (await engine.exec(record.drivers.exec)).delete(call, record.id));
   await attempt(call, "remove the log", () => rm(join(engine.rootDirectory, record.id), { recursive: true, force: true }));
   engine.records.discard(record.id);
+  engine.roots.forget(record.id);
 }
 
 export async function disconnect(engine: Engine, call: Call, record: Container): Promise<void> {

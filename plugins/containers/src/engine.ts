@@ -16,13 +16,13 @@ import type {
   StorageDriver,
   VolumesService,
 } from "@tsbox/kernel";
-import type { AppArmor } from "./apparmor.ts";
 import type { CgroupDriver } from "./cgroup-driver.ts";
 import type { Execs } from "./execs.ts";
 import type { HealthWatch } from "./health.ts";
 import type { IdRanges } from "./id-ranges.ts";
 import type { Records } from "./records.ts";
 import type { Restarts } from "./restarts.ts";
+import type { Roots } from "./roots.ts";
 import type { ResolvedUser } from "./spec/build.ts";
 import type { Waiters } from "./waiters.ts";
 
@@ -39,9 +39,10 @@ export interface Engine {
   readonly launcher: LauncherService;
   readonly events: EventsService;
   readonly host: HostToolkit;
+  /** Containers' files that somebody outside has open. */
+  readonly roots: Roots;
   /** One change at a time of one container. */
   readonly locks: Locks;
-  readonly apparmor: AppArmor;
   /** Where cgroups lie, and who owns them. */
   readonly cgroups: CgroupDriver;
   /** Ids of the host for containers in user namespaces. */

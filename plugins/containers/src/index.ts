@@ -1,7 +1,6 @@
 /** The service `containers`. A `run` passes create.ts, start.ts and end.ts, in this order. */
 import { setTimeout as pause } from "node:timers/promises";
 import { fail, type Plugin, type PluginContext } from "@tsbox/kernel";
-import { AppArmor } from "./apparmor.ts";
 import { type CgroupDriverName, cgroupDriver } from "./cgroup-driver.ts";
 import { endUnhealthy } from "./ending.ts";
 import { type Engine, Locks } from "./engine.ts";
@@ -11,6 +10,7 @@ import { IdRanges } from "./id-ranges.ts";
 import { Records } from "./records.ts";
 import { Restarts } from "./restarts.ts";
 import { restore, sweepCgroups } from "./restore.ts";
+import { Roots } from "./roots.ts";
 import { containersService, goOn, listen } from "./service.ts";
 import { Waiters } from "./waiters.ts";
 
@@ -52,8 +52,8 @@ const plugin: Plugin<Config> = {
           launcher: await context.service("launcher"),
           events: await context.service("events"),
           host,
-          apparmor: new AppArmor(host, context.rootDirectory),
           cgroups: cgroupDriver(context.config.cgroupDriver, context.engineId, host),
+          roots: new Roots(),
           locks: new Locks(),
           idRanges: new IdRanges(),
           users: new Map(),

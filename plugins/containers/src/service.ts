@@ -127,6 +127,8 @@ export function containersService(engine: Engine, cgroupDriver: ContainersServic
     wait: (_call, id, condition) => wait(engine, id, condition),
     flushed: (_call, id, client) => waiters.flushed(id, client),
     remove: async (call, id, options) => remove(engine, call, records.byId(id), options),
+    openFiles: (call, id, use) => locks.run(id, () => engine.roots.open(engine, call, records.byId(id), use)),
+    closeFiles: (call, root) => engine.roots.close(engine, call, root),
     attachSocket: (call, id) =>
       locks.run(id, async () => {
         const record = records.byId(id);

@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import {
   type Call,
   type CgroupUsage,
+  type Change,
   type ErrorCode,
   type ErrorFields,
   errorCodes,
@@ -20,6 +21,7 @@ import {
   type Layer,
   type Mount,
   type OciResources,
+  type PathStat,
   type PortReservation,
   type TsboxError,
   type Usage,
@@ -37,19 +39,57 @@ interface NativeCancel {
   cancel(): void;
 }
 
+/** Descriptors of a tree of mounts, and of what holds them together. */
+export interface HeldRoot {
+  readonly root: number;
+  readonly namespace: number | null;
+}
+
 /** Each verb of native/node/src/request.rs: what it takes, what it answers. */
 export interface Verbs {
-  openMounts: { takes: { readonly mounts: readonly Mount[] }; answers: number };
+  openMounts: { takes: { readonly mounts: readonly Mount[] }; answers: HeldRoot };
+  processRoot: { takes: { readonly pid: number; readonly cgroup: string }; answers: HeldRoot };
+  pipe: { takes: Record<never, never>; answers: { readonly read: number; readonly write: number } };
+  find: { takes: { readonly root: string; readonly path: string }; answers: PathStat };
+  /** Takes `out` over, and closes it. */
+  pack: {
+    takes: { readonly root: string; readonly path: string; readonly name: string | null; readonly across: boolean; readonly out: number };
+    answers: null;
+  };
+  /** Takes `from` over, and closes it. */
+  extract: {
+    takes: {
+      readonly root: string;
+      readonly into: string;
+      readonly keepKinds: boolean;
+      readonly owner: readonly [number, number] | null;
+      readonly from: number;
+    };
+    answers: null;
+  };
+  differences: {
+    takes: { readonly lower: string | null; readonly upper: string; readonly overlay: boolean; readonly own: readonly string[] };
+    answers: readonly Change[];
+  };
   closeFd: { takes: { readonly fd: number }; answers: null };
   applyLayer: {
     takes: { readonly root: string; readonly layer: string; readonly overlay: boolean; readonly lowers: readonly string[] | null };
     answers: Layer;
   };
   diffLayers: {
-    takes: { readonly lower: string | null; readonly upper: string; readonly into: string; readonly mediaType: string };
+    takes: {
+      readonly lower: string | null;
+      readonly upper: string;
+      readonly own: readonly string[];
+      readonly into: string;
+      readonly mediaType: string;
+    };
     answers: Layer;
   };
-  diffOverlay: { takes: { readonly upper: string; readonly into: string; readonly mediaType: string }; answers: Layer };
+  diffOverlay: {
+    takes: { readonly upper: string; readonly own: readonly string[]; readonly into: string; readonly mediaType: string };
+    answers: Layer;
+  };
   copyTree: { takes: { readonly from: string; readonly to: string; readonly exclude: readonly string[] }; answers: null };
   copyInto: {
     takes: { readonly root: string; readonly path: string; readonly to: string; readonly check: boolean };

@@ -1,26 +1,29 @@
 /** The contract `HostToolkit` over the native addon. */
 import { relative } from "node:path";
 import { type Call, type CommandResult, fail, type HostToolkit, type LauncherService } from "@tsbox/kernel";
-import type { Binding } from "./binding.ts";
+import type { Binding, HeldRoot } from "./binding.ts";
 import { createNetwork } from "./network.ts";
+import { streams } from "./streams.ts";
 
-/** Detached mounts that are open: path to descriptor. */
-export type OpenRoots = Map<string, number>;
+/** Trees of mounts that are open, by path. */
+export type OpenRoots = Map<string, HeldRoot>;
 
 export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () => Promise<LauncherService>): HostToolkit {
+  const keep = (held: HeldRoot): string => {
+    const root = `/proc/${process.pid}/fd/${held.root}`;
+    roots.set(root, held);
+    return root;
+  };
   return {
-    async open(call, mounts) {
-      const fd = await binding.call(call, "openMounts", { mounts });
-      const root = `/proc/${process.pid}/fd/${fd}`;
-      roots.set(root, fd);
-      return root;
-    },
+    open: async (call, mounts) => keep(await binding.call(call, "openMounts", { mounts })),
+    openProcess: async (call, pid, cgroup) => keep(await binding.call(call, "processRoot", { pid, cgroup })),
     async close(_call, root) {
-      const fd = roots.get(root);
-      if (fd === undefined) throw fail("NotFound", `${root} is no mount that is open: it was closed before, or never opened`);
+      const held = roots.get(root);
+      if (held === undefined) throw fail("NotFound", `${root} is no mount that is open: it was closed before, or never opened`);
       roots.delete(root);
-      binding.callNow("closeFd", { fd });
+      release(binding, held);
     },
+    ...streams(binding),
     apply: (call, root, layer, options = {}) =>
       binding.call(call, "applyLayer", {
         root,
@@ -28,8 +31,10 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
         overlay: options.whiteouts === "overlay",
         lowers: options.parents ?? null,
       }),
-    diff: (call, lower, upper, into) => binding.call(call, "diffLayers", { lower, upper, into: into.path, mediaType: into.mediaType }),
-    diffOverlay: (call, upper, into) => binding.call(call, "diffOverlay", { upper, into: into.path, mediaType: into.mediaType }),
+    diff: (call, lower, upper, into, options = {}) =>
+      binding.call(call, "diffLayers", { lower, upper, own: options.own ?? [], into: into.path, mediaType: into.mediaType }),
+    diffOverlay: (call, upper, into, options = {}) =>
+      binding.call(call, "diffOverlay", { upper, own: options.own ?? [], into: into.path, mediaType: into.mediaType }),
     async copyTree(call, from, to, options = {}) {
       const exclude = (options.exclude ?? []).flatMap((path) => below(from, path) ?? []);
       await binding.call(call, "copyTree", { from, to, exclude });
@@ -70,9 +75,14 @@ function below(directory: string, path: string): string | null {
 }
 
 export function closeRoots(binding: Binding, roots: OpenRoots, call: Call): void {
-  for (const [root, fd] of roots) {
+  for (const [root, held] of roots) {
     call.log.warn(`${root} was left open by a plugin`);
-    binding.callNow("closeFd", { fd });
+    release(binding, held);
   }
   roots.clear();
+}
+
+function release(binding: Binding, { root, namespace }: HeldRoot): void {
+  binding.callNow("closeFd", { fd: root });
+  if (namespace !== null) binding.callNow("closeFd", { fd: namespace });
 }

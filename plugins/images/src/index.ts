@@ -1,5 +1,8 @@
 /** The service `images`. */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { Leases } from "./engine.ts";
 import { ImageRecords } from "./records.ts";
 import { imagesService } from "./service.ts";
 
@@ -11,8 +14,16 @@ const plugin: Plugin<null> = {
       open: async (call) => {
         const records = new ImageRecords(await context.service("state"));
         await records.load(call);
+        const workDirectory = join(context.rootDirectory, "work");
+        // What a killed daemon left.
+        await rm(workDirectory, { recursive: true, force: true });
+        await mkdir(workDirectory, { recursive: true, mode: 0o700 });
         return imagesService({
           records,
+          sizes: new Map(),
+          leases: new Leases(),
+          stranded: new Set(),
+          workDirectory,
           content: await context.service("content"),
           events: await context.service("events"),
           host: await context.service("host"),

@@ -11,10 +11,11 @@ import {
   type PullProgress,
   type RegistryDriver,
 } from "@tsbox/kernel";
+import type { Leases } from "./engine.ts";
 import { type ConfigBlob, isIndex, type Manifest, mediaTypes, parseConfig, parseIndex, parseManifest } from "./manifest.ts";
 import { choose, hostPlatform, parsePlatform } from "./platform.ts";
 import type { ImageRecord } from "./records.ts";
-import { adopt, chainIds, type Unpacker, unpackLayer } from "./unpack.ts";
+import { adopt, adoptedName, chainIds, type Unpacker, unpackLayer } from "./unpack.ts";
 
 /** Where an image comes from: a driver, and the reference in its own words. */
 export interface Source {
@@ -38,7 +39,7 @@ const line = (report: Report, id: Digest | null, status: string, current: number
 
 /** Fetches one image's manifest, config and layers, and unpacks them with the storage driver `storageId`. */
 export async function bring(
-  unpacker: Unpacker,
+  unpacker: Unpacker & { readonly leases: Leases },
   call: Call,
   source: Source,
   top: Descriptor,
@@ -63,7 +64,9 @@ export async function bring(
       `${source.shown} has ${manifest.layers.length} layers, but its config says ${config.diffIds.length}: the image is damaged where it comes from`,
     );
   const adopted = descriptor.mediaType === mediaTypes.adopted ? (descriptor.annotations?.["io.tsbox.directory"] ?? "/") : null;
-  const size = await bringLayers(unpacker, call, source, manifest, config, adopted, storageId, report);
+  const base = adopted === null ? null : adoptedName(adopted);
+  const release = unpacker.leases.hold([...(base === null ? [] : [base]), ...chainIds(config.diffIds as readonly Digest[], base)]);
+  const size = await bringLayers(unpacker, call, source, manifest, config, adopted, storageId, report).finally(release);
   return {
     id: manifest.config.digest,
     manifest: descriptor,
@@ -75,6 +78,7 @@ export async function bring(
     diffIds: config.diffIds as readonly Digest[],
     layers: manifest.layers,
     adopted,
+    parent: null,
   };
 }
 

@@ -24,11 +24,13 @@ export interface ImageRecord {
   readonly layers: readonly Descriptor[];
   /** The directory below the layers (`host:/`). */
   readonly adopted: string | null;
+  /** Older records have none. */
+  readonly parent?: Digest | null;
 }
-/** What a name stands for. `digest`: of the index or manifest that it was resolved to. */
+/** What a name stands for. `digest`: of the index or manifest that it was resolved to; null: it was given here. */
 export interface TagRecord {
   readonly image: Digest;
-  readonly digest: Digest;
+  readonly digest: Digest | null;
 }
 
 export class ImageRecords {
@@ -54,6 +56,15 @@ export class ImageRecords {
     const found = this.#images.get(id);
     if (found === undefined) throw fail("NotFound", `No such image: ${id}`);
     return found;
+  }
+
+  /** Null: it is not here. */
+  known(id: Digest): ImageRecord | null {
+    return this.#images.get(id) ?? null;
+  }
+
+  names(): readonly string[] {
+    return [...this.#tags.keys()];
   }
 
   tag(name: string): TagRecord | null {
@@ -96,7 +107,7 @@ export class ImageRecords {
   }
 
   /** The image and its name, in one write. */
-  async keep(call: Call, record: ImageRecord, names: readonly string[], digest: Digest): Promise<void> {
+  async keep(call: Call, record: ImageRecord, names: readonly string[], digest: Digest | null): Promise<void> {
     const tags = names.map((name): readonly [string, TagRecord] => [name, { image: record.id, digest }]);
     await this.#state.write(call, [
       { table: "images", key: record.id, value: record },
@@ -120,14 +131,17 @@ export class ImageRecords {
   show(record: ImageRecord): Image {
     const names = this.namesOf(record.id);
     const references = names.filter(isDockers).map((name) => parseReference(name));
-    const digestOf = (name: string): string => `${familiarName(parseReference(name))}@${this.#tags.get(name)?.digest}`;
+    const digestOf = (name: string): readonly string[] => {
+      const digest = this.#tags.get(name)?.digest;
+      return digest ? [`${familiarName(parseReference(name))}@${digest}`] : [];
+    };
     return {
       id: record.id,
       tags: [
         ...references.filter((reference) => reference.tag !== null).map((reference) => familiar({ ...reference, digest: null })),
         ...names.filter((name) => !isDockers(name)),
       ],
-      digests: [...new Set(names.filter(isDockers).map(digestOf))],
+      digests: [...new Set(names.filter(isDockers).flatMap(digestOf))],
       manifest: record.manifest,
       platform: record.platform,
       createdAt: record.createdAt,
@@ -136,6 +150,7 @@ export class ImageRecords {
       rawConfig: record.rawConfig,
       diffIds: record.diffIds,
       adopted: record.adopted,
+      parent: record.parent ?? null,
     };
   }
 }

@@ -1,35 +1,17 @@
 /** The service `images`: the verbs of kernel/src/contract/services/images.ts. */
-import {
-  type Access,
-  type Call,
-  type Descriptor,
-  type Digest,
-  type EventsService,
-  fail,
-  type Image,
-  type ImagesService,
-  isTsboxError,
-  type RegistryDriver,
-  type Sparse,
-} from "@tsbox/kernel";
+import { type Access, type Call, type Descriptor, fail, type Image, type ImagesService, isTsboxError, type Sparse } from "@tsbox/kernel";
+import { create } from "./create.ts";
+import type { ImagesEngine } from "./engine.ts";
+import { history, layersOf, rawConfig } from "./history.ts";
 import { isIndex, parseIndex } from "./manifest.ts";
 import { fits, parsePlatform, platformText } from "./platform.ts";
 import { progress } from "./progress.ts";
 import { bring, type Report, type Source } from "./pull.ts";
-import { type ImageRecord, type ImageRecords, isDockers } from "./records.ts";
+import type { ImageRecord } from "./records.ts";
 import { familiar, full, parseReference } from "./reference.ts";
-import { adopt, adoptedName, chainIds, type Unpacker, unpackLayer } from "./unpack.ts";
-
-export interface ImagesEngine extends Unpacker {
-  readonly records: ImageRecords;
-  readonly events: EventsService;
-  registry(scheme: string): Promise<RegistryDriver>;
-  preferredStorage(): Promise<string>;
-  readonly hooks: {
-    beforePull(call: Call, ref: string): Promise<void>;
-    resolveImage(call: Call, ref: string): Promise<Descriptor | undefined>;
-  };
-}
+import { discard, prune, remove, sweep } from "./remove.ts";
+import { save } from "./save.ts";
+import { adopt, chainIds, unpackLayer } from "./unpack.ts";
 
 /** A scheme counts only in these; all else is a Docker reference. */
 const schemes = /^(docker):\/\/(.*)$|^(host):(\/.*)$|^(oci|oci-archive|docker-archive):(.+)$/s;
@@ -114,13 +96,24 @@ export function imagesService(engine: ImagesEngine): ImagesService {
     tag: async (call, reference, target) => {
       const parsed = parseReference(target);
       if (parsed.digest !== null) throw fail("InvalidArgument", "refusing to create a tag with a digest reference");
-      const { record, name } = records.find(bare(reference));
-      const digest = (name === null ? undefined : records.tag(name)?.digest) ?? record.manifest.digest;
-      await records.keep(call, record, [full(parsed)], digest);
+      const { record } = records.find(bare(reference));
+      await records.keep(
+        call,
+        record,
+        [full(parsed)],
+        records.tag(full(parsed))?.image === record.id ? (records.tag(full(parsed))?.digest ?? null) : null,
+      );
       await events.publish(call, { type: "image", action: "tag", id: record.id, attributes: { name: familiar(parsed) } });
     },
-    remove: (call, reference, options) => remove(engine, call, reference, options),
-    load: async (call, path) => progress((report) => load(engine, call, path, report)),
+    remove: (call, reference, options) => remove(engine, call, bare(reference), options),
+    prune: (call, options) => prune(engine, call, options),
+    sweep: async (call) => void (await sweep(engine, call, false)),
+    load: async (call, path, options) => progress((report) => load(engine, call, path, options?.platform, report)),
+    save: (call, references, options) => save(engine, call, references.map(bare), options),
+    create: async (call, image) => show(await create(engine, call, image)),
+    rawConfig: (call, id) => rawConfig(engine.content, call, records.byId(id)),
+    history: (call, id) => history(engine, call, records.byId(id)),
+    layers: (call, id) => layersOf(engine, call, records.byId(id)),
     unpack: async (call, id, storage) => {
       const record = records.byId(id);
       const base = record.adopted === null ? null : await adopt(engine, call, storage, record.adopted);
@@ -144,76 +137,19 @@ function onPlatform(record: ImageRecord, reference: string, platform: string | u
   throw fail("NotFound", `No such image: ${reference} for ${platform}: the one that is here is for ${platformText(record.platform)}`);
 }
 
-async function remove(
-  engine: ImagesEngine,
-  call: Call,
-  reference: string,
-  options: Sparse<{ force: boolean; inUse: readonly Digest[] }>,
-): Promise<readonly ({ readonly untagged: string } | { readonly deleted: string })[]> {
-  const { records, events } = engine;
-  const { record, name } = records.find(bare(reference));
-  const names = records.namesOf(record.id);
-  if (name === null && names.length > 1 && !options.force)
-    throw fail(
-      "Conflict",
-      `conflict: unable to delete ${record.id.slice(7, 19)} (must be forced) - image is referenced in multiple repositories`,
-    );
-  const dropped = name === null ? names : [name];
-  const last = names.length === dropped.length;
-  const used = options.inUse?.includes(record.id) ?? false;
-  if (last && used && !options.force)
-    throw fail(
-      "Conflict",
-      `conflict: unable to remove repository reference "${reference}" (must force) - a container is using its referenced image ${record.id.slice(7, 19)}`,
-    );
-  await records.drop(call, dropped, last && !used ? record.id : null);
-  const answer: ({ untagged: string } | { deleted: string })[] = dropped.map((one) => ({
-    untagged: isDockers(one) ? familiar(parseReference(one)) : one,
-  }));
-  for (const one of dropped) await events.publish(call, { type: "image", action: "untag", id: record.id, attributes: { name: one } });
-  if (last && !used) {
-    answer.push({ deleted: record.id });
-    await discard(engine, call, record);
-    await events.publish(call, { type: "image", action: "delete", id: record.id, attributes: {} });
-  }
-  return answer;
-}
-
-/** Blobs and snapshots that no other image needs. A snapshot that a container stands on stays until that is gone. */
-async function discard(engine: ImagesEngine, call: Call, record: ImageRecord): Promise<void> {
-  const others = engine.records.all();
-  const kept = new Set(others.flatMap((other) => [other.rawConfig, other.manifest.digest, ...other.layers.map((layer) => layer.digest)]));
-  for (const digest of [record.rawConfig, record.manifest.digest, ...record.layers.map((layer) => layer.digest)])
-    if (!kept.has(digest)) await engine.content.remove(call, digest);
-  const chainOf = (image: ImageRecord): readonly string[] => {
-    const base = image.adopted === null ? null : adoptedName(image.adopted);
-    return [...(base === null ? [] : [base]), ...chainIds(image.diffIds, base)];
-  };
-  const needed = new Set(others.flatMap(chainOf));
-  const storage = await engine.storage(await engine.preferredStorage());
-  for (const name of [...chainOf(record)].reverse()) {
-    if (needed.has(name)) continue;
-    try {
-      await storage.remove(call, name as ReturnType<typeof adoptedName>);
-    } catch (error) {
-      if (!isTsboxError(error) || (error.code !== "NotFound" && error.code !== "FailedPrecondition")) throw error;
-    }
-  }
-}
-
 /** Every image of an archive, under the names that it gives them. */
-async function load(engine: ImagesEngine, call: Call, path: string, report: Report): Promise<void> {
+async function load(engine: ImagesEngine, call: Call, path: string, platform: string | undefined, report: Report): Promise<void> {
   const source = await archive(engine, call, path);
   const top = await source.driver.resolve(call, source.ref, source.access);
   const entries = isIndex(top) ? parseIndex(await bytesOf(source, call, top), path) : [top];
   const storage = await engine.preferredStorage();
   for (const entry of entries) {
-    const record = await bring(engine, call, source, entry, undefined, storage, () => {});
+    const record = await bring(engine, call, source, entry, platform, storage, () => {});
     const names = (entry.annotations?.["io.containerd.image.name"] ?? entry.annotations?.["org.opencontainers.image.ref.name"] ?? "")
       .split(",")
       .filter((name) => name !== "");
     const references = names.map((name) => parseReference(name));
-    await engine.records.keep(call, record, references.map(full), entry.digest);
+    await engine.records.keep(call, record, references.map(full), null);
     await engine.events.publish(call, { type: "image", action: "load", id: record.id, attributes: {} });
     const lines =
       references.length > 0 ? references.map((reference) => `Loaded image: ${familiar(reference)}`) : [`Loaded image ID: ${record.id}`];

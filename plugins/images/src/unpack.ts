@@ -67,7 +67,7 @@ export async function unpackLayer(
     await withCleanup(async (cleanup) => {
       await storage.prepare(call, key, parent);
       cleanup.undo(() => storage.remove(cleanupCall(call), key));
-      const applied = await apply(unpacker, storage, call, key, file);
+      const applied = await applyLayer(unpacker, storage, call, key, file);
       if (applied.diffId !== diffId)
         throw fail(
           "DataLoss",
@@ -92,7 +92,7 @@ export async function adopt(unpacker: Unpacker, call: Call, storageId: string, d
 }
 
 /** By the driver itself where it can; else the layer is applied to the mounted tree. */
-async function apply(unpacker: Unpacker, storage: StorageDriver, call: Call, key: ActiveKey, file: LayerFile): Promise<Layer> {
+export async function applyLayer(unpacker: Unpacker, storage: StorageDriver, call: Call, key: ActiveKey, file: LayerFile): Promise<Layer> {
   if (supports(storage, "apply")) return storage.apply(call, key, file);
   return withMounts(call, unpacker.host, await storage.mounts(call, key), (root) => unpacker.host.apply(call, root, file));
 }

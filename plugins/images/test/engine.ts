@@ -17,6 +17,7 @@ import {
   type LayerFile,
   type PullProgress,
   type RegistryDriver,
+  type Snapshot,
   type SnapshotName,
   type StateChange,
   type StateService,
@@ -24,6 +25,7 @@ import {
   type StoragePowers,
   silentLog,
 } from "@tsbox/kernel";
+import { Leases } from "../src/engine.ts";
 import { ImageRecords } from "../src/records.ts";
 import { imagesService } from "../src/service.ts";
 import { contentStore } from "./content-store.ts";
@@ -32,7 +34,7 @@ export const call: Call = createCall(silentLog);
 export const digestOf = (bytes: Uint8Array): Digest => `sha256:${createHash("sha256").update(bytes).digest("hex")}` as Digest;
 
 /** The storage contract as far as images use it: a snapshot is the list of layers that were applied. */
-export class MemoryStorage implements Pick<StorageDriver, "prepare" | "commit" | "remove" | "stat" | "usage"> {
+export class MemoryStorage implements Pick<StorageDriver, "prepare" | "commit" | "remove" | "stat" | "usage" | "list"> {
   readonly powers: readonly (keyof StoragePowers)[] = ["apply", "adopt"];
   readonly snapshots: Map<string, { readonly parent: string | null; readonly layers: string[]; committed: boolean }> = new Map();
   /** Of each `apply`, what was unpacked. */
@@ -66,6 +68,14 @@ export class MemoryStorage implements Pick<StorageDriver, "prepare" | "commit" |
   async stat(_call: Call, key: string): Promise<{ kind: "committed"; key: SnapshotName; parent: SnapshotName | null; createdAt: number }> {
     const { parent } = this.#get(key);
     return { kind: "committed", key: key as SnapshotName, parent: parent as SnapshotName | null, createdAt: 0 };
+  }
+  async list(): Promise<AsyncIterable<Snapshot>> {
+    const all = [...this.snapshots].map(
+      ([key, { parent, committed }]) => ({ kind: committed ? "committed" : "active", key, parent, createdAt: 0 }) as Snapshot,
+    );
+    return (async function* () {
+      yield* all;
+    })();
   }
   async usage(_call: Call, key: string): Promise<{ bytes: number; inodes: number }> {
     return { bytes: this.#get(key).layers.at(-1)?.length ?? 0, inodes: 1 };
@@ -167,6 +177,10 @@ export async function makeEngine(t: Case): Promise<Engine> {
     await records.load(call);
     return imagesService({
       records,
+      sizes: new Map(),
+      leases: new Leases(),
+      stranded: new Set(),
+      workDirectory: temporaryDirectory(t),
       content,
       events: {
         publish: async (_call, event) => void published.push({ at: 0, ...event } as EngineEvent),

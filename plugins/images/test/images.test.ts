@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { suite } from "@tsbox/harness";
-import { type Digest, isTsboxError } from "@tsbox/kernel";
+import { type Digest, type Image, isTsboxError } from "@tsbox/kernel";
 import { call, digestOf, drain, type Engine, makeEngine, putImage, types } from "./engine.ts";
 
 const test = suite("images");
@@ -158,9 +158,15 @@ test("a removed name is untagged; the last one takes image, blobs and snapshots 
   const engine = await makeEngine(t);
   const { images } = engine;
   const id = await twoNames(engine);
-  assert.deepEqual(await images.remove(call, "a:1", {}), [{ untagged: "a:1" }]);
+  const digest = (await images.get(call, "a:1")).digests[0];
+  assert.deepEqual(await images.remove(call, "a:1", {}), [{ untagged: "a:1" }, { untagged: digest }]);
   assert.deepEqual((await images.get(call, "me/b:2")).tags, ["me/b:2"]);
-  assert.deepEqual(await images.remove(call, "me/b:2", {}), [{ untagged: "me/b:2" }, { deleted: id }]);
+  const layers = [...engine.storage.snapshots.keys()].reverse();
+  assert.deepEqual(await images.remove(call, "me/b:2", {}), [
+    { untagged: "me/b:2" },
+    { deleted: id },
+    ...layers.map((deleted) => ({ deleted })),
+  ]);
   assert.deepEqual(await images.list(call), []);
   assert.deepEqual(await blobs(engine), []);
   assert.equal(engine.storage.snapshots.size, 0);
@@ -171,21 +177,87 @@ test("by id with several names only by force", async (t) => {
   const engine = await makeEngine(t);
   const id = await twoNames(engine);
   await assert.rejects(engine.images.remove(call, id, {}), code("Conflict", /must be forced.*referenced in multiple repositories/));
-  assert.deepEqual(await engine.images.remove(call, id, { force: true }), [{ untagged: "a:1" }, { untagged: "me/b:2" }, { deleted: id }]);
+  const gone = await engine.images.remove(call, id, { force: true });
+  const untagged = gone.flatMap((line) => ("untagged" in line ? [line.untagged.replace(/@.*/, "@digest")] : []));
+  assert.deepEqual(untagged, ["a:1", "a@digest", "me/b:2"]);
+  assert.equal(gone.filter((line) => "deleted" in line).length, 3);
 });
 
-test("an image that a container uses stays; forced, only its name goes", async (t) => {
+test("an image that a container uses stays: a running one whatever is said, a stopped one unless forced", async (t) => {
   const engine = await makeEngine(t);
+  const { images } = engine;
   const id = await twoNames(engine);
-  await engine.images.remove(call, "me/b:2", { inUse: [id] });
-  await assert.rejects(engine.images.remove(call, "a:1", { inUse: [id] }), code("Conflict", /a container is using/));
-  assert.deepEqual(await engine.images.remove(call, "a:1", { inUse: [id], force: true }), [{ untagged: "a:1" }]);
+  const users = [{ container: "c".repeat(64), image: id, running: true }];
+  await images.remove(call, "me/b:2", { users });
+  await assert.rejects(
+    images.remove(call, "a:1", { users }),
+    code(
+      "Conflict",
+      /^conflict: unable to remove repository reference "a:1" \(must force\) - container c{12} is using its referenced image [0-9a-f]{12}$/,
+    ),
+  );
+  await assert.rejects(
+    images.remove(call, id, { users, force: true }),
+    code("Conflict", /^conflict: unable to delete [0-9a-f]{12} \(cannot be forced\) - image is being used by running container c{12}$/),
+  );
+  const digest = (await images.get(call, "a:1")).digests[0];
+  assert.deepEqual(await images.remove(call, "a:1", { users, force: true }), [{ untagged: "a:1" }, { untagged: digest }]);
   assert.deepEqual(
-    (await engine.images.list(call)).map((image) => [image.id, image.tags]),
+    (await images.list(call)).map((image) => [image.id, image.tags]),
     [[id, []]],
   );
-  assert.equal(engine.storage.snapshots.size, 2);
-  assert.deepEqual(await engine.images.remove(call, id, {}), [{ deleted: id }]);
+  const stopped = [{ container: "c".repeat(64), image: id, running: false }];
+  await assert.rejects(
+    images.remove(call, id, { users: stopped }),
+    code("Conflict", /\(must be forced\) - image is being used by stopped container c{12}$/),
+  );
+  const snapshots = [...engine.storage.snapshots.keys()].reverse();
+  const gone = await images.remove(call, id, { users: stopped, force: true });
+  assert.deepEqual(gone, [{ deleted: id }, ...snapshots.map((deleted) => ({ deleted }))]);
+});
+
+test("nameless parents go with their last child, and those that have a name or children stay", async (t) => {
+  const engine = await makeEngine(t);
+  const { registry, images, storage } = engine;
+  registry.tops.set(ref("a:1"), putImage(registry, ["one"]));
+  await drain(images.pull(call, "a:1", {}));
+  const top = (await images.get(call, "a:1")).id;
+  const make = (parent: Digest, reference: string | null): Promise<Image> =>
+    images.create(call, {
+      parent,
+      layer: null,
+      changes: [`LABEL made=${reference}`],
+      config: {},
+      author: "",
+      comment: "",
+      createdBy: "",
+      platform: null,
+      reference,
+    });
+  const middle = await make(top, null);
+  const leaf = await make(middle.id, "leaf:1");
+  const other = await make(middle.id, "other:1");
+  await assert.rejects(
+    images.remove(call, middle.id, { force: true }),
+    code("Conflict", /\(cannot be forced\) - image has dependent child images$/),
+  );
+  assert.deepEqual(await images.remove(call, "leaf:1", {}), [{ untagged: "leaf:1" }, { deleted: leaf.id }]);
+  assert.deepEqual(await images.remove(call, "other:1", {}), [{ untagged: "other:1" }, { deleted: other.id }, { deleted: middle.id }]);
+  assert.deepEqual(
+    (await images.list(call)).map((image) => image.id),
+    [top],
+  );
+  assert.equal(storage.snapshots.size, 1);
+  const kept = await make((await make(top, null)).id, "kept:1");
+  assert.deepEqual(await images.remove(call, "kept:1", { keepParents: true }), [{ untagged: "kept:1" }, { deleted: kept.id }]);
+  assert.equal((await images.list(call)).length, 2);
+  const { removed } = await images.prune(call, {});
+  assert.equal(removed.length, 1);
+  assert.deepEqual(
+    (await images.prune(call, { all: true })).removed.map((line) => Object.keys(line)[0]),
+    ["untagged", "untagged", "deleted", "deleted"],
+  );
+  assert.equal(storage.snapshots.size, 0);
 });
 
 test("what another image needs stays when one is removed", async (t) => {

@@ -15,6 +15,22 @@ export function needsDockerd(): string | null {
 export type Docker = (argv: readonly string[], input?: Buffer) => Buffer;
 
 export async function dockerd(test: Case): Promise<Docker> {
+  const { environment } = await dockerdSocket(test);
+  return (argv, input) =>
+    execFileSync("docker", argv as string[], {
+      env: environment,
+      maxBuffer: 1 << 28,
+      stdio: ["pipe", "pipe", "pipe"],
+      ...(input ? { input } : {}),
+    });
+}
+
+export interface DockerSocket {
+  readonly socket: string;
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+export async function dockerdSocket(test: Case): Promise<DockerSocket> {
   const base = mkdtempSync("/var/lib/tsbox-test-docker-");
   test.cleanup(() => rmSync(base, { recursive: true, force: true }));
   const socket = join(base, "docker.sock");
@@ -47,13 +63,7 @@ export async function dockerd(test: Case): Promise<Docker> {
     "dockerd",
     60_000,
   );
-  return (argv, input) =>
-    execFileSync("docker", argv as string[], {
-      env: environment,
-      maxBuffer: 1 << 28,
-      stdio: ["pipe", "pipe", "pipe"],
-      ...(input ? { input } : {}),
-    });
+  return { socket, environment };
 }
 
 /** runc leaves the parent that it was told to use. */

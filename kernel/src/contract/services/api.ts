@@ -5,6 +5,7 @@
 import type { Call } from "../call.ts";
 import type { ShimClient } from "../launcher.ts";
 import type { Sparse, Strings } from "../words.ts";
+import type { FilesApi } from "./api-files.ts";
 import type { Timings } from "./containers.ts";
 
 /** Docker's JSON. */
@@ -14,7 +15,7 @@ export type Filters = { readonly [key: string]: readonly string[] };
 /** One line of a progress stream: `{status, id?, progressDetail?}`, `{stream}`, `{error, errorDetail}`. */
 export type ProgressLine = Json;
 
-export interface ApiService {
+export interface ApiService extends FilesApi {
   version(call: Call): Promise<Json>;
   info(call: Call): Promise<Json>;
   plugins(call: Call): Promise<readonly Json[]>;
@@ -88,7 +89,7 @@ export interface ApiService {
     options: Sparse<{ tag: string; platform: string; auth: Strings }>,
   ): Promise<AsyncIterable<ProgressLine>>;
   /** `path`: an archive on this host. */
-  imageLoad(call: Call, path: string): Promise<AsyncIterable<ProgressLine>>;
+  imageLoad(call: Call, path: string, options?: Sparse<{ platform: string; quiet: boolean }>): Promise<AsyncIterable<ProgressLine>>;
   imageTag(call: Call, name: string, repo: string, tag: string): Promise<void>;
   imageRemove(call: Call, name: string, options: Sparse<{ force: boolean; noprune: boolean }>): Promise<readonly Json[]>;
 

@@ -83,8 +83,6 @@ export interface ContainerConfig {
   readonly readonlyPaths: readonly string[] | null;
   /** A cgroup of the operator's that the container's lies in; "": the engine's own. */
   readonly cgroupParent: string;
-  /** For the OCI runtime and for hooks, as they are. */
-  readonly annotations: Strings;
   /** Bytes that the read-write layer may hold; needs a storage driver with power `quota`. */
   readonly quotaBytes: number | null;
   readonly log: { readonly driver: ShimLog["driver"]; readonly options: Strings };
@@ -326,6 +324,12 @@ export interface ContainersService {
   flushed(call: Call, id: ContainerId, client: number): Promise<"flushed" | "detached">;
   /** `Conflict` while it runs, unless forced. */
   remove(call: Call, id: ContainerId, options: Sparse<{ force: boolean; volumes: boolean }>): Promise<void>;
+  /**
+   * Opens the container's files for the toolkit's verbs: as its processes see them while it runs, else its layer with its volumes. Until `closeFiles` closes what was
+   * opened to `write`, a container that does not run does not start.
+   */
+  openFiles(call: Call, id: ContainerId, use: "read" | "write"): Promise<string>;
+  closeFiles(call: Call, root: string): Promise<void>;
   /** The path of the socket that carries its stdio in Docker's framing; a container that does not run yet gets its shim now, and `start` finds it. */
   attachSocket(call: Call, id: ContainerId): Promise<string>;
   /** Joins a local client to a running container. */

@@ -47,8 +47,10 @@ export interface Image {
   /** The config blob as it is; null for an adopted directory. */
   readonly rawConfig: Digest | null;
   readonly diffIds: readonly Digest[];
-  /** An adopted directory of the host (`host:/`): it has no layers. */
+  /** An adopted directory of the host (`host:/`), below the layers. */
   readonly adopted: string | null;
+  /** The image that it was made on here; null: it came from elsewhere. */
+  readonly parent: Digest | null;
 }
 
 /** What `pull` and `load` tell, in Docker's words. `id`: the layer's short digest; null for lines about the whole. */
@@ -57,6 +59,38 @@ export interface PullProgress {
   readonly status: string;
   readonly current: number | null;
   readonly total: number | null;
+}
+
+export interface ImageUser {
+  readonly container: string;
+  readonly image: Digest;
+  readonly running: boolean;
+}
+export type RemovedImage = { readonly untagged: string } | { readonly deleted: string };
+export interface HistoryEntry {
+  /** Of the image that ended with this step, where it is known. */
+  readonly image: Image | null;
+  readonly createdAt: number;
+  readonly createdBy: string;
+  readonly comment: string;
+  /** Bytes on disk. */
+  readonly size: number;
+}
+export interface NewImage {
+  readonly parent: Digest | null;
+  readonly layer: string | null;
+  /** Dockerfile instructions (`CMD ["x"]`, `ENV a=b` …) that are applied to `config`. */
+  readonly changes: readonly string[];
+  /** The `config` member of OCI's image config, with Docker's members besides. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly author: string;
+  readonly comment: string;
+  /** What the history says. */
+  readonly createdBy: string;
+  /** `linux/arm64`; null: the parent's, or this host's. */
+  readonly platform: string | null;
+  /** With a tag, or without. */
+  readonly reference: string | null;
 }
 
 export interface ImagesService {
@@ -68,14 +102,41 @@ export interface ImagesService {
   ensure(call: Call, reference: string, options?: Sparse<{ platform: string }>): Promise<Image>;
   list(call: Call): Promise<readonly Image[]>;
   tag(call: Call, reference: string, target: string): Promise<void>;
-  /** Docker's rules: untags; the last tag takes the image with it. `Conflict` while a container uses it (containers say so by `inUse`), unless forced. */
+  /**
+   * Docker's rules: untags; the last name takes the image with it, and the nameless images that it was made on (`keepParents`: not those). `Conflict` while a container or
+   * another image stands on it; what is soft of that gives way to `force`. `users`: the containers there are.
+   */
   remove(
     call: Call,
     reference: string,
-    options: Sparse<{ force: boolean; inUse: readonly Digest[] }>,
-  ): Promise<readonly ({ readonly untagged: string } | { readonly deleted: string })[]>;
+    options: Sparse<{ force: boolean; keepParents: boolean; users: readonly ImageUser[] }>,
+  ): Promise<readonly RemovedImage[]>;
+  /** Removes what no container uses: images without a name, or (`all`) with one too. `only`: those of these ids. `freed`: bytes of snapshots. */
+  prune(
+    call: Call,
+    options: Sparse<{ all: boolean; only: readonly Digest[]; users: readonly ImageUser[] }>,
+  ): Promise<{ readonly removed: readonly RemovedImage[]; readonly freed: number }>;
+  /** Frees snapshots that removed images left under containers which are gone by now. */
+  sweep(call: Call): Promise<void>;
   /** An archive (docker-archive or oci-archive, plain or compressed) as a file on this host; answers lines like `Loaded image: x:y`. */
-  load(call: Call, path: string): Promise<AsyncIterable<PullProgress>>;
+  load(call: Call, path: string, options?: Sparse<{ platform: string }>): Promise<AsyncIterable<PullProgress>>;
+  /**
+   * Images as one archive that `load` and every other engine reads: Docker's manifest.json and repositories in an OCI layout. `materialize`: an adopted directory is
+   * written out as a layer; without it such an image is `InvalidArgument`, since it is not whole elsewhere.
+   */
+  save(
+    call: Call,
+    references: readonly string[],
+    options: Sparse<{ platform: string; materialize: boolean }>,
+  ): Promise<AsyncIterable<Uint8Array>>;
+  /** A new image: a layer (a tar on this host, packed or not; null: none) on those of `parent` (null: on nothing). */
+  create(call: Call, image: NewImage): Promise<Image>;
+  /** The config blob as OCI's image spec has it, parsed; what is not in it is not there. */
+  rawConfig(call: Call, image: Digest): Promise<Readonly<Record<string, unknown>>>;
+  /** How it was made, the last step first. */
+  history(call: Call, image: Digest): Promise<readonly HistoryEntry[]>;
+  /** What each layer takes on disk, unpacked by the preferred driver; the lowest first. */
+  layers(call: Call, image: Digest): Promise<readonly { readonly name: SnapshotName; readonly bytes: number }[]>;
   /** Unpacks what is not unpacked yet with this storage driver; answers the snapshot to put a read-write layer on; null for an image without layers. */
   unpack(call: Call, image: Digest, storage: string): Promise<SnapshotName | null>;
 }

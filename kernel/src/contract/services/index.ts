@@ -1,9 +1,11 @@
 /** The engine's services, one contract a file: what plugins reach one another by. */
 export type * from "../launcher.ts";
 export type * from "./api.ts";
+export type * from "./api-files.ts";
 export type * from "./containers.ts";
 export type * from "./content.ts";
 export type * from "./events.ts";
+export type * from "./files.ts";
 export type * from "./health.ts";
 export type * from "./images.ts";
 export type * from "./mounts.ts";

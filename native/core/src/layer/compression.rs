@@ -7,18 +7,32 @@ pub enum Compression {
     Zstd,
 }
 
-impl Compression {
+/// How what comes in is packed: what this engine writes, and two more that archives of others come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packed {
+    Plain,
+    Gzip,
+    Zstd,
+    Bzip2,
+    Xz,
+}
+
+impl Packed {
     /// By a file's first bytes: a media type may lie, and old ones say nothing.
     pub fn of_magic(start: &[u8]) -> Self {
         match start {
-            [0x1f, 0x8b, ..] => Compression::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
+            [0x1f, 0x8b, ..] => Packed::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Packed::Zstd,
             // A skippable frame, as seekable and chunked zstd begin with.
-            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
-            _ => Compression::Plain,
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Packed::Zstd,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Packed::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Packed::Xz,
+            _ => Packed::Plain,
         }
     }
+}
 
+impl Compression {
     /// OCI's and Docker's media types of layers.
     pub fn of_media_type(media_type: &str) -> Result<Self> {
         match media_type.rsplit(['+', '.']).next() {

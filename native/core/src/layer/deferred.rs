@@ -13,9 +13,18 @@ pub const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 pub struct Deferred {
     times: HashMap<Vec<u8>, Time>,
     acls: HashMap<Vec<u8>, Vec<u8>>,
+    stated_only: bool,
 }
 
 impl Deferred {
+    /// Directories that the archive says nothing about get the times of what was made in them, as by any other copying.
+    pub fn of_stated() -> Self {
+        Deferred {
+            stated_only: true,
+            ..Deferred::default()
+        }
+    }
+
     /// What the layer says.
     pub fn state(&mut self, path: &[u8], member: &Member) {
         self.times.insert(path.to_vec(), member.mtime);
@@ -27,7 +36,7 @@ impl Deferred {
 
     /// What was there before, for a directory about which the layer says nothing.
     pub fn keep(&mut self, path: &[u8], time: Time) {
-        if !self.times.contains_key(path) {
+        if !self.stated_only && !self.times.contains_key(path) {
             self.times.insert(path.to_vec(), time);
         }
     }

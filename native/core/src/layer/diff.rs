@@ -5,8 +5,10 @@
 //! written with it; a whiteout stands where the name that it hides would.
 
 use super::changes::Pair;
+use super::deflate::Stream;
 use super::deflate::deflate;
-use super::emit::Emitter;
+use super::emit::{Emitter, Purpose};
+use super::own::Own;
 use super::{Compression, Layer, OPAQUE, OVERLAY_OPAQUE, WHITEOUT};
 use crate::failure::Result;
 use crate::tree::{Cancel, DEEPEST, Named, at, join, sorted, too_deep, xattr};
@@ -16,7 +18,14 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What `upper` changes against `lower` (none: all of it). Both are opened for reading.
-pub fn diff(lower: Option<BorrowedFd>, upper: BorrowedFd, into: File, compression: Compression, cancel: &Cancel) -> Result<Layer> {
+pub fn diff(
+    lower: Option<BorrowedFd>,
+    upper: BorrowedFd,
+    own: &Own,
+    into: File,
+    compression: Compression,
+    cancel: &Cancel,
+) -> Result<Layer> {
     deflate(into, compression, |stream| {
         let mut linked = Linked {
             changed: HashSet::new(),
@@ -26,7 +35,8 @@ pub fn diff(lower: Option<BorrowedFd>, upper: BorrowedFd, into: File, compressio
             linked.walk(lower, upper, b"", 0)?;
         }
         let mut walk = Walk {
-            emitter: Emitter::new(stream, cancel),
+            emitter: Emitter::new(stream, Purpose::Layer, cancel),
+            own,
             linked: linked.changed,
             pending: Vec::new(),
         };
@@ -36,15 +46,15 @@ pub fn diff(lower: Option<BorrowedFd>, upper: BorrowedFd, into: File, compressio
 }
 
 /// What an overlay's upper directory says about itself.
-pub fn diff_overlay(upper: BorrowedFd, into: File, compression: Compression, cancel: &Cancel) -> Result<Layer> {
+pub fn diff_overlay(upper: BorrowedFd, own: &Own, into: File, compression: Compression, cancel: &Cancel) -> Result<Layer> {
     deflate(into, compression, |stream| {
-        let mut emitter = Emitter::new(stream, cancel);
-        upper_directory(&mut emitter, upper, b"", 0)?;
+        let mut emitter = Emitter::new(stream, Purpose::Layer, cancel);
+        upper_directory(&mut emitter, own, upper, b"", 0)?;
         emitter.finish()
     })
 }
 
-fn upper_directory(emitter: &mut Emitter, directory: BorrowedFd, path: &[u8], depth: usize) -> Result<()> {
+fn upper_directory(emitter: &mut Emitter<&mut Stream>, own: &Own, directory: BorrowedFd, path: &[u8], depth: usize) -> Result<()> {
     if depth > DEEPEST {
         return Err(too_deep(path));
     }
@@ -58,9 +68,12 @@ fn upper_directory(emitter: &mut Emitter, directory: BorrowedFd, path: &[u8], de
             emitter.whiteout(path, &[WHITEOUT, name.to_bytes()].concat())?;
             continue;
         }
+        if own.is_ours(directory, &name, &here, &stat)? {
+            continue;
+        }
         emitter.entry(directory, &name, &here, &stat)?;
         if stat.is_directory() {
-            upper_directory(emitter, open(directory, &name, &here)?.as_fd(), &here, depth + 1)?;
+            upper_directory(emitter, own, open(directory, &name, &here)?.as_fd(), &here, depth + 1)?;
         }
     }
     Ok(())
@@ -145,7 +158,8 @@ struct Pending {
 }
 
 struct Walk<'a> {
-    emitter: Emitter<'a>,
+    emitter: Emitter<'a, &'a mut Stream>,
+    own: &'a Own,
     linked: HashSet<(u64, u64)>,
     pending: Vec<Pending>,
 }
@@ -176,6 +190,9 @@ impl Walk<'_> {
     fn entry(&mut self, lower: Option<BorrowedFd>, upper: BorrowedFd, name: &CStr, path: &[u8], depth: usize) -> Result<()> {
         let stat = at::stat(upper, name).named("stat", path)?;
         let below = find(lower, name, path)?;
+        if below.is_none() && self.own.is_ours(upper, name, path, &stat)? {
+            return Ok(());
+        }
         let pair = below.map(|lower| Pair {
             lower,
             upper: (upper, stat),

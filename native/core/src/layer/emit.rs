@@ -1,12 +1,13 @@
 //! Turns entries of a tree into members of an archive.
 
+use super::WHITEOUT;
 use super::member::{Kind, Member, Segment};
 use super::writer::Writer;
-use super::{WHITEOUT, deflate};
 use crate::failure::{Code, Failure, Result};
 use crate::tree::{Cancel, Named, at, join, xattr};
 use std::collections::HashMap;
 use std::ffi::CStr;
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// Holes smaller than this in all are not worth a sparse member, which not every reader knows.
@@ -14,17 +15,28 @@ const WORTH: u64 = 64 << 10;
 /// A file in more pieces is written whole.
 const MOST_PIECES: usize = 4096;
 
-pub struct Emitter<'a> {
-    writer: Writer<&'a mut deflate::Stream>,
+/// Who reads the archive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A layer: names that would be taken for a whiteout are refused, holes are told, and a file that changes meanwhile is an error.
+    Layer,
+    /// Anybody: Docker's readers copy members on, which loses what they don't know. What shrinks meanwhile is filled up with zeros, as tar(1) does.
+    Plain,
+}
+
+pub struct Emitter<'a, W: Write> {
+    writer: Writer<W>,
+    purpose: Purpose,
     /// The first name of every file that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
     cancel: &'a Cancel,
 }
 
-impl<'a> Emitter<'a> {
-    pub fn new(stream: &'a mut deflate::Stream, cancel: &'a Cancel) -> Self {
+impl<'a, W: Write> Emitter<'a, W> {
+    pub fn new(stream: W, purpose: Purpose, cancel: &'a Cancel) -> Self {
         Emitter {
             writer: Writer::new(stream),
+            purpose,
             links: HashMap::new(),
             cancel,
         }
@@ -37,7 +49,7 @@ impl<'a> Emitter<'a> {
     /// Writes the entry `name` of `directory`, whose path in the tree is `path`.
     pub fn entry(&mut self, directory: BorrowedFd, name: &CStr, path: &[u8], stat: &at::Stat) -> Result<()> {
         self.cancel.check()?;
-        if name.to_bytes().starts_with(WHITEOUT) {
+        if self.purpose == Purpose::Layer && name.to_bytes().starts_with(WHITEOUT) {
             let text = format!(
                 "{}: a layer can't hold a name that begins with .wh.; rename or remove it",
                 String::from_utf8_lossy(path)
@@ -75,6 +87,13 @@ impl<'a> Emitter<'a> {
         self.writer.member(&member)
     }
 
+    /// A member without content that no file stands for.
+    pub fn empty_file(&mut self, path: &[u8]) -> Result<()> {
+        let mut member = Member::new(path.to_vec(), Kind::File);
+        member.mode = 0o644;
+        self.writer.member(&member)
+    }
+
     /// An empty file `.wh.NAME` beside where NAME was, or the opaque mark.
     pub fn whiteout(&mut self, directory: &[u8], name: &[u8]) -> Result<()> {
         self.writer.member(&Member::new(join(directory, name), Kind::File))
@@ -85,7 +104,9 @@ impl<'a> Emitter<'a> {
         let file = at::open(directory, name, libc::O_RDONLY | libc::O_NONBLOCK, 0).named("openat", &member.name)?;
         // Asked again: it may have grown since its directory was read.
         member.size = at::stat_fd(file.as_fd()).named("stat", &member.name)?.0.st_size as u64;
-        member.sparse = pieces(file.as_fd(), member.size, &member.name)?;
+        if self.purpose == Purpose::Layer {
+            member.sparse = pieces(file.as_fd(), member.size, &member.name)?;
+        }
         self.writer.member(&member)?;
         let file = std::fs::File::from(file);
         let mut buffer = vec![0; (256 << 10).min(member.stored().max(1) as usize)];
@@ -99,7 +120,11 @@ impl<'a> Emitter<'a> {
             while done < length {
                 self.cancel.check()?;
                 let wanted = buffer.len().min((length - done) as usize);
-                let count = file.read_at(&mut buffer[..wanted], offset + done).named("pread", &member.name)?;
+                let mut count = file.read_at(&mut buffer[..wanted], offset + done).named("pread", &member.name)?;
+                if count == 0 && self.purpose == Purpose::Plain {
+                    buffer[..wanted].fill(0);
+                    count = wanted;
+                }
                 if count == 0 {
                     let text = format!(
                         "{}: it became shorter while it was read; stop what writes there, and try again",

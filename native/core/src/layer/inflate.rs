@@ -1,6 +1,7 @@
 //! The reading side: one thread takes the file, hashes it, inflates it, hashes that; the caller reads what comes out.
 
-use super::{Compression, Layer};
+use super::Layer;
+use super::compression::Packed;
 use crate::failure::{Code, Failure, Result};
 use flate2::bufread::GzDecoder;
 use sha2::{Digest, Sha256};
@@ -10,6 +11,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 const CHUNK: usize = 256 << 10;
 /// Chunks under way: enough for a writer that waits for the disk, 4 MiB in all.
 const AHEAD: usize = 16;
+
+/// What an xz stream may ask for as its dictionary, in KiB: what `xz -9` makes, and some.
+const XZ_MEMORY: u32 = 128 << 10;
 
 type Chunk = io::Result<Vec<u8>>;
 
@@ -101,20 +105,26 @@ struct Sender {
 }
 
 impl Sender {
-    fn all(&mut self, file: impl Read) -> io::Result<(String, u64)> {
+    fn all(&mut self, mut file: impl Read) -> io::Result<(String, u64)> {
+        let mut magic = [0; 6];
+        let known = start(&mut file, &mut magic)?;
+        let magic = &magic[..known];
         let mut file = BufReader::with_capacity(
             CHUNK,
             Hashed {
-                inner: file,
+                inner: magic.chain(file),
                 hash: Sha256::new(),
                 size: 0,
             },
         );
-        let compression = Compression::of_magic(file.fill_buf()?);
-        match compression {
-            Compression::Plain => self.pump(&mut file)?,
-            Compression::Gzip => self.members(&mut file)?,
-            Compression::Zstd => {
+        match Packed::of_magic(magic) {
+            Packed::Plain => self.pump(&mut file)?,
+            Packed::Gzip => self.members(&mut file)?,
+            Packed::Bzip2 => self.pump(&mut bzip2::bufread::MultiBzDecoder::new(&mut file)).map_err(corrupt)?,
+            Packed::Xz => self
+                .pump(&mut lzma_rust2::XzReader::new_mem_limit(&mut file, true, XZ_MEMORY))
+                .map_err(corrupt)?,
+            Packed::Zstd => {
                 let mut plain = zstd::stream::read::Decoder::with_buffer(&mut file)?;
                 // The largest window that `zstd --ultra --long` makes without being asked twice: 128 MiB, libzstd's own limit.
                 plain.window_log_max(27)?;
@@ -165,6 +175,20 @@ impl Sender {
             }
         }
     }
+}
+
+/// The first bytes, as many as there are: one read of a pipe may bring fewer.
+fn start(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
 }
 
 /// Errors of the file itself keep their errno; all else means that its bytes are wrong.

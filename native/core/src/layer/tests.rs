@@ -177,6 +177,7 @@ fn diff_bytes(lower: Option<&Path>, upper: &Path, into: &Path, compression: Comp
     let layer = diff(
         lower.as_ref().map(|fd| fd.as_fd()),
         open(upper).as_fd(),
+        &Own::default(),
         file,
         compression,
         &Cancel::default(),
@@ -613,6 +614,7 @@ fn an_upper_directory_written_directly_shows_the_same_tree_as_one_applied_plainl
         if fast {
             diff_overlay(
                 open(&upper).as_fd(),
+                &Own::default(),
                 File::create_new(&path).unwrap(),
                 Compression::Gzip,
                 &Cancel::default(),

@@ -102,6 +102,12 @@ pub fn open_directory(directory: BorrowedFd, name: &CStr) -> io::Result<OwnedFd>
     openat2(directory, name, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW, resolve)
 }
 
+/// As [`open_directory`], into what is mounted there too.
+pub fn enter_directory(directory: BorrowedFd, name: &CStr) -> io::Result<OwnedFd> {
+    let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
+    openat2(directory, name, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW, resolve)
+}
+
 pub fn open(directory: BorrowedFd, name: &CStr, flags: i32, mode: u32) -> io::Result<OwnedFd> {
     own(unsafe {
         libc::openat(
@@ -131,6 +137,23 @@ pub fn find(directory: BorrowedFd, name: &CStr) -> io::Result<Option<Stat>> {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether something is mounted on `name`, in whatever namespace `directory` belongs to (Linux 5.8); an empty name is the directory, or whatever it is, itself.
+pub fn is_mount_root(directory: BorrowedFd, name: &CStr) -> io::Result<bool> {
+    // SAFETY: the kernel fills it before it is read.
+    let mut stat: libc::statx = unsafe { std::mem::zeroed() };
+    let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_EMPTY_PATH;
+    check(unsafe { libc::statx(directory.as_raw_fd(), name.as_ptr(), flags, 0, &mut stat) })?;
+    Ok(stat.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0)
+}
+
+/// The magic number of the file system that a descriptor (`O_PATH` too) lies on, as in statfs(2).
+pub fn file_system(fd: BorrowedFd) -> io::Result<u64> {
+    // SAFETY: the kernel fills it before it is read.
+    let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
+    check(unsafe { libc::fstatfs(fd.as_raw_fd(), &mut stat) })?;
+    Ok(stat.f_type as u64)
 }
 
 pub fn stat_fd(fd: BorrowedFd) -> io::Result<Stat> {

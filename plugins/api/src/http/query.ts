@@ -9,6 +9,12 @@ export function text(query: Query, key: string): string {
   return (Array.isArray(value) ? value.at(-1) : (value as string | undefined)) ?? "";
 }
 
+/** All of several. */
+export function texts(query: Query, key: string): readonly string[] {
+  const value = query[key];
+  return (Array.isArray(value) ? value : value === undefined ? [] : [value as string]).filter((one) => one !== "");
+}
+
 /** As Docker: what is there and not one of these is true. */
 export function flag(query: Query, key: string): boolean {
   return !["", "0", "no", "false", "none"].includes(text(query, key).trim().toLowerCase());

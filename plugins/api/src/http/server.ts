@@ -9,6 +9,7 @@ import { execStart } from "./exec.ts";
 import { wantsHijack } from "./hijack.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { execRoutes } from "./routes/execs.ts";
+import { fileRoutes } from "./routes/files.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { networkRoutes } from "./routes/networks.ts";
 import { headers, systemRoutes } from "./routes/system.ts";
@@ -78,13 +79,15 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
   app.addHook("onSend", async (_request, reply) => {
     if (String(reply.getHeader("content-type")).startsWith("application/json")) reply.header("content-type", "application/json");
   });
-  app.setErrorHandler((error, _request, reply) => {
+  app.setErrorHandler(async (error, request, reply) => {
     const { status, message } = failureOf(error);
+    await drained(request.raw);
     if (status === 500) services.log.error((error as Error).stack ?? message);
     return reply.code(status).type("application/json").send({ message });
   });
   app.setNotFoundHandler((_request, reply) => reply.code(404).send({ message: "page not found" }));
-  for (const routes of [systemRoutes, containerRoutes, execRoutes, imageRoutes, networkRoutes, volumeRoutes]) routes(app, front);
+  for (const routes of [systemRoutes, containerRoutes, execRoutes, fileRoutes, imageRoutes, networkRoutes, volumeRoutes])
+    routes(app, front);
   await app.ready();
   await listening(server, listen);
   return {
@@ -100,5 +103,21 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
 function listening(server: Server | undefined, options: Listener): Promise<void> {
   return new Promise((resolve, reject) => {
     server?.once("error", reject).listen(options, () => resolve());
+  });
+}
+
+/** How long a client may go on sending what nobody wants any more. */
+const patience = 2_000;
+
+/** A connection that is closed with unread bytes in it takes the answer along: what is still coming is read first. */
+function drained(request: IncomingMessage): Promise<void> {
+  if (request.complete || request.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, patience);
+    const done = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    request.once("end", done).once("close", done).resume();
   });
 }

@@ -1,5 +1,4 @@
 /** Answers that last: JSON lines, log frames. Their head goes out at once, and each part when it is there. */
-import { once } from "node:events";
 import type { Json } from "@tsbox/kernel";
 import type { FastifyReply } from "fastify";
 import { errorLine } from "./errors.ts";
@@ -40,11 +39,22 @@ async function send({ raw }: FastifyReply, bytes: AsyncIterable<Uint8Array>): Pr
   try {
     for await (const part of bytes) {
       if (raw.destroyed) return;
-      if (!raw.write(part)) await Promise.race([once(raw, "drain"), once(raw, "close")]);
+      if (!raw.write(part)) await drained(raw);
     }
     raw.end();
   } catch {
     // A body that ends without its last chunk: all that can be said now.
     raw.destroy();
   }
+}
+
+/** Or closed. No listener stays behind: a long answer waits many times. */
+function drained(raw: FastifyReply["raw"]): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      raw.off("drain", done).off("close", done);
+      resolve();
+    };
+    raw.on("drain", done).on("close", done);
+  });
 }

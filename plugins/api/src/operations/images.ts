@@ -1,9 +1,13 @@
 /** Docker's image operations. */
-import { type ApiService, type ContainersService, fail, type ImagesService, type ProgressLine, type PullProgress } from "@tsbox/kernel";
+import type { ApiService, ContainersService, ImagesService, ProgressLine, PullProgress } from "@tsbox/kernel";
 import { imageRules, matches } from "./filters.ts";
 import { inspectImage, listImage } from "./show.ts";
+import { usersOf } from "./space.ts";
 
-type ImageVerbs = Pick<ApiService, "imageList" | "imageInspect" | "imageHistory" | "imagePull" | "imageLoad" | "imageTag" | "imageRemove">;
+type ImageVerbs = Pick<
+  ApiService,
+  "imageList" | "imageInspect" | "imageHistory" | "imagePull" | "imageLoad" | "imageSave" | "imageTag" | "imageRemove"
+>;
 
 export function imageVerbs(images: ImagesService, containers: ContainersService): ImageVerbs {
   return {
@@ -14,12 +18,20 @@ export function imageVerbs(images: ImagesService, containers: ContainersService)
         .sort((a, b) => b.createdAt - a.createdAt)
         .map((image) => listImage(image, users.filter((container) => container.imageId === image.id).length));
     },
-    imageInspect: async (call, name) => inspectImage(await images.get(call, name)),
+    imageInspect: async (call, name) => {
+      const image = await images.get(call, name);
+      return inspectImage(image, await images.rawConfig(call, image.id));
+    },
     imageHistory: async (call, name) => {
       const image = await images.get(call, name);
-      return [
-        { Id: image.id, Created: Math.floor(image.createdAt / 1000), CreatedBy: "", Tags: image.tags, Size: image.size, Comment: "" },
-      ];
+      return (await images.history(call, image.id)).map((entry) => ({
+        Id: entry.image?.id ?? "<missing>",
+        Created: Math.floor(entry.createdAt / 1000),
+        CreatedBy: entry.createdBy,
+        Tags: entry.image !== null && entry.image.tags.length > 0 ? entry.image.tags : null,
+        Size: entry.size,
+        Comment: entry.comment,
+      }));
     },
     imagePull: async (call, name, { tag, platform, auth }) => {
       const reference = tag ? `${name}${tag.includes(":") ? "@" : ":"}${tag}` : name;
@@ -30,20 +42,13 @@ export function imageVerbs(images: ImagesService, containers: ContainersService)
           : null;
       return lines(await images.pull(call, reference, { ...(platform ? { platform } : {}), access: { credentials } }));
     },
-    imageLoad: async (call, path) => loadLines(await images.load(call, path)),
+    imageLoad: async (call, path, options = {}) =>
+      loadLines(await images.load(call, path, options.platform ? { platform: options.platform } : {})),
+    imageSave: (call, names, options) => images.save(call, names, options),
     imageTag: (call, name, repo, tag) => images.tag(call, name, tag ? `${repo}:${tag}` : repo),
-    imageRemove: async (call, name, { force }) => {
-      const users = await containers.list(call);
-      const image = await images.get(call, name);
-      const running = users.find(
-        (container) => container.imageId === image.id && (container.status === "running" || container.status === "paused"),
-      );
-      if (running && image.tags.length <= 1)
-        throw fail(
-          "Conflict",
-          `conflict: unable to remove repository reference "${name}" (${force ? "cannot be forced" : "must force"}) - container ${running.id.slice(0, 12)} is using its referenced image ${image.id.slice(7, 19)}`,
-        );
-      const gone = await images.remove(call, name, { force: force ?? false, inUse: users.map((container) => container.imageId) });
+    imageRemove: async (call, name, { force, noprune }) => {
+      const users = usersOf(await containers.list(call));
+      const gone = await images.remove(call, name, { force: force ?? false, keepParents: noprune ?? false, users });
       return gone.map((line) => ("untagged" in line ? { Untagged: line.untagged } : { Deleted: line.deleted }));
     },
   };

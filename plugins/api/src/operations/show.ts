@@ -197,28 +197,31 @@ export function statusWords(record: Container, now: number): string {
 export function listImage(image: Image, containers: number): Json {
   return {
     Id: image.id,
-    ParentId: "",
+    ParentId: image.parent ?? "",
     RepoTags: image.tags,
     RepoDigests: image.digests,
     Created: Math.floor(image.createdAt / 1000),
     Size: image.size,
     SharedSize: -1,
-    Labels: image.config.labels,
+    Labels: Object.keys(image.config.labels).length > 0 ? image.config.labels : null,
     Containers: containers,
   };
 }
 
-export function inspectImage(image: Image): Json {
+/** `raw`: OCI's config, with what Docker keeps there besides. */
+export function inspectImage(image: Image, raw: Json): Json {
   const { config } = image;
+  const own = (raw.config ?? {}) as Json;
+  const steps = Array.isArray(raw.history) ? (raw.history as readonly Json[]) : [];
   return {
     Id: image.id,
     RepoTags: image.tags,
     RepoDigests: image.digests,
-    Parent: "",
-    Comment: "",
+    Parent: image.parent ?? "",
+    Comment: steps.at(-1)?.comment ?? "",
     Created: time(image.createdAt),
-    DockerVersion: "",
-    Author: "",
+    DockerVersion: raw.docker_version ?? "",
+    Author: raw.author ?? "",
     Config: {
       Hostname: "",
       Domainname: "",
@@ -230,15 +233,17 @@ export function inspectImage(image: Image): Json {
       Tty: false,
       OpenStdin: false,
       StdinOnce: false,
-      Env: config.env,
+      Env: config.env.length > 0 ? config.env : null,
       Cmd: config.command,
-      Image: "",
+      ...(own.Healthcheck == null ? {} : { Healthcheck: own.Healthcheck }),
+      Image: own.Image ?? "",
       Volumes: config.volumes.length > 0 ? Object.fromEntries(config.volumes.map((volume) => [volume, {}])) : null,
       WorkingDir: config.workingDirectory,
       Entrypoint: config.entrypoint,
-      OnBuild: null,
+      OnBuild: own.OnBuild ?? null,
       Labels: Object.keys(config.labels).length > 0 ? config.labels : null,
       ...(config.stopSignal === null ? {} : { StopSignal: config.stopSignal }),
+      ...(own.Shell == null ? {} : { Shell: own.Shell }),
     },
     Architecture: image.platform.architecture,
     ...(image.platform.variant === null ? {} : { Variant: image.platform.variant }),

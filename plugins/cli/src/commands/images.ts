@@ -1,8 +1,5 @@
-/** Commands about images: images, rmi, load, tag. */
-import { stat } from "node:fs/promises";
-import { isAbsolute, join } from "node:path";
+/** Commands about images: images, rmi, tag. */
 import { ago, type Json } from "@tsbox/kernel";
-import { CommandError } from "../command-error.ts";
 import type { Command } from "../io.ts";
 import { humanSize } from "../table.ts";
 import { each, filtersOf, print } from "./containers.ts";
@@ -73,7 +70,7 @@ export const rmi: Command = {
   words: [1, Number.POSITIVE_INFINITY],
   run: (io, api, parsed) =>
     each(io, parsed.words, async (name) => {
-      for (const line of await api.imageRemove(io.call, name, { force: parsed.bool("force") }))
+      for (const line of await api.imageRemove(io.call, name, { force: parsed.bool("force"), noprune: parsed.bool("no-prune") }))
         await io.out(line.Untagged === undefined ? `Deleted: ${String(line.Deleted)}\n` : `Untagged: ${String(line.Untagged)}\n`);
     }),
 };
@@ -86,29 +83,6 @@ export const tag: Command = {
   words: [2, 2],
   async run(io, api, parsed) {
     await api.imageTag(io.call, parsed.words[0] ?? "", parsed.words[1] ?? "", "");
-    return 0;
-  },
-};
-
-export const load: Command = {
-  name: "load",
-  usage: "load --input FILE",
-  about: "Load an image from a tar archive",
-  flags: {
-    input: { short: "i", kind: "text", help: "Read from tar archive file" },
-    quiet: { short: "q", kind: "bool", help: "Suppress the load output" },
-  },
-  words: [0, 0],
-  // The archive is the user's own file, or comes on the user's standard input.
-  local: true,
-  async run(io, api, parsed) {
-    const input = parsed.text("input");
-    if (input === null) throw new CommandError(1, "requested load from standard input: give the archive with --input FILE");
-    const path = isAbsolute(input) ? input : join(io.workingDirectory, input);
-    const found = await stat(path).catch(() => null);
-    if (found === null || !found.isFile())
-      throw new CommandError(1, `open ${input}: ${found === null ? "no such file" : "not a regular file"}`);
-    for await (const line of await api.imageLoad(io.call, path)) if (typeof line.stream === "string") await io.out(line.stream);
     return 0;
   },
 };

@@ -2,11 +2,12 @@
 import { createReadStream } from "node:fs";
 import type { Readable } from "node:stream";
 import { type ApiService, type Call, type Filters, fail, isTsboxError, type Json, type ProgressLine, type Strings } from "@tsbox/kernel";
+import { remoteFiles } from "./files.ts";
 import type { Remote } from "./http.ts";
 
 /** Names have slashes in them, which stay. */
 const name = (text: string): string => text.split("/").map(encodeURIComponent).join("/").replaceAll("%3A", ":").replaceAll("%40", "@");
-const json = (filters: Filters | undefined): string | undefined =>
+export const filtersJson = (filters: Filters | undefined): string | undefined =>
   filters === undefined || Object.keys(filters).length === 0
     ? undefined
     : JSON.stringify(
@@ -17,8 +18,13 @@ const authHeader = (auth: Strings | undefined): Readonly<Record<string, string>>
 });
 
 /** An archive is on the user's side: its bytes go over. */
-export const loadStream = (remote: Remote, call: Call, stream: Readable): Promise<AsyncIterable<ProgressLine>> =>
-  remote.lines(call, "POST", "/images/load", { stream, headers: { "content-type": "application/x-tar" } });
+const loadStream = (
+  remote: Remote,
+  call: Call,
+  stream: Readable,
+  query: { readonly platform?: string | undefined; readonly quiet?: boolean | undefined },
+): Promise<AsyncIterable<ProgressLine>> =>
+  remote.lines(call, "POST", "/images/load", { query, stream, headers: { "content-type": "application/x-tar" } });
 
 export function remoteApi(remote: Remote): ApiService {
   const on = (id: string, verb: string): string => `/containers/${encodeURIComponent(id)}/${verb}`;
@@ -28,10 +34,12 @@ export function remoteApi(remote: Remote): ApiService {
     return response.statusCode ?? 0;
   };
   return {
+    ...remoteFiles(remote),
     version: (call) => remote.json(call, "GET", "/version"),
     info: (call) => remote.json(call, "GET", "/info"),
     plugins: (call) => remote.json(call, "GET", "/tsbox/v1/plugins"),
-    events: (call, { since, until, filters }) => remote.lines(call, "GET", "/events", { query: { since, until, filters: json(filters) } }),
+    events: (call, { since, until, filters }) =>
+      remote.lines(call, "GET", "/events", { query: { since, until, filters: filtersJson(filters) } }),
 
     containerCreate: (call, body, query) => remote.json(call, "POST", "/containers/create", { query, json: body }),
     containerStart: async (call, id) => {
@@ -59,7 +67,7 @@ export function remoteApi(remote: Remote): ApiService {
     },
     containerInspect: (call, id, query) => remote.json(call, "GET", on(id, "json"), { query }),
     containerList: (call, { filters, ...query }) =>
-      remote.json(call, "GET", "/containers/json", { query: { ...query, filters: json(filters) } }),
+      remote.json(call, "GET", "/containers/json", { query: { ...query, filters: filtersJson(filters) } }),
     containerLogs: async (call, id, query) => {
       const { Config } = await remote.json<{ readonly Config?: { readonly Tty?: boolean } }>(call, "GET", on(id, "json"));
       const frames = await remote.send(call, "GET", on(id, "logs"), { query });
@@ -79,26 +87,27 @@ export function remoteApi(remote: Remote): ApiService {
     execResize: async (call, id, rows, columns) => void (await post(call, `/exec/${id}/resize`, { query: { h: rows, w: columns } })),
     execInspect: (call, id) => remote.json(call, "GET", `/exec/${id}/json`),
 
-    imageList: (call, { filters, ...query }) => remote.json(call, "GET", "/images/json", { query: { ...query, filters: json(filters) } }),
+    imageList: (call, { filters, ...query }) =>
+      remote.json(call, "GET", "/images/json", { query: { ...query, filters: filtersJson(filters) } }),
     imageInspect: (call, image) => remote.json(call, "GET", `/images/${name(image)}/json`),
     imageHistory: (call, image) => remote.json(call, "GET", `/images/${name(image)}/history`),
     imagePull: (call, image, { tag, platform, auth }) =>
       remote.lines(call, "POST", "/images/create", { query: { fromImage: image, tag, platform }, headers: authHeader(auth) }),
-    imageLoad: (call, path) => loadStream(remote, call, createReadStream(path)),
+    imageLoad: (call, path, options = {}) => loadStream(remote, call, path === "-" ? process.stdin : createReadStream(path), options),
     imageTag: async (call, image, repo, tag) => void (await post(call, `/images/${name(image)}/tag`, { query: { repo, tag } })),
     imageRemove: (call, image, query) => remote.json(call, "DELETE", `/images/${name(image)}`, { query }),
 
-    networkList: (call, { filters }) => remote.json(call, "GET", "/networks", { query: { filters: json(filters) } }),
+    networkList: (call, { filters }) => remote.json(call, "GET", "/networks", { query: { filters: filtersJson(filters) } }),
     networkInspect: (call, network) => remote.json(call, "GET", `/networks/${encodeURIComponent(network)}`),
     networkCreate: (call, body: Json) => remote.json(call, "POST", "/networks/create", { json: body }),
-    networkPrune: (call, { filters }) => remote.json(call, "POST", "/networks/prune", { query: { filters: json(filters) } }),
-    volumeList: (call, { filters }) => remote.json(call, "GET", "/volumes", { query: { filters: json(filters) } }),
+    networkPrune: (call, { filters }) => remote.json(call, "POST", "/networks/prune", { query: { filters: filtersJson(filters) } }),
+    volumeList: (call, { filters }) => remote.json(call, "GET", "/volumes", { query: { filters: filtersJson(filters) } }),
     volumeInspect: (call, volume) => remote.json(call, "GET", `/volumes/${encodeURIComponent(volume)}`),
     volumeCreate: (call, body: Json) => remote.json(call, "POST", "/volumes/create", { json: body }),
     volumeRemove: async (call, volume, { force }) => {
       (await remote.send(call, "DELETE", `/volumes/${encodeURIComponent(volume)}`, { query: { force } })).resume();
     },
-    volumePrune: (call, { filters }) => remote.json(call, "POST", "/volumes/prune", { query: { filters: json(filters) } }),
+    volumePrune: (call, { filters }) => remote.json(call, "POST", "/volumes/prune", { query: { filters: filtersJson(filters) } }),
 
     networkRemove: async (call, network) => {
       (await remote.send(call, "DELETE", `/networks/${encodeURIComponent(network)}`)).resume();

@@ -5,7 +5,7 @@ import type { Duplex, Readable } from "node:stream";
 import { type Call, type ErrorCode, fail, type Json } from "@tsbox/kernel";
 import type { Endpoint } from "./endpoint.ts";
 
-export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 export interface Sent {
   readonly query?: Query;
   /** Sent as JSON, or as it comes. */
@@ -83,7 +83,9 @@ export class Remote {
   #request(call: Call, method: string, path: string, query: Query, headers: Readonly<Record<string, string>>): ClientRequest {
     const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== "" && value !== false);
     const search = new URLSearchParams(
-      given.map(([key, value]): [string, string] => [key, value === true ? "1" : String(value)]),
+      given.flatMap(([key, value]): [string, string][] =>
+        Array.isArray(value) ? value.map((one) => [key, String(one)]) : [[key, value === true ? "1" : String(value)]],
+      ),
     ).toString();
     const send = this.#endpoint.secure ? secureRequest : plainRequest;
     return send({

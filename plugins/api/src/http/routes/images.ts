@@ -1,15 +1,11 @@
 /** /images. Names have slashes in them, so what follows a name is cut off by hand. */
-import { createWriteStream } from "node:fs";
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
-import type { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { type Call, fail, type ProgressLine } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
-import { filters, flag, type Query, text } from "../query.ts";
+import { filters, flag, type Query, text, texts } from "../query.ts";
 import { registryAuth } from "../registry-auth.ts";
 import type { Front } from "../server.ts";
-import { sendLines } from "../streams.ts";
+import { sendBytes, sendLines } from "../streams.ts";
+import { platformOf, saveOptions, uploaded } from "./files.ts";
 
 type Named = { Params: { "*": string }; Querystring: Query };
 
@@ -23,40 +19,48 @@ export function imageRoutes(app: FastifyInstance, { api, calls, uploads }: Front
   app.get<{ Querystring: Query }>("/images/json", ({ query }) =>
     api.imageList(calls.lasting(), { all: flag(query, "all"), digests: flag(query, "digests"), filters: filters(query) }),
   );
-  app.post<{ Querystring: Query }>("/images/create", async (request, reply) => {
+  app.post<{ Querystring: Query; Body: unknown }>("/images/create", async (request, reply) => {
     const { query } = request;
+    const call = calls.while(request);
     const name = text(query, "fromImage");
-    if (name === "") throw fail("Unsupported", "import of a root file system is not there yet: give fromImage");
+    if (name === "") return sendLines(reply, importing(call, query, request.body), "with the first line");
     const options = {
       tag: text(query, "tag"),
       platform: text(query, "platform") || undefined,
       auth: registryAuth(request.headers["x-registry-auth"]),
     };
-    await sendLines(reply, await api.imagePull(calls.while(request), name, options), "with the first line");
+    await sendLines(reply, await api.imagePull(call, name, options), "with the first line");
   });
-  let count = 0;
   app.post<{ Querystring: Query; Body: unknown }>("/images/load", async (request, reply) => {
-    count += 1;
-    const path = join(uploads, `load-${count}.tar`);
     const call = calls.while(request);
-    try {
-      await pipeline(request.body as Readable, createWriteStream(path, { flags: "wx", mode: 0o600 }), { signal: call.signal });
-    } catch (error) {
-      await rm(path, { force: true });
-      throw error;
-    }
-    await sendLines(reply, loading(call, path), "with the first line");
+    const options = { platform: platformOf(text(request.query, "platform")), quiet: flag(request.query, "quiet") };
+    await sendLines(
+      reply,
+      uploaded(uploads, call, request.body, (path) => api.imageLoad(call, path, options)),
+      "with the first line",
+    );
   });
-  /** The file is gone when the answer has ended. */
-  async function* loading(call: Call, path: string): AsyncGenerator<ProgressLine> {
-    try {
-      yield* await api.imageLoad(call, path);
-    } finally {
-      await rm(path, { force: true });
-    }
+  /** A root file system from the body, or from a URL. */
+  function importing(call: Call, query: Query, body: unknown): AsyncIterable<ProgressLine> {
+    const source = text(query, "fromSrc");
+    if (source === "") throw fail("InvalidArgument", "give fromImage or fromSrc");
+    const options = {
+      repo: text(query, "repo"),
+      tag: text(query, "tag"),
+      message: text(query, "message"),
+      platform: text(query, "platform"),
+      changes: texts(query, "changes"),
+      shown: source,
+    };
+    if (source === "-") return uploaded(uploads, call, body, (path) => api.imageImport(call, path, options));
+    // As Docker: a host without a scheme is asked by http.
+    const url = /^https?:\/\//.test(source) ? source : `http://${source}`;
+    return later(() => api.imageImport(call, url, options));
   }
-  app.get<Named>("/images/*", ({ params }) => {
-    const [name, what] = nameAnd(params["*"]);
+  app.get<Named>("/images/*", async (request, reply) => {
+    const [name, what] = nameAnd(request.params["*"]);
+    if (what === "get")
+      return sendBytes(reply, "application/x-tar", await api.imageSave(calls.while(request), [name], saveOptions(request.query)));
     if (what === "json") return api.imageInspect(calls.lasting(), name);
     if (what === "history") return api.imageHistory(calls.lasting(), name);
     throw fail("NotFound", "page not found");
@@ -71,4 +75,8 @@ export function imageRoutes(app: FastifyInstance, { api, calls, uploads }: Front
   app.delete<Named>("/images/*", ({ params, query }) =>
     api.imageRemove(calls.lasting(), params["*"], { force: flag(query, "force"), noprune: flag(query, "noprune") }),
   );
+}
+
+async function* later<T>(open: () => Promise<AsyncIterable<T>>): AsyncGenerator<T> {
+  yield* await open();
 }

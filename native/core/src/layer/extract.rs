@@ -1,0 +1,268 @@
+//! Lays an archive of somebody's over a container's tree: what `cp` brings in.
+//!
+//! Unlike a layer it has no whiteouts, and goes below a directory. Names that lead above that directory are refused; links that lie in the container are followed as
+//! the container would, never out of its root, whatever a process inside does to the tree meanwhile: each directory is opened from its parent, without following.
+
+use super::deferred::Deferred;
+use super::inflate::inflate;
+use super::member::{Kind, Member};
+use super::pack::{follows, refuse_made_up};
+use super::place::{Place, Places};
+use super::reader::{Reader, about};
+use super::{Whiteouts, entry};
+use crate::failure::{Code, Failure, Result};
+use crate::tree::{Cancel, Named, at, join, list, remove_at};
+use std::ffi::CStr;
+use std::io::{BufRead, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+
+#[derive(Default)]
+pub struct Extract {
+    /// A directory is never replaced by what is none, nor the other way round.
+    pub keep_kinds: bool,
+    /// Whose all of it becomes; none: whose the archive says.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// Lays the archive in `stream` (plain, gzip, zstd, bzip2 or xz, by its first bytes) below the directory `into` of the tree at `root`.
+///
+/// `NotFound`: there is no such directory; `InvalidArgument`: it is none, or the archive is none, or a member reaches outside. What was laid until then stays.
+pub fn extract(root: BorrowedFd, into: &[u8], stream: impl Read + Send, options: Extract, cancel: &Cancel) -> Result<()> {
+    let root = at::open_in_root(root, b"", libc::O_PATH | libc::O_DIRECTORY).named("openat2", b"")?;
+    check_target(root.as_fd(), into)?;
+    inflate(stream, |stream| {
+        let mut work = Work {
+            places: Places::new(root, Whiteouts::Remove, Vec::new())?,
+            deferred: Deferred::of_stated(),
+            into: clean(into).unwrap_or_default(),
+            shown: String::from_utf8_lossy(into).into_owned(),
+            options,
+            cancel,
+        };
+        let mut reader = Reader::new(stream);
+        while let Some(mut member) = reader.next_member()? {
+            cancel.check()?;
+            work.member(&mut reader, &mut member)?;
+        }
+        reader.drain()?;
+        let root = work.places.root();
+        work.deferred.settle(root.fd.as_fd())
+    })
+    .map(|_| ())
+}
+
+fn check_target(root: BorrowedFd, into: &[u8]) -> Result<()> {
+    let node = at::open_in_root(root, into, libc::O_PATH).named("openat2", into)?;
+    match at::stat_fd(node.as_fd()).named("stat", into)?.is_directory() {
+        true => Ok(()),
+        false => Err(Failure::new(Code::InvalidArgument, "extraction point is not a directory")),
+    }
+}
+
+/// A path's components; `..` takes back the one before. None: it leads above where it begins.
+fn clean(path: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut components: Vec<Vec<u8>> = Vec::new();
+    for name in path.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => {
+                components.pop()?;
+            }
+            name => components.push(name.to_vec()),
+        }
+    }
+    Some(components)
+}
+
+struct Work<'a> {
+    places: Places,
+    deferred: Deferred,
+    /// The components of the directory that all goes below.
+    into: Vec<Vec<u8>>,
+    shown: String,
+    options: Extract,
+    cancel: &'a Cancel,
+}
+
+impl Work<'_> {
+    fn member<R: BufRead>(&mut self, reader: &mut Reader<R>, member: &mut Member) -> Result<()> {
+        let path = self.inside(member, &member.name)?;
+        let Some((name, parent)) = path.split_last() else {
+            // The directory itself, which stays what it is.
+            return Ok(());
+        };
+        if path.len() == self.into.len() {
+            return Ok(());
+        }
+        if let Some(owner) = self.options.owner {
+            (member.uid, member.gid) = owner;
+        }
+        let Some(place) = self.find(parent, true)? else { return Ok(()) };
+        let name = at::c_string(name).named("openat", &member.name)?;
+        match member.kind {
+            Kind::Directory => self.directory(member, &place, &name),
+            Kind::HardLink => self.hard_link(member, &place, &name),
+            Kind::File => {
+                self.clear(member, &place, &name)?;
+                entry::file(reader, member, &place, &name, self.cancel)
+            }
+            _ => {
+                self.clear(member, &place, &name)?;
+                entry::special(member, &place, &name)
+            }
+        }
+    }
+
+    /// The components below the root of what the archive calls `name`.
+    fn inside(&self, member: &Member, name: &[u8]) -> Result<Vec<Vec<u8>>> {
+        match clean(name) {
+            Some(components) if components.iter().all(|name| name.len() <= 255) => {
+                Ok(self.into.iter().cloned().chain(components).collect())
+            }
+            Some(_) => Err(about(member, "a name of more than 255 bytes")),
+            None => Err(about(
+                member,
+                &format!("\"{}\" is outside of \"{}\"", String::from_utf8_lossy(name), self.shown),
+            )),
+        }
+    }
+
+    fn find(&mut self, path: &[Vec<u8>], create: bool) -> Result<Option<std::rc::Rc<Place>>> {
+        let path: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
+        self.places.find(&path, create, &mut self.deferred, |_, _| {})
+    }
+
+    fn directory(&mut self, member: &Member, place: &Place, name: &CStr) -> Result<()> {
+        let existing = at::find(place.fd.as_fd(), name).named("stat", &member.name)?;
+        if !existing.is_some_and(|stat| stat.is_directory()) {
+            self.clear(member, place, name)?;
+            at::make_directory(place.fd.as_fd(), name, 0o700).named("mkdir", &member.name)?;
+        }
+        // As a new one: attributes that the archive does not name stay.
+        entry::directory(member, place, name, true)?;
+        self.deferred.state(&join(&place.path, name.to_bytes()), member);
+        Ok(())
+    }
+
+    fn hard_link(&mut self, member: &Member, place: &Place, name: &CStr) -> Result<()> {
+        let target = self.inside(member, &member.link)?;
+        let missing = || {
+            about(
+                member,
+                &format!("a hard link to {}, which is not there", String::from_utf8_lossy(&member.link)),
+            )
+        };
+        let (last, parent) = target.split_last().ok_or_else(missing)?;
+        let from = self.find(parent, false)?.ok_or_else(missing)?;
+        let last = at::c_string(last).named("linkat", &member.name)?;
+        if from.inode == place.inode && last.as_c_str() == name {
+            return Err(about(member, "a hard link to itself"));
+        }
+        let stat = at::find(from.fd.as_fd(), &last).named("stat", &member.link)?.ok_or_else(missing)?;
+        if stat.is_directory() {
+            return Err(about(member, "a hard link to a directory"));
+        }
+        self.clear(member, place, name)?;
+        at::hard_link(from.fd.as_fd(), &last, place.fd.as_fd(), name).named("linkat", &member.name)
+    }
+
+    /// Makes room for what a member brings.
+    fn clear(&mut self, member: &Member, place: &Place, name: &CStr) -> Result<()> {
+        let directory = place.fd.as_fd();
+        let Some(stat) = at::find(directory, name).named("stat", &member.name)? else {
+            return Ok(());
+        };
+        if self.options.keep_kinds && stat.is_directory() != (member.kind == Kind::Directory) {
+            let shown = format!("/{}", String::from_utf8_lossy(&join(&place.path, name.to_bytes())));
+            let text = match stat.is_directory() {
+                true => format!("cannot overwrite directory \"{shown}\" with non-directory \"{}\"", self.shown),
+                false => format!("cannot overwrite non-directory \"{shown}\" with directory \"{}\"", self.shown),
+            };
+            return Err(Failure::new(Code::InvalidArgument, text));
+        }
+        refuse_mounts(directory, name, &member.name, &stat)?;
+        if stat.is_directory() || stat.kind() == libc::S_IFLNK {
+            self.places.forget();
+        }
+        remove_at(directory, name, &member.name, self.cancel)
+    }
+}
+
+/// From another mount namespace the kernel lets a mount point be removed, and takes the mount from the container with it: so it is looked for.
+fn refuse_mounts(directory: BorrowedFd, name: &CStr, path: &[u8], stat: &at::Stat) -> Result<()> {
+    if at::is_mount_root(directory, name).named("statx", path)? {
+        let shown = String::from_utf8_lossy(path);
+        let busy = Failure::os(libc::EBUSY, "unlinkat", Some(&shown));
+        return Err(Failure {
+            code: Code::Conflict,
+            message: format!("unlinkat {shown}: device or resource busy: something is mounted there in the container"),
+            ..busy
+        });
+    }
+    if !stat.is_directory() {
+        return Ok(());
+    }
+    let child = at::open_directory(directory, name).named("openat2", path)?;
+    for name in list(child.as_fd()).named("getdents64", path)? {
+        let here = join(path, name.to_bytes());
+        if let Some(stat) = at::find(child.as_fd(), &name).named("stat", &here)? {
+            refuse_mounts(child.as_fd(), &name, &here, &stat)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a path stands for, as `HEAD …/archive` tells it.
+pub struct Found {
+    pub stat: at::Stat,
+    /// Where a link at the path's end leads, links on the way followed within the root; as far as it goes where it leads nowhere.
+    pub target: Option<Vec<u8>>,
+}
+
+pub fn find(root: BorrowedFd, path: &[u8]) -> Result<Found> {
+    let flags = libc::O_PATH | if follows(path) { 0 } else { libc::O_NOFOLLOW };
+    let node = at::open_in_root(root, path, flags).named("openat2", path)?;
+    refuse_made_up(node.as_fd(), path)?;
+    let stat = at::stat_fd(node.as_fd()).named("stat", path)?;
+    let target = (stat.kind() == libc::S_IFLNK).then(|| follow(root, path)).transpose()?;
+    Ok(Found { stat, target })
+}
+
+/// As the kernel's own limit (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+
+fn follow(root: BorrowedFd, path: &[u8]) -> Result<Vec<u8>> {
+    let mut ahead: std::collections::VecDeque<Vec<u8>> = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
+    let mut done: Vec<Vec<u8>> = Vec::new();
+    let mut links = 0;
+    while let Some(name) = ahead.pop_front() {
+        match name.as_slice() {
+            b"" | b"." => continue,
+            b".." => {
+                done.pop();
+                continue;
+            }
+            _ => done.push(name),
+        }
+        let here = done.join(b"/".as_slice());
+        let target = match at::open_in_root(root, &here, libc::O_PATH | libc::O_NOFOLLOW) {
+            Ok(node) => at::read_link(node.as_fd(), c"")
+                .ok()
+                .filter(|_| at::stat_fd(node.as_fd()).is_ok_and(|stat| stat.kind() == libc::S_IFLNK)),
+            Err(_) => None,
+        };
+        let Some(target) = target else { continue };
+        links += 1;
+        if links > MOST_LINKS {
+            return Err(Failure::os(libc::ELOOP, "openat2", Some(&String::from_utf8_lossy(path))));
+        }
+        done.pop();
+        if target.starts_with(b"/") {
+            done.clear();
+        }
+        for component in target.split(|byte| *byte == b'/').rev() {
+            ahead.push_front(component.to_vec());
+        }
+    }
+    Ok([b"/".as_slice(), &done.join(b"/".as_slice())].concat())
+}

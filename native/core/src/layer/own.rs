@@ -1,0 +1,49 @@
+//! What an engine itself puts into a container's tree so that something can be mounted there: empty files and directories, which are no change of the container's.
+
+use crate::failure::Result;
+use crate::tree::{Named, at, join, list};
+use std::collections::HashSet;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Paths below the root, without a leading slash.
+#[derive(Default)]
+pub struct Own(HashSet<Vec<u8>>);
+
+impl Own {
+    pub fn new(paths: &[String]) -> Self {
+        Own(paths.iter().map(|path| path.trim_matches('/').as_bytes().to_vec()).collect())
+    }
+
+    /// Whether an entry that the tree below lacks is the engine's: it stands at one of the paths, and is an empty file, a link, or a directory with nothing
+    /// else in it.
+    pub fn is_ours(&self, directory: BorrowedFd, name: &CStr, path: &[u8], stat: &at::Stat) -> Result<bool> {
+        if !self.0.contains(path) {
+            return Ok(false);
+        }
+        match stat.kind() {
+            libc::S_IFREG => Ok(stat.0.st_size == 0),
+            libc::S_IFLNK => Ok(true),
+            libc::S_IFDIR => self.is_hollow(directory, name, path),
+            _ => Ok(false),
+        }
+    }
+
+    fn is_hollow(&self, directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<bool> {
+        let child = match at::open_directory(directory, name) {
+            Ok(child) => child,
+            // Something is mounted there.
+            Err(error) if error.raw_os_error() == Some(libc::EXDEV) => return Ok(true),
+            Err(error) => return Err(error).named("openat2", path),
+        };
+        for name in list(child.as_fd()).named("getdents64", path)? {
+            let here = join(path, name.to_bytes());
+            let stat = at::stat(child.as_fd(), &name).named("stat", &here)?;
+            // Deep at most as the longest of the paths.
+            if !self.is_ours(child.as_fd(), &name, &here, &stat)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

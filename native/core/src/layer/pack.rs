@@ -1,0 +1,140 @@
+//! A part of a tree as a tar for somebody outside: what `cp` takes out of a container, and `export`.
+
+use super::emit::{Emitter, Purpose};
+use crate::failure::{Code, Failure, Result};
+use crate::tree::{Cancel, DEEPEST, Named, at, join, sorted, too_deep};
+use std::ffi::{CStr, CString};
+use std::io::{BufWriter, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// File systems that hold no files of anybody's: the kernel makes them up. A walk goes past them (statfs(2)).
+const MADE_UP: [u64; 14] = [
+    0x9fa0,      // proc
+    0x6265_6572, // sysfs
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0x1cd1,      // devpts
+    0x1980_0202, // mqueue
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0x7363_6673, // securityfs
+    0x6265_6570, // configfs
+    0xcafe_4a11, // bpf
+    0x6c6f_6f70, // binderfs
+    0x6165_676c, // pstore
+    0xf97c_ff8c, // selinuxfs
+];
+
+/// Writes what lies at `path` below `root`, as `name`; without a name what is in that directory, each by its own. Links on the way are followed within the root; one at the end only where the path ends with `/` or `/.`.
+/// `across`: into what is mounted below, too; else an empty directory or file stands for it.
+pub fn pack(root: BorrowedFd, path: &[u8], name: Option<&[u8]>, across: bool, out: impl Write, cancel: &Cancel) -> Result<()> {
+    let mut walk = Walk {
+        emitter: Emitter::new(BufWriter::with_capacity(256 << 10, out), Purpose::Plain, cancel),
+        across,
+    };
+    let node = at::open_in_root(root, path, libc::O_PATH | if follows(path) { 0 } else { libc::O_NOFOLLOW }).named("openat2", path)?;
+    let made_up = refuse_made_up(node.as_fd(), path)?;
+    let stat = at::stat_fd(node.as_fd()).named("stat", path)?;
+    if stat.is_directory() {
+        // The very directory that was looked at: nobody can put another in its place.
+        let directory = at::enter_directory(node.as_fd(), c".").named("openat2", path)?;
+        if let Some(name) = name {
+            walk.emitter.entry(directory.as_fd(), c".", name, &stat)?;
+        }
+        if !made_up {
+            walk.children(directory.as_fd(), name, 0)?;
+        }
+    } else {
+        let (parent, last) = split(path)?;
+        let parent = at::open_in_root(root, parent, libc::O_PATH | libc::O_DIRECTORY).named("openat2", path)?;
+        let stat = at::stat(parent.as_fd(), &last).named("stat", path)?;
+        walk.emitter.entry(parent.as_fd(), &last, name.unwrap_or(last.to_bytes()), &stat)?;
+    }
+    walk.emitter.finish()
+}
+
+/// Whether a link at a path's end is followed.
+pub fn follows(path: &[u8]) -> bool {
+    path.is_empty() || path.ends_with(b"/") || path.ends_with(b"/.")
+}
+
+fn split(path: &[u8]) -> Result<(&[u8], CString)> {
+    let cut = path.iter().rposition(|byte| *byte == b'/');
+    let (parent, last) = cut.map_or((b"".as_slice(), path), |cut| (&path[..=cut], &path[cut + 1..]));
+    Ok((parent, at::c_string(last).named("openat", path)?))
+}
+
+/// Whether it is the root of a made-up file system, which counts as an empty directory; what lies in one is `NotFound`.
+pub fn refuse_made_up(node: BorrowedFd, path: &[u8]) -> Result<bool> {
+    if !is_made_up(node, path)? {
+        return Ok(false);
+    }
+    if at::is_mount_root(node, c"").named("statx", path)? {
+        return Ok(true);
+    }
+    let text = format!(
+        "{}: the kernel makes it up, there is no file to copy; read it with exec",
+        String::from_utf8_lossy(path)
+    );
+    Err(Failure::new(Code::NotFound, text))
+}
+
+fn is_made_up(node: BorrowedFd, path: &[u8]) -> Result<bool> {
+    Ok(MADE_UP.contains(&at::file_system(node).named("statfs", path)?))
+}
+
+struct Walk<'a, W: Write> {
+    emitter: Emitter<'a, BufWriter<W>>,
+    across: bool,
+}
+
+impl<W: Write> Walk<'_, W> {
+    /// `path`: what the directory is called in the archive; none: nothing.
+    fn children(&mut self, directory: BorrowedFd, path: Option<&[u8]>, depth: usize) -> Result<()> {
+        let shown = path.unwrap_or_default();
+        if depth > DEEPEST {
+            return Err(too_deep(shown));
+        }
+        for name in sorted(directory).named("getdents64", shown)? {
+            // A root that is in the archive itself is called nothing: its members begin with a slash.
+            let here = match path {
+                Some(b"") => [b"/", name.to_bytes()].concat(),
+                _ => join(shown, name.to_bytes()),
+            };
+            self.entry(directory, &name, &here, depth)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, directory: BorrowedFd, name: &CStr, path: &[u8], depth: usize) -> Result<()> {
+        // What went meanwhile is not there.
+        let Some(stat) = at::find(directory, name).named("stat", path)? else {
+            return Ok(());
+        };
+        let is_mount = match at::is_mount_root(directory, name) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
+            other => other.named("statx", path)?,
+        };
+        if is_mount && !self.across && !stat.is_directory() {
+            return self.emitter.empty_file(path);
+        }
+        match self.emitter.entry(directory, name, path, &stat) {
+            Err(failure) if matches!(failure.errno, Some(libc::ENOENT | libc::ENXIO)) && failure.syscall.as_deref() != Some("write") => {
+                return Ok(());
+            }
+            other => other?,
+        }
+        if !stat.is_directory() || is_mount && !self.across {
+            return Ok(());
+        }
+        let child = match at::enter_directory(directory, name) {
+            // Gone, or something else by now.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => return Ok(()),
+            other => other.named("openat2", path)?,
+        };
+        if is_mount && is_made_up(child.as_fd(), path)? {
+            return Ok(());
+        }
+        self.children(child.as_fd(), Some(path), depth + 1)
+    }
+}

@@ -1,0 +1,109 @@
+/** Files of containers, archives of images, and space: /containers/{id}/archive, changes, export, /commit, /images/get, the prunes, /system/df. */
+import { createWriteStream } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { type Call, fail, type Json } from "@tsbox/kernel";
+import type { FastifyInstance } from "fastify";
+import { filters, flag, type Query, text, texts } from "../query.ts";
+import type { Front } from "../server.ts";
+import { sendBytes } from "../streams.ts";
+
+type Named = { Params: { id: string }; Querystring: Query };
+const tar = "application/x-tar";
+
+/** As Docker: a header that is JSON in base64. */
+const statHeader = (stat: Json): string => Buffer.from(JSON.stringify(stat)).toString("base64");
+
+export function fileRoutes(app: FastifyInstance, front: Front): void {
+  const { api, calls } = front;
+  app.head<Named>("/containers/:id/archive", async ({ params, query }, reply) =>
+    reply
+      .header("X-Docker-Container-Path-Stat", statHeader(await api.containerPathStat(calls.lasting(), params.id, text(query, "path"))))
+      .send(),
+  );
+  app.get<Named>("/containers/:id/archive", { exposeHeadRoute: false }, async (request, reply) => {
+    const { params, query } = request;
+    const { stat, tar: bytes } = await api.containerArchive(calls.while(request), params.id, text(query, "path"));
+    reply.header("X-Docker-Container-Path-Stat", statHeader(stat));
+    await sendBytes(reply, tar, bytes);
+  });
+  app.put<Named & { Body: unknown }>("/containers/:id/archive", async (request, reply) => {
+    const { params, query, body } = request;
+    await api.containerExtract(calls.while(request), params.id, text(query, "path"), kept(bodyOf(body)), {
+      noOverwriteDirNonDir: flag(query, "noOverwriteDirNonDir"),
+      copyUIDGID: flag(query, "copyUIDGID"),
+    });
+    return reply.code(200).send();
+  });
+  app.get<Named>("/containers/:id/changes", async ({ params }) => {
+    const found = await api.containerChanges(calls.lasting(), params.id);
+    return found.length > 0 ? found : null;
+  });
+  app.get<Named>("/containers/:id/export", async (request, reply) =>
+    sendBytes(reply, "application/octet-stream", await api.containerExport(calls.while(request), request.params.id)),
+  );
+  app.post<{ Querystring: Query; Body: Json | null }>("/commit", async ({ query, body }, reply) => {
+    const made = await api.containerCommit(calls.lasting(), text(query, "container"), body ?? null, {
+      repo: text(query, "repo"),
+      tag: text(query, "tag"),
+      comment: text(query, "comment"),
+      author: text(query, "author"),
+      pause: text(query, "pause") === "" || flag(query, "pause"),
+      changes: texts(query, "changes"),
+    });
+    return reply.code(201).send(made);
+  });
+  app.post<{ Querystring: Query }>("/containers/prune", ({ query }) => api.containerPrune(calls.lasting(), { filters: filters(query) }));
+  app.post<{ Querystring: Query }>("/images/prune", ({ query }) => api.imagePrune(calls.lasting(), { filters: filters(query) }));
+  app.get<{ Querystring: Query }>("/system/df", ({ query }) => api.systemDiskUsage(calls.lasting(), { types: texts(query, "type") }));
+  app.get<{ Querystring: Query }>("/images/get", async (request, reply) => {
+    const names = texts(request.query, "names").flatMap((names) => names.split(","));
+    await sendBytes(reply, tar, await api.imageSave(calls.while(request), names, saveOptions(request.query)));
+  });
+}
+
+/** `materialize` is this engine's own: Docker has no images that stand on a directory of the host. */
+export const saveOptions = (query: Query): { readonly platform?: string | undefined; readonly materialize: boolean } => ({
+  platform: platformOf(text(query, "platform")),
+  materialize: flag(query, "materialize"),
+});
+
+/** `linux/arm64`, or OCI's JSON of it, as clients since 1.48 write. */
+export function platformOf(value: string): string | undefined {
+  if (!value.startsWith("{")) return value || undefined;
+  try {
+    const { os, architecture, variant } = JSON.parse(value) as Readonly<Record<string, unknown>>;
+    return [os, architecture, variant].filter((part) => typeof part === "string" && part !== "").join("/");
+  } catch {
+    throw fail("InvalidArgument", `invalid platform: ${value}`);
+  }
+}
+
+function bodyOf(body: unknown): Readable {
+  if (body !== null && typeof body === "object" && Symbol.asyncIterator in body) return body as Readable;
+  throw fail("InvalidArgument", "no body: send the archive as application/x-tar");
+}
+
+/** Left half-read it stays open: destroying a request takes the answer's connection with it. */
+const kept = (body: Readable): AsyncIterable<Uint8Array> => ({ [Symbol.asyncIterator]: () => body.iterator({ destroyOnReturn: false }) });
+
+let count = 0;
+
+/** Puts a request's body into a file of its own; `use` has it as long as its stream lasts. */
+export async function* uploaded<T>(
+  uploads: string,
+  call: Call,
+  body: unknown,
+  use: (path: string) => Promise<AsyncIterable<T>>,
+): AsyncGenerator<T> {
+  count += 1;
+  const path = join(uploads, `upload-${count}.tar`);
+  try {
+    await pipeline(bodyOf(body), createWriteStream(path, { flags: "wx", mode: 0o600 }), { signal: call.signal });
+    yield* await use(path);
+  } finally {
+    await rm(path, { force: true });
+  }
+}

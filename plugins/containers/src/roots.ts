@@ -1,0 +1,135 @@
+/** A container's files, opened for the toolkit: through its first process while it runs, else its layer and volumes, detached. */
+import { existsSync } from "node:fs";
+import {
+  type Call,
+  type Container,
+  type ContainerId,
+  cleanupCall,
+  fail,
+  type Mount,
+  type MountPoint,
+  newContainerId,
+  type ViewKey,
+  withCleanup,
+} from "@tsbox/kernel";
+import type { Engine } from "./engine.ts";
+
+export class Roots {
+  /** What is to be done when one of them is closed. */
+  readonly #open: Map<string, () => Promise<void>> = new Map();
+  /** Who writes into what does not run: a container whose layer is mounted for that must not mount it a second time. */
+  readonly #writers: Map<ContainerId, Set<Promise<void>>> = new Map();
+
+  /** Containers that have a place for each of their mounts. */
+  readonly #places: Set<ContainerId> = new Set();
+
+  async open(engine: Engine, call: Call, record: Container, use: "read" | "write"): Promise<string> {
+    const { id, pid, status } = record;
+    if ((status === "running" || status === "paused") && pid !== null) return engine.host.openProcess(call, pid, id);
+    if (status === "removing" || status === "dead") throw fail("FailedPrecondition", `container ${id} is being removed`);
+    // Where nothing can be written, a mount without a place is left out: so the places are made before.
+    if (use === "read" && record.mounts.length > 0 && !this.#places.has(id)) {
+      await this.close(engine, call, await this.open(engine, call, record, "write"));
+      this.#places.add(id);
+    }
+    return withCleanup(async (cleanup) => {
+      const done = use === "write" ? this.#writing(id) : (): void => {};
+      cleanup.undo(done);
+      const { mounts, release } = await this.#mounts(engine, call, record, use === "read");
+      cleanup.undo(release);
+      const path = await engine.host.open(call, mounts);
+      this.#open.set(path, async () => {
+        done();
+        await release();
+      });
+      return path;
+    });
+  }
+
+  async close(engine: Engine, call: Call, root: string): Promise<void> {
+    const after = this.#open.get(root);
+    this.#open.delete(root);
+    try {
+      await engine.host.close(cleanupCall(call), root);
+    } finally {
+      await after?.();
+    }
+  }
+
+  /** Answers when nobody writes into the container's layer from outside. */
+  async settled(id: ContainerId): Promise<void> {
+    while (this.#writers.has(id)) await Promise.all(this.#writers.get(id) ?? []);
+  }
+
+  forget(id: ContainerId): void {
+    this.#places.delete(id);
+  }
+
+  /** From now on until the answered function is called. */
+  #writing(id: ContainerId): () => void {
+    let release: () => void = () => {};
+    const over = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const all = this.#writers.get(id) ?? new Set();
+    this.#writers.set(id, all.add(over));
+    return () => {
+      all.delete(over);
+      if (all.size === 0) this.#writers.delete(id);
+      release();
+    };
+  }
+
+  /** The layer, and what is mounted below it when the container runs and is somebody's files. */
+  async #mounts(engine: Engine, call: Call, record: Container, readOnly: boolean): Promise<Held> {
+    const storage = await engine.storage(record.drivers.storage);
+    // A user of its own, so that nobody else's ends with it.
+    const user = newContainerId();
+    const volumes: string[] = [];
+    const release = async (): Promise<void> => {
+      for (const name of volumes) await engine.volumes.unmount(engine.call(), name, user);
+    };
+    try {
+      const mounts = [...(await storage.mounts(call, record.layer, { readOnly }))];
+      for (const point of record.mounts) {
+        const mount = await this.#mount(engine, call, record, point, user);
+        if (point.kind === "volume") volumes.push(point.name);
+        if (mount !== null) mounts.push(mount);
+      }
+      return { mounts, release };
+    } catch (error) {
+      await release();
+      throw error;
+    }
+  }
+
+  async #mount(engine: Engine, call: Call, record: Container, point: MountPoint, user: ContainerId): Promise<Mount | null> {
+    const ro = point.readOnly ? ["ro"] : [];
+    switch (point.kind) {
+      case "bind":
+        // What the start would make is not made for a look.
+        if (!existsSync(point.source)) return null;
+        return { type: "bind", source: point.source, target: point.target, options: [point.recursive ? "rbind" : "bind", ...ro] };
+      case "volume": {
+        const mount = await engine.volumes.mount(call, point.name, user, {
+          destination: point.target,
+          propagation: "",
+          "read/write": String(!point.readOnly),
+        });
+        return { ...mount, target: point.target, options: [...mount.options, ...ro] };
+      }
+      case "image": {
+        const storage = await engine.storage(record.drivers.storage);
+        const [root, ...rest] = await storage.mounts(call, point.view as ViewKey);
+        return root === undefined || rest.length > 0 ? null : { ...root, target: point.target, options: [...root.options, "ro"] };
+      }
+      default:
+        return null;
+    }
+  }
+}
+
+interface Held {
+  readonly mounts: readonly Mount[];
+  release(): Promise<void>;
+}

@@ -1,0 +1,78 @@
+/** `commit`: the container's changes as a layer on its image's, its config as the image's. */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type Call,
+  type CommitImage,
+  type Container,
+  cleanupCall,
+  type Digest,
+  fail,
+  type LayerFile,
+  supports,
+  withCleanup,
+  withMounts,
+} from "@tsbox/kernel";
+import { withLook } from "./changes.ts";
+import { configOf, merge } from "./config.ts";
+import { baseOf, type FilesEngine, own, tell } from "./engine.ts";
+
+let count = 0;
+
+export async function commit(engine: FilesEngine, call: Call, record: Container, options: CommitImage): Promise<Digest> {
+  if (record.status === "dead") throw fail("FailedPrecondition", `You cannot commit container ${record.id} which is Dead`);
+  if (record.status === "removing") throw fail("FailedPrecondition", `You cannot commit container ${record.id} which is being removed`);
+  const image = await engine.images.get(call, record.imageId);
+  count += 1;
+  const file: LayerFile = {
+    path: join(engine.workDirectory, `commit-${process.pid}-${count}.tar`),
+    mediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
+  };
+  return withCleanup(async (cleanup) => {
+    cleanup.always(() => rm(file.path, { force: true }));
+    await paused(engine, call, record, options.pause ?? true, () => diff(engine, call, record, file));
+    const config = configOf(record, image);
+    const made = await engine.images.create(call, {
+      parent: image.id,
+      layer: file.path,
+      changes: options.changes ?? [],
+      config: options.config === undefined ? config : merge(options.config, config),
+      author: options.author ?? "",
+      comment: options.comment ?? "",
+      createdBy: (record.config.command ?? []).join(" "),
+      platform: null,
+      reference: options.reference ?? null,
+    });
+    await tell(engine, call, record, "commit", {
+      comment: options.comment ?? "",
+      imageID: made.id,
+      imageRef: options.reference ?? "",
+    });
+    return made.id;
+  });
+}
+
+/** A tree that is written while it is read would be an image of no moment. */
+async function paused(engine: FilesEngine, call: Call, record: Container, wanted: boolean, work: () => Promise<void>): Promise<void> {
+  if (!wanted || record.status !== "running") return work();
+  await withCleanup(async (cleanup) => {
+    await engine.containers.pause(call, record.id);
+    cleanup.always(() => engine.containers.resume(cleanupCall(call), record.id));
+    await work();
+  });
+}
+
+async function diff(engine: FilesEngine, call: Call, record: Container, into: LayerFile): Promise<void> {
+  const storage = await engine.storage(record.drivers.storage);
+  const base = await baseOf(engine, call, record);
+  if (supports(storage, "diff")) {
+    await storage.diff(call, base, record.layer, into, { own });
+    return;
+  }
+  const upper = await storage.mounts(call, record.layer, { readOnly: true });
+  await withMounts(call, engine.host, upper, (root) =>
+    base === null
+      ? engine.host.diff(call, null, root, into, { own })
+      : withLook(engine, call, storage, base, (below) => engine.host.diff(call, below, root, into, { own })),
+  );
+}

@@ -1,0 +1,28 @@
+/** The service `files`: what is done with a container's files from outside. */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { filesService } from "./service.ts";
+
+const plugin: Plugin<null> = {
+  parseConfig: () => null,
+  setup(context: PluginContext<null>): void {
+    context.provideService("files", {
+      open: async () => {
+        const workDirectory = join(context.rootDirectory, "work");
+        // What a killed daemon left.
+        await rm(workDirectory, { recursive: true, force: true });
+        await mkdir(workDirectory, { recursive: true, mode: 0o700 });
+        return filesService({
+          containers: await context.service("containers"),
+          images: await context.service("images"),
+          events: await context.service("events"),
+          host: await context.service("host"),
+          storage: (id) => context.driver("storage", id),
+          workDirectory,
+        });
+      },
+    });
+  },
+};
+export default plugin;

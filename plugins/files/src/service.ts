@@ -1,0 +1,48 @@
+/** The verbs of kernel/src/contract/services/files.ts. */
+import { posix } from "node:path";
+import { type Call, type Container, type ContainerId, type FilesService, fail } from "@tsbox/kernel";
+import { changes } from "./changes.ts";
+import { commit } from "./commit.ts";
+import { type FilesEngine, streamFiles, tell, withFiles } from "./engine.ts";
+
+export function filesService(engine: FilesEngine): FilesService {
+  const { containers, host } = engine;
+  const record = (call: Call, id: ContainerId): Promise<Container> => containers.get(call, id);
+  return {
+    stat: (call, id, path) => withFiles(engine, call, id, "read", (root) => host.lookUp(call, root, path)),
+    read: async (call, id, path) => {
+      await tell(engine, call, await record(call, id), "archive-path");
+      return streamFiles(engine, call, id, (root) => host.pack(call, root, path, { name: memberName(path), acrossMounts: true }));
+    },
+    write: async (call, id, path, tar, options) => {
+      const container = await record(call, id);
+      refuseReadOnly(container, path);
+      await withFiles(engine, call, id, "write", (root) => host.extract(call, root, path, tar, options));
+      await tell(engine, call, container, "extract-to-dir");
+    },
+    changes: async (call, id) => changes(engine, call, await record(call, id)),
+    export: async (call, id) => {
+      await tell(engine, call, await record(call, id), "export");
+      return streamFiles(engine, call, id, (root) => host.pack(call, root, "/."));
+    },
+    size: async (call, id) => {
+      const container = await record(call, id);
+      return (await (await engine.storage(container.drivers.storage)).usage(call, container.layer)).bytes;
+    },
+    commit: async (call, id, options) => commit(engine, call, await record(call, id), options),
+  };
+}
+
+/** As Docker: the path's last name; of the root, nothing. */
+function memberName(path: string): string {
+  const name = posix.basename(path);
+  return name === "/" ? "" : name;
+}
+
+/** Said before anything is unpacked. What lies in a volume is the volume's business. */
+function refuseReadOnly({ config, mounts }: Container, path: string): void {
+  const inside = (target: string): boolean => path === target || path.startsWith(`${target.replace(/\/$/, "")}/`);
+  const [mount] = mounts.filter((point) => inside(point.target)).sort((a, b) => b.target.length - a.target.length);
+  if (mount?.readOnly === true) throw fail("InvalidArgument", "mounted volume is marked read-only");
+  if (config.readOnlyRoot && mount === undefined) throw fail("InvalidArgument", "container rootfs is marked read-only");
+}

@@ -1,0 +1,90 @@
+/** Files of a tree as streams: native code works at one end of a pipe, Node at the other, and nothing is in memory but what the pipe holds. */
+import { Socket } from "node:net";
+import { asError, type Call, type HostToolkit } from "@tsbox/kernel";
+import type { Binding } from "./binding.ts";
+
+type Streams = Pick<HostToolkit, "lookUp" | "pack" | "extract" | "changes">;
+
+export function streams(binding: Binding): Streams {
+  return {
+    lookUp: (call, root, path) => binding.call(call, "find", { root, path }),
+    pack: async (call, root, path, options = {}) =>
+      packed(binding, call, { root, path, name: options.name ?? null, across: options.acrossMounts ?? false }),
+    async extract(call, root, path, tar, options = {}) {
+      call.signal.throwIfAborted();
+      const { read, write } = binding.callNow("pipe", {});
+      const owner = options.owner === undefined ? null : ([options.owner.uid, options.owner.gid] as const);
+      const request = { root, into: path, keepKinds: options.keepKinds ?? false, owner, from: read };
+      const done = binding.call(call, "extract", request);
+      const socket = new Socket({ fd: write, readable: false, writable: true });
+      // A broken pipe: native code has stopped, and says why.
+      socket.on("error", () => {});
+      const stop = (): void => void socket.destroy();
+      call.signal.addEventListener("abort", stop, { once: true });
+      const [pumped, extracted] = await Promise.allSettled([pump(tar, socket, done), done]);
+      call.signal.removeEventListener("abort", stop);
+      socket.destroy();
+      // What is wrong with the archive counts before what its end made of the pipe; a source that broke before both.
+      if (pumped.status === "rejected") throw pumped.reason;
+      if (extracted.status === "rejected") throw extracted.reason;
+    },
+    changes: async (call, lower, upper, options = {}) =>
+      each(await binding.call(call, "differences", { lower, upper, overlay: options.overlay ?? false, own: options.own ?? [] })),
+  };
+}
+
+async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
+async function* packed(
+  binding: Binding,
+  call: Call,
+  request: { readonly root: string; readonly path: string; readonly name: string | null; readonly across: boolean },
+): AsyncGenerator<Uint8Array> {
+  call.signal.throwIfAborted();
+  const { read, write } = binding.callNow("pipe", {});
+  const done = binding.call(call, "pack", { ...request, out: write });
+  // Heard of below, when the pipe has ended; a reader that leaves does not want to know.
+  done.catch(() => {});
+  const socket = new Socket({ fd: read, readable: true, writable: false });
+  try {
+    for await (const part of socket as AsyncIterable<Uint8Array>) yield part;
+    await done;
+  } finally {
+    socket.destroy();
+    await done.catch(() => {});
+  }
+}
+
+/** Throws what the source throws. Native code that has stopped is no reason to: its own answer says why. */
+async function pump(tar: AsyncIterable<Uint8Array>, socket: Socket, done: Promise<unknown>): Promise<void> {
+  const stopped = done.then(
+    () => "stopped" as const,
+    () => "stopped" as const,
+  );
+  const source = tar[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const step = await Promise.race([source.next(), stopped]);
+      if (step === "stopped" || step.done === true || socket.destroyed) break;
+      if (!socket.write(step.value)) await Promise.race([drained(socket), stopped]);
+    }
+  } catch (error) {
+    throw asError(error);
+  } finally {
+    socket.end();
+    void source.return?.().catch(() => {});
+  }
+}
+
+/** Or closed. */
+function drained(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      socket.off("drain", done).off("close", done);
+      resolve();
+    };
+    socket.on("drain", done).on("close", done);
+  });
+}

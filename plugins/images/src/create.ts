@@ -1,0 +1,218 @@
+/** A new image from a parent, a layer and a config: what `commit` and `import` make. */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open, rm } from "node:fs/promises";
+import {
+  type Call,
+  cleanupCall,
+  type Descriptor,
+  type Digest,
+  isTsboxError,
+  type Layer,
+  type LayerFile,
+  type NewImage,
+  parseActiveKey,
+  type SnapshotName,
+  type StorageDriver,
+  supports,
+  withCleanup,
+  withMounts,
+} from "@tsbox/kernel";
+import type { ImagesEngine } from "./engine.ts";
+import { chainOf, rawConfig, type Step, stepsOf } from "./history.ts";
+import { applyInstructions } from "./instructions.ts";
+import { parseConfig } from "./manifest.ts";
+import { hostPlatform, parsePlatform } from "./platform.ts";
+import type { ImageRecord } from "./records.ts";
+import { familiar, full, parseReference } from "./reference.ts";
+import { adopt, applyLayer, chainIds, unpackLayer } from "./unpack.ts";
+
+const types = {
+  manifest: "application/vnd.oci.image.manifest.v1+json",
+  config: "application/vnd.oci.image.config.v1+json",
+  layer: "application/vnd.oci.image.layer.v1.tar",
+  adopted: "application/vnd.tsbox.directory.v1+json",
+} as const;
+/** sha256 of a tar without members, two blocks of zeros: a layer that changes nothing. */
+const emptyLayer = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+let count = 0;
+
+export async function create(engine: ImagesEngine, call: Call, image: NewImage): Promise<ImageRecord> {
+  const { records, content } = engine;
+  const reference = image.reference === null ? null : parseReference(image.reference);
+  const config = applyInstructions(image.config, image.changes);
+  const parent = image.parent === null ? null : records.byId(image.parent);
+  return withCleanup(async (cleanup) => {
+    const storageId = await engine.preferredStorage();
+    const storage = await engine.storage(storageId);
+    const base = parent === null ? [] : chainOf(parent);
+    cleanup.always(engine.leases.hold(base));
+    const below = parent === null ? null : await unpackAll(engine, call, storageId, parent);
+    const made = image.layer === null ? null : await addLayer(engine, call, storage, below, image.layer);
+    if (made !== null) cleanup.always(engine.leases.hold([made.name]));
+    const diffIds = [...(parent?.diffIds ?? []), ...(made === null ? [] : [made.diffId])];
+    const layers = [...(parent?.layers ?? []), ...(made === null ? [] : [made.blob])];
+    const created = new Date().toISOString();
+    const step: Step = {
+      created,
+      ...(image.createdBy === "" ? {} : { created_by: image.createdBy }),
+      ...(image.author === "" ? {} : { author: image.author }),
+      ...(image.comment === "" ? {} : { comment: image.comment }),
+      ...(made === null ? { empty_layer: true } : {}),
+    };
+    const steps = parent === null ? [] : stepsOf(await rawConfig(content, call, parent), parent.diffIds.length);
+    const platform = image.platform === null ? (parent?.platform ?? hostPlatform) : parsePlatform(image.platform);
+    const { architecture, os, variant } = platform;
+    const blob = json({
+      created,
+      ...(image.author === "" ? {} : { author: image.author }),
+      architecture,
+      os,
+      ...(variant === null ? {} : { variant }),
+      config: withoutUndefined(config),
+      rootfs: { type: "layers", diff_ids: diffIds },
+      history: [...steps, step],
+    });
+    const configBlob = await keep(engine, call, types.config, blob);
+    const adopted = parent?.adopted ?? null;
+    const manifest = await keep(
+      engine,
+      call,
+      adopted === null ? types.manifest : types.adopted,
+      json({
+        schemaVersion: 2,
+        mediaType: adopted === null ? types.manifest : types.adopted,
+        config: configBlob,
+        layers: layers.map(({ mediaType, digest, size }) => ({ mediaType, digest, size })),
+        ...(adopted === null ? {} : { annotations: { "io.tsbox.directory": adopted } }),
+      }),
+    );
+    const parsed = parseConfig(blob, "the new image");
+    const record: ImageRecord = {
+      id: configBlob.digest,
+      manifest: adopted === null ? manifest : { ...manifest, annotations: { "io.tsbox.directory": adopted } },
+      platform,
+      createdAt: parsed.createdAt,
+      size: (parent?.size ?? 0) + (made === null ? 0 : (await storage.usage(call, made.name)).bytes),
+      config: parsed.config,
+      rawConfig: configBlob.digest,
+      diffIds,
+      layers,
+      adopted,
+      parent: parent?.id ?? null,
+    };
+    await records.keep(call, record, reference === null ? [] : [full(reference)], null);
+    if (reference !== null)
+      await engine.events.publish(call, { type: "image", action: "tag", id: record.id, attributes: { name: familiar(reference) } });
+    return record;
+  });
+}
+
+async function unpackAll(engine: ImagesEngine, call: Call, storageId: string, record: ImageRecord): Promise<SnapshotName | null> {
+  const base = record.adopted === null ? null : await adopt(engine, call, storageId, record.adopted);
+  const chain = chainIds(record.diffIds, base);
+  for (const [at, name] of chain.entries()) {
+    const [layer, diffId] = [record.layers[at], record.diffIds[at]];
+    if (layer && diffId) await unpackLayer(engine, call, storageId, name, chain[at - 1] ?? base, diffId, layer);
+  }
+  return chain.at(-1) ?? base;
+}
+
+interface Added {
+  readonly name: SnapshotName;
+  readonly diffId: Digest;
+  readonly blob: Descriptor;
+}
+
+/** The layer as a snapshot on `below`, and as a blob. Null: it changes nothing. */
+async function addLayer(
+  engine: ImagesEngine,
+  call: Call,
+  storage: StorageDriver,
+  below: SnapshotName | null,
+  path: string,
+): Promise<Added | null> {
+  return withCleanup(async (cleanup) => {
+    const compression = await compressionOf(path);
+    let file: LayerFile = { path, mediaType: `${types.layer}${compression ?? ""}` };
+    count += 1;
+    const key = parseActiveKey(`create-${process.pid}-${count}`);
+    let done = false;
+    await storage.prepare(call, key, below);
+    cleanup.always(() => (done ? undefined : storage.remove(cleanupCall(call), key)));
+    let layer: Layer = await applyLayer(engine, storage, call, key, file);
+    if (layer.diffId === emptyLayer) return null;
+    if (compression === null) {
+      // Packed as no registry takes it: the blob is made anew, from the tree.
+      file = { path: `${engine.workDirectory}/create-${process.pid}-${count}.tar`, mediaType: `${types.layer}+gzip` };
+      cleanup.always(() => rm(file.path, { force: true }));
+      layer = await diff(engine, storage, call, below, key, file);
+    }
+    const base = below === null ? [] : [below];
+    const name = nameOn(base[0] ?? null, layer.diffId);
+    await engine.content.ingest(
+      call,
+      { digest: layer.digest, size: layer.size },
+      0,
+      createReadStream(file.path) as AsyncIterable<Uint8Array>,
+    );
+    try {
+      await storage.commit(call, name, key);
+      done = true;
+    } catch (error) {
+      // Another image has this very layer on the same ones.
+      if (!isTsboxError(error) || error.code !== "AlreadyExists") throw error;
+    }
+    return { name, diffId: layer.diffId, blob: { mediaType: file.mediaType, digest: layer.digest, size: layer.size } };
+  });
+}
+
+const nameOn = (below: SnapshotName | null, diffId: Digest): SnapshotName => chainIds([diffId], below)[0] as SnapshotName;
+
+async function diff(
+  engine: ImagesEngine,
+  storage: StorageDriver,
+  call: Call,
+  below: SnapshotName | null,
+  key: ReturnType<typeof parseActiveKey>,
+  into: LayerFile,
+): Promise<Layer> {
+  if (supports(storage, "diff")) return storage.diff(call, below, key, into);
+  return withCleanup(async (cleanup) => {
+    const upper = await storage.mounts(call, key);
+    if (below === null) return withMounts(call, engine.host, upper, (root) => engine.host.diff(call, null, root, into));
+    const view = `${key}-below` as Parameters<StorageDriver["view"]>[1];
+    const lower = await storage.view(call, view, below);
+    cleanup.always(() => storage.remove(cleanupCall(call), view));
+    return withMounts(call, engine.host, upper, (root) =>
+      withMounts(call, engine.host, lower, (lowerRoot) => engine.host.diff(call, lowerRoot, root, into)),
+    );
+  });
+}
+
+/** The suffix of the media type; null: packed with something that no media type has a word for. */
+async function compressionOf(path: string): Promise<"" | "+gzip" | "+zstd" | null> {
+  const file = await open(path);
+  try {
+    const { buffer } = await file.read(Buffer.alloc(6), 0, 6, 0);
+    const magic = buffer.toString("hex");
+    if (magic.startsWith("1f8b")) return "+gzip";
+    if (magic.startsWith("28b52ffd")) return "+zstd";
+    return magic.startsWith("425a68") || magic === "fd377a585a00" ? null : "";
+  } finally {
+    await file.close();
+  }
+}
+
+async function keep(engine: ImagesEngine, call: Call, mediaType: string, bytes: Uint8Array): Promise<Descriptor> {
+  const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}` as Digest;
+  await engine.content.ingest(call, { digest, size: bytes.length }, 0, once(bytes));
+  return { mediaType, digest, size: bytes.length };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+const json = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
+const withoutUndefined = (config: Readonly<Record<string, unknown>>): unknown => JSON.parse(JSON.stringify(config));

@@ -1,0 +1,43 @@
+/** What the verbs of the service share. */
+import type { Call, Descriptor, EventsService, RegistryDriver, SnapshotName } from "@tsbox/kernel";
+import type { ImageRecords } from "./records.ts";
+import type { Unpacker } from "./unpack.ts";
+
+export interface ImagesEngine extends Unpacker {
+  readonly records: ImageRecords;
+  readonly events: EventsService;
+  /** What committed snapshots take, by driver and name. */
+  readonly sizes: Map<string, number>;
+  /** Snapshots of images that are being made: nobody may sweep them. */
+  readonly leases: Leases;
+  /** Snapshots that no image needs any more, but something stood on when their image went. */
+  readonly stranded: Set<SnapshotName>;
+  /** For files that are on their way into the content store; emptied at each start. */
+  readonly workDirectory: string;
+  registry(scheme: string): Promise<RegistryDriver>;
+  preferredStorage(): Promise<string>;
+  readonly hooks: {
+    beforePull(call: Call, ref: string): Promise<void>;
+    resolveImage(call: Call, ref: string): Promise<Descriptor | undefined>;
+  };
+}
+
+export class Leases {
+  readonly #counts: Map<string, number> = new Map();
+
+  has(name: string): boolean {
+    return this.#counts.has(name);
+  }
+
+  /** Until the answered function is called. */
+  hold(names: readonly string[]): () => void {
+    for (const name of names) this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
+    return () => {
+      for (const name of names) {
+        const left = (this.#counts.get(name) ?? 1) - 1;
+        if (left === 0) this.#counts.delete(name);
+        else this.#counts.set(name, left);
+      }
+    };
+  }
+}

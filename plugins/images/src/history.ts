@@ -1,0 +1,79 @@
+/** How an image was made, from its config; and what its layers take on disk. */
+import { type Call, type ContentService, type Digest, type HistoryEntry, isTsboxError, type SnapshotName } from "@tsbox/kernel";
+import type { ImagesEngine } from "./engine.ts";
+import type { ImageRecord } from "./records.ts";
+import { adoptedName, chainIds } from "./unpack.ts";
+
+/** One step as OCI's config tells it. */
+export interface Step {
+  readonly created?: string;
+  readonly created_by?: string;
+  readonly author?: string;
+  readonly comment?: string;
+  readonly empty_layer?: boolean;
+}
+
+export async function rawConfig(content: ContentService, call: Call, record: ImageRecord): Promise<Readonly<Record<string, unknown>>> {
+  return JSON.parse(Buffer.from(await content.read(call, record.rawConfig)).toString()) as Readonly<Record<string, unknown>>;
+}
+
+/** The steps of a config, one for each layer at least: what was made without a history gets nameless ones first. */
+export function stepsOf(config: Readonly<Record<string, unknown>>, layers: number): readonly Step[] {
+  const steps = (Array.isArray(config.history) ? config.history : []) as readonly Step[];
+  const missing = layers - steps.filter((step) => step.empty_layer !== true).length;
+  const nameless: Step = typeof config.created === "string" ? { created: config.created } : {};
+  return [...Array.from({ length: Math.max(0, missing) }, () => nameless), ...steps];
+}
+
+/** Names of snapshots, the lowest layer first. */
+export function chainOf(record: ImageRecord): readonly SnapshotName[] {
+  return chainIds(record.diffIds, record.adopted === null ? null : adoptedName(record.adopted));
+}
+
+export async function layersOf(
+  engine: ImagesEngine,
+  call: Call,
+  record: ImageRecord,
+): Promise<readonly { readonly name: SnapshotName; readonly bytes: number }[]> {
+  const id = await engine.preferredStorage();
+  const storage = await engine.storage(id);
+  const found: { name: SnapshotName; bytes: number }[] = [];
+  for (const name of chainOf(record)) {
+    // A committed snapshot never changes.
+    const key = `${id} ${name}`;
+    let bytes = engine.sizes.get(key);
+    if (bytes === undefined) {
+      try {
+        bytes = (await storage.usage(call, name)).bytes;
+        engine.sizes.set(key, bytes);
+      } catch (error) {
+        // Unpacked with another driver only.
+        if (!isTsboxError(error) || error.code !== "NotFound") throw error;
+      }
+    }
+    found.push({ name, bytes: bytes ?? 0 });
+  }
+  return found;
+}
+
+export async function history(engine: ImagesEngine, call: Call, record: ImageRecord): Promise<readonly HistoryEntry[]> {
+  const config = await rawConfig(engine.content, call, record);
+  const sizes = (await layersOf(engine, call, record)).map(({ bytes }) => bytes);
+  let layer = 0;
+  const entries = stepsOf(config, record.diffIds.length).map((step) => {
+    const size = step.empty_layer === true ? 0 : (sizes[layer++] ?? 0);
+    return {
+      createdAt: Date.parse(step.created ?? "") || 0,
+      createdBy: step.created_by ?? "",
+      comment: step.comment ?? "",
+      size,
+    };
+  });
+  // The last step is this image's; the ones before are its parents', as far as they are here.
+  let at: Digest | null = record.id;
+  return entries.reverse().map((entry) => {
+    const image: ImageRecord | null = at === null ? null : engine.records.known(at);
+    at = image?.parent ?? null;
+    return { image: image === null ? null : engine.records.show(image), ...entry };
+  });
+}

@@ -1,0 +1,213 @@
+/**
+ * Dockerfile instructions on a config, as `commit --change` and `import --change` take them. The config is Docker's JSON (OCI's `config` member and what Docker
+ * has besides); what is answered is a new one.
+ */
+import { fail } from "@tsbox/kernel";
+
+type Config = Readonly<Record<string, unknown>>;
+type Apply = (config: Config, rest: string, line: string) => Config;
+
+/** `InvalidArgument`: no such instruction, or not in its form. */
+export function applyInstructions(config: Config, lines: readonly string[]): Config {
+  return lines
+    .flatMap((text) => text.replace(/\\\r?\n/g, "").split(/\r?\n/))
+    .map((line) => line.trim())
+    .filter((line) => line !== "" && !line.startsWith("#"))
+    .reduce((changed, line) => {
+      const [, name = "", rest = ""] = /^(\S+)\s*([\s\S]*)$/.exec(line) ?? [];
+      const apply = Object.hasOwn(instructions, name.toUpperCase()) ? instructions[name.toUpperCase()] : undefined;
+      if (apply === undefined) throw fail("InvalidArgument", `${name.toUpperCase()} is not a valid change command`);
+      return apply(changed, rest.trim(), line);
+    }, config);
+}
+
+const wrong = (line: string, why: string): Error => fail("InvalidArgument", `${line}: ${why}`);
+
+function needed(rest: string, line: string, count = "exactly one argument"): string {
+  if (rest === "") throw wrong(line, `${line.split(/\s/, 1)[0]?.toUpperCase()} requires ${count}`);
+  return rest;
+}
+
+const map = (config: Config, key: string): Config => (config[key] ?? {}) as Config;
+const list = (config: Config, key: string): readonly string[] => (config[key] ?? []) as readonly string[];
+const set = (config: Config, key: string, names: readonly string[]): Config => ({
+  ...config,
+  [key]: { ...map(config, key), ...Object.fromEntries(names.map((name) => [name, {}])) },
+});
+
+const instructions: Readonly<Record<string, Apply>> = {
+  CMD: (config, rest) => ({ ...config, Cmd: command(rest, config), ...(rest.startsWith("[") ? {} : { ArgsEscaped: undefined }) }),
+  // As Docker: a new entrypoint makes a command void that was not given beside it.
+  ENTRYPOINT: (config, rest) => ({ ...config, Entrypoint: rest === "" ? null : command(rest, config) }),
+  ENV: (config, rest, line) => {
+    const fresh = pairs(needed(rest, line, "at least one argument"), line);
+    const names = new Set(fresh.map(([name]) => name));
+    const kept = list(config, "Env").filter((pair) => !names.has(pair.split("=", 1)[0] ?? ""));
+    return { ...config, Env: [...kept, ...fresh.map(([name, value]) => `${name}=${value}`)] };
+  },
+  EXPOSE: (config, rest, line) =>
+    set(
+      config,
+      "ExposedPorts",
+      words(needed(rest, line, "at least one argument"), line).flatMap((word) => ports(word, line)),
+    ),
+  HEALTHCHECK: (config, rest, line) => ({ ...config, Healthcheck: healthcheck(rest, line) }),
+  LABEL: (config, rest, line) => ({
+    ...config,
+    Labels: { ...map(config, "Labels"), ...Object.fromEntries(pairs(needed(rest, line, "at least one argument"), line)) },
+  }),
+  ONBUILD: (config, rest, line) => {
+    const trigger = needed(rest, line).split(/\s/, 1)[0]?.toUpperCase() ?? "";
+    if (trigger === "ONBUILD") throw wrong(line, "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+    if (trigger === "MAINTAINER" || trigger === "FROM") throw wrong(line, `${trigger} isn't allowed as an ONBUILD trigger`);
+    return { ...config, OnBuild: [...list(config, "OnBuild"), rest] };
+  },
+  SHELL: (config, rest, line) => ({ ...config, Shell: jsonList(rest) ?? refuse(line, "SHELL requires the arguments to be in JSON form") }),
+  STOPSIGNAL: (config, rest, line) => ({ ...config, StopSignal: one(rest, line) }),
+  USER: (config, rest, line) => ({ ...config, User: one(rest, line) }),
+  VOLUME: (config, rest, line) => set(config, "Volumes", jsonList(rest) ?? words(needed(rest, line, "at least one argument"), line)),
+  WORKDIR: (config, rest, line) => {
+    const path = one(rest, line);
+    const before = typeof config.WorkingDir === "string" && config.WorkingDir !== "" ? config.WorkingDir : "/";
+    return { ...config, WorkingDir: normal(path.startsWith("/") ? path : `${before}/${path}`) };
+  },
+};
+
+function refuse(line: string, why: string): never {
+  throw wrong(line, why);
+}
+
+function normal(path: string): string {
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
+}
+
+/** A list of strings in JSON; null for all else, which is the shell's. */
+function jsonList(text: string): readonly string[] | null {
+  if (!text.startsWith("[")) return null;
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) && value.every((item) => typeof item === "string") ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+function command(rest: string, config: Config): readonly string[] | null {
+  const shell = list(config, "Shell");
+  return jsonList(rest) ?? (rest === "" ? null : [...(shell.length > 0 ? shell : ["/bin/sh", "-c"]), rest]);
+}
+
+function one(rest: string, line: string): string {
+  const found = words(needed(rest, line), line);
+  if (found.length !== 1) throw wrong(line, `${line.split(/\s/, 1)[0]?.toUpperCase()} requires exactly one argument`);
+  return found[0] ?? "";
+}
+
+/** Words apart by blanks; quotes hold blanks, a backslash the next character. */
+function words(text: string, line: string): readonly string[] {
+  return raw(text, line).map(unquoted);
+}
+
+function raw(text: string, line: string): readonly string[] {
+  const found: string[] = [];
+  let word = "";
+  let quote = "";
+  for (let at = 0; at < text.length; at += 1) {
+    const letter = text[at] ?? "";
+    if (letter === "\\" && quote !== "'") {
+      word += letter + (text[at + 1] ?? "");
+      at += 1;
+    } else if (quote !== "") {
+      word += letter;
+      if (letter === quote) quote = "";
+    } else if (/\s/.test(letter)) {
+      if (word !== "") found.push(word);
+      word = "";
+    } else {
+      word += letter;
+      if (letter === '"' || letter === "'") quote = letter;
+    }
+  }
+  if (quote !== "") throw wrong(line, "a quote that is not closed");
+  return word === "" ? found : [...found, word];
+}
+
+function unquoted(word: string): string {
+  let text = "";
+  let quote = "";
+  for (let at = 0; at < word.length; at += 1) {
+    const letter = word[at] ?? "";
+    if (letter === "\\" && quote !== "'") {
+      const next = word[at + 1] ?? "";
+      // Within double quotes a backslash takes away the meaning of what has one there.
+      text += quote === '"' && !/["\\$]/.test(next) ? letter + next : next;
+      at += 1;
+    } else if (quote === "" && (letter === '"' || letter === "'")) quote = letter;
+    else if (letter === quote) quote = "";
+    else text += letter;
+  }
+  return text;
+}
+
+/** `a=b c="d e"`, or the old form of one pair: `a b`. */
+function pairs(rest: string, line: string): readonly (readonly [string, string])[] {
+  const found = raw(rest, line);
+  if (!(found[0] ?? "").includes("=")) {
+    const [, name = "", value] = /^(\S+)\s+([\s\S]+)$/.exec(rest) ?? [];
+    if (value === undefined) throw wrong(line, `${line.split(/\s/, 1)[0]?.toUpperCase()} must have two arguments`);
+    return [[unquoted(name), unquoted(value)]];
+  }
+  return found.map((word) => {
+    const cut = word.indexOf("=");
+    const name = cut < 0 ? "" : unquoted(word.slice(0, cut));
+    if (cut < 0) throw wrong(line, `Syntax error - can't find = in "${word}". Must be of the form: name=value`);
+    if (name === "") throw wrong(line, `${line.split(/\s/, 1)[0]?.toUpperCase()} names can not be blank`);
+    return [name, unquoted(word.slice(cut + 1))];
+  });
+}
+
+/** `80`, `80/udp`, `8000-8002`, with a host's port before, which does not count. */
+function ports(word: string, line: string): readonly string[] {
+  const [, first, last, protocol = "tcp"] = /^(?:[^/]*:)?(\d+)(?:-(\d+))?(?:\/(tcp|udp|sctp))?$/i.exec(word) ?? [];
+  const [from, to] = [Number(first), Number(last ?? first)];
+  if (first === undefined || from > to || to > 65535) throw wrong(line, `invalid containerPort: ${word}`);
+  return Array.from({ length: to - from + 1 }, (_, at) => `${from + at}/${protocol.toLowerCase()}`);
+}
+
+const durations: Readonly<Record<string, string>> = {
+  interval: "Interval",
+  timeout: "Timeout",
+  "start-period": "StartPeriod",
+  "start-interval": "StartInterval",
+};
+
+function healthcheck(rest: string, line: string): Config {
+  let text = rest;
+  const options: Record<string, unknown> = {};
+  for (let found = /^--([a-z-]+)=(\S+)\s*/.exec(text); found !== null; found = /^--([a-z-]+)=(\S+)\s*/.exec(text)) {
+    const [whole, name = "", value = ""] = found;
+    const key = durations[name];
+    if (key !== undefined) options[key] = nanoseconds(value, line);
+    else if (name === "retries" && /^\d+$/.test(value)) options.Retries = Number(value);
+    else throw wrong(line, `unknown flag: --${name}`);
+    text = text.slice(whole.length);
+  }
+  const [, kind = "", words = ""] = /^(\S+)\s*([\s\S]*)$/.exec(text) ?? [];
+  if (kind.toUpperCase() === "NONE" && words === "") return { Test: ["NONE"] };
+  if (kind.toUpperCase() !== "CMD" || words === "") throw wrong(line, "HEALTHCHECK takes NONE, or options and CMD with a command");
+  const json = jsonList(words);
+  return { Test: json === null ? ["CMD-SHELL", words] : ["CMD", ...json], ...options };
+}
+
+const units: Readonly<Record<string, number>> = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
+
+function nanoseconds(text: string, line: string): number {
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
+  if (parts.length === 0 || parts.map(([whole]) => whole).join("") !== text) throw wrong(line, `time: invalid duration "${text}"`);
+  return parts.reduce((sum, [, count = "0", unit = "s"]) => sum + Math.round(Number(count) * (units[unit] ?? 0)), 0);
+}

@@ -1,0 +1,211 @@
+/**
+ * Removing images by Docker's rules (daemon/images/image_delete.go): names first, then the image, then the nameless parents that it was made on. What stands in the way is
+ * *hard* (children, a running container) or *soft* (other names, a stopped container); force overcomes what is soft.
+ */
+import {
+  type Call,
+  type Digest,
+  fail,
+  type ImageUser,
+  isTsboxError,
+  type RemovedImage,
+  type SnapshotName,
+  type Sparse,
+} from "@tsbox/kernel";
+import type { ImagesEngine } from "./engine.ts";
+import { chainOf } from "./history.ts";
+import { type ImageRecord, isDockers } from "./records.ts";
+import { familiar, familiarName, parseReference } from "./reference.ts";
+import { adoptedName } from "./unpack.ts";
+
+const short = (id: string): string => id.replace("sha256:", "").slice(0, 12);
+
+export async function remove(
+  engine: ImagesEngine,
+  call: Call,
+  reference: string,
+  options: Sparse<{ force: boolean; keepParents: boolean; users: readonly ImageUser[] }>,
+): Promise<readonly RemovedImage[]> {
+  const { records } = engine;
+  const { record, name } = records.find(reference);
+  const users = options.users ?? [];
+  const gone: RemovedImage[] = [];
+  const names = records.namesOf(record.id);
+  let quiet = false;
+  if (name !== null) {
+    const user = users.find((one) => one.image === record.id);
+    if (options.force !== true && isSingle(names) && user)
+      throw fail(
+        "Conflict",
+        `conflict: unable to remove repository reference "${reference}" (must force) - container ${short(user.container)} is using its referenced image ${short(record.id)}`,
+      );
+    await untag(engine, call, record, [name], gone);
+    if (records.namesOf(record.id).length > 0) return gone;
+    quiet = true;
+  } else if (isSingle(names)) {
+    const conflict = conflictOf(engine, record, users, { soft: options.force !== true, names: false });
+    if (conflict) throw conflict.error;
+    await untag(engine, call, record, names, gone);
+  }
+  await removeImage(engine, call, record, gone, { force: options.force === true, parents: options.keepParents !== true, quiet, users });
+  return gone;
+}
+
+/** All of one repository, with one tag at most. */
+function isSingle(names: readonly string[]): boolean {
+  const repositories = new Set(names.map((name) => (isDockers(name) ? familiarName(parseReference(name)) : name)));
+  const tags = names.filter((name) => !isDockers(name) || parseReference(name).tag !== null);
+  return repositories.size === 1 && tags.length <= 1;
+}
+
+async function untag(engine: ImagesEngine, call: Call, record: ImageRecord, names: readonly string[], gone: RemovedImage[]): Promise<void> {
+  const { records } = engine;
+  for (const name of names) {
+    const digest = records.tag(name)?.digest ?? null;
+    await records.drop(call, [name], null);
+    const shown = isDockers(name) ? familiar(parseReference(name)) : name;
+    gone.push({ untagged: shown });
+    const repository = isDockers(name) ? familiarName(parseReference(name)) : null;
+    const left = records.namesOf(record.id).some((other) => isDockers(other) && familiarName(parseReference(other)) === repository);
+    if (repository !== null && digest !== null && !left && !name.includes("@")) gone.push({ untagged: `${repository}@${digest}` });
+    await engine.events.publish(call, { type: "image", action: "untag", id: record.id, attributes: { name: shown } });
+  }
+}
+
+interface Conflict {
+  readonly error: Error;
+  readonly used: boolean;
+}
+
+function conflictOf(
+  { records }: ImagesEngine,
+  record: ImageRecord,
+  users: readonly ImageUser[],
+  look: { readonly soft: boolean; readonly names: boolean },
+): Conflict | null {
+  const conflict = (hard: boolean, why: string, used: boolean): Conflict => ({
+    error: fail("Conflict", `conflict: unable to delete ${short(record.id)} (${hard ? "cannot be forced" : "must be forced"}) - ${why}`),
+    used,
+  });
+  if (records.all().some((other) => other.parent === record.id)) return conflict(true, "image has dependent child images", false);
+  const running = users.find((user) => user.image === record.id && user.running);
+  if (running) return conflict(true, `image is being used by running container ${short(running.container)}`, true);
+  if (!look.soft) return null;
+  if (look.names && records.namesOf(record.id).length > 0) return conflict(false, "image is referenced in multiple repositories", false);
+  const stopped = users.find((user) => user.image === record.id);
+  return stopped ? conflict(false, `image is being used by stopped container ${short(stopped.container)}`, true) : null;
+}
+
+async function removeImage(
+  engine: ImagesEngine,
+  call: Call,
+  record: ImageRecord,
+  gone: RemovedImage[],
+  how: { readonly force: boolean; readonly parents: boolean; readonly quiet: boolean; readonly users: readonly ImageUser[] },
+): Promise<void> {
+  const { records } = engine;
+  const conflict = conflictOf(engine, record, how.users, { soft: !how.force, names: true });
+  if (conflict) {
+    const dangling = records.namesOf(record.id).length === 0 && !records.all().some((other) => other.parent === record.id);
+    if (how.quiet && (!dangling || conflict.used)) return;
+    throw conflict.error;
+  }
+  await untag(engine, call, record, records.namesOf(record.id), gone);
+  await records.drop(call, [], record.id);
+  gone.push({ deleted: record.id });
+  for (const name of await discard(engine, call, record)) if (name.startsWith("sha256:")) gone.push({ deleted: name });
+  await engine.events.publish(call, { type: "image", action: "delete", id: record.id, attributes: { name: record.id } });
+  const parent = record.parent == null || !how.parents ? null : records.known(record.parent);
+  if (parent) await removeImage(engine, call, parent, gone, { ...how, force: false, quiet: true });
+}
+
+/** Blobs and snapshots that no other image needs; answers the snapshots that went, the topmost first. One that a container stands on stays until that is gone (`sweep`). */
+export async function discard(engine: ImagesEngine, call: Call, record: ImageRecord): Promise<readonly SnapshotName[]> {
+  const others = engine.records.all();
+  const kept = new Set(others.flatMap((other) => [other.rawConfig, other.manifest.digest, ...other.layers.map((layer) => layer.digest)]));
+  for (const digest of [record.rawConfig, record.manifest.digest, ...record.layers.map((layer) => layer.digest)])
+    if (!kept.has(digest)) await engine.content.remove(call, digest);
+  return removeSnapshots(engine, call, [...wholeChain(record)].reverse());
+}
+
+const wholeChain = (record: ImageRecord): readonly SnapshotName[] => [
+  ...(record.adopted === null ? [] : [adoptedName(record.adopted)]),
+  ...chainOf(record),
+];
+
+/** Those that no image needs and nothing stands on, in this order. */
+async function removeSnapshots(engine: ImagesEngine, call: Call, names: readonly SnapshotName[]): Promise<readonly SnapshotName[]> {
+  const needed = new Set<string>(engine.records.all().flatMap(wholeChain));
+  const id = await engine.preferredStorage();
+  const storage = await engine.storage(id);
+  const gone: SnapshotName[] = [];
+  for (const name of names) {
+    if (needed.has(name) || engine.leases.has(name)) continue;
+    try {
+      await storage.remove(call, name);
+      engine.sizes.delete(`${id} ${name}`);
+      engine.stranded.delete(name);
+      gone.push(name);
+    } catch (error) {
+      if (!isTsboxError(error) || (error.code !== "NotFound" && error.code !== "FailedPrecondition")) throw error;
+      if (error.code === "FailedPrecondition") engine.stranded.add(name);
+      else engine.stranded.delete(name);
+    }
+  }
+  return gone;
+}
+
+/** What removed images left under containers, as far as those are gone. What an earlier daemon knew of it is found by looking. */
+export async function sweep(engine: ImagesEngine, call: Call, all: boolean): Promise<readonly SnapshotName[]> {
+  const gone: SnapshotName[] = [];
+  const names = new Set<SnapshotName>(engine.stranded);
+  if (all) {
+    const storage = await engine.storage(await engine.preferredStorage());
+    for await (const snapshot of await storage.list(call))
+      if (snapshot.kind === "committed" && /^(sha256:|adopted-)/.test(snapshot.key)) names.add(snapshot.key);
+  }
+  // A layer goes when the one above it has gone.
+  for (;;) {
+    const round = await removeSnapshots(engine, call, [...names]);
+    if (round.length === 0) return gone;
+    for (const name of round) names.delete(name);
+    gone.push(...round);
+  }
+}
+
+export async function prune(
+  engine: ImagesEngine,
+  call: Call,
+  options: Sparse<{ all: boolean; only: readonly Digest[]; users: readonly ImageUser[] }>,
+): Promise<{ readonly removed: readonly RemovedImage[]; readonly freed: number }> {
+  const { records } = engine;
+  const id = await engine.preferredStorage();
+  const storage = await engine.storage(id);
+  const sizes = new Map<string, number>();
+  const measure = async (record: ImageRecord): Promise<void> => {
+    for (const name of chainOf(record)) {
+      if (sizes.has(name)) continue;
+      sizes.set(name, engine.sizes.get(`${id} ${name}`) ?? (await storage.usage(call, name).catch(() => ({ bytes: 0 }))).bytes);
+    }
+  };
+  const removed: RemovedImage[] = [];
+  const wanted = options.only === undefined ? null : new Set(options.only);
+  for (const record of records.all()) {
+    const names = records.namesOf(record.id);
+    const hasChildren = records.all().some((other) => other.parent === record.id);
+    if (records.known(record.id) === null || (wanted && !wanted.has(record.id)) || (hasChildren && names.length === 0)) continue;
+    if (names.some((name) => !isDockers(name) || parseReference(name).tag !== null) && options.all !== true) continue;
+    for (let at: ImageRecord | null = record; at !== null; at = at.parent == null ? null : records.known(at.parent)) await measure(at);
+    for (const reference of names.length > 0 ? names : [record.id]) {
+      try {
+        removed.push(...(await remove(engine, call, reference, { users: options.users })));
+      } catch (error) {
+        // In use: as it should be.
+        if (!isTsboxError(error) || (error.code !== "Conflict" && error.code !== "NotFound")) throw error;
+      }
+    }
+  }
+  await sweep(engine, call, true);
+  const freed = removed.reduce((sum, line) => sum + ("deleted" in line ? (sizes.get(line.deleted) ?? 0) : 0), 0);
+  return { removed, freed };
+}
