@@ -16,6 +16,7 @@ import {
   type NetworkPowers,
   type PortMap,
   type Publishes,
+  type Sparse,
   withCleanup,
 } from "@tsbox/kernel";
 import { bridgeName, formatAlias, type LinkOwner, linkPrefix, parseAlias, vethAttempts, vethName } from "./names.ts";
@@ -100,7 +101,8 @@ export class BridgeDriver implements NetworkDriver, Publishes {
       throw fail("InvalidArgument", `endpoint ${endpoint.id.slice(0, 12)} has no IPv4 address: this driver picks none itself`);
     return withCleanup(async (cleanup) => {
       const gateway = network.subnets[0]?.gateway;
-      const routes = network.internal || gateway === undefined ? [] : [{ to: "0.0.0.0/0", via: gateway }];
+      const routes =
+        network.internal || gateway === undefined || endpoint.defaultRoute === false ? [] : [{ to: "0.0.0.0/0", via: gateway }];
       const { mac, name } = await this.#attachLink(call, network, endpoint, address, routes);
       cleanup.undo(() => this.#host.removeLink(cleanupCall(call), name));
       const ports = endpoint.ports.length === 0 ? [] : await this.#publish(call, endpoint.id, address, endpoint.ports);
@@ -108,8 +110,9 @@ export class BridgeDriver implements NetworkDriver, Publishes {
     });
   }
 
-  async detach(call: Call, _network: Network, endpoint: EndpointId): Promise<void> {
+  async detach(call: Call, _network: Network, endpoint: EndpointId, options: Sparse<{ live: boolean }> = {}): Promise<void> {
     await this.#unpublish(call, endpoint);
+    if (options.live) return this.#sweep(call, new Set([endpoint]));
     if (this.#leaving.has(endpoint)) return;
     const timer = setTimeout(() => {
       this.#sweep(this.#makeCall(), new Set([endpoint])).catch((error: unknown) =>

@@ -5,14 +5,14 @@
  */
 import type { Call } from "./call.ts";
 import type { Driver } from "./driver.ts";
-import type { ContainerId, EndpointId, NetworkId, Strings } from "./words.ts";
+import type { ContainerId, EndpointId, NetworkId, Sparse, Strings } from "./words.ts";
 
 export interface NetworkDriver extends Driver<NetworkPowers> {
   /** Again and again, without harm. */
   ensure(call: Call, network: Network): Promise<void>;
   attach(call: Call, network: Network, endpoint: Endpoint): Promise<Attachment>;
-  /** The namespace may be gone already. */
-  detach(call: Call, network: Network, endpoint: EndpointId): Promise<void>;
+  /** The namespace may be gone already, or goes in a moment. `live`: it lives on, and nothing of the endpoint is in it when this answers. */
+  detach(call: Call, network: Network, endpoint: EndpointId, options?: Sparse<{ live: boolean }>): Promise<void>;
   /** `FailedPrecondition` while an endpoint is attached. */
   remove(call: Call, network: Network): Promise<void>;
   list(call: Call, network: Network): Promise<AsyncIterable<EndpointId>>;
@@ -47,6 +47,8 @@ export interface Endpoint {
   readonly addresses: readonly string[];
   readonly mac: string | null;
   readonly ports: readonly PortMap[];
+  /** False: its network is not the container's way out. Left out: it is, unless the network is internal. */
+  readonly defaultRoute?: boolean;
 }
 /** `count` ports from each on; `hostPort` 0: any free. */
 export interface PortMap {

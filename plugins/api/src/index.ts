@@ -9,6 +9,7 @@ import { execVerbs } from "./operations/execs.ts";
 import { fileVerbs } from "./operations/files.ts";
 import { imageVerbs } from "./operations/images.ts";
 import { importVerb } from "./operations/import.ts";
+import { networkMembers } from "./operations/network-members.ts";
 import { networkPrune } from "./operations/network-prune.ts";
 import { runningVerbs } from "./operations/running.ts";
 import { spaceVerbs } from "./operations/space.ts";
@@ -48,6 +49,7 @@ const plugin: Plugin<null> = {
           imageImport: importVerb(images, join(context.rootDirectory, "import")),
           ...spaceVerbs(space),
           ...systemVerbs(services),
+          ...networkMembers(containers),
           ...networkPrune(services.networks, containers),
           ...volumeVerbs(await context.service("volumes")),
         };

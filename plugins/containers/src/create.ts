@@ -9,6 +9,7 @@ import {
   cleanupCall,
   fail,
   type Image,
+  type NetworkWish,
   newContainerId,
   type ShimLog,
   withCleanup,
@@ -17,6 +18,7 @@ import {
 import type { Engine } from "./engine.ts";
 import { freshHealth, healthCheckOf } from "./health.ts";
 import { resolveMounts } from "./mounts/resolve.ts";
+import { networkPeer } from "./namespaces.ts";
 import { capabilitiesOf } from "./spec/build.ts";
 
 export async function create(engine: Engine, call: Call, name: string | null, asked: ContainerConfig): Promise<Container> {
@@ -56,6 +58,7 @@ export async function create(engine: Engine, call: Call, name: string | null, as
       drivers,
       layer,
       mounts: points,
+      networks: await networksOf(engine, call, config),
       argv,
       status: "created",
       pid: null,
@@ -74,6 +77,15 @@ export async function create(engine: Engine, call: Call, name: string | null, as
     await engine.events.publish(call, { type: "container", action: "create", id, attributes: attributes(record) });
     return record;
   });
+}
+
+/** The one that its mode names, and those that it was asked to join besides. Joining another's namespace it has none. */
+async function networksOf(engine: Engine, call: Call, config: ContainerConfig): Promise<readonly NetworkWish[]> {
+  if (networkPeer(config) !== null) return [];
+  const { network, address, mac } = config;
+  const more: NetworkWish[] = [];
+  for (const wish of config.networks) more.push({ ...wish, network: (await engine.networks.get(call, wish.network)).name });
+  return [{ network, address, mac }, ...more.filter((wish) => wish.network !== network)];
 }
 
 export function attributes(record: Container): Readonly<Record<string, string>> {

@@ -17,6 +17,7 @@ import type { Engine } from "./engine.ts";
 import { createExec, heard, loseExecs, runExec, startExec, tellExec, waitExec } from "./execs.ts";
 import { watchHealth } from "./health.ts";
 import { readLog } from "./logs/read.ts";
+import { connectNetwork, disconnectNetwork } from "./networks.ts";
 import { giveUp, refuseRestarting } from "./restarts.ts";
 import { exitOf, watchOrphan } from "./restore.ts";
 import { top, update, usage } from "./running.ts";
@@ -126,6 +127,9 @@ export function containersService(engine: Engine, cgroupDriver: ContainersServic
     },
     wait: (_call, id, condition) => wait(engine, id, condition),
     flushed: (_call, id, client) => waiters.flushed(id, client),
+    connectNetwork: (call, id, wish) => locks.run(id, () => connectNetwork(engine, call, records.byId(id), wish)),
+    disconnectNetwork: (call, id, network, { force = false }) =>
+      locks.run(id, () => disconnectNetwork(engine, call, records.byId(id), network, force)),
     remove: async (call, id, options) => remove(engine, call, records.byId(id), options),
     openFiles: (call, id, use) => locks.run(id, () => engine.roots.open(engine, call, records.byId(id), use)),
     closeFiles: (call, root) => engine.roots.close(engine, call, root),

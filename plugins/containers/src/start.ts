@@ -4,13 +4,10 @@ import { dirname } from "node:path";
 import {
   type Call,
   type Container,
-  type ContainerConfig,
   type ContainerId,
   cleanupCall,
-  type EndpointRecord,
   fail,
   type Mount,
-  type PortMap,
   type ShimState,
   type Sparse,
   type StartOptions,
@@ -21,7 +18,8 @@ import { attributes } from "./create.ts";
 import type { Engine } from "./engine.ts";
 import { freshHealth, watchHealth } from "./health.ts";
 import { attach, release } from "./mounts/live.ts";
-import { namespaceSources, networkPeer } from "./namespaces.ts";
+import { namespaceSources } from "./namespaces.ts";
+import { connectAll, ownsNamespace } from "./networks.ts";
 import { isKept } from "./restarts.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";
 import { blockDevices, devicesOf } from "./spec/devices.ts";
@@ -59,7 +57,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     phase("shim and layer");
 
     const netns = namespaces.networkOf === null ? shim.netns : namespaces.network;
-    const endpoints = await connect(engine, call, record, shim.netns);
+    const endpoints = await connectAll(engine, call, record, shim.netns);
     cleanup.undo(async () => {
       for (const endpoint of endpoints) await engine.networks.disconnect(cleanupCall(call), endpoint);
     });
@@ -144,7 +142,7 @@ export async function spawn(engine: Engine, call: Call, record: Container): Prom
   const directory = engine.records.directory(record.id);
   mkdirSync(directory, { recursive: true, mode: 0o711 });
   const { config, id } = record;
-  const own = networkPeer(config) === null && (await engine.networks.namespace(call, config.network)) === "new";
+  const own = await ownsNamespace(engine, call, record);
   return engine.launcher.spawn(call, id, directory, {
     network: own ? "new" : "none",
     idMaps: config.isolation.user === "private" ? engine.idRanges.of(id) : null,
@@ -157,29 +155,6 @@ async function settled<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
   if (first.status === "rejected") throw first.reason;
   if (second.status === "rejected") throw second.reason;
   return [first.value, second.value];
-}
-
-async function connect(engine: Engine, call: Call, record: Container, netns: string | null): Promise<readonly EndpointRecord[]> {
-  if (netns === null || networkPeer(record.config) !== null) return [];
-  const { config, id } = record;
-  const { address, mac, hostname, network } = config;
-  const wishes = { ...(address === null ? {} : { address }), ...(mac === null ? {} : { mac }) };
-  return [await engine.networks.connect(call, network, id, netns, { ports: portsOf(config), hostname, ...wishes })];
-}
-
-/** Those that are published, and with `-P` all that are exposed besides, each on a free port of the host. */
-function portsOf({ ports, publishAll, exposedPorts }: ContainerConfig): readonly PortMap[] {
-  if (!publishAll) return ports;
-  const exposed = exposedPorts.map((entry): PortMap => {
-    const [port = "", protocol = "tcp"] = entry.split("/");
-    return { protocol: protocol as PortMap["protocol"], hostAddress: "0.0.0.0", hostPort: 0, containerPort: Number(port), count: 1 };
-  });
-  const published = (one: PortMap): boolean =>
-    ports.some(
-      (port) =>
-        port.protocol === one.protocol && one.containerPort >= port.containerPort && one.containerPort < port.containerPort + port.count,
-    );
-  return [...ports, ...exposed.filter((one) => !published(one))];
 }
 
 /** The image's own files answer for every container of it, as long as its layer is fresh: looked up once. */

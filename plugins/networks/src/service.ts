@@ -141,7 +141,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
         if (ports.length > 0 && !supports(driver, "publish"))
           throw fail("Unsupported", `network ${network.name} can't publish ports: leave out -p, or use a bridge network`);
         const endpoint = endpointOf(network, container, netns, address, options);
-        const attachment = await driver.attach(inner, network, { ...endpoint, ports });
+        const attachment = await driver.attach(inner, network, { ...endpoint, ports, defaultRoute: options.defaultRoute ?? true });
         cleanup.undo(() => driver.detach(cleanupCall(inner), network, endpoint.id));
         attached.set(endpoint.id, network.id);
         await tell(inner, "connect", network, { container });
@@ -156,10 +156,10 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
         };
       });
     },
-    disconnect: async (inner, endpoint) => {
+    disconnect: async (inner, endpoint, options = {}) => {
       const network = networks.get(endpoint.network);
       if (network === undefined) return;
-      await (await engine.driver(network.driver)).detach(inner, network, endpoint.id);
+      await (await engine.driver(network.driver)).detach(inner, network, endpoint.id, options);
       if (attached.delete(endpoint.id)) await tell(inner, "disconnect", network, { container: endpoint.container });
       for (const address of bare(endpoint)) pools.get(network.id)?.free(parseAddress(address));
     },

@@ -57,6 +57,7 @@ test.skipIf(reason, "bash", async (t) => {
     shell(own, [
       "bash",
       "-c",
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own.
       'source <(tsbox completion bash); COMP_LINE=$1; COMP_POINT=${#1}; _tsbox; printf "%s\\n" "${COMPREPLY[@]}"',
       "bash",
       line,

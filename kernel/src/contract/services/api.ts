@@ -97,6 +97,8 @@ export interface ApiService extends FilesApi {
   networkInspect(call: Call, name: string): Promise<Json>;
   networkCreate(call: Call, body: Json): Promise<{ readonly Id: string; readonly Warning: string }>;
   networkRemove(call: Call, name: string): Promise<void>;
+  networkConnect(call: Call, network: string, body: Json): Promise<void>;
+  networkDisconnect(call: Call, network: string, body: Json): Promise<void>;
   networkPrune(call: Call, options: Sparse<{ filters: Filters }>): Promise<{ readonly NetworksDeleted: readonly string[] | null }>;
 
   volumeList(call: Call, options: Sparse<{ filters: Filters }>): Promise<{ readonly Volumes: readonly Json[]; readonly Warnings: null }>;

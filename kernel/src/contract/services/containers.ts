@@ -40,6 +40,8 @@ export interface ContainerConfig {
   readonly storage: string | null;
   readonly exec: string | null;
   readonly network: string;
+  /** Those that it joins besides. */
+  readonly networks: readonly NetworkWish[];
   readonly ports: readonly PortMap[];
   /** Every exposed port gets a free one of the host's. */
   readonly publishAll: boolean;
@@ -167,6 +169,8 @@ export interface Container {
   readonly drivers: { readonly storage: string; readonly exec: string };
   readonly layer: ActiveKey;
   readonly mounts: readonly MountPoint[];
+  /** What its next start joins, the first being its way out. */
+  readonly networks: readonly NetworkWish[];
   readonly argv: readonly string[];
   readonly status: ContainerStatus;
   readonly pid: number | null;
@@ -186,6 +190,12 @@ export interface Container {
   readonly warnings: readonly string[];
 }
 
+/** A network by name, and what is wished for there. */
+export interface NetworkWish {
+  readonly network: string;
+  readonly address: string | null;
+  readonly mac: string | null;
+}
 export interface RestartState {
   /** A user stopped it since it was last started. */
   readonly stopped: boolean;
@@ -322,6 +332,10 @@ export interface ContainersService {
   wait(call: Call, id: ContainerId, condition: "not-running" | "next-exit" | "removed"): Promise<ExitStatus>;
   /** Answers when all that the container wrote is with this client (at once, when it never was attached). */
   flushed(call: Call, id: ContainerId, client: number): Promise<"flushed" | "detached">;
+  /** One that runs gets an interface more, at once. `PermissionDenied`: it is on it already, or has no network of its own. */
+  connectNetwork(call: Call, id: ContainerId, wish: NetworkWish): Promise<void>;
+  /** The next of its networks becomes its way out, if this was. `force`: not connected is no error. */
+  disconnectNetwork(call: Call, id: ContainerId, network: string, options: Sparse<{ force: boolean }>): Promise<void>;
   /** `Conflict` while it runs, unless forced. */
   remove(call: Call, id: ContainerId, options: Sparse<{ force: boolean; volumes: boolean }>): Promise<void>;
   /**

@@ -49,10 +49,17 @@ export interface NetworksService {
     network: string,
     container: ContainerId,
     netns: string,
-    options: Sparse<{ ports: readonly PortMap[]; address: string; mac: string; interface: string; hostname: string }>,
+    options: Sparse<{
+      ports: readonly PortMap[];
+      address: string;
+      mac: string;
+      interface: string;
+      hostname: string;
+      defaultRoute: boolean;
+    }>,
   ): Promise<EndpointRecord>;
-  /** The namespace may be gone. The address rests a moment before it is given again. Gone already: no error. */
-  disconnect(call: Call, endpoint: EndpointRecord): Promise<void>;
+  /** The namespace may be gone; `live`: it lives on, and the interface is out of it when this answers. The address rests a moment before it is given again. Gone already: no error. */
+  disconnect(call: Call, endpoint: EndpointRecord, options?: Sparse<{ live: boolean }>): Promise<void>;
   /** After a daemon's death: the endpoints of containers that still run, once, before any `connect`; frees what no one holds. */
   restore(call: Call, endpoints: readonly EndpointRecord[]): Promise<void>;
   /** Whether the network's driver wants a namespace of the container's own: "new"; or the host's: "host". */

@@ -53,7 +53,7 @@ async function rules(
     exited: (record, value) => record.status === "exited" && record.exit?.code === Number(value),
     ancestor: (record, value) => record.imageName === value || (ancestors.get(value)?.has(record.imageId) ?? false),
     network: (record, value) =>
-      record.config.network === value ||
+      record.networks.some((wish) => wish.network === value) ||
       record.endpoints.some((endpoint) => endpoint.networkName === value || endpoint.network.startsWith(value)),
     publish: (record, value) => {
       const wanted = portRange("publish", value);

@@ -1,5 +1,5 @@
 /** Docker's create body → what the engine knows. All of Docker's zero-value rules are here: "" and 0 and null and absent mean the default, except where they don't. */
-import { type ContainerConfig, fail, type Json, type PortMap } from "@tsbox/kernel";
+import { type ContainerConfig, fail, type Json, type NetworkWish, type PortMap } from "@tsbox/kernel";
 import { isolatedOf } from "./create-isolation.ts";
 import { groupsOf, oomScoreOf, quotaOf, resourcesOf, ulimitsOf } from "./create-limits.ts";
 import { parseHealth } from "./health.ts";
@@ -35,6 +35,7 @@ export function parseCreate(body: Json, platform: string | null): ContainerConfi
     ports: portsOf(object(host, "PortBindings")),
     publishAll: flag(host, "PublishAllPorts"),
     ...endpointOf(body, networkOf(text(host, "NetworkMode"))),
+    networks: furtherNetworks(body, networkOf(text(host, "NetworkMode"))),
     extraHosts: strings(host, "ExtraHosts") ?? [],
     dns: { servers: strings(host, "Dns") ?? [], search: strings(host, "DnsSearch") ?? [], options: strings(host, "DnsOptions") ?? [] },
     ...parseMounts(body, host),
@@ -84,6 +85,15 @@ function endpointOf(body: Json, network: string): Pick<ContainerConfig, "address
   if (address !== "" && !/^\d{1,3}(\.\d{1,3}){3}$/.test(address)) throw fail("InvalidArgument", `invalid IPv4 address: ${address}`);
   if (mac !== "" && !/^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i.test(mac)) throw fail("InvalidArgument", `invalid MAC address: ${mac}`);
   return { address: address || null, mac: mac === "" ? null : mac.replaceAll("-", ":").toLowerCase() };
+}
+
+/** What the body names besides the network mode; an only one that is called otherwise is the mode's (`endpointOf`). */
+function furtherNetworks(body: Json, network: string): readonly NetworkWish[] {
+  const endpoints = object(object(body, "NetworkingConfig"), "EndpointsConfig");
+  if (!(network in endpoints) && Object.keys(endpoints).length === 1) return [];
+  return Object.keys(endpoints)
+    .filter((name) => name !== network && name !== "default")
+    .map((name) => ({ network: name, ...endpointOf({ NetworkingConfig: { EndpointsConfig: { [name]: endpoints[name] } } }, name) }));
 }
 
 function logDriver(type: string): "local" | "json-file" | "none" {

@@ -13,7 +13,7 @@ export function networkPrune(networks: NetworksService, containers: ContainersSe
       });
       const used = new Set(
         (await containers.list(call)).flatMap((record) => [
-          record.config.network,
+          ...record.networks.map((wish) => wish.network),
           ...record.endpoints.map((endpoint) => endpoint.networkName),
         ]),
       );

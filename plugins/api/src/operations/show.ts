@@ -93,8 +93,8 @@ function networkSettings(record: Container): Json {
     IPv6Gateway: "",
     MacAddress: first?.attachment.mac ?? "",
     Networks: Object.fromEntries(
-      (record.endpoints.length > 0 ? record.endpoints : [null]).map((endpoint) => [
-        endpoint?.networkName ?? record.config.network,
+      shownNetworks(record).map(([name, endpoint]) => [
+        name,
         {
           IPAMConfig: null,
           Links: null,
@@ -113,6 +113,13 @@ function networkSettings(record: Container): Json {
       ]),
     ),
   };
+}
+
+/** Of what runs its endpoints; of what does not, what it will have. */
+function shownNetworks(record: Container): readonly (readonly [string, EndpointRecord | null])[] {
+  if (record.endpoints.length > 0) return record.endpoints.map((endpoint) => [endpoint.networkName, endpoint]);
+  const wanted = record.networks.map(({ network }) => network);
+  return (wanted.length > 0 || record.status !== "created" ? wanted : [record.config.network]).map((name) => [name, null]);
 }
 
 function addressOf(endpoint: EndpointRecord | undefined): Json {

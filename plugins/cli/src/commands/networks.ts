@@ -1,4 +1,4 @@
-/** `network create`, `ls`, `inspect`, `rm`, `prune`. */
+/** `network create`, `ls`, `inspect`, `rm`, `connect`, `disconnect`, `prune`. */
 import { isTsboxError } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import { asksFirst, confirmed } from "../confirm.ts";
@@ -109,6 +109,36 @@ const rm: Command = {
     }),
 };
 
+const connect: Command = {
+  name: "network connect",
+  usage: "network connect [OPTIONS] NETWORK CONTAINER",
+  about: "Connect a container to a network",
+  flags: { ip: { kind: "text", help: "IPv4 address (e.g., 172.30.100.104)" } },
+  words: [2, 2],
+  async run(io, api, parsed) {
+    const [network = "", container = ""] = parsed.words;
+    const address = parsed.text("ip");
+    await api.networkConnect(io.call, network, {
+      Container: container,
+      EndpointConfig: address === null ? {} : { IPAMConfig: { IPv4Address: address } },
+    });
+    return 0;
+  },
+};
+
+const disconnect: Command = {
+  name: "network disconnect",
+  usage: "network disconnect [OPTIONS] NETWORK CONTAINER",
+  about: "Disconnect a container from a network",
+  flags: { force: { short: "f", kind: "bool", help: "Force the container to disconnect from a network" } },
+  words: [2, 2],
+  async run(io, api, parsed) {
+    const [network = "", container = ""] = parsed.words;
+    await api.networkDisconnect(io.call, network, { Container: container, Force: parsed.bool("force") });
+    return 0;
+  },
+};
+
 const prune: Command = {
   name: "network prune",
   usage: "network prune [OPTIONS]",
@@ -128,4 +158,4 @@ const prune: Command = {
   },
 };
 
-export const networks: readonly Command[] = [create, ls, inspect, rm, prune];
+export const networks: readonly Command[] = [create, ls, inspect, rm, connect, disconnect, prune];

@@ -100,6 +100,12 @@ export function remoteApi(remote: Remote): ApiService {
     networkList: (call, { filters }) => remote.json(call, "GET", "/networks", { query: { filters: filtersJson(filters) } }),
     networkInspect: (call, network) => remote.json(call, "GET", `/networks/${encodeURIComponent(network)}`),
     networkCreate: (call, body: Json) => remote.json(call, "POST", "/networks/create", { json: body }),
+    networkConnect: async (call, network, body) => {
+      (await remote.send(call, "POST", `/networks/${encodeURIComponent(network)}/connect`, { json: body })).resume();
+    },
+    networkDisconnect: async (call, network, body) => {
+      (await remote.send(call, "POST", `/networks/${encodeURIComponent(network)}/disconnect`, { json: body })).resume();
+    },
     networkPrune: (call, { filters }) => remote.json(call, "POST", "/networks/prune", { query: { filters: filtersJson(filters) } }),
     volumeList: (call, { filters }) => remote.json(call, "GET", "/volumes", { query: { filters: filtersJson(filters) } }),
     volumeInspect: (call, volume) => remote.json(call, "GET", `/volumes/${encodeURIComponent(volume)}`),

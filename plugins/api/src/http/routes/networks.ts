@@ -14,6 +14,14 @@ export function networkRoutes(app: FastifyInstance, { api, calls }: Front): void
     return reply.code(201).send(await api.networkCreate(calls.lasting(), body));
   });
   app.post<{ Querystring: Query }>("/networks/prune", ({ query }) => api.networkPrune(calls.lasting(), { filters: filters(query) }));
+  app.post<Named & { Body: Json | null }>("/networks/:id/connect", async ({ params, body }, reply) => {
+    await api.networkConnect(calls.lasting(), params.id, body ?? {});
+    return reply.code(200).send();
+  });
+  app.post<Named & { Body: Json | null }>("/networks/:id/disconnect", async ({ params, body }, reply) => {
+    await api.networkDisconnect(calls.lasting(), params.id, body ?? {});
+    return reply.code(200).send();
+  });
   app.delete<Named>("/networks/:id", async ({ params }, reply) => {
     await api.networkRemove(calls.lasting(), params.id);
     return reply.code(204).send();

@@ -1,0 +1,168 @@
+/** The networks of a container: those that its next start joins, in order, and the endpoints that it has while it runs. The first has the ports and the way out. */
+import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  type Call,
+  type Container,
+  type ContainerConfig,
+  type ContainerId,
+  cleanupCall,
+  type EndpointRecord,
+  fail,
+  type NetworkWish,
+  type PortMap,
+  withCleanup,
+} from "@tsbox/kernel";
+import type { Engine } from "./engine.ts";
+import { networkPeer } from "./namespaces.ts";
+
+/** All of them, or none. `netns` null: the host's. */
+export async function connectAll(engine: Engine, call: Call, record: Container, netns: string | null): Promise<readonly EndpointRecord[]> {
+  if (netns === null || networkPeer(record.config) !== null) return [];
+  return withCleanup(async (cleanup) => {
+    const endpoints: EndpointRecord[] = [];
+    // One that has left all of them still has its loopback.
+    const wishes = record.networks.length > 0 ? record.networks : [{ network: "none", address: null, mac: null }];
+    for (const wish of wishes) {
+      const endpoint = await enter(engine, call, record, netns, wish, endpoints);
+      cleanup.undo(() => engine.networks.disconnect(cleanupCall(call), endpoint));
+      endpoints.push(endpoint);
+    }
+    return endpoints;
+  });
+}
+
+/** `others`: what it has already. */
+function enter(
+  engine: Engine,
+  call: Call,
+  { id, config }: Container,
+  netns: string,
+  { network, address, mac }: NetworkWish,
+  others: readonly EndpointRecord[],
+): Promise<EndpointRecord> {
+  const first = others.length === 0;
+  let number = 0;
+  while (others.some((endpoint) => endpoint.interface === `eth${number}`)) number += 1;
+  return engine.networks.connect(call, network, id, netns, {
+    ports: first ? portsOf(config) : [],
+    hostname: config.hostname,
+    interface: `eth${number}`,
+    defaultRoute: first,
+    ...(address === null ? {} : { address }),
+    ...(mac === null ? {} : { mac }),
+  });
+}
+
+/** Those that are published, and with `-P` all that are exposed besides, each on a free port of the host. */
+function portsOf({ ports, publishAll, exposedPorts }: ContainerConfig): readonly PortMap[] {
+  if (!publishAll) return ports;
+  const exposed = exposedPorts.map((entry): PortMap => {
+    const [port = "", protocol = "tcp"] = entry.split("/");
+    return { protocol: protocol as PortMap["protocol"], hostAddress: "0.0.0.0", hostPort: 0, containerPort: Number(port), count: 1 };
+  });
+  const published = (one: PortMap): boolean =>
+    ports.some(
+      (port) =>
+        port.protocol === one.protocol && one.containerPort >= port.containerPort && one.containerPort < port.containerPort + port.count,
+    );
+  return [...ports, ...exposed.filter((one) => !published(one))];
+}
+
+const runs = ({ status }: Container): boolean => status === "running" || status === "paused";
+
+/** Under the container's lock. One that runs gets an interface more; another joins with its next start. */
+export async function connectNetwork(engine: Engine, call: Call, record: Container, wish: NetworkWish): Promise<void> {
+  const network = await engine.networks.get(call, wish.network);
+  await refuseShared(engine, call, record, network.name);
+  if (record.networks.some((one) => one.network === network.name))
+    throw fail("PermissionDenied", `endpoint with name ${record.name} already exists in network ${network.name}`);
+  const named = { ...wish, network: network.name };
+  const networks = [...record.networks, named];
+  if (!runs(record)) {
+    await engine.records.save(call, { ...record, networks });
+    return;
+  }
+  const endpoint = await enter(engine, call, record, netnsOf(record), named, record.endpoints);
+  const joined = await engine.records.save(call, {
+    ...engine.records.byId(record.id),
+    networks,
+    endpoints: [...record.endpoints, endpoint],
+  });
+  nameEndpoint(engine, joined, endpoint);
+}
+
+/** Under the container's lock. `force`: what is not connected is as wanted. */
+export async function disconnectNetwork(engine: Engine, call: Call, record: Container, name: string, force: boolean): Promise<void> {
+  const network = await engine.networks.get(call, name);
+  await refuseShared(engine, call, record, network.name);
+  if (!record.networks.some((one) => one.network === network.name)) {
+    if (force) return;
+    throw fail("PermissionDenied", `container ${record.id} is not connected to network ${network.name}`);
+  }
+  const networks = record.networks.filter((one) => one.network !== network.name);
+  const leaving = record.endpoints.find((endpoint) => endpoint.network === network.id);
+  if (leaving === undefined) {
+    await engine.records.save(call, { ...record, networks });
+    return;
+  }
+  const first = record.endpoints[0] === leaving;
+  await engine.networks.disconnect(call, leaving, { live: true });
+  forgetEndpoint(engine, record.id, leaving);
+  const rest = record.endpoints.filter((endpoint) => endpoint !== leaving);
+  const left = await engine.records.save(call, { ...engine.records.byId(record.id), networks, endpoints: rest });
+  // The way out, and the published ports, went with the first: the next one takes its place.
+  const [next, ...others] = rest;
+  const wish = networks.find((one) => one.network === next?.networkName);
+  if (!first || next === undefined || wish === undefined) return;
+  await engine.networks.disconnect(call, next, { live: true });
+  forgetEndpoint(engine, record.id, next);
+  const address = next.attachment.addresses.find((one) => one.includes("."))?.split("/")[0] ?? null;
+  const endpoint = await enter(engine, call, left, netnsOf(left), { ...wish, address, mac: next.attachment.mac }, []);
+  nameEndpoint(engine, await engine.records.save(call, { ...engine.records.byId(record.id), endpoints: [endpoint, ...others] }), endpoint);
+}
+
+const netnsOf = (record: Container): string => `/proc/${record.pid}/ns/net`;
+
+/** Whether it has a network namespace of its own. The network that it was made with may be gone since, where it has left that. */
+export async function ownsNamespace(engine: Engine, call: Call, { config, networks }: Container): Promise<boolean> {
+  if (networkPeer(config) !== null) return false;
+  const [first] = networks;
+  return first === undefined || (await engine.networks.namespace(call, first.network)) === "new";
+}
+
+/** Who has no network of his own has none to choose. */
+async function refuseShared(engine: Engine, call: Call, record: Container, network: string): Promise<void> {
+  const { config } = record;
+  if (!(await ownsNamespace(engine, call, record)))
+    throw fail(
+      "PermissionDenied",
+      "container sharing network namespace with another container or host cannot be connected to any other network",
+    );
+  if ((await engine.networks.namespace(call, network)) === "host")
+    throw fail("PermissionDenied", "container cannot be disconnected from host network or connected to host network");
+  if (config.network === "none" || network === "none")
+    throw fail("PermissionDenied", "container cannot be connected to multiple networks with one of the networks in private (none) mode");
+}
+
+/** In /etc/hosts, which the container has as a mount: it is written in place. */
+function nameEndpoint(engine: Engine, { id, config }: Container, endpoint: EndpointRecord): void {
+  const hostname = config.hostname || id.slice(0, 12);
+  const name = config.domainname === "" ? hostname : `${hostname}.${config.domainname} ${hostname}`;
+  appendFileSync(
+    hostsOf(engine, id),
+    addressesOf(endpoint)
+      .map((address) => `${address}\t${name}\n`)
+      .join(""),
+  );
+}
+
+function forgetEndpoint(engine: Engine, id: ContainerId, endpoint: EndpointRecord): void {
+  const gone = new Set(addressesOf(endpoint));
+  const lines = readFileSync(hostsOf(engine, id), "utf8").split("\n");
+  writeFileSync(hostsOf(engine, id), lines.filter((line) => !gone.has(line.split("\t")[0] ?? "")).join("\n"));
+}
+
+const hostsOf = (engine: Engine, id: ContainerId): string => join(engine.records.directory(id), "hosts");
+const addressesOf = (endpoint: EndpointRecord): readonly string[] =>
+  endpoint.attachment.addresses.map((address) => address.split("/")[0] ?? "");
