@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import {
   type Call,
   type Container,
+  type ContainerConfig,
   type ContainerId,
   cleanupCall,
   fail,
