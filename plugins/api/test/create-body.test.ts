@@ -110,6 +110,7 @@ test("what makes no sense is refused in Docker's words", () => {
   refused({ Devices: [{ PathOnHost: "/dev/x", CgroupPermissions: "rwx" }] }, /invalid device mode: rwx/);
   refused({ StorageOpt: { size: "many" } }, /invalid storage option/);
   refused({ CgroupParent: "/a/../.." }, /must not lead out/);
+  refused({ Annotations: { "io.tsbox.seccomp-filter": "/etc/shadow" } }, /must have a name, and not begin with io.tsbox/);
   refused({ DeviceRequests: [{ Count: -1 }] }, /device requests/);
 });
 

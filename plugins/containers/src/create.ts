@@ -40,7 +40,11 @@ export async function create(engine: Engine, call: Call, name: string | null, as
     const storage = await engine.storage(drivers.storage);
     const parent = await engine.images.unpack(call, image.id, drivers.storage);
     const layer = `container-${id}` as ActiveKey;
-    await storage.prepare(call, layer, parent, { volatile: config.autoRemove });
+    await storage.prepare(call, layer, parent, {
+      volatile: config.autoRemove,
+      // A driver without quotas refuses it in its own words.
+      ...(config.quotaBytes === null ? {} : { quotaBytes: config.quotaBytes }),
+    });
     cleanup.undo(() => storage.remove(cleanupCall(call), layer));
     const { points, fills } = await resolveMounts(engine, call, { id, config, storage, storageId: drivers.storage, cleanup });
     if (fills.length > 0)

@@ -16,6 +16,7 @@ import type {
   StorageDriver,
   VolumesService,
 } from "@tsbox/kernel";
+import type { AppArmor } from "./apparmor.ts";
 import type { CgroupDriver } from "./cgroup-driver.ts";
 import type { Execs } from "./execs.ts";
 import type { HealthWatch } from "./health.ts";
@@ -43,6 +44,7 @@ export interface Engine {
   readonly roots: Roots;
   /** One change at a time of one container. */
   readonly locks: Locks;
+  readonly apparmor: AppArmor;
   /** Where cgroups lie, and who owns them. */
   readonly cgroups: CgroupDriver;
   /** Ids of the host for containers in user namespaces. */

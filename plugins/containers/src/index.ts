@@ -1,6 +1,7 @@
 /** The service `containers`. A `run` passes create.ts, start.ts and end.ts, in this order. */
 import { setTimeout as pause } from "node:timers/promises";
 import { fail, type Plugin, type PluginContext } from "@tsbox/kernel";
+import { AppArmor } from "./apparmor.ts";
 import { type CgroupDriverName, cgroupDriver } from "./cgroup-driver.ts";
 import { endUnhealthy } from "./ending.ts";
 import { type Engine, Locks } from "./engine.ts";
@@ -52,6 +53,7 @@ const plugin: Plugin<Config> = {
           launcher: await context.service("launcher"),
           events: await context.service("events"),
           host,
+          apparmor: new AppArmor(host, context.rootDirectory),
           cgroups: cgroupDriver(context.config.cgroupDriver, context.engineId, host),
           roots: new Roots(),
           locks: new Locks(),

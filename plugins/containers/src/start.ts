@@ -1,5 +1,5 @@
 /** `running`: the walk of a start. Each step asks one service; a failure undoes what came before it, and nothing half done is left. */
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import {
   type Call,
@@ -27,7 +27,7 @@ import { blockDevices, devicesOf } from "./spec/devices.ts";
 import { keepTemplate } from "./spec/exec-process.ts";
 import { sharedFiles, writeFiles } from "./spec/files.ts";
 import { blockDevicesOf } from "./spec/limits.ts";
-import { labelModules } from "./spec/security.ts";
+import { type LabelModules, withoutAppArmor } from "./spec/security.ts";
 import { resolveUser } from "./spec/user.ts";
 
 export async function start(engine: Engine, call: Call, record: Container, options: Sparse<StartOptions>): Promise<StartReport> {
@@ -88,7 +88,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       mounts,
       devices: devicesOf(config),
       blockDevices: blockDevices(blockDevicesOf(config.resources)),
-      labels: labelModules(),
+      labels: await labelModules(engine, call, config),
     };
     const spec = await engine.hooks.buildSpec(call, buildSpec(input), id);
     const shown = idMaps === null ? rootfs : rootfs.map((mount) => ({ ...mount, idMaps }));
@@ -136,6 +136,12 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       warnings: started.warnings,
     };
   });
+}
+
+/** What of this host labels processes. The default profile is loaded for who needs it. */
+async function labelModules({ apparmor }: Engine, call: Call, config: ContainerConfig): Promise<LabelModules> {
+  const profile = withoutAppArmor(config) ? null : await apparmor.profile(call);
+  return { apparmor: profile === null ? null : { defaultProfile: profile }, selinux: existsSync("/sys/fs/selinux/enforce") };
 }
 
 /** A shim for a container that does not run, in its directory, which a restart of the host has taken away. */

@@ -102,10 +102,13 @@ test("security options: the last of a kind counts, and what can't be applied is 
   assert.equal(hiddenPaths(of("systempaths=unconfined")), {});
   assert.ok((hiddenPaths(of()).maskedPaths ?? []).includes("/proc/kcore"));
   assert.equal(hiddenPaths({ ...of(), maskedPaths: [], readonlyPaths: ["/x"] }), { maskedPaths: [], readonlyPaths: ["/x"] });
-  const none = { apparmor: false, selinux: false };
+  const none = { apparmor: null, selinux: false };
+  const armed = { ...none, apparmor: { defaultProfile: "usual" } };
   assert.throws(() => labelsOf(of("apparmor=mine"), none), code("FailedPrecondition"));
   assert.equal(labelsOf(of("apparmor=unconfined"), none), {});
-  assert.equal(labelsOf(of("apparmor=mine"), { ...none, apparmor: true }), { apparmorProfile: "mine" });
+  assert.equal(labelsOf(of("apparmor=mine"), armed), { apparmorProfile: "mine" });
+  assert.equal(labelsOf(of(), armed), { apparmorProfile: "usual" });
+  assert.equal(labelsOf({ ...of(), privileged: true }, armed), {});
   const labelled = labelsOf(of("label=type:other_t", "label=level:s0:c1,c2"), { ...none, selinux: true });
   assert.equal(labelled, { selinuxLabel: "system_u:system_r:other_t:s0:c1,c2", mountLabel: "system_u:object_r:container_file_t:s0:c1,c2" });
   assert.equal(labelsOf(of("label=disable"), { ...none, selinux: true }), {});

@@ -85,6 +85,8 @@ export interface ContainerConfig {
   readonly readonlyPaths: readonly string[] | null;
   /** A cgroup of the operator's that the container's lies in; "": the engine's own. */
   readonly cgroupParent: string;
+  /** For the OCI runtime and for hooks, as they are. */
+  readonly annotations: Strings;
   /** Bytes that the read-write layer may hold; needs a storage driver with power `quota`. */
   readonly quotaBytes: number | null;
   readonly log: { readonly driver: ShimLog["driver"]; readonly options: Strings };

@@ -12,6 +12,7 @@ type Isolated = Pick<
   | "maskedPaths"
   | "readonlyPaths"
   | "cgroupParent"
+  | "annotations"
   | "hostname"
   | "domainname"
 >;
@@ -45,6 +46,7 @@ export function isolatedOf(body: Loose, host: Loose): Isolated {
     maskedPaths: Array.isArray(host.MaskedPaths) ? host.MaskedPaths.map(String) : null,
     readonlyPaths: Array.isArray(host.ReadonlyPaths) ? host.ReadonlyPaths.map(String) : null,
     cgroupParent: cgroupParentOf(text(host, "CgroupParent")),
+    annotations: annotationsOf(host),
   };
 }
 
@@ -136,6 +138,14 @@ function seccompOf(value: string): string {
     // Said below.
   }
   throw fail("InvalidArgument", "Decoding seccomp profile failed: give the profile itself as JSON, unconfined or builtin");
+}
+
+/** For the runtime and for hooks. The engine's own are not for others to set: one of them names a file. */
+function annotationsOf(host: Loose): ContainerConfig["annotations"] {
+  const annotations = words(host, "Annotations");
+  const own = Object.keys(annotations).find((key) => key === "" || key.startsWith("io.tsbox."));
+  if (own === undefined) return annotations;
+  throw fail("InvalidArgument", `invalid annotation "${own}": it must have a name, and not begin with io.tsbox.`);
 }
 
 function cgroupParentOf(parent: string): string {

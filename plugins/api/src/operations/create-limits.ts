@@ -1,5 +1,5 @@
 /** The limits in a create or update body: `HostConfig`'s resources, ulimits and out-of-memory score, with Docker's own checks and words. */
-import { type ContainerConfig, type DeviceLimit, fail, type Resources, type Ulimit } from "@tsbox/kernel";
+import { type DeviceLimit, fail, type Resources, type Ulimit } from "@tsbox/kernel";
 import { amount, flag, type Loose, list, object, strings, text } from "./loose.ts";
 
 const smallestMemory = 6 << 20;
@@ -143,10 +143,6 @@ export function quotaOf(host: Loose): number | null {
   const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(size);
   if (match) return Math.round(Number(match[1]) * 1024 ** Math.max(0, " kmgt".indexOf((match[2] || " ").toLowerCase())));
   throw fail("InvalidArgument", `invalid storage option size=${size}: give a number with k, m, g or t`);
-}
-
-export function annotationsOf(host: Loose): ContainerConfig["sysctls"] {
-  return Object.fromEntries(Object.entries(object(host, "Annotations")).map(([key, value]) => [key, String(value)]));
 }
 
 export const groupsOf = (host: Loose): readonly string[] => strings(host, "GroupAdd") ?? [];

@@ -71,7 +71,7 @@ export function buildSpec(input: SpecInput): OciSpec {
     hostname: !ownHost || (netns === null && config.hostname === "") ? "" : config.hostname || id.slice(0, 12),
     ...(config.domainname === "" || !ownHost ? {} : { domainname: config.domainname }),
     mounts: mountsOf(input),
-    ...(config.init ? { annotations: { [initAnnotation]: "true" } } : {}),
+    ...annotationsOf(config),
     linux: {
       namespaces: [
         { type: "mount" },
@@ -94,6 +94,11 @@ export function buildSpec(input: SpecInput): OciSpec {
       ...(seccomp === undefined ? {} : { seccomp }),
     },
   };
+}
+
+function annotationsOf({ annotations, init }: ContainerConfig): Pick<OciSpec, "annotations"> {
+  const all = { ...annotations, ...(init ? { [initAnnotation]: "true" } : {}) };
+  return Object.keys(all).length > 0 ? { annotations: all } : {};
 }
 
 function namespace(type: string, source: NamespaceSource): readonly { readonly type: string; readonly path?: string }[] {

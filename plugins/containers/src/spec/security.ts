@@ -1,6 +1,5 @@
 /** `--security-opt` in the runtime spec's words: seccomp, labels of AppArmor and SELinux, what of /proc and /sys is hidden. */
 import { randomInt } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
 import { type ContainerConfig, fail } from "@tsbox/kernel";
 import { maskedPaths, readonlyPaths } from "./defaults.ts";
 import { seccompFor } from "./seccomp.ts";
@@ -43,30 +42,28 @@ export interface Labels {
 
 /** Which of the security modules of this host give labels. */
 export interface LabelModules {
-  readonly apparmor: boolean;
+  /** Whether AppArmor is on, and the profile of who asks for none. */
+  readonly apparmor: { readonly defaultProfile: string } | null;
   readonly selinux: boolean;
 }
 
-export function labelModules(): LabelModules {
-  let apparmor = false;
-  try {
-    apparmor = readFileSync("/sys/module/apparmor/parameters/enabled", "utf8").startsWith("Y");
-  } catch {
-    // A kernel without AppArmor has no such file.
-  }
-  return { apparmor, selinux: existsSync("/sys/fs/selinux/enforce") };
-}
+/** Whether the container is to be without AppArmor, so that no profile need be there. */
+export const withoutAppArmor = (config: Secured): boolean => {
+  const [profile] = valuesOf(config, "apparmor");
+  return profile === undefined ? config.privileged : profile === "unconfined";
+};
 
 /** A profile that was asked for by name and can't be applied is refused: a container must not run with less than what it was given. */
 export function labelsOf(config: Secured, modules: LabelModules): Labels {
-  const [profile] = valuesOf(config, "apparmor");
-  if (profile !== undefined && profile !== "unconfined" && !modules.apparmor)
+  const [asked] = valuesOf(config, "apparmor");
+  const profile = withoutAppArmor(config) ? undefined : (asked ?? modules.apparmor?.defaultProfile);
+  if (profile !== undefined && modules.apparmor === null)
     throw fail(
       "FailedPrecondition",
       `AppArmor profile ${profile} can't be applied: AppArmor is not enabled on this host; leave it out, or say apparmor=unconfined`,
     );
   return {
-    ...(profile !== undefined && modules.apparmor ? { apparmorProfile: profile } : {}),
+    ...(profile === undefined ? {} : { apparmorProfile: profile }),
     ...(modules.selinux && !config.privileged ? selinuxOf(valuesOf(config, "label")) : {}),
   };
 }
