@@ -77,8 +77,14 @@ export interface ExecBundle {
   readonly process: OciProcess;
 }
 
-/** What the shim starts for it: a process that it joins to the container by itself, `filter` the file of the container's compiled seccomp filter; or the command of another runtime. */
-export type ExecLaunch = { readonly kind: "oci"; readonly process: OciProcess; readonly filter: string | null } | LaunchCommand;
+/**
+ * What the shim starts for it: a process that it joins to the container by itself, `filter` the file of the container's compiled seccomp filter; one beside the container, with a
+ * root of its own and the namespaces that its spec names by path; or the command of another runtime.
+ */
+export type ExecLaunch =
+  | { readonly kind: "oci"; readonly process: OciProcess; readonly filter: string | null }
+  | { readonly kind: "beside"; readonly spec: OciSpec; readonly rootfs: readonly Mount[]; readonly filter: string | null }
+  | LaunchCommand;
 
 export interface Execs {
   planExec(call: Call, exec: ExecBundle): Promise<LaunchCommand>;

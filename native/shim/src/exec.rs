@@ -9,8 +9,9 @@ use crate::status;
 use serde::Deserialize;
 use std::os::fd::{AsFd, RawFd};
 use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::mount::Mount;
 use tsbox_core::protocol::{Exit, Window};
-use tsbox_runtime::{Cgroup, Exec as Join, Process as OciProcess};
+use tsbox_runtime::{Cgroup, Exec as Join, ExecStarted, Launch, Process as OciProcess, Root, Spec, Stdio};
 
 /// `ShimExec` of kernel/src/contract/launcher.ts.
 #[derive(Deserialize)]
@@ -28,11 +29,18 @@ pub struct Start {
 
 /// `ExecLaunch` of kernel/src/contract/exec.ts.
 #[derive(Deserialize)]
-struct Format {
-    kind: String,
-    process: Option<OciProcess>,
-    /// The file of the container's compiled filter.
-    filter: Option<String>,
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum Format {
+    /// Joins the container.
+    Oci { process: OciProcess, filter: Option<String> },
+    /// Has a root of its own, and the namespaces that the spec names.
+    Beside {
+        spec: Box<Spec>,
+        rootfs: Vec<Mount>,
+        filter: Option<String>,
+    },
+    #[serde(other)]
+    Other,
 }
 
 /// Milliseconds that dying may take.
@@ -51,13 +59,6 @@ pub struct Started {
 }
 
 pub fn start(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Started> {
-    let Some(process) = start.launch.process.as_ref().filter(|_| start.launch.kind == "oci") else {
-        return Err(Failure::new(
-            Code::Unsupported,
-            format!("this shim joins processes of kind oci, not {}", start.launch.kind),
-        ));
-    };
-    let filter = start.launch.filter.as_deref().map(read_filter).transpose()?;
     let failed = |error: std::io::Error| Failure::io(&error, "stdio", None).at("stdio");
     let mut session = Session::new(Log::none(), start.terminal.is_some(), true).map_err(failed)?;
     if let Some(most) = start.capture {
@@ -67,15 +68,8 @@ pub fn start(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Star
         None => Some(Pipes::new(start.stdin)?),
         Some(_) => None,
     };
-    let mut joined = tsbox_runtime::exec(&Join {
-        pid: container.pid,
-        pidfd: container.pidfd.as_fd(),
-        cgroup,
-        process,
-        stdio: Pipes::stdio(pipes.as_ref(), start.terminal),
-        seccomp: filter.as_deref(),
-    })
-    .map_err(|failure| {
+    let stdio = Pipes::stdio(pipes.as_ref(), start.terminal);
+    let mut joined = launch(start, container, cgroup, stdio).map_err(|failure| {
         let command = matches!(failure.code, Code::CommandNotFound | Code::NotExecutable);
         // Whatever it was that failed: there is nothing to join any more. A process on its way out lets go of its namespaces (ESRCH) before it counts as dead.
         let dying = failure.errno == Some(libc::ESRCH) || container.is_dead(if failure.errno.is_some() { DYING } else { 0 });
@@ -90,6 +84,39 @@ pub fn start(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Star
         warnings: joined.warnings,
         timings: joined.timings,
     })
+}
+
+fn launch(start: &Start, container: &Process, cgroup: &Cgroup, stdio: Stdio) -> Result<ExecStarted> {
+    match &start.launch {
+        Format::Oci { process, filter } => tsbox_runtime::exec(&Join {
+            pid: container.pid,
+            pidfd: container.pidfd.as_fd(),
+            cgroup,
+            process,
+            stdio,
+            seccomp: filter.as_deref().map(read_filter).transpose()?.as_deref(),
+        }),
+        Format::Beside { spec, rootfs, filter } => {
+            let started = tsbox_runtime::launch(&Launch {
+                id: &start.exec,
+                spec,
+                root: Root::Mounts(rootfs),
+                stdio,
+                seccomp: filter.as_deref().map(read_filter).transpose()?.as_deref(),
+            })?;
+            Ok(ExecStarted {
+                pid: started.pid,
+                pidfd: started.pidfd,
+                console: started.console,
+                warnings: started.warnings,
+                timings: started.timings,
+            })
+        }
+        Format::Other => Err(Failure::new(
+            Code::Unsupported,
+            "this shim joins processes to its own containers, and starts no other runtime's command",
+        )),
+    }
 }
 
 pub fn not_running() -> Failure {

@@ -14,7 +14,7 @@ import { ps } from "./commands/ps.ts";
 import { pull } from "./commands/pull.ts";
 import { create, run } from "./commands/run.ts";
 import * as running from "./commands/running.ts";
-import { attach, exec } from "./commands/sessions.ts";
+import { attach, debug, exec } from "./commands/sessions.ts";
 import * as space from "./commands/space.ts";
 import * as system from "./commands/system.ts";
 import { volumes } from "./commands/volumes.ts";
@@ -26,6 +26,7 @@ const all: readonly Command[] = [
   create,
   exec,
   attach,
+  debug,
   running.top,
   running.stats,
   running.update,

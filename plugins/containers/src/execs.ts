@@ -19,9 +19,11 @@ import {
   type WindowSize,
 } from "@tsbox/kernel";
 import { attributes } from "./create.ts";
+import { later } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { execProcess, readTemplate } from "./spec/exec-process.ts";
 import { resolveInRoot } from "./spec/user.ts";
+import { launchBeside, removeTools } from "./tools.ts";
 
 /** So many that have ended are remembered for those who ask how. */
 const remembered = 512;
@@ -131,6 +133,9 @@ export async function startExec(engine: Engine, call: Call, id: ExecId, options:
   } catch (error) {
     if (client) engine.waiters.forgetFlush(exec.container, client.client);
     await endExec(engine, id, codeOf(error), null);
+    // Its shim has ended under the request, and so the container before.
+    if (isTsboxError(error) && error.code === "Unavailable")
+      throw fail("FailedPrecondition", `container ${exec.container} is not running`, { cause: error });
     throw error;
   }
 }
@@ -144,7 +149,9 @@ function codeOf(error: unknown): number {
 async function launchOf(engine: Engine, call: Call, record: Container, exec: Exec): Promise<ExecLaunch> {
   const directory = engine.records.directory(record.id);
   const template = readTemplate(directory);
-  const { user } = exec.config;
+  const { user, tools } = exec.config;
+  if (tools !== null && supports(await engine.exec(record.drivers.exec), "processes"))
+    return launchBeside(engine, call, record, exec, tools, template);
   const pid = record.pid ?? 0;
   const who = user === "" ? null : await resolveInRoot(call, engine.host, `/proc/${pid}/root`, user, record.config.groupAdd);
   const process = execProcess(template.process, record.config, exec.config, who);
@@ -159,6 +166,7 @@ async function launchOf(engine: Engine, call: Call, record: Container, exec: Exe
 /** Heard from the shim, or known since there is no shim any more. */
 export async function endExec(engine: Engine, id: ExecId, code: number, output: Uint8Array | null): Promise<void> {
   const exec = engine.execs.end(id, code, output);
+  if (exec !== null && exec.config.tools !== null) later(engine, () => removeTools(engine, id));
   if (exec !== null) await tellExec(engine, engine.call(), exec, "exec_die", { exitCode: String(code) });
 }
 
@@ -182,6 +190,8 @@ export function findExec(engine: Engine, container: ContainerId, id: ExecId, pid
     privileged: false,
     attach,
     detachKeys: null,
+    // Not known any more: it may have had a layer of its own.
+    tools: "",
   };
   engine.execs.add({ id, container, config, status: "running", pid, exitCode: null });
 }
@@ -209,6 +219,7 @@ export async function runExec(
     privileged: false,
     attach: { stdin: false, stdout: true, stderr: true },
     detachKeys: null,
+    tools: null,
   });
   const entry = engine.execs.get(exec.id);
   await startExec(engine, call, exec.id, { capture: limit });

@@ -7,6 +7,7 @@ import { ended, later } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { findExec } from "./execs.ts";
 import { wantsAfterBoot } from "./restarts.ts";
+import { toolsOwner } from "./tools.ts";
 
 /** A process whose shim was killed is watched by its exit file; when the launcher died too, nobody writes one. */
 const lookEvery = 1000;
@@ -107,7 +108,9 @@ async function sweep(engine: Engine, call: Call): Promise<void> {
       const storage = await engine.storage(id);
       for await (const snapshot of await storage.list(call)) {
         const owner = /^(?:container|mount)-([0-9a-f]{64})(?:-|$)/.exec(snapshot.key)?.[1];
-        if (owner !== undefined && !engine.records.has(owner as ContainerId)) await storage.remove(call, snapshot.key);
+        const user = toolsOwner(snapshot.key);
+        if ((owner !== undefined && !engine.records.has(owner as ContainerId)) || (user !== null && !engine.execs.has(user)))
+          await storage.remove(call, snapshot.key);
       }
     }
     await sweepCgroups(engine);

@@ -85,6 +85,8 @@ test.skipIf(reason, "nobody inside has a descriptor of the host's /dev/null", as
   const change = ["sh", "-c", "chmod 640 /proc/self/fd/0; stat -L -c %a /proc/self/fd/0"];
   assert.is(await own.ok(["exec", "box", ...change]), "640\n");
   assert.is(await own.ok(["run", "--rm", "--net", "none", "host:/", ...change]), "640\n");
+  // Nor a place in its tree where it may be changed.
+  assert.match((await own.run(["exec", "box", "chmod", "640", "/proc/interrupts"])).stderr, /Read-only file system/);
   assert.is(statSync("/dev/null").mode, before);
 });
 

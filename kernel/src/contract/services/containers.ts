@@ -263,6 +263,8 @@ export interface ExecConfig {
   readonly attach: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean };
   /** Null: Docker's. */
   readonly detachKeys: readonly number[] | null;
+  /** An image whose tree is this process's root in the place of the container's, which is left alone: for tools that it has none of. The container's files are below /proc/PID/root. */
+  readonly tools: string | null;
 }
 export interface Exec {
   readonly id: ExecId;

@@ -31,7 +31,17 @@ impl Mask {
         let Some(target) = root.find(path)? else { return Ok(()) };
         let directory = sys::stat(target.as_fd())?.st_mode & libc::S_IFMT == libc::S_IFDIR;
         let tree = if !directory {
-            mount::clone_descriptor(self.null.as_fd(), false)?
+            // Read-only, which a device is written to in spite of: root inside owns this inode of the host's and would change its mode.
+            let tree = mount::clone_descriptor(self.null.as_fd(), false)?;
+            mount::set_attributes(
+                tree.as_fd(),
+                Attributes {
+                    set: mount::RDONLY | mount::NOSUID | mount::NOEXEC,
+                    ..Attributes::default()
+                },
+                false,
+            )?;
+            tree
         } else if let Some(empty) = &self.empty {
             mount::clone_descriptor(empty.as_fd(), false)?
         } else {

@@ -48,6 +48,7 @@ function parseExec(body: Json): ExecConfig {
     privileged: body.Privileged === true,
     attach: { stdin: body.AttachStdin === true, stdout: body.AttachStdout === true, stderr: body.AttachStderr === true },
     detachKeys: detachKeys(text("DetachKeys")),
+    tools: text("TsboxTools") || null,
   };
 }
 

@@ -73,6 +73,49 @@ export const exec: Command = {
   },
 };
 
+const shell = "command -v bash >/dev/null && exec bash; exec sh";
+
+export const debug: Command = {
+  name: "debug",
+  usage: "debug [OPTIONS] CONTAINER [COMMAND] [ARG...]",
+  about: "Run a shell with tools of this host beside a running container, whatever its image has",
+  flags: {
+    "detach-keys": detachFlag,
+    env: { short: "e", kind: "list", help: "Set environment variables" },
+    image: { kind: "text", help: 'Image with the tools (default "host:/", those of this machine)' },
+    privileged: { kind: "bool", help: "Give extended privileges to the command" },
+    user: { short: "u", kind: "text", help: "User of the tools' image (default root)" },
+    workdir: { short: "w", kind: "text", help: 'Working directory among the tools (default "/")' },
+  },
+  ownWords: true,
+  words: [1, Number.POSITIVE_INFINITY],
+  async run(io, api, parsed) {
+    const [name = "", ...argv] = parsed.words;
+    const terminal = io.terminals[0] && io.terminals[1];
+    const { Id } = await api.execCreate(io.call, name, {
+      Cmd: argv.length > 0 ? argv : ["sh", "-c", shell],
+      Env: environmentOf(io, parsed.list("env")),
+      User: parsed.text("user") ?? "",
+      WorkingDir: parsed.text("workdir") ?? "",
+      Tty: terminal,
+      Privileged: parsed.bool("privileged"),
+      AttachStdin: true,
+      AttachStdout: true,
+      AttachStderr: true,
+      DetachKeys: parsed.text("detach-keys") ?? "",
+      TsboxTools: parsed.text("image") ?? "host:/",
+    });
+    if (terminal)
+      await io.err("The container's processes are those of `ps`, its files are below /proc/1/root (or another of its processes).\n");
+    const attached = { stdin: true, stdout: true, stderr: true, terminal, signalProxy: false, removed: false, detachKeys: keysOf(parsed) };
+    try {
+      return exitCode(await io.session.runExec(api, Id, attached));
+    } catch (error) {
+      return commandFailed(io, error);
+    }
+  },
+};
+
 /** The file is the user's. */
 function readsFile(words: readonly string[]): boolean {
   try {

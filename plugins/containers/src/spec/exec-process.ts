@@ -1,9 +1,19 @@
 /** The process of an exec, as Docker makes it: the container's own one, with what was asked for in its place. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Call, type ContainerConfig, type ExecConfig, fail, type HostToolkit, type Launch, type OciProcess } from "@tsbox/kernel";
-import type { ResolvedUser } from "./build.ts";
-import { allCapabilities } from "./defaults.ts";
+import {
+  type Call,
+  type ContainerConfig,
+  type ExecConfig,
+  fail,
+  type HostToolkit,
+  type IdMaps,
+  type Launch,
+  type OciProcess,
+  type OciSpec,
+} from "@tsbox/kernel";
+import { mappings, type ResolvedUser } from "./build.ts";
+import { allCapabilities, defaultMounts, defaultPath, maskedPaths, ociVersion, readonlyPaths } from "./defaults.ts";
 
 /** What of a started container's spec its execs are made of. It lies beside the record on tmpfs: the spec itself is the start's alone. */
 export interface ExecTemplate {
@@ -52,6 +62,52 @@ export function execProcess(template: OciProcess, container: ContainerConfig, ex
     ...(user === null ? {} : { user: { ...userOf(template), uid: user.uid, gid: user.gid, additionalGids: user.additionalGids } }),
     capabilities: capabilities(template, user, exec.privileged),
     ...(exec.privileged ? { apparmorProfile: "" } : {}),
+  };
+}
+
+/** With a root of its own instead of the container's, in the same namespaces and limits: what it mounts, nobody inside sees. `pid`: the container's first process. */
+export function besideSpec(
+  template: ExecTemplate,
+  container: ContainerConfig,
+  exec: ExecConfig,
+  user: ResolvedUser,
+  pid: number,
+  idMaps: IdMaps | null,
+): OciSpec {
+  const process = execProcess(template.process, { ...container, workingDirectory: "/", env: [] }, exec, user);
+  const held = process.capabilities as { readonly bounding?: readonly string[] };
+  // Whoever looks into the container's processes and files must be allowed to trace them.
+  const bounding = [...new Set([...(held.bounding ?? []), "CAP_SYS_PTRACE"])];
+  const root = user.uid === 0 ? bounding : [];
+  const environment = exec.env.filter((pair) => pair.includes("="));
+  const has = (name: string): boolean => environment.some((pair) => pair.startsWith(`${name}=`));
+  const kinds = ["network", "uts", "pid", "ipc", "cgroup", ...(container.isolation.time === null ? [] : ["time"])];
+  const files: Readonly<Record<string, string>> = { network: "net" };
+  return {
+    ociVersion,
+    process: {
+      ...process,
+      env: [
+        ...(has("PATH") ? [] : [`PATH=${defaultPath}`]),
+        ...(exec.terminal && !has("TERM") ? ["TERM=xterm"] : []),
+        ...environment,
+        ...(has("HOME") ? [] : [`HOME=${user.home}`]),
+      ],
+      noNewPrivileges: false,
+      capabilities: { bounding, effective: root, permitted: root },
+    },
+    root: { path: "rootfs", readonly: false },
+    mounts: defaultMounts(container.shmSize, false),
+    linux: {
+      namespaces: [
+        { type: "mount" },
+        ...(idMaps === null ? [] : [{ type: "user", path: `/proc/${pid}/ns/user` }]),
+        ...kinds.map((type) => ({ type, path: `/proc/${pid}/ns/${files[type] ?? type}` })),
+      ],
+      ...(idMaps === null ? {} : { uidMappings: mappings(idMaps.uids), gidMappings: mappings(idMaps.gids) }),
+      cgroupsPath: template.cgroup ?? "",
+      ...(exec.privileged ? {} : { maskedPaths, readonlyPaths }),
+    },
   };
 }
 

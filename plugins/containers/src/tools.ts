@@ -1,0 +1,44 @@
+/** A process beside a container, with the tree of an image as its root: tools for a container that has none. Its layer lives as long as it does. */
+import { type ActiveKey, type Call, type Container, type Exec, type ExecId, type ExecLaunch, isTsboxError } from "@tsbox/kernel";
+import type { Engine } from "./engine.ts";
+import { besideSpec, type ExecTemplate } from "./spec/exec-process.ts";
+import { resolveUser } from "./spec/user.ts";
+
+const layerOf = (id: ExecId): ActiveKey => `tools-${id}` as ActiveKey;
+
+/** Whose layer it is, by its key; null: no layer of tools. */
+export const toolsOwner = (key: string): ExecId | null => (/^tools-([0-9a-f]{64})$/.exec(key)?.[1] ?? null) as ExecId | null;
+
+export async function launchBeside(
+  engine: Engine,
+  call: Call,
+  record: Container,
+  { id, config }: Exec,
+  image: string,
+  template: ExecTemplate,
+): Promise<ExecLaunch> {
+  const storageId = await engine.preferred("storage");
+  const { id: imageId } = await engine.images.ensure(call, image, {});
+  const parent = await engine.images.unpack(call, imageId, storageId);
+  const storage = await engine.storage(storageId);
+  const rootfs = await storage.prepare(call, layerOf(id), parent, { volatile: true });
+  const user = await resolveUser(call, engine.host, rootfs, config.user || "0");
+  const spec = besideSpec(template, record.config, config, user, record.pid ?? 0, record.idMaps);
+  await engine.hooks.beforeExec(call, record.id, spec.process);
+  const { idMaps } = record;
+  return {
+    kind: "beside",
+    spec,
+    rootfs: idMaps === null ? rootfs : rootfs.map((mount) => ({ ...mount, idMaps })),
+    filter: template.filter,
+  };
+}
+
+export async function removeTools(engine: Engine, id: ExecId): Promise<void> {
+  try {
+    await (await engine.storage(await engine.preferred("storage"))).remove(engine.call(), layerOf(id));
+  } catch (error) {
+    // It was never made.
+    if (!isTsboxError(error) || error.code !== "NotFound") throw error;
+  }
+}
