@@ -74,14 +74,22 @@ export class Execs {
     entry.exec = { ...entry.exec, status: "ended", pid: null, exitCode };
     entry.output = output;
     entry.ended.resolve(exitCode);
+    this.#remember(id);
+    return entry.exec;
+  }
+
+  #remember(id: ExecId): void {
     this.#ended.push(id);
     for (const old of this.#ended.splice(0, Math.max(0, this.#ended.length - remembered))) this.#all.delete(old);
-    return entry.exec;
   }
 
   /** The container has ended: what was never started never will be. */
   dropUnstarted(container: ContainerId): void {
-    for (const { exec } of this.#all.values()) if (exec.container === container && exec.status === "created") this.#all.delete(exec.id);
+    for (const entry of this.#all.values())
+      if (entry.exec.container === container && entry.exec.status === "created") {
+        entry.exec = { ...entry.exec, status: "ended" };
+        this.#remember(entry.exec.id);
+      }
   }
 }
 
@@ -107,9 +115,9 @@ export type ExecStart = Sparse<{ client: ShimClient; size: WindowSize; capture: 
 export async function startExec(engine: Engine, call: Call, id: ExecId, options: ExecStart): Promise<Timings> {
   const entry = engine.execs.get(id);
   const { exec } = entry;
+  const record = ready(engine, exec.container);
   if (exec.status === "running") throw fail("Conflict", `exec command ${id} is already running`);
   if (exec.status === "ended") throw fail("Conflict", `exec command ${id} has already run`);
-  const record = ready(engine, exec.container);
   entry.exec = { ...exec, status: "running" };
   entry.client = options.client?.client ?? null;
   await tellExec(engine, call, exec, `exec_start: ${exec.config.argv.join(" ")}`);
