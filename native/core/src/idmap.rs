@@ -5,63 +5,45 @@
 
 use crate::container::namespaces;
 use crate::container::pivot;
-use crate::container::spec::IdMapping;
 use crate::container::sys;
 use crate::failure::{Code, Failure, Result};
+use crate::id_maps::IdMaps;
 use crate::mount::{self, Attributes, Context, Mount};
-use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// `IdMaps` of kernel/src/contract/storage.ts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdMaps {
-    pub uids: Vec<IdMap>,
-    pub gids: Vec<IdMap>,
+/// As [`mount::open_detached`], with the mounts that have id maps shown by them.
+pub fn open_detached(mounts: &[Mount]) -> Result<OwnedFd> {
+    mount::open_detached_by(mounts, |one| match &one.id_maps {
+        Some(maps) => open_one(one, maps),
+        None => mount::open_one(one),
+    })
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct IdMap {
-    pub container_id: u32,
-    pub host_id: u32,
-    pub size: u32,
+fn open_one(one: &Mount, maps: &IdMaps) -> Result<OwnedFd> {
+    let parts = mount::Parts::of(one);
+    if parts.bind {
+        bind(Path::new(&one.source), parts.recursive, parts.attributes, maps)
+    } else if one.type_ == "overlay" {
+        overlay(one, &parts.data, parts.attributes, maps)
+    } else {
+        let what = format!(
+            "a root of type {} can't be shown to a user namespace: bind and overlay can",
+            one.type_
+        );
+        Err(Failure::new(Code::Unsupported, what))
+    }
 }
 
-impl IdMaps {
-    pub fn of(uids: &[IdMapping], gids: &[IdMapping]) -> IdMaps {
-        let maps = |from: &[IdMapping]| {
-            let map = |one: &IdMapping| IdMap {
-                container_id: one.container_id,
-                host_id: one.host_id,
-                size: one.size,
-            };
-            from.iter().map(map).collect()
-        };
-        IdMaps {
-            uids: maps(uids),
-            gids: maps(gids),
-        }
-    }
-
-    /// A new user namespace with these maps, which lives as long as the descriptor.
-    pub fn namespace(&self) -> Result<OwnedFd> {
-        namespaces::hold(namespaces::USER, self)?
-            .pop()
-            .ok_or_else(|| Failure::new(Code::Internal, "no user namespace was made"))
-    }
-
-    /// What the container's root is on the host.
-    fn root(&self) -> Result<(u32, u32)> {
-        let of = |maps: &[IdMap]| maps.iter().find(|map| map.container_id == 0).map(|map| map.host_id);
-        of(&self.uids)
-            .zip(of(&self.gids))
-            .ok_or_else(|| Failure::new(Code::InvalidArgument, "the id maps say nothing of root"))
-    }
+/// A new user namespace with these maps, which lives as long as the descriptor.
+fn namespace(maps: &IdMaps) -> Result<OwnedFd> {
+    namespaces::hold(namespaces::USER, maps)?
+        .pop()
+        .ok_or_else(|| Failure::new(Code::Internal, "no user namespace was made"))
 }
 
 /// A detached bind of `path`, mapped.
-pub fn bind(path: &Path, recursive: bool, attributes: Attributes, maps: &IdMaps) -> Result<OwnedFd> {
+fn bind(path: &Path, recursive: bool, attributes: Attributes, maps: &IdMaps) -> Result<OwnedFd> {
     let tree = mount::clone_tree(path, recursive)?;
     apply(&tree, path, recursive, attributes, maps)?;
     Ok(tree)
@@ -69,7 +51,7 @@ pub fn bind(path: &Path, recursive: bool, attributes: Attributes, maps: &IdMaps)
 
 /// Maps a detached mount; `path` is what it shows, for the failure.
 pub fn apply(tree: &OwnedFd, path: &Path, recursive: bool, attributes: Attributes, maps: &IdMaps) -> Result<()> {
-    mapped(tree, path, recursive, attributes, maps.namespace()?.as_fd())
+    mapped(tree, path, recursive, attributes, namespace(maps)?.as_fd())
 }
 
 fn mapped(tree: &OwnedFd, path: &Path, recursive: bool, attributes: Attributes, namespace: BorrowedFd) -> Result<()> {
@@ -85,8 +67,8 @@ fn mapped(tree: &OwnedFd, path: &Path, recursive: bool, attributes: Attributes, 
 
 /// A detached overlay of mapped layers. Its layers must be attached somewhere while it is made, so that is done in a mount namespace of the moment; the caller must
 /// have one thread, and finds itself at `/` of its own one again.
-pub fn overlay(wanted: &Mount, data: &[&str], attributes: Attributes, maps: &IdMaps) -> Result<OwnedFd> {
-    let namespace = maps.namespace()?;
+fn overlay(wanted: &Mount, data: &[&str], attributes: Attributes, maps: &IdMaps) -> Result<OwnedFd> {
+    let namespace = namespace(maps)?;
     let layer = |path: &Path| {
         let tree = mount::clone_tree(path, false)?;
         mapped(&tree, path, false, Attributes::default(), namespace.as_fd())?;

@@ -5,6 +5,7 @@
 
 pub mod container;
 pub mod failure;
+pub mod id_maps;
 pub mod idmap;
 pub mod layer;
 pub mod mount;

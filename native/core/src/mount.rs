@@ -8,7 +8,7 @@
 use crate::container::root::Root;
 use crate::container::sys;
 use crate::failure::{Code, Failure, Result};
-use crate::idmap::{self, IdMaps};
+use crate::id_maps::IdMaps;
 use crate::tree::{Named, at};
 use serde::{Deserialize, Serialize};
 use std::ffi::{CStr, CString};
@@ -25,7 +25,7 @@ pub struct Mount {
     pub target: Option<String>,
     #[serde(default)]
     pub options: Vec<String>,
-    /// Ids that its files are shown with, for a container in a user namespace.
+    /// Ids that its files are shown with, for a container in a user namespace: [`crate::idmap`] does it.
     #[serde(default, rename = "idMaps", skip_serializing_if = "Option::is_none")]
     pub id_maps: Option<IdMaps>,
 }
@@ -213,10 +213,15 @@ impl Context {
 /// A mount on a detached tree is refused before Linux 6.15; there more than the root is `Unsupported`, and who has a mount namespace of his own uses
 /// [`attach_all`], who has none [`open_held`].
 pub fn open_detached(mounts: &[Mount]) -> Result<OwnedFd> {
+    open_detached_by(mounts, open_one)
+}
+
+/// The same, by whoever knows how one of them is opened.
+pub(crate) fn open_detached_by(mounts: &[Mount], open: impl Fn(&Mount) -> Result<OwnedFd>) -> Result<OwnedFd> {
     let (root, rest) = split(mounts)?;
-    let tree = open_one(root)?;
+    let tree = open(root)?;
     for mount in rest {
-        attach_below(tree.as_fd(), mount).map_err(|failure| match failure.errno {
+        attach_below(tree.as_fd(), mount, open(mount)?).map_err(|failure| match failure.errno {
             Some(libc::EINVAL) => {
                 let what = format!(
                     "a mount on {} below a detached root needs Linux 6.15",
@@ -282,7 +287,7 @@ pub fn attach_all(mounts: &[Mount], path: &Path) -> Result<OwnedFd> {
     let tree = open_one(root)?;
     attach(tree.as_fd(), path)?;
     for mount in rest {
-        attach_below(tree.as_fd(), mount)?;
+        attach_below(tree.as_fd(), mount, open_one(mount)?)?;
     }
     Ok(tree)
 }
@@ -299,10 +304,9 @@ fn split(mounts: &[Mount]) -> Result<(&Mount, impl Iterator<Item = &Mount>)> {
     }
 }
 
-fn attach_below(root: BorrowedFd, mount: &Mount) -> Result<()> {
+fn attach_below(root: BorrowedFd, mount: &Mount, opened: OwnedFd) -> Result<()> {
     let target = mount.target.as_deref().unwrap_or("/");
-    let tree = open_one(mount)?;
-    let is_directory = at::stat_fd(tree.as_fd()).named("stat", target.as_bytes())?.is_directory();
+    let is_directory = at::stat_fd(opened.as_fd()).named("stat", target.as_bytes())?.is_directory();
     let place = match open_in_root(root, target, libc::O_PATH) {
         Err(failure) if failure.errno == Some(libc::ENOENT) => {
             let root = Root::new(root.try_clone_to_owned().named("dup", target.as_bytes())?);
@@ -317,7 +321,7 @@ fn attach_below(root: BorrowedFd, mount: &Mount) -> Result<()> {
         }
         found => found?,
     };
-    attach_to(tree.as_fd(), place.as_fd()).map_err(|failure| Failure {
+    attach_to(opened.as_fd(), place.as_fd()).map_err(|failure| Failure {
         path: Some(target.to_owned()),
         ..failure
     })
@@ -358,20 +362,43 @@ pub fn process_root(pid: u32, cgroup: &str) -> Result<Held> {
     })
 }
 
-/// One mount, detached. Binds are of type `bind`, or of any type with the option `bind` or `rbind`.
-pub fn open_one(mount: &Mount) -> Result<OwnedFd> {
-    let mut attributes = Attributes::default();
-    let mut data = Vec::new();
-    let (mut bind, mut recursive) = (mount.type_ == "bind", false);
-    for option in &mount.options {
-        match option.as_str() {
-            "bind" => bind = true,
-            "rbind" => (bind, recursive) = (true, true),
-            "defaults" => {}
-            other if attributes.take(other) => {}
-            other => data.push(other),
+/// A mount's options, sorted by who takes them. Binds are of type `bind`, or of any type with the option `bind` or `rbind`.
+pub(crate) struct Parts<'a> {
+    pub bind: bool,
+    pub recursive: bool,
+    pub attributes: Attributes,
+    pub data: Vec<&'a str>,
+}
+
+impl Parts<'_> {
+    pub fn of(mount: &Mount) -> Parts<'_> {
+        let mut parts = Parts {
+            bind: mount.type_ == "bind",
+            recursive: false,
+            attributes: Attributes::default(),
+            data: Vec::new(),
+        };
+        for option in &mount.options {
+            match option.as_str() {
+                "bind" => parts.bind = true,
+                "rbind" => (parts.bind, parts.recursive) = (true, true),
+                "defaults" => {}
+                other if parts.attributes.take(other) => {}
+                other => parts.data.push(other),
+            }
         }
+        parts
     }
+}
+
+/// One mount, detached.
+pub fn open_one(mount: &Mount) -> Result<OwnedFd> {
+    let Parts {
+        bind,
+        recursive,
+        attributes,
+        data,
+    } = Parts::of(mount);
     if bind {
         if let Some(option) = data.first() {
             return Err(Failure::new(
@@ -379,17 +406,11 @@ pub fn open_one(mount: &Mount) -> Result<OwnedFd> {
                 format!("a bind mount of {} has no option {option}", mount.source),
             ));
         }
-        if let Some(maps) = &mount.id_maps {
-            return idmap::bind(Path::new(&mount.source), recursive, attributes, maps);
-        }
         let tree = clone_tree(Path::new(&mount.source), recursive)?;
         if !attributes.is_empty() {
             set_attributes(tree.as_fd(), attributes, recursive)?;
         }
         return Ok(tree);
-    }
-    if let Some(maps) = mount.id_maps.as_ref().filter(|_| mount.type_ == "overlay") {
-        return idmap::overlay(mount, &data, attributes, maps);
     }
     if data.iter().any(|option| option.starts_with("lowerdir+=")) {
         open_overlay(mount, &data, attributes)

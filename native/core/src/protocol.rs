@@ -9,7 +9,7 @@
 //! A change here is a change of [`VERSION`]: client, launcher and daemon must be of one. Old shims meet new daemons: what they say of themselves ([`FromShim::State`])
 //! has the version that they speak ([`SHIM`]), and a daemon asks none for what it does not know.
 
-use crate::idmap::IdMaps;
+use crate::id_maps::IdMaps;
 use serde::{Deserialize, Serialize};
 
 pub const VERSION: u32 = 2;

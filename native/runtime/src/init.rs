@@ -9,11 +9,11 @@ use tsbox_core::container::cgroup::Cgroup;
 use tsbox_core::container::masks::{self, Mask};
 use tsbox_core::container::mounts::{self, Place};
 use tsbox_core::container::namespaces::{self, CGROUP, MOUNT, Namespaces, PID, USER};
-use tsbox_core::container::procfs::{self, Procfs};
+use tsbox_core::container::procfs::Procfs;
 use tsbox_core::container::root::Root as Tree;
 use tsbox_core::container::spec::{Linux, Process, Spec};
 use tsbox_core::container::terminal::{self, Terminal};
-use tsbox_core::container::{devices, identity, pivot, sys};
+use tsbox_core::container::{devices, identity, pivot, sys, sysctl};
 use tsbox_core::failure::{Failure, Result};
 use tsbox_core::mount::{self, Attributes};
 
@@ -228,7 +228,7 @@ fn confine(init: &Init, root: &Tree) -> Result<()> {
     if !init.linux.sysctl.is_empty() {
         let proc = Procfs::detached().map_err(|failure| failure.at("sysctl"))?;
         for (name, value) in &init.linux.sysctl {
-            procfs::write_sysctl(&proc, name, value, init.namespaces).map_err(|failure| failure.at("sysctl"))?;
+            sysctl::write(&proc, name, value, init.namespaces).map_err(|failure| failure.at("sysctl"))?;
         }
     }
     let told = |path: &str, failure: Failure| {

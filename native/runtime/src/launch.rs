@@ -13,8 +13,9 @@ use tsbox_core::container::namespaces::{self, Forked, Namespaces, PID, TIME, Tim
 use tsbox_core::container::spec::{Linux, Spec};
 use tsbox_core::container::{mounts, seccomp, sys};
 use tsbox_core::failure::{Code, Failure, Result};
-use tsbox_core::idmap::IdMaps;
-use tsbox_core::mount::{self, Mount};
+use tsbox_core::id_maps::IdMaps;
+use tsbox_core::idmap;
+use tsbox_core::mount::Mount;
 
 /// Where the root file system comes from. Mounts are opened in the child's own mount namespace: the host's table never changes.
 #[derive(Clone, Copy)]
@@ -82,7 +83,7 @@ pub(crate) fn create(launch: &Launch, gate: Option<BorrowedFd>, bundle: &str) ->
     let early = mounts::open_early(&spec.mounts, wanted.separate(USER)).map_err(|failure| failure.at("mounts"))?;
     // In a user namespace the root's layers may be out of reach.
     let root = match launch.root {
-        Root::Mounts(mounts) if wanted.separate(USER) => Some(mount::open_detached(mounts).map_err(|failure| failure.at("rootfs"))?),
+        Root::Mounts(mounts) if wanted.separate(USER) => Some(idmap::open_detached(mounts).map_err(|failure| failure.at("rootfs"))?),
         _ => None,
     };
     clock.lap("prepare");

@@ -456,7 +456,7 @@ fn user_namespace(world: &World) {
 
 fn joined_user_namespace(world: &World) {
     use tsbox_core::container::namespaces::{self, Forked, USER};
-    let map = |container_id, host_id| tsbox_core::idmap::IdMap {
+    let map = |container_id, host_id| tsbox_core::id_maps::IdMap {
         container_id,
         host_id,
         size: 1,

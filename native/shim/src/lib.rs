@@ -23,7 +23,7 @@ pub mod status;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use tsbox_core::idmap::IdMaps;
+use tsbox_core::id_maps::IdMaps;
 
 /// What the launcher gives a new shim.
 pub struct Config {

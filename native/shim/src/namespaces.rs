@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use tsbox_core::container::namespaces::{self, NETWORK, USER};
 use tsbox_core::failure::{Failure, Result};
-use tsbox_core::idmap::IdMaps;
+use tsbox_core::id_maps::IdMaps;
 
 pub struct Namespaces {
     pub network: Option<OwnedFd>,

@@ -16,4 +16,5 @@ pub mod root;
 pub mod seccomp;
 pub mod spec;
 pub mod sys;
+pub mod sysctl;
 pub mod terminal;

@@ -3,7 +3,7 @@
 use super::spec::{ClockOffset, Namespace, TimeOffsets};
 use super::sys;
 use crate::failure::{Code, Failure, Result};
-use crate::idmap::{IdMap, IdMaps};
+use crate::id_maps::{IdMap, IdMaps};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub const USER: i32 = libc::CLONE_NEWUSER;

@@ -1,0 +1,55 @@
+//! Sysctls of a container's own namespaces.
+
+use super::namespaces::{IPC, NETWORK, Namespaces, UTS};
+use super::procfs::Procfs;
+use crate::failure::{Code, Failure, Result};
+
+/// `linux.sysctl`: `net.ipv4.ip_forward` or `net/ipv4/…`; those that belong to a namespace only, which the kernel can't tell us for all.
+pub fn write(proc: &Procfs, name: &str, value: &str, namespaces: &Namespaces) -> Result<()> {
+    let path = name.replace('.', "/");
+    let ipc = [
+        "kernel/msgmax",
+        "kernel/msgmnb",
+        "kernel/msgmni",
+        "kernel/sem",
+        "kernel/shmall",
+        "kernel/shmmax",
+        "kernel/shmmni",
+        "kernel/shm_rmid_forced",
+    ];
+    let (kind, called) = if path.starts_with("net/") {
+        (NETWORK, "network")
+    } else if path.starts_with("fs/mqueue/") || ipc.contains(&path.as_str()) {
+        (IPC, "ipc")
+    } else if path == "kernel/domainname" || path == "kernel/hostname" {
+        (UTS, "uts")
+    } else {
+        return Err(Failure::new(
+            Code::InvalidArgument,
+            format!("sysctl {name} is the whole host's: it can't be set for a container"),
+        ));
+    };
+    if !namespaces.separate(kind) {
+        return Err(Failure::new(
+            Code::InvalidArgument,
+            format!("sysctl {name} needs a {called} namespace of the container's own"),
+        ));
+    }
+    // Interfaces may have dots in their names, written as slashes then: `net.ipv4.conf.eth0/1.forwarding` swaps the two.
+    let path = if name.contains('/') && name.contains('.') {
+        name.chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect()
+    } else {
+        path
+    };
+    proc.write(&format!("sys/{path}"), value)
+}

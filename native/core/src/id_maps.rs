@@ -1,0 +1,45 @@
+//! Which ids of the host stand for a container's own.
+
+use crate::container::spec::IdMapping;
+use crate::failure::{Code, Failure, Result};
+use serde::{Deserialize, Serialize};
+
+/// `IdMaps` of kernel/src/contract/storage.ts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMaps {
+    pub uids: Vec<IdMap>,
+    pub gids: Vec<IdMap>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdMap {
+    pub container_id: u32,
+    pub host_id: u32,
+    pub size: u32,
+}
+
+impl IdMaps {
+    pub fn of(uids: &[IdMapping], gids: &[IdMapping]) -> IdMaps {
+        let maps = |from: &[IdMapping]| {
+            let map = |one: &IdMapping| IdMap {
+                container_id: one.container_id,
+                host_id: one.host_id,
+                size: one.size,
+            };
+            from.iter().map(map).collect()
+        };
+        IdMaps {
+            uids: maps(uids),
+            gids: maps(gids),
+        }
+    }
+
+    /// What the container's root is on the host.
+    pub fn root(&self) -> Result<(u32, u32)> {
+        let of = |maps: &[IdMap]| maps.iter().find(|map| map.container_id == 0).map(|map| map.host_id);
+        of(&self.uids)
+            .zip(of(&self.gids))
+            .ok_or_else(|| Failure::new(Code::InvalidArgument, "the id maps say nothing of root"))
+    }
+}
