@@ -1,4 +1,5 @@
 /** What is volume-local's own: the options of Docker's `local` driver, and what a crash leaves. */
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openDriver, openToolkit } from "@tsbox/conformance";
@@ -69,6 +70,37 @@ test.skipIf(reason, "a tmpfs lives from its first user to its last, on the host'
   await again.detach(call, "memory", other);
   assert.is(mounted(), 0);
 });
+
+test.skipIf(reason ?? noLoop(), "a file system in a file: mounted while it is used, whole afterwards, no loop device left", async (t) => {
+  if ("skip" in toolkit) return;
+  const directory = temporaryDirectory(t, "/var/tmp");
+  const image = join(directory, "image");
+  execFileSync("truncate", ["-s", "16M", image]);
+  execFileSync("mkfs.ext4", ["-q", image]);
+  const driver = await open(t, directory);
+  await driver.create(call, "disk", { type: "ext4", device: image, o: "loop,noatime" });
+  const write = await driver.attach(call, "disk", user);
+  await withMounts(call, toolkit.host, [write], async (root) => writeFileSync(join(root, "kept"), "x"));
+  assert.ok((await driver.usage(call, "disk")).bytes > 0);
+  await driver.detach(call, "disk", user);
+  assert.is(execFileSync("losetup", ["-j", image], { encoding: "utf8" }), "");
+  assert.is(
+    await driver.usage(call, "disk").then(
+      () => "known",
+      (error: unknown) => isTsboxError(error) && error.code,
+    ),
+    "Unsupported",
+  );
+  const again = await driver.attach(call, "disk", other);
+  await withMounts(call, toolkit.host, [again], async (root) => assert.ok(existsSync(join(root, "kept"))));
+  await driver.detach(call, "disk", other);
+  await driver.remove(call, "disk");
+});
+
+function noLoop(): string | null {
+  if (!existsSync("/dev/loop-control")) return "this host has no loop devices";
+  return existsSync("/sbin/mkfs.ext4") || existsSync("/usr/sbin/mkfs.ext4") ? null : "not installed: e2fsprogs";
+}
 
 test.skipIf(reason, "a file system that can't be mounted is said in mount's own words, and nobody is attached", async (t) => {
   const driver = await open(t, temporaryDirectory(t));

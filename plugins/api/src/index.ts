@@ -50,8 +50,8 @@ const plugin: Plugin<null> = {
           ...spaceVerbs(space),
           ...systemVerbs(services),
           ...networkMembers(containers),
-          ...networkPrune(services.networks, containers),
-          ...volumeVerbs(await context.service("volumes")),
+          ...networkPrune(services.networks, containers, services.events),
+          ...volumeVerbs(await context.service("volumes"), services.events),
         };
         return api;
       },

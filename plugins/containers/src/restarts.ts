@@ -82,6 +82,18 @@ export class Restarts {
   }
 }
 
+/**
+ * A start that was to bring it back has failed, and nothing of it is left. It counts as an end: what it lacks (another container's network, a port, a directory) may
+ * come, so the policy goes on with it. Docker gives up here, and after a restart of the host the order of starts decides who runs.
+ */
+export async function failedRestart(engine: Engine, call: Call, record: Container, why: unknown): Promise<void> {
+  const error = why instanceof Error ? why.message : String(why);
+  const exit: ExitStatus = { code: 128, signal: null, outOfMemory: false, at: Date.now() };
+  const next = { ...record, ...afterEnd({ ...record, startedAt: null }, exit, exit.at), exit, error };
+  if (next.status !== "restarting") await giveUp(engine, call, next, false);
+  else engine.restarts.schedule(engine.records.note(next));
+}
+
 /** Under the container's lock: it does not come back. Answers the record as it is now. */
 export async function giveUp(engine: Engine, call: Call, record: Container, stopped: boolean): Promise<Container> {
   engine.restarts.cancel(record.id);

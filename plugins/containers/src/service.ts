@@ -18,7 +18,7 @@ import { createExec, heard, loseExecs, runExec, startExec, tellExec, waitExec } 
 import { watchHealth } from "./health.ts";
 import { readLog } from "./logs/read.ts";
 import { connectNetwork, disconnectNetwork } from "./networks.ts";
-import { giveUp, refuseRestarting } from "./restarts.ts";
+import { failedRestart, giveUp, refuseRestarting } from "./restarts.ts";
 import { exitOf, watchOrphan } from "./restore.ts";
 import { top, update, usage } from "./running.ts";
 import { spawn, start } from "./start.ts";
@@ -200,7 +200,7 @@ async function restart(
   await engine.events.publish(call, { type: "container", action: "restart", id, attributes: attributes(record) });
 }
 
-/** What goes on by itself from now on: health is watched, and whose time has come is started, one after another for one container, side by side for several. One that can't be started is given up, as Docker does. */
+/** What goes on by itself from now on: health is watched, and whose time has come is started, one after another for one container, side by side for several. */
 export function goOn(engine: Engine): void {
   const again = async (id: ContainerId): Promise<void> => {
     if (!engine.records.has(id)) return;
@@ -211,7 +211,7 @@ export function goOn(engine: Engine): void {
       await start(engine, call, record, {});
     } catch (error) {
       call.log.error(`can't restart ${record.name}: ${String(error)}`);
-      await giveUp(engine, call, { ...record, error: error instanceof Error ? error.message : String(error) }, false);
+      await failedRestart(engine, call, record, error);
     }
   };
   for (const record of engine.records.all()) if (record.status === "running") watchHealth(engine, record);

@@ -112,7 +112,9 @@ test.skipIf(reason ?? docker.reason, "volumes and networks: lists, filters, insp
     await own.ok(["network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}} {{.Labels.of}}", "lan"]),
     /^10\.231\.7\.0\/24 test\n$/,
   );
+  assert.is(await both("network", "ls", "-q", "--no-trunc", "-f", "dangling=true"), `${id}\n`);
   await own.ok(["create", "--name", "on", "--net", "lan", "host:/", "true"]);
+  assert.is(await both("network", "ls", "-q", "-f", "dangling=true"), "");
   assert.is(await own.ok(["network", "prune", "-f"]), "");
   await own.ok(["rm", "on"]);
   assert.is(await own.ok(["network", "prune", "-f"]), "Deleted Networks:\nlan\n\n");
@@ -122,6 +124,18 @@ test.skipIf(reason ?? docker.reason, "volumes and networks: lists, filters, insp
   assert.match(asked.stdout, /Are you sure you want to continue\? \[y\/N\] $/);
   assert.is(await own.ok(["volume", "ls", "-q"]), "one\ntwo\n");
   assert.match((await own.run(["volume", "prune", "-a"], { input: "y\n" })).stdout, /Deleted Volumes:\none\ntwo\n/);
+  const prunes = await own.ok([
+    "events",
+    "--since",
+    "1h",
+    "--until",
+    "0s",
+    "-f",
+    "event=prune",
+    "--format",
+    "{{.Type}} {{.Actor.Attributes.reclaimed}}",
+  ]);
+  assert.match(prunes, /^network 0\nnetwork 0\nvolume \d+\n$/);
 });
 
 test.skipIf(reason ?? docker.reason, "events: a life in order, filters, and docker's client hears them as they come", async (t) => {

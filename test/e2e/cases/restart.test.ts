@@ -1,5 +1,5 @@
 /** Restart policies: what comes back, when, how often, and over whose death. */
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -145,6 +145,29 @@ test.skipIf(reason, "a restart of the host: those that are to run run again", as
   assert.match(await stateOf(own, "left"), /^exited/);
   assert.match(await stateOf(own, "never"), /^created/);
   assert.equal([kept.no?.starts(), left.starts()], [1, 1]);
+});
+
+test.skipIf(reason, "after a restart of the host the order of starts does not matter: what needs another one waits for it", async (t) => {
+  const own = await engine(t);
+  const first = await counting(t, own, "first", "always", "exec sleep 1000");
+  const directory = temporaryDirectory(t);
+  const mounted = ["--mount", `type=bind,src=${directory}/late,dst=/late`];
+  mkdirSync(join(directory, "late"));
+  await own.ok(["run", "-d", "--name", "inside", "--net", "container:first", "--restart", "always", "host:/", "sleep", "1000"]);
+  await own.ok(["run", "-d", "--name", "late", "--net", "none", "--restart", "unless-stopped", ...mounted, "host:/", "sleep", "1000"]);
+  await powerCut(own);
+  rmSync(join(directory, "late"), { recursive: true });
+  await own.start();
+  await until(() => first.starts() === 2, "the first to run");
+  await until(async () => (await stateOf(own, "inside")).startsWith("running"), "who is in its network to run");
+  await until(
+    async () => (await look(own, "late", "{{.State.Error}}")).includes("bind source path does not exist"),
+    "what it lacks to be told",
+  );
+  assert.match(await stateOf(own, "late"), /^restarting true true 128$/);
+  mkdirSync(join(directory, "late"));
+  await until(async () => (await stateOf(own, "late")).startsWith("running"), "it to run when its directory is there");
+  assert.is(await look(own, "late", "{{.State.Error}}"), "");
 });
 
 /** Nothing runs any more and tmpfs is empty, as after a restart of the host. */

@@ -1,9 +1,20 @@
 /** Docker's `POST /networks/prune`: what no container is on, or would be on when it starts. */
-import { type ApiService, type ContainersService, isTsboxError, type NetworkRecord, type NetworksService } from "@tsbox/kernel";
+import {
+  type ApiService,
+  type ContainersService,
+  type EventsService,
+  isTsboxError,
+  type NetworkRecord,
+  type NetworksService,
+} from "@tsbox/kernel";
 import { hasLabel, matches } from "./filters.ts";
 import { parseTime } from "./times.ts";
 
-export function networkPrune(networks: NetworksService, containers: ContainersService): Pick<ApiService, "networkPrune"> {
+export function networkPrune(
+  networks: NetworksService,
+  containers: ContainersService,
+  events: EventsService,
+): Pick<ApiService, "networkPrune"> {
   return {
     networkPrune: async (call, { filters }) => {
       const wanted = matches<NetworkRecord>(filters, {
@@ -28,6 +39,7 @@ export function networkPrune(networks: NetworksService, containers: ContainersSe
             throw error;
         }
       }
+      await events.publish(call, { type: "network", action: "prune", id: "", attributes: { reclaimed: "0" } });
       return { NetworksDeleted: deleted.length > 0 ? deleted : null };
     },
   };

@@ -127,6 +127,7 @@ export function systemVerbs({ containers, images, networks, events, engine, host
       return shownEvents(stream, filters);
     },
     networkList: async (call, { filters }) => {
+      const used = new Set((await containers.list(call)).flatMap((record) => record.networks.map(({ network }) => network)));
       const wanted = matches<NetworkRecord>(filters, {
         name: (network, value) => network.name.includes(value),
         id: (network, value) => network.id.startsWith(value),
@@ -134,7 +135,7 @@ export function systemVerbs({ containers, images, networks, events, engine, host
         label: (network, value) => hasLabel(network.labels, value),
         type: (network, value) => (value === "builtin") === network.predefined,
         scope: (_network, value) => value === "local",
-        dangling: () => true,
+        dangling: (network, value) => (!network.predefined && !used.has(network.name)) === (value === "true" || value === "1"),
       });
       return (await networks.list(call)).filter(wanted).map((network) => showNetwork(network, {}));
     },

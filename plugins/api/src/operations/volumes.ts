@@ -3,6 +3,7 @@ import {
   type ApiService,
   type Call,
   type ContainerId,
+  type EventsService,
   fail,
   isTsboxError,
   type Json,
@@ -15,7 +16,7 @@ import { seconds } from "./show.ts";
 
 type VolumeVerbs = Pick<ApiService, "volumeList" | "volumeInspect" | "volumeCreate" | "volumeRemove" | "volumePrune">;
 
-export function volumeVerbs(volumes: VolumesService): VolumeVerbs {
+export function volumeVerbs(volumes: VolumesService, events: EventsService): VolumeVerbs {
   return {
     volumeList: async (call, { filters }) => {
       const all = await volumes.list(call);
@@ -59,6 +60,7 @@ export function volumeVerbs(volumes: VolumesService): VolumeVerbs {
         deleted.push(name);
         reclaimed += bytes;
       }
+      await events.publish(call, { type: "volume", action: "prune", id: "", attributes: { reclaimed: String(reclaimed) } });
       return { VolumesDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed };
     },
   };
