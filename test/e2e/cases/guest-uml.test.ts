@@ -80,6 +80,19 @@ scenes(
       stderr: "tsbox: the file system of / can't map ids for a user namespace\n",
     },
     {
+      title: "on a file system that can: root inside is nobody outside, and its files are root's on disk",
+      script: [
+        "truncate -s 256M /tmp/disk && mkfs.ext4 -q /tmp/disk && mkdir -p /tmp/ext4 && modprobe loop && mount -t ext4 $(losetup -f --show /tmp/disk) /tmp/ext4",
+        "mkdir -p /tmp/tree/bin && cp /bin/busybox /tmp/tree/bin && ln -s busybox /tmp/tree/bin/sh",
+        "export TSBOX_ROOT=/tmp/ext4/root TSBOX_STATE=/run/tsbox-ext4 TSBOX_HOST=unix:///run/tsbox-ext4/tsbox.sock",
+        "tar -C /tmp/tree -c . | tsbox import - bb:1 >/dev/null",
+        `${none} --userns private bb:1 /bin/busybox sh -c 'busybox touch /x; busybox stat -c %u /x /bin/busybox; busybox cat /proc/self/uid_map'`,
+        "tsbox daemon stop; umount /tmp/ext4",
+      ].join("\n"),
+      code: 0,
+      stdout: /^0\n0\n +0 +\d+ +65536\n$/,
+    },
+    {
       title: "devices by rule, with eBPF in the place of v1's lists",
       script: `for rule in 'c 1:11 r' 'c 10:229 rw'; do ${none} --device-cgroup-rule "$rule" host:/ sh -c 'mknod /tmp/fuse c 10 229; head -c 0 /tmp/fuse 2>/dev/null && echo used'; done`,
       code: 0,
