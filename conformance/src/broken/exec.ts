@@ -44,7 +44,20 @@ const linux = (bug: string, rule: string, change: (linux: OciLinux) => OciLinux)
 
 const tooMany = ["CAP_CHOWN", "CAP_KILL", "CAP_SYS_ADMIN"];
 
+/** A shell goes before the command and does something to what it inherits. */
+const wraps = (bug: string, rule: string, words: string): BrokenExec =>
+  changes(bug, rule, (spec) => ({
+    ...spec,
+    process: { ...spec.process, args: ["sh", "-c", words, "sh", ...spec.process.args] },
+  }));
+
 export const brokenExec: readonly BrokenExec[] = [
+  wraps("the process is started without a descriptor 0", "exec/closed-input", 'exec 0<&-; exec "$@"'),
+  wraps("SIGPIPE is ignored", "exec/no-reader", "trap '' PIPE; exec \"$@\""),
+  wraps("output ends after a while", "exec/a-gigabyte", '"$@" | head -c 100000000'),
+  wraps("input is read to its end before the process gets any", "exec/input-as-it-comes", 'head -c 8 | "$@"'),
+  wraps("a signal is ignored", "exec/signals-arrive", "trap '' USR2; exec \"$@\""),
+  wraps("keys of a terminal are no signals", "exec/terminal-controls", "trap '' INT; exec \"$@\""),
   process("the environment is lost", "exec/environment", { env: ["PATH=/bin"] }),
   process("the working directory is always the root", "exec/working-directory", { cwd: "/" }),
   process("everybody is root", "exec/user", { user: { uid: 0, gid: 0 } }),

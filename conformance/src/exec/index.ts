@@ -9,10 +9,11 @@ import { detailRules } from "./detail-rules.ts";
 import { isolationRules } from "./isolation-rules.ts";
 import { processRules } from "./process-rules.ts";
 import { type ExecSubject, makeExecWorld, whyNoExecWorld } from "./real-world.ts";
+import { streamRules } from "./stream-rules.ts";
 import { wordRules } from "./word-rules.ts";
 import type { ExecWorld } from "./world.ts";
 
-export const execRules: readonly Rule<ExecWorld>[] = [...wordRules, ...processRules, ...isolationRules, ...detailRules];
+export const execRules: readonly Rule<ExecWorld>[] = [...wordRules, ...processRules, ...isolationRules, ...detailRules, ...streamRules];
 
 /** Registers every rule as a case, over the driver that `plugin` provides as `id`. A host that can't start containers skips them, with the reason. */
 export async function execSuite(test: TestRunner, plugin: Plugin, id: string, directory: string = tmpdir()): Promise<void> {

@@ -20,7 +20,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { type Call, createCall, type ExecDriver, fail, type OciSpec, parseContainerId, silentLog } from "@tsbox/kernel";
 import { launchWords, outcomeOf, type Place } from "./launches.ts";
-import type { Ended, ExecSubjectBundle, ExecWorld } from "./world.ts";
+import type { Ended, ExecSubjectBundle, ExecWorld, RunningContainer, Streams } from "./world.ts";
 
 export interface ExecSubject {
   /** Opens the driver over a directory of its own. */
@@ -53,6 +53,8 @@ const applets = [
 ];
 /** A container that never ends is a broken one, and is ended. */
 const patience = 30_000;
+/** What is to be shown at once is missed after so long. */
+const impatience = 5_000;
 
 /** Why no container can be started on this host, or null. */
 export function whyNoExecWorld(): string | null {
@@ -92,7 +94,20 @@ export async function makeExecWorld(subject: ExecSubject): Promise<ExecWorld> {
     powers: driver.powers,
     call,
     bundle: (spec) => makeBundle(base, image, spec),
-    run: (bundle, input = "") => run(call, driver, bundle, placeOf(bundle), input),
+    run: async (bundle, input = "") => {
+      const container = await start(call, driver, bundle, placeOf(bundle), {});
+      container.end(input);
+      return container.ended;
+    },
+    start: async (bundle, streams = {}) => {
+      const container = await start(call, driver, bundle, placeOf(bundle), streams);
+      // A rule that fails in the middle leaves it running.
+      undo.push(async () => {
+        container.kill();
+        await container.ended.catch(() => {});
+      });
+      return container;
+    },
     networkNamespace: async () => {
       const { path, end } = await networkNamespace();
       undo.push(end);
@@ -132,38 +147,102 @@ function makeBundle(base: string, image: string, spec: OciSpec): ExecSubjectBund
   };
 }
 
-async function run(call: Call, driver: ExecDriver, bundle: ExecSubjectBundle, place: Place, input: string): Promise<Ended> {
-  try {
-    const launch = await driver.plan(call, bundle);
-    const ended = await execute(launchWords(launch, bundle, place), input);
-    return await outcomeOf(call, driver, launch, place, ended);
-  } finally {
+interface Started extends RunningContainer {
+  end(input: string): void;
+  /** It and its starter, whatever they do. */
+  kill(): void;
+}
+
+async function start(call: Call, driver: ExecDriver, bundle: ExecSubjectBundle, place: Place, streams: Streams): Promise<Started> {
+  const forget = async (): Promise<void> => {
     await driver.delete(call, bundle.id);
     // What a broken driver or a container without an end has left.
     if (existsSync(join(place.state, bundle.id))) spawnSync(place.runtime, ["--root", place.state, "delete", "--force", bundle.id]);
+  };
+  try {
+    const launch = await driver.plan(call, bundle);
+    const container = execute(launchWords(launch, bundle, place), bundle, streams);
+    const ended = container.ended.then((one) => outcomeOf(call, driver, launch, place, one)).finally(forget);
+    // Heard of by the rule, which may still be at its first words.
+    ended.catch(() => {});
+    return { ...container, ended };
+  } catch (error) {
+    await forget();
+    throw error;
   }
 }
 
-function execute([program = "", ...words]: readonly string[], input: string): Promise<Ended> {
-  const child = spawn(program, words, { stdio: ["pipe", "pipe", "pipe"], env: { PATH: process.env.PATH ?? "" } });
-  const output = ["", ""];
-  for (const [at, stream] of [child.stdout, child.stderr].entries()) {
-    stream.setEncoding("utf8").on("data", (text: string) => {
-      output[at] += text;
+function execute([program = "", ...words]: readonly string[], bundle: ExecSubjectBundle, { stdin, stdout }: Streams): Started {
+  // Node can't start a program without a descriptor 0: a shell closes it.
+  const argv = stdin === "closed" ? ["sh", "-c", 'exec 0<&-; exec "$@"', "sh", program, ...words] : [program, ...words];
+  const child = spawn(argv[0] ?? "", argv.slice(1), { stdio: ["pipe", "pipe", "pipe"], env: { PATH: process.env.PATH ?? "" } });
+  const output = { stdout: "", stderr: "", counted: 0 };
+  const waiting: (() => void)[] = [];
+  const heard = (): void => {
+    for (const wake of waiting.splice(0)) wake();
+  };
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (output.stderr += text));
+  if (stdout === "no reader") child.stdout.destroy();
+  else if (stdout === "counted") child.stdout.on("data", (bytes: Buffer) => (output.counted += bytes.length));
+  else
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output.stdout += text;
+      heard();
     });
-  }
   // A process that does not read its input may end before all of it was written.
   child.stdin.on("error", () => undefined);
-  child.stdin.end(input);
-  const timer = setTimeout(() => child.kill("SIGKILL"), patience);
-  return new Promise((resolve, reject) => {
+  const kill = (): void => {
+    child.kill("SIGKILL");
+    for (const pid of processes(bundle)) process.kill(pid, "SIGKILL");
+  };
+  const timer = setTimeout(kill, patience);
+  const ended = new Promise<Ended>((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code, signal) => {
       clearTimeout(timer);
-      if (signal === null) resolve({ code: code ?? 255, stdout: output[0] ?? "", stderr: output[1] ?? "" });
+      heard();
+      const shown = stdout === "counted" ? String(output.counted) : output.stdout;
+      if (signal === null) resolve({ code: code ?? 255, stdout: shown, stderr: output.stderr });
       else reject(fail("DeadlineExceeded", `the container had not ended after ${patience / 1000} s`));
     });
   });
+  return {
+    ended,
+    kill,
+    end: (input) => child.stdin.end(input),
+    write: (text) => void child.stdin.write(text),
+    async shows(text) {
+      const late = setTimeout(heard, impatience);
+      const begun = Date.now();
+      try {
+        while (!output.stdout.includes(text)) {
+          if (child.exitCode !== null || child.signalCode !== null || Date.now() - begun >= impatience)
+            throw fail("FailedPrecondition", `it shows ${JSON.stringify(output.stdout)}, not ${JSON.stringify(text)}`);
+          await new Promise<void>((resolve) => waiting.push(resolve));
+        }
+      } finally {
+        clearTimeout(late);
+      }
+    },
+    signal: (name) => process.kill(firstProcess(bundle), name),
+  };
+}
+
+/** The one that is the first in its pid namespace. */
+function firstProcess(bundle: ExecSubjectBundle): number {
+  const first = processes(bundle).find((pid) => /^NSpid:.*\s1$/m.test(readFileSync(`/proc/${pid}/status`, "utf8")));
+  if (first === undefined) throw fail("NotFound", "no first process is in the container's cgroup");
+  return first;
+}
+
+/** All that are in its cgroup, of whichever hierarchy. */
+function processes({ spec }: ExecSubjectBundle): readonly number[] {
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  const lists = mounts
+    .filter((line) => / - cgroup2? /.test(line))
+    .map((line) => join(line.split(" ")[4] ?? "", spec.linux?.cgroupsPath ?? "", "cgroup.procs"));
+  const pids = lists.filter(existsSync).flatMap((path) => readFileSync(path, "utf8").split("\n").filter(Boolean).map(Number));
+  return [...new Set(pids)];
 }
 
 async function networkNamespace(): Promise<{ readonly path: string; end(): Promise<void> }> {

@@ -9,6 +9,8 @@ export interface ExecWorld extends BaseWorld {
   bundle(spec: OciSpec): ExecSubjectBundle;
   /** Plans and starts it, feeds it `input` (nothing: it ends at once), waits, deletes. A start that fails rejects with the format's own code. */
   run(bundle: ExecSubjectBundle, input?: string): Promise<Ended>;
+  /** As `run`, with its streams and signals in hand. It has to be ended by the rule. */
+  start(bundle: ExecSubjectBundle, streams?: Streams): Promise<RunningContainer>;
   /** A network namespace that was made before, by path. */
   networkNamespace(): Promise<string>;
   /** Every file of the world but those below `bundle.directory` and the driver's own directories, with size and time. */
@@ -20,6 +22,22 @@ export interface ExecWorld extends BaseWorld {
 export interface ExecSubjectBundle extends Bundle {
   /** Where what the container changes in its root lies afterwards. */
   readonly changes: string;
+}
+
+export interface Streams {
+  /** Closed: whoever starts the container has none. */
+  readonly stdin?: "pipe" | "closed";
+  /** No reader: what is written meets a broken pipe. Counted: standard output of the end is the number of bytes. */
+  readonly stdout?: "pipe" | "no reader" | "counted";
+}
+
+export interface RunningContainer {
+  /** Answers when its standard output has this text. */
+  shows(text: string): Promise<void>;
+  write(text: string): void;
+  /** To its first process, by the number that it has on the host; for drivers with the power `processes`. */
+  signal(name: NodeJS.Signals): void;
+  readonly ended: Promise<Ended>;
 }
 
 export interface Ended {
