@@ -215,6 +215,7 @@ export async function runExec(
   id: ContainerId,
   command: Pick<ExecConfig, "argv"> & Sparse<Pick<ExecConfig, "env" | "workingDirectory" | "user">>,
   limit: number,
+  made?: (exec: ExecId) => void,
 ): Promise<ExecOutcome> {
   call.signal.throwIfAborted();
   const exec = await createExec(engine, call, id, {
@@ -229,6 +230,7 @@ export async function runExec(
     detachKeys: null,
     tools: null,
   });
+  made?.(exec.id);
   const entry = engine.execs.get(exec.id);
   await startExec(engine, call, exec.id, { capture: limit });
   const kill = (): void => void engine.launcher.signalExec(engine.call(), id, exec.id, 9).catch(() => {});

@@ -40,15 +40,15 @@ export function healthCheckOf(asked: HealthRequest | null, image: HealthRequest 
   };
 }
 
-export const freshHealth: Health = { status: "starting", failingStreak: 0, log: [] };
+export const freshHealth: Health = { status: "starting", failingStreak: 0, log: [], probe: null };
 
 /** Pure. A failure in the start period does not count, as long as there was no success yet. */
 export function afterProbe(health: Health, result: HealthResult, check: HealthCheck, startedAt: number): Health {
   const log = [...health.log, result].slice(-kept);
-  if (result.exitCode === 0) return { status: "healthy", failingStreak: 0, log };
+  if (result.exitCode === 0) return { status: "healthy", failingStreak: 0, log, probe: null };
   const early = health.status === "starting" && result.startedAt - startedAt < check.startPeriod;
   const failingStreak = early ? health.failingStreak : health.failingStreak + 1;
-  return { status: failingStreak >= check.retries ? "unhealthy" : health.status, failingStreak, log };
+  return { status: failingStreak >= check.retries ? "unhealthy" : health.status, failingStreak, log, probe: null };
 }
 
 /** Milliseconds until the next probe. Pure. */
@@ -101,6 +101,15 @@ export function watchHealth(engine: Engine, record: Container): void {
   engine.healthWatch.next(id, wait, () => later(engine, () => probe(engine, id)));
 }
 
+/** After a daemon's death: its last look is ended, and the next one comes when it is due. */
+export function watchAgain(engine: Engine, record: Container): void {
+  const { id, health } = record;
+  if (health === null || health.probe === null) return watchHealth(engine, record);
+  // It may have ended by itself.
+  engine.launcher.signalExec(engine.call(), id, health.probe, 9).catch(() => {});
+  watchHealth(engine, engine.records.note({ ...record, health: { ...health, probe: null } }));
+}
+
 async function probe(engine: Engine, id: ContainerId): Promise<void> {
   if (!engine.records.has(id)) return;
   const before = engine.records.byId(id);
@@ -130,7 +139,10 @@ async function ask(engine: Engine, record: Container, check: HealthCheck, contro
   const answer = (exitCode: number, output: string): HealthResult => ({ startedAt, endedAt: Date.now(), exitCode, output });
   try {
     const call: Call = engine.call({ signal: controller.signal });
-    const { exitCode, output } = await runExec(engine, call, record.id, { argv }, longestOutput + 1);
+    const { exitCode, output } = await runExec(engine, call, record.id, { argv }, longestOutput + 1, (exec) => {
+      const now = engine.records.byId(record.id);
+      if (now.health !== null) engine.records.note({ ...now, health: { ...now.health, probe: exec } });
+    });
     return answer(exitCode, shown(output));
   } catch (error) {
     if (controller.signal.reason instanceof TooLong) return answer(-1, `Health check exceeded timeout (${seconds(check.timeout)})`);

@@ -15,7 +15,7 @@ import { ended, forget, later, remove } from "./end.ts";
 import { endGently, tellKill } from "./ending.ts";
 import type { Engine } from "./engine.ts";
 import { createExec, heard, loseExecs, runExec, startExec, tellExec, waitExec } from "./execs.ts";
-import { watchHealth } from "./health.ts";
+import { watchAgain, watchHealth } from "./health.ts";
 import { readLog } from "./logs/read.ts";
 import { connectNetwork, disconnectNetwork } from "./networks.ts";
 import { failedRestart, giveUp, refuseRestarting } from "./restarts.ts";
@@ -214,7 +214,7 @@ export function goOn(engine: Engine): void {
       await failedRestart(engine, call, record, error);
     }
   };
-  for (const record of engine.records.all()) if (record.status === "running") watchHealth(engine, record);
+  for (const record of engine.records.all()) if (record.status === "running") watchAgain(engine, record);
   engine.restarts.open((id) => later(engine, () => engine.locks.run(id, () => again(id))), engine.records.all());
 }
 

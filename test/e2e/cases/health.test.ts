@@ -97,6 +97,39 @@ test.skipIf(reason, "a daemon that dies: its successor goes on watching, from wh
   assert.is((await healthOf(own, "web"))?.Status, "unhealthy");
 });
 
+test.skipIf(reason, "a look that hangs does not outlive its daemon", async (t) => {
+  const own = await engine(t);
+  await own.ok([
+    "run",
+    "-d",
+    "--name",
+    "hangs",
+    "--net",
+    "none",
+    "--health-cmd",
+    "exec sleep 987",
+    "--health-interval",
+    "100ms",
+    "host:/",
+    "sleep",
+    "1000",
+  ]);
+  const looking = async (): Promise<readonly number[]> =>
+    (await own.ok(["top", "hangs", "-o", "pid,args"]))
+      .split("\n")
+      .filter((line) => line.endsWith("sleep 987"))
+      .map((line) => Number.parseInt(line, 10));
+  await until(async () => (await looking()).length === 1, "it to look");
+  const [first = 0] = await looking();
+  const daemon = own.daemonPid();
+  process.kill(daemon, "SIGKILL");
+  await until(() => !alive(daemon), "the daemon to die");
+  assert.ok(alive(first));
+  await until(() => !alive(first), "the next daemon to end it");
+  await until(async () => (await looking()).length === 1, "its own look");
+  await own.ok(["stop", "-t", "0", "hangs"]);
+});
+
 test.skipIf(reason, "--on-unhealthy: restart, stop, kill", async (t) => {
   const own = await engine(t);
   const on = async (name: string, action: string, ...flags: readonly string[]): Promise<string> => {

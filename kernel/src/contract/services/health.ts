@@ -1,5 +1,7 @@
 /** Health checks: a command that is run in a container from time to time, and what its last answers make of the container. Milliseconds throughout. */
 
+import type { ExecId } from "../words.ts";
+
 /** As Docker's HEALTHCHECK. */
 export interface HealthCheck {
   /** `["CMD", …]`, `["CMD-SHELL", "…"]`. */
@@ -28,6 +30,8 @@ export interface Health {
   readonly failingStreak: number;
   /** The last five, the oldest first. */
   readonly log: readonly HealthResult[];
+  /** What looks now. A daemon that finds one of its predecessor's ends it: nobody else knows how long it may take. */
+  readonly probe: ExecId | null;
 }
 export interface HealthResult {
   readonly startedAt: number;
