@@ -104,10 +104,12 @@ export function watchHealth(engine: Engine, record: Container): void {
 /** After a daemon's death: its last look is ended, and the next one comes when it is due. */
 export function watchAgain(engine: Engine, record: Container): void {
   const { id, health } = record;
-  if (health === null || health.probe === null) return watchHealth(engine, record);
-  // It may have ended by itself.
-  engine.launcher.signalExec(engine.call(), id, health.probe, 9).catch(() => {});
-  watchHealth(engine, engine.records.note({ ...record, health: { ...health, probe: null } }));
+  if (health?.probe == null) watchHealth(engine, record);
+  else {
+    // It may have ended by itself.
+    engine.launcher.signalExec(engine.call(), id, health.probe, 9).catch(() => {});
+    watchHealth(engine, engine.records.note({ ...record, health: { ...health, probe: null } }));
+  }
 }
 
 async function probe(engine: Engine, id: ContainerId): Promise<void> {
