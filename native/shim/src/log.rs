@@ -6,22 +6,33 @@
 //! │ length u32 │ stream u8 │ zero ×3 │ nanoseconds u64     │ bytes … │ length u32 │   little endian; the second length lets a reader go backwards
 //! └────────────┴───────────┴─────────┴─────────────────────┴─────────┴────────────┘
 //! ```
+//! The first one, of stream 3, says where the records end (u64), and its time is the file's generation: a file that is full takes the place of the oldest, whose pages
+//! are written over. To have the kernel find new ones costs ten times what writing does. So what lies behind the end is of no account, and who reads looks at the
+//! generation again after each read: when it has changed, what was read is not what was meant.
+//!
 //! `json-file` is Docker's: `{"log":"line\n","stream":"stdout","time":"…"}` a line, a line longer than 16 KiB in parts.
 //! A full file becomes `PATH.1`, that `PATH.2` …; the last is dropped. A disk that is full loses log lines, never the container.
 
 use crate::sink::Stream;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tsbox_core::protocol::{Log as Settings, LogDriver};
 
 /// Docker's longest part of a line.
 const LONGEST_LINE: usize = 16 << 10;
 
+/// The record at the beginning of a file of `local`.
+const HEAD: u64 = 28;
+const HEAD_STREAM: u8 = 3;
+/// Where in it the end of the records is told.
+const END_AT: u64 = 16;
+
 pub struct Log {
     settings: Settings,
     file: Option<File>,
+    /// Where the next record goes.
     size: u64,
     /// json-file: what has come of a line that is not whole, by stream.
     partial: [Vec<u8>; 2],
@@ -29,21 +40,33 @@ pub struct Log {
 
 impl Log {
     pub fn open(settings: Settings) -> io::Result<Log> {
-        let file = if settings.driver == LogDriver::None {
-            None
-        } else {
-            Some(append(&settings.path)?)
-        };
-        let size = match &file {
-            Some(file) => file.metadata()?.len(),
-            None => 0,
-        };
-        Ok(Log {
-            settings,
-            file,
-            size,
-            partial: Default::default(),
-        })
+        let mut log = Log { settings, ..Log::none() };
+        match log.settings.driver {
+            LogDriver::None => {}
+            LogDriver::JsonFile => {
+                let file = append(&log.settings.path)?;
+                log.size = file.metadata()?.len();
+                log.file = Some(file);
+            }
+            LogDriver::Local => log.continue_local()?,
+        }
+        Ok(log)
+    }
+
+    /// Where an earlier run of the container has stopped. An empty file gets its head with its first record.
+    fn continue_local(&mut self) -> io::Result<()> {
+        let mut file = read_write(&self.settings.path)?;
+        let empty = file.metadata()?.len() == 0;
+        let end = if empty { Some(0) } else { end_of(&file) };
+        match end {
+            Some(end) => {
+                file.seek(SeekFrom::Start(end))?;
+                (self.file, self.size) = (Some(file), end);
+            }
+            // Of an engine from before there were heads.
+            None => self.rotate(),
+        }
+        Ok(())
     }
 
     /// For output that nobody keeps.
@@ -87,7 +110,16 @@ impl Log {
         header[..4].copy_from_slice(&length);
         header[4] = stream as u8;
         header[8..].copy_from_slice(&(since_epoch().as_nanos() as u64).to_le_bytes());
+        if self.size == 0 {
+            let end = HEAD + (header.len() + bytes.len() + length.len()) as u64;
+            self.put(&[&head(end), &header, bytes, &length]);
+            return;
+        }
         self.put(&[&header, bytes, &length]);
+        if let Some(file) = &self.file {
+            // What is not told is not there: a disk that is full, a shim that is killed lose a record as a whole.
+            let _ = file.write_all_at(&self.size.to_le_bytes(), END_AT);
+        }
     }
 
     /// All lines of one read have one time and go out in one write, as long as they fit.
@@ -134,7 +166,8 @@ impl Log {
 
     fn put(&mut self, parts: &[&[u8]]) {
         let length = parts.iter().map(|part| part.len() as u64).sum::<u64>();
-        if self.size > 0 && self.size + length > self.settings.max_bytes {
+        let empty = if self.settings.driver == LogDriver::Local { HEAD } else { 0 };
+        if self.size > empty && self.size + length > self.settings.max_bytes {
             self.rotate();
         }
         let Some(file) = &mut self.file else { return };
@@ -147,7 +180,10 @@ impl Log {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Half a record would hide all that follow: cut it off again.
                 Err(_) => {
-                    let _ = file.set_len(self.size);
+                    if self.settings.driver == LogDriver::JsonFile {
+                        let _ = file.set_len(self.size);
+                    }
+                    let _ = file.seek(SeekFrom::Start(self.size));
                     return;
                 }
             }
@@ -155,24 +191,71 @@ impl Log {
         self.size += length;
     }
 
+    /// The files move on by one. Of `local` the oldest becomes the present one, with a new generation from before it has that name.
     fn rotate(&mut self) {
-        let path = &self.settings.path;
+        let (path, files) = (self.settings.path.clone(), self.settings.max_files.max(1));
         let name = |at: u32| if at == 0 { path.clone() } else { format!("{path}.{at}") };
-        for at in (1..self.settings.max_files).rev() {
+        let local = self.settings.driver == LogDriver::Local;
+        let fresh = format!("{path}.new");
+        let oldest = name(files - 1);
+        let _ = if local {
+            fs::rename(&oldest, &fresh)
+        } else {
+            fs::remove_file(&oldest)
+        };
+        for at in (1..files).rev() {
             let _ = fs::rename(name(at - 1), name(at));
         }
-        if self.settings.max_files <= 1 {
-            let _ = fs::remove_file(path);
-        }
-        if let Ok(file) = append(path) {
+        let made = if local {
+            begin(&fresh).and_then(|file| fs::rename(&fresh, &path).map(|()| file))
+        } else {
+            append(&path)
+        };
+        if let Ok(file) = made {
             self.file = Some(file);
-            self.size = 0;
+            self.size = if local { HEAD } else { 0 };
         }
     }
 }
 
 fn append(path: &str) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o640).open(path)
+}
+
+fn read_write(path: &str) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .read(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o640)
+        .open(path)
+}
+
+/// A file without records, whatever is in it.
+fn begin(path: &str) -> io::Result<File> {
+    let mut file = read_write(path)?;
+    file.write_all_at(&head(HEAD), 0)?;
+    file.seek(SeekFrom::Start(HEAD))?;
+    Ok(file)
+}
+
+fn head(end: u64) -> [u8; HEAD as usize] {
+    let mut head = [0; HEAD as usize];
+    head[0] = 8;
+    head[4] = HEAD_STREAM;
+    head[8..16].copy_from_slice(&(since_epoch().as_nanos() as u64).to_le_bytes());
+    head[16..24].copy_from_slice(&end.to_le_bytes());
+    head[24] = 8;
+    head
+}
+
+/// Where its records end; none: it has no head.
+fn end_of(file: &File) -> Option<u64> {
+    let mut head = [0; HEAD as usize];
+    file.read_exact_at(&mut head, 0).ok()?;
+    let end = u64::from_le_bytes(head[16..24].try_into().ok()?);
+    (head[..8] == [8, 0, 0, 0, HEAD_STREAM, 0, 0, 0] && end >= HEAD).then_some(end)
 }
 
 fn since_epoch() -> std::time::Duration {
@@ -238,7 +321,29 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names, ["log", "log.1"]);
-        assert_eq!(fs::read(folder.join("log")).unwrap()[16], 5);
+        assert_eq!(fs::read(folder.join("log")).unwrap()[HEAD as usize + 16], 5);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn the_oldest_file_is_written_over_and_its_end_is_told() {
+        let (folder, mut log) = log(LogDriver::Local, 400, 2);
+        let inode = |name: &str| std::os::unix::fs::MetadataExt::ino(&fs::metadata(folder.join(name)).unwrap());
+        let generation = |name: &str| fs::read(folder.join(name)).unwrap()[8..16].to_vec();
+        for at in 0..4u8 {
+            log.write(Stream::Stdout, &[at; 300]);
+        }
+        let (older, present, old) = (inode("log.1"), inode("log"), generation("log.1"));
+        log.write(Stream::Stderr, &[9; 100]);
+        assert_eq!((inode("log.1"), inode("log")), (present, older));
+        assert_ne!(generation("log"), old);
+        let end = HEAD + 16 + 100 + 4;
+        assert_eq!(end_of(&File::open(folder.join("log")).unwrap()), Some(end));
+        assert!(fs::metadata(folder.join("log")).unwrap().len() > end);
+        // The next start of the container goes on there.
+        let mut again = Log::open(log.settings.clone()).unwrap();
+        again.write(Stream::Stdout, b"on");
+        assert_eq!(end_of(&File::open(folder.join("log")).unwrap()), Some(end + 16 + 2 + 4));
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -1,6 +1,6 @@
 /** Reading logs of both formats: the oracle is what was written, line by line. */
 import assert from "node:assert/strict";
-import { appendFileSync, renameSync, writeFileSync } from "node:fs";
+import { appendFileSync, closeSync, openSync, renameSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, suite, temporaryDirectory } from "@tsbox/harness";
 import { createCall, type LogPart, type ShimLog, silentLog } from "@tsbox/kernel";
@@ -104,7 +104,7 @@ for (const driver of drivers) {
     const parts = readLog(call, log, { follow: true, tail: 0 }, ended);
     const heard: string[] = [];
     const listening = (async () => {
-      for await (const part of parts) for (const line of await linesOf(one(part))) heard.push(line);
+      for await (const part of parts) for (const line of await linesOf(oneOf(part))) heard.push(line);
     })();
     const until = async (count: number): Promise<void> => {
       while (heard.length < count) await new Promise((resolve) => setImmediate(resolve));
@@ -129,7 +129,7 @@ for (const driver of drivers) {
   });
 }
 
-async function* one<T>(item: T): AsyncGenerator<T> {
+async function* oneOf<T>(item: T): AsyncGenerator<T> {
   yield item;
 }
 
@@ -141,4 +141,49 @@ test("an entry that is being written is waited for, not taken for the end of all
   const reading = read(log, { tail: 1 });
   setImmediate(() => appendFileSync(log.path, begun.subarray(20)));
   assert.deepEqual(await reading, ["later\n"]);
+});
+
+/** As the shim begins a file that it writes over: `end` counts from the file's first byte. */
+function beginning(generation: number, end: number): Buffer {
+  const head = Buffer.alloc(28);
+  head.writeUInt32LE(8, 0);
+  head[4] = 3;
+  head.writeBigUInt64LE(BigInt(generation), 8);
+  head.writeBigUInt64LE(BigInt(end), 16);
+  head.writeUInt32LE(8, 24);
+  return head;
+}
+
+test("what lies behind the end of a file that is written over is nobody's, forwards and backwards", async (t) => {
+  const log = logOf(t, "local");
+  const one = (text: string): Buffer => record("local", { stream: "stdout", at: 1, text });
+  const [first, second] = [one("first\n"), one("second\n")];
+  writeFileSync(`${log.path}.1`, Buffer.concat([beginning(1, 28 + first.length), first, one("of an earlier round\n")]));
+  writeFileSync(log.path, Buffer.concat([beginning(2, 28 + second.length), second, one("longer, and of an earlier round\n").subarray(7)]));
+  assert.deepEqual(await read(log, {}), ["first\n", "second\n"]);
+  for (const tail of [1, 2, 3]) assert.deepEqual(await read(log, { tail }), ["first\n", "second\n"].slice(-tail));
+});
+
+test("a file that is written over while it is read ends there, and is read anew as what it is", async (t) => {
+  const log = logOf(t, "local");
+  const one = (text: string): Buffer => record("local", { stream: "stdout", at: 1, text });
+  const old = Buffer.concat(Array.from({ length: 3000 }, (_, at) => one(`${at} ${"x".repeat(200)}\n`)));
+  writeFileSync(log.path, Buffer.concat([beginning(1, 28 + old.length), old]));
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  const parts = readLog(call, log, { follow: true }, ended);
+  const heard: string[] = [];
+  for await (const part of parts) {
+    const lines = await linesOf(oneOf(part));
+    if (heard.length === 0) {
+      const fresh = one("anew\n");
+      const file = openSync(log.path, "r+");
+      writeSync(file, Buffer.concat([beginning(2, 28 + fresh.length), fresh]), 0, 28 + fresh.length, 0);
+      closeSync(file);
+      setImmediate(end);
+    }
+    heard.push(...lines);
+  }
+  assert.equal(heard.at(-1), "anew\n");
+  assert.ok(heard.length < 3001, String(heard.length));
+  for (const [at, line] of heard.slice(0, -1).entries()) assert.ok(line.startsWith(`${at} x`), line);
 });

@@ -1,4 +1,5 @@
 /** The two formats of a log's file, as native/shim/src/log.rs draws them, forwards and backwards. */
+import type { FileHandle } from "node:fs/promises";
 
 /** What was written at one moment: any number of lines, the last of which may go on in a later entry of its stream. */
 export interface Entry {
@@ -7,7 +8,15 @@ export interface Entry {
   readonly bytes: Buffer;
 }
 
+/** How far a file is to be read, and which one it is: a file whose generation has changed is another one, under the same inode. */
+export interface Extent {
+  /** Null: nothing was written to it yet. */
+  readonly generation: bigint | null;
+  readonly end: number;
+}
+
 export interface Format {
+  extent(file: FileHandle): Promise<Extent>;
   /** The whole entries at the beginning of `buffer`, and how many of its bytes they take. */
   parse(buffer: Buffer): { readonly entries: readonly Entry[]; readonly taken: number };
   /** Whole entries from the end of `buffer` backwards, each with its offset in it. Ends where a beginning is not in sight. `first`: the buffer begins where the file does. */
@@ -17,20 +26,36 @@ export interface Format {
 const head = 16;
 const foot = 4;
 const stderr = 2;
+/** The first record: where the others end, and the file's generation in the place of a time. */
+const beginning = 3;
+const beginningLength = head + 8 + foot;
+
+/** By its inode, where nothing in it says more. */
+async function plainExtent(file: FileHandle): Promise<Extent> {
+  const { ino, size } = await file.stat();
+  return { generation: size === 0 ? null : BigInt(ino), end: size };
+}
 
 /** Records of one read each, with its length before and behind it. */
 export const local: Format = {
+  async extent(file) {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(beginningLength), 0, beginningLength, 0);
+    if (bytesRead < beginningLength || buffer[4] !== beginning) return plainExtent(file);
+    return { generation: buffer.readBigUInt64LE(8), end: Number(buffer.readBigUInt64LE(head)) };
+  },
+
   parse(buffer) {
     const entries: Entry[] = [];
     let at = 0;
     while (at + head <= buffer.length) {
       const end = at + head + buffer.readUInt32LE(at);
       if (end + foot > buffer.length) break;
-      entries.push({
-        stream: buffer[at + 4] === stderr ? "stderr" : "stdout",
-        nanoseconds: buffer.readBigUInt64LE(at + 8),
-        bytes: buffer.subarray(at + head, end),
-      });
+      if (buffer[at + 4] !== beginning)
+        entries.push({
+          stream: buffer[at + 4] === stderr ? "stderr" : "stdout",
+          nanoseconds: buffer.readBigUInt64LE(at + 8),
+          bytes: buffer.subarray(at + head, end),
+        });
       at = end + foot;
     }
     return { entries, taken: at };
@@ -40,7 +65,7 @@ export const local: Format = {
     for (let end = buffer.length; end >= head + foot; ) {
       const length = buffer.readUInt32LE(end - foot);
       const at = end - foot - length - head;
-      if (at < 0 || buffer.readUInt32LE(at) !== length) return;
+      if (at < 0 || buffer.readUInt32LE(at) !== length || buffer[at + 4] === beginning) return;
       yield { at, stream: buffer[at + 4] === stderr ? "stderr" : "stdout", bytes: buffer.subarray(at + head, end - foot) };
       end = at;
     }
@@ -56,6 +81,8 @@ const timeLength = '2026-01-01T00:00:00.000000000Z"}'.length;
 
 /** Docker's JSON, a line each. Lines of one moment become one entry, so that a million of them are some thousand. */
 export const jsonFile: Format = {
+  extent: plainExtent,
+
   parse(buffer) {
     const taken = buffer.lastIndexOf(newline) + 1;
     const merged = new Merged(taken);

@@ -23,7 +23,7 @@ export async function* readLog(
     (to === null || BigInt(at) <= to);
   const format = log.driver === "json-file" ? jsonFile : local;
   const lines = new Lines();
-  const cursor: Cursor = { inode: null, offset: 0 };
+  const cursor: Cursor = { generation: null, offset: 0 };
   // What was asked for up to a moment that has been is all there already.
   const follows = options.follow === true && ended !== null && (to === null || to > BigInt(Date.now()) * 1_000_000n);
   if (tail === undefined || tail > 0) {
@@ -49,7 +49,7 @@ function moment(call: Call, at: number): Promise<void> {
 
 /** Where reading stands: which file, and how far. */
 interface Cursor {
-  inode: number | null;
+  generation: bigint | null;
   offset: number;
 }
 
@@ -61,8 +61,8 @@ async function* history(log: ShimLog, cursor: Cursor, format: Format, lines: Lin
     let { skip } = begin;
     for (const [at, file] of files.entries()) {
       if (at < begin.file) continue;
-      const own: Cursor = at === files.length - 1 ? cursor : { inode: null, offset: 0 };
-      own.inode = (await file.stat()).ino;
+      const own: Cursor = at === files.length - 1 ? cursor : { generation: null, offset: 0 };
+      own.generation = (await format.extent(file)).generation;
       own.offset = at === begin.file ? begin.offset : 0;
       for await (const entry of readOn(file, own, format))
         for (const part of lines.push(entry)) {
@@ -98,12 +98,12 @@ async function skipAll(log: ShimLog, cursor: Cursor, format: Format, lines: Line
 async function* readNew(log: ShimLog, cursor: Cursor, format: Format): AsyncGenerator<Entry> {
   const files = await openAll(log);
   try {
-    const nodes = await Promise.all(files.map(async (file) => (await file.stat()).ino));
-    const known = cursor.inode === null ? -1 : nodes.indexOf(cursor.inode);
+    const generations = await Promise.all(files.map(async (file) => (await format.extent(file)).generation));
+    const known = cursor.generation === null ? -1 : generations.indexOf(cursor.generation);
     for (const [at, file] of files.entries()) {
       if (at < known) continue;
       if (at !== known) {
-        cursor.inode = nodes[at] ?? null;
+        cursor.generation = generations[at] ?? null;
         cursor.offset = 0;
       }
       yield* readOn(file, cursor, format);
@@ -113,16 +113,21 @@ async function* readNew(log: ShimLog, cursor: Cursor, format: Format): AsyncGene
   }
 }
 
+/** To where it goes now. A file that was taken for another meanwhile has no more of what was asked for. */
 async function* readOn(file: FileHandle, cursor: Cursor, format: Format): AsyncGenerator<Entry> {
   let size = 256 << 10;
   for (;;) {
-    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(size), 0, size, cursor.offset);
-    if (bytesRead === 0) return;
+    const { generation, end } = await format.extent(file);
+    cursor.generation ??= generation;
+    const length = Math.min(size, end - cursor.offset);
+    if (generation !== cursor.generation || length <= 0) return;
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(length), 0, length, cursor.offset);
+    if ((await format.extent(file)).generation !== generation) return;
     const { entries, taken } = format.parse(buffer.subarray(0, bytesRead));
     cursor.offset += taken;
     yield* entries;
     // A record that is not whole: longer than the buffer, or still being written.
-    if (taken === 0 && bytesRead < size) return;
+    if (taken === 0 && length < size) return;
     if (taken === 0) size *= 2;
   }
 }

@@ -49,7 +49,7 @@ async function* entriesBackwards(
   format: Format,
   growing: boolean,
 ): AsyncGenerator<{ readonly at: number; readonly stream: Entry["stream"]; readonly bytes: Buffer }> {
-  let end = (await handle.stat()).size;
+  let { end } = await format.extent(handle);
   let size = block;
   for (let tries = growing ? 100 : 0; end > 0; ) {
     const from = Math.max(0, end - size);
@@ -63,14 +63,14 @@ async function* entriesBackwards(
       [end, tries] = [begun, 0];
       continue;
     }
-    // Nothing whole in it: an entry longer than the block, or one that is not there as a whole yet.
+    // Nothing whole in it: an entry longer than the block, or one that is not there as a whole yet; or the beginning.
     if (from > 0) size *= 2;
     else if (tries === 0) return;
     else {
       tries -= 1;
       size = block;
       await moment();
-      end = (await handle.stat()).size;
+      end = (await format.extent(handle)).end;
     }
   }
 }
