@@ -105,6 +105,53 @@ scenes(
       stdout: "",
       stderr: "tsbox: this kernel has no time namespaces: leave the time offset out\n",
     },
+    {
+      title:
+        "exec: into the same namespaces and cgroup, with the command's own exit code, also where the container has made groups of its own",
+      script: [
+        "tsbox run -d --privileged --name in --net none host:/ sh -c 'mkdir /sys/fs/cgroup/below && echo $$ > /sys/fs/cgroup/below/cgroup.procs; echo ready; exec sleep 1000' >/dev/null",
+        'until [ "$(tsbox logs in)" = ready ]; do sleep 0.1; done',
+        "echo through | tsbox exec -i in cat",
+        "tsbox exec in sh -c 'readlink /proc/self/ns/pid /proc/1/ns/pid' | uniq | wc -l",
+        "tsbox exec in sh -c 'exit 6'; echo $?",
+        "tsbox exec in no-such-command 2>/dev/null; echo $?",
+        "tsbox pause in >/dev/null; tsbox exec in true 2>/dev/null; echo $?; tsbox unpause in >/dev/null",
+        "tsbox rm -f in",
+      ].join("\n"),
+      code: 0,
+      stdout: "through\n1\n6\n127\n1\nin\n",
+    },
+    {
+      title: "top, stats and live limits of cgroup v2",
+      script: [
+        "tsbox run -d --name box --net none -m 64m host:/ sleep 1000 >/dev/null",
+        "tsbox top box -o pid,comm | tail -n 1 | grep -o sleep",
+        "tsbox stats --no-stream --format '{{.Name}} {{.MemUsage}} {{.PIDs}}' box | sed 's/ .* \\// #/'",
+        "tsbox update -m 96m --memory-swap 128m --memory-reservation 16m --cpus 0.25 --pids-limit 40 --cpu-shares 512 box",
+        "tsbox exec box sh -c 'cd /sys/fs/cgroup; cat memory.max memory.swap.max memory.low cpu.max pids.max cpu.weight'",
+        "tsbox rm -f box",
+      ].join("\n"),
+      code: 0,
+      stdout: `sleep\nbox # 64MiB 1\nbox\n${96 * mebibyte}\n${32 * mebibyte}\n${16 * mebibyte}\n25000 100000\n40\n20\nbox\n`,
+    },
+    {
+      title: "memory that runs out is told while the container lives on",
+      script: [
+        "tsbox run -d --name box --net none -m 16m host:/ sh -c 'dd if=/dev/zero of=/dev/null bs=64M; echo survived; sleep 1000' >/dev/null",
+        'until [ "$(tsbox logs box 2>/dev/null)" = survived ]; do sleep 0.1; done',
+        "tsbox events --since 10m --until 0s --filter event=oom --filter container=box --format '{{.Action}} {{.Actor.Attributes.name}}'",
+        "tsbox rm -f box",
+      ].join("\n"),
+      code: 0,
+      stdout: "oom box\nbox\n",
+    },
+    {
+      title: "tools beside a container",
+      script:
+        "tsbox run -d --name box --net none host:/ sh -c 'echo x > /own; exec sleep 1000' >/dev/null; tsbox debug box sh -c 'cat /proc/1/root/own /own; ps -o comm= -p 1' </dev/null 2>/dev/null; tsbox rm -f box",
+      code: 0,
+      stdout: "x\nsleep\nbox\n",
+    },
     { title: "a command that is not there: 127", script: `${none} host:/ no-such-command`, code: 127, stdout: "" },
     {
       title: "bridge networks are refused with what the kernel lacks",
