@@ -24,7 +24,7 @@ const known: readonly string[] = ["type", "device", "o", "size"];
 /** `InvalidArgument` in Docker's words. */
 export function parseOptions(name: string, options: Strings): Source {
   const wrong = (why: string): Error => fail("InvalidArgument", `create ${name}: ${why}`);
-  for (const key of Object.keys(options)) if (!known.includes(key)) throw wrong(`invalid option: "${key}"; there are type, device and o`);
+  for (const key of Object.keys(options)) if (!known.includes(key)) throw wrong(`invalid option: "${key}"`);
   if (options.size !== undefined) throw wrong("quota size requested but no quota support; leave size out, or use type=tmpfs with o=size=…");
   const { type = "", device = "", o = "" } = options;
   if (type === "" && device === "" && o === "") return null;

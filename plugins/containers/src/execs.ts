@@ -21,6 +21,7 @@ import {
 import { attributes } from "./create.ts";
 import { later } from "./end.ts";
 import type { Engine } from "./engine.ts";
+import { refuseRestarting } from "./restarts.ts";
 import { execProcess, readTemplate } from "./spec/exec-process.ts";
 import { resolveInRoot } from "./spec/user.ts";
 import { launchBeside, removeTools } from "./tools.ts";
@@ -105,6 +106,7 @@ export async function createExec(engine: Engine, call: Call, id: ContainerId, co
 /** In the state to take another process. */
 function ready(engine: Engine, id: ContainerId): Container {
   const record = engine.records.byId(id);
+  refuseRestarting(record);
   if (record.status === "paused") throw fail("FailedPrecondition", `container ${id} is paused, unpause the container before exec`);
   if (record.status !== "running") throw fail("FailedPrecondition", `container ${id} is not running`, { reason: "containers/not-running" });
   return record;

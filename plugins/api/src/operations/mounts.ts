@@ -60,15 +60,16 @@ function cleanPath(path: string, wrong: string): string {
 
 /** `SOURCE:TARGET[:MODE]`, or a target alone; a source that is no path is a volume's name. */
 export function parseBind(bind: string): BindRequest | VolumeRequest {
-  const wrong = `invalid volume specification: '${bind}'`;
+  const specification = `invalid volume specification: '${bind}'`;
   const parts = bind.split(":");
   const [first = "", second, mode = ""] = parts;
-  if (parts.length > 3 || first === "" || second === "") throw invalid(wrong);
+  if (parts.length > 3 || first === "" || second === "") throw invalid(specification);
+  const bound = first.startsWith("/");
+  const wrong = `${specification}: invalid mount config for type "${bound && second !== undefined ? "bind" : "volume"}"`;
   const words = mode.split(",").filter((word) => word !== "");
   const readOnly = words.includes("ro");
   if (second === undefined) return volume({ name: null, target: cleanPath(first, wrong), readOnly: false, mode: "", copy: true });
   const target = cleanPath(second, wrong);
-  const bound = first.startsWith("/");
   const known = bound
     ? /^(ro|rw|z|Z|consistent|cached|delegated|default|r?(shared|slave|private))$/
     : /^(ro|rw|z|Z|nocopy|consistent|cached|delegated|default)$/;
@@ -239,16 +240,17 @@ function parseVolumesFrom(from: string): VolumesFrom {
 /** As `Mounts` of inspect and of the list have it. */
 export function showMounts(points: readonly MountPoint[]): readonly Json[] {
   return points.flatMap((point): readonly Json[] => {
-    const shared = { Destination: point.target, Mode: "mode" in point ? point.mode : "", RW: !point.readOnly };
+    const place = { Destination: point.target };
+    const rights = { Mode: "mode" in point ? point.mode : "", RW: !point.readOnly };
     switch (point.kind) {
       case "bind":
-        return [{ Type: "bind", Source: point.source, ...shared, Propagation: point.propagation }];
+        return [{ Type: "bind", Source: point.source, ...place, ...rights, Propagation: point.propagation }];
       case "volume":
-        return [{ Type: "volume", Name: point.name, Source: point.source, Driver: point.driver, ...shared, Propagation: "" }];
+        return [{ Type: "volume", Name: point.name, Source: point.source, ...place, Driver: point.driver, ...rights, Propagation: "" }];
       case "image":
-        return [{ Type: "image", Source: point.reference, ...shared, Propagation: "" }];
+        return [{ Type: "image", Source: point.reference, ...place, ...rights, Propagation: "" }];
       default:
-        return point.plain ? [] : [{ Type: "tmpfs", Source: "", ...shared, Propagation: "" }];
+        return point.plain ? [] : [{ Type: "tmpfs", Source: "", ...place, ...rights, Propagation: "" }];
     }
   });
 }

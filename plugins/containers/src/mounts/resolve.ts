@@ -34,8 +34,20 @@ export interface Settled {
   readonly fills: readonly VolumePoint[];
 }
 
-/** Docker's order: other containers' first, then what was asked for, then anonymous volumes where nothing else is. What comes later at a place counts. */
+/**
+ * Docker's clients take "not found" of a create for "no such image", and would pull the image that is there: what a mount lacks is a wrong wish.
+ */
 export async function resolveMounts(engine: Engine, call: Call, making: Making): Promise<Settled> {
+  try {
+    return await settle(engine, call, making);
+  } catch (error) {
+    if (isTsboxError(error) && error.code === "NotFound") throw fail("InvalidArgument", error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** Docker's order: other containers' first, then what was asked for, then anonymous volumes where nothing else is. What comes later at a place counts. */
+async function settle(engine: Engine, call: Call, making: Making): Promise<Settled> {
   const { config } = making;
   const asked = new Set<string>();
   for (const { target } of config.mounts) {

@@ -1,0 +1,239 @@
+/** Volumes, mounts, restarts and health beside Debian's dockerd: the same command lines, the same answers, the same words. */
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
+import * as assert from "uvu/assert";
+import { busyboxTar, needsBusybox } from "../src/busybox.ts";
+import { docker } from "../src/docker.ts";
+import { needsDockerd } from "../src/dockerd.ts";
+import { binary, engine } from "../src/engine.ts";
+import { dockerFront, type Front, ourFronts } from "../src/fronts.ts";
+
+const test = suite("volumes, restarts and health beside docker", { timeout: 300_000 });
+const reason =
+  needsRoot() ??
+  (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ??
+  docker.reason ??
+  needsBusybox() ??
+  needsDockerd();
+
+/** Each with the same image: busybox with a volume at /vol, which has an owner, a mode and content. */
+async function fronts(t: Case): Promise<readonly Front[]> {
+  const tar = busyboxTar(t);
+  const own = await engine(t);
+  const all = [await dockerFront(t), ...ourFronts(own)];
+  const build = "mkdir -p /vol/deep /plain; echo content > /vol/file; chmod 640 /vol/file; chown -R 1000:50 /vol; chmod 710 /vol";
+  for (const front of all.slice(0, 2)) {
+    front.ok(["import", "-", "bare:1"], tar);
+    front.ok(["run", "--name", "maker", "--net", "none", "bare:1", "sh", "-c", build]);
+    front.ok(["commit", "--change", "VOLUME /vol", "--change", 'CMD ["sh"]', "maker", "box:1"]);
+    front.ok(["rm", "-v", "maker"]);
+  }
+  return all;
+}
+
+/** Without what is another one's each time: ids, directories of the engine, who speaks. */
+const plain = (text: string): string =>
+  text
+    .replace(/[0-9a-f]{64}/g, "ID")
+    .replace(/\/var\/lib\/tsbox-test-[^\s"]*?\/(data\/volumes|root\/volume-local)/g, "VOLUMES")
+    .replace(/^(docker: )?Error response from daemon: |^docker: |^tsbox: |^Error: /gm, "")
+    .replace(/\n\nUsage: [\s\S]*$/, "\n")
+    .replace(/\n\nRun '[^']*' for more information\n?/g, "\n")
+    .replace(/See '[^']*'\.\n?/g, "")
+    .replace(/\.\n/g, "\n")
+    .trim();
+
+interface Step {
+  readonly argv: readonly string[];
+  /** What is compared of its words of failure; left out: all. */
+  readonly words?: RegExp;
+}
+const step = (...argv: readonly string[]): Step => ({ argv });
+
+/** All that differs is told at once. */
+function same(all: readonly Front[], steps: readonly Step[]): void {
+  const differences: string[] = [];
+  for (const { argv, words } of steps) {
+    const answers = all.map((front) => {
+      const { code, stdout, stderr } = front.run(argv);
+      const said = plain(stderr);
+      return JSON.stringify([code, plain(stdout.toString()), words === undefined ? said : (words.exec(said)?.[0] ?? said)]);
+    });
+    if (new Set(answers).size > 1)
+      differences.push(`${argv.join(" ")}\n${answers.map((answer, at) => `    ${all[at]?.name}: ${answer}`).join("\n")}`);
+  }
+  assert.is(differences.length, 0, `\n${differences.join("\n")}`);
+}
+const none = ["run", "--rm", "--net", "none"] as const;
+const sh = (script: string): readonly string[] => ["sh", "-c", script];
+
+test.skipIf(reason, "volumes: create, list, inspect, fill, share, remove", async (t) => {
+  const all = await fronts(t);
+  const [first, second] = all;
+  // Two engines, three fronts: what one of ours has made the other one sees.
+  const each = (...argv: readonly string[]): void => {
+    assert.is(plain(second?.ok(argv) ?? ""), plain(first?.ok(argv) ?? ""));
+  };
+  const look = "stat -c '%u:%g %a' /vol /vol/file; cat /vol/file; ls /vol";
+  each("volume", "create", "--label", "a=b", "one");
+  each("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m,uid=5", "memory");
+  same(all, [
+    step("volume", "ls"),
+    step("volume", "ls", "-q", "-f", "label=a=b"),
+    step("volume", "inspect", "-f", "{{.Name}} {{.Driver}} {{.Scope}} {{json .Labels}} {{json .Options}} {{.Mountpoint}}", "one", "memory"),
+    step("volume", "create", "one"),
+    step("volume", "create", "-d", "nosuch", "x1"),
+    step("volume", "create", "bad/name"),
+    step("volume", "create", "-o", "nonsense=1", "x2"),
+    step("volume", "inspect", "nope"),
+    step("volume", "rm", "nope"),
+    step(...none, "box:1", ...sh(look)),
+    step(...none, "-v", "filled:/vol", "box:1", ...sh(look)),
+    step(...none, "-v", "bare:/vol:nocopy", "box:1", ...sh("stat -c '%u:%g %a' /vol; ls -A /vol")),
+    step(
+      ...none,
+      "-v",
+      "memory:/m",
+      "box:1",
+      ...sh("grep ' /m ' /proc/mounts | cut -d' ' -f3; stat -c %u /m; df -k /m | tail -1 | awk '{print $2}'"),
+    ),
+    step(...none, "-v", "filled:/vol:ro", "box:1", ...sh("touch /vol/x")),
+    step("volume", "ls", "-q"),
+  ]);
+  each("create", "--name", "holder", "-v", "filled:/here", "-v", "/anonymous", "--net", "none", "box:1");
+  same(all, [
+    step(
+      "inspect",
+      "-f",
+      '{{range .Mounts}}{{if ne .Destination "/vol"}}{{if ne .Destination "/anonymous"}}{{json .}}{{end}}{{end}}{{end}}',
+      "holder",
+    ),
+    step("volume", "rm", "filled"),
+    step("ps", "-a", "-f", "volume=filled", "--format", "{{.Names}} {{.LocalVolumes}}"),
+    step("volume", "ls", "-q", "-f", "dangling=true"),
+  ]);
+  each("rm", "-v", "holder");
+  same(all, [step("volume", "ls", "-q")]);
+});
+
+test.skipIf(reason, "mounts: what is inside, and what is refused", async (t) => {
+  const all = await fronts(t);
+  const directory = temporaryDirectory(t, "/var/tmp");
+  mkdirSync(join(directory, "sub"));
+  writeFileSync(join(directory, "file"), "of the host\n");
+  const mounted = (target: string): readonly string[] =>
+    sh(
+      `grep ' ${target} ' /proc/self/mountinfo | sed 's/.* - //' | cut -d' ' -f1; grep ' ${target} ' /proc/mounts | cut -d' ' -f4 | cut -d, -f1`,
+    );
+  same(all, [
+    step(...none, "-v", `${directory}:/d`, "box:1", "cat", "/d/file"),
+    step(...none, "-v", `${directory}/file:/f:ro`, "box:1", ...sh("cat /f; echo x > /f")),
+    step(...none, "--mount", `type=bind,src=${directory},dst=/d,readonly`, "box:1", ...sh("touch /d/x")),
+    step(...none, "--tmpfs", "/t", "box:1", ...sh("grep ' /t ' /proc/mounts; stat -c %a /t")),
+    step(...none, "--tmpfs", "/t:size=1m,mode=700,exec", "box:1", ...sh("grep ' /t ' /proc/mounts; stat -c %a /t")),
+    step(...none, "--mount", "type=tmpfs,dst=/t,tmpfs-size=2m,tmpfs-mode=1750", "box:1", ...sh("grep ' /t ' /proc/mounts; stat -c %a /t")),
+    step(...none, "-v", "part:/vol/deep", "box:1", ...mounted("/vol/deep")),
+    step(...none, "--mount", `type=bind,src=${directory}/absent,dst=/d`, "box:1", "true"),
+    step(...none, "-v", `${directory}:/d:bogus`, "box:1", "true"),
+    step(...none, "-v", `${directory}:relative`, "box:1", "true"),
+    step(...none, "-v", `${directory}:/`, "box:1", "true"),
+    { argv: [...none, "-v", "a1:/d", "-v", "a2:/d", "box:1", "true"], words: /Duplicate mount point: \/d/ },
+    { argv: [...none, "--tmpfs", "/t:bogus", "box:1", "true"], words: /[Ii]nvalid tmpfs option/ },
+    { argv: [...none, "-v", `${directory}:/d:rshared`, "box:1", "true"], words: /is not a shared mount/ },
+    step(...none, "--volumes-from", "nobody", "box:1", "true"),
+    step(...none, "--mount", "type=volume,dst=/d,readonly", "box:1", "true"),
+    step(...none, "--mount", "type=tmpfs,src=/x,dst=/d", "box:1", "true"),
+    step(...none, "--mount", "type=volume,dst=/d,nonsense=1", "box:1", "true"),
+    step(...none, "--mount", "type=bind,src=/x", "box:1", "true"),
+    step(...none, "--mount", "type=tmpfs,dst=/d,volume-nocopy", "box:1", "true"),
+  ]);
+});
+
+test.skipIf(reason, "restarts: counts, codes and what the list says; what can't be", async (t) => {
+  const all = await fronts(t);
+  for (const front of all.slice(0, 2)) {
+    front.ok(["run", "-d", "--name", "twice", "--net", "none", "--restart", "on-failure:2", "box:1", ...sh("exit 3")]);
+    front.ok(["run", "-d", "--name", "fine", "--net", "none", "--restart", "on-failure", "box:1", "true"]);
+    front.ok(["run", "-d", "--name", "loops", "--net", "none", "--restart", "always", "box:1", "false"]);
+  }
+  const state =
+    "{{.State.Status}} {{.State.Running}} {{.State.Restarting}} {{.State.ExitCode}} {{.RestartCount}} {{json .HostConfig.RestartPolicy}}";
+  const settles = async (name: string, wanted: RegExp): Promise<void> => {
+    for (const front of all)
+      for (let patience = 500; !wanted.test(front.ok(["inspect", "-f", state, name])); patience -= 1) {
+        if (patience === 0) throw new Error(`${front.name}: ${name} is ${front.ok(["inspect", "-f", state, name])}`);
+        await pause(20);
+      }
+  };
+  await settles("twice", /^exited .* 2 \{/);
+  await settles("fine", /^exited/);
+  await settles("loops", /^restarting .* [6-9] \{/);
+  same(all, [
+    step("inspect", "-f", state, "twice", "fine"),
+    step("ps", "-a", "-f", "status=exited", "--format", "{{.Names}} {{.State}}"),
+    { argv: ["rm", "loops"], words: /restarting/ },
+    { argv: ["exec", "loops", "true"], words: /is restarting, wait until the container is running/ },
+    { argv: ["pause", "loops"], words: /is restarting, wait until the container is running/ },
+  ]);
+  for (const front of all.slice(0, 2)) front.ok(["stop", "loops"]);
+  await settles("loops", /^exited false false 1 /);
+  same(all, [
+    step("run", "--rm", "--restart", "always", "box:1", "true"),
+    step("run", "--restart", "on-failure:x", "box:1", "true"),
+    { argv: ["run", "--restart", "always:3", "box:1", "true"], words: /maximum retry count can/ },
+  ]);
+});
+
+test.skipIf(reason, "health: states, results and words", async (t) => {
+  const all = await fronts(t);
+  const quick = ["--health-interval", "200ms", "--health-retries", "2"] as const;
+  for (const front of all.slice(0, 2)) {
+    front.ok(["run", "-d", "--name", "well", "--net", "none", ...quick, "--health-cmd", "echo fine", "box:1", "sleep", "1000"]);
+    front.ok(["run", "-d", "--name", "ill", "--net", "none", ...quick, "--health-cmd", "echo bad; exit 7", "box:1", "sleep", "1000"]);
+    front.ok([
+      "run",
+      "-d",
+      "--name",
+      "early",
+      "--net",
+      "none",
+      "--health-interval",
+      "1h",
+      "--health-cmd",
+      "true",
+      "box:1",
+      "sleep",
+      "1000",
+    ]);
+  }
+  const status = "{{.State.Health.Status}}";
+  for (const front of all)
+    for (const [name, wanted] of [
+      ["well", "healthy"],
+      ["ill", "unhealthy"],
+    ] as const)
+      for (let patience = 500; front.ok(["inspect", "-f", status, name]).trim() !== wanted; patience -= 1) {
+        if (patience === 0) throw new Error(`${front.name}: ${name} is ${front.ok(["inspect", "-f", status, name])}`);
+        await pause(20);
+      }
+  same(all, [
+    step(
+      "inspect",
+      "-f",
+      "{{.State.Health.Status}} {{(index .State.Health.Log 0).ExitCode}} {{(index .State.Health.Log 0).Output}}",
+      "well",
+      "ill",
+    ),
+    step("inspect", "-f", "{{.State.Health.Status}} {{.State.Health.FailingStreak}} {{len .State.Health.Log}}", "early"),
+    step("ps", "-f", "health=healthy", "--format", "{{.Names}}"),
+    step("ps", "-f", "health=unhealthy", "--format", "{{.Names}}"),
+    step("ps", "-f", "health=starting", "--format", "{{.Names}}"),
+    step("run", "--no-healthcheck", "--health-cmd", "x", "box:1", "true"),
+    {
+      argv: ["create", "--health-cmd", "x", "--health-interval", "1us", "box:1"],
+      words: /Interval in Healthcheck cannot be less than 1ms/,
+    },
+  ]);
+});
