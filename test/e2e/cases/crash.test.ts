@@ -126,8 +126,10 @@ test.skipIf(reason, "a hundred runs, eight at a time: nothing is left of them", 
   const own = await engine(t);
   const waiting = Array.from({ length: 100 }, (_, at) => at);
   const worker = async (): Promise<void> => {
-    for (let at = waiting.shift(); at !== undefined; at = waiting.shift())
-      assert.is((await own.run(["run", "--rm", "--net", "none", "host:/", "sh", "-c", `exit ${at % 7}`])).code, at % 7);
+    for (let at = waiting.shift(); at !== undefined; at = waiting.shift()) {
+      const { code, stderr } = await own.run(["run", "--rm", "--net", "none", "host:/", "sh", "-c", `exit ${at % 7}`]);
+      assert.is(code, at % 7, stderr);
+    }
   };
   await Promise.all(Array.from({ length: 8 }, worker));
   await until(() => readdirSync(join(own.state, "containers")).length === 0, "the directories to go");
