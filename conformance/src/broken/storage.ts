@@ -63,6 +63,66 @@ export const brokenStorage: readonly BrokenStorage[] = [
     },
   ),
   broken(
+    "what is to look only is writable",
+    "storage/mounts-to-look",
+    class extends ReferenceStorage {
+      override mounts(call: Call, key: ActiveKey | ViewKey): Promise<readonly Mount[]> {
+        return super.mounts(call, key);
+      }
+    },
+  ),
+  broken(
+    "devices become files",
+    "storage/unusual",
+    class extends ReferenceStorage {
+      override async commit(call: Call, name: SnapshotName, key: ActiveKey): Promise<void> {
+        const { tree } = this.get(key);
+        await super.commit(call, name, key);
+        if (tree.read().get("null")?.type === "character")
+          tree.edit([
+            { op: "remove", path: "null" },
+            { op: "write", path: "null", content: "" },
+          ]);
+      }
+    },
+  ),
+  broken(
+    "hard links are two files in the next layer",
+    "storage/link-over-layers",
+    class extends ReferenceStorage {
+      override async commit(call: Call, name: SnapshotName, key: ActiveKey): Promise<void> {
+        const { tree } = this.get(key);
+        await super.commit(call, name, key);
+        const two = tree.read().get("d/two");
+        if (two?.content != null)
+          tree.edit([
+            { op: "remove", path: "d/two" },
+            { op: "write", path: "d/two", content: two.content },
+          ]);
+      }
+    },
+  ),
+  broken(
+    "two at once share what they are about to commit",
+    "storage/thirty-two",
+    class extends ReferenceStorage {
+      #last: ActiveKey | null = null;
+      override async prepare(
+        call: Call,
+        key: ActiveKey,
+        parent: SnapshotName | null,
+        options: PrepareOptions = {},
+      ): Promise<readonly Mount[]> {
+        const mounts = await super.prepare(call, key, parent, options);
+        const other = this.#last;
+        this.#last = key;
+        if (other !== null && this.disk.get(other)?.kind === "active" && this.get(other).parent === parent)
+          this.disk.set(key, { ...this.get(key), tree: this.get(other).tree });
+        return mounts;
+      }
+    },
+  ),
+  broken(
     "views are writable",
     "storage/view-read-only",
     class extends ReferenceStorage {

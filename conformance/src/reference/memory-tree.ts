@@ -83,6 +83,12 @@ export class MemoryTree {
         Object.assign(inode, { uid: edit.uid, gid: edit.gid, mode: inode.type === "file" ? inode.mode & 0o1777 : inode.mode });
         break;
       }
+      case "node":
+        this.#add(edit.path, edit.kind, 0o644, edit.kind === "fifo" ? null : makedev(...(edit.device ?? [0, 0])));
+        break;
+      case "sparse":
+        this.#add(edit.path, "file", 0o644, "\0".repeat(edit.hole) + edit.content);
+        break;
       case "touch":
         this.#at(edit.path).mtime = edit.mtime * 1000;
         break;
@@ -123,4 +129,9 @@ function byPath(left: string, right: string): number {
     if (x !== y) return x < y ? -1 : 1;
   }
   return a.length - b.length;
+}
+
+/** A device's number as stat(2) has it. */
+function makedev(major: number, minor: number): string {
+  return String((BigInt(minor & 0xff) | (BigInt(major & 0xfff) << 8n) | (BigInt(minor & ~0xff) << 12n)) as bigint);
 }

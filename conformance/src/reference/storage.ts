@@ -8,6 +8,7 @@ import {
   type CommitOptions,
   fail,
   type Mount,
+  type MountsOptions,
   type PrepareOptions,
   parseSnapshotName,
   type Snapshot,
@@ -49,9 +50,9 @@ export class ReferenceStorage implements StorageDriver {
     return this.mountsOf(key);
   }
 
-  async mounts(_call: Call, key: ActiveKey | ViewKey): Promise<readonly Mount[]> {
+  async mounts(_call: Call, key: ActiveKey | ViewKey, { readOnly = false }: MountsOptions = {}): Promise<readonly Mount[]> {
     if (this.get(key).kind === "committed") throw fail("FailedPrecondition", `${key} is committed`);
-    return this.mountsOf(key);
+    return readOnly ? this.mountsOf(key).map((mount) => ({ ...mount, options: ["ro"] })) : this.mountsOf(key);
   }
 
   async commit(_call: Call, name: SnapshotName, key: ActiveKey, options: CommitOptions = {}): Promise<void> {

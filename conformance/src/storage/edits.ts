@@ -46,6 +46,72 @@ export const madeAgain: readonly Edit[] = [
   { op: "write", path: "home/fresh", content: "1" },
 ];
 
+const longest = "n".repeat(255);
+const deep = Array.from({ length: 30 }, (_, at) => `level-${at}-${"d".repeat(90)}`);
+const deepest = deep.join("/");
+
+/** What an image rarely has, and a tree must keep all the same. */
+export const unusual: readonly Edit[] = [
+  { op: "mkdir", path: "odd" },
+  ...[
+    "new\nline",
+    "tab\tand space ",
+    "quote'\"`$",
+    "back\\slash",
+    "comma,equals=colon:",
+    "-dash",
+    "*?[glob]",
+    "Ünïcode ☃",
+    "\\xff666f80",
+    "\\xc3",
+  ].map((name): Edit => ({ op: "write", path: `odd/${name}`, content: name })),
+  { op: "write", path: longest, content: "a name of 255 bytes" },
+  ...deep.map((_, at): Edit => ({ op: "mkdir", path: deep.slice(0, at + 1).join("/") })),
+  { op: "write", path: `${deepest}/file`, content: "far down" },
+  { op: "node", path: "pipe", kind: "fifo" },
+  { op: "node", path: "null", kind: "character", device: [1, 3] },
+  { op: "node", path: "disk", kind: "block", device: [253, 70_000] },
+  { op: "chmod", path: "null", mode: 0o666 },
+  { op: "chown", path: "disk", uid: 0, gid: 6 },
+  { op: "sparse", path: "holes", hole: 3_000_000, content: "after the hole" },
+  { op: "write", path: "before", content: "1" },
+  { op: "touch", path: "before", mtime: 1 },
+  { op: "write", path: "fraction", content: "1" },
+  { op: "touch", path: "fraction", mtime: 1_000_000_000.25 },
+  { op: "write", path: "set-id", content: "#!" },
+  { op: "chown", path: "set-id", uid: 70_000, gid: 4_000_000_000 },
+  { op: "chmod", path: "set-id", mode: 0o6711 },
+  { op: "write", path: "unreadable", content: "0" },
+  { op: "chmod", path: "unreadable", mode: 0 },
+  { op: "symlink", path: "long-link", target: `${"../".repeat(60)}${longest}` },
+  { op: "mkdir", path: "full" },
+  { op: "write", path: "full/inside", content: "1" },
+  { op: "mkdir", path: "empty-one" },
+];
+
+/** And what is done to it: nodes replaced by each other, renames over what is there, links to what lies below. */
+export const unusualChanges: readonly Edit[] = [
+  { op: "remove", path: "odd/\\xff666f80" },
+  { op: "write", path: "odd/\\xff01", content: "" },
+  { op: "append", path: "odd/new\nline", content: "+" },
+  { op: "rename", path: "odd/-dash", to: "odd/*?[glob]" },
+  { op: "rename", path: longest, to: "m".repeat(255) },
+  { op: "remove", path: deep.slice(0, 20).join("/") },
+  { op: "remove", path: "pipe" },
+  { op: "mkdir", path: "pipe" },
+  { op: "remove", path: "null" },
+  { op: "node", path: "null", kind: "block", device: [1, 3] },
+  { op: "remove", path: "disk" },
+  { op: "symlink", path: "disk", target: "null" },
+  { op: "append", path: "holes", content: "!" },
+  { op: "link", path: "second-name", to: "before" },
+  { op: "rename", path: "fraction", to: "set-id" },
+  // A directory over an empty one, and another in the place that it left.
+  { op: "rename", path: "full", to: "empty-one" },
+  { op: "mkdir", path: "full" },
+  { op: "write", path: "full/other", content: "2" },
+];
+
 /** `count` edits on what earlier lists made, the same ones for the same seed. */
 export function randomEdits(seed: number, lists: number, count: number): readonly (readonly Edit[])[] {
   const next = random(seed);

@@ -3,29 +3,45 @@ import { spawnSync } from "node:child_process";
 import {
   appendFileSync,
   chmodSync,
+  closeSync,
   lchownSync,
   linkSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
+  type Stats,
   symlinkSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import type { Edit, Tree, TreeNode } from "./tree.ts";
 
 /** Not `path.join`, which drops a last `.`: the root may be a link (a mount's `/proc/PID/fd/N`), and `.` is the directory behind it. */
-const below = (root: string, path: string): string => `${root}/${path}`;
+const below = (root: string, path: string): string | Buffer =>
+  path.includes("\\x") ? Buffer.concat([Buffer.from(`${root}/`), bytesOf(path)]) : `${root}/${path}`;
+
+/** Names are bytes; those that are no UTF-8 are written `\x` and hex, to be data like any other. */
+function bytesOf(path: string): Buffer {
+  const parts = path.split("/").map((name) => (name.startsWith("\\x") ? Buffer.from(name.slice(2), "hex") : Buffer.from(name)));
+  return Buffer.concat(parts.flatMap((part, at) => (at === 0 ? [part] : [Buffer.from("/"), part])));
+}
+
+function shownName(name: Buffer): string {
+  const text = name.toString();
+  return Buffer.from(text).equals(name) ? text : `\\x${name.toString("hex")}`;
+}
 
 export function editDirectory(root: string, edits: readonly Edit[]): void {
   for (const edit of edits) editOne(below(root, edit.path), edit, root);
 }
 
-function editOne(path: string, edit: Edit, root: string): void {
+function editOne(path: string | Buffer, edit: Edit, root: string): void {
   switch (edit.op) {
     case "mkdir":
       mkdirSync(path);
@@ -58,15 +74,33 @@ function editOne(path: string, edit: Edit, root: string): void {
     case "touch":
       utimesSync(path, edit.mtime, edit.mtime);
       break;
+    case "node":
+      make(["mknod", ...nodeWords(String(path), edit)]);
+      break;
+    case "sparse": {
+      const file = openSync(path, "wx", 0o644);
+      writeSync(file, edit.content, edit.hole);
+      closeSync(file);
+      break;
+    }
   }
 }
 
-function move(from: string, to: string): void {
+function nodeWords(path: string, { kind, device }: Edit & { readonly op: "node" }): readonly string[] {
+  return kind === "fifo" ? [path, "p"] : [path, kind === "character" ? "c" : "b", ...(device ?? [0, 0]).map(String)];
+}
+
+function make([program = "", ...words]: readonly string[]): void {
+  const ran = spawnSync(program, words, { encoding: "utf8" });
+  if (ran.status !== 0) throw new Error(ran.stderr);
+}
+
+function move(from: string | Buffer, to: string | Buffer): void {
   try {
     renameSync(from, to);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EXDEV") throw error;
-    const copy = spawnSync("cp", ["-a", "-T", from, to], { encoding: "utf8" });
+    const copy = spawnSync("cp", ["-a", "-T", String(from), String(to)], { encoding: "utf8" });
     if (copy.status !== 0) throw new Error(copy.stderr, { cause: error });
     rmSync(from, { recursive: true });
   }
@@ -83,16 +117,32 @@ export function readDirectory(root: string): Tree {
     const first = names.get(inode);
     if (!directory && stat.nlink > 1 && first === undefined) names.set(inode, path);
     tree.set(path, {
-      type: directory ? "directory" : symlink ? "symlink" : "file",
+      type: kindOf(stat),
       mode: symlink ? 0o777 : stat.mode & 0o7777,
       uid: stat.uid,
       gid: stat.gid,
-      content: directory ? null : symlink ? readlinkSync(below(root, path)) : readFileSync(below(root, path), "utf8"),
+      content: contentOf(below(root, path), stat),
       mtime: directory ? null : stat.mtimeMs,
       sameAs: first ?? null,
     });
-    if (directory) for (const name of readdirSync(below(root, path)).sort()) visit(path === "." ? name : `${path}/${name}`);
+    if (!directory) return;
+    const inside = readdirSync(below(root, path), { encoding: "buffer" }).sort(Buffer.compare).map(shownName);
+    for (const name of inside) visit(path === "." ? name : `${path}/${name}`);
   };
   visit(".");
   return tree;
+}
+
+function kindOf(stat: Stats): TreeNode["type"] {
+  if (stat.isDirectory()) return "directory";
+  if (stat.isSymbolicLink()) return "symlink";
+  if (stat.isFIFO()) return "fifo";
+  if (stat.isCharacterDevice()) return "character";
+  return stat.isBlockDevice() ? "block" : stat.isSocket() ? "socket" : "file";
+}
+
+function contentOf(path: string | Buffer, stat: Stats): string | null {
+  if (stat.isSymbolicLink()) return readlinkSync(path);
+  if (stat.isCharacterDevice() || stat.isBlockDevice()) return String(stat.rdev);
+  return stat.isFile() ? readFileSync(path, "utf8") : null;
 }

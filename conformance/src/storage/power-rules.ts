@@ -12,7 +12,7 @@ import {
   supports,
 } from "@tsbox/kernel";
 import { expect, expectCode, type Rule } from "../rule.ts";
-import { base, changes, madeAgain, randomEdits } from "./edits.ts";
+import { base, changes, madeAgain, randomEdits, unusual, unusualChanges } from "./edits.ts";
 import { type Edit, expectSame } from "./tree.ts";
 import { active, layer, mountsOf, named, shown, viewKey } from "./words.ts";
 import type { StorageWorld, WorldFiles } from "./world.ts";
@@ -33,6 +33,7 @@ function having<P extends keyof StoragePowers>(world: StorageWorld, power: P): D
 const stacks: readonly { readonly name: string; readonly lists: readonly (readonly Edit[])[] }[] = [
   { name: "changes", lists: [base, changes] },
   { name: "made again", lists: [base, madeAgain] },
+  { name: "unusual", lists: [unusual, unusualChanges] },
   { name: "random", lists: randomEdits(11, 3, 25) },
 ];
 

@@ -1,6 +1,6 @@
 /** What snapshots show: the same as a plain directory to which the same edits were made. */
 import { expect, type Rule } from "../rule.ts";
-import { base, changes, madeAgain, randomEdits } from "./edits.ts";
+import { base, changes, madeAgain, randomEdits, unusual, unusualChanges } from "./edits.ts";
 import { expectSame } from "./tree.ts";
 import { active, layer, mountsOf, named, shown, viewKey } from "./words.ts";
 import type { StorageWorld } from "./world.ts";
@@ -88,6 +88,36 @@ export const treeRules: readonly Rule<StorageWorld>[] = [
       );
       expect(outcome === "refused", "a file was written through a view");
       expectSame(await world.read(mounts), await world.plain(base), "view");
+    },
+  },
+  {
+    id: "storage/unusual",
+    title: "long, odd and non-UTF-8 names, nodes, holes, times, owners and set-id bits are kept, over layers too",
+    async run(world) {
+      const parent = await layer(world, "l", null, unusual);
+      expectSame(await shown(world, parent), await world.plain(unusual), "committed");
+      const mounts = await world.driver.prepare(world.call, active("a"), parent);
+      expectSame(await world.read(mounts), await world.plain(unusual), "child");
+      await world.edit(mounts, unusualChanges);
+      await world.driver.commit(world.call, named("m"), active("a"));
+      expectSame(await shown(world, named("m")), await world.plain(unusual, unusualChanges), "changed");
+      expectSame(await shown(world, parent), await world.plain(unusual), "below");
+    },
+  },
+  {
+    id: "storage/link-over-layers",
+    title: "a hard link to a file of the layer below is the same file, in the layers above too",
+    async run(world) {
+      const parent = await layer(world, "l", null, [{ op: "write", path: "one", content: "1" }]);
+      const top = await layer(world, "m", parent, [
+        { op: "mkdir", path: "d" },
+        { op: "link", path: "d/two", to: "one" },
+        { op: "append", path: "d/two", content: "2" },
+      ]);
+      const last = await layer(world, "t", top, [{ op: "write", path: "other", content: "x" }]);
+      const tree = await shown(world, last);
+      expect(tree.get("one")?.sameAs === "d/two" && tree.get("one")?.content === "12", "the two names are two files");
+      expect((await shown(world, parent)).get("one")?.content === "1", "the layer below has changed");
     },
   },
   {

@@ -2,19 +2,19 @@
 import { expect } from "../rule.ts";
 
 export type TreeNode = {
-  readonly type: "directory" | "file" | "symlink";
+  readonly type: "directory" | "file" | "symlink" | "fifo" | "character" | "block" | "socket";
   /** Permission bits; a symlink's are always 0o777. */
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** A file's bytes as text, a symlink's target; null for a directory. */
+  /** A file's bytes as text, a symlink's target, a device's number; null for what has none. */
   readonly content: string | null;
   /** Milliseconds; null for directories, whose times depend on the order of edits below them. */
   readonly mtime: number | null;
   /** The first path, in order, of the same file under several names; null: it has one name. */
   readonly sameAs: string | null;
 };
-/** By path, without a leading slash; the root is ".". */
+/** By path, without a leading slash; the root is ".". A name that is no UTF-8 is `\\x` and its bytes in hex. */
 export type Tree = ReadonlyMap<string, TreeNode>;
 
 export type Edit =
@@ -30,7 +30,16 @@ export type Edit =
   | { readonly op: "chmod"; readonly path: string; readonly mode: number }
   | { readonly op: "chown"; readonly path: string; readonly uid: number; readonly gid: number }
   /** Seconds since the epoch. */
-  | { readonly op: "touch"; readonly path: string; readonly mtime: number };
+  | { readonly op: "touch"; readonly path: string; readonly mtime: number }
+  /** `device`: major and minor; a fifo has none. */
+  | {
+      readonly op: "node";
+      readonly path: string;
+      readonly kind: "fifo" | "character" | "block";
+      readonly device?: readonly [number, number];
+    }
+  /** A hole of that many bytes, with `content` at its end. */
+  | { readonly op: "sparse"; readonly path: string; readonly hole: number; readonly content: string };
 
 /** Times of files that no `touch` set are the clock's: they are compared only where both sides were touched. */
 export function expectSame(actual: Tree, expected: Tree, what: string): void {

@@ -1,6 +1,6 @@
 /** Keys, names and states: what is refused, with which code, and that a refused verb changes nothing. */
 import { expect, expectCode, type Rule } from "../rule.ts";
-import { base } from "./edits.ts";
+import { base, changes } from "./edits.ts";
 import { expectSame } from "./tree.ts";
 import { active, layer, listed, mountsOf, named, shown, viewKey } from "./words.ts";
 import type { StorageWorld } from "./world.ts";
@@ -201,6 +201,65 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
       }
       await Promise.all(keys.map((key) => driver.remove(call, key)));
       expect((await listed(world)).length === 1, "something is left");
+    },
+  },
+  {
+    id: "storage/thirty-two",
+    title: "thirty-two lives at once, each from prepare to remove, on one parent: none disturbs another, and nothing is left",
+    async run(world) {
+      const { driver, call } = world;
+      const parent = await layer(world, "l", null, base);
+      const live = async (at: number): Promise<void> => {
+        const mine = [{ op: "write", path: "mine", content: `life ${at}` }] as const;
+        await world.edit(await driver.prepare(call, active(`a${at}`), parent), mine);
+        await driver.commit(call, named(`m${at}`), active(`a${at}`));
+        const view = await driver.view(call, viewKey(`v${at}`), named(`m${at}`));
+        expect((await world.read(view)).get("mine")?.content === `life ${at}`, `life ${at} sees another's`);
+        await listed(world);
+        await driver.usage(call, named(`m${at}`));
+        await driver.remove(call, viewKey(`v${at}`));
+        await driver.remove(call, named(`m${at}`));
+      };
+      await Promise.all(Array.from({ length: 32 }, (_, at) => live(at)));
+      expect((await listed(world)).length === 1, "something is left");
+      expectSame(await shown(world, parent), await world.plain(base), "parent");
+    },
+  },
+  {
+    id: "storage/mounts-to-look",
+    title: "an active snapshot can be looked at while it is written: through mounts that nothing can be written through",
+    async run(world) {
+      const { driver, call } = world;
+      const parent = await layer(world, "l", null, base);
+      await world.edit(await driver.prepare(call, active("a"), parent), changes);
+      const look = await driver.mounts(call, active("a"), { readOnly: true });
+      expectSame(await world.read(look), await world.plain(base, changes), "look");
+      const outcome = await world.edit(look, [{ op: "write", path: "new", content: "x" }]).then(
+        () => "written",
+        () => "refused",
+      );
+      expect(outcome === "refused", "a file was written through mounts that are to look only");
+      await world.edit(await mountsOf(world, active("a")), [{ op: "write", path: "later", content: "x" }]);
+      expect((await world.read(await mountsOf(world, active("a")))).has("later"), "it can't be written any more");
+    },
+  },
+  {
+    id: "storage/usage-real",
+    title: "usage counts what is on disk: a hole not at all, a file with two names once",
+    unless: (world) => (world.files === null ? "trees are no files here" : null),
+    async run(world) {
+      const { driver, call } = world;
+      const mounts = await driver.prepare(call, active("a"), null);
+      const before = await driver.usage(call, active("a"));
+      await world.edit(mounts, [
+        { op: "sparse", path: "hole", hole: 50_000_000, content: "x" },
+        { op: "write", path: "big", content: "x".repeat(1_000_000) },
+        { op: "link", path: "again", to: "big" },
+      ]);
+      const after = await driver.usage(call, active("a"));
+      const grown = after.bytes - before.bytes;
+      expect(grown >= 1_000_000 && grown < 1_500_000, `usage grew by ${grown} bytes for a megabyte`);
+      expect(after.inodes - before.inodes === 2, `usage grew by ${after.inodes - before.inodes} inodes for two`);
     },
   },
   {

@@ -12,6 +12,7 @@ import { importVerb } from "./operations/import.ts";
 import { networkMembers } from "./operations/network-members.ts";
 import { networkPrune } from "./operations/network-prune.ts";
 import { runningVerbs } from "./operations/running.ts";
+import { withSizes } from "./operations/sizes.ts";
 import { spaceVerbs } from "./operations/space.ts";
 import { systemVerbs } from "./operations/system.ts";
 import { volumeVerbs } from "./operations/volumes.ts";
@@ -42,7 +43,7 @@ const plugin: Plugin<null> = {
         api = {
           ...containerVerbs(containers),
           ...execVerbs(containers),
-          ...containerList(containers, images),
+          ...withSizes({ ...containerVerbs(containers), ...containerList(containers, images) }, images, files),
           ...runningVerbs(containers),
           ...fileVerbs(containers, files),
           ...imageVerbs(images, containers),

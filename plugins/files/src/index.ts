@@ -7,6 +7,8 @@ import { filesService } from "./service.ts";
 const plugin: Plugin<null> = {
   parseConfig: () => null,
   setup(context: PluginContext<null>): void {
+    // A removed image's layers stay while a container stands on them.
+    context.tap("removed", async (call) => (await context.service("images")).sweep(call));
     context.provideService("files", {
       open: async () => {
         const workDirectory = join(context.rootDirectory, "work");

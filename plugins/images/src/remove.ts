@@ -157,6 +157,7 @@ async function removeSnapshots(engine: ImagesEngine, call: Call, names: readonly
 
 /** What removed images left under containers, as far as those are gone. What an earlier daemon knew of it is found by looking. */
 export async function sweep(engine: ImagesEngine, call: Call, all: boolean): Promise<readonly SnapshotName[]> {
+  if (!all && engine.stranded.size === 0) return [];
   const gone: SnapshotName[] = [];
   const names = new Set<SnapshotName>(engine.stranded);
   if (all) {

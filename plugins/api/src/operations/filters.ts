@@ -1,5 +1,5 @@
 /** Docker's `filters` parameter: key to values; several values of a key are alternatives, several keys must all hold. */
-import { type Filters, fail, type Image } from "@tsbox/kernel";
+import { type Filters, fail } from "@tsbox/kernel";
 
 export type Match<T> = (subject: T, value: string) => boolean;
 
@@ -29,27 +29,4 @@ export function namesMatch(name: string, pattern: string): boolean {
   } catch {
     throw fail("InvalidArgument", `invalid filter 'name=${pattern}': not a regular expression`);
   }
-}
-
-export const imageRules = (all: readonly Image[]): Readonly<Record<string, Match<Image>>> => {
-  const createdAt = (reference: string): number =>
-    all.find((other) => other.tags.includes(reference) || other.id.includes(reference))?.createdAt ?? Number.NaN;
-  return {
-    dangling: (image, value) => (image.tags.length === 0) === (value === "true" || value === "1"),
-    label: (image, value) => hasLabel(image.config.labels, value),
-    reference: (image, value) => image.tags.some((tag) => globMatches(tag, value)),
-    before: (image, value) => image.createdAt < createdAt(value),
-    since: (image, value) => image.createdAt > createdAt(value),
-    until: (image, value) => image.createdAt < Date.parse(value),
-  };
-};
-
-/** `debian`, `debian:1*`, `host/*`: a pattern without a tag stands for all. */
-function globMatches(tag: string, pattern: string): boolean {
-  const source = pattern
-    .replace(/[.+^${}()|\\]/g, "\\$&")
-    .replace(/\*/g, "[^/]*")
-    .replace(/\?/g, "[^/]");
-  const expression = new RegExp(`^${source}$`);
-  return expression.test(tag) || expression.test(tag.slice(0, tag.lastIndexOf(":")));
 }

@@ -1,7 +1,7 @@
 /** Docker's image operations. */
 import type { ApiService, ContainersService, ImagesService, ProgressLine, PullProgress } from "@tsbox/kernel";
-import { imageRules, matches } from "./filters.ts";
-import { inspectImage, listImage } from "./show.ts";
+import { imageList } from "./image-list.ts";
+import { inspectImage } from "./show.ts";
 import { usersOf } from "./space.ts";
 
 type ImageVerbs = Pick<
@@ -11,13 +11,7 @@ type ImageVerbs = Pick<
 
 export function imageVerbs(images: ImagesService, containers: ContainersService): ImageVerbs {
   return {
-    imageList: async (call, { filters }) => {
-      const [all, users] = await Promise.all([images.list(call), containers.list(call)]);
-      return all
-        .filter(matches(filters, imageRules(all)))
-        .sort((a, b) => b.createdAt - a.createdAt)
-        .map((image) => listImage(image, users.filter((container) => container.imageId === image.id).length));
-    },
+    imageList: imageList(images, containers),
     imageInspect: async (call, name) => {
       const image = await images.get(call, name);
       return inspectImage(image, await images.rawConfig(call, image.id));

@@ -148,7 +148,7 @@ export const inspect: Command = {
     const found: Json[] = [];
     let failed = false;
     for (const name of parsed.words) {
-      const subject = await look(io, api, name, type);
+      const subject = await look(io, api, name, type, parsed.bool("size"));
       if (subject) found.push(subject);
       else {
         failed = true;
@@ -162,9 +162,9 @@ export const inspect: Command = {
   },
 };
 
-async function look(io: Io, api: ApiService, name: string, type: string | null): Promise<Json | null> {
+async function look(io: Io, api: ApiService, name: string, type: string | null, size: boolean): Promise<Json | null> {
   const kinds: Readonly<Record<string, () => Promise<Json>>> = {
-    container: () => api.containerInspect(io.call, name, {}),
+    container: () => api.containerInspect(io.call, name, size ? { size } : {}),
     image: () => api.imageInspect(io.call, name),
     network: () => api.networkInspect(io.call, name),
     volume: () => api.volumeInspect(io.call, name),
