@@ -5,25 +5,37 @@ import { openDriver } from "../plugin-subject.ts";
 import type { Rule } from "../rule.ts";
 import { registerRules, type TestRunner } from "../run.ts";
 import { openToolkit } from "../toolkit.ts";
+import { killRules } from "./kill-rules.ts";
 import { powerRules } from "./power-rules.ts";
 import { makeRealWorld, type StorageSubject } from "./real-world.ts";
 import { treeRules } from "./tree-rules.ts";
 import { wordRules } from "./word-rules.ts";
 import type { StorageWorld } from "./world.ts";
 
-export const storageRules: readonly Rule<StorageWorld>[] = [...treeRules, ...wordRules, ...powerRules];
+export const storageRules: readonly Rule<StorageWorld>[] = [...treeRules, ...wordRules, ...powerRules, ...killRules];
 
 /**
  * Registers every rule as a case, over the driver that `plugin` provides as `id`, on the file system of `directory` (a temporary one when left out). A host
- * without the toolkit skips them, with the reason.
+ * without the toolkit skips them, with the reason. `specifier`: where the plugin's module is, so that it can be opened, and killed, in a process of its own.
  */
-export async function storageSuite(test: TestRunner, plugin: Plugin, id: string, directory: string = tmpdir()): Promise<void> {
+export async function storageSuite(
+  test: TestRunner,
+  plugin: Plugin,
+  id: string,
+  directory: string = tmpdir(),
+  specifier?: string,
+): Promise<void> {
   const toolkit = await openToolkit();
   if ("skip" in toolkit) {
     for (const rule of storageRules) test(`${rule.id}: ${rule.title}`, async ({ skip }) => skip(toolkit.skip));
     return;
   }
-  registerRules(test, storageRules, () => makeRealWorld(storageSubject(plugin, id, toolkit.host, directory)));
+  registerRules(test, storageRules, () =>
+    makeRealWorld({
+      ...storageSubject(plugin, id, toolkit.host, directory),
+      ...(specifier === undefined ? {} : { module: { specifier, id } }),
+    }),
+  );
   test("the toolkit closes", () => toolkit.close());
 }
 

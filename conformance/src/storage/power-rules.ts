@@ -3,11 +3,14 @@ import { statSync } from "node:fs";
 import {
   type Adopts,
   type Applies,
+  type Change,
   type Diffs,
   type Driver,
   fail,
   type LayerFile,
+  type Lists,
   type Reclaims,
+  type SnapshotName,
   type StoragePowers,
   supports,
 } from "@tsbox/kernel";
@@ -169,6 +172,33 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
       expectSame(files.readDirectory(directory), await world.plain(base), "the directory itself");
     },
   },
+  ...stacks.map(
+    ({ name, lists }): Rule<StorageWorld> => ({
+      id: `storage/changes-same-${name.replace(" ", "-")}`,
+      title: `what the driver says a snapshot (${name}) changes is what a comparison of the trees says, active and committed`,
+      needs: ["changes"],
+      unless: noFiles,
+      async run(world) {
+        const { driver, call } = world;
+        const lister: Lists = having(world, "changes");
+        let parent: SnapshotName | null = null;
+        for (const [at, list] of lists.entries()) {
+          const key = active(`a${at}`);
+          const mounts = await driver.prepare(call, key, parent);
+          const before = await world.files?.copy(mounts);
+          await world.edit(mounts, list);
+          const slow = JSON.stringify(await filesOf(world).slowChanges(before ?? "", mounts));
+          expect(JSON.stringify(await collected(await lister.changes(call, parent, key))) === slow, `active layer ${at} differs`);
+          await driver.commit(call, named(`l${at}`), key);
+          expect(
+            JSON.stringify(await collected(await lister.changes(call, parent, named(`l${at}`)))) === slow,
+            `committed layer ${at} differs`,
+          );
+          parent = named(`l${at}`);
+        }
+      },
+    }),
+  ),
   {
     id: "storage/reclaim",
     title: "reclaim frees what was removed, and says how much",
@@ -186,6 +216,12 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
     },
   },
 ];
+
+async function collected(stream: AsyncIterable<Change>): Promise<readonly Change[]> {
+  const found: Change[] = [];
+  for await (const change of stream) found.push(change);
+  return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
 
 /** The layer that takes a plain tree of `lower` to one with `edits` too; the oracle makes it. */
 async function layerOf(world: StorageWorld, lower: readonly (readonly Edit[])[], edits: readonly Edit[]): Promise<LayerFile> {

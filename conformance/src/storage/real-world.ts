@@ -1,7 +1,19 @@
 /** A world of real files: the driver's mounts are opened detached by the host's toolkit. */
+import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Call, createCall, type HostToolkit, type LayerFile, type StorageDriver, silentLog, withMounts } from "@tsbox/kernel";
+import { fileURLToPath } from "node:url";
+import {
+  type Call,
+  type Change,
+  createCall,
+  type HostToolkit,
+  type LayerFile,
+  type StorageDriver,
+  silentLog,
+  withMounts,
+} from "@tsbox/kernel";
+import { base } from "./edits.ts";
 import { editDirectory, readDirectory } from "./plain.ts";
 import type { StorageWorld } from "./world.ts";
 
@@ -11,14 +23,16 @@ export interface StorageSubject {
   readonly host: HostToolkit;
   /** On the file system that the driver is to be tried on. */
   readonly directory: string;
+  /** For a process of its own: the driver's module, as import() takes it, and its id. */
+  readonly module?: { readonly specifier: string; readonly id: string } | undefined;
 }
 
 export async function makeRealWorld(subject: StorageSubject): Promise<StorageWorld> {
   const { host } = subject;
   const call = createCall(silentLog);
-  const base = mkdtempSync(join(subject.directory, "conformance-"));
-  const fresh = (name: string): string => mkdtempSync(join(base, `${name}-`));
-  const root = join(base, "driver");
+  const directory = mkdtempSync(join(subject.directory, "conformance-"));
+  const fresh = (name: string): string => mkdtempSync(join(directory, `${name}-`));
+  const root = join(directory, "driver");
   mkdirSync(root);
   const opened = [await subject.open(call, root)];
   const current = (): StorageDriver => {
@@ -54,6 +68,30 @@ export async function makeRealWorld(subject: StorageSubject): Promise<StorageWor
       },
       readDirectory,
       newLayer: () => newLayer(fresh("layer")),
+      copy: async (mounts) => {
+        const path = join(fresh("copy"), "root");
+        await withMounts(call, host, mounts, (root) => host.copyTree(call, root, path));
+        return path;
+      },
+      slowChanges: (lower, upper) =>
+        withMounts(call, host, upper, async (root) => {
+          const found: Change[] = [];
+          for await (const change of await host.changes(call, lower, root)) found.push(change);
+          return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+        }),
+      ...(subject.module === undefined
+        ? {}
+        : {
+            kill: async (verb: string, after: number) => {
+              const foreign = join(fresh("foreign"), "root");
+              mkdirSync(foreign);
+              editDirectory(foreign, base);
+              const layer = newLayer(fresh("layer"));
+              await host.diff(call, null, foreign, layer);
+              const { specifier = "", id = "" } = subject.module ?? {};
+              return killed([specifier, id, root, verb, layer.path], after);
+            },
+          }),
       slowDiff: async (lower, upper) => {
         const into = newLayer(fresh("layer"));
         await withMounts(call, host, upper, (upperRoot) =>
@@ -67,11 +105,33 @@ export async function makeRealWorld(subject: StorageSubject): Promise<StorageWor
     },
     close: async () => {
       for (const each of opened.reverse()) await each.close();
-      rmSync(base, { recursive: true, force: true });
+      rmSync(directory, { recursive: true, force: true });
     },
   };
 }
 
 function newLayer(directory: string): LayerFile {
   return { path: join(directory, "layer.tar"), mediaType: "application/vnd.oci.image.layer.v1.tar" };
+}
+
+/** What the victim said until it was killed. */
+function killed(words: readonly string[], after: number): Promise<readonly string[]> {
+  const child = spawn(process.execPath, [...process.execArgv, fileURLToPath(import.meta.resolve("./victim.ts")), ...words], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let [said, complaint] = ["", ""];
+  let timer: NodeJS.Timeout | undefined;
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (complaint += text));
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    said += text;
+    timer ??= setTimeout(() => child.kill("SIGKILL"), after);
+  });
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (_code, signal) => {
+      clearTimeout(timer);
+      if (signal === "SIGKILL") resolve(said.split("\n").filter(Boolean));
+      else reject(new Error(`the process that was to be killed ended by itself: ${complaint}`));
+    });
+  });
 }

@@ -1,5 +1,5 @@
 /** What a storage rule may touch: a driver that was never used, its trees through its mounts, and an oracle. */
-import type { Call, LayerFile, Mount, StorageDriver } from "@tsbox/kernel";
+import type { Call, Change, LayerFile, Mount, StorageDriver } from "@tsbox/kernel";
 import type { BaseWorld } from "../rule.ts";
 import type { Edit, Tree } from "./tree.ts";
 
@@ -25,6 +25,15 @@ export interface WorldFiles {
   slowDiff(lower: readonly Mount[] | null, upper: readonly Mount[]): Promise<LayerFile>;
   /** Lays a layer over mounts by the slow way. */
   slowApply(mounts: readonly Mount[], layer: LayerFile): Promise<void>;
+  /** A copy of what mounts show, with all that makes up a tree; answers its path. */
+  copy(mounts: readonly Mount[]): Promise<string>;
+  /** How what mounts show differs from the tree at `lower`, by comparing; in the order of the paths. */
+  slowChanges(lower: string, upper: readonly Mount[]): Promise<readonly Change[]>;
   /** Where a new layer may be written. */
   newLayer(): LayerFile;
+  /**
+   * Opens the driver over this world's directory in a process of its own, which does `verb` over and over, and is killed so many milliseconds after it began. Answers what it
+   * said (`begin N`, `done N`). Not there: nobody said where the driver's module is.
+   */
+  kill?: (verb: string, after: number) => Promise<readonly string[]>;
 }

@@ -2,4 +2,4 @@ import { storageSuite } from "@tsbox/conformance";
 import { suite } from "@tsbox/harness";
 import plugin from "../src/index.ts";
 
-await storageSuite(suite("conformance storage/vfs"), plugin, "vfs");
+await storageSuite(suite("conformance storage/vfs"), plugin, "vfs", undefined, import.meta.resolve("../src/index.ts"));

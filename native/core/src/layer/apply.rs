@@ -263,7 +263,9 @@ fn components<'a>(member: &Member, path: &'a [u8]) -> Result<Vec<&'a [u8]>> {
         .split(|byte| *byte == b'/')
         .filter(|name| !matches!(*name, b"" | b"."))
         .collect();
-    match components.iter().find(|name| **name == b".." || name.len() > 255) {
+    // A whiteout's name is that of what it hides, and some.
+    let longest = |name: &[u8]| if name.starts_with(WHITEOUT) { 255 + WHITEOUT.len() } else { 255 };
+    match components.iter().find(|name| **name == b".." || name.len() > longest(name)) {
         None => Ok(components),
         Some(name) if *name == b".." => Err(about(member, "a path with `..` may lead out of the layer; such a layer is refused")),
         Some(_) => Err(about(member, "a name of more than 255 bytes")),

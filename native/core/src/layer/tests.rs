@@ -677,3 +677,89 @@ fn a_new_name_brings_its_old_ones_along() {
     apply_bytes(&again, bytes).unwrap();
     assert_same(&describe(&again), &describe(&upper), "again");
 }
+
+#[test]
+fn a_whiteout_hides_the_longest_name() {
+    let world = World::new("longest");
+    let (lower, upper) = (world.directory("lower"), world.directory("upper"));
+    let name = "n".repeat(255);
+    fs::write(lower.join(&name), "1").unwrap();
+    let (_, bytes) = diff_bytes(Some(&lower), &upper, &world.at("layer"), Compression::Plain);
+    apply_bytes(&lower, bytes).unwrap();
+    assert!(!lower.join(&name).exists());
+}
+
+/// Unpacks with GNU tar what `pack` wrote.
+fn packed(root: &Path, path: &str, name: Option<&str>) -> (Vec<u8>, crate::failure::Result<()>) {
+    let mut bytes = Vec::new();
+    let outcome = pack(
+        open(root).as_fd(),
+        path.as_bytes(),
+        name.map(str::as_bytes),
+        true,
+        &mut bytes,
+        &Cancel::default(),
+    );
+    (bytes, outcome)
+}
+
+fn laid(root: &Path, into: &str, bytes: &[u8], options: Extract) -> crate::failure::Result<()> {
+    extract(
+        open(root).as_fd(),
+        into.as_bytes(),
+        Cursor::new(bytes.to_vec()),
+        options,
+        &Cancel::default(),
+    )
+}
+
+#[test]
+fn what_is_packed_is_laid_again_and_nothing_leaves_the_directory() {
+    if !root() {
+        return;
+    }
+    let world = World::new("pack");
+    let (from, to) = (world.directory("from"), world.directory("to"));
+    fs::create_dir_all(from.join("d/s")).unwrap();
+    fs::write(from.join("d/s/f"), "content").unwrap();
+    fs::hard_link(from.join("d/s/f"), from.join("d/again")).unwrap();
+    fs::write(from.join("d/.wh.not"), "an ordinary name").unwrap();
+    symlink("/d", from.join("link")).unwrap();
+    symlink("../../../../etc", from.join("out")).unwrap();
+    let (bytes, outcome) = packed(&from, "/link/.", Some("."));
+    outcome.unwrap();
+    laid(&to, "/", &bytes, Extract::default()).unwrap();
+    assert_eq!(fs::read(to.join("s/f")).unwrap(), b"content");
+    assert_eq!(fs::metadata(to.join("again")).unwrap().nlink(), 2);
+    assert_eq!(fs::read(to.join(".wh.not")).unwrap(), b"an ordinary name");
+    // A link is told, not followed, unless the path ends with a slash; and never out of the root.
+    assert_eq!(find(open(&from).as_fd(), b"/out").unwrap().target.unwrap(), b"/etc");
+    assert_eq!(find(open(&from).as_fd(), b"/out/").err().unwrap().code, Code::NotFound);
+    assert_eq!(packed(&from, "/out/passwd", Some("x")).1.unwrap_err().code, Code::NotFound);
+    // Kinds are kept where that is asked for, and mounts always.
+    fs::create_dir(world.at("kinds")).unwrap();
+    fs::create_dir(world.at("kinds/s")).unwrap();
+    let (file, _) = packed(&from, "/d/s/f", Some("s"));
+    let kept = Extract {
+        keep_kinds: true,
+        owner: None,
+    };
+    assert_eq!(laid(&world.at("kinds"), "/", &file, kept).unwrap_err().code, Code::InvalidArgument);
+    laid(&world.at("kinds"), "/", &file, Extract::default()).unwrap();
+    assert!(world.at("kinds/s").is_file());
+    let owned = Extract {
+        keep_kinds: false,
+        owner: Some((7, 300_000)),
+    };
+    laid(&to, "/s", &file, owned).unwrap();
+    let stat = fs::metadata(to.join("s/s")).unwrap();
+    assert_eq!((stat.uid(), stat.gid()), (7, 300_000));
+    let (climbing, _) = packed(&from, "/d/s/f", Some("../../escaped"));
+    assert_eq!(
+        laid(&to, "/s", &climbing, Extract::default()).unwrap_err().code,
+        Code::InvalidArgument
+    );
+    let (inside, _) = packed(&from, "/d/s/f", Some("x/../inside"));
+    laid(&to, "/s", &inside, Extract::default()).unwrap();
+    assert!(to.join("s/inside").is_file());
+}
