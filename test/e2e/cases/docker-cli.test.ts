@@ -3,26 +3,11 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
-import { binary, type Engine, engine, type Ran, until } from "../src/engine.ts";
+import { dockerClient as client, docker } from "../src/docker.ts";
+import { binary, engine, type Ran, until } from "../src/engine.ts";
 
 const test = suite("docker's own client", { timeout: 120_000 });
-const docker = ["/usr/local/bin/docker", "/usr/bin/docker"].find(existsSync) ?? "";
-const reason =
-  needsRoot() ??
-  (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ??
-  (docker === "" ? "no docker client is installed (scripts/packages installs one)" : null);
-
-function client(own: Engine, argv: readonly string[], input = ""): Promise<Ran> {
-  const child = spawn(docker, argv as string[], {
-    env: { PATH: process.env.PATH ?? "", HOME: own.state, DOCKER_HOST: `unix://${own.socket}` },
-  });
-  let [stdout, stderr] = ["", ""];
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-  child.stdin.on("error", () => {});
-  child.stdin.end(input);
-  return new Promise((resolve) => child.on("close", (code) => resolve({ code: code ?? 1, stdout, stderr })));
-}
+const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ?? docker.reason;
 
 test.skipIf(reason, "run in the foreground: streams apart, input, exit codes", async (t) => {
   const own = await engine(t);
