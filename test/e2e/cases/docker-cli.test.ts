@@ -69,7 +69,7 @@ test.skipIf(reason, "exec: streams, input, exit codes, what can't be run, a term
   await until(async () => (await exec("box", "cat", "/detached")).stdout === "there\n", "the detached command");
   const terminal = spawn(
     "script",
-    ["-qefc", `stty rows 33 cols 99; exec ${docker} exec -it box sh -c 'tty; read go; stty size; exit 5'`, "/dev/null"],
+    ["-qefc", `stty rows 33 cols 99; exec ${docker.path} exec -it box sh -c 'tty; read go; stty size; exit 5'`, "/dev/null"],
     {
       env: { PATH: process.env.PATH ?? "", HOME: own.state, DOCKER_HOST: `unix://${own.socket}`, TERM: "xterm", SHELL: "/bin/sh" },
     },
