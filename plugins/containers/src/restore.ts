@@ -58,16 +58,21 @@ async function find(engine: Engine, call: Call, record: Container): Promise<void
 
 /** The shim is dead, its container is not: the launcher, its new parent, writes the exit file. */
 export function watchOrphan(engine: Engine, record: Container, directory: string): void {
-  const look = (): void => {
-    const exit = exitOf(directory) ?? (alive(record.pid) ? null : unknownExit());
-    if (exit === null) return;
+  let dead = 0;
+  const look = (patience: number): void => {
+    const exit = exitOf(directory);
+    // A dead process without an exit file is one whose parent is about to write it; only when that takes seconds there is nobody who will.
+    if (exit === null && (alive(record.pid) || dead < patience)) return;
     clearInterval(timer);
     watcher.close();
-    void ended(engine, record.id, exit);
+    later(engine, () => engine.locks.run(record.id, () => ended(engine, record.id, exit ?? unknownExit())));
   };
-  const watcher = watch(directory, look);
-  const timer = setInterval(look, lookEvery).unref();
-  look();
+  const watcher = watch(directory, () => look(Number.POSITIVE_INFINITY));
+  const timer = setInterval(() => {
+    dead = alive(record.pid) ? 0 : dead + 1;
+    look(2);
+  }, lookEvery).unref();
+  look(Number.POSITIVE_INFINITY);
 }
 
 export function exitOf(directory: string): ExitStatus | null {

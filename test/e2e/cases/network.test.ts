@@ -177,5 +177,5 @@ test.skipIf(reason, "a hundred runs with the network, eight at a time: no interf
   };
   await Promise.all(Array.from({ length: 8 }, worker));
   await until(() => links().length === before.length, "the interfaces to go");
-  assert.equal(readdirSync(join(own.state, "containers")).length, 1);
+  await until(() => readdirSync(join(own.state, "containers")).length === 1, "the directories to go");
 });
