@@ -223,6 +223,7 @@ impl Shim {
             Err(_) => {
                 self.control = None;
                 self.abandoned = self.container.is_none();
+                self.sessions().for_each(Session::lose_clients);
             }
         }
     }
@@ -304,9 +305,7 @@ impl Shim {
                 self.tell(&answer(joined, seq));
             }
             ToShim::Leave { client } => {
-                let own = self.container.iter_mut().map(|container| &mut container.process.session);
-                own.chain(self.execs.sessions())
-                    .for_each(|session| session.lose(Owner::Client(client)));
+                self.sessions().for_each(|session| session.lose(Owner::Client(client)));
             }
             // A new daemon of the same launcher asks how things stand.
             ToShim::Control => {
@@ -395,6 +394,11 @@ impl Shim {
         for (guest, attach, owner) in Vec::from_iter::<Vec<_>>(now) {
             join_guest(session, guest, &attach, owner);
         }
+    }
+
+    fn sessions(&mut self) -> impl Iterator<Item = &mut Session> {
+        let own = self.container.iter_mut().map(|container| &mut container.process.session);
+        own.chain(self.execs.sessions())
     }
 
     fn running(&mut self) -> Result<&mut Container> {

@@ -143,6 +143,15 @@ impl Session {
         }
     }
 
+    /// The launcher is dead, and with it all its clients.
+    pub fn lose_clients(&mut self) {
+        let owners = self.sinks.iter().map(|sink| sink.owner);
+        let owners: Vec<Owner> = owners.chain(self.feeders.iter().map(|feeder| feeder.owner)).collect();
+        for owner in owners.into_iter().filter(|owner| matches!(owner, Owner::Client(_))) {
+            self.lose(owner);
+        }
+    }
+
     pub fn resize(&self, rows: u16, columns: u16) {
         if let (true, Some(output)) = (self.terminal, self.outputs.first()) {
             let size = libc::winsize {

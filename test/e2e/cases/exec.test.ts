@@ -163,6 +163,29 @@ test.skipIf(reason, "a client that waits for its exec hears of its end from the 
   assert.is((await going).code, 9);
 });
 
+test.skipIf(reason, "a killed launcher: execs go on and the next engine knows them; a killed shim: their clients are let go", async (t) => {
+  const own = await engine(t);
+  await sleeper(own);
+  const first = own.client(["exec", "box", "sleep", "1003"]);
+  const pid = await execPid(own);
+  await own.killLauncher();
+  assert.is((await first.ended).code, 125);
+  await own.start();
+  assert.ok(alive(pid));
+  assert.equal((await ids(own)).length, 1);
+  const second = own.client(["exec", "box", "sh", "-c", "echo up; sleep 1004"]);
+  let shown = "";
+  second.process.stdout?.on("data", (text: string) => (shown += text));
+  await until(() => shown === "up\n", "the second exec");
+  const { State } = await own.inspect("box");
+  process.kill(Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${State.Pid}/status`, "utf8"))?.[1]), "SIGKILL");
+  assert.is((await second.ended).code, 255);
+  await until(async () => (await ids(own)).length === 0, "both execs to be forgotten");
+  assert.is((await own.inspect("box")).State.Running, true);
+  process.kill(State.Pid, "SIGKILL");
+  await own.ok(["wait", "box"]);
+});
+
 test.skipIf(reason, "the portable client has the same", async (t) => {
   const own = await engine(t);
   await sleeper(own);
