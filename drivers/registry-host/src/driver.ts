@@ -15,9 +15,13 @@ interface Made {
   readonly blobs: ReadonlyMap<string, Uint8Array>;
 }
 
+/** How many states of a directory are remembered: one that was looked at can be fetched even if another has looked since, and seen it changed. */
+const remembered = 8;
+
 /** `hidden`: directories of the engine itself. */
 export function hostDriver(hidden: readonly string[]): RegistryDriver {
-  const made = new Map<string, Made>();
+  /** By directory, the newest first. */
+  const made = new Map<string, readonly Made[]>();
   const make = async (directory: string): Promise<Made> => {
     if (!directory.startsWith("/"))
       throw fail("InvalidArgument", `host:${directory}: give a directory by its absolute path, such as host:/`);
@@ -39,14 +43,16 @@ export function hostDriver(hidden: readonly string[]): RegistryDriver {
       manifest: { ...descriptor(adopted, manifest), annotations: { "io.tsbox.directory": directory } },
       blobs: new Map([config, manifest, layer].map((bytes) => [digestOf(bytes), bytes])),
     };
-    made.set(directory, whole);
+    const others = (made.get(directory) ?? []).filter((one) => one.manifest.digest !== whole.manifest.digest);
+    made.set(directory, [whole, ...others].slice(0, remembered));
     return whole;
   };
   return {
     powers: [],
     resolve: async (_call: Call, ref: string, _access: Access) => (await make(ref)).manifest,
     fetch: async (_call: Call, ref: string, blob: Descriptor, from: number) => {
-      const bytes = (made.get(ref) ?? (await make(ref))).blobs.get(blob.digest);
+      const known = made.get(ref) ?? [await make(ref)];
+      const bytes = known.find((one) => one.blobs.has(blob.digest))?.blobs.get(blob.digest);
       if (bytes === undefined)
         throw fail("NotFound", `host:${ref} has no blob ${blob.digest}: it has changed since it was looked at; try again`);
       return once(bytes.subarray(from));

@@ -1,5 +1,4 @@
 /** `exited` and gone: what happens when a first process ends, and how a container is removed. Whoever waits is answered first, the sweeping comes after. */
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Call, type Container, type ContainerId, type ExitStatus, fail, isTsboxError, type Sparse, type ViewKey } from "@tsbox/kernel";
 import { attributes } from "./create.ts";
@@ -140,8 +139,10 @@ async function sweep(engine: Engine, record: Container, volumes: boolean): Promi
   }
   await attempt(call, "remove the layer", async () => (await engine.storage(record.drivers.storage)).remove(call, record.layer));
   await attempt(call, "forget the container", async () => (await engine.exec(record.drivers.exec)).delete(call, record.id));
-  await attempt(call, "remove the log", () => rm(join(engine.rootDirectory, record.id), { recursive: true, force: true }));
-  engine.records.discard(record.id);
+  // One call of native code each, off this thread: what Node does file by file would hold up everybody else.
+  if (!record.config.autoRemove)
+    await attempt(call, "remove the log", () => engine.host.removeTree(call, join(engine.rootDirectory, record.id)));
+  await attempt(call, "remove the directory", () => engine.host.removeTree(call, engine.records.directory(record.id)));
   engine.roots.forget(record.id);
 }
 

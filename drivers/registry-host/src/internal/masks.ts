@@ -39,25 +39,28 @@ export async function maskLayer(directory: string, hidden: readonly string[]): P
   const written = new Set<string>();
   for (const path of await present(directory, secretFiles)) {
     await parents(archive, directory, dirname(path), written);
-    archive.entry({ name: join(dirname(path), `.wh.${basename(path)}`), mode: 0 }, "");
+    archive.entry({ name: join(dirname(path), `.wh.${basename(path)}`), mode: 0, mtime: new Date(0) }, "");
   }
   for (const path of await present(directory, [...secretDirectories, ...engine])) {
     if (!(await lstat(join(directory, path))).isDirectory()) continue;
     await parents(archive, directory, path, written);
-    archive.entry({ name: join(path, ".wh..wh..opq"), mode: 0 }, "");
+    archive.entry({ name: join(path, ".wh..wh..opq"), mode: 0, mtime: new Date(0) }, "");
   }
   archive.finalize();
   await done;
   return Buffer.concat(parts);
 }
 
-/** A directory in a layer counts for the merged tree, so each has its own mode and owner there. */
+/**
+ * A directory in a layer counts for the merged tree, so each has its own mode and owner there. Not its time, which changes with every file that anybody makes in it: the image would be another one each
+ * time, with a layer to be unpacked anew.
+ */
 async function parents(archive: ReturnType<typeof pack>, directory: string, path: string, written: Set<string>): Promise<void> {
   if (path === "." || path === "" || written.has(path)) return;
   await parents(archive, directory, dirname(path), written);
   written.add(path);
-  const { mode, uid, gid, mtime } = await lstat(join(directory, path));
-  archive.entry({ name: `${path}/`, type: "directory", mode: mode & 0o7777, uid, gid, mtime });
+  const { mode, uid, gid } = await lstat(join(directory, path));
+  archive.entry({ name: `${path}/`, type: "directory", mode: mode & 0o7777, uid, gid, mtime: new Date(0) });
 }
 
 async function present(directory: string, patterns: readonly string[]): Promise<readonly string[]> {
