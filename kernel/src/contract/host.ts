@@ -5,7 +5,7 @@
 import type { Call } from "./call.ts";
 import type { OciResources } from "./exec.ts";
 import type { HostNetwork } from "./host-network.ts";
-import type { Change, DiffOptions, Layer, LayerFile, Mount, Usage } from "./storage.ts";
+import type { Change, DiffOptions, IdMaps, Layer, LayerFile, Mount, Usage } from "./storage.ts";
 import type { Sparse, Strings } from "./words.ts";
 
 export type * from "./host-network.ts";
@@ -125,12 +125,16 @@ export type PackOptions = Sparse<{
   name: string;
   /** Into what is mounted below too (but not what the kernel makes up: proc, sysfs …); else something empty stands for it. */
   acrossMounts: boolean;
+  /** Owners are told as those of the container, in whose user namespace the tree is mounted. */
+  idMaps: IdMaps;
 }>;
 export type ExtractOptions = Sparse<{
   /** A directory is not replaced by what is none, nor the other way round: `InvalidArgument`. */
   keepKinds: boolean;
   /** Whose all of it becomes; left out: whose the archive says. */
   owner: { readonly uid: number; readonly gid: number };
+  /** The archive's owners are those of the container, in whose user namespace the tree is mounted. */
+  idMaps: IdMaps;
 }>;
 export type ChangesOptions = Sparse<{
   /** `upper` is an overlay's upper directory: its changes alone, with the overlay's own marks. */

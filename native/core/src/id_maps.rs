@@ -35,6 +35,20 @@ impl IdMaps {
         }
     }
 
+    /// What an id of the container is on the host; none: nothing.
+    pub fn to_host(maps: &[IdMap], id: u32) -> Option<u32> {
+        let map = maps.iter().find(|map| id >= map.container_id && id - map.container_id < map.size)?;
+        map.host_id.checked_add(id - map.container_id)
+    }
+
+    /// What an id of the host is in the container: nobody's where it is nothing there, as the kernel shows it.
+    pub fn to_container(maps: &[IdMap], id: u32) -> u32 {
+        const NOBODY: u32 = 65_534;
+        maps.iter()
+            .find(|map| id >= map.host_id && id - map.host_id < map.size)
+            .map_or(NOBODY, |map| map.container_id + (id - map.host_id))
+    }
+
     /// What the container's root is on the host.
     pub fn root(&self) -> Result<(u32, u32)> {
         let of = |maps: &[IdMap]| maps.iter().find(|map| map.container_id == 0).map(|map| map.host_id);

@@ -175,7 +175,7 @@ impl Drop for OwnMounts {
 
 /// An overlay works with the ids of who made it: they must have a meaning in its mapped upper directory, or it is read-only without a word. The capabilities stay, which a
 /// change of the file system's uid takes away otherwise.
-fn as_owner<T>((uid, gid): (u32, u32), work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn as_owner<T>((uid, gid): (u32, u32), work: impl FnOnce() -> Result<T>) -> Result<T> {
     const NO_SETUID_FIXUP: u64 = 4;
     let before = sys::prctl(libc::PR_GET_SECUREBITS, 0, 0, "PR_GET_SECUREBITS")?;
     sys::prctl(libc::PR_SET_SECUREBITS, before as u64 | NO_SETUID_FIXUP, 0, "PR_SET_SECUREBITS")?;

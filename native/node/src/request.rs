@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use tsbox_core::container::cgroup::{Cgroup, Layout};
 use tsbox_core::container::spec::Resources;
 use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::id_maps::IdMaps;
 use tsbox_core::layer::{self, Compression, Extract, Options, Own, Whiteouts};
 use tsbox_core::mount::{Held, Mount, open_held, process_root};
 use tsbox_core::net::{self, Bridge, Veth, firewall};
@@ -36,6 +37,7 @@ pub enum Request {
         path: String,
         name: Option<String>,
         across: bool,
+        maps: Option<IdMaps>,
         out: RawFd,
     },
     Extract {
@@ -43,6 +45,7 @@ pub enum Request {
         into: String,
         keep_kinds: bool,
         owner: Option<(u32, u32)>,
+        maps: Option<IdMaps>,
         from: RawFd,
     },
     Differences {
@@ -154,6 +157,7 @@ impl Request {
                 path,
                 name,
                 across,
+                maps,
                 out,
             } => {
                 // SAFETY: streams.ts hands over the writing end of a `Pipe`, and forgets it.
@@ -162,7 +166,10 @@ impl Request {
                     directory(&root)?.as_fd(),
                     path.as_bytes(),
                     name.as_deref().map(str::as_bytes),
-                    across,
+                    layer::Pack {
+                        across,
+                        maps: maps.as_ref(),
+                    },
                     out,
                     cancel,
                 )?)
@@ -172,11 +179,12 @@ impl Request {
                 into,
                 keep_kinds,
                 owner,
+                maps,
                 from,
             } => {
                 // SAFETY: streams.ts hands over the reading end of a `Pipe`, and forgets it.
                 let from = unsafe { File::from_raw_fd(from) };
-                let options = Extract { keep_kinds, owner };
+                let options = Extract { keep_kinds, owner, maps };
                 value(layer::extract(directory(&root)?.as_fd(), into.as_bytes(), from, options, cancel)?)
             }
             Request::Differences {

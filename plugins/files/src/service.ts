@@ -1,6 +1,6 @@
 /** The verbs of kernel/src/contract/services/files.ts. */
 import { posix } from "node:path";
-import { type Call, type Container, type ContainerId, type FilesService, fail } from "@tsbox/kernel";
+import { type Call, type Container, type ContainerId, type FilesService, fail, type IdMaps } from "@tsbox/kernel";
 import { changes } from "./changes.ts";
 import { commit } from "./commit.ts";
 import { type FilesEngine, streamFiles, tell, withFiles } from "./engine.ts";
@@ -11,19 +11,22 @@ export function filesService(engine: FilesEngine): FilesService {
   return {
     stat: (call, id, path) => withFiles(engine, call, id, "read", (root) => host.lookUp(call, root, path)),
     read: async (call, id, path) => {
-      await tell(engine, call, await record(call, id), "archive-path");
-      return streamFiles(engine, call, id, (root) => host.pack(call, root, path, { name: memberName(path), acrossMounts: true }));
+      const container = await record(call, id);
+      await tell(engine, call, container, "archive-path");
+      const options = { name: memberName(path), acrossMounts: true, ...mapsOf(container) };
+      return streamFiles(engine, call, id, (root) => host.pack(call, root, path, options));
     },
     write: async (call, id, path, tar, options) => {
       const container = await record(call, id);
       refuseReadOnly(container, path);
-      await withFiles(engine, call, id, "write", (root) => host.extract(call, root, path, tar, options));
+      await withFiles(engine, call, id, "write", (root) => host.extract(call, root, path, tar, { ...options, ...mapsOf(container) }));
       await tell(engine, call, container, "extract-to-dir");
     },
     changes: async (call, id) => changes(engine, call, await record(call, id)),
     export: async (call, id) => {
-      await tell(engine, call, await record(call, id), "export");
-      return streamFiles(engine, call, id, (root) => host.pack(call, root, "/."));
+      const container = await record(call, id);
+      await tell(engine, call, container, "export");
+      return streamFiles(engine, call, id, (root) => host.pack(call, root, "/.", mapsOf(container)));
     },
     size: async (call, id) => {
       const container = await record(call, id);
@@ -32,6 +35,9 @@ export function filesService(engine: FilesEngine): FilesService {
     commit: async (call, id, options) => commit(engine, call, await record(call, id), options),
   };
 }
+
+/** Seen through its processes, a container in a user namespace shows the host's ids for its own. */
+const mapsOf = ({ idMaps }: Container): { readonly idMaps?: IdMaps } => (idMaps === null || idMaps === undefined ? {} : { idMaps });
 
 /** As Docker: the path's last name; of the root, nothing. */
 function memberName(path: string): string {

@@ -18,6 +18,7 @@ import {
   type HostBridge,
   type HostLink,
   type HostVeth,
+  type IdMaps,
   type Layer,
   type Mount,
   type OciResources,
@@ -53,7 +54,14 @@ export interface Verbs {
   find: { takes: { readonly root: string; readonly path: string }; answers: PathStat };
   /** Takes `out` over, and closes it. */
   pack: {
-    takes: { readonly root: string; readonly path: string; readonly name: string | null; readonly across: boolean; readonly out: number };
+    takes: {
+      readonly root: string;
+      readonly path: string;
+      readonly name: string | null;
+      readonly across: boolean;
+      readonly maps: IdMaps | null;
+      readonly out: number;
+    };
     answers: null;
   };
   /** Takes `from` over, and closes it. */
@@ -63,6 +71,7 @@ export interface Verbs {
       readonly into: string;
       readonly keepKinds: boolean;
       readonly owner: readonly [number, number] | null;
+      readonly maps: IdMaps | null;
       readonly from: number;
     };
     answers: null;

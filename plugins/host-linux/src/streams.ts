@@ -1,6 +1,6 @@
 /** Files of a tree as streams: native code works at one end of a pipe, Node at the other, and nothing is in memory but what the pipe holds. */
 import { Socket } from "node:net";
-import { asError, type Call, type HostToolkit } from "@tsbox/kernel";
+import { asError, type Call, type HostToolkit, type IdMaps } from "@tsbox/kernel";
 import type { Binding } from "./binding.ts";
 
 type Streams = Pick<HostToolkit, "lookUp" | "pack" | "extract" | "changes">;
@@ -9,12 +9,18 @@ export function streams(binding: Binding): Streams {
   return {
     lookUp: (call, root, path) => binding.call(call, "find", { root, path }),
     pack: async (call, root, path, options = {}) =>
-      packed(binding, call, { root, path, name: options.name ?? null, across: options.acrossMounts ?? false }),
+      packed(binding, call, {
+        root,
+        path,
+        name: options.name ?? null,
+        across: options.acrossMounts ?? false,
+        maps: options.idMaps ?? null,
+      }),
     async extract(call, root, path, tar, options = {}) {
       call.signal.throwIfAborted();
       const { read, write } = binding.callNow("pipe", {});
       const owner = options.owner === undefined ? null : ([options.owner.uid, options.owner.gid] as const);
-      const request = { root, into: path, keepKinds: options.keepKinds ?? false, owner, from: read };
+      const request = { root, into: path, keepKinds: options.keepKinds ?? false, owner, maps: options.idMaps ?? null, from: read };
       const done = binding.call(call, "extract", request);
       const socket = new Socket({ fd: write, readable: false, writable: true });
       // A broken pipe: native code has stopped, and says why.
@@ -40,7 +46,13 @@ async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
 async function* packed(
   binding: Binding,
   call: Call,
-  request: { readonly root: string; readonly path: string; readonly name: string | null; readonly across: boolean },
+  request: {
+    readonly root: string;
+    readonly path: string;
+    readonly name: string | null;
+    readonly across: boolean;
+    readonly maps: IdMaps | null;
+  },
 ): AsyncGenerator<Uint8Array> {
   call.signal.throwIfAborted();
   const { read, write } = binding.callNow("pipe", {});

@@ -467,3 +467,24 @@ test.skipIf(reason, "a start waits for a copy into the stopped container, and a 
   assert.is(await own.ok(["start", "-a", "box"]), "whole\n", "the container starts");
   assert.ok(open() <= before + 1, `${open()} descriptors instead of ${before}`);
 });
+
+test.skipIf(reason, "in a user namespace owners are the container's, running or stopped, in its layer and in volumes", async (t) => {
+  const own = await engine(t);
+  const [client] = ourFronts(own);
+  client?.ok(["import", "-", "bb"], busyboxTar(t));
+  await own.ok(["run", "-d", "--net", "none", "--userns", "private", "--name", "box", "-v", "vol:/data", "bb", "sleep", "1000"]);
+  const directory = temporaryDirectory(t);
+  writeFileSync(join(directory, "f"), "x");
+  const archive = execFileSync("tar", ["-C", directory, "--owner=1000", "--group=5", "-c", "f"]);
+  for (const state of ["running", "stopped"]) {
+    for (const place of ["/srv", "/data"]) {
+      const { status } = await ask(own.socket, "PUT", `/containers/box/archive?path=${place}`, archive);
+      assert.is(status, 200, `${state} ${place}`);
+      const { body } = await ask(own.socket, "GET", `/containers/box/archive?path=${place}/f`);
+      const listed = execFileSync("tar", ["--numeric-owner", "-tvf", "-"], { input: body, encoding: "utf8" });
+      assert.match(listed, / 1000\/5 /, `${state} ${place}`);
+      if (state === "running") assert.is(await own.ok(["exec", "box", "stat", "-c", "%u %g", `${place}/f`]), "1000 5\n");
+    }
+    await own.ok(["stop", "-t", "0", "box"]);
+  }
+});

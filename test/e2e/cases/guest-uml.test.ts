@@ -43,6 +43,13 @@ scenes(
       stdout: "",
     },
     {
+      title: "cp, diff and commit: of what runs and what does not, through a volume that no detached tree takes here",
+      script:
+        "tsbox create --name box --net none -v kept:/v host:/ sh -c 'cat /v/f; echo made > /made; sleep 100' >/dev/null; echo in > f; tsbox cp -q f box:/v/f; tsbox cp box:/v/f - | tar -xO; tsbox start box >/dev/null; tsbox cp -q f box:/v/g; until tsbox cp box:/made - 2>/dev/null | tar -xO 2>/dev/null; do :; done; tsbox diff box | grep made; tsbox commit box own:1 >/dev/null; tsbox rm -f box >/dev/null; tsbox run --rm --net none own:1 cat /made; tsbox volume rm kept",
+      code: 0,
+      stdout: "in\nmade\nA /made\nmade\nkept\n",
+    },
+    {
       title: "volumes: named, a part of one, and read-only all the way down",
       script: `${none} -v kept:/v host:/ sh -c 'mkdir /v/a; echo kept > /v/a/f'; ${none} --mount src=kept,dst=/v,volume-subpath=a host:/ cat /v/f; mkdir -p /tmp/out/in; mount -t tmpfs tmpfs /tmp/out/in; ${none} -v /tmp/out:/d:ro host:/ sh -c 'touch /d/x /d/in/x 2>/dev/null; ls /d/in'; umount /tmp/out/in; tsbox volume rm kept`,
       code: 0,

@@ -4,6 +4,7 @@ use super::WHITEOUT;
 use super::member::{Kind, Member, Segment};
 use super::writer::Writer;
 use crate::failure::{Code, Failure, Result};
+use crate::id_maps::IdMaps;
 use crate::tree::{Cancel, Named, at, join, xattr};
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -27,6 +28,8 @@ pub enum Purpose {
 pub struct Emitter<'a, W: Write> {
     writer: Writer<W>,
     purpose: Purpose,
+    /// Ids are told as the container's.
+    maps: Option<&'a IdMaps>,
     /// The first name of every file that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
     cancel: &'a Cancel,
@@ -37,9 +40,15 @@ impl<'a, W: Write> Emitter<'a, W> {
         Emitter {
             writer: Writer::new(stream),
             purpose,
+            maps: None,
             links: HashMap::new(),
             cancel,
         }
+    }
+
+    pub fn mapped(mut self, maps: Option<&'a IdMaps>) -> Self {
+        self.maps = maps;
+        self
     }
 
     pub fn finish(self) -> Result<()> {
@@ -69,6 +78,10 @@ impl<'a, W: Write> Emitter<'a, W> {
         let mut member = Member::new(path.to_vec(), kind);
         member.mode = stat.permissions();
         (member.uid, member.gid, member.mtime) = (stat.0.st_uid, stat.0.st_gid, stat.mtime());
+        if let Some(maps) = self.maps {
+            member.uid = IdMaps::to_container(&maps.uids, member.uid);
+            member.gid = IdMaps::to_container(&maps.gids, member.gid);
+        }
         if kind != Kind::Directory && stat.0.st_nlink > 1 {
             if let Some(first) = self.links.get(&stat.inode()) {
                 (member.kind, member.link) = (Kind::HardLink, first.clone());

@@ -11,10 +11,12 @@ use super::place::{Place, Places};
 use super::reader::{Reader, about};
 use super::{Whiteouts, entry};
 use crate::failure::{Code, Failure, Result};
+use crate::id_maps::IdMaps;
+use crate::idmap::as_owner;
 use crate::tree::{Cancel, Named, at, join, list, remove_at};
 use std::ffi::CStr;
 use std::io::{BufRead, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 #[derive(Default)]
 pub struct Extract {
@@ -22,6 +24,8 @@ pub struct Extract {
     pub keep_kinds: bool,
     /// Whose all of it becomes; none: whose the archive says.
     pub owner: Option<(u32, u32)>,
+    /// The archive's ids are a container's, in its user namespace.
+    pub maps: Option<IdMaps>,
 }
 
 /// Lays the archive in `stream` (plain, gzip, zstd, bzip2 or xz, by its first bytes) below the directory `into` of the tree at `root`.
@@ -30,6 +34,14 @@ pub struct Extract {
 pub fn extract(root: BorrowedFd, into: &[u8], stream: impl Read + Send, options: Extract, cancel: &Cancel) -> Result<()> {
     let root = at::open_in_root(root, b"", libc::O_PATH | libc::O_DIRECTORY).named("openat2", b"")?;
     check_target(root.as_fd(), into)?;
+    match options.maps.clone() {
+        // What is made where ids are mapped must be somebody's there.
+        Some(maps) => as_owner(maps.root()?, || lay(root, into, stream, options, cancel)),
+        None => lay(root, into, stream, options, cancel),
+    }
+}
+
+fn lay(root: OwnedFd, into: &[u8], stream: impl Read + Send, options: Extract, cancel: &Cancel) -> Result<()> {
     inflate(stream, |stream| {
         let mut work = Work {
             places: Places::new(root, Whiteouts::Remove, Vec::new())?,
@@ -96,6 +108,10 @@ impl Work<'_> {
         }
         if let Some(owner) = self.options.owner {
             (member.uid, member.gid) = owner;
+        }
+        if let Some(maps) = &self.options.maps {
+            let mapped = IdMaps::to_host(&maps.uids, member.uid).zip(IdMaps::to_host(&maps.gids, member.gid));
+            (member.uid, member.gid) = mapped.ok_or_else(|| about(member, "its owner has no id in the container's user namespace"))?;
         }
         let Some(place) = self.find(parent, true)? else { return Ok(()) };
         let name = at::c_string(name).named("openat", &member.name)?;

@@ -36,7 +36,7 @@ pub use differences::{Change, ChangeKind, differences};
 pub use extract::{Extract, Found, extract, find};
 pub use member::{Kind, Member, Segment};
 pub use own::Own;
-pub use pack::pack;
+pub use pack::{Pack, pack};
 pub use reader::Reader;
 pub use writer::Writer;
 

@@ -2,6 +2,7 @@
 
 use super::emit::{Emitter, Purpose};
 use crate::failure::{Code, Failure, Result};
+use crate::id_maps::IdMaps;
 use crate::tree::{Cancel, DEEPEST, Named, at, join, sorted, too_deep};
 use std::ffi::{CStr, CString};
 use std::io::{BufWriter, Write};
@@ -25,11 +26,24 @@ const MADE_UP: [u64; 14] = [
     0xf97c_ff8c, // selinuxfs
 ];
 
+#[derive(Clone, Copy, Default)]
+pub struct Pack<'a> {
+    pub across: bool,
+    pub maps: Option<&'a IdMaps>,
+}
+
 /// Writes what lies at `path` below `root`, as `name`; without a name what is in that directory, each by its own. Links on the way are followed within the root; one at the end only where the path ends with `/` or `/.`.
-/// `across`: into what is mounted below, too; else an empty directory or file stands for it.
-pub fn pack(root: BorrowedFd, path: &[u8], name: Option<&[u8]>, across: bool, out: impl Write, cancel: &Cancel) -> Result<()> {
+/// `across`: into what is mounted below, too; else an empty directory or file stands for it. `maps`: owners are told as the container's.
+pub fn pack(
+    root: BorrowedFd,
+    path: &[u8],
+    name: Option<&[u8]>,
+    Pack { across, maps }: Pack,
+    out: impl Write,
+    cancel: &Cancel,
+) -> Result<()> {
     let mut walk = Walk {
-        emitter: Emitter::new(BufWriter::with_capacity(256 << 10, out), Purpose::Plain, cancel),
+        emitter: Emitter::new(BufWriter::with_capacity(256 << 10, out), Purpose::Plain, cancel).mapped(maps),
         across,
     };
     let node = at::open_in_root(root, path, libc::O_PATH | if follows(path) { 0 } else { libc::O_NOFOLLOW }).named("openat2", path)?;

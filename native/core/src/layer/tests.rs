@@ -696,7 +696,7 @@ fn packed(root: &Path, path: &str, name: Option<&str>) -> (Vec<u8>, crate::failu
         open(root).as_fd(),
         path.as_bytes(),
         name.map(str::as_bytes),
-        true,
+        Pack::default(),
         &mut bytes,
         &Cancel::default(),
     );
@@ -743,6 +743,7 @@ fn what_is_packed_is_laid_again_and_nothing_leaves_the_directory() {
     let kept = Extract {
         keep_kinds: true,
         owner: None,
+        maps: None,
     };
     assert_eq!(laid(&world.at("kinds"), "/", &file, kept).unwrap_err().code, Code::InvalidArgument);
     laid(&world.at("kinds"), "/", &file, Extract::default()).unwrap();
@@ -750,6 +751,7 @@ fn what_is_packed_is_laid_again_and_nothing_leaves_the_directory() {
     let owned = Extract {
         keep_kinds: false,
         owner: Some((7, 300_000)),
+        maps: None,
     };
     laid(&to, "/s", &file, owned).unwrap();
     let stat = fs::metadata(to.join("s/s")).unwrap();
