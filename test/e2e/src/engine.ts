@@ -1,6 +1,6 @@
 /** An engine of a test's own: its root, its state on tmpfs, its sockets, beside whatever else runs on the host. Ended, and all of it gone, with the case. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -30,6 +30,8 @@ export class Engine {
   readonly #wrapper: readonly string[];
   #launcher: ChildProcess | undefined;
   #log = "";
+  /** How many the launcher had open when it had started. */
+  #descriptors = 0;
 
   /** `wrapper`: what the engine is started by, where its world shall be another one. */
   constructor(directory: string, config: string | null, wrapper: readonly string[] = []) {
@@ -76,10 +78,23 @@ export class Engine {
     }
     const { code, stderr } = await this.run(["version"]);
     if (code !== 0) throw new Error(`the engine does not answer: ${stderr}${this.#log}`);
+    this.#descriptors = descriptors(launcher.pid ?? 0).length;
   }
 
   get launcherPid(): number {
     return this.#launcher?.pid ?? 0;
+  }
+
+  /**
+   * Descriptors of launcher and daemon that nobody needs when no container is left: files of containers and layers, and in the launcher more of any kind than there were at the start (sockets of shims
+   * and clients).
+   */
+  heldOpen(): readonly string[] {
+    const launcher = this.#wrapper.length > 0 ? undefined : this.#launcher?.pid;
+    if (launcher === undefined) return [];
+    const [own, daemon] = [descriptors(launcher), children(launcher).flatMap(descriptors)];
+    const more = own.length > this.#descriptors ? own.map((link) => `launcher: ${link}`) : [];
+    return [...more, ...[...own, ...daemon].filter((link) => /\/containers\/[0-9a-f]{64}|\/active\/|\/volumes\//.test(link))];
   }
 
   get running(): boolean {
@@ -194,6 +209,9 @@ export async function engine(test: Case, config: string | null = null, wrapper: 
     if (!own.running) return;
     const ids = (await own.run(["ps", "-aq"])).stdout.split("\n").filter(Boolean);
     if (ids.length > 0) await own.run(["rm", "-f", ...ids]);
+    await until(() => own.heldOpen().length === 0, "the engine to let go of what its containers had", 5_000).catch(() => {
+      throw new Error(`the engine still holds open:\n${own.heldOpen().join("\n")}`);
+    });
   });
   await own.start();
   return own;
@@ -213,6 +231,22 @@ export function alive(pid: number): boolean {
     return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
   } catch {
     return false;
+  }
+}
+
+/** What the descriptors of a process lead to. */
+function descriptors(pid: number): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).flatMap((number) => {
+      try {
+        return [readlinkSync(`/proc/${pid}/fd/${number}`)];
+      } catch {
+        // Closed meanwhile.
+        return [];
+      }
+    });
+  } catch {
+    return [];
   }
 }
 
