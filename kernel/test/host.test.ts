@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { suite } from "@tsbox/harness";
-import { fail, type HostToolkit, isTsboxError, type StorageDriver, type TsboxError } from "../src/index.ts";
+import { contractVersions, fail, type HostToolkit, isTsboxError, type StorageDriver, type TsboxError } from "../src/index.ts";
 import { type TestPlugin, world } from "./world.ts";
 
 const test = suite("host");
 
 const service = (name: string, kind: string, needs: Record<string, string> = {}, body = "{}"): TestPlugin => ({
   name,
-  manifest: { kernel: "^1.0", provides: { [kind]: "1.0.0" }, needs },
+  manifest: { kernel: "^1.0", provides: { [kind]: contractVersions[kind] ?? "1.0.0" }, needs },
   setup: `context.provideService("${kind}", {
     async open() { trace("open ${kind}"); return ${body}; },
     async close() { trace("close ${kind}"); },
@@ -58,7 +58,7 @@ for (const [what, manifest, code, text] of [
     "a need's range that does not meet",
     { kernel: "^1.0", needs: { host: "^0.9" } },
     "VersionMismatch",
-    /p needs host \^0\.9.*install a version of p made for host 1\.0\.0/,
+    /p needs host \^0\.9.*install a version of p made for host 1\.\d+\.\d+/,
   ],
   ["a contract that nobody defines", { kernel: "^1.0", needs: { frontend: "^1.0" } }, "VersionMismatch", /frontend/],
   ["a missing need", { kernel: "^1.0", needs: { host: "^1.0" } }, "FailedPrecondition", /p needs host, which no plugin provides; add one/],
@@ -72,7 +72,7 @@ for (const [what, manifest, code, text] of [
     /tsbox\.isolation must be one of none, process/,
   ],
   ["a contract defined twice", { kernel: "^1.0", defines: { storage: "1.0.0" } }, "AlreadyExists", /storage/],
-  ["what setup does not provide", { kernel: "^1.0", provides: { images: "1.0.0" } }, "InvalidArgument", /promises images/],
+  ["what setup does not provide", { kernel: "^1.0", provides: { images: contractVersions.images } }, "InvalidArgument", /promises images/],
   ["the host's own service", { kernel: "^1.0", provides: { engine: "1.0.0" } }, "AlreadyExists", /host's own/],
 ] as const) {
   test(`a manifest with ${what} is refused`, async (test) => {
@@ -95,7 +95,7 @@ test("a contract that a plugin brings can be needed, provided and asked for", as
 test("a cycle is named", async (test) => {
   const engine = world(test, [
     service("a", "state", { content: "^1.0" }),
-    service("b", "content", { images: "^1.0" }),
+    service("b", "content", { images: `^${contractVersions.images}` }),
     service("c", "images", { state: "^1.0" }),
   ]);
   await assert.rejects(engine.start(), coded("FailedPrecondition", /a → b → c → a/));
