@@ -107,13 +107,23 @@ function sizeOf({ SizeRw, SizeRootFs }: Listed): string {
   return SizeRootFs !== undefined && SizeRootFs > 0 ? `${own} (virtual ${humanSize(SizeRootFs)})` : own;
 }
 
+/** By offset: asking costs more than all the rest of a row. */
+const zoneNames = new Map<number, string | undefined>();
+
+/** `UTC`, `CET`; undefined where the zone has no such name. */
+function zoneName(date: Date, offset: number): string | undefined {
+  if (!zoneNames.has(offset))
+    zoneNames.set(offset, /\(?([A-Z]{2,5})\)?$/.exec(date.toLocaleTimeString("en-US", { timeZoneName: "short" }))?.[1]);
+  return zoneNames.get(offset);
+}
+
 /** As Go prints a time: `2026-01-02 15:04:05 +0000 UTC`. */
 function localTime(at: number): string {
   const date = new Date(at);
   const two = (number: number): string => String(number).padStart(2, "0");
   const offset = -date.getTimezoneOffset();
   const zone = `${offset < 0 ? "-" : "+"}${two(Math.floor(Math.abs(offset) / 60))}${two(Math.abs(offset) % 60)}`;
-  const name = /\(?([A-Z]{2,5})\)?$/.exec(date.toLocaleTimeString("en-US", { timeZoneName: "short" }))?.[1] ?? zone;
+  const name = zoneName(date, offset) ?? zone;
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())} ${zone} ${name}`;
 }
