@@ -6,6 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { type Call, type Container, type ContainerId, fail, type StateService } from "@tsbox/kernel";
 import { checkName, inventName } from "./names.ts";
+import { upgraded } from "./upgrade.ts";
 
 export class Records {
   readonly #state: StateService;
@@ -24,7 +25,7 @@ export class Records {
     const lost = new Set<ContainerId>();
     for (const [, value] of await this.#state.list(call, "containers")) {
       // Nothing of a durable record says that it runs: a power cut may have come since.
-      const record = value as Container;
+      const record = upgraded(value as Container);
       lost.add(record.id);
       const ran = record.status !== "created" && record.status !== "exited";
       const exit = ran ? { code: 255, signal: null, outOfMemory: false, at: Date.now() } : record.exit;
@@ -131,7 +132,7 @@ export class Records {
 
 function readRecord(directory: string): Container | null {
   try {
-    return JSON.parse(readFileSync(join(directory, "record.json"), "utf8")) as Container;
+    return upgraded(JSON.parse(readFileSync(join(directory, "record.json"), "utf8")) as Container);
   } catch {
     // Died before its first record: the sweep takes the folder.
     return null;

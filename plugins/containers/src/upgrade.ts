@@ -1,0 +1,95 @@
+/**
+ * Records of an engine before version 0.1's volumes, policies and isolation: what they had no word for is what it was then. Told by their missing `mounts`; a record is written anew, whole, at its next
+ * change.
+ */
+import type { BindPoint, Container, ContainerConfig, TmpfsPoint } from "@tsbox/kernel";
+
+/** What a container was given that nobody asked anything more for. */
+const configDefaults: Partial<ContainerConfig> = {
+  networks: [],
+  publishAll: false,
+  address: null,
+  mac: null,
+  mounts: [],
+  volumesFrom: [],
+  volumes: [],
+  restart: { name: "no", maximumRetryCount: 0 },
+  healthRequest: null,
+  healthCheck: null,
+  onUnhealthy: "none",
+  shell: null,
+  isolation: { ipc: "private", pid: "private", uts: "private", cgroup: "private", user: "host", time: null },
+  groupAdd: [],
+  ulimits: [],
+  sysctls: {},
+  devices: [],
+  deviceRules: [],
+  oomScoreAdj: 0,
+  maskedPaths: null,
+  readonlyPaths: null,
+  cgroupParent: "",
+  annotations: {},
+  quotaBytes: null,
+};
+const resourceDefaults: Partial<ContainerConfig["resources"]> = {
+  cpuRealtimePeriod: null,
+  cpuRealtimeRuntime: null,
+  memorySwappiness: null,
+  oomKillDisable: false,
+  blockWeight: null,
+  blockWeightDevices: [],
+  blockReadBytes: [],
+  blockWriteBytes: [],
+  blockReadOperations: [],
+  blockWriteOperations: [],
+  hugepages: {},
+};
+
+/** Mounts as they were kept then. */
+interface EarlierConfig {
+  readonly binds?: readonly {
+    readonly source: string;
+    readonly target: string;
+    readonly readOnly: boolean;
+    readonly propagation: string | null;
+  }[];
+  readonly tmpfs?: Readonly<Record<string, string>>;
+}
+
+export function upgraded(record: Container): Container {
+  if ((record as Partial<Container>).mounts !== undefined) return record;
+  const { binds = [], tmpfs = {} } = record.config as EarlierConfig;
+  const points = [
+    ...binds.map(
+      ({ source, target, readOnly, propagation }): BindPoint => ({
+        kind: "bind",
+        source,
+        target,
+        readOnly,
+        propagation: (propagation ?? "rprivate") as BindPoint["propagation"],
+        recursive: true,
+        readOnlyDepth: "top",
+        createSource: false,
+        mode: readOnly ? "ro" : "",
+      }),
+    ),
+    ...Object.entries(tmpfs).map(
+      ([target, options]): TmpfsPoint => ({
+        kind: "tmpfs",
+        target,
+        readOnly: false,
+        options: options.split(",").filter(Boolean),
+        plain: true,
+      }),
+    ),
+  ];
+  return {
+    ...record,
+    config: { ...configDefaults, ...record.config, resources: { ...resourceDefaults, ...record.config.resources } },
+    mounts: points,
+    networks: [],
+    restart: { stopped: true, backoff: 0, wanted: false, at: null },
+    health: null,
+    idMaps: null,
+  };
+}
