@@ -146,9 +146,9 @@ test.skipIf(reason, "what the host's kernel would take from any root: modules, t
     echo 1 >/proc/sys/kernel/sysrq && echo sysctl
     mknod /tmp/disk b 254 0 && head -c 1 /tmp/disk | wc -c | grep -v 0 && echo disk
     head -c 1 /dev/mem && echo memory
-    kill -0 ${process.pid} && echo signalled
+    [ ! -e /proc/${process.pid} ] && kill -0 ${process.pid} && echo signalled
     nsenter -t 1 -m true && [ "$(readlink /proc/1/ns/mnt)" != "$(readlink /proc/self/ns/mnt)" ] && echo entered
-    chroot /proc/1/root true && [ -e /proc/1/root/run/tsbox ] && echo chrooted
+    [ "$(stat -c %d:%i /proc/1/root/.)" = "$(stat -c %d:%i /)" ] || echo "another root"
     hostname other && echo named
     insmod /dev/null && echo module
     echo end`;
