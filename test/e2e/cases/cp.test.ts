@@ -8,7 +8,7 @@ import * as assert from "uvu/assert";
 import { busyboxTar, needsBusybox } from "../src/busybox.ts";
 import { docker } from "../src/docker.ts";
 import { needsDockerd } from "../src/dockerd.ts";
-import { binary, type Engine, engine } from "../src/engine.ts";
+import { binary, type Engine, engine, until } from "../src/engine.ts";
 import { dockerFront, type Front, ourFronts } from "../src/fronts.ts";
 
 const test = suite("cp", { timeout: 300_000 });
@@ -450,8 +450,10 @@ test.skipIf(reason, "a start waits for a copy into the stopped container, and a 
   const archive = tarOf(directory);
   const sending = request({ socketPath: own.socket, method: "PUT", path: "/v1.41/containers/box/archive?path=/srv", agent: false });
   const answered = new Promise<number>((resolve) => sending.on("response", (response) => resolve(response.resume().statusCode ?? 0)));
+  const idle = open();
   sending.write(archive.subarray(0, 512));
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  // The connection, and the container's tree behind it.
+  await until(() => open() > idle + 1, "the copy to be under way");
   const started = own.run(["start", "-a", "box"]);
   sending.end(archive.subarray(512));
   assert.is(await answered, 200);
@@ -461,8 +463,9 @@ test.skipIf(reason, "a start waits for a copy into the stopped container, and a 
     const broken = request({ socketPath: own.socket, method: "PUT", path: "/v1.41/containers/box/archive?path=/srv", agent: false });
     broken.on("error", () => {});
     broken.write(archive.subarray(0, 512));
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await until(() => open() > before + 1, "the copy to be under way");
     broken.destroy();
+    await until(() => open() <= before + 1, "the copy that was broken off to let go");
   }
   assert.is(await own.ok(["start", "-a", "box"]), "whole\n", "the container starts");
   assert.ok(open() <= before + 1, `${open()} descriptors instead of ${before}`);
