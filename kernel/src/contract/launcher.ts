@@ -34,6 +34,8 @@ export interface ClientOpened {
   /** Which of descriptors 0, 1, 2 are terminals. */
   readonly terminals: readonly [boolean, boolean, boolean];
   readonly size: WindowSize | null;
+  /** `detachKeys` of the user's own docker configuration, in its words; null: none, or no command at a terminal. */
+  readonly detachKeys: string | null;
   readonly uid: number;
   readonly gid: number;
   readonly pid: number;

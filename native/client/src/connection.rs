@@ -1,5 +1,6 @@
 //! The conversation with the launcher: words and descriptors there, output and an exit code back, signals in between.
 
+use crate::config;
 use crate::terminal::{self, Raw};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -56,6 +57,7 @@ fn converse(stream: &UnixStream, args: &[String]) -> io::Result<Outcome> {
             .unwrap_or_else(|| "/".to_owned()),
         terminals: [0, 1, 2].map(terminal::is_terminal),
         size: terminal::size(),
+        detach_keys: config::detach_keys(args),
     };
     writer.push(client::HELLO, 0, &serde_json::to_vec(&hello)?, descriptors()?);
     writer.flush(socket)?;

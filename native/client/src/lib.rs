@@ -3,6 +3,7 @@
 //! It decides nothing. Where no engine runs, it starts one (`start.rs`); where the engine is elsewhere, or the command needs the user's own files,
 //! the portable CLI takes over (`portable.rs`).
 
+mod config;
 mod connection;
 mod endpoint;
 mod portable;

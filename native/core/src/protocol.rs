@@ -12,7 +12,7 @@
 use crate::id_maps::IdMaps;
 use serde::{Deserialize, Serialize};
 
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What a shim understands. 2: [`shim::EXEC`] and the words about execs, detach keys of one's own.
 pub const SHIM: u32 = 2;
@@ -103,6 +103,9 @@ pub struct ClientHello {
     pub cwd: String,
     pub terminals: [bool; 3],
     pub size: Option<Window>,
+    /// `detachKeys` of the user's `config.json`; read only where a command may lend a terminal.
+    #[serde(default, rename = "detachKeys", skip_serializing_if = "Option::is_none")]
+    pub detach_keys: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]

@@ -293,6 +293,7 @@ impl Launcher {
                     cwd: "/".to_owned(),
                     terminals: [false; 3],
                     size: None,
+                    detach_keys: None,
                 };
                 let opened = ClientOpened {
                     hello,

@@ -9,6 +9,8 @@ export interface Io {
   /** Which of 0, 1, 2 are terminals. */
   readonly terminals: readonly [boolean, boolean, boolean];
   readonly size: WindowSize | null;
+  /** `detachKeys` of the user's own docker configuration; asked for only where a terminal is lent. */
+  detachKeys(): string | null;
   out(text: string | Uint8Array): Promise<void>;
   err(text: string | Uint8Array): Promise<void>;
   readonly session: Session;

@@ -87,6 +87,7 @@ async function serve(services: Services, opened: ClientOpened, client: Client): 
     workingDirectory: opened.workingDirectory,
     terminals: opened.terminals,
     size: opened.size,
+    detachKeys: () => opened.detachKeys,
     out: (text) => launcher.write(call, opened.client, 1, bytes(text)),
     err: (text) => launcher.write(call, opened.client, 2, bytes(text)),
     session: session(services, opened, client),

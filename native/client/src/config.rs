@@ -1,0 +1,86 @@
+//! What the user's own docker configuration says to this client: `config.json` in `--config DIR`, DOCKER_CONFIG or ~/.docker. It is the user's file (with their credentials in it),
+//! so the client reads it, and hands on the one value that counts.
+
+use crate::terminal;
+use serde::Deserialize;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// More than any such file has; one that does not end is not waited for.
+const LONGEST: u64 = 4 << 20;
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default, rename = "detachKeys")]
+    detach_keys: Option<String>,
+}
+
+/// `detachKeys`, where they can matter: commands that lend a terminal, at a terminal. All others open no file.
+pub fn detach_keys(args: &[String]) -> Option<String> {
+    if !args
+        .iter()
+        .any(|word| matches!(word.as_str(), "run" | "exec" | "attach" | "start" | "debug"))
+        || !terminal::is_terminal(0)
+    {
+        return None;
+    }
+    let path = directory(args)?.join("config.json");
+    match read(&path) {
+        Ok(config) => config.detach_keys.filter(|keys| !keys.is_empty()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        // As docker: a word about it, and on with the command.
+        Err(error) => {
+            eprintln!("WARNING: Error loading config file: {}: {error}", path.display());
+            None
+        }
+    }
+}
+
+fn read(path: &Path) -> io::Result<Config> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
+    Ok(serde_json::from_slice(&bytes)?)
+}
+
+fn directory(args: &[String]) -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    flag(args)
+        .map(PathBuf::from)
+        .or_else(|| set("DOCKER_CONFIG").map(PathBuf::from))
+        .or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".docker")))
+}
+
+/// `--config DIR`, `--config=DIR` before the command's name.
+fn flag(args: &[String]) -> Option<&str> {
+    let mut words = args.iter();
+    while let Some(word) = words.next().filter(|word| word.starts_with('-')) {
+        if let Some(value) = word.strip_prefix("--config=") {
+            return Some(value);
+        }
+        let value = if matches!(
+            word.as_str(),
+            "--config" | "-H" | "--host" | "-l" | "--log-level" | "-c" | "--context"
+        ) {
+            words.next()
+        } else {
+            None
+        };
+        if word == "--config" {
+            return value.map(String::as_str);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flag_counts_only_before_the_command() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(flag(&words("-H unix:///a --config X run")), Some("X"));
+        assert_eq!(flag(&words("-D --config=X/Y attach box")), Some("X/Y"));
+        assert_eq!(flag(&words("run --config X")), None);
+    }
+}

@@ -1,0 +1,21 @@
+/** The user's own docker configuration: `config.json` in `--config DIR`, DOCKER_CONFIG or ~/.docker. native/client/src/config.rs is the same for clients of this host. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Strings } from "@tsbox/kernel";
+import { globalFlag } from "./global-flags.ts";
+
+/** `detachKeys`; null where there are none. A file that can't be read or is no JSON is told, and no reason to stop, as with docker. */
+export function configuredKeys(argv: readonly string[], environment: Strings, warn: (text: string) => void): string | null {
+  const home = environment.HOME ? join(environment.HOME, ".docker") : null;
+  const directory = globalFlag(argv, "--config") ?? (environment.DOCKER_CONFIG || home);
+  if (directory === null) return null;
+  const path = join(directory, "config.json");
+  try {
+    const { detachKeys } = JSON.parse(readFileSync(path, "utf8")) as { readonly detachKeys?: unknown };
+    return typeof detachKeys === "string" && detachKeys !== "" ? detachKeys : null;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    warn(`WARNING: Error loading config file: ${path}: ${error instanceof Error ? error.message : String(error)}\n`);
+    return null;
+  }
+}

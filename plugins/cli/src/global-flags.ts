@@ -1,0 +1,15 @@
+/** Flags before the command's name: whom it is for, and whose configuration counts. */
+
+/** Those that have a value. */
+const withValue = ["-H", "--host", "--config", "-c", "--context", "-l", "--log-level"];
+
+/** The value of a long flag before the command's name: `--NAME VALUE`, `--NAME=VALUE`; null: not given. */
+export function globalFlag(argv: readonly string[], name: string): string | null {
+  for (let at = 0; at < argv.length && argv[at]?.startsWith("-"); at += 1) {
+    const word = argv[at] ?? "";
+    if (word === name) return argv[at + 1] ?? "";
+    if (word.startsWith(`${name}=`)) return word.slice(name.length + 1);
+    if (withValue.includes(word)) at += 1;
+  }
+  return null;
+}
