@@ -1,7 +1,8 @@
 import { suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { CommandError } from "../src/command-error.ts";
-import { createBody, imageOf, publish, run } from "../src/commands/run.ts";
+import { imageOf } from "../src/commands/pull.ts";
+import { createBody, publish, run } from "../src/commands/run.ts";
 import { parseFlags } from "../src/flags.ts";
 import { compileTemplate } from "../src/template.ts";
 

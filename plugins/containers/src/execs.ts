@@ -97,6 +97,8 @@ export class Execs {
 export async function createExec(engine: Engine, call: Call, id: ContainerId, config: ExecConfig): Promise<Exec> {
   ready(engine, id);
   if (config.argv.length === 0) throw fail("InvalidArgument", "No exec command specified");
+  // As with a container: one that is not here is told before anything is made, so that a client can pull it.
+  if (config.tools !== null) await engine.images.ensure(call, config.tools, {});
   const exec: Exec = { id: newExecId(), container: id, config, status: "created", pid: null, exitCode: null };
   engine.execs.add(exec);
   await tellExec(engine, call, exec, `exec_create: ${config.argv.join(" ")}`);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { alive, binary, type Engine, engine, until } from "../src/engine.ts";
-import { busyboxLayout, needsTools } from "../src/images.ts";
+import { busyboxLayout, needsTools, registry } from "../src/images.ts";
 import { Terminal } from "../src/terminal.ts";
 
 const test = suite("debug", { timeout: 120_000 });
@@ -70,7 +70,8 @@ test.skipIf(reason, "tools of another image, exit codes, a terminal, a container
   );
   assert.is((await own.run(["debug", "box", "sh", "-c", "exit 9"])).code, 9);
   assert.is((await own.run(["debug", "box", "no-such-command"])).code, 127);
-  assert.match((await own.run(["debug", "--image", "no-such-image:1", "box", "true"])).stderr, /^tsbox: No such image: no-such-image:1\n$/);
+  const never = await own.run(["debug", "--pull", "never", "--image", "no-such-image:1", "box", "true"]);
+  assert.equal([never.code, never.stderr], [1, "tsbox: No such image: no-such-image:1\n"]);
   assert.is((await own.ok(["debug", "box", "cat", "/proc/self/uid_map"])).trim().split(/\s+/)[0], "0");
   const terminal = new Terminal(own, "debug box");
   terminal.type("tty; stty size; exit 5\r");
@@ -91,3 +92,27 @@ test.skipIf(reason, "what a killed daemon leaves of it is swept by the next", as
   assert.equal(await going, { code: 8, stdout: "", stderr: "" }, own.log);
   await until(() => layers(own).length === 0, "the layer to go");
 });
+
+test.skipIf(
+  reason ?? needsTools("skopeo", "docker-registry"),
+  "an image of tools that is not here is pulled first, with its progress on standard error; nothing is left where there is none",
+  async (t) => {
+    const [own, hub] = [await engine(t), await registry(t)];
+    hub.push(busyboxLayout(t), "bb", "tools:1");
+    const image = `${hub.address}/tools:1`;
+    await own.ok(["run", "-d", "--name", "box", "--net", "none", "host:/", "sleep", "1001"]);
+    const first = await own.run(["debug", "--image", image, "box", "sh", "-c", "ls /bin/busybox; exit 4"]);
+    assert.equal([first.code, first.stdout], [4, "/bin/busybox\n"]);
+    assert.match(
+      first.stderr,
+      new RegExp(`^Unable to find image '${image}' locally\n[\\s\\S]*Status: Downloaded newer image for ${image}\n$`),
+    );
+    assert.equal(await own.run(["debug", "--image", image, "box", "true"]), { code: 0, stdout: "", stderr: "" });
+    const again = await own.run(["debug", "--pull", "always", "--image", image, "box", "true"]);
+    assert.equal([again.code, again.stdout, /Status: Image is up to date for /.test(again.stderr)], [0, "", true], again.stderr);
+    const absent = await own.run(["debug", "--image", `${hub.address}/none:1`, "box", "true"]);
+    assert.equal([absent.code, absent.stdout], [1, ""]);
+    assert.match(absent.stderr, /^Unable to find image '.*none:1' locally\n(.*\n)*tsbox: .*\n$/);
+    await until(() => layers(own).length === 0, "the layers of the tools to go");
+  },
+);

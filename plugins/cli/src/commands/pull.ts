@@ -1,7 +1,15 @@
 /** `pull`, and what a `run` does when the image is not here. */
-import type { ApiService } from "@tsbox/kernel";
+import { join } from "node:path";
+import { type ApiService, isTsboxError } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
+import type { FlagSpecs, Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
+
+/** Of commands that need an image, for `withImage`. */
+export const pullFlags: FlagSpecs = {
+  pull: { kind: "text", help: 'Pull image before running ("always", "missing", "never")' },
+  quiet: { short: "q", kind: "bool", help: "Suppress the pull output" },
+};
 
 export const pull: Command = {
   name: "pull",
@@ -37,6 +45,38 @@ function familiar(name: string): string {
 
 function throwError(line: { readonly [key: string]: unknown }): void {
   if (typeof line.error === "string") throw new CommandError(1, line.error);
+}
+
+/** Makes something of an image; one that is not here is pulled first, with its progress on standard error. */
+export async function withImage<T>(
+  io: Io,
+  api: ApiService,
+  image: string,
+  { parsed, platform }: { readonly parsed: Parsed; readonly platform: string | null },
+  make: () => Promise<T>,
+): Promise<T> {
+  const policy = parsed.text("pull") ?? "missing";
+  if (!["always", "missing", "never"].includes(policy))
+    throw new CommandError(125, `invalid pull option: '${policy}': must be one of "always", "missing" or "never"`);
+  const pull = (): Promise<void> => pullImage(io, api, imageOf(io, image), platform, parsed.bool("quiet") ? "nowhere" : "err");
+  if (policy === "always") await pull();
+  try {
+    return await make();
+  } catch (error) {
+    const absent = isTsboxError(error) && error.code === "NotFound" && error.message.startsWith("No such image");
+    if (!absent || policy !== "missing") throw error;
+    await io.err(`Unable to find image '${withTag(image)}' locally\n`);
+    await pull();
+    return make();
+  }
+}
+
+const withTag = (image: string): string => (/[:@][^/]*$/.test(image) ? image : `${image}:latest`);
+
+/** A path of another transport is the user's: the engine knows no directory to start from. */
+export function imageOf(io: Pick<Io, "workingDirectory">, image: string): string {
+  const match = /^(oci|oci-archive|docker-archive):(?!\/)(.+)$/s.exec(image);
+  return match === null ? image : `${match[1]}:${join(io.workingDirectory, match[2] ?? "")}`;
 }
 
 /** Progress: a line a change in a pipe; on a terminal each layer has its line, drawn over. */

@@ -1,7 +1,7 @@
 /** `run` and `create`: a container from flags. */
 import { existsSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { type ApiService, isTsboxError, type Json } from "@tsbox/kernel";
+import { resolve } from "node:path";
+import type { ApiService, Json } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import { environmentFile, environmentOf, labelFile, userFile } from "../environment.ts";
 import { type FlagSpecs, type Parsed, parseFlags } from "../flags.ts";
@@ -10,7 +10,7 @@ import { type Command, type Io, warningText } from "../io.ts";
 import { mountBody, mountFlags } from "../mounts.ts";
 import { restartBody, restartFlags } from "../restart.ts";
 import { count } from "../units.ts";
-import { pullImage } from "./pull.ts";
+import { imageOf, pullFlags, withImage } from "./pull.ts";
 import { isolationFlags, isolationOf, limitFlags, limitsOf, namesProfile } from "./run-flags.ts";
 import { detachFlag, keysOf, needTerminal, proxies, signalProxyFlag } from "./sessions.ts";
 
@@ -50,9 +50,8 @@ const flags: FlagSpecs = {
   "log-driver": { kind: "text", help: "Logging driver for the container: local, json-file or none" },
   "log-opt": { kind: "list", help: "Log driver options: max-size, max-file" },
   platform: { kind: "text", help: "Set platform if the image is multi-platform: OS/ARCH[/VARIANT]" },
-  quiet: { short: "q", kind: "bool", help: "Suppress the pull output" },
   "disable-content-trust": { kind: "bool", help: "Skip image verification (default true)" },
-  pull: { kind: "text", help: 'Pull image before running ("always", "missing", "never")' },
+  ...pullFlags,
   attach: { short: "a", kind: "list", help: "Attach to STDIN, STDOUT or STDERR" },
   "detach-keys": detachFlag,
   "sig-proxy": signalProxyFlag,
@@ -74,9 +73,9 @@ export const run: Command = {
   local: needsUserFiles,
   async run(io, api, parsed) {
     const begun = performance.now();
-    const detachKeys = keysOf(parsed);
     const { tty, detach, removed } = wishes(parsed);
     const streams = attachedTo(parsed);
+    const detachKeys = keysOf(io, parsed, streams.stdin && tty && !detach);
     if (!detach) needTerminal(io, streams.stdin, tty);
     const id = await make(io, api, parsed);
     const created = performance.now();
@@ -155,28 +154,8 @@ async function made(io: Io, api: ApiService, parsed: Parsed): ReturnType<ApiServ
   const image = parsed.words[0] ?? "";
   const name = parsed.text("name");
   const platform = parsed.text("platform");
-  const policy = parsed.text("pull") ?? "missing";
-  if (!["always", "missing", "never"].includes(policy))
-    throw new CommandError(125, `invalid pull option: '${policy}': must be one of "always", "missing" or "never"`);
   const options = { ...(name === null ? {} : { name }), ...(platform === null ? {} : { platform }) };
-  if (policy === "always") await pullImage(io, api, image, platform, parsed.bool("quiet") ? "nowhere" : "err");
-  try {
-    return await api.containerCreate(io.call, body, options);
-  } catch (error) {
-    const absent = isTsboxError(error) && error.code === "NotFound" && error.message.startsWith("No such image");
-    if (!absent || policy !== "missing") throw error;
-    await io.err(`Unable to find image '${withTag(image)}' locally\n`);
-    await pullImage(io, api, image, platform, parsed.bool("quiet") ? "nowhere" : "err");
-    return api.containerCreate(io.call, body, options);
-  }
-}
-
-const withTag = (image: string): string => (/[:@][^/]*$/.test(image) ? image : `${image}:latest`);
-
-/** A path of another transport is the user's: the engine knows no directory to start from. */
-export function imageOf(io: Pick<Io, "workingDirectory">, image: string): string {
-  const match = /^(oci|oci-archive|docker-archive):(?!\/)(.+)$/s.exec(image);
-  return match === null ? image : `${match[1]}:${join(io.workingDirectory, match[2] ?? "")}`;
+  return withImage(io, api, image, { parsed, platform }, () => api.containerCreate(io.call, body, options));
 }
 
 export function createBody(io: Pick<Io, "environment" | "workingDirectory">, parsed: Parsed): Json {

@@ -4,11 +4,16 @@ import { CommandError } from "../command-error.ts";
 import { environmentFile, environmentOf } from "../environment.ts";
 import { type FlagSpecs, type Parsed, parseFlags } from "../flags.ts";
 import type { Attached, Command, Io } from "../io.ts";
+import { imageOf, pullFlags, withImage } from "./pull.ts";
 
 export const detachFlag = { kind: "text", help: "Override the key sequence for detaching a container" } as const;
 export const signalProxyFlag = { kind: "bool", help: "Proxy all received signals to the process (default true)" } as const;
 
-export const keysOf = (parsed: Parsed): readonly number[] | null => detachKeys(parsed.text("detach-keys") ?? "");
+/** In the user's words: the flag's, else where a terminal is lent those of the user's configuration; empty: Docker's. */
+export const keyWords = (io: Pick<Io, "detachKeys">, parsed: Parsed, lent: boolean): string =>
+  parsed.text("detach-keys") || ((lent ? io.detachKeys() : null) ?? "");
+export const keysOf = (io: Pick<Io, "detachKeys">, parsed: Parsed, lent: boolean): readonly number[] | null =>
+  detachKeys(keyWords(io, parsed, lent));
 export const proxies = (parsed: Parsed): boolean => !parsed.given("sig-proxy") || parsed.bool("sig-proxy");
 
 /** Raw keys of a terminal that is none can't be had. */
@@ -47,7 +52,8 @@ export const exec: Command = {
     const [detach, terminal] = [parsed.bool("detach"), parsed.bool("tty")];
     const stdin = parsed.bool("interactive") && !detach;
     if (!detach) needTerminal(io, stdin, terminal);
-    const keys = keysOf(parsed);
+    const words = keyWords(io, parsed, stdin && terminal);
+    const keys = detachKeys(words);
     const { Id } = await api.execCreate(io.call, container, {
       Cmd: argv,
       Env: [...parsed.list("env-file").flatMap((path) => environmentFile(io, path)), ...environmentOf(io, parsed.list("env"))],
@@ -58,7 +64,7 @@ export const exec: Command = {
       AttachStdin: stdin,
       AttachStdout: !detach,
       AttachStderr: !detach,
-      DetachKeys: parsed.text("detach-keys") ?? "",
+      DetachKeys: words,
     });
     try {
       if (detach) {
@@ -84,6 +90,7 @@ export const debug: Command = {
     env: { short: "e", kind: "list", help: "Set environment variables" },
     image: { kind: "text", help: 'Image with the tools (default "host:/", those of this machine)' },
     privileged: { kind: "bool", help: "Give extended privileges to the command" },
+    ...pullFlags,
     user: { short: "u", kind: "text", help: "User of the tools' image (default root)" },
     workdir: { short: "w", kind: "text", help: 'Working directory among the tools (default "/")' },
   },
@@ -92,7 +99,10 @@ export const debug: Command = {
   async run(io, api, parsed) {
     const [name = "", ...argv] = parsed.words;
     const terminal = io.terminals[0] && io.terminals[1];
-    const { Id } = await api.execCreate(io.call, name, {
+    const words = keyWords(io, parsed, terminal);
+    const keys = detachKeys(words);
+    const image = parsed.text("image") ?? "host:/";
+    const body = {
       Cmd: argv.length > 0 ? argv : ["sh", "-c", shell],
       Env: environmentOf(io, parsed.list("env")),
       User: parsed.text("user") ?? "",
@@ -102,12 +112,13 @@ export const debug: Command = {
       AttachStdin: true,
       AttachStdout: true,
       AttachStderr: true,
-      DetachKeys: parsed.text("detach-keys") ?? "",
-      TsboxTools: parsed.text("image") ?? "host:/",
-    });
+      DetachKeys: words,
+      TsboxTools: imageOf(io, image),
+    };
+    const { Id } = await withImage(io, api, image, { parsed, platform: null }, () => api.execCreate(io.call, name, body));
     if (terminal)
       await io.err("The container's processes are those of `ps`, its files are below /proc/1/root (or another of its processes).\n");
-    const attached = { stdin: true, stdout: true, stderr: true, terminal, signalProxy: false, removed: false, detachKeys: keysOf(parsed) };
+    const attached = { stdin: true, stdout: true, stderr: true, terminal, signalProxy: false, removed: false, detachKeys: keys };
     try {
       return exitCode(await io.session.runExec(api, Id, attached));
     } catch (error) {
@@ -160,7 +171,7 @@ export async function streamsOf(
     terminal: Tty,
     signalProxy: proxies(parsed) && !Tty,
     removed: container.HostConfig.AutoRemove === true,
-    detachKeys: keysOf(parsed),
+    detachKeys: keysOf(io, parsed, stdin && Tty),
   };
 }
 
