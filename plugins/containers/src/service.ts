@@ -21,6 +21,7 @@ import { connectNetwork, disconnectNetwork } from "./networks.ts";
 import { failedRestart, giveUp, refuseRestarting } from "./restarts.ts";
 import { exitOf, watchOrphan } from "./restore.ts";
 import { top, update, usage } from "./running.ts";
+import { resolveInRoot } from "./spec/user.ts";
 import { spawn, start } from "./start.ts";
 
 export function containersService(engine: Engine, cgroupDriver: ContainersService["cgroupDriver"]): ContainersService {
@@ -133,6 +134,10 @@ export function containersService(engine: Engine, cgroupDriver: ContainersServic
     remove: async (call, id, options) => remove(engine, call, records.byId(id), options),
     openFiles: (call, id, use) => locks.run(id, () => engine.roots.open(engine, call, records.byId(id), use)),
     closeFiles: (call, root) => engine.roots.close(engine, call, root),
+    userIn: async (call, id, root) => {
+      const { user } = records.byId(id).config;
+      return user === "" ? null : resolveInRoot(call, engine.host, root, user, []);
+    },
     attachSocket: (call, id) =>
       locks.run(id, async () => {
         const record = records.byId(id);

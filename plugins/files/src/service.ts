@@ -19,7 +19,11 @@ export function filesService(engine: FilesEngine): FilesService {
     write: async (call, id, path, tar, options) => {
       const container = await record(call, id);
       refuseReadOnly(container, path);
-      await withFiles(engine, call, id, "write", (root) => host.extract(call, root, path, tar, { ...options, ...mapsOf(container) }));
+      const { keepKinds = false, toUser = false } = options;
+      await withFiles(engine, call, id, "write", async (root) => {
+        const owner = toUser ? await containers.userIn(call, id, root) : null;
+        await host.extract(call, root, path, tar, { keepKinds, ...(owner === null ? {} : { owner }), ...mapsOf(container) });
+      });
       await tell(engine, call, container, "extract-to-dir");
     },
     changes: async (call, id) => changes(engine, call, await record(call, id)),

@@ -491,3 +491,52 @@ test.skipIf(reason, "in a user namespace owners are the container's, running or 
     await own.ok(["stop", "-t", "0", "box"]);
   }
 });
+
+test.skipIf(
+  beside,
+  "cp -a gives all to the user that the container runs as, as Docker's does; without it, and without a user, owners stay",
+  async (t) => {
+    const all = await fronts(t);
+    const directory = temporaryDirectory(t);
+    sources(directory);
+    const [passwd, etc] = [readFileSync("/etc/passwd"), temporaryDirectory(t)];
+    // Docker looks names up on the host, tsbox in the container: here both have the same.
+    writeFileSync(join(etc, "passwd"), passwd);
+    execFileSync("chown", ["-hR", "1234:55", directory]);
+    const seen = all.map((client) =>
+      [["--user", "daemon"], ["--user", "0"], []].map((user) => {
+        client.ok(["create", "--net", "none", "--name", "box", ...user, "bb", "true"]);
+        client.ok(["cp", join(etc, "passwd"), "box:/etc/passwd"]);
+        const answers = [["-a"], []].map((flags) => {
+          client.ok(["cp", ...flags, `${directory}/.`, "box:/srv"]);
+          const { stdout } = client.run(["cp", "box:/srv/.", "-"]);
+          return execFileSync("tar", ["--numeric-owner", "-tvf", "-"], { input: stdout, encoding: "utf8" })
+            .split("\n")
+            .filter((row) => / (\.\/)?(d|d\/a|d\/s\/b|f|lf -> f|ld -> d)\/?$/.test(row))
+            .map((row) => row.split(/\s+/)[1]);
+        });
+        client.ok(["rm", "box"]);
+        return answers;
+      }),
+    );
+    assert.equal(seen[0]?.[0], [Array(6).fill("1/1"), Array(6).fill("1234/55")]);
+    for (const [at, { name }] of all.entries()) assert.equal(seen[at], seen[0], name);
+  },
+);
+
+test.skipIf(reason, "cp -a knows the user by the container's own files, in a user namespace too", async (t) => {
+  const own = await engine(t);
+  const [client] = ourFronts(own);
+  client?.ok(["import", "-", "bb"], busyboxTar(t));
+  const file = join(temporaryDirectory(t), "f");
+  writeFileSync(file, "x");
+  for (const userns of ["host", "private"]) {
+    await own.ok(["run", "-d", "--net", "none", "--userns", userns, "-u", "app:50", "--name", "box", "bb", "sleep", "1000"]);
+    await own.ok(["cp", "-a", file, "box:/srv"]);
+    assert.is(await own.ok(["exec", "box", "stat", "-c", "%u %g", "/srv/f"]), "1000 50\n", userns);
+    await own.ok(["rm", "-f", "box"]);
+  }
+  await own.ok(["create", "--net", "none", "-u", "nobody-here", "--name", "box", "bb", "true"]);
+  const refused = await own.run(["cp", "-a", file, "box:/srv"]);
+  assert.equal([refused.code, refused.stderr], [1, "tsbox: unable to find user nobody-here: no matching entries in passwd file\n"]);
+});

@@ -348,6 +348,11 @@ export interface ContainersService {
    */
   openFiles(call: Call, id: ContainerId, use: "read" | "write"): Promise<string>;
   closeFiles(call: Call, root: string): Promise<void>;
+  /**
+   * Who its processes are, by its own passwd and group below `root`, which `openFiles` has opened; null: neither who made it nor its image names anybody. `InvalidArgument`: nobody of that name
+   * is in there.
+   */
+  userIn(call: Call, id: ContainerId, root: string): Promise<{ readonly uid: number; readonly gid: number } | null>;
   /** The path of the socket that carries its stdio in Docker's framing; a container that does not run yet gets its shim now, and `start` finds it. */
   attachSocket(call: Call, id: ContainerId): Promise<string>;
   /** Joins a local client to a running container. */

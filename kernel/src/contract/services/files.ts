@@ -14,13 +14,16 @@ export interface FilesService {
   stat(call: Call, id: ContainerId, path: string): Promise<PathStat>;
   /** A tar of what lies at `path`; its first member has the path's last name. */
   read(call: Call, id: ContainerId, path: string): Promise<AsyncIterable<Uint8Array>>;
-  /** Lays a tar below the directory `path`. `InvalidArgument` where the container's root, or the volume there, is read-only. */
+  /**
+   * Lays a tar below the directory `path`. `InvalidArgument` where the container's root, or the volume there, is read-only. `toUser`: all of it becomes the container's user's (see
+   * `ContainersService.userIn`), and whose the archive says where there is none.
+   */
   write(
     call: Call,
     id: ContainerId,
     path: string,
     tar: AsyncIterable<Uint8Array>,
-    options: Sparse<{ keepKinds: boolean; owner: { readonly uid: number; readonly gid: number } }>,
+    options: Sparse<{ keepKinds: boolean; toUser: boolean }>,
   ): Promise<void>;
   /** What the container has changed against its image. */
   changes(call: Call, id: ContainerId): Promise<AsyncIterable<Change>>;

@@ -33,10 +33,11 @@ export function fileVerbs(containers: ContainersService, files: FilesService): F
       const shown = await stat(call, id, record, path);
       return { stat: shown, tar: await files.read(call, record.id, path) };
     },
-    containerExtract: async (call, id, asked, tar, { noOverwriteDirNonDir }) => {
+    containerExtract: async (call, id, asked, tar, { noOverwriteDirNonDir, copyUIDGID }) => {
       const path = containerPath(asked);
       const record = await find(call, id);
-      await named(files.write(call, record.id, path, tar, { keepKinds: noOverwriteDirNonDir ?? false }), id, path);
+      const options = { keepKinds: noOverwriteDirNonDir ?? false, toUser: copyUIDGID ?? false };
+      await named(files.write(call, record.id, path, tar, options), id, path);
     },
     containerChanges: async (call, id) => {
       const found: Json[] = [];
