@@ -1,6 +1,6 @@
 /** Pull and unpack. */
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Contest, compare, run, timed } from "./measure.ts";
@@ -10,8 +10,8 @@ import { home, type Peer, tsbox } from "./peers.ts";
 const pulled = 3;
 
 /**
- * Pull and unpack of the Debian that the tests make, from a registry on loopback that both reach. Each pull is of another image: ext4 is slow to create files for
- * minutes after it has deleted many, so nothing is removed between two.
+ * Pull and unpack of the Debian that the tests make, from a registry on loopback that both reach. An ext4 without a journal does not give out an inode for minutes after it
+ * was freed, and looks at each of them again for every file that it makes: so each pull is of another image, nothing is removed between two, and the images are made on a tmpfs.
  */
 export async function pulls(directory: string, ours: Peer, docker: Peer | null): Promise<void> {
   const layout = join(home, ".cache/debian-layout");
@@ -30,9 +30,9 @@ export async function pulls(directory: string, ours: Peer, docker: Peer | null):
       [...inside.slice(1), ...(inside.length > 0 ? ["docker-registry"] : []), "serve", config],
       { stdio: "ignore" },
     );
-    servers.push(() => server.kill("SIGKILL"));
+    ends.push(() => server.kill("SIGKILL"));
   };
-  const servers: (() => void)[] = [];
+  const ends: (() => void)[] = [];
   const address = "127.0.0.1:5871";
   serve(address, []);
   const dockerd = docker?.pids().find((pid) => readFileSync(`/proc/${pid}/comm`, "utf8").startsWith("dockerd"));
@@ -40,12 +40,14 @@ export async function pulls(directory: string, ours: Peer, docker: Peer | null):
   if (dockerd !== undefined) serve(address, ["nsenter", "-t", String(dockerd), "-n"]);
   try {
     await pause(1000);
-    const [copy, bundle] = [join(directory, "variants"), join(directory, "variant")];
+    const made = mkdtempSync("/dev/shm/tsbox-bench-");
+    ends.push(() => rmSync(made, { recursive: true }));
+    const [copy, bundle] = [join(made, "variants"), join(made, "variant")];
     run("umoci", ["init", "--layout", copy]);
     run("umoci", ["unpack", "--image", `${layout}:12`, bundle]);
     const tree = join(bundle, "rootfs");
     for (let at = 0; at <= pulled; at += 1) {
-      const fresh = join(directory, `variant-${at}`);
+      const fresh = join(made, `variant-${at}`);
       run("umoci", ["new", "--image", `${copy}:${at}`]);
       run("umoci", ["unpack", "--image", `${copy}:${at}`, fresh]);
       rmSync(join(fresh, "rootfs"), { recursive: true });
@@ -63,6 +65,6 @@ export async function pulls(directory: string, ours: Peer, docker: Peer | null):
     const all = [contest("tsbox", tsbox, ours), ...(docker ? [contest("docker", "docker", docker)] : [])];
     await compare("pull and unpack of Debian", all, pulled, { docker: 2 });
   } finally {
-    for (const stop of servers) stop();
+    for (const end of ends) end();
   }
 }

@@ -1,11 +1,13 @@
 /** Powers: a plain refusal where they are missing; where they are there, the same outcome as the slow way. */
-import { statSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { appendFile } from "node:fs/promises";
 import {
   type Adopts,
   type Applies,
   type Change,
   type Diffs,
   type Driver,
+  deriveCall,
   fail,
   type LayerFile,
   type Lists,
@@ -116,6 +118,40 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
       await expectCode(having(world, "apply").apply(world.call, active("x"), file), "NotFound");
     },
   },
+  {
+    id: "storage/follow",
+    title: "a layer that is still being written shows as one that was whole from the start",
+    needs: ["apply", "follow"],
+    unless: noFiles,
+    async run(world) {
+      const { driver, call } = world;
+      const { file, bytes, arriving } = await onItsWay(world);
+      await driver.prepare(call, active("a"), null);
+      const applied = having(world, "apply").apply(call, active("a"), arriving);
+      for (let at = bytes.length >> 1; at < bytes.length; at += 1000) await appendFile(arriving.path, bytes.subarray(at, at + 1000));
+      const { digest, size } = await applied;
+      await driver.prepare(call, active("b"), null);
+      const whole = await having(world, "apply").apply(call, active("b"), file);
+      expect(digest === whole.digest && size === whole.size, "its digest or size is not that of the whole file");
+      expectSame(await world.read(await mountsOf(world, active("a"))), await world.plain(base), "followed");
+    },
+  },
+  {
+    id: "storage/follow-canceled",
+    title: "who waits for the rest of a layer stops when it is canceled, and the snapshot can be removed",
+    needs: ["apply", "follow"],
+    unless: noFiles,
+    async run(world) {
+      const { driver, call } = world;
+      const { arriving } = await onItsWay(world);
+      await driver.prepare(call, active("a"), null);
+      const stop = new AbortController();
+      const applied = having(world, "apply").apply(deriveCall(call, { signal: stop.signal }), active("a"), arriving);
+      stop.abort(fail("Canceled", "the rest will not come"));
+      await expectCode(applied, "Canceled");
+      await driver.remove(call, active("a"));
+    },
+  },
   ...stacks.map(
     ({ name, lists }): Rule<StorageWorld> => ({
       id: `storage/diff-same-${name.replace(" ", "-")}`,
@@ -221,6 +257,15 @@ async function collected(stream: AsyncIterable<Change>): Promise<readonly Change
   const found: Change[] = [];
   for await (const change of stream) found.push(change);
   return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** A layer, and a file of its first half that is to become it. */
+async function onItsWay(world: StorageWorld): Promise<{ readonly file: LayerFile; readonly bytes: Buffer; readonly arriving: LayerFile }> {
+  const file = await layerOf(world, [], base);
+  const bytes = readFileSync(file.path);
+  const { path, mediaType } = filesOf(world).newLayer();
+  writeFileSync(path, bytes.subarray(0, bytes.length >> 1));
+  return { file, bytes, arriving: { path, mediaType, growingTo: bytes.length } };
 }
 
 /** The layer that takes a plain tree of `lower` to one with `edits` too; the oracle makes it. */

@@ -52,7 +52,7 @@ const skeleton = [
 const fixed: readonly string[] = ["redirect_dir=off", "metacopy=off", "index=off"];
 
 export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adopts, Reclaims {
-  readonly powers: readonly (keyof StoragePowers)[] = ["apply", "diff", "changes", "adopt", "reclaim", "rebase"];
+  readonly powers: readonly (keyof StoragePowers)[] = ["apply", "follow", "diff", "changes", "adopt", "reclaim", "rebase"];
   readonly #store: SnapshotStore;
   readonly #host: HostToolkit;
   readonly #empty: string;

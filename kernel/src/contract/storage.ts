@@ -94,6 +94,8 @@ export interface IdMaps {
 
 export interface StoragePowers {
   apply: Applies;
+  /** `apply` takes a layer that is still on its way (`growingTo`). */
+  follow: unknown;
   diff: Diffs;
   changes: Lists;
   adopt: Adopts;
@@ -108,6 +110,11 @@ export interface StoragePowers {
 export interface LayerFile {
   readonly path: string;
   readonly mediaType: string;
+  /**
+   * For `HostToolkit.apply`, and for `apply` with power `follow`: the file is still being written, and whole with so many bytes. Who comes to its end before waits for more;
+   * what will never come cancels the call.
+   */
+  readonly growingTo?: number;
 }
 /** What a layer holds: `diffId` is the digest of the plain tar, `digest` and `size` those of the file. */
 export interface Layer {

@@ -57,6 +57,7 @@ pub enum Request {
     ApplyLayer {
         root: String,
         layer: String,
+        growing_to: Option<u64>,
         overlay: bool,
         lowers: Option<Vec<String>>,
     },
@@ -211,6 +212,7 @@ impl Request {
             Request::ApplyLayer {
                 root,
                 layer,
+                growing_to,
                 overlay,
                 lowers,
             } => {
@@ -218,13 +220,15 @@ impl Request {
                     .map(|paths| paths.iter().map(|path| directory(path)).collect::<Result<Vec<OwnedFd>>>())
                     .transpose()?;
                 let whiteouts = if overlay { Whiteouts::Overlay } else { Whiteouts::Remove };
-                let file = File::open(&layer).named("open", layer.as_bytes())?;
-                value(layer::apply(
-                    directory(&root)?.as_fd(),
-                    file,
-                    Options { whiteouts, lowers },
-                    cancel,
-                )?)
+                let options = Options { whiteouts, lowers };
+                let root = directory(&root)?;
+                value(match growing_to {
+                    None => layer::apply(root.as_fd(), File::open(&layer).named("open", layer.as_bytes())?, options, cancel),
+                    Some(size) => {
+                        let file = layer::Growing::open(layer.as_ref(), size, cancel).named("open", layer.as_bytes())?;
+                        layer::apply(root.as_fd(), file, options, cancel)
+                    }
+                }?)
             }
             Request::DiffLayers {
                 lower,

@@ -21,6 +21,9 @@ export async function openBlobs(root: string): Promise<ContentService> {
   const file = (digest: Digest): string => join(blobs, parseDigest(digest).slice("sha256:".length));
   const partial = (digest: Digest): string => join(ingest, parseDigest(digest).slice("sha256:".length));
   const busy = new Map<string, Promise<BlobInfo>>();
+  /** Blobs on their way whose file is there, and what their whole size will be. */
+  const arriving = new Map<Digest, number>();
+  const followed = new Map<string, FileHandle>();
   let count = 0;
 
   const look = async (digest: Digest): Promise<BlobInfo | null> => {
@@ -40,7 +43,11 @@ export async function openBlobs(root: string): Promise<ContentService> {
     if (known) return known;
     count += 1;
     const path = wanted === undefined ? join(ingest, `any-${process.pid}-${count}`) : partial(wanted);
-    const got = await receive(call, path, from, bytes, expected);
+    const { digest: key, size } = expected;
+    const opened = (): void => {
+      if (key !== undefined && size !== undefined) arriving.set(key, size);
+    };
+    const got = await receive(call, path, from, bytes, expected, opened).finally(() => key !== undefined && arriving.delete(key));
     await rename(path, file(got.digest));
     await syncDirectory(blobs);
     return got;
@@ -75,6 +82,21 @@ export async function openBlobs(root: string): Promise<ContentService> {
       busy.set(key, mine);
       return mine;
     },
+    follow: async (_call, digest) => {
+      const size = arriving.get(digest);
+      // Between the two it may have become whole.
+      const handle = size === undefined ? null : await open(partial(digest), "r").catch(absent);
+      if (size === undefined || handle === null) return null;
+      // By its descriptor, since its name changes when it is whole.
+      const path = `/proc/${process.pid}/fd/${handle.fd}`;
+      followed.set(path, handle);
+      return { path, size };
+    },
+    unfollow: async (_call, path) => {
+      const handle = followed.get(path);
+      followed.delete(path);
+      await handle?.close();
+    },
     remove: (_call, digest) => rm(file(digest), { force: true }),
     list: async () => listBlobs(blobs, look),
   };
@@ -94,6 +116,7 @@ async function receive(
   from: number,
   bytes: AsyncIterable<Uint8Array>,
   expected: { digest?: Digest | undefined; size?: number | undefined },
+  opened: () => void,
 ): Promise<BlobInfo> {
   const output = await open(path, from === 0 ? "w" : "r+", 0o644);
   let keep = expected.digest !== undefined;
@@ -101,6 +124,7 @@ async function receive(
     const hash = createHash("sha256");
     let size = await hashBefore(output, hash, from);
     if (size !== from) throw fail("FailedPrecondition", `the download can't go on at byte ${from}: there are ${size}`);
+    opened();
     for await (const chunk of bytes) {
       call.signal.throwIfAborted();
       hash.update(chunk);

@@ -1,7 +1,7 @@
 /** The content store: what is in sight is whole and what it says, whatever breaks. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readdirSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { type Case, suite, temporaryDirectory } from "@tsbox/harness";
 import { type ContentService, createCall, type Digest, fail, isTsboxError, silentLog } from "@tsbox/kernel";
 import { openBlobs } from "../src/blobs.ts";
@@ -143,6 +143,32 @@ test("a canceled call stops, and what came is kept", async (t) => {
   }
   await assert.rejects(blobs.ingest(createCall(silentLog, { signal: controller.signal }), { digest }, 0, cut()), code("Canceled"));
   assert.equal(await blobs.offset(call, digest), half);
+});
+
+test("who follows a blob reads it while it comes, and to its end", async (t) => {
+  const { blobs } = await store(t);
+  assert.equal(await blobs.follow(call, digest), null);
+  const { promise: halfway, resolve: go } = Promise.withResolvers<void>();
+  const { promise: resumed, resolve: resume } = Promise.withResolvers<void>();
+  async function* slow(): AsyncGenerator<Uint8Array> {
+    yield bytes.subarray(0, half);
+    go();
+    await resumed;
+    yield bytes.subarray(half);
+  }
+  const ingested = blobs.ingest(call, { digest, size: bytes.length }, 0, slow());
+  await halfway;
+  const followed = await blobs.follow(call, digest);
+  assert.ok(followed);
+  assert.equal(followed.size, bytes.length);
+  assert.ok(bytes.subarray(0, half).equals(readFileSync(followed.path)));
+  resume();
+  await ingested;
+  assert.equal(await blobs.follow(call, digest), null);
+  assert.ok(bytes.equals(readFileSync(followed.path)));
+  await blobs.unfollow(call, followed.path);
+  await blobs.unfollow(call, followed.path);
+  assert.throws(() => readFileSync(followed.path), /ENOENT|ENXIO/);
 });
 
 test("after a crash nobody's downloads are gone, and those with a digest stay", async (t) => {

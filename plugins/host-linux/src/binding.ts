@@ -82,7 +82,13 @@ export interface Verbs {
   };
   closeFd: { takes: { readonly fd: number }; answers: null };
   applyLayer: {
-    takes: { readonly root: string; readonly layer: string; readonly overlay: boolean; readonly lowers: readonly string[] | null };
+    takes: {
+      readonly root: string;
+      readonly layer: string;
+      readonly growingTo: number | null;
+      readonly overlay: boolean;
+      readonly lowers: readonly string[] | null;
+    };
     answers: Layer;
   };
   diffLayers: {

@@ -28,6 +28,7 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
       binding.call(call, "applyLayer", {
         root,
         layer: layer.path,
+        growingTo: layer.growingTo ?? null,
         overlay: options.whiteouts === "overlay",
         lowers: options.parents ?? null,
       }),

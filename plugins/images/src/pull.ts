@@ -87,7 +87,13 @@ async function small(content: ContentService, call: Call, source: Source, blob: 
   return content.read(call, blob.digest);
 }
 
-/** Downloads run ahead of the unpacking, which goes up the chain. Answers the bytes that the layers take. */
+/** A layer on its way: `begun` when its first bytes come, `whole` when it is verified and in the content store. */
+interface Download {
+  readonly begun: Promise<unknown>;
+  readonly whole: Promise<void>;
+}
+
+/** Downloads run ahead of the unpacking, which goes up the chain and begins with a layer when its first bytes are there. Answers the bytes that the layers take. */
 async function bringLayers(
   unpacker: Unpacker,
   call: Call,
@@ -102,37 +108,50 @@ async function bringLayers(
   const chain = chainIds(config.diffIds as readonly Digest[], base);
   const stop = new AbortController();
   const slots = new Slots(sideBySide);
-  const downloads = manifest.layers.map((layer) => {
+  const downloads = manifest.layers.map((layer): Download => {
     line(report, layer.digest, "Pulling fs layer");
-    const download = slots.run(async () => {
+    const { promise: comes, resolve: begin } = Promise.withResolvers<void>();
+    const whole = slots.run(async () => {
       stop.signal.throwIfAborted();
-      await fetchBlob(unpacker.content, call, source, layer, report);
+      await fetchBlob(unpacker.content, call, source, layer, report, begin);
     });
     // Awaited below in order; one that fails while an earlier one is unpacked must not count as unheard.
-    download.catch(() => {});
-    return download;
+    whole.catch(() => {});
+    return { begun: Promise.race([comes, whole]).catch(() => {}), whole };
   });
+  const unpacking: Promise<void>[] = [];
   try {
     const storage = await unpacker.storage(storageId);
     let size = 0;
     for (const [at, layer] of manifest.layers.entries()) {
-      await downloads[at];
-      const [name, diffId] = [chain[at], config.diffIds[at]];
-      if (name === undefined || diffId === undefined) break;
+      const [name, diffId, download] = [chain[at], config.diffIds[at], downloads[at]];
+      if (name === undefined || diffId === undefined || download === undefined) break;
+      await download.begun;
+      const unpacked = unpackLayer(unpacker, call, storageId, name, chain[at - 1] ?? base, diffId as Digest, layer, download.whole);
+      unpacked.catch(() => {});
+      unpacking.push(unpacked);
+      await download.whole;
       line(report, layer.digest, "Extracting", layer.size, layer.size);
-      await unpackLayer(unpacker, call, storageId, name, chain[at - 1] ?? base, diffId as Digest, layer);
+      await unpacked;
       size += (await storage.usage(call, name)).bytes;
       line(report, layer.digest, "Pull complete");
     }
     return size;
   } finally {
     stop.abort(fail("Canceled", "another layer of the image failed"));
-    await Promise.allSettled(downloads);
+    await Promise.allSettled([...downloads.map(({ whole }) => whole), ...unpacking]);
   }
 }
 
 /** Goes on where it broke off, a few times, when what stopped it may pass. */
-async function fetchBlob(content: ContentService, call: Call, source: Source, blob: Descriptor, report: Report): Promise<void> {
+async function fetchBlob(
+  content: ContentService,
+  call: Call,
+  source: Source,
+  blob: Descriptor,
+  report: Report,
+  begin: () => void = () => {},
+): Promise<void> {
   if (await content.stat(call, blob.digest)) {
     line(report, blob.digest, "Already exists");
     return;
@@ -142,7 +161,7 @@ async function fetchBlob(content: ContentService, call: Call, source: Source, bl
     const start = from < blob.size ? from : 0;
     try {
       const bytes = await source.driver.fetch(call, source.ref, blob, start, source.access);
-      await content.ingest(call, { digest: blob.digest, size: blob.size }, start, counted(bytes, blob, start, report));
+      await content.ingest(call, { digest: blob.digest, size: blob.size }, start, counted(bytes, blob, start, report, begin));
       line(report, blob.digest, "Download complete");
       return;
     } catch (error) {
@@ -154,7 +173,15 @@ async function fetchBlob(content: ContentService, call: Call, source: Source, bl
   }
 }
 
-async function* counted(bytes: AsyncIterable<Uint8Array>, blob: Descriptor, from: number, report: Report): AsyncGenerator<Uint8Array> {
+async function* counted(
+  bytes: AsyncIterable<Uint8Array>,
+  blob: Descriptor,
+  from: number,
+  report: Report,
+  begin: () => void,
+): AsyncGenerator<Uint8Array> {
+  // Who asks for bytes has a place for them.
+  begin();
   let current = from;
   let told = 0;
   for await (const chunk of bytes) {

@@ -10,6 +10,7 @@ import {
   cleanupCall,
   type Descriptor,
   type Digest,
+  deriveCall,
   fail,
   type HostToolkit,
   isTsboxError,
@@ -48,7 +49,7 @@ export function chainIds(diffIds: readonly Digest[], base: SnapshotName | null):
 export const adoptedName = (directory: string): SnapshotName =>
   `adopted-${createHash("sha256").update(directory).digest("hex")}` as SnapshotName;
 
-/** Unpacks one layer unless it is there. */
+/** Unpacks one layer unless it is there. `whole`: the layer may still be on its way, and is verified when this resolves. */
 export async function unpackLayer(
   unpacker: Unpacker,
   call: Call,
@@ -57,24 +58,68 @@ export async function unpackLayer(
   parent: SnapshotName | null,
   diffId: Digest,
   layer: Descriptor,
+  whole: Promise<void> = Promise.resolve(),
 ): Promise<void> {
   await once(`${storageId} ${name}`, async () => {
     const storage = await unpacker.storage(storageId);
     if (await exists(storage, call, name)) return;
-    const file = { path: await unpacker.content.path(call, layer.digest), mediaType: layer.mediaType };
-    attempts += 1;
-    const key = parseActiveKey(`unpack-${process.pid}-${attempts}`);
-    await withCleanup(async (cleanup) => {
-      await storage.prepare(call, key, parent);
-      cleanup.undo(() => storage.remove(cleanupCall(call), key));
-      const applied = await applyLayer(unpacker, storage, call, key, file);
-      if (applied.diffId !== diffId)
-        throw fail(
-          "DataLoss",
-          `layer ${layer.digest} unpacks to ${applied.diffId}, but its image says ${diffId}: the image is damaged where it comes from`,
-        );
-      await commit(storage, call, name, key);
-    });
+    const place: Place = { unpacker, storage, name, parent, diffId, layer };
+    if (await unpackAhead(place, call, whole)) return;
+    await whole;
+    await unpackFile(place, call, { path: await unpacker.content.path(call, layer.digest), mediaType: layer.mediaType });
+  });
+}
+
+interface Place {
+  readonly unpacker: Unpacker;
+  readonly storage: StorageDriver;
+  readonly name: SnapshotName;
+  readonly parent: SnapshotName | null;
+  readonly diffId: Digest;
+  readonly layer: Descriptor;
+}
+
+/**
+ * Unpacks a layer while it is being downloaded; it is committed when all of it has been verified. False: nobody downloads it, or that went wrong, and it is to be
+ * unpacked from the whole file, which also says best what is wrong with it.
+ */
+async function unpackAhead(place: Place, call: Call, whole: Promise<void>): Promise<boolean> {
+  const { content } = place.unpacker;
+  const following = canFollow(place.storage) ? await content.follow(call, place.layer.digest) : null;
+  if (following === null) return false;
+  const gone = new AbortController();
+  whole.catch((reason: unknown) => gone.abort(reason));
+  try {
+    const file = { path: following.path, mediaType: place.layer.mediaType, growingTo: following.size };
+    await unpackFile(place, deriveCall(call, { signal: gone.signal }), file, whole);
+    return true;
+  } catch (error) {
+    call.signal.throwIfAborted();
+    call.log.debug(`${place.layer.digest} could not be unpacked while it came: ${String(error)}`);
+    return false;
+  } finally {
+    await content.unfollow(cleanupCall(call), following.path);
+  }
+}
+
+/** What has no `apply` of its own is served by the host's. */
+const canFollow = (storage: StorageDriver): boolean => !supports(storage, "apply") || storage.powers.includes("follow");
+
+async function unpackFile(place: Place, call: Call, file: LayerFile, whole: Promise<void> = Promise.resolve()): Promise<void> {
+  const { unpacker, storage, name, parent, diffId, layer } = place;
+  attempts += 1;
+  const key = parseActiveKey(`unpack-${process.pid}-${attempts}`);
+  await withCleanup(async (cleanup) => {
+    await storage.prepare(call, key, parent);
+    cleanup.undo(() => storage.remove(cleanupCall(call), key));
+    const applied = await applyLayer(unpacker, storage, call, key, file);
+    if (applied.diffId !== diffId)
+      throw fail(
+        "DataLoss",
+        `layer ${layer.digest} unpacks to ${applied.diffId}, but its image says ${diffId}: the image is damaged where it comes from`,
+      );
+    await whole;
+    await commit(storage, call, name, key);
   });
 }
 

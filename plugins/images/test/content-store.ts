@@ -1,6 +1,6 @@
 /** The content service as its contract has it, without fsync: broken downloads are kept by digest. */
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type BlobInfo, type ContentService, type Digest, fail } from "@tsbox/kernel";
 
@@ -12,6 +12,8 @@ export async function contentStore(directory: string): Promise<ContentService> {
     if (!existsSync(file(digest))) throw fail("NotFound", `no blob ${digest}`);
     return file(digest);
   };
+  const arriving = new Map<Digest, number>();
+  let followers = 0;
   return {
     stat: async (_call, digest) => info(digest),
     path: async (_call, digest) => known(digest),
@@ -22,10 +24,17 @@ export async function contentStore(directory: string): Promise<ContentService> {
       const there = info(digest);
       if (there) return there;
       let got: Buffer = from === 0 ? Buffer.alloc(0) : readFileSync(partial(digest)).subarray(0, from);
+      const write = (): void => writeFileSync(partial(digest), got);
+      write();
+      arriving.set(digest, size);
       try {
-        for await (const part of bytes) got = Buffer.concat([got, part]);
+        for await (const part of bytes) {
+          got = Buffer.concat([got, part]);
+          write();
+        }
       } finally {
-        writeFileSync(partial(digest), got);
+        write();
+        arriving.delete(digest);
       }
       if (got.length !== size || `sha256:${createHash("sha256").update(got).digest("hex")}` !== digest) {
         rmSync(partial(digest));
@@ -34,6 +43,14 @@ export async function contentStore(directory: string): Promise<ContentService> {
       renameSync(partial(digest), file(digest));
       return { digest, size };
     },
+    follow: async (_call, digest) => {
+      const size = arriving.get(digest);
+      if (size === undefined) return null;
+      followers += 1;
+      linkSync(partial(digest), `${file(digest)}.${followers}.part`);
+      return { path: `${file(digest)}.${followers}.part`, size };
+    },
+    unfollow: async (_call, path) => rmSync(path, { force: true }),
     remove: async (_call, digest) => rmSync(file(digest), { force: true }),
     list: async () =>
       (async function* () {

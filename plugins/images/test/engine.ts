@@ -1,6 +1,7 @@
 /** An engine of parts that the tests can look into: the real content store and records, a storage driver in memory, a registry that serves what it is told. */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
+import { watch } from "node:fs/promises";
 import { gunzipSync } from "node:zlib";
 import { type Case, temporaryDirectory } from "@tsbox/harness";
 import {
@@ -87,13 +88,41 @@ export class MemoryStorage implements Pick<StorageDriver, "prepare" | "commit" |
   }
 }
 
+/** One that takes layers on their way. */
+export class FollowingStorage extends MemoryStorage {
+  override readonly powers: readonly (keyof StoragePowers)[] = ["apply", "follow", "adopt"];
+  /** Of each `apply` that came before the layer was whole, what was there. */
+  readonly early: string[] = [];
+  #told: () => void = () => {};
+  /** The next of them. */
+  readonly begins: () => Promise<void> = () => new Promise((resolve) => (this.#told = resolve));
+
+  override async apply(call: Call, key: ActiveKey, file: LayerFile): Promise<{ diffId: Digest; digest: Digest; size: number }> {
+    if (file.growingTo !== undefined) {
+      const watched = watch(file.path, { signal: call.signal });
+      const grows = watched[Symbol.asyncIterator]();
+      let next = grows.next();
+      this.early.push(readFileSync(file.path).toString());
+      this.#told();
+      while (statSync(file.path).size < file.growingTo) {
+        await next.catch(() => call.signal.throwIfAborted());
+        next = grows.next();
+      }
+      await Promise.all([grows.return?.(), next.catch(() => {})]);
+    }
+    return super.apply(call, key, file);
+  }
+}
+
 /** Serves by reference and digest; `fetches` counts, `trouble` is asked before each. */
 export class FakeRegistry implements RegistryDriver {
   readonly powers: readonly [] = [];
   readonly tops: Map<string, Descriptor> = new Map();
   readonly blobs: Map<string, Uint8Array> = new Map();
   readonly fetches: string[] = [];
-  trouble: (blob: Descriptor, from: number) => "cut" | "wrong" | "gone" | null = () => null;
+  trouble: (blob: Descriptor, from: number) => "cut" | "wrong" | "gone" | "wrong end" | null = () => null;
+  /** Awaited between the halves of a blob. */
+  halfway: (blob: Descriptor) => Promise<void> = async () => {};
 
   put(mediaType: string, content: string | Uint8Array): Descriptor {
     const bytes = Buffer.from(content);
@@ -112,15 +141,17 @@ export class FakeRegistry implements RegistryDriver {
     this.fetches.push(`${blob.digest} ${from}`);
     const trouble = this.trouble(blob, from);
     if (trouble === "gone") throw fail("NotFound", `no blob ${blob.digest}`);
-    return parts(trouble === "wrong" ? Buffer.alloc(bytes.length) : bytes, from, trouble === "cut");
+    const half = bytes.length - Math.ceil((bytes.length - from) / 2);
+    const sent = trouble === "wrong" ? Buffer.alloc(bytes.length) : trouble === "wrong end" ? Buffer.concat([bytes], half) : bytes;
+    return parts(Buffer.concat([sent], bytes.length), from, half, trouble === "cut", () => this.halfway(blob));
   }
 }
 
-async function* parts(bytes: Uint8Array, from: number, cut: boolean): AsyncGenerator<Uint8Array> {
-  const half = Math.floor((bytes.length - from) / 2);
-  yield bytes.subarray(from, from + half);
+async function* parts(bytes: Uint8Array, from: number, half: number, cut: boolean, pause: () => Promise<void>): AsyncGenerator<Uint8Array> {
+  yield bytes.subarray(from, half);
+  await pause();
   if (cut) throw fail("Unavailable", "the connection broke off");
-  yield bytes.subarray(from + half);
+  yield bytes.subarray(half);
 }
 
 export const types = {
@@ -166,9 +197,11 @@ export interface Engine {
   again(): Promise<ImagesService>;
 }
 
-export async function makeEngine(t: Case): Promise<Engine> {
+export async function makeEngine<S extends MemoryStorage = MemoryStorage>(
+  t: Case,
+  storage: S = new MemoryStorage() as S,
+): Promise<Engine & { readonly storage: S }> {
   const registry = new FakeRegistry();
-  const storage = new MemoryStorage();
   const content = await contentStore(temporaryDirectory(t));
   const state = memoryState();
   const published: EngineEvent[] = [];

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { suite } from "@tsbox/harness";
 import { type Digest, type Image, isTsboxError } from "@tsbox/kernel";
-import { call, digestOf, drain, type Engine, makeEngine, putImage, types } from "./engine.ts";
+import { call, digestOf, drain, type Engine, FollowingStorage, makeEngine, putImage, types } from "./engine.ts";
 
 const test = suite("images");
 const code =
@@ -95,6 +95,49 @@ test("a download that is cut goes on, and gives up after a few times", async (t)
     registry.fetches.filter((fetch) => fetch.startsWith(layer)),
     [`${layer} 0`, `${layer} 500`],
   );
+});
+
+test("a layer is unpacked while it comes, and counts when it is verified", async (t) => {
+  const storage = new FollowingStorage();
+  const engine = await makeEngine(t, storage);
+  const { registry, images } = engine;
+  registry.tops.set(ref("a:1"), putImage(registry, ["one ... more of one"]));
+  const begun = storage.begins();
+  // The rest is sent when the first half has been seen by the driver: pulls that wait for the whole layer would wait for ever.
+  registry.halfway = async ({ mediaType }) => {
+    if (mediaType !== types.layer) return;
+    await begun;
+    assert.ok([...storage.snapshots.values()].every(({ committed }) => !committed));
+  };
+  const lines = await drain(images.pull(call, "a:1", {}));
+  assert.deepEqual(storage.early, ["one ... m"]);
+  assert.deepEqual(storage.applied, ["one ... more of one"]);
+  assert.deepEqual(committed(engine), [["one ... more of one"]]);
+  assert.deepEqual(
+    lines.map((line) => line.replace(/^[0-9a-f]{12}: /, "")).filter((line) => !/^(Digest|Status|Pulling from)/.test(line)),
+    ["Pulling fs layer", "Downloading", "Verifying Checksum", "Download complete", "Extracting", "Pull complete"],
+  );
+});
+
+test("a layer on its way that breaks off goes on under who unpacks it; one that becomes something else leaves nothing", async (t) => {
+  const storage = new FollowingStorage();
+  const engine = await makeEngine(t, storage);
+  const { registry, images } = engine;
+  registry.tops.set(ref("a:1"), putImage(registry, ["one ... more of one"]));
+  registry.trouble = ({ mediaType }, from) => (mediaType !== types.layer ? null : from === 0 ? "cut" : null);
+  let begun = storage.begins();
+  registry.halfway = ({ mediaType }) => (mediaType === types.layer ? begun : Promise.resolve());
+  await drain(images.pull(call, "a:1", {}));
+  assert.deepEqual(storage.early, ["one ... m"]);
+  assert.deepEqual(storage.applied, ["one ... more of one"]);
+  assert.deepEqual(committed(engine), [["one ... more of one"]]);
+
+  registry.tops.set(ref("b:1"), putImage(registry, ["two ... more of two"]));
+  registry.trouble = ({ mediaType }) => (mediaType === types.layer ? "wrong end" : null);
+  begun = storage.begins();
+  await assert.rejects(drain(images.pull(call, "b:1", {})), code("DataLoss", /is something else/));
+  assert.equal(storage.early.length, 2);
+  assert.deepEqual(committed(engine), [["one ... more of one"]]);
 });
 
 test("wrong bytes, a missing layer, and a layer that is not its diff id leave no image", async (t) => {

@@ -10,6 +10,11 @@ export interface BlobInfo {
   readonly size: number;
 }
 
+export interface Following {
+  readonly path: string;
+  readonly size: number;
+}
+
 export interface ContentService {
   /** Null: not there. */
   stat(call: Call, digest: Digest): Promise<BlobInfo | null>;
@@ -24,6 +29,13 @@ export interface ContentService {
    * what was promised: then nothing of it is kept. When the stream breaks, what has come is kept. A blob that is there already is not read.
    */
   ingest(call: Call, expected: Sparse<{ digest: Digest; size: number }>, from: number, bytes: AsyncIterable<Uint8Array>): Promise<BlobInfo>;
+  /**
+   * Lends a blob that an `ingest` is bringing, unverified as it is, to who wants to begin before all of it is there. Null: nobody brings it, or it is whole. `path` stays
+   * readable, and goes on growing to `size` bytes, until `unfollow`; a blob that turns out to be something else stops growing.
+   */
+  follow(call: Call, digest: Digest): Promise<Following | null>;
+  /** No error where it is gone already. */
+  unfollow(call: Call, path: string): Promise<void>;
   /** No error where it is gone already. */
   remove(call: Call, digest: Digest): Promise<void>;
   list(call: Call): Promise<AsyncIterable<BlobInfo>>;

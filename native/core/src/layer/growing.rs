@@ -1,0 +1,146 @@
+//! A file that is still being written, read to the end that it will have.
+
+use crate::tree::Cancel;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// How long a canceled reader may go on waiting, in milliseconds: nothing but data wakes it.
+const PATIENCE: libc::c_int = 100;
+
+/// Reads `size` bytes, and waits (inotify(7)) where they have not come yet. ECANCELED: the caller canceled; ESTALE: the file was removed unfinished.
+pub struct Growing<'a> {
+    file: File,
+    left: u64,
+    watch: File,
+    cancel: &'a Cancel,
+}
+
+impl<'a> Growing<'a> {
+    pub fn open(path: &Path, size: u64, cancel: &'a Cancel) -> io::Result<Self> {
+        let file = File::open(path)?;
+        Ok(Growing {
+            file,
+            left: size,
+            watch: watch(path)?,
+            cancel,
+        })
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let mut ready = libc::pollfd {
+            fd: self.watch.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one pollfd.
+        if unsafe { libc::poll(&raw mut ready, 1, PATIENCE) } > 0 {
+            // What happened does not matter, only that something did.
+            let mut events = [0; 4096];
+            let _ = self.watch.read(&mut events)?;
+        }
+        Ok(())
+    }
+}
+
+impl Read for Growing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        loop {
+            let count = self.file.read(&mut buffer[..wanted])?;
+            if count > 0 || wanted == 0 {
+                self.left -= count as u64;
+                return Ok(count);
+            }
+            self.cancel.check().map_err(|_| io::Error::from_raw_os_error(libc::ECANCELED))?;
+            if self.file.metadata()?.nlink() == 0 {
+                return Err(io::Error::from_raw_os_error(libc::ESTALE));
+            }
+            self.wait()?;
+        }
+    }
+}
+
+fn watch(path: &Path) -> io::Result<File> {
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: plain calls; the new descriptor is nobody else's.
+    unsafe {
+        let fd = libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let watch = File::from(OwnedFd::from_raw_fd(fd));
+        // A file that loses its last name has its attributes changed.
+        if libc::inotify_add_watch(fd, path.as_ptr(), libc::IN_MODIFY | libc::IN_ATTRIB) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(watch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::Write;
+    use std::sync::mpsc::channel;
+
+    fn file(name: &str) -> std::path::PathBuf {
+        std::env::temp_dir().join(format!("tsbox-growing-{}-{name}", std::process::id()))
+    }
+
+    #[test]
+    fn what_comes_later_is_waited_for() {
+        let path = file("later");
+        let mut writer = File::create(&path).unwrap();
+        writer.write_all(b"first, ").unwrap();
+        let (tell, told) = channel();
+        let read = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let cancel = Cancel::default();
+                let mut growing = Growing::open(&path, 13, &cancel).unwrap();
+                let mut start = [0; 7];
+                growing.read_exact(&mut start).unwrap();
+                tell.send(()).unwrap();
+                let mut rest = String::new();
+                growing.read_to_string(&mut rest).unwrap();
+                [String::from_utf8_lossy(&start).into_owned(), rest].concat()
+            });
+            told.recv().unwrap();
+            // Its name may change while it is read; what lies behind its end is not read.
+            let moved = file("moved");
+            fs::rename(&path, &moved).unwrap();
+            writer.write_all(b"second, and more").unwrap();
+            let read = reader.join().unwrap();
+            fs::remove_file(&moved).unwrap();
+            read
+        });
+        assert_eq!(read, "first, second");
+    }
+
+    #[test]
+    fn a_canceled_one_stops() {
+        let path = file("canceled");
+        fs::write(&path, b"half").unwrap();
+        let cancel = Cancel::default();
+        let mut growing = Growing::open(&path, 8, &cancel).unwrap();
+        cancel.cancel();
+        let error = growing.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ECANCELED));
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn one_that_is_removed_unfinished_is_given_up() {
+        let path = file("removed");
+        fs::write(&path, b"half").unwrap();
+        let cancel = Cancel::default();
+        let mut growing = Growing::open(&path, 8, &cancel).unwrap();
+        fs::remove_file(&path).unwrap();
+        let error = growing.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ESTALE));
+    }
+}
