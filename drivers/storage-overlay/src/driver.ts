@@ -139,7 +139,7 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
   async diff(call: Call, lower: SnapshotName | null, upper: SnapshotKey, into: LayerFile, options: DiffOptions = {}): Promise<Layer> {
     const above = this.#store.get(upper);
     const below = this.#lowers(lower);
-    if (isOwnTree(above, lower)) return this.#host.diffOverlay(call, tree(above), into, options);
+    if (isOwnTree(above, lower)) return this.#host.diffOverlay(call, tree(above), into, { ...options, ...this.#since(above) });
     const whole = [...(above.kind === "view" ? [] : [tree(above)]), ...this.#lowers(above.parent)];
     return withMounts(call, this.#host, readOnly(whole, this.#empty), (upperRoot) =>
       lower === null
@@ -153,7 +153,8 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
   async changes(call: Call, lower: SnapshotName | null, upper: SnapshotKey, options: DiffOptions = {}): Promise<AsyncIterable<Change>> {
     const above = this.#store.get(upper);
     const against = (below: string | null): Promise<AsyncIterable<Change>> => {
-      if (isOwnTree(above, lower)) return this.#host.changes(call, below, tree(above), { ...options, overlay: true });
+      if (isOwnTree(above, lower))
+        return this.#host.changes(call, below, tree(above), { ...options, ...this.#since(above), overlay: true });
       const whole = [...(above.kind === "view" ? [] : [tree(above)]), ...this.#lowers(above.parent)];
       return withMounts(call, this.#host, readOnly(whole, this.#empty), (root) => this.#host.changes(call, below, root, options));
     };
@@ -194,6 +195,12 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
     const chain = this.#store.chain(parent);
     const [top] = chain;
     return top !== undefined && top.source === null && this.#surrounds(chain.at(-1)) ? tree(top) : null;
+  }
+
+  /** What a snapshot carries was there before it: its own changes are what came after. */
+  #since({ parent }: StoredSnapshot): { readonly since?: string } {
+    const carried = this.#carried(parent);
+    return carried === null ? {} : { since: carried };
   }
 
   #surrounds(base: StoredSnapshot | undefined): boolean {

@@ -51,7 +51,7 @@ export interface HostToolkit extends HostNetwork {
   /** Writes what the tree `upper` changes against the tree `lower` (null: all of it) as a layer; `into.path` must not exist. */
   diff(call: Call, lower: string | null, upper: string, into: LayerFile, options?: DiffOptions): Promise<Layer>;
   /** As `diff`, from an overlay's upper directory alone: its whiteouts and opaque directories become the layer's. */
-  diffOverlay(call: Call, upper: string, into: LayerFile, options?: DiffOptions): Promise<Layer>;
+  diffOverlay(call: Call, upper: string, into: LayerFile, options?: DiffOptions & SinceOptions): Promise<Layer>;
 
   /** Copies all that makes up a tree (hard links, holes, xattrs, devices, times), with reflinks where the file system has them. Does not cross mounts. `to` must not exist. */
   copyTree(call: Call, from: string, to: string, options?: CopyOptions): Promise<void>;
@@ -140,7 +140,13 @@ export type ChangesOptions = Sparse<{
   /** `upper` is an overlay's upper directory: its changes alone, with the overlay's own marks. */
   overlay: boolean;
 }> &
+  SinceOptions &
   DiffOptions;
+/** Of an overlay's upper directory. */
+export type SinceOptions = Sparse<{
+  /** Another upper directory over the same lower ones, of which it began as a copy: only what changed after that counts. For `changes` the tree `lower` shows it. */
+  since: string;
+}>;
 
 export type CopyOptions = Sparse<{
   /** Absolute paths below `from` that are left out, with all below them. */

@@ -8,7 +8,7 @@ use tsbox_core::container::cgroup::{Cgroup, Layout};
 use tsbox_core::container::spec::Resources;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::id_maps::IdMaps;
-use tsbox_core::layer::{self, Compression, Extract, Options, Own, Whiteouts};
+use tsbox_core::layer::{self, Compression, Extract, Options, Own, Upper, Whiteouts};
 use tsbox_core::mount::{Held, Mount, open_held, process_root};
 use tsbox_core::net::{self, Bridge, Veth, firewall};
 use tsbox_core::tree::{self, Cancel, Named, at};
@@ -52,6 +52,7 @@ pub enum Request {
         lower: Option<String>,
         upper: String,
         overlay: bool,
+        since: Option<String>,
         own: Vec<String>,
     },
     ApplyLayer {
@@ -70,6 +71,7 @@ pub enum Request {
     },
     DiffOverlay {
         upper: String,
+        since: Option<String>,
         own: Vec<String>,
         into: String,
         media_type: String,
@@ -192,14 +194,22 @@ impl Request {
                 lower,
                 upper,
                 overlay,
+                since,
                 own,
             } => {
-                let lower = lower.map(|path| directory(&path)).transpose()?;
+                let [lower, since] = [lower, since].map(|path| path.map(|path| directory(&path)).transpose());
+                let (lower, since) = (lower?, since?);
                 let upper = directory(&upper)?;
+                let kind = match overlay {
+                    true => Upper::Overlay {
+                        since: since.as_ref().map(AsFd::as_fd),
+                    },
+                    false => Upper::Whole,
+                };
                 value(layer::differences(
                     lower.as_ref().map(AsFd::as_fd),
                     upper.as_fd(),
-                    overlay,
+                    kind,
                     &Own::new(&own),
                     cancel,
                 )?)
@@ -246,14 +256,17 @@ impl Request {
             }
             Request::DiffOverlay {
                 upper,
+                since,
                 own,
                 into,
                 media_type,
             } => {
                 let own = Own::new(&own);
                 let upper = directory(&upper)?;
-                create(&into, &media_type, |file, compression| {
-                    layer::diff_overlay(upper.as_fd(), &own, file, compression, cancel)
+                let since = since.map(|path| directory(&path)).transpose()?;
+                create(&into, &media_type, |file, compression| match &since {
+                    None => layer::diff_overlay(upper.as_fd(), &own, file, compression, cancel),
+                    Some(since) => layer::diff_overlay_since(since.as_fd(), upper.as_fd(), &own, file, compression, cancel),
                 })
             }
             Request::CopyTree { from, to, exclude } => copy(&from, &to, &exclude, cancel),

@@ -77,7 +77,13 @@ export interface Verbs {
     answers: null;
   };
   differences: {
-    takes: { readonly lower: string | null; readonly upper: string; readonly overlay: boolean; readonly own: readonly string[] };
+    takes: {
+      readonly lower: string | null;
+      readonly upper: string;
+      readonly overlay: boolean;
+      readonly since: string | null;
+      readonly own: readonly string[];
+    };
     answers: readonly Change[];
   };
   closeFd: { takes: { readonly fd: number }; answers: null };
@@ -102,7 +108,13 @@ export interface Verbs {
     answers: Layer;
   };
   diffOverlay: {
-    takes: { readonly upper: string; readonly own: readonly string[]; readonly into: string; readonly mediaType: string };
+    takes: {
+      readonly upper: string;
+      readonly since: string | null;
+      readonly own: readonly string[];
+      readonly into: string;
+      readonly mediaType: string;
+    };
     answers: Layer;
   };
   copyTree: { takes: { readonly from: string; readonly to: string; readonly exclude: readonly string[] }; answers: null };

@@ -35,7 +35,15 @@ export function streams(binding: Binding): Streams {
       if (extracted.status === "rejected") throw extracted.reason;
     },
     changes: async (call, lower, upper, options = {}) =>
-      each(await binding.call(call, "differences", { lower, upper, overlay: options.overlay ?? false, own: options.own ?? [] })),
+      each(
+        await binding.call(call, "differences", {
+          lower,
+          upper,
+          overlay: options.overlay ?? false,
+          since: options.since ?? null,
+          own: options.own ?? [],
+        }),
+      ),
   };
 }
 

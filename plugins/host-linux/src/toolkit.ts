@@ -35,7 +35,13 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
     diff: (call, lower, upper, into, options = {}) =>
       binding.call(call, "diffLayers", { lower, upper, own: options.own ?? [], into: into.path, mediaType: into.mediaType }),
     diffOverlay: (call, upper, into, options = {}) =>
-      binding.call(call, "diffOverlay", { upper, own: options.own ?? [], into: into.path, mediaType: into.mediaType }),
+      binding.call(call, "diffOverlay", {
+        upper,
+        since: options.since ?? null,
+        own: options.own ?? [],
+        into: into.path,
+        mediaType: into.mediaType,
+      }),
     async copyTree(call, from, to, options = {}) {
       const exclude = (options.exclude ?? []).flatMap((path) => below(from, path) ?? []);
       await binding.call(call, "copyTree", { from, to, exclude });

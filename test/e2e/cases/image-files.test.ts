@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { busyboxTar, needsBusybox } from "../src/busybox.ts";
@@ -309,6 +310,41 @@ test.skipIf(reason, "host:/: diff and commit of a copy of this machine; save wri
     "made\n",
   );
   assert.is(await own.ok(["inspect", "-f", "{{len .RootFS.Layers}}", "part:1"]), "1\n");
+});
+
+test.skipIf(reason, "host:/: a commit on a commit holds what changed since, what was removed too, and diff tells the same", async (t) => {
+  const own = await engine(t);
+  const run = (name: string, image: string, script: string): Promise<string> =>
+    own.ok(["run", "--net", "none", "--name", name, image, "sh", "-c", script]);
+  const members = async (image: string): Promise<readonly string[]> => {
+    const [digest = ""] = JSON.parse(await own.ok(["inspect", "-f", "{{json .RootFS.Layers}}", image])).slice(-1) as string[];
+    const manifests = readdirSync(join(own.root, "content"), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    for (const { parentPath, name } of manifests) {
+      const path = join(parentPath, name);
+      if (
+        !readFileSync(path)
+          .subarray(0, 2)
+          .equals(Buffer.from([0x1f, 0x8b]))
+      )
+        continue;
+      const plain = gunzipSync(readFileSync(path));
+      if (`sha256:${createHash("sha256").update(plain).digest("hex")}` !== digest) continue;
+      return execFileSync("tar", ["-tf", "-"], { input: plain, encoding: "utf8" }).split("\n").filter(Boolean);
+    }
+    throw new Error(`no blob has ${digest}`);
+  };
+  await run("first", "host:/", "mkdir /commit-test; echo 1 > /commit-test/one; echo 1 > /commit-test/gone; echo 1 > /commit-top");
+  await own.ok(["commit", "first", "first:1"]);
+  assert.equal(await members("first:1"), ["commit-test/", "commit-test/gone", "commit-test/one", "commit-top"]);
+  await run("second", "first:1", "rm /commit-test/gone /commit-top; echo 2 > /commit-test/two");
+  const changed = ["A /commit-test/two", "C /commit-test", "D /commit-test/gone", "D /commit-top"];
+  assert.equal(sorted(await own.ok(["diff", "second"])), changed);
+  await own.ok(["commit", "second", "second:1"]);
+  assert.equal(await members("second:1"), ["commit-test/", "commit-test/.wh.gone", "commit-test/two", ".wh.commit-top"]);
+  const seen = "cd /; ls commit*; cat commit-test/*";
+  assert.is(await own.ok(["run", "--rm", "--net", "none", "second:1", "sh", "-c", seen]), "one\ntwo\n1\n2\n");
+  await run("third", "second:1", "true");
+  assert.is(await own.ok(["diff", "third"]), "");
 });
 
 test.skipIf(beside, "rmi: uses, names, parents and children, in dockerd's words", async (t) => {

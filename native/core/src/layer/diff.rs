@@ -26,8 +26,64 @@ pub fn diff(
     compression: Compression,
     cancel: &Cancel,
 ) -> Result<Layer> {
+    compare(lower, upper, Trees::Whole, own, into, compression, cancel)
+}
+
+/// What an overlay's upper directory says that it did not say when it was `since`, another upper directory over the same lower ones, of which it began as a copy.
+pub fn diff_overlay_since(
+    since: BorrowedFd,
+    upper: BorrowedFd,
+    own: &Own,
+    into: File,
+    compression: Compression,
+    cancel: &Cancel,
+) -> Result<Layer> {
+    compare(Some(since), upper, Trees::Uppers, own, into, compression, cancel)
+}
+
+/// What two directories hold that are compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trees {
+    /// All that there is.
+    Whole,
+    /// Changes against the same lower directories, with the overlay's marks.
+    Uppers,
+}
+
+impl Trees {
+    fn is_gone(self, stat: &at::Stat) -> bool {
+        self == Trees::Uppers && stat.is_whiteout()
+    }
+
+    fn hides_all(self, directory: BorrowedFd, path: &[u8]) -> Result<bool> {
+        Ok(self == Trees::Uppers && is_opaque(directory, path)?)
+    }
+
+    /// A directory that hides all below it, as it did not before, has nothing left of what was there.
+    fn replaced(self, lower: BorrowedFd, upper: BorrowedFd, path: &[u8]) -> Result<bool> {
+        Ok(self.hides_all(upper, path)? && !self.hides_all(lower, path)?)
+    }
+
+    /// The entry `name` of the lower tree, where it has one.
+    fn find<'a>(self, lower: Option<BorrowedFd<'a>>, name: &CStr, path: &[u8]) -> Result<Option<(BorrowedFd<'a>, at::Stat)>> {
+        let Some(lower) = lower else { return Ok(None) };
+        let found = at::find(lower, name).named("stat", path)?;
+        Ok(found.filter(|stat| !self.is_gone(stat)).map(|stat| (lower, stat)))
+    }
+}
+
+fn compare(
+    lower: Option<BorrowedFd>,
+    upper: BorrowedFd,
+    trees: Trees,
+    own: &Own,
+    into: File,
+    compression: Compression,
+    cancel: &Cancel,
+) -> Result<Layer> {
     deflate(into, compression, |stream| {
         let mut linked = Linked {
+            trees,
             changed: HashSet::new(),
             cancel,
         };
@@ -36,6 +92,7 @@ pub fn diff(
         }
         let mut walk = Walk {
             emitter: Emitter::new(stream, Purpose::Layer, cancel),
+            trees,
             own,
             linked: linked.changed,
             pending: Vec::new(),
@@ -58,7 +115,7 @@ fn upper_directory(emitter: &mut Emitter<&mut Stream>, own: &Own, directory: Bor
     if depth > DEEPEST {
         return Err(too_deep(path));
     }
-    if xattr::get(directory, c"", OVERLAY_OPAQUE).named("getxattr", path)?.as_deref() == Some(b"y") {
+    if is_opaque(directory, path)? {
         emitter.whiteout(path, OPAQUE)?;
     }
     for name in sorted(directory).named("getdents64", path)? {
@@ -83,14 +140,13 @@ fn open(directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<OwnedFd> {
     at::open_directory(directory, name).named("openat2", path)
 }
 
-/// The entry `name` of the lower tree, where it has one.
-fn find<'a>(lower: Option<BorrowedFd<'a>>, name: &CStr, path: &[u8]) -> Result<Option<(BorrowedFd<'a>, at::Stat)>> {
-    let Some(lower) = lower else { return Ok(None) };
-    Ok(at::find(lower, name).named("stat", path)?.map(|stat| (lower, stat)))
+fn is_opaque(directory: BorrowedFd, path: &[u8]) -> Result<bool> {
+    Ok(xattr::get(directory, c"", OVERLAY_OPAQUE).named("getxattr", path)?.as_deref() == Some(b"y"))
 }
 
 /// Looks ahead for files with several names of which one has changed: they change together, or the layer would tear them apart.
 struct Linked<'a> {
+    trees: Trees,
     changed: HashSet<(u64, u64)>,
     cancel: &'a Cancel,
 }
@@ -101,10 +157,16 @@ impl Linked<'_> {
             return Err(too_deep(path));
         }
         self.cancel.check()?;
+        if self.trees.replaced(lower, upper, path)? {
+            return self.all(upper, path, depth);
+        }
         for name in sorted(upper).named("getdents64", path)? {
             let here = join(path, name.to_bytes());
             let stat = at::stat(upper, &name).named("stat", &here)?;
-            let below = find(Some(lower), &name, &here)?;
+            if self.trees.is_gone(&stat) {
+                continue;
+            }
+            let below = self.trees.find(Some(lower), &name, &here)?;
             if stat.is_directory() {
                 if below.is_some_and(|(_, below)| below.is_directory()) {
                     self.walk(
@@ -159,6 +221,7 @@ struct Pending {
 
 struct Walk<'a> {
     emitter: Emitter<'a, &'a mut Stream>,
+    trees: Trees,
     own: &'a Own,
     linked: HashSet<(u64, u64)>,
     pending: Vec<Pending>,
@@ -169,6 +232,15 @@ impl Walk<'_> {
         if depth > DEEPEST {
             return Err(too_deep(path));
         }
+        let fresh = match lower {
+            Some(lower) => self.trees.replaced(lower, upper, path)?,
+            None => self.trees.hides_all(upper, path)?,
+        };
+        if fresh {
+            self.settle()?;
+            self.emitter.whiteout(path, OPAQUE)?;
+        }
+        let lower = lower.filter(|_| !fresh);
         let mut names = sorted(upper).named("getdents64", path)?;
         let here = names.len();
         if let Some(lower) = lower {
@@ -178,18 +250,39 @@ impl Walk<'_> {
         for (name, is_here) in merged(here, below) {
             let full = join(path, name.to_bytes());
             if is_here {
-                self.entry(lower, upper, name, &full, depth)?;
-            } else {
-                self.settle()?;
-                self.emitter.whiteout(path, &[WHITEOUT, name.to_bytes()].concat())?;
+                self.entry(lower, upper, path, name, &full, depth)?;
+            } else if self.trees.find(lower, name, &full)?.is_some() {
+                self.gone(path, name)?;
             }
         }
         Ok(())
     }
 
-    fn entry(&mut self, lower: Option<BorrowedFd>, upper: BorrowedFd, name: &CStr, path: &[u8], depth: usize) -> Result<()> {
+    fn gone(&mut self, directory: &[u8], name: &CStr) -> Result<()> {
+        self.settle()?;
+        self.emitter.whiteout(directory, &[WHITEOUT, name.to_bytes()].concat())
+    }
+
+    fn entry(
+        &mut self,
+        lower: Option<BorrowedFd>,
+        upper: BorrowedFd,
+        directory: &[u8],
+        name: &CStr,
+        path: &[u8],
+        depth: usize,
+    ) -> Result<()> {
         let stat = at::stat(upper, name).named("stat", path)?;
-        let below = find(lower, name, path)?;
+        if self.trees.is_gone(&stat) {
+            let known = match lower {
+                Some(lower) => at::find(lower, name)
+                    .named("stat", path)?
+                    .is_some_and(|stat| self.trees.is_gone(&stat)),
+                None => false,
+            };
+            return if known { Ok(()) } else { self.gone(directory, name) };
+        }
+        let below = self.trees.find(lower, name, path)?;
         if below.is_none() && self.own.is_ours(upper, name, path, &stat)? {
             return Ok(());
         }

@@ -26,15 +26,29 @@ pub struct Change {
     pub path: String,
 }
 
-/// `overlay`: `upper` is an overlay's upper directory, which holds its changes alone, with the overlay's own marks.
-pub fn differences(lower: Option<BorrowedFd>, upper: BorrowedFd, overlay: bool, own: &Own, cancel: &Cancel) -> Result<Vec<Change>> {
+/// What the upper tree is.
+#[derive(Clone, Copy)]
+pub enum Upper<'a> {
+    Whole,
+    /// An overlay's upper directory, which holds its changes alone, with the overlay's own marks. `since`: another one, which is part of the lower tree and of which it began as a copy: what
+    /// came with that, and has gone, has left no mark.
+    Overlay {
+        since: Option<BorrowedFd<'a>>,
+    },
+}
+
+pub fn differences(lower: Option<BorrowedFd>, upper: BorrowedFd, kind: Upper, own: &Own, cancel: &Cancel) -> Result<Vec<Change>> {
+    let (overlay, since) = match kind {
+        Upper::Whole => (false, None),
+        Upper::Overlay { since } => (true, since),
+    };
     let mut walk = Walk {
         found: Vec::new(),
         overlay,
         own,
         cancel,
     };
-    walk.directory(lower, upper, b"", 0)?;
+    walk.directory(lower, upper, since, b"", 0)?;
     Ok(walk.found)
 }
 
@@ -46,7 +60,14 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn directory(&mut self, lower: Option<BorrowedFd>, upper: BorrowedFd, path: &[u8], depth: usize) -> Result<()> {
+    fn directory(
+        &mut self,
+        lower: Option<BorrowedFd>,
+        upper: BorrowedFd,
+        since: Option<BorrowedFd>,
+        path: &[u8],
+        depth: usize,
+    ) -> Result<()> {
         if depth > DEEPEST {
             return Err(too_deep(path));
         }
@@ -54,8 +75,9 @@ impl Walk<'_> {
         let names = sorted(upper).named("getdents64", path)?;
         let whole = !self.overlay || xattr::get(upper, c"", OVERLAY_OPAQUE).named("getxattr", path)?.as_deref() == Some(b"y");
         let mut all = names.clone();
-        if let Some(lower) = lower.filter(|_| whole) {
-            all.extend(sorted(lower).named("getdents64", path)?);
+        // What went without a mark can only be found by its name: all that was below, or what came with a copy.
+        if let Some(before) = if whole { lower } else { since } {
+            all.extend(sorted(before).named("getdents64", path)?);
             all.sort_unstable();
             all.dedup();
         }
@@ -63,6 +85,7 @@ impl Walk<'_> {
             self.entry(
                 lower,
                 upper,
+                since,
                 names.binary_search(name).is_ok(),
                 name,
                 &join(path, name.to_bytes()),
@@ -76,6 +99,7 @@ impl Walk<'_> {
         &mut self,
         lower: Option<BorrowedFd>,
         upper: BorrowedFd,
+        since: Option<BorrowedFd>,
         is_here: bool,
         name: &CString,
         path: &[u8],
@@ -120,7 +144,11 @@ impl Walk<'_> {
         );
         let lower = lower.flatten();
         match upper {
-            Some(Some(upper)) => self.directory(lower.as_ref().map(|fd| fd.as_fd()), upper.as_fd(), path, depth + 1)?,
+            Some(Some(upper)) => {
+                let since = since.map(|since| directory_of(since, name, path)).transpose()?.flatten();
+                let [lower, since] = [&lower, &since].map(|fd| fd.as_ref().map(|fd| fd.as_fd()));
+                self.directory(lower, upper.as_fd(), since, path, depth + 1)?;
+            }
             // Something is mounted there: it is no part of the tree.
             Some(None) => {}
             None => {
@@ -146,6 +174,14 @@ fn change(kind: ChangeKind, path: &[u8]) -> Change {
     Change {
         kind,
         path: format!("/{}", String::from_utf8_lossy(path)),
+    }
+}
+
+/// None: there is no directory of that name.
+fn directory_of(directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<Option<OwnedFd>> {
+    match at::find(directory, name).named("stat", path)? {
+        Some(stat) if stat.is_directory() => open(directory, name, path),
+        _ => Ok(None),
     }
 }
 

@@ -32,8 +32,8 @@ mod writer;
 
 pub use apply::{Options, Whiteouts, apply};
 pub use compression::Compression;
-pub use diff::{diff, diff_overlay};
-pub use differences::{Change, ChangeKind, differences};
+pub use diff::{diff, diff_overlay, diff_overlay_since};
+pub use differences::{Change, ChangeKind, Upper, differences};
 pub use extract::{Extract, Found, extract, find};
 pub use growing::Growing;
 pub use member::{Kind, Member, Segment};

@@ -630,6 +630,113 @@ fn an_upper_directory_written_directly_shows_the_same_tree_as_one_applied_plainl
     }
 }
 
+/// Has a shell change what an overlay shows.
+fn changed(world: &World, lower: &Path, upper: &Path, script: &str) {
+    let (work, mount) = (world.directory("changed-work"), world.directory("changed-mount"));
+    let script = format!(
+        "mount -t overlay overlay -o lowerdir={},upperdir={},workdir={} {m} && cd {m} && {script}",
+        lower.display(),
+        upper.display(),
+        work.display(),
+        m = mount.display()
+    );
+    run("unshare", &["-m", "sh", "-ec", &script]);
+    for path in [work, mount] {
+        remove_tree(path.as_os_str().as_bytes(), &Cancel::default()).unwrap();
+    }
+}
+
+#[test]
+fn of_an_upper_directory_that_began_as_a_copy_only_what_came_after_is_told() {
+    if !root() {
+        return;
+    }
+    let world = World::new("since");
+    let (lower, before, after) = (world.directory("lower"), world.directory("before"), world.directory("after"));
+    let made = "mkdir -p kept gone turned whole/deep; for name in kept/a kept/b gone/a turned/a turned/b whole/a whole/deep/b stays secret; do echo $name > $name; done";
+    run("sh", &["-ec", &format!("cd {}; {made}", lower.display())]);
+    let first = "rm secret kept/b; rm -r whole; mkdir whole new old; echo 1 > whole/x; echo 1 > whole/y; echo 1 > new/a; echo 1 > new/b; echo 1 > old/a; ln old/a old/b; echo 1 >> stays";
+    changed(&world, &lower, &before, first);
+    copy_tree(open(&before).as_fd(), open(&after).as_fd(), &Default::default(), &Cancel::default()).unwrap();
+    let told = || {
+        let since = open(&before);
+        let kind = Upper::Overlay {
+            since: Some(since.as_fd()),
+        };
+        let shown = merged(&world, &lower, &before, "below");
+        differences(
+            Some(open(&shown).as_fd()),
+            open(&after).as_fd(),
+            kind,
+            &Own::default(),
+            &Cancel::default(),
+        )
+        .unwrap()
+        .iter()
+        .map(|Change { kind, path }| format!("{kind:?} {path}"))
+        .collect::<Vec<_>>()
+    };
+    let layer = |name: &str| {
+        let into = File::create_new(world.at(name)).unwrap();
+        diff_overlay_since(
+            open(&before).as_fd(),
+            open(&after).as_fd(),
+            &Own::default(),
+            into,
+            Compression::Plain,
+            &Cancel::default(),
+        )
+        .unwrap();
+        fs::read(world.at(name)).unwrap()
+    };
+    assert_eq!(layer("nothing"), [0; 1024]);
+
+    let second = "rm whole/x new/a; rm -r gone turned old/b; mkdir turned; echo 2 > turned/c; echo 2 > kept/c; echo 2 > secret";
+    changed(&world, &lower, &after, second);
+    let expected = [
+        "Deleted /gone",
+        "Modified /kept",
+        "Added /kept/c",
+        "Modified /new",
+        "Deleted /new/a",
+        "Modified /old",
+        "Deleted /old/b",
+        "Added /secret",
+        "Modified /turned",
+        "Deleted /turned/a",
+        "Deleted /turned/b",
+        "Added /turned/c",
+        "Modified /whole",
+        "Deleted /whole/x",
+    ];
+    assert_eq!(told(), expected);
+    let bytes = layer("layer");
+    let mut reader = Reader::new(bytes.as_slice());
+    let mut names = Vec::new();
+    while let Some(member) = reader.next_member().unwrap() {
+        names.push(String::from_utf8(member.name).unwrap());
+    }
+    let expected = [
+        ".wh.gone",
+        "kept/",
+        "kept/c",
+        "new/",
+        "new/.wh.a",
+        "old/",
+        "old/.wh.b",
+        "secret",
+        "turned/",
+        "turned/.wh..wh..opq",
+        "turned/c",
+        "whole/",
+        "whole/.wh.x",
+    ];
+    assert_eq!(names, expected);
+    let again = merged(&world, &lower, &before, "again");
+    apply_bytes(&again, bytes).unwrap();
+    assert_same(&describe(&again), &describe(&merged(&world, &lower, &after, "wanted")), "since");
+}
+
 #[test]
 fn a_comparison_writes_nothing_for_equal_trees_and_finds_content_behind_equal_times() {
     let world = World::new("compare");
