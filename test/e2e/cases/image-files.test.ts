@@ -341,8 +341,8 @@ test.skipIf(reason, "host:/: a commit on a commit holds what changed since, what
   assert.equal(sorted(await own.ok(["diff", "second"])), changed);
   await own.ok(["commit", "second", "second:1"]);
   assert.equal(await members("second:1"), ["commit-test/", "commit-test/.wh.gone", "commit-test/two", ".wh.commit-top"]);
-  const seen = "cd /; ls commit*; cat commit-test/*";
-  assert.is(await own.ok(["run", "--rm", "--net", "none", "second:1", "sh", "-c", seen]), "one\ntwo\n1\n2\n");
+  const seen = "cd /; ls -d commit*; ls commit-test; cat commit-test/*";
+  assert.is(await own.ok(["run", "--rm", "--net", "none", "second:1", "sh", "-c", seen]), "commit-test\none\ntwo\n1\n2\n");
   await run("third", "second:1", "true");
   assert.is(await own.ok(["diff", "third"]), "");
 });

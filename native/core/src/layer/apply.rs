@@ -213,17 +213,14 @@ impl Applier<'_> {
 
     fn opaque(&mut self, member: &Member, place: &Place) -> Result<()> {
         self.places.forget();
+        let directory = at::open_beneath(place.fd.as_fd(), b"", libc::O_RDONLY | libc::O_DIRECTORY).named("openat2", &member.name)?;
+        for name in list(directory.as_fd()).named("getdents64", &member.name)? {
+            self.sweep(directory.as_fd(), place.inode.1, &name, &member.name)?;
+        }
         match self.whiteouts {
+            Whiteouts::Remove => Ok(()),
             Whiteouts::Overlay if self.lowers_known && place.lowers.is_empty() => Ok(()),
             Whiteouts::Overlay => xattr::set(place.fd.as_fd(), c"", OVERLAY_OPAQUE.to_bytes(), b"y").named("setxattr", &member.name),
-            Whiteouts::Remove => {
-                let directory =
-                    at::open_beneath(place.fd.as_fd(), b"", libc::O_RDONLY | libc::O_DIRECTORY).named("openat2", &member.name)?;
-                for name in list(directory.as_fd()).named("getdents64", &member.name)? {
-                    self.sweep(directory.as_fd(), place.inode.1, &name, &member.name)?;
-                }
-                Ok(())
-            }
         }
     }
 
@@ -244,8 +241,9 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// The overlay's own whiteout, where there is something to hide.
+    /// The overlay's own whiteout, where there is something to hide. An upper directory may have begun with something: that goes, as from any tree.
     fn mark(&mut self, member: &Member, place: &Place, name: &CStr) -> Result<()> {
+        self.sweep(place.fd.as_fd(), place.inode.1, name, &member.name)?;
         match at::find(place.fd.as_fd(), name).named("stat", &member.name)? {
             Some(stat) if stat.is_directory() => {
                 xattr::set(place.fd.as_fd(), name, OVERLAY_OPAQUE.to_bytes(), b"y").named("setxattr", &member.name)

@@ -732,6 +732,19 @@ fn of_an_upper_directory_that_began_as_a_copy_only_what_came_after_is_told() {
         "whole/.wh.x",
     ];
     assert_eq!(names, expected);
+    // Laid over a copy of what was before, it makes the directory that it was read from.
+    let copy = world.directory("copy");
+    copy_tree(open(&before).as_fd(), open(&copy).as_fd(), &Default::default(), &Cancel::default()).unwrap();
+    let options = Options {
+        whiteouts: Whiteouts::Overlay,
+        lowers: Some(vec![open(&lower)]),
+    };
+    apply(open(&copy).as_fd(), Cursor::new(bytes.clone()), options, &Cancel::default()).unwrap();
+    assert_same(
+        &describe(&merged(&world, &lower, &copy, "laid")),
+        &describe(&merged(&world, &lower, &after, "meant")),
+        "over a copy",
+    );
     let again = merged(&world, &lower, &before, "again");
     apply_bytes(&again, bytes).unwrap();
     assert_same(&describe(&again), &describe(&merged(&world, &lower, &after, "wanted")), "since");
