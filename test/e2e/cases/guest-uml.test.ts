@@ -93,11 +93,11 @@ scenes(
         "mkdir -p /tmp/tree/bin && cp /bin/busybox /tmp/tree/bin && ln -s busybox /tmp/tree/bin/sh",
         "export TSBOX_ROOT=/tmp/ext4/root TSBOX_STATE=/run/tsbox-ext4 TSBOX_HOST=unix:///run/tsbox-ext4/tsbox.sock",
         "tar -C /tmp/tree -c . | tsbox import - bb:1 >/dev/null",
-        `${none} --userns private bb:1 /bin/busybox sh -c 'busybox touch /x; busybox stat -c %u /x /bin/busybox; busybox cat /proc/self/uid_map'`,
+        `${none} --userns private --mount type=image,src=bb:1,dst=/i --mount type=image,src=bb:1,dst=/p,image-subpath=bin bb:1 /bin/busybox sh -c 'busybox touch /x; busybox stat -c %u /x /bin/busybox /i/bin/busybox /p/busybox; busybox cat /proc/self/uid_map'`,
         "tsbox daemon stop; umount /tmp/ext4",
       ].join("\n"),
       code: 0,
-      stdout: /^0\n0\n +0 +\d+ +65536\n$/,
+      stdout: /^0\n0\n0\n0\n +0 +\d+ +65536\n$/,
     },
     {
       title: "devices by rule, with eBPF in the place of v1's lists",

@@ -258,6 +258,28 @@ test.skipIf(withImages, "tmpfs, a part of a volume, another image: what --mount 
   assert.match((await own.run([...none, "--mount", "type=image,src=no-such,dst=/i", "host:/", "true"])).stderr, /No such image: no-such/);
 });
 
+test.skipIf(
+  withImages,
+  "another image in a user namespace: its owners are the container's, a part of it too, and nobody writes there",
+  async (t) => {
+    const own = await engine(t);
+    const image = volumeImage(t);
+    const run = (mount: string, script: string, driver: string): Promise<string> =>
+      own.ok([...none, "--storage", driver, "--userns", "private", "--mount", mount, image, "sh", "-c", script]);
+    for (const driver of ["overlay", "vfs"]) {
+      const look = (path: string): string => `stat -c '%u %g' ${path}/file; cat ${path}/file; touch ${path}/x 2>/dev/null || echo refused`;
+      assert.is(
+        await run(`type=image,src=${image},dst=/i`, `stat -c %u /i/bin/busybox; ${look("/i/data")}`, driver),
+        "0\n1000 50\nof the image\nrefused\n",
+      );
+      assert.is(await run(`type=image,src=${image},dst=/i,image-subpath=data`, look("/i"), driver), "1000 50\nof the image\nrefused\n");
+    }
+    // The whole machine as an image is an overlay of another kind.
+    const machine = "type=image,src=host:/,dst=/i,image-subpath=usr";
+    assert.is(await run(machine, "stat -c '%u %g' /i/bin; touch /i/x 2>/dev/null || echo refused", "overlay"), "0 0\nrefused\n");
+  },
+);
+
 test.skipIf(reason, "options of the local driver: bind, tmpfs that is shared, and what it refuses", async (t) => {
   const own = await engine(t);
   const directory = temporaryDirectory(t);

@@ -71,11 +71,15 @@ pub fn propagation(word: &str) -> Option<(u64, bool)> {
 }
 
 /// Opens, in the host's mount namespace and with the host's rights, the binds that can't be opened later: those that must stay peers of the host's mounts
-/// (`rshared`) or hear of them (`rslave`), for which it is too late in the container's own slave namespace, whose root is nobody's peer; those whose ids are mapped; those that lie in another container (`/proc/PID/root/…`); and all of them for a container in a
+/// (`rshared`) or hear of them (`rslave`), for which it is too late in the container's own slave namespace, whose root is nobody's peer; those whose ids are mapped, overlays of other images among them; those that lie in another container (`/proc/PID/root/…`); and all of them for a container in a
 /// user namespace (`mapped`), whose root may not walk the host's directories. One answer a mount.
 pub fn open_early(mounts: &[OciMount], mapped: bool) -> Result<Vec<Option<OwnedFd>>> {
     let open = |one: &OciMount| {
         let options = Options::parse(&one.options);
+        if one.type_.as_deref() == Some("overlay") && !one.uid_mappings.is_empty() {
+            let maps = IdMaps::of(&one.uid_mappings, &one.gid_mappings);
+            return idmap::open_detached(&[overlay_of(one, &options, Some(maps))]).map(Some);
+        }
         let Some(source) = one.source.as_deref().filter(|_| options.bind) else {
             return Ok(None);
         };
@@ -173,7 +177,7 @@ fn mount_one(place: &Place, one: &OciMount, early: Option<OwnedFd>) -> Result<()
     } else if kind == "cgroup" || kind == "cgroup2" {
         return mount_cgroup(place, one, &options);
     } else if kind == "overlay" {
-        overlay(place.root, one, &options)?
+        overlay(place.root, one, &options, early)?
     } else {
         file_system(place, kind, one, &options)?
     };
@@ -222,14 +226,11 @@ fn bind(root: &Root, one: &OciMount, options: &Options, early: Option<OwnedFd>) 
 }
 
 /// Another image's tree. Kernels differ in how they take its layers, which mount.rs knows.
-fn overlay(root: &Root, one: &OciMount, options: &Options) -> Result<(OwnedFd, OwnedFd)> {
-    let whole = mount::open_one(&mount::Mount {
-        type_: "overlay".into(),
-        source: one.source.clone().unwrap_or_default(),
-        target: None,
-        options: options.data.clone(),
-        id_maps: None,
-    })?;
+fn overlay(root: &Root, one: &OciMount, options: &Options, early: Option<OwnedFd>) -> Result<(OwnedFd, OwnedFd)> {
+    let whole = match early {
+        Some(whole) => whole,
+        None => mount::open_one(&overlay_of(one, options, None))?,
+    };
     let tree = match &options.subdirectory {
         Some(inside) => part_of(root, &whole, inside)?,
         None => whole,
@@ -244,6 +245,16 @@ fn overlay(root: &Root, one: &OciMount, options: &Options) -> Result<(OwnedFd, O
         root.make_file(&one.destination)?
     };
     Ok((tree, target))
+}
+
+fn overlay_of(one: &OciMount, options: &Options, id_maps: Option<IdMaps>) -> mount::Mount {
+    mount::Mount {
+        type_: "overlay".into(),
+        source: one.source.clone().unwrap_or_default(),
+        target: None,
+        options: options.data.clone(),
+        id_maps,
+    }
 }
 
 /// Before Linux 6.15 a part of a detached mount can't be bound: so it is attached for that long, over the root that nobody runs in yet.
