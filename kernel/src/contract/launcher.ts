@@ -127,6 +127,8 @@ export interface ShimState {
   readonly exited: ExitStatus | null;
   /** Execs that have not ended: id and pid. */
   readonly execs: readonly (readonly [ExecId, number])[];
+  /** How the last ones ended, a bounded number of them, whether a daemon has heard of it or not. */
+  readonly pastExecs: readonly (readonly [ExecId, ExitStatus])[];
 }
 
 export interface Started {

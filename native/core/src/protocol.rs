@@ -266,6 +266,9 @@ pub enum FromShim {
         /// Execs that have not ended: id and pid.
         #[serde(default)]
         execs: Vec<(String, i32)>,
+        /// How the last ones ended, a bounded number: told by `exec-exited` before, perhaps to a daemon that is dead.
+        #[serde(default, rename = "pastExecs")]
+        past_execs: Vec<(String, Exit)>,
     },
     Started {
         seq: u32,

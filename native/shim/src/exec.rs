@@ -7,6 +7,7 @@ use crate::session::{Part, Session};
 use crate::sink::Owner;
 use crate::status;
 use serde::Deserialize;
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, RawFd};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::Mount;
@@ -123,9 +124,14 @@ pub fn not_running() -> Failure {
     Failure::new(Code::FailedPrecondition, "the container is not running")
 }
 
+/// Execs whose exit codes are told to a daemon that comes later: the one that was told may have died of it.
+const REMEMBERED: usize = 64;
+
 #[derive(Default)]
 pub struct Execs {
     all: Vec<Exec>,
+    /// How the last ones ended, the oldest first.
+    past: VecDeque<(String, Exit)>,
 }
 
 impl Execs {
@@ -148,6 +154,11 @@ impl Execs {
     pub fn list(&self) -> Vec<(String, i32)> {
         let going = self.all.iter().filter(|exec| !exec.process.told());
         going.map(|exec| (exec.id.clone(), exec.process.pid)).collect()
+    }
+
+    /// How the last of those that have ended did.
+    pub fn past(&self) -> Vec<(String, Exit)> {
+        self.past.iter().cloned().collect()
     }
 
     pub fn poll(&self, each: &mut impl FnMut(usize, Part, RawFd, i16)) {
@@ -182,6 +193,10 @@ impl Execs {
         let mut ended = Vec::new();
         for exec in &mut self.all {
             if let Some(exit) = exec.process.ended() {
+                if self.past.len() == REMEMBERED {
+                    self.past.pop_front();
+                }
+                self.past.push_back((exec.id.clone(), exit.clone()));
                 ended.push((exec.id.clone(), exec.process.pid, exit, exec.process.session.kept()));
             }
         }

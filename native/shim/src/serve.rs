@@ -554,6 +554,7 @@ impl Shim {
             pid: self.container.as_ref().map(|container| container.process.pid),
             exited: self.container.as_ref().and_then(|container| container.process.exited().cloned()),
             execs: self.execs.list(),
+            past_execs: self.execs.past(),
         }
     }
 

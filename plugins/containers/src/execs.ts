@@ -1,4 +1,5 @@
 /** Execs: further processes of running containers. Known in memory, as long as they run and for a while after. */
+import { readFileSync } from "node:fs";
 import {
   type Call,
   type Container,
@@ -56,6 +57,10 @@ export class Execs {
 
   has(id: ExecId): boolean {
     return this.#all.has(id);
+  }
+
+  isRunning(id: ExecId): boolean {
+    return this.#all.get(id)?.exec.status === "running";
   }
 
   of(container: ContainerId): readonly Exec[] {
@@ -191,21 +196,42 @@ const unknown = 255;
 /** An earlier daemon started it. */
 export function findExec(engine: Engine, container: ContainerId, id: ExecId, pid: number): void {
   if (engine.execs.has(id)) return;
-  const attach = { stdin: false, stdout: true, stderr: true };
-  const config = {
-    argv: [],
+  const exec = formerExec(container, id, wordsOf(pid));
+  // Not known any more: it may have had a layer of its own.
+  engine.execs.add({ ...exec, config: { ...exec.config, tools: "" }, status: "running", pid });
+}
+
+/** It has ended since, or the earlier daemon has told of it: who asks for its exit code is answered, and nothing is told again. */
+export function recallExec(engine: Engine, container: ContainerId, id: ExecId, { code }: ExitStatus): void {
+  if (engine.execs.has(id)) return;
+  engine.execs.add({ ...formerExec(container, id, []), status: "running" });
+  engine.execs.end(id, code, null);
+}
+
+/** What is known of one that an earlier daemon made. */
+function formerExec(container: ContainerId, id: ExecId, argv: readonly string[]): Exec {
+  const config: ExecConfig = {
+    argv,
     env: [],
     workingDirectory: "",
     user: "",
     terminal: false,
     size: null,
     privileged: false,
-    attach,
+    attach: { stdin: false, stdout: true, stderr: true },
     detachKeys: null,
-    // Not known any more: it may have had a layer of its own.
-    tools: "",
+    tools: null,
   };
-  engine.execs.add({ id, container, config, status: "running", pid, exitCode: null });
+  return { id, container, config, status: "created", pid: null, exitCode: null };
+}
+
+/** The words of a process, as it shows them itself. */
+function wordsOf(pid: number): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+  } catch {
+    return [];
+  }
 }
 
 export function waitExec(engine: Engine, id: ExecId): Promise<number> {

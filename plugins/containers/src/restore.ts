@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Call, type Container, type ContainerId, type ExitStatus, isTsboxError, type VolumeClaim } from "@tsbox/kernel";
 import { ended, later } from "./end.ts";
 import type { Engine } from "./engine.ts";
-import { findExec } from "./execs.ts";
+import { findExec, recallExec } from "./execs.ts";
 import { wantsAfterBoot } from "./restarts.ts";
 import { toolsOwner } from "./tools.ts";
 
@@ -47,6 +47,7 @@ async function find(engine: Engine, call: Call, record: Container): Promise<void
   try {
     const shim = await engine.launcher.connect(call, record.id, directory);
     for (const [exec, pid] of shim.execs) findExec(engine, record.id, exec, pid);
+    for (const [exec, status] of shim.pastExecs) recallExec(engine, record.id, exec, status);
     if (shim.exited !== null) await ended(engine, record.id, shim.exited);
     return;
   } catch (error) {
@@ -114,7 +115,7 @@ async function sweep(engine: Engine, call: Call): Promise<void> {
       for await (const snapshot of await storage.list(call)) {
         const owner = /^(?:container|mount)-([0-9a-f]{64})(?:-|$)/.exec(snapshot.key)?.[1];
         const user = toolsOwner(snapshot.key);
-        if ((owner !== undefined && !engine.records.has(owner as ContainerId)) || (user !== null && !engine.execs.has(user)))
+        if ((owner !== undefined && !engine.records.has(owner as ContainerId)) || (user !== null && !engine.execs.isRunning(user)))
           await storage.remove(call, snapshot.key);
       }
     }

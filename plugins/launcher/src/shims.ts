@@ -46,6 +46,7 @@ type FromShim =
       readonly pid: number | null;
       readonly exited: ExitStatus | null;
       readonly execs?: readonly (readonly [ExecId, number])[];
+      readonly pastExecs?: readonly (readonly [ExecId, ExitStatus])[];
     }
   | ({ readonly event: "started" | "exec-started"; readonly seq: number } & Started)
   | { readonly event: "done"; readonly seq: number }
@@ -225,6 +226,7 @@ export class Shims {
           pid: message.pid,
           exited: message.exited,
           execs: message.execs ?? [],
+          pastExecs: message.pastExecs ?? [],
         });
         shim.state = undefined;
         return;

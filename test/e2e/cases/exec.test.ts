@@ -1,6 +1,7 @@
 /** `tsbox exec`: further processes in a running container. */
 import { spawn } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
 import { needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -8,6 +9,18 @@ import { alive, binary, type Engine, engine, home, until } from "../src/engine.t
 
 const test = suite("exec", { timeout: 120_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
+
+function ask(socketPath: string, method: string, path: string, body?: unknown): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, method, path, headers: { "content-type": "application/json" } }, (answer) => {
+      let text = "";
+      answer.setEncoding("utf8").on("data", (part: string) => (text += part));
+      answer.on("end", () => resolve(text === "" ? null : JSON.parse(text)));
+    });
+    asked.on("error", reject);
+    asked.end(body === undefined ? "" : JSON.stringify(body));
+  });
+}
 
 async function sleeper(own: Engine, ...flags: readonly string[]): Promise<void> {
   await own.ok(["run", "-d", "--name", "box", "--net", "none", ...flags, "host:/", "sleep", "1000"]);
@@ -163,6 +176,54 @@ test.skipIf(reason, "a client that waits for its exec hears of its end from the 
   await own.ok(["exec", "box", "touch", "/go"]);
   assert.is((await going).code, 9);
 });
+
+test.skipIf(
+  reason,
+  "an exec that ends between two daemons, with or without a launcher: its exit code is there for who waits and who asks, and one that runs is known",
+  async (t) => {
+    const own = await engine(t);
+    await sleeper(own);
+    const { Id, State } = await own.inspect("box");
+    const api = (method: string, path: string, body?: unknown): Promise<unknown> => ask(own.socket, method, path, body);
+    const begin = async (code: number): Promise<string> => {
+      const made = (await api("POST", `/containers/${Id}/exec`, {
+        Cmd: ["sh", "-c", `while [ ! -e /go${code} ]; do sleep 0.02; done; exit ${code}`],
+      })) as { readonly Id: string };
+      await api("POST", `/exec/${made.Id}/start`, { Detach: true });
+      return made.Id;
+    };
+    const shown = async (id: string): Promise<readonly unknown[]> => {
+      const exec = (await api("GET", `/exec/${id}/json`)) as Record<string, unknown>;
+      return [exec.Running, exec.ExitCode, exec.ContainerID, (exec.ProcessConfig as Record<string, unknown>).entrypoint];
+    };
+    const go = (code: number): void => writeFileSync(`/proc/${State.Pid}/root/go${code}`, "");
+    const pidOf = async (id: string): Promise<number> => Number(((await api("GET", `/exec/${id}/json`)) as { readonly Pid: number }).Pid);
+
+    const [first, second, third] = [await begin(11), await begin(12), await begin(13)];
+    const waiting = own.client(["exec", "box", "sh", "-c", "while [ ! -e /go14 ]; do sleep 0.02; done; exit 14"]).ended;
+    await until(async () => (await ids(own)).length === 4, "all to run");
+    const stopped = own.daemonPid();
+    const pids = new Map(await Promise.all((await ids(own)).map(async (id) => [id, await pidOf(id)] as const)));
+    const fourth = [...pids.keys()].find((id) => ![first, second, third].includes(id)) ?? "";
+    const gone = (id: string): Promise<void> => until(() => !alive(pids.get(id) ?? 0), `the exec ${id} to end`);
+    // It is told, and does not hear.
+    process.kill(stopped, "SIGSTOP");
+    for (const code of [11, 14]) go(code);
+    for (const id of [first, fourth]) await gone(id);
+    process.kill(stopped, "SIGKILL");
+    assert.is((await waiting).code, 14);
+    assert.equal(await shown(first), [false, 11, Id, ""]);
+    assert.equal(await shown(second), [true, null, Id, "sh"]);
+    await own.killLauncher();
+    go(12);
+    await gone(second);
+    await own.start();
+    assert.equal(await shown(second), [false, 12, Id, ""]);
+    assert.equal(await shown(third), [true, null, Id, "sh"]);
+    go(13);
+    await until(async () => (await shown(third))[1] === 13, "the last to end");
+  },
+);
 
 test.skipIf(reason, "a killed launcher: execs go on and the next engine knows them; a killed shim: their clients are let go", async (t) => {
   const own = await engine(t);
