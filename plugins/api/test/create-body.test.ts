@@ -18,6 +18,13 @@ function refused(host: Json, words: RegExp, body: Json = {}): void {
   assert.unreachable(`taken: ${JSON.stringify(host)}`);
 }
 
+test("a user namespace for those who ask for none, with the host's as the way out", () => {
+  const of = (host: Json) => parseCreate({ Image: "x", HostConfig: host }, null, "private").isolation.user;
+  assert.equal([of({}), of({ UsernsMode: "" }), of({ UsernsMode: "host", Privileged: true })], ["private", "private", "host"]);
+  assert.throws(() => of({ Privileged: true }), /privileged mode is incompatible with user namespaces/);
+  assert.throws(() => of({ NetworkMode: "host" }), /cannot share the host's network namespace/);
+});
+
 test("zero values ask for nothing", () => {
   const zeros = of({
     Memory: 0,

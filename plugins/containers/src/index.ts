@@ -17,14 +17,21 @@ import { Waiters } from "./waiters.ts";
 
 interface Config {
   readonly cgroupDriver: CgroupDriverName;
+  /** Of containers that ask for none: Docker's `userns-remap`, by another name since each container has ids of its own. */
+  readonly userns: "host" | "private";
 }
 
 const plugin: Plugin<Config> = {
   parseConfig(raw) {
-    const { cgroupDriver: named = "cgroupfs" } = (raw ?? {}) as { readonly cgroupDriver?: unknown };
+    const { cgroupDriver: named = "cgroupfs", userns = "host" } = (raw ?? {}) as {
+      readonly cgroupDriver?: unknown;
+      readonly userns?: unknown;
+    };
     if (named !== "cgroupfs" && named !== "systemd")
       throw fail("InvalidArgument", `cgroupDriver ${JSON.stringify(named)} is none: give cgroupfs or systemd`);
-    return { cgroupDriver: named };
+    if (userns !== "host" && userns !== "private")
+      throw fail("InvalidArgument", `userns ${JSON.stringify(userns)} is none: give host or private`);
+    return { cgroupDriver: named, userns };
   },
   setup(context: PluginContext<Config>): void {
     const hooks = {
@@ -76,7 +83,7 @@ const plugin: Plugin<Config> = {
         };
         await restore(engine, call);
         void listen(engine);
-        return containersService(engine, context.config.cgroupDriver);
+        return containersService(engine, context.config);
       },
     });
     // Who has to run again: when all is there that a start needs.

@@ -24,7 +24,10 @@ import { top, update, usage } from "./running.ts";
 import { resolveInRoot } from "./spec/user.ts";
 import { spawn, start } from "./start.ts";
 
-export function containersService(engine: Engine, cgroupDriver: ContainersService["cgroupDriver"]): ContainersService {
+export function containersService(
+  engine: Engine,
+  { cgroupDriver, userns }: Pick<ContainersService, "cgroupDriver" | "userns">,
+): ContainersService {
   const { records, waiters, launcher, locks } = engine;
   const running = (id: ContainerId): Container => {
     const record = records.byId(id);
@@ -77,6 +80,7 @@ export function containersService(engine: Engine, cgroupDriver: ContainersServic
 
   return {
     cgroupDriver,
+    userns,
     create: (call, name, config) => create(engine, call, name, config),
     start: launch,
     get: async (_call, reference) => records.find(reference),

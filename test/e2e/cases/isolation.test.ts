@@ -43,6 +43,18 @@ test.skipIf(reason, "--init: the first process is ours, reaps, passes signals on
   assert.is((await own.inspect("signalled")).State.ExitCode, 9);
 });
 
+test.skipIf(reason, "a user namespace for all containers by the engine's configuration; --userns host is the way out", async (t) => {
+  const config = join(temporaryDirectory(t), "config.json");
+  writeFileSync(config, JSON.stringify({ plugins: [{ package: "@tsbox/containers", config: { userns: "private" } }] }));
+  const own = await engine(t, config);
+  const map = "cat /proc/self/uid_map; stat -c %u /etc/passwd";
+  assert.match(await sh(own, [], map), /^ +0 +[1-9]\d+ +65536\n0\n$/);
+  assert.match(await sh(own, ["--userns", "host", "--privileged"], map), /^ +0 +0 +4294967295\n0\n$/);
+  assert.match((await own.run(["run", "--rm", "--privileged", "host:/", "true"])).stderr, /incompatible with user namespaces/);
+  assert.match((await own.run(["run", "--rm", "--net", "host", "host:/", "true"])).stderr, /cannot share the host's network namespace/);
+  assert.match(await own.ok(["info"]), /userns/);
+});
+
 test.skipIf(
   reason,
   "--userns private: root inside is nobody outside, its files are root's on disk, and two containers share no id",

@@ -312,6 +312,8 @@ export interface ContainerChanges {
 export interface ContainersService {
   /** Who owns the tree of cgroups: the engine itself, or the host's systemd. */
   readonly cgroupDriver: "cgroupfs" | "systemd";
+  /** The user namespace of containers that ask for none. */
+  readonly userns: "host" | "private";
   /** `AlreadyExists`: the name is taken; `NotFound`: no such image. `name` null: one is made up. */
   create(call: Call, name: string | null, config: ContainerConfig): Promise<Container>;
   /** `FailedPrecondition` when it runs already. On failure the container is as before (`created`, with `error`), or gone if it is `--rm`. */

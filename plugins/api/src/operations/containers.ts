@@ -26,7 +26,7 @@ export function containerVerbs(containers: ContainersService): ContainerVerbs {
   const find = (call: Call, id: string): Promise<Container> => containers.get(call, id);
   return {
     containerCreate: async (call, body, { name, platform }) => {
-      const record = await containers.create(call, name ?? null, parseCreate(body, platform || null));
+      const record = await containers.create(call, name ?? null, parseCreate(body, platform || null, containers.userns));
       return { Id: record.id, Warnings: record.warnings };
     },
     containerStart: async (call, id, { client, size }) => {

@@ -7,7 +7,8 @@ import { amount, flag, type Loose, object, strings, text } from "./loose.ts";
 import { parseMounts } from "./mounts.ts";
 import { parseRestart } from "./restart.ts";
 
-export function parseCreate(body: Json, platform: string | null): ContainerConfig {
+/** `userns`: of those who ask for none. */
+export function parseCreate(body: Json, platform: string | null, userns: "host" | "private" = "host"): ContainerConfig {
   const host = object(body, "HostConfig");
   const image = text(body, "Image");
   if (image === "") throw fail("InvalidArgument", "no image: give one in Image");
@@ -43,7 +44,7 @@ export function parseCreate(body: Json, platform: string | null): ContainerConfi
     privileged: flag(host, "Privileged"),
     capAdd: strings(host, "CapAdd") ?? [],
     capDrop: strings(host, "CapDrop") ?? [],
-    ...isolatedOf(body, host),
+    ...isolatedOf(body, host, userns),
     groupAdd: groupsOf(host),
     ulimits: ulimitsOf(host),
     oomScoreAdj: oomScoreOf(host),

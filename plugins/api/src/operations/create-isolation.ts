@@ -17,9 +17,10 @@ type Isolated = Pick<
   | "domainname"
 >;
 
-export function isolatedOf(body: Loose, host: Loose): Isolated {
+/** `userns`: the user namespace of those who ask for none. */
+export function isolatedOf(body: Loose, host: Loose, userns: "host" | "private"): Isolated {
   const network = text(host, "NetworkMode");
-  const isolation = isolationOf(host);
+  const isolation = isolationOf(host, userns);
   const hostname = text(body, "Hostname");
   const domainname = text(body, "Domainname");
   if (isolation.uts === "host" && hostname !== "") throw fail("InvalidArgument", "conflicting options: hostname and the UTS mode");
@@ -50,7 +51,7 @@ export function isolatedOf(body: Loose, host: Loose): Isolated {
   };
 }
 
-function isolationOf(host: Loose): Isolation {
+function isolationOf(host: Loose, userns: "host" | "private"): Isolation {
   if (list(host, "DeviceRequests").length > 0)
     throw fail("Unsupported", "device requests (--gpus, CDI) are not supported: give the nodes themselves with --device");
   const isolation = text(host, "Isolation");
@@ -61,7 +62,7 @@ function isolationOf(host: Loose): Isolation {
     pid: mode("PID", text(host, "PidMode"), ["private", "host"], true),
     uts: mode("UTS", text(host, "UTSMode"), ["private", "host"], false),
     cgroup: mode("cgroup namespace", text(host, "CgroupnsMode"), ["private", "host"], false),
-    user: userMode(text(host, "UsernsMode")),
+    user: userMode(text(host, "UsernsMode") || userns),
     time: timeOf(object(host, "TsboxTimeOffset")),
   };
 }
@@ -76,7 +77,7 @@ function mode(called: string, asked: string, known: readonly string[], joins: bo
 
 /** Docker knows "host" and its daemon's own setting; `auto` is podman's word for private. */
 function userMode(asked: string): string {
-  if (asked === "" || asked === "host") return "host";
+  if (asked === "host") return "host";
   if (asked === "private" || asked === "auto") return "private";
   if (/^container:./.test(asked)) return asked;
   throw fail("InvalidArgument", `invalid user namespace mode "${asked}": give host, private or container:NAME`);

@@ -21,7 +21,7 @@ function controllers(layout: HostToolkit["cgroups"]["layout"]): ReadonlySet<stri
 }
 
 /** Docker's `MemoryLimit` … `IPv4Forwarding`, `SecurityOptions` and `Warnings`. */
-export function hostFacts(layout: HostToolkit["cgroups"]["layout"]): Json {
+export function hostFacts(layout: HostToolkit["cgroups"]["layout"], userns: "host" | "private"): Json {
   const has = controllers(layout);
   const v1 = layout !== "v2";
   const limits = {
@@ -37,7 +37,13 @@ export function hostFacts(layout: HostToolkit["cgroups"]["layout"]): Json {
   };
   const apparmor = text("/sys/module/apparmor/parameters/enabled").startsWith("Y");
   const selinux = existsSync("/sys/fs/selinux/enforce");
-  const security = ["seccomp,profile=builtin", "cgroupns", ...(apparmor ? ["apparmor"] : []), ...(selinux ? ["selinux"] : [])];
+  const security = [
+    "seccomp,profile=builtin",
+    "cgroupns",
+    ...(apparmor ? ["apparmor"] : []),
+    ...(selinux ? ["selinux"] : []),
+    ...(userns === "private" ? ["userns"] : []),
+  ];
   return { ...limits, SecurityOptions: security.map((name) => `name=${name}`), Warnings: warnings(limits) };
 }
 
