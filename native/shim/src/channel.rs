@@ -45,8 +45,13 @@ impl Channel {
 
     /// Sends now what the socket takes, the rest when it is writable; what a dead peer misses it finds on disk.
     pub fn tell(&mut self, event: &FromShim) {
-        self.writer.json(shim::EVENT, 0, event);
+        self.queue(event);
         self.flush();
+    }
+
+    /// Sends it with what comes next: who is woken for both is woken once.
+    pub fn queue(&mut self, event: &FromShim) {
+        self.writer.json(shim::EVENT, 0, event);
     }
 
     pub fn flush(&mut self) {

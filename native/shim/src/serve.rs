@@ -509,12 +509,12 @@ impl Shim {
     fn settle(&mut self) {
         for (exec, pid, status, kept) in self.execs.ended() {
             let output = kept.map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect());
-            self.tell(&FromShim::ExecExited { exec, pid, status, output });
+            self.queue(&FromShim::ExecExited { exec, pid, status, output });
         }
         if let Some(exit) = self.container.as_mut().and_then(|container| container.process.ended()) {
             let _ = status::write(&self.directory, &exit);
             let pid = self.container.as_ref().map_or(0, |container| container.process.pid);
-            self.tell(&FromShim::Exited { pid, status: exit });
+            self.queue(&FromShim::Exited { pid, status: exit });
         }
         let processes = self.container.iter_mut().map(|container| &mut container.process);
         let flushed: Vec<Owner> = processes
@@ -524,8 +524,11 @@ impl Shim {
             .collect();
         for owner in flushed {
             if let Owner::Client(client) = owner {
-                self.tell(&FromShim::Flushed { client });
+                self.queue(&FromShim::Flushed { client });
             }
+        }
+        if let Some(control) = &mut self.control {
+            control.flush();
         }
         self.busy |= self.execs.forget();
     }
@@ -561,6 +564,12 @@ impl Shim {
     fn tell(&mut self, event: &FromShim) {
         if let Some(control) = &mut self.control {
             control.tell(event);
+        }
+    }
+
+    fn queue(&mut self, event: &FromShim) {
+        if let Some(control) = &mut self.control {
+            control.queue(event);
         }
     }
 }

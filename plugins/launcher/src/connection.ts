@@ -18,7 +18,12 @@ export class Connection {
     this.#socket.on("error", () => {});
   }
 
+  /** What is sent in one turn goes as one write: the launcher is woken once for it. */
   send(kind: number, channel: number, payload: Uint8Array = empty): void {
+    if (this.#socket.writableCorked === 0) {
+      this.#socket.cork();
+      process.nextTick(() => this.#socket.uncork());
+    }
     this.#socket.write(encode(kind, channel, payload));
   }
 

@@ -5,6 +5,7 @@
 //! against 0.4), and so does each system call later.
 
 mod program;
+mod share;
 mod syscalls;
 
 use super::sys;
@@ -85,7 +86,7 @@ pub fn compile_profile(profile: &Profile) -> Result<Vec<u8>> {
     if !architectures.contains(&native) {
         architectures.push(native);
     }
-    let program = program::assemble(&architectures, &rules, fallback)?;
+    let program = share::share(&program::assemble(&architectures, &rules, fallback)?);
     Ok(program.iter().flat_map(Instruction::bytes).collect())
 }
 

@@ -520,6 +520,57 @@ mod tests {
     }
 
     #[test]
+    fn leaves_that_are_shared_change_no_answer() {
+        let names: Vec<&str> = crate::container::seccomp::syscalls::TABLE.iter().map(|(name, _)| *name).collect();
+        let of = |residue: usize| -> Vec<String> { names.iter().skip(residue).step_by(3).map(|name| name.to_string()).collect() };
+        let is = Test {
+            argument: 1,
+            comparison: Comparison::Equal,
+            mask: u64::MAX,
+            value: 7,
+        };
+        let (allow, log) = (libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_LOG);
+        let lists = [of(0), of(1), vec!["socket".to_owned()]];
+        let rules = [
+            (
+                lists[0].as_slice(),
+                Rule {
+                    action: allow,
+                    tests: vec![],
+                },
+            ),
+            (
+                lists[1].as_slice(),
+                Rule {
+                    action: log,
+                    tests: vec![],
+                },
+            ),
+            (
+                lists[2].as_slice(),
+                Rule {
+                    action: allow,
+                    tests: vec![is],
+                },
+            ),
+        ];
+        let architectures = [Architecture::X86_64, Architecture::X86, Architecture::X32, Architecture::Aarch64];
+        let long = assemble(&architectures, &rules, EPERM).unwrap();
+        let short = crate::container::seccomp::share::share(&long);
+        assert!(short.len() < long.len() * 2 / 3, "{} of {} are left", short.len(), long.len());
+        let bytes = |program: &[Instruction]| -> Vec<u8> { program.iter().flat_map(Instruction::bytes).collect() };
+        let (long, short) = (bytes(&long), bytes(&short));
+        for token in [X86_64, I386, AARCH64, 0x1234] {
+            for number in (0..700).chain(X32_BIT - 1..X32_BIT + 700).chain([ARM_PRIVATE + 2, u32::MAX]) {
+                for argument in [0, 7] {
+                    let call = Call(token, number, [0, argument, 0, 0, 0, 0]);
+                    assert_eq!(run(&short, &call), run(&long, &call), "{token:#x} {number} {argument}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_large_profile_stays_balanced_and_right() {
         let names: Vec<&str> = crate::container::seccomp::syscalls::TABLE.iter().map(|(name, _)| *name).collect();
         let even: Vec<&str> = names.iter().copied().step_by(2).collect();
