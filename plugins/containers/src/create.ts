@@ -9,6 +9,7 @@ import {
   cleanupCall,
   fail,
   type Image,
+  isTsboxError,
   type NetworkWish,
   newContainerId,
   type ShimLog,
@@ -19,6 +20,7 @@ import type { Engine } from "./engine.ts";
 import { freshHealth, healthCheckOf } from "./health.ts";
 import { resolveMounts } from "./mounts/resolve.ts";
 import { networkPeer } from "./namespaces.ts";
+import { settled } from "./settled.ts";
 import { capabilitiesOf } from "./spec/build.ts";
 
 export async function create(engine: Engine, call: Call, name: string | null, asked: ContainerConfig): Promise<Container> {
@@ -40,17 +42,7 @@ export async function create(engine: Engine, call: Call, name: string | null, as
     const storage = await engine.storage(drivers.storage);
     const parent = await engine.images.unpack(call, image.id, drivers.storage);
     const layer = `container-${id}` as ActiveKey;
-    await storage.prepare(call, layer, parent, {
-      volatile: config.autoRemove,
-      // A driver without quotas refuses it in its own words.
-      ...(config.quotaBytes === null ? {} : { quotaBytes: config.quotaBytes }),
-    });
-    cleanup.undo(() => storage.remove(cleanupCall(call), layer));
     const { points, fills } = await resolveMounts(engine, call, { id, config, storage, storageId: drivers.storage, cleanup });
-    if (fills.length > 0)
-      await withMounts(call, engine.host, await storage.mounts(call, layer), async (root) => {
-        for (const { name, target } of fills) await engine.volumes.fill(call, name, id, root, target);
-      });
     const record: Container = {
       id,
       name: taken,
@@ -77,10 +69,27 @@ export async function create(engine: Engine, call: Call, name: string | null, as
       idMaps: null,
       warnings: [],
     };
-    await engine.records.save(call, record);
+    cleanup.undo(() => engine.records.drop(cleanupCall(call), record));
+    cleanup.undo(() => storage.remove(cleanupCall(call), layer).catch(unlessMissing));
+    const preparing = storage.prepare(call, layer, parent, {
+      volatile: config.autoRemove,
+      // A driver without quotas refuses it in its own words.
+      ...(config.quotaBytes === null ? {} : { quotaBytes: config.quotaBytes }),
+    });
+    // Side by side, since each waits for the disk; a record whose layer a power cut took is dropped by `restore`.
+    await settled(preparing, engine.records.keep(call, record));
+    if (fills.length > 0)
+      await withMounts(call, engine.host, await storage.mounts(call, layer), async (root) => {
+        for (const { name, target } of fills) await engine.volumes.fill(call, name, id, root, target);
+      });
+    engine.records.note(record);
     await engine.events.publish(call, { type: "container", action: "create", id, attributes: attributes(record) });
     return record;
   });
+}
+
+function unlessMissing(error: unknown): void {
+  if (!isTsboxError(error) || error.code !== "NotFound") throw error;
 }
 
 /** The one that its mode names, and those that it was asked to join besides. Joining another's namespace it has none. */

@@ -96,8 +96,18 @@ export class Records {
   /** A change that outlives a power cut, unless the container is volatile. */
   async save(call: Call, record: Container): Promise<Container> {
     this.note(record);
-    if (!record.config.autoRemove) await this.#state.write(call, [{ table: "containers", key: record.id, value: record }]);
+    await this.keep(call, record);
     return record;
+  }
+
+  /** The durable half of `save`: nobody sees it but the engine after a power cut. */
+  async keep(call: Call, record: Container): Promise<void> {
+    if (!record.config.autoRemove) await this.#state.write(call, [{ table: "containers", key: record.id, value: record }]);
+  }
+
+  /** Takes back what was kept and never noted. */
+  async drop(call: Call, record: Container): Promise<void> {
+    if (!record.config.autoRemove) await this.#state.write(call, [{ table: "containers", key: record.id, value: null }]);
   }
 
   /** A change of what runs: survives the daemon, not the host. */
@@ -115,7 +125,7 @@ export class Records {
   async remove(call: Call, record: Container): Promise<void> {
     this.#byId.delete(record.id);
     this.#names.delete(record.name);
-    if (!record.config.autoRemove) await this.#state.write(call, [{ table: "containers", key: record.id, value: null }]);
+    await this.drop(call, record);
   }
 
   discard(id: ContainerId): void {

@@ -2,7 +2,16 @@
 import { readFileSync, watch } from "node:fs";
 import { readdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type Call, type Container, type ContainerId, type ExitStatus, isTsboxError, type VolumeClaim } from "@tsbox/kernel";
+import {
+  type ActiveKey,
+  type Call,
+  type Container,
+  type ContainerId,
+  type ExitStatus,
+  isTsboxError,
+  type StorageDriver,
+  type VolumeClaim,
+} from "@tsbox/kernel";
 import { ended, later } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { findExec, recallExec } from "./execs.ts";
@@ -13,7 +22,7 @@ import { toolsOwner } from "./tools.ts";
 const lookEvery = 1000;
 
 export async function restore(engine: Engine, call: Call): Promise<void> {
-  const lost = await engine.records.load(call);
+  const lost = await withLayers(engine, call, await engine.records.load(call));
   const running = engine.records.all().filter((record) => record.status === "running" || record.status === "paused");
   await engine.volumes.restore(call, claims(engine));
   await engine.networks.restore(
@@ -31,6 +40,28 @@ export async function restore(engine: Engine, call: Call): Promise<void> {
       engine.records.note({ ...record, status: "restarting", restart: { stopped: false, backoff: 0, wanted: false, at: Date.now() } });
   }
   await sweep(engine, call);
+}
+
+/** Of containers whose `create` was cut off between record and layer nobody has heard: they are dropped. Answers the others. */
+async function withLayers(engine: Engine, call: Call, ids: readonly ContainerId[]): Promise<readonly ContainerId[]> {
+  const whole: ContainerId[] = [];
+  for (const id of ids) {
+    const record = engine.records.byId(id);
+    const storage = record.status === "created" ? await engine.storage(record.drivers.storage) : null;
+    if (storage === null || (await isThere(storage, call, record.layer))) whole.push(id);
+    else await engine.records.remove(call, record);
+  }
+  return whole;
+}
+
+async function isThere(storage: StorageDriver, call: Call, layer: ActiveKey): Promise<boolean> {
+  try {
+    await storage.stat(call, layer);
+    return true;
+  } catch (error) {
+    if (isTsboxError(error) && error.code === "NotFound") return false;
+    throw error;
+  }
 }
 
 /** A volatile container that was made and never started has no one who remembers it, so it claims nothing. */

@@ -22,6 +22,7 @@ import { attach, release } from "./mounts/live.ts";
 import { namespaceSources } from "./namespaces.ts";
 import { connectAll, ownsNamespace } from "./networks.ts";
 import { isKept } from "./restarts.ts";
+import { settled } from "./settled.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";
 import { blockDevices, devicesOf } from "./spec/devices.ts";
 import { keepTemplate } from "./spec/exec-process.ts";
@@ -154,14 +155,6 @@ export async function spawn(engine: Engine, call: Call, record: Container): Prom
     network: own ? "new" : "none",
     idMaps: config.isolation.user === "private" ? engine.idRanges.of(id) : null,
   });
-}
-
-/** Both, and the first failure only when the other has ended too: what is under way must not outlive the start that asked for it. */
-async function settled<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
-  const [first, second] = await Promise.allSettled([a, b]);
-  if (first.status === "rejected") throw first.reason;
-  if (second.status === "rejected") throw second.reason;
-  return [first.value, second.value];
 }
 
 /** The image's own files answer for every container of it, as long as its layer is fresh: looked up once. */

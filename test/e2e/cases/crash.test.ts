@@ -1,5 +1,5 @@
 /** kill -9 of each process, and what docs/architecture.md promises of it. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -139,4 +139,20 @@ test.skipIf(reason, "a hundred runs, eight at a time: nothing is left of them", 
     () => spawnSync("find", ["/sys/fs/cgroup", "-path", `*tsbox-${own.id}/*`, "-type", "d"], { encoding: "utf8" }).stdout === "",
     "the cgroups to go",
   );
+});
+
+test.skipIf(reason, "a power cut within create: a record whose layer never came is dropped, the others stay", async (t) => {
+  const own = await engine(t);
+  const [cut = "", whole = ""] = [
+    (await own.ok(["create", "--name", "cut", "host:/", "true"])).trim(),
+    (await own.ok(["create", "--name", "whole", "host:/", "echo", "whole"])).trim(),
+  ];
+  // What is on disk then: all but a layer. What was on tmpfs is gone.
+  process.kill(own.daemonPid(), "SIGSTOP");
+  for (const id of [cut, whole]) rmSync(join(own.state, "containers", id), { recursive: true });
+  rmSync(join(own.root, "storage-overlay", "active", `container-${cut}`), { recursive: true });
+  process.kill(own.daemonPid(), "SIGKILL");
+  assert.is(await own.ok(["ps", "-a", "--format", "{{.Names}}"]), "whole\n");
+  assert.is(await own.ok(["start", "-a", "whole"]), "whole\n");
+  assert.is((await own.ok(["create", "--name", "cut", "host:/", "true"])).trim().length, 64);
 });
