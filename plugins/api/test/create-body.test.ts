@@ -118,7 +118,7 @@ test("what makes no sense is refused in Docker's words", () => {
   refused({ StorageOpt: { size: "many" } }, /invalid storage option/);
   refused({ CgroupParent: "/a/../.." }, /must not lead out/);
   refused({ Annotations: { "io.tsbox.seccomp-filter": "/etc/shadow" } }, /must have a name, and not begin with io.tsbox/);
-  refused({ DeviceRequests: [{ Count: -1 }] }, /device requests/);
+  refused({ DeviceRequests: [{ Count: -1, DeviceIDs: ["0"] }] }, /cannot set both Count and DeviceIDs/);
 });
 
 test("inspect has every field of HostConfig, whatever the client left out", () => {

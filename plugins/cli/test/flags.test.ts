@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import { CommandError } from "../src/command-error.ts";
 import { imageOf } from "../src/commands/pull.ts";
 import { createBody, publish, run } from "../src/commands/run.ts";
+import { gpuRequest, isQualified } from "../src/devices.ts";
 import { parseFlags } from "../src/flags.ts";
 import { compileTemplate } from "../src/template.ts";
 
@@ -73,4 +74,30 @@ test("templates read as Go's", () => {
     assert.is(compileTemplate(template)(subject), text, template);
   assert.throws(() => compileTemplate("{{.Nope}}")(subject), /can't evaluate field Nope/);
   assert.throws(() => compileTemplate("{{range .List}}"), /template parsing error/);
+});
+
+test("devices by name: CDI's are told from paths, --gpus is read as docker reads it", () => {
+  for (const [entry, expected] of [
+    ["nvidia.com/gpu=all", true],
+    ["vendor.com/class-a=GPU-1:2", true],
+    ["/dev/fuse", false],
+    ["dev/fuse:rw", false],
+    ["/dev/x=y", false],
+    ["vendor/class", false],
+  ] as const)
+    assert.is(isQualified(entry), expected, entry);
+  const gpus = (text: string) => {
+    const { Driver, Count, DeviceIDs, Capabilities } = gpuRequest(text);
+    return [Driver, Count, DeviceIDs, Capabilities];
+  };
+  assert.equal(gpus("all"), ["", -1, null, [["gpu"]]]);
+  assert.equal(gpus("driver=nvidia,2"), ["nvidia", 2, null, [["gpu"]]]);
+  assert.equal(gpus("capabilities=utility"), ["", 1, null, [["utility", "gpu"]]]);
+  assert.equal(gpus('"device=0,GPU-1","capabilities=compute,utility"'), ["", 0, ["0", "GPU-1"], [["compute", "utility", "gpu"]]]);
+  for (const [text, words] of [
+    ["some", /invalid count \(some\)/],
+    ["color=red", /unexpected key 'color'/],
+    ["count=1,count=2", /only once/],
+  ] as const)
+    assert.throws(() => gpuRequest(text), words);
 });

@@ -45,6 +45,8 @@ export interface Engine {
   /** One change at a time of one container. */
   readonly locks: Locks;
   readonly apparmor: AppArmor;
+  /** Where specs of CDI devices are looked for, those that count most last. */
+  readonly cdiSpecDirs: readonly string[];
   /** Where cgroups lie, and who owns them. */
   readonly cgroups: CgroupDriver;
   /** Ids of the host for containers in user namespaces. */

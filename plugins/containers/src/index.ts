@@ -2,6 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { fail, type Plugin, type PluginContext } from "@tsbox/kernel";
 import { AppArmor } from "./apparmor.ts";
+import { defaultDirectories } from "./cdi/registry.ts";
 import { type CgroupDriverName, cgroupDriver } from "./cgroup-driver.ts";
 import { endUnhealthy } from "./ending.ts";
 import { type Engine, Locks } from "./engine.ts";
@@ -19,19 +20,21 @@ interface Config {
   readonly cgroupDriver: CgroupDriverName;
   /** Of containers that ask for none: Docker's `userns-remap`, by another name since each container has ids of its own. */
   readonly userns: "host" | "private";
+  /** Those whose specs count most last. */
+  readonly cdiSpecDirs: readonly string[];
 }
 
 const plugin: Plugin<Config> = {
   parseConfig(raw) {
-    const { cgroupDriver: named = "cgroupfs", userns = "host" } = (raw ?? {}) as {
-      readonly cgroupDriver?: unknown;
-      readonly userns?: unknown;
-    };
+    const asked = (raw ?? {}) as Readonly<Record<string, unknown>>;
+    const { cgroupDriver: named = "cgroupfs", userns = "host", cdiSpecDirs = defaultDirectories } = asked;
     if (named !== "cgroupfs" && named !== "systemd")
       throw fail("InvalidArgument", `cgroupDriver ${JSON.stringify(named)} is none: give cgroupfs or systemd`);
     if (userns !== "host" && userns !== "private")
       throw fail("InvalidArgument", `userns ${JSON.stringify(userns)} is none: give host or private`);
-    return { cgroupDriver: named, userns };
+    if (!Array.isArray(cdiSpecDirs) || !cdiSpecDirs.every((path) => typeof path === "string" && path.startsWith("/")))
+      throw fail("InvalidArgument", `cdiSpecDirs ${JSON.stringify(cdiSpecDirs)} is no list of absolute paths`);
+    return { cgroupDriver: named, userns, cdiSpecDirs };
   },
   setup(context: PluginContext<Config>): void {
     const hooks = {
@@ -61,6 +64,7 @@ const plugin: Plugin<Config> = {
           events: await context.service("events"),
           host,
           apparmor: new AppArmor(host, context.rootDirectory),
+          cdiSpecDirs: context.config.cdiSpecDirs,
           cgroups: cgroupDriver(context.config.cgroupDriver, context.engineId, host),
           roots: new Roots(),
           locks: new Locks(),

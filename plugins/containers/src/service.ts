@@ -10,6 +10,7 @@ import {
   type Strings,
   signalNumber,
 } from "@tsbox/kernel";
+import { CdiRegistry } from "./cdi/registry.ts";
 import { attributes, create } from "./create.ts";
 import { ended, forget, later, remove } from "./end.ts";
 import { endGently, tellKill } from "./ending.ts";
@@ -81,6 +82,7 @@ export function containersService(
   return {
     cgroupDriver,
     userns,
+    cdi: async () => ({ directories: engine.cdiSpecDirs, devices: (await CdiRegistry.read(engine.cdiSpecDirs)).names() }),
     create: (call, name, config) => create(engine, call, name, config),
     start: launch,
     get: async (_call, reference) => records.find(reference),

@@ -9,12 +9,16 @@ import {
   cleanupCall,
   fail,
   type Mount,
+  type OciSpec,
   type ShimState,
   type Sparse,
   type StartOptions,
   type StartReport,
   withCleanup,
 } from "@tsbox/kernel";
+import { edited } from "./cdi/edits.ts";
+import { CdiRegistry } from "./cdi/registry.ts";
+import { devicesRequested } from "./cdi/requests.ts";
 import { attributes } from "./create.ts";
 import type { Engine } from "./engine.ts";
 import { freshHealth, watchHealth } from "./health.ts";
@@ -91,7 +95,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       blockDevices: blockDevices(blockDevicesOf(config.resources)),
       labels: await labelModules(engine, call, config),
     };
-    const spec = await engine.hooks.buildSpec(call, buildSpec(input), id);
+    const spec = await engine.hooks.buildSpec(call, await withRequested(engine, call, record, buildSpec(input)), id);
     const shown = idMaps === null ? rootfs : rootfs.map((mount) => ({ ...mount, idMaps }));
     const launch = await exec.plan(call, { id, directory, spec, rootfs: shown });
     await keepTemplate(call, engine.host, directory, launch);
@@ -137,6 +141,14 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       warnings: started.warnings,
     };
   });
+}
+
+/** Devices that are known by name: most containers ask for none, and no file is read for them. */
+async function withRequested(engine: Engine, call: Call, { id, config }: Container, spec: OciSpec): Promise<OciSpec> {
+  if (config.deviceRequests.length === 0) return spec;
+  const registry = await CdiRegistry.read(engine.cdiSpecDirs);
+  for (const warning of registry.warnings) call.log.warn(warning, { container: id.slice(0, 12) });
+  return edited(spec, registry.editsFor(devicesRequested(config.deviceRequests, registry)));
 }
 
 /** What of this host labels processes. The default profile is loaded for who needs it. */

@@ -23,6 +23,7 @@ const configDefaults: Partial<ContainerConfig> = {
   ulimits: [],
   sysctls: {},
   devices: [],
+  deviceRequests: [],
   deviceRules: [],
   oomScoreAdj: 0,
   maskedPaths: null,
@@ -57,7 +58,10 @@ interface EarlierConfig {
 }
 
 export function upgraded(record: Container): Container {
-  if ((record as Partial<Container>).mounts !== undefined) return record;
+  if ((record as Partial<Container>).mounts !== undefined)
+    return (record.config as Partial<ContainerConfig>).deviceRequests === undefined
+      ? { ...record, config: { ...record.config, deviceRequests: [] } }
+      : record;
   const { binds = [], tmpfs = {} } = record.config as EarlierConfig;
   const points = [
     ...binds.map(

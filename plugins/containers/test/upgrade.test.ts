@@ -32,6 +32,11 @@ test("what they had no word for is what it was then; what they have stays", () =
 });
 
 test("a record of today is left as it is", () => {
-  const record = { mounts: [], config: {} } as unknown as Container;
+  const record = { mounts: [], config: { deviceRequests: [] } } as unknown as Container;
   assert.is(upgraded(record), record);
+});
+
+test("one from before devices could be asked for by name asks for none", () => {
+  const record = { mounts: [], config: { image: "x" } } as unknown as Container;
+  assert.equal(upgraded(record).config, { image: "x", deviceRequests: [] });
 });

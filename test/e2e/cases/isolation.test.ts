@@ -52,7 +52,7 @@ test.skipIf(reason, "a user namespace for all containers by the engine's configu
   assert.match(await sh(own, ["--userns", "host", "--privileged"], map), /^ +0 +0 +4294967295\n0\n$/);
   assert.match((await own.run(["run", "--rm", "--privileged", "host:/", "true"])).stderr, /incompatible with user namespaces/);
   assert.match((await own.run(["run", "--rm", "--net", "host", "host:/", "true"])).stderr, /cannot share the host's network namespace/);
-  assert.match(await own.ok(["info"]), /userns/);
+  assert.match(await own.ok(["info", "-f", "{{json .SecurityOptions}}"]), /"name=userns"/);
 });
 
 test.skipIf(

@@ -71,6 +71,8 @@ const known: Fields = {
   domainname: true,
   mounts: { items: mount },
   annotations: true,
+  // Those after the start and after the end are nobody's to run: the shim answers when the command runs, and ends with it.
+  hooks: { prestart: true, createRuntime: true, createContainer: true, startContainer: true },
   linux: {
     uidMappings: true,
     gidMappings: true,

@@ -77,6 +77,7 @@ export interface ContainerConfig {
   readonly ulimits: readonly Ulimit[];
   readonly sysctls: Strings;
   readonly devices: readonly DeviceMap[];
+  readonly deviceRequests: readonly DeviceRequest[];
   /** `c 10:229 rwm`: type, major and minor (or `*`), access. */
   readonly deviceRules: readonly string[];
   readonly oomScoreAdj: number;
@@ -123,6 +124,15 @@ export interface DeviceMap {
   readonly source: string;
   readonly target: string;
   readonly access: string;
+}
+/** Devices by other names than paths: looked up at each start. Driver `cdi`: `ids` are CDI's full names (`vendor.com/class=name`); "": whoever has the capabilities, as `--gpus` asks. */
+export interface DeviceRequest {
+  readonly driver: string;
+  /** -1: all there are. Where there are `ids`, those count. */
+  readonly count: number;
+  readonly ids: readonly string[];
+  /** Sets of which one has to be met whole. */
+  readonly capabilities: readonly (readonly string[])[];
 }
 /** Of one block device, by its path on the host: bytes or operations a second, or a weight. */
 export interface DeviceLimit {
@@ -314,6 +324,8 @@ export interface ContainersService {
   readonly cgroupDriver: "cgroupfs" | "systemd";
   /** The user namespace of containers that ask for none. */
   readonly userns: "host" | "private";
+  /** Where specs of CDI devices are looked for, those that count most last, and the full names of the devices that are there now. */
+  cdi(call: Call): Promise<{ readonly directories: readonly string[]; readonly devices: readonly string[] }>;
   /** `AlreadyExists`: the name is taken; `NotFound`: no such image. `name` null: one is made up. */
   create(call: Call, name: string | null, config: ContainerConfig): Promise<Container>;
   /** `FailedPrecondition` when it runs already. On failure the container is as before (`created`, with `error`), or gone if it is `--rm`. */

@@ -36,7 +36,7 @@ pub fn make(root: &Root, devices: &[Device], bind: bool) -> Result<()> {
     let made = (|| {
         for (path, major, minor) in DEFAULT {
             if bind {
-                bind_node(root, path)?;
+                bind_node(root, path, path)?;
             } else if !devices.iter().any(|device| device.path == path) {
                 node(dev.as_fd(), &path[5..], libc::S_IFCHR | 0o666, libc::makedev(major, minor), None)?;
             }
@@ -64,7 +64,7 @@ pub fn make(root: &Root, devices: &[Device], bind: bool) -> Result<()> {
 
 fn one(root: &Root, device: &Device, bind: bool) -> Result<()> {
     if bind {
-        return bind_node(root, &device.path);
+        return bind_node(root, device.host_path.as_deref().unwrap_or(&device.path), &device.path);
     }
     let kind = match device.type_.as_str() {
         "c" | "u" => libc::S_IFCHR,
@@ -114,7 +114,7 @@ fn node(directory: std::os::fd::BorrowedFd, name: &str, mode: u32, number: u64, 
     Ok(())
 }
 
-fn bind_node(root: &Root, path: &str) -> Result<()> {
-    let tree = mount::clone_tree(Path::new(path), false)?;
+fn bind_node(root: &Root, source: &str, path: &str) -> Result<()> {
+    let tree = mount::clone_tree(Path::new(source), false)?;
     mount::attach_to(tree.as_fd(), root.make_file(path)?.as_fd())
 }

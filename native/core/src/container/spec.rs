@@ -219,6 +219,8 @@ pub struct Device {
     pub file_mode: Option<u32>,
     pub uid: Option<u32>,
     pub gid: Option<u32>,
+    /// The engine's own word: where the host has the node, if not at `path`.
+    pub host_path: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

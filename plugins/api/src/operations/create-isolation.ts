@@ -1,11 +1,12 @@
 /** What a create body says of namespaces, devices and security: `HostConfig`'s modes, with Docker's own checks and words. */
-import { type ContainerConfig, type DeviceMap, fail, type Isolation } from "@tsbox/kernel";
+import { type ContainerConfig, type DeviceMap, type DeviceRequest, fail, type Isolation } from "@tsbox/kernel";
 import { type Loose, list, object, strings, text, words } from "./loose.ts";
 
 type Isolated = Pick<
   ContainerConfig,
   | "isolation"
   | "devices"
+  | "deviceRequests"
   | "deviceRules"
   | "sysctls"
   | "securityOptions"
@@ -41,6 +42,7 @@ export function isolatedOf(body: Loose, host: Loose, userns: "host" | "private")
     domainname,
     isolation,
     devices: list(host, "Devices").map(deviceOf),
+    deviceRequests: list(host, "DeviceRequests").map(requestOf),
     deviceRules: (strings(host, "DeviceCgroupRules") ?? []).map(deviceRule),
     sysctls: sysctlsOf(host, network, isolation),
     securityOptions: (strings(host, "SecurityOpt") ?? []).map(securityOption),
@@ -52,8 +54,6 @@ export function isolatedOf(body: Loose, host: Loose, userns: "host" | "private")
 }
 
 function isolationOf(host: Loose, userns: "host" | "private"): Isolation {
-  if (list(host, "DeviceRequests").length > 0)
-    throw fail("Unsupported", "device requests (--gpus, CDI) are not supported: give the nodes themselves with --device");
   const isolation = text(host, "Isolation");
   if (isolation !== "" && isolation !== "default")
     throw fail("InvalidArgument", `invalid isolation "${isolation}": Linux has only 'default'`);
@@ -100,6 +100,19 @@ function deviceOf(device: Loose): DeviceMap {
   if (!target.startsWith("/")) throw fail("InvalidArgument", `invalid device "${target}": its path in the container must be absolute`);
   if (!/^[rwm]{1,3}$/.test(access)) throw fail("InvalidArgument", `invalid device mode: ${access}`);
   return { source, target, access };
+}
+
+function requestOf(request: Loose): DeviceRequest {
+  const { Count: count = 0, Capabilities: capabilities } = request;
+  const ids = strings(request, "DeviceIDs") ?? [];
+  if (!Number.isInteger(count)) throw fail("InvalidArgument", `invalid count of a device request: ${String(count)}`);
+  if (count !== 0 && ids.length > 0) throw fail("InvalidArgument", "cannot set both Count and DeviceIDs on device request");
+  return {
+    driver: text(request, "Driver"),
+    count: count as number,
+    ids,
+    capabilities: Array.isArray(capabilities) ? capabilities.map((set) => (Array.isArray(set) ? set.map(String) : [])) : [],
+  };
 }
 
 function deviceRule(rule: string): string {

@@ -63,11 +63,12 @@ export function systemVerbs({ containers, images, networks, events, engine, host
         BuildTime: "",
       }),
     info: async (call) => {
-      const [all, pictures, choices, plugins] = await Promise.all([
+      const [all, pictures, choices, plugins, cdi] = await Promise.all([
         containers.list(call),
         images.list(call),
         engine.choices(call),
         engine.plugins(call),
+        containers.cdi(call),
       ]);
       const chosen = (kind: string): string => choices.find((choice) => choice.kind === kind)?.id ?? "";
       const count = (status: string): number => all.filter((record) => record.status === status).length;
@@ -114,6 +115,8 @@ export function systemVerbs({ containers, images, networks, events, engine, host
         Isolation: "",
         InitBinary: "",
         Swarm: { NodeID: "", NodeAddr: "", LocalNodeState: "inactive", ControlAvailable: false, Error: "", RemoteManagers: null },
+        CDISpecDirs: cdi.directories,
+        DiscoveredDevices: cdi.devices.map((ID) => ({ Source: "cdi", ID })),
         TsboxDrivers: choices,
         TsboxPlugins: plugins,
       };

@@ -1,6 +1,7 @@
 /** Flags of `run` and `create` for limits, isolation, identity and devices, and what they say in Docker's create body. The rest of them is in run.ts. */
 import type { Json } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
+import { deviceRequests, isQualified } from "../devices.ts";
 import type { FlagSpecs, Parsed } from "../flags.ts";
 import { bytes, count, duration } from "../units.ts";
 
@@ -48,7 +49,8 @@ export const isolationFlags: FlagSpecs = {
   cgroupns: { kind: "text", help: "Cgroup namespace to use: host or private" },
   "time-offset": { kind: "text", help: "Move the clocks that count from the boot: a span, or monotonic=SPAN,boottime=SPAN" },
   sysctl: { kind: "list", value: "map", help: "Sysctl options: NAME=VALUE" },
-  device: { kind: "list", help: "Add a host device to the container: PATH[:TARGET[:rwm]]" },
+  device: { kind: "list", help: "Add a host device to the container: PATH[:TARGET[:rwm]], or a CDI device: VENDOR/CLASS=NAME" },
+  gpus: { kind: "text", help: "GPU devices to add to the container ('all' to pass all GPUs)" },
   "device-cgroup-rule": { kind: "list", help: "Add a rule to the cgroup allowed devices list" },
   "group-add": { kind: "list", help: "Add additional groups to join" },
   init: { kind: "bool", help: "Run an init inside the container that forwards signals and reaps processes" },
@@ -111,7 +113,11 @@ export function isolationOf(parsed: Parsed, read: (path: string) => string): Jso
     CgroupnsMode: parsed.text("cgroupns") ?? "",
     TsboxTimeOffset: timeOffset(parsed.text("time-offset")),
     Sysctls: pairs(parsed.list("sysctl")),
-    Devices: parsed.list("device").map(device),
+    Devices: parsed
+      .list("device")
+      .filter((entry) => !isQualified(entry))
+      .map(device),
+    DeviceRequests: deviceRequests(parsed),
     DeviceCgroupRules: parsed.list("device-cgroup-rule"),
     GroupAdd: parsed.list("group-add"),
     Init: parsed.given("init") ? parsed.bool("init") : null,

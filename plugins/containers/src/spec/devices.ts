@@ -14,6 +14,8 @@ export interface DeviceNode {
   readonly fileMode: number;
   readonly uid: number;
   readonly gid: number;
+  /** The engine's own word, where it is another path: the host's node, which stands in for one that can't be made in a user namespace. */
+  readonly hostPath?: string;
 }
 
 /** Nodes, and the rules that let the container use them. */
@@ -70,11 +72,11 @@ function nodesAt(source: string, target: string): readonly DeviceNode[] {
   } catch {
     throw fail("InvalidArgument", `error gathering device information while adding custom device "${source}": no such file or directory`);
   }
-  if (stat.isCharacterDevice() || stat.isBlockDevice()) return [node(target, stat.isBlockDevice() ? "b" : "c", stat)];
+  if (stat.isCharacterDevice() || stat.isBlockDevice()) return [node(target, stat.isBlockDevice() ? "b" : "c", stat, path)];
   const below = stat.isDirectory() ? hostDevices(path) : [];
   if (below.length === 0)
     throw fail("InvalidArgument", `error gathering device information while adding custom device "${source}": not a device node`);
-  return below.map((found) => ({ ...found, path: join(target, found.path.slice(path.length)) }));
+  return below.map((found) => ({ ...found, path: join(target, found.path.slice(path.length)), hostPath: found.path }));
 }
 
 /** `c 10:229 rwm`, checked when the container was made; `*` is every number. */
@@ -102,13 +104,14 @@ export function blockDevices(paths: readonly string[]): BlockDevices {
   );
 }
 
-function node(path: string, type: "b" | "c", stat: Stats): DeviceNode {
+function node(path: string, type: "b" | "c", stat: Stats, hostPath = path): DeviceNode {
   const { mode, uid, gid } = stat;
-  return { path, type, ...numbersOf(stat), fileMode: mode & 0o7777, uid, gid };
+  const from = hostPath === path ? {} : { hostPath };
+  return { path, type, ...numbersOf(stat), fileMode: mode & 0o7777, uid, gid, ...from };
 }
 
 /** Linux packs 12 bits of major and 20 of minor (makedev(3)). */
-const numbersOf = ({ rdev }: Stats): { readonly major: number; readonly minor: number } => ({
+export const numbersOf = ({ rdev }: Stats): { readonly major: number; readonly minor: number } => ({
   major: (rdev >> 8) & 0xfff,
   minor: (rdev & 0xff) | ((rdev >> 12) & 0xfff00),
 });
