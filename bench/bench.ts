@@ -1,6 +1,6 @@
 /**
- * Ratios against dockerd and runc on this host, in one run: `node --conditions=tsbox-source bench/bench.ts [--runs N] [--only containers,output,idle,pulls]`, as root, after scripts/setup and
- * scripts/packages. Commands are timed as whole processes. Compare, don't quote: hosts differ and are noisy.
+ * Ratios against dockerd and runc on this host, in one run: `node --conditions=tsbox-source bench/bench.ts [--runs N] [--only containers,output,idle,pulls] [--directory DIR]`, as root, after
+ * scripts/setup and scripts/packages. Both engines keep their files below DIR. Commands are timed as whole processes. Compare, don't quote: hosts differ and are noisy.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -14,11 +14,15 @@ import { runcBundle, startDocker, startTsbox, tsbox } from "./peers.ts";
 import { pulls } from "./pulls.ts";
 
 const { values } = parseArgs({
-  options: { runs: { type: "string", default: "40" }, only: { type: "string", default: "containers,output,idle,pulls" } },
+  options: {
+    runs: { type: "string", default: "40" },
+    only: { type: "string", default: "containers,output,idle,pulls" },
+    directory: { type: "string", default: "/var/lib" },
+  },
 });
 const runs = Number(values.runs);
 const wanted = new Set(values.only.split(","));
-const directory = mkdtempSync("/var/lib/tsbox-bench-");
+const directory = mkdtempSync(join(values.directory, "tsbox-bench-"));
 
 /** busybox-static as a root and as an archive that both engines load. */
 function images(): { readonly rootfs: string; readonly archive: string } {

@@ -12,14 +12,14 @@ const key = (text: string): ActiveKey => text as ActiveKey;
 const named = (text: string): SnapshotName => text as SnapshotName;
 const durable = { durable: true };
 
-function open(test: Case, directory: string, sync = async (): Promise<void> => undefined): SnapshotStore {
+function open(test: Case, directory: string, sync = async (): Promise<void> => undefined, boot = "this boot"): SnapshotStore {
   const host = {
     removeTree: async (_call: unknown, path: string) => rmSync(path, { recursive: true, force: true }),
     usage: async () => ({ bytes: 1, inodes: 1 }),
     sync,
   };
-  const store = new SnapshotStore({ directory, host, makeCall: () => call, skeleton: [{ name: "fs", mode: 0o755 }] });
-  test.cleanup(() => store.close());
+  const store = new SnapshotStore({ directory, host, makeCall: () => call, boot, skeleton: [{ name: "fs", mode: 0o755 }] });
+  test.cleanup(() => Promise.race([store.close(), new Promise((resolve) => setImmediate(resolve))]));
   return store;
 }
 const fill = (directory: string): void => writeFileSync(join(directory, "fs/file"), "content");
@@ -84,6 +84,94 @@ test("a commit that fails leaves the snapshot active", async (test) => {
   await assert.rejects(store.commit(call, named("l"), key("a")), /EIO/);
   assert.equal(store.stat(key("a")).kind, "active");
   assert.throws(() => store.stat(named("l")), /no snapshot l/);
+});
+
+/** Disks that keep what they are told to when they are let. */
+function slowDisk(): { readonly sync: () => Promise<void>; readonly asked: Promise<void>; readonly let: () => void } {
+  const [asked, may] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const sync = (): Promise<void> => {
+    asked.resolve();
+    return may.promise;
+  };
+  return { sync, asked: asked.promise, let: may.resolve };
+}
+const volatile = { durable: false };
+
+test("a volatile commit does not wait for the disk; a power cut until then takes it whole, a daemon's death does not", async (test) => {
+  const directory = temporaryDirectory(test);
+  const disk = slowDisk();
+  const store = open(test, directory, disk.sync);
+  await store.create("active", key("a"), null, volatile, fill);
+  await store.commit(call, named("l"), key("a"), { volatile: true });
+  await disk.asked;
+  assert.equal(store.stat(named("l")).kind, "committed");
+  assert.deepEqual(
+    (await all(open(test, directory, disk.sync))).map(({ key }) => key),
+    ["l"],
+  );
+  assert.deepEqual(await all(open(test, directory, disk.sync, "the next boot")), []);
+  assert.deepEqual(readdirSync(join(directory, "committed")), []);
+  disk.let();
+});
+
+test("once it is on disk a power cut leaves it, and an active one that was never to last goes", async (test) => {
+  const directory = temporaryDirectory(test);
+  const store = open(test, directory);
+  await store.create("active", key("a"), null, volatile, fill);
+  await store.commit(call, named("l"), key("a"), { volatile: true });
+  await store.create("active", key("b"), named("l"), volatile, fill);
+  await store.close();
+  const next = open(test, directory, undefined, "the next boot");
+  assert.deepEqual(
+    (await all(next)).map(({ key }) => key),
+    ["l"],
+  );
+  next.remove(named("l"));
+});
+
+test("what is made durably on a volatile commit makes it durable first", async (test) => {
+  for (const last of ["prepare", "view", "commit"] as const) {
+    const directory = temporaryDirectory(test);
+    const disk = slowDisk();
+    const store = open(test, directory, disk.sync);
+    await store.create("active", key("a"), null, volatile, fill);
+    await store.commit(call, named("l"), key("a"), { volatile: true });
+    await store.create("active", key("b"), named("l"), volatile, fill);
+    let done = false;
+    const on =
+      last === "commit"
+        ? store.commit(call, named("m"), key("b"))
+        : store.create(last === "view" ? "view" : "active", key("c"), named("l"), { durable: last === "prepare" }, () => {});
+    const waits = on.then(() => {
+      done = true;
+    });
+    await disk.asked;
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(done, false, last);
+    disk.let();
+    await waits;
+    const kept = (await all(open(test, directory, undefined, "the next boot"))).map(({ key }) => key).sort();
+    assert.deepEqual(kept, last === "commit" ? ["l", "m"] : ["c", "l"], last);
+  }
+});
+
+test("a successor of a removed one's name is not taken for it", async (test) => {
+  const directory = temporaryDirectory(test);
+  const disk = slowDisk();
+  let first = true;
+  const store = open(test, directory, async () => {
+    if (!first) throw new Error("EIO");
+    first = false;
+    await disk.sync();
+  });
+  await store.create("active", key("a"), null, volatile, fill);
+  await store.commit(call, named("l"), key("a"), { volatile: true });
+  store.remove(named("l"));
+  await store.create("active", key("b"), null, volatile, fill);
+  await store.commit(call, named("l"), key("b"), { volatile: true });
+  disk.let();
+  await store.close();
+  assert.deepEqual(await all(open(test, directory, undefined, "the next boot")), []);
 });
 
 test("a create that fails leaves nothing, and the key is free", async (test) => {

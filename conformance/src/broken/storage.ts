@@ -2,6 +2,7 @@
 import {
   type ActiveKey,
   type Call,
+  type CommitOptions,
   fail,
   type Mount,
   type PrepareOptions,
@@ -261,6 +262,18 @@ export const brokenStorage: readonly BrokenStorage[] = [
       constructor(disk: MemoryDisk) {
         super(disk);
         for (const [key, { kind }] of disk) if (kind === "active") disk.delete(key);
+      }
+    },
+  ),
+  broken(
+    "a volatile commit is only said to be done",
+    "storage/volatile-commit",
+    class extends ReferenceStorage {
+      override async commit(call: Call, name: SnapshotName, key: ActiveKey, options: CommitOptions = {}): Promise<void> {
+        if (options.volatile !== true) return super.commit(call, name, key, options);
+        await super.remove(call, key);
+        await super.prepare(call, key, null);
+        await super.commit(call, name, key);
       }
     },
   ),

@@ -164,6 +164,21 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
     },
   },
   {
+    id: "storage/volatile-commit",
+    title: "a volatile commit is a snapshot like any other, and outlives the engine's death",
+    async run(world) {
+      const { call } = world;
+      await world.edit(await world.driver.prepare(call, active("a"), null, { volatile: true }), base);
+      await world.driver.commit(call, named("l"), active("a"), { volatile: true });
+      await expectCode(world.driver.stat(call, active("a")), "NotFound");
+      await world.driver.prepare(call, active("b"), named("l"));
+      await world.crash();
+      expectSame(await shown(world, named("l")), await world.plain(base), "committed");
+      expectSame(await world.read(await mountsOf(world, active("b"))), await world.plain(base), "its child");
+      await expectCode(world.driver.remove(call, named("l")), "FailedPrecondition");
+    },
+  },
+  {
     id: "storage/race",
     title: "of a remove and a prepare on top of it at the same time, one is refused",
     async run(world) {

@@ -105,7 +105,7 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
   }
 
   async commit(call: Call, name: SnapshotName, key: ActiveKey, options: CommitOptions = {}): Promise<void> {
-    await this.#store.commit(call, name, key, options.parent);
+    await this.#store.commit(call, name, key, options);
     // The snapshot is committed: an empty directory too much is no reason to say otherwise.
     const work = join(this.#store.get(name).directory, "work");
     await this.#host.removeTree(call, work).catch((error: unknown) => call.log.warn(`${work} could not be removed: ${String(error)}`));

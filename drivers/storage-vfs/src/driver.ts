@@ -65,7 +65,7 @@ export class VfsDriver implements StorageDriver, Adopts, Reclaims {
     if (options.parent !== undefined && options.parent !== this.#store.get(key).parent) {
       throw fail("Unsupported", "storage-vfs can't put a snapshot on another parent: prepare it on that parent");
     }
-    await this.#store.commit(call, name, key);
+    await this.#store.commit(call, name, key, { volatile: options.volatile });
   }
 
   async remove(_call: Call, key: SnapshotKey): Promise<void> {

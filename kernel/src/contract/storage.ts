@@ -11,7 +11,7 @@
  * changes nothing.
  *
  * Asked again after a crash: a `prepare` or `commit` that was done is `AlreadyExists` (ask `mounts`), a `remove` that was done is `NotFound`.
- * Durability: when `commit` answers, the tree survives a power cut. Active trees need not. A crash leaves a tree under its key or its name, never neither.
+ * Durability: when `commit` answers, the tree survives a power cut (but see `volatile`). Active trees need not. A crash leaves a tree under its key or its name, never neither.
  * Of a `remove` and a `prepare` on top of it at the same time, one is refused.
  */
 import type { Call } from "./call.ts";
@@ -74,7 +74,15 @@ export type MountsOptions = Sparse<{
   /** To look only, also while the writable ones are mounted elsewhere: what is written there may or may not show. */
   readOnly: boolean;
 }>;
-export type CommitOptions = Sparse<{ parent: SnapshotName }>;
+export type CommitOptions = Sparse<{
+  /** Power `rebase`. */
+  parent: SnapshotName;
+  /**
+   * A hint, for what was prepared as volatile and can be made anew: the answer need not wait for the disk. A power cut soon after takes the snapshot whole; one that is prepared
+   * or committed durably on top of it makes it durable first.
+   */
+  volatile: boolean;
+}>;
 
 export interface Usage {
   /** Allocated on disk. */

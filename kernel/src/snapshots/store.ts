@@ -33,6 +33,8 @@ export interface StoredSnapshot {
   readonly source: string | null;
 }
 interface Entry extends StoredSnapshot {
+  /** While a power cut may still take parts of the tree: the boot of the host that wrote it. After another boot it is no snapshot any more. */
+  boot: string | null;
   children: number;
   /** False while it is being made: nobody else may see it yet. */
   ready: boolean;
@@ -42,11 +44,20 @@ interface SnapshotRecord {
   readonly parent: SnapshotName | null;
   readonly createdAt: number;
   readonly source: string | null;
+  readonly boot: string | null;
 }
 export interface CreateOptions {
   readonly source?: string | null;
-  /** The record is on disk before the snapshot is there, so that a power cut can't leave a tree without one. */
+  /**
+   * The record is on disk before the snapshot is there, so that a power cut can't leave a tree without one, and so are its parents. An active snapshot that is not
+   * durable goes with a power cut.
+   */
   readonly durable: boolean;
+}
+export interface StoreCommitOptions {
+  readonly parent?: SnapshotName | undefined;
+  /** It goes on to disk after the answer; a power cut until then takes it whole. */
+  readonly volatile?: boolean | undefined;
 }
 export interface StoreOptions {
   readonly directory: string;
@@ -58,6 +69,8 @@ export interface StoreOptions {
    * renaming one a fifth of that.
    */
   readonly skeleton?: readonly { readonly name: string; readonly mode: number }[];
+  /** Which boot of the host this is; its own word for it unless a test says another. */
+  readonly boot?: string;
 }
 
 const recordName = "snapshot.json";
@@ -78,10 +91,14 @@ export class SnapshotStore {
   #readyTimer: NodeJS.Timeout | undefined;
   #reclaimTimer: NodeJS.Timeout | undefined;
   #reclaiming: Promise<number> = Promise.resolve(0);
+  /** Committed snapshots on their way to disk. */
+  readonly #settling = new Map<Entry, Promise<void>>();
+  readonly #boot: string;
   #closed = false;
 
   constructor(options: StoreOptions) {
     this.#options = options;
+    this.#boot = options.boot ?? readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     for (const folder of [...kinds, "making", "removed"]) mkdirSync(join(options.directory, folder), { recursive: true, mode: 0o711 });
     for (const name of readdirSync(join(options.directory, "making"))) this.#discard(join(options.directory, "making", name));
     for (const kind of kinds) this.#readFolder(kind);
@@ -91,6 +108,8 @@ export class SnapshotStore {
     }
     this.#reclaimSoon();
     this.#makeReadySoon();
+    // Of a daemon that died before it had them on disk.
+    for (const entry of this.#entries.values()) if (entry.kind === "committed" && entry.boot !== null) this.#settleSoon(entry);
   }
 
   /** Makes a snapshot: `fill` puts the tree into its directory, where the skeleton is already. When it throws, or the engine dies meanwhile, nothing is left. */
@@ -105,7 +124,17 @@ export class SnapshotStore {
     if (this.#entries.has(key)) throw fail("AlreadyExists", `a snapshot ${key} exists already`);
     const below = parent === null ? undefined : this.#committed(parent);
     const directory = join(this.#options.directory, kind, key);
-    const entry: Entry = { kind, key, parent, createdAt: Date.now(), directory, source: options.source ?? null, children: 0, ready: false };
+    const entry: Entry = {
+      kind,
+      key,
+      parent,
+      createdAt: Date.now(),
+      directory,
+      source: options.source ?? null,
+      boot: kind === "active" && !options.durable ? this.#boot : null,
+      children: 0,
+      ready: false,
+    };
     this.#entries.set(key, entry);
     if (below !== undefined) below.children++;
     const ahead = kind === "active" ? this.#ready.pop() : undefined;
@@ -114,6 +143,8 @@ export class SnapshotStore {
       if (ahead === undefined) this.#make(making, kind);
       const filling = fill(making);
       if (filling instanceof Promise) await filling;
+      // A view may be a container's, and last.
+      if (below !== undefined && (options.durable || kind === "view")) await this.#settle(this.#options.makeCall(), below);
       if (options.durable) await writeFile(join(making, recordName), recordOf(entry), { flush: true });
       else writeFileSync(join(making, recordName), recordOf(entry));
       renameSync(making, directory);
@@ -129,31 +160,37 @@ export class SnapshotStore {
     return entry;
   }
 
-  /** Everything that was written to the tree survives a power cut when this answers. */
-  async commit(call: Call, name: SnapshotName, key: SnapshotKey, newParent?: SnapshotName): Promise<void> {
+  /** Everything that was written to the tree survives a power cut when this answers, unless it is volatile. */
+  async commit(call: Call, name: SnapshotName, key: SnapshotKey, options: StoreCommitOptions = {}): Promise<void> {
     parseSnapshotName(name);
-    const active = this.get(key);
+    const active = this.#entry(key);
     if (active.kind !== "active")
       throw fail("FailedPrecondition", `${key} is ${article(active.kind)}: only an active snapshot can be committed`);
     if (this.#entries.has(name)) throw fail("AlreadyExists", `a snapshot ${name} exists already`);
-    const rebased = newParent !== undefined && newParent !== active.parent ? newParent : null;
+    const rebased = options.parent !== undefined && options.parent !== active.parent ? options.parent : null;
     if (rebased !== null && active.parent !== null)
       throw fail("FailedPrecondition", `${key} was prepared on ${active.parent}: only one without a parent can be put on another`);
     const below = rebased === null ? undefined : this.#committed(rebased);
+    // Only what has been marked from its beginning can be told from a torn one.
+    const volatile = options.volatile === true && active.boot !== null;
     const entry: Entry = {
       ...active,
       kind: "committed",
       key: name,
       parent: rebased ?? active.parent,
       directory: join(this.#options.directory, "committed", name),
+      boot: volatile ? active.boot : null,
       children: 0,
       ready: false,
     };
     this.#entries.set(name, entry);
     if (below !== undefined) below.children++;
     try {
-      if (rebased !== null) await replaceDurably(join(active.directory, recordName), recordOf(entry));
-      await this.#options.host.sync(call, active.directory);
+      if (!volatile) {
+        if (entry.parent !== null) await this.#settle(call, this.#committed(entry.parent));
+        await this.#options.host.sync(call, active.directory);
+      }
+      if (rebased !== null || (active.boot !== null && !volatile)) await replaceDurably(active.directory, recordOf(entry));
       call.signal.throwIfAborted();
       renameSync(active.directory, entry.directory);
     } catch (error) {
@@ -163,7 +200,47 @@ export class SnapshotStore {
     }
     this.#entries.delete(key);
     entry.ready = true;
+    if (volatile) this.#settleSoon(entry);
+    else await this.#syncFolders("active", "committed");
+  }
+
+  /** Has a committed snapshot and all below it on disk. */
+  async #settle(call: Call, entry: Entry): Promise<void> {
+    for (const one of [...this.#unsettled(entry)].reverse()) {
+      const settling = this.#settling.get(one) ?? this.#toDisk(call, one).finally(() => this.#settling.delete(one));
+      this.#settling.set(one, settling);
+      await settling;
+    }
+  }
+
+  #unsettled(entry: Entry): readonly Entry[] {
+    const found: Entry[] = [];
+    for (let at: Entry | undefined = entry; at !== undefined; at = at.parent === null ? undefined : this.#entries.get(at.parent))
+      if (at.boot !== null) found.push(at);
+    return found;
+  }
+
+  async #toDisk(call: Call, entry: Entry): Promise<void> {
+    await this.#options.host.sync(call, entry.directory);
+    // One that was removed meanwhile may have a successor of its name, which is not on disk.
+    const isGone = (): boolean => this.#entries.get(entry.key) !== entry;
+    if (isGone()) return;
+    const record = join(entry.directory, recordName);
+    await writeFile(`${record}.settled`, recordOf({ ...entry, boot: null }), { flush: true });
+    if (isGone()) return;
+    renameSync(`${record}.settled`, record);
+    entry.boot = null;
+    await syncPath(entry.directory);
     await this.#syncFolders("active", "committed");
+  }
+
+  /** Nobody waits; what fails is tried again by who needs it, or by the next store. */
+  #settleSoon(entry: Entry): void {
+    const call = this.#options.makeCall();
+    this.#settle(call, entry).catch((error: unknown) => {
+      // Removed meanwhile: then there is nothing to be kept.
+      if (this.#entries.get(entry.key) === entry) call.log.warn(`${entry.key} is not on disk yet: ${String(error)}`);
+    });
   }
 
   /** Out of sight at once; the space comes back with `reclaim`, or a moment later by itself. */
@@ -220,6 +297,7 @@ export class SnapshotStore {
     clearTimeout(this.#reclaimTimer);
     clearTimeout(this.#readyTimer);
     await this.#reclaiming.catch(() => 0);
+    await Promise.allSettled(this.#settling.values());
   }
 
   async #empty(call: Call, measure: boolean): Promise<number> {
@@ -289,7 +367,9 @@ export class SnapshotStore {
     for (const key of readdirSync(join(this.#options.directory, kind))) {
       const directory = join(this.#options.directory, kind, key);
       const record = readRecord(join(directory, recordName));
-      if (record === null) this.#discard(directory);
+      // Written before a power cut, and not known to be on disk: torn for all that anybody knows.
+      const lost = record !== null && record.boot !== null && record.boot !== this.#boot;
+      if (record === null || lost) this.#discard(directory);
       else this.#entries.set(key, { kind, key, directory, ...record, children: 0, ready: true });
     }
   }
@@ -307,24 +387,27 @@ function article(kind: SnapshotKind): string {
   return kind === "active" ? "an active snapshot" : kind === "view" ? "a view" : "a committed snapshot";
 }
 
-function recordOf({ parent, createdAt, source }: StoredSnapshot): string {
-  return JSON.stringify({ parent, createdAt, source } satisfies SnapshotRecord);
+function recordOf({ parent, createdAt, source, boot }: Entry): string {
+  return JSON.stringify({ parent, createdAt, source, boot } satisfies SnapshotRecord);
 }
 
 /** Null: not there or torn, so the snapshot was never finished. */
 function readRecord(path: string): SnapshotRecord | null {
   try {
-    const { parent, createdAt, source } = JSON.parse(readFileSync(path, "utf8")) as SnapshotRecord;
-    return { parent, createdAt, source };
+    // Stores before knew no `boot`: what they committed was on disk.
+    const { parent, createdAt, source, boot = null } = JSON.parse(readFileSync(path, "utf8")) as SnapshotRecord;
+    return { parent, createdAt, source, boot };
   } catch (error) {
     if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw error;
   }
 }
 
-async function replaceDurably(path: string, text: string): Promise<void> {
+async function replaceDurably(directory: string, text: string): Promise<void> {
+  const path = join(directory, recordName);
   await writeFile(`${path}.new`, text, { flush: true });
   await rename(`${path}.new`, path);
+  await syncPath(directory);
 }
 
 async function syncPath(path: string): Promise<void> {

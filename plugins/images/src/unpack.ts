@@ -110,7 +110,8 @@ async function unpackFile(place: Place, call: Call, file: LayerFile, whole: Prom
   attempts += 1;
   const key = parseActiveKey(`unpack-${process.pid}-${attempts}`);
   await withCleanup(async (cleanup) => {
-    await storage.prepare(call, key, parent);
+    // A layer is unpacked anew from its blob, which is on disk, when a power cut takes it.
+    await storage.prepare(call, key, parent, { volatile: true });
     cleanup.undo(() => storage.remove(cleanupCall(call), key));
     const applied = await applyLayer(unpacker, storage, call, key, file);
     if (applied.diffId !== diffId)
@@ -144,7 +145,7 @@ export async function applyLayer(unpacker: Unpacker, storage: StorageDriver, cal
 
 async function commit(storage: StorageDriver, call: Call, name: SnapshotName, key: ActiveKey): Promise<void> {
   try {
-    await storage.commit(call, name, key);
+    await storage.commit(call, name, key, { volatile: true });
   } catch (error) {
     if (!isTsboxError(error) || error.code !== "AlreadyExists") throw error;
     await storage.remove(call, key);
