@@ -45,7 +45,7 @@ enum Format {
 }
 
 /// Milliseconds that dying may take.
-const DYING: i32 = 20;
+const DYING: i32 = 100;
 
 pub struct Exec {
     pub id: String,
@@ -73,8 +73,8 @@ pub fn start(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Star
     let mut joined = launch(start, container, cgroup, stdio).map_err(|failure| {
         let command = matches!(failure.code, Code::CommandNotFound | Code::NotExecutable);
         // Whatever it was that failed: there is nothing to join any more. A process on its way out lets go of its namespaces (ESRCH) before it counts as dead.
-        let dying = failure.errno == Some(libc::ESRCH) || container.is_dead(if failure.errno.is_some() { DYING } else { 0 });
-        if !command && dying { not_running() } else { failure }
+        let dying = || failure.errno == Some(libc::ESRCH) || container.is_dead(if failure.errno.is_some() { DYING } else { 0 });
+        if !command && dying() { not_running() } else { failure }
     })?;
     Pipes::join(&mut session, pipes, joined.console.take(), start.stdin).map_err(failed)?;
     Ok(Started {

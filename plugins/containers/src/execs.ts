@@ -150,8 +150,8 @@ export async function startExec(engine: Engine, call: Call, id: ExecId, options:
   } catch (error) {
     if (client) engine.waiters.forgetFlush(exec.container, client.client);
     await endExec(engine, id, codeOf(error), null);
-    // Its shim has ended under the request, and so the container before.
-    if (isTsboxError(error) && error.code === "Unavailable")
+    // Its shim has ended under the request, and so the container before; or its files are gone already.
+    if ((isTsboxError(error) && error.code === "Unavailable") || !engine.records.isRunning(exec.container))
       throw fail("FailedPrecondition", `container ${exec.container} is not running`, { cause: error });
     throw error;
   }

@@ -75,6 +75,10 @@ export class Records {
     return this.#byId.has(id);
   }
 
+  isRunning(id: ContainerId): boolean {
+    return this.#byId.get(id)?.status === "running";
+  }
+
   /** By id, for those who hold one: it may have been removed meanwhile. */
   byId(id: ContainerId): Container {
     const record = this.#byId.get(id);

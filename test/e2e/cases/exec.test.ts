@@ -134,6 +134,7 @@ test.skipIf(reason, "into a dying container: it runs, or is refused in words, an
         assert.match(
           stderr,
           /^tsbox: (container [0-9a-f]+ is not running|the container is not running|the container ended while the process was started|No such container: (?:box|[0-9a-f]+)|.*shim.*has ended)\n$/,
+          stderr,
         );
     }
     await gone;
