@@ -100,6 +100,9 @@ export class SnapshotStore {
     this.#options = options;
     this.#boot = options.boot ?? readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     for (const folder of [...kinds, "making", "removed"]) mkdirSync(join(options.directory, folder), { recursive: true, mode: 0o711 });
+    // An earlier store may have been faster than the clock.
+    for (const folder of ["making", "removed"])
+      for (const name of readdirSync(join(options.directory, folder))) this.#number = Math.max(this.#number, Number(name) + 1 || 0);
     for (const name of readdirSync(join(options.directory, "making"))) this.#discard(join(options.directory, "making", name));
     for (const kind of kinds) this.#readFolder(kind);
     for (const entry of this.#entries.values()) {
