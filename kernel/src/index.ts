@@ -22,5 +22,6 @@ export { ago } from "./duration.ts";
 export { abortReason, asError, type ErrorMeaning, errorCodes, errorTable, fail, isTsboxError, TsboxError } from "./errors/index.ts";
 export { withMounts } from "./mounts.ts";
 export { signalNumber } from "./signals.ts";
+export { snapshotExists } from "./snapshot-exists.ts";
 export { supports } from "./supports.ts";
 export * from "./words.ts";

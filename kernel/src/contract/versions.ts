@@ -4,7 +4,7 @@
  */
 export const contractVersions: Readonly<Record<string, string>> = {
   kernel: "1.0.0",
-  storage: "1.1.0",
+  storage: "1.2.0",
   exec: "1.1.0",
   network: "1.0.0",
   registry: "1.0.0",
@@ -13,7 +13,7 @@ export const contractVersions: Readonly<Record<string, string>> = {
   engine: "1.0.0",
   host: "1.2.0",
   launcher: "2.1.0",
-  content: "1.0.0",
+  content: "1.1.0",
   images: "2.0.0",
   containers: "2.2.0",
   networks: "1.0.0",

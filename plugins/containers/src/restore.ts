@@ -3,13 +3,12 @@ import { readFileSync, watch } from "node:fs";
 import { readdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
-  type ActiveKey,
   type Call,
   type Container,
   type ContainerId,
   type ExitStatus,
   isTsboxError,
-  type StorageDriver,
+  snapshotExists,
   type VolumeClaim,
 } from "@tsbox/kernel";
 import { ended, later } from "./end.ts";
@@ -48,20 +47,10 @@ async function withLayers(engine: Engine, call: Call, ids: readonly ContainerId[
   for (const id of ids) {
     const record = engine.records.byId(id);
     const storage = record.status === "created" ? await engine.storage(record.drivers.storage) : null;
-    if (storage === null || (await isThere(storage, call, record.layer))) whole.push(id);
+    if (storage === null || (await snapshotExists(storage, call, record.layer))) whole.push(id);
     else await engine.records.remove(call, record);
   }
   return whole;
-}
-
-async function isThere(storage: StorageDriver, call: Call, layer: ActiveKey): Promise<boolean> {
-  try {
-    await storage.stat(call, layer);
-    return true;
-  } catch (error) {
-    if (isTsboxError(error) && error.code === "NotFound") return false;
-    throw error;
-  }
 }
 
 /** A volatile container that was made and never started has no one who remembers it, so it claims nothing. */

@@ -25,7 +25,7 @@ import { parseConfig } from "./manifest.ts";
 import { hostPlatform, parsePlatform } from "./platform.ts";
 import type { ImageRecord } from "./records.ts";
 import { familiar, full, parseReference } from "./reference.ts";
-import { adopt, applyLayer, chainIds, unpackLayer } from "./unpack.ts";
+import { applyLayer, chainIds, unpackImage } from "./unpack.ts";
 
 const types = {
   manifest: "application/vnd.oci.image.manifest.v1+json",
@@ -47,7 +47,7 @@ export async function create(engine: ImagesEngine, call: Call, image: NewImage):
     const storage = await engine.storage(storageId);
     const base = parent === null ? [] : chainOf(parent);
     cleanup.always(engine.leases.hold(base));
-    const below = parent === null ? null : await unpackAll(engine, call, storageId, parent);
+    const below = parent === null ? null : await unpackImage(engine, call, storageId, parent);
     const made = image.layer === null ? null : await addLayer(engine, call, storage, below, image.layer);
     if (made !== null) cleanup.always(engine.leases.hold([made.name]));
     const diffIds = [...(parent?.diffIds ?? []), ...(made === null ? [] : [made.diffId])];
@@ -106,16 +106,6 @@ export async function create(engine: ImagesEngine, call: Call, image: NewImage):
       await engine.events.publish(call, { type: "image", action: "tag", id: record.id, attributes: { name: familiar(reference) } });
     return record;
   });
-}
-
-async function unpackAll(engine: ImagesEngine, call: Call, storageId: string, record: ImageRecord): Promise<SnapshotName | null> {
-  const base = record.adopted === null ? null : await adopt(engine, call, storageId, record.adopted);
-  const chain = chainIds(record.diffIds, base);
-  for (const [at, name] of chain.entries()) {
-    const [layer, diffId] = [record.layers[at], record.diffIds[at]];
-    if (layer && diffId) await unpackLayer(engine, call, storageId, name, chain[at - 1] ?? base, diffId, layer);
-  }
-  return chain.at(-1) ?? base;
 }
 
 interface Added {

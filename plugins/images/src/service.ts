@@ -11,7 +11,7 @@ import type { ImageRecord } from "./records.ts";
 import { familiar, full, parseReference } from "./reference.ts";
 import { discard, prune, remove, sweep } from "./remove.ts";
 import { save } from "./save.ts";
-import { adopt, chainIds, unpackLayer } from "./unpack.ts";
+import { unpackImage } from "./unpack.ts";
 
 /** A scheme counts only in these; all else is a Docker reference. */
 const schemes = /^(docker):\/\/(.*)$|^(host):(\/.*)$|^(oci|oci-archive|docker-archive):(.+)$/s;
@@ -114,16 +114,7 @@ export function imagesService(engine: ImagesEngine): ImagesService {
     rawConfig: (call, id) => rawConfig(engine.content, call, records.byId(id)),
     history: (call, id) => history(engine, call, records.byId(id)),
     layers: (call, id) => layersOf(engine, call, records.byId(id)),
-    unpack: async (call, id, storage) => {
-      const record = records.byId(id);
-      const base = record.adopted === null ? null : await adopt(engine, call, storage, record.adopted);
-      const chain = chainIds(record.diffIds, base);
-      for (const [at, name] of chain.entries()) {
-        const [layer, diffId] = [record.layers[at], record.diffIds[at]];
-        if (layer && diffId) await unpackLayer(engine, call, storage, name, chain[at - 1] ?? base, diffId, layer);
-      }
-      return chain.at(-1) ?? base;
-    },
+    unpack: (call, id, storage) => unpackImage(engine, call, storage, records.byId(id)),
   };
 }
 

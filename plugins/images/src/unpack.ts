@@ -19,10 +19,12 @@ import {
   parseActiveKey,
   type SnapshotName,
   type StorageDriver,
+  snapshotExists,
   supports,
   withCleanup,
   withMounts,
 } from "@tsbox/kernel";
+import type { ImageRecord } from "./records.ts";
 
 export interface Unpacker {
   readonly content: ContentService;
@@ -62,7 +64,7 @@ export async function unpackLayer(
 ): Promise<void> {
   await once(`${storageId} ${name}`, async () => {
     const storage = await unpacker.storage(storageId);
-    if (await exists(storage, call, name)) return;
+    if (await snapshotExists(storage, call, name)) return;
     const place: Place = { unpacker, storage, name, parent, diffId, layer };
     if (await unpackAhead(place, call, whole)) return;
     await whole;
@@ -129,7 +131,7 @@ export async function adopt(unpacker: Unpacker, call: Call, storageId: string, d
   const name = adoptedName(directory);
   await once(`${storageId} ${name}`, async () => {
     const storage = await unpacker.storage(storageId);
-    if (await exists(storage, call, name)) return;
+    if (await snapshotExists(storage, call, name)) return;
     if (!supports(storage, "adopt"))
       throw fail("Unsupported", `the storage driver ${storageId} can't take ${directory} as a base: choose another with --storage`);
     await storage.adopt(call, name, directory);
@@ -152,16 +154,6 @@ async function commit(storage: StorageDriver, call: Call, name: SnapshotName, ke
   }
 }
 
-export async function exists(storage: StorageDriver, call: Call, name: SnapshotName): Promise<boolean> {
-  try {
-    await storage.stat(call, name);
-    return true;
-  } catch (error) {
-    if (isTsboxError(error) && error.code === "NotFound") return false;
-    throw error;
-  }
-}
-
 async function once(key: string, work: () => Promise<void>): Promise<void> {
   const running = underWay.get(key);
   // Another's failure may be its own cancel: then this one tries for itself.
@@ -169,4 +161,15 @@ async function once(key: string, work: () => Promise<void>): Promise<void> {
   const mine = work().finally(() => underWay.delete(key));
   underWay.set(key, mine);
   await mine;
+}
+
+/** Every layer of an image, as far as they are not there. Answers the topmost snapshot; null: the image is empty. */
+export async function unpackImage(unpacker: Unpacker, call: Call, storageId: string, record: ImageRecord): Promise<SnapshotName | null> {
+  const base = record.adopted === null ? null : await adopt(unpacker, call, storageId, record.adopted);
+  const chain = chainIds(record.diffIds, base);
+  for (const [at, name] of chain.entries()) {
+    const [layer, diffId] = [record.layers[at], record.diffIds[at]];
+    if (layer && diffId) await unpackLayer(unpacker, call, storageId, name, chain[at - 1] ?? base, diffId, layer);
+  }
+  return chain.at(-1) ?? base;
 }
