@@ -43,8 +43,46 @@ pub struct ExecStarted {
     pub timings: Vec<(String, f64)>,
 }
 
-/// Answers when the process has exec'ed; a failure leaves nothing behind.
+/// Answers when the process has exec'ed; a failure leaves nothing behind. FailedPrecondition: the container does not run any more, or is paused.
 pub fn exec(exec: &Exec) -> Result<ExecStarted> {
+    start(exec).map_err(|failure| told_by_end(failure, exec.pid, exec.pidfd))
+}
+
+/// What to say when nothing could be started beside the process `pid`: while that is on its way out its namespaces can't be joined (ESRCH), nor can anything
+/// be born in them (ENOMEM), and the files and groups that belong to it go; only that it has ended is worth telling.
+pub fn told_by_end(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure {
+    let command = matches!(failure.code, Code::CommandNotFound | Code::NotExecutable);
+    if !command && (has_ended(pidfd) || is_ending(pid)) {
+        Failure::new(Code::FailedPrecondition, "the container is not running")
+    } else {
+        failure
+    }
+}
+
+fn has_ended(pidfd: BorrowedFd) -> bool {
+    let mut polled = libc::pollfd {
+        fd: pidfd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one pollfd; a pidfd is readable from the end on.
+    unsafe { libc::poll(&mut polled, 1, 0) > 0 }
+}
+
+/// PF_EXITING in field 9 of /proc/PID/stat. It is set before a process lets go of anything; its pidfd tells nothing before all else in its pid namespace is gone.
+fn is_ending(pid: i32) -> bool {
+    const PF_EXITING: u32 = 4;
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return true;
+    };
+    // The name in parentheses may hold anything.
+    let flags = text
+        .rsplit_once(')')
+        .and_then(|(_, fields)| fields.split_whitespace().nth(6)?.parse::<u32>().ok());
+    flags.is_some_and(|flags| flags & PF_EXITING != 0)
+}
+
+fn start(exec: &Exec) -> Result<ExecStarted> {
     let mut clock = Clock::start();
     if exec.process.args.is_empty() {
         return Err(Failure::new(Code::InvalidArgument, "process.args is empty").at("spec"));
@@ -134,7 +172,7 @@ fn fork(exec: &Exec) -> Result<Forked> {
 }
 
 fn run(exec: &Exec, more: i32, channel: &Channel) -> ! {
-    let failure = match start(exec, more, channel) {
+    let failure = match join(exec, more, channel) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -142,7 +180,7 @@ fn run(exec: &Exec, more: i32, channel: &Channel) -> ! {
     process::leave(1)
 }
 
-fn start(exec: &Exec, more: i32, channel: &Channel) -> Result<Infallible> {
+fn join(exec: &Exec, more: i32, channel: &Channel) -> Result<Infallible> {
     let mut clock = Clock::start();
     let mut warnings = Vec::new();
     process::begin(c"tsbox:[exec]")?;

@@ -9,6 +9,7 @@
 //! pub fn exec(exec: &Exec) -> Result<ExecStarted>          // one more process in a running container
 //!   Exec    { pid: i32, pidfd: BorrowedFd, cgroup: &Cgroup, process: &Process, stdio: Stdio, seccomp: Option<&[u8]> }
 //!   ExecStarted { pid, pidfd, console, warnings, timings }  // as of Started
+//! pub fn told_by_end(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure   // the failure, or that the process which was to be joined has ended
 //! Cgroup  at(path), kill_all(signal), freeze(), thaw(), is_frozen(), pids(), oom_killed(), stats(), apply(resources, warnings), remove()
 //! pub fn main(args: Vec<String>) -> i32                    // tsbox-runtime create | start | run | state | kill | delete | exec | features …
 //! pub fn sealed::ensure() -> Result<()>                    // first thing in main of whoever launches: runs on from a sealed copy of its binary
@@ -31,7 +32,7 @@ pub mod reaper;
 pub mod sealed;
 
 pub use cli::main;
-pub use exec::{Exec, ExecStarted, exec};
+pub use exec::{Exec, ExecStarted, exec, told_by_end};
 pub use launch::{Launch, Root, Started, Stdio, launch};
 pub use tsbox_core::container::cgroup::{Cgroup, Stats};
 pub use tsbox_core::container::spec::{Process, Spec};

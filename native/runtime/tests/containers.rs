@@ -4,7 +4,7 @@ mod world;
 
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use tsbox_core::container::spec::Process;
 use tsbox_core::failure::Code;
 use tsbox_runtime::{Exec, Stdio, exec};
@@ -38,6 +38,7 @@ const CASES: &[Case] = &[
     ("a terminal is the container's own", terminal),
     ("exec joins, with its own user, directory and exit code", join),
     ("exec: not found, paused", join_refused),
+    ("exec: into a container on its way out", join_dying),
     ("pause stops, resume goes on, kill_all leaves none", pause),
     ("a new user namespace: root inside, nobody outside", user_namespace),
     ("a user namespace that is joined", joined_user_namespace),
@@ -424,6 +425,49 @@ fn join_refused(world: &World) {
     assert_eq!(started.cgroup.pids().unwrap(), [started.pid]);
     started.cgroup.kill_all(libc::SIGKILL).unwrap();
     world.end(started);
+}
+
+/// A first process stays on its way out until everybody has reaped what was born in its pid namespace: here an exec that nobody waits for yet.
+fn join_dying(world: &World) {
+    let started = world.start("sleep 1000");
+    let process = |command: &str| Process {
+        args: vec![command.into(), "1000".into()],
+        env: vec!["PATH=/bin".into()],
+        cwd: "/".into(),
+        ..Process::default()
+    };
+    let join = |process: &Process| {
+        exec(&Exec {
+            pid: started.pid,
+            pidfd: started.pidfd.as_fd(),
+            cgroup: &started.cgroup,
+            process,
+            stdio: Stdio::Fds([0, 1, 2]),
+            seccomp: None,
+        })
+    };
+    let first = join(&process("sleep")).unwrap();
+    // SAFETY: plain numbers.
+    unsafe { libc::kill(started.pid, libc::SIGKILL) };
+    // It takes the exec along, which is dead then and not reaped.
+    let mut polled = libc::pollfd {
+        fd: first.pidfd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one pollfd.
+    assert_eq!(unsafe { libc::poll(&mut polled, 1, 10_000) }, 1);
+    for command in ["sleep", "nosuch"] {
+        let failure = join(&process(command)).unwrap_err();
+        assert_eq!(
+            (failure.code, failure.message.as_str()),
+            (Code::FailedPrecondition, "the container is not running"),
+            "{command}: {failure}"
+        );
+    }
+    // SAFETY: a child of ours that is dead.
+    unsafe { libc::waitpid(first.pid, std::ptr::null_mut(), 0) };
+    assert_eq!(world.end(started).code, 128 + 9);
 }
 
 fn pause(world: &World) {

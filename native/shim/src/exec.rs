@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, RawFd};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::Mount;
 use tsbox_core::protocol::{Exit, Window};
-use tsbox_runtime::{Cgroup, Exec as Join, ExecStarted, Launch, Process as OciProcess, Root, Spec, Stdio};
+use tsbox_runtime::{Cgroup, Exec as Join, ExecStarted, Launch, Process as OciProcess, Root, Spec, Stdio, told_by_end};
 
 /// `ShimExec` of kernel/src/contract/launcher.ts.
 #[derive(Deserialize)]
@@ -44,9 +44,6 @@ enum Format {
     Other,
 }
 
-/// Milliseconds that dying may take.
-const DYING: i32 = 100;
-
 pub struct Exec {
     pub id: String,
     pub process: Process,
@@ -70,12 +67,7 @@ pub fn start(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Star
         Some(_) => None,
     };
     let stdio = Pipes::stdio(pipes.as_ref(), start.terminal);
-    let mut joined = launch(start, container, cgroup, stdio).map_err(|failure| {
-        let command = matches!(failure.code, Code::CommandNotFound | Code::NotExecutable);
-        // Whatever it was that failed: there is nothing to join any more. A process on its way out lets go of its namespaces (ESRCH) before it counts as dead.
-        let dying = || failure.errno == Some(libc::ESRCH) || container.is_dead(if failure.errno.is_some() { DYING } else { 0 });
-        if !command && dying() { not_running() } else { failure }
-    })?;
+    let mut joined = launch(start, container, cgroup, stdio)?;
     Pipes::join(&mut session, pipes, joined.console.take(), start.stdin).map_err(failed)?;
     Ok(Started {
         exec: Exec {
@@ -104,7 +96,8 @@ fn launch(start: &Start, container: &Process, cgroup: &Cgroup, stdio: Stdio) -> 
                 root: Root::Mounts(rootfs),
                 stdio,
                 seccomp: filter.as_deref().map(read_filter).transpose()?.as_deref(),
-            })?;
+            })
+            .map_err(|failure| told_by_end(failure, container.pid, container.pidfd.as_fd()))?;
             Ok(ExecStarted {
                 pid: started.pid,
                 pidfd: started.pidfd,

@@ -84,15 +84,4 @@ impl Process {
             Err(Failure::last("pidfd_send_signal", None))
         }
     }
-
-    /// It is dead, whether that was noticed or not; waits so many milliseconds for it.
-    pub fn is_dead(&self, patience: i32) -> bool {
-        let mut polled = libc::pollfd {
-            fd: self.pidfd.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        // SAFETY: one pollfd; a pidfd is readable from the end on.
-        self.exited.is_some() || unsafe { libc::poll(&mut polled, 1, patience) } > 0
-    }
 }
