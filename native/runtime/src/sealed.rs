@@ -67,11 +67,59 @@ fn copy(own: &OwnedFd) -> Result<OwnedFd> {
         }
         done += count as i64;
     }
-    // SAFETY: plain numbers.
-    sys::check(
-        unsafe { libc::fcntl(copy.as_raw_fd(), libc::F_ADD_SEALS, SEALS) }.into(),
-        "F_ADD_SEALS",
-        None,
-    )?;
+    seal(&copy)?;
     Ok(copy)
+}
+
+/// A page of it that the kernel just has in its hands (to swap it, to move it, on another processor's list) is EBUSY, after a sixth of a second of waiting in the call.
+fn seal(copy: &OwnedFd) -> Result<()> {
+    const ATTEMPTS: u32 = 30;
+    for attempt in 1..=ATTEMPTS {
+        // SAFETY: plain numbers.
+        let sealed = unsafe { libc::fcntl(copy.as_raw_fd(), libc::F_ADD_SEALS, SEALS) };
+        match sys::check(sealed.into(), "F_ADD_SEALS", None) {
+            Err(failure) if failure.errno == Some(libc::EBUSY) && attempt < ATTEMPTS => {}
+            answer => return answer.map(drop),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page that lies in a pipe belongs to two.
+    #[test]
+    fn a_page_in_use_is_waited_for() {
+        // SAFETY: a memory file of one page, its mapping, and a pipe; all of them this test's own.
+        let (copy, pipe) = unsafe {
+            let fd = libc::memfd_create(c"sealed".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
+            assert!(fd >= 0);
+            let copy = OwnedFd::from_raw_fd(fd);
+            assert_eq!(libc::write(fd, [7u8; 4096].as_ptr().cast(), 4096), 4096);
+            let page = libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, fd, 0);
+            assert_ne!(page, libc::MAP_FAILED);
+            let mut ends = [0; 2];
+            assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
+            let bytes = libc::iovec {
+                iov_base: page,
+                iov_len: 4096,
+            };
+            assert_eq!(libc::vmsplice(ends[1], &bytes, 1, 0), 4096);
+            libc::munmap(page, 4096);
+            (copy, ends.map(|end| OwnedFd::from_raw_fd(end)))
+        };
+        // SAFETY: plain numbers.
+        assert_eq!(unsafe { libc::fcntl(copy.as_raw_fd(), libc::F_ADD_SEALS, SEALS) }, -1);
+        assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EBUSY));
+        let release = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            drop(pipe);
+        });
+        seal(&copy).unwrap();
+        release.join().unwrap();
+        // SAFETY: plain numbers.
+        assert_eq!(unsafe { libc::fcntl(copy.as_raw_fd(), libc::F_GET_SEALS) } & SEALS, SEALS);
+    }
 }
