@@ -21,8 +21,8 @@ export type ClientEvent =
   | ClientOpened
   | { readonly kind: "signal"; readonly client: number; readonly signal: number }
   | { readonly kind: "resized"; readonly client: number; readonly size: WindowSize }
-  /** Its command needs nobody any more: the connection is closed, by a kill or at its end. */
-  | { readonly kind: "gone"; readonly client: number };
+  /** Its command needs nobody any more: it had its exit code (`answered`), or the connection was closed before. */
+  | { readonly kind: "gone"; readonly client: number; readonly answered: boolean };
 
 export interface ClientOpened {
   readonly kind: "opened";
@@ -67,13 +67,17 @@ export interface ShimLaunch {
   readonly client: ShimClient | null;
 }
 
-/** A local client and which of its descriptors are meant. `detachKeys`: bytes that a terminal's user types to leave; left out: Docker's, ctrl-P ctrl-Q; empty: none. */
+/**
+ * A local client and which of its descriptors are meant. `detachKeys`: bytes that a terminal's user types to leave; left out: Docker's, ctrl-P ctrl-Q; empty: none.
+ * `answer`, of an exec's client: it ends with the exec's exit code when it has all output, without a word of the daemon, which is told (`gone`).
+ */
 export interface ShimClient {
   readonly client: number;
   readonly stdin: boolean;
   readonly stdout: boolean;
   readonly stderr: boolean;
   readonly detachKeys?: readonly number[] | undefined;
+  readonly answer?: boolean | undefined;
 }
 
 /** One more process in a running container. Whoever connects to the shim's socket for this id before is joined to it from its first byte on. */

@@ -4,7 +4,7 @@
  */
 export const contractVersions: Readonly<Record<string, string>> = {
   kernel: "1.0.0",
-  storage: "1.2.0",
+  storage: "1.3.0",
   exec: "1.1.0",
   network: "1.0.0",
   registry: "1.0.0",
@@ -12,16 +12,16 @@ export const contractVersions: Readonly<Record<string, string>> = {
   log: "1.0.0",
   engine: "1.0.0",
   host: "1.2.0",
-  launcher: "2.1.0",
+  launcher: "2.2.0",
   content: "1.1.0",
   images: "2.0.0",
-  containers: "2.2.0",
+  containers: "2.3.0",
   networks: "1.0.0",
   volumes: "1.0.0",
   files: "2.0.0",
   events: "1.0.0",
   state: "1.0.0",
-  api: "1.1.0",
+  api: "1.2.0",
 };
 
 /** The kinds of drivers; every other name is a service's. */

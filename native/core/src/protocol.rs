@@ -43,6 +43,7 @@ pub mod daemon {
     pub const CLIENT_OPENED: u8 = 2;
     pub const CLIENT_SIGNAL: u8 = 3;
     pub const CLIENT_RESIZED: u8 = 4;
+    /// payload u8: 1 if it had its exit code.
     pub const CLIENT_GONE: u8 = 5;
     /// The client has taken what was written to it.
     pub const CLIENT_DRAINED: u8 = 6;
@@ -302,9 +303,12 @@ pub enum FromShim {
     },
     /// The container has met its memory limit, and the kernel kills one of its processes.
     OutOfMemory,
-    /// All output is with this client.
+    /// All output is with this client. `code`: how the process ended that it was joined to, if the client was to be answered by that: then the launcher lets it go,
+    /// and the daemon hears of it.
     Flushed {
         client: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<i32>,
     },
     /// The client's user typed the detach keys.
     Detached {

@@ -53,7 +53,6 @@ impl Daemon {
         command
             .current_dir("/")
             .stdin(Stdio::null())
-            .env_remove("GLIBC_TUNABLES")
             .env("NODE_COMPILE_CACHE", options.root.join("cache/node"))
             .env("TSBOX_HOME", home);
         if options.background {

@@ -31,8 +31,6 @@ pub fn main(args: Vec<String>, home: Option<std::path::PathBuf>) -> i32 {
     let Some(home) = home else {
         return refuse("the installation is not whole: no kernel/ beside the binary; install tsbox again");
     };
-    // Every shim starts as a copy of this process: what it weighs counts once a container.
-    tsbox_shim::memory::keep_small();
     match serve::Launcher::new(options, home) {
         Ok(launcher) => launcher.serve(),
         Err(why) => refuse(&why),

@@ -147,7 +147,7 @@ impl Launcher {
         let Some(frames) = self.clients.receive(number) else {
             if self.clients.get(number).is_some() {
                 self.clients.remove(number, &self.epoll);
-                self.daemon.writer.push(daemon::CLIENT_GONE, number, &[], Vec::new());
+                self.daemon.writer.push(daemon::CLIENT_GONE, number, &[0], Vec::new());
             }
             return;
         };
@@ -209,7 +209,7 @@ impl Launcher {
             After::Drained => self.daemon.writer.push(daemon::CLIENT_DRAINED, number, &[], Vec::new()),
             After::Ended => {
                 self.clients.remove(number, &self.epoll);
-                self.daemon.writer.push(daemon::CLIENT_GONE, number, &[], Vec::new());
+                self.daemon.writer.push(daemon::CLIENT_GONE, number, &[1], Vec::new());
             }
             // Its end is read, and told, when its socket fires.
             After::Gone => {}
@@ -360,9 +360,13 @@ impl Launcher {
     fn hear_shim(&mut self, channel: u32) {
         self.shims.flush(channel, &self.epoll, token(Kind::Shim, channel));
         match self.shims.receive(channel) {
-            Some(frames) => {
-                for frame in frames {
+            Some(heard) => {
+                // The daemon hears it before any command that the client's end leads to: what goes to it leaves in the order in which it was put here.
+                for frame in heard.frames {
                     self.daemon.writer.push(daemon::FROM_SHIM, channel, &frame.payload, Vec::new());
+                }
+                for (client, code) in heard.answers {
+                    self.send_client(client, client::EXIT, &[code]);
                 }
             }
             None => {

@@ -24,6 +24,13 @@ pub struct Shim {
     writer: Writer,
 }
 
+/// What a shim has said.
+pub struct Heard {
+    pub frames: Vec<Frame>,
+    /// Clients whose command has ended with it, and their exit codes.
+    pub answers: Vec<(u32, u8)>,
+}
+
 #[derive(Default)]
 pub struct Shims {
     all: HashMap<u32, Shim>,
@@ -76,9 +83,9 @@ impl Shims {
     }
 
     /// Messages of a shim, noting the pid of its container on the way; None when the shim has closed.
-    pub fn receive(&mut self, channel: u32) -> Option<Vec<Frame>> {
+    pub fn receive(&mut self, channel: u32) -> Option<Heard> {
         let shim = self.all.get_mut(&channel)?;
-        let mut frames = Vec::new();
+        let (mut frames, mut answers) = (Vec::new(), Vec::new());
         let end = shim.reader.fill(shim.socket.as_raw_fd()).map_or(true, |fill| fill == Fill::End);
         while let Ok(Some(frame)) = shim.reader.take() {
             match serde_json::from_slice(&frame.payload) {
@@ -90,11 +97,16 @@ impl Shims {
                     shim.process = pid.filter(|_| exited.is_none());
                 }
                 Ok(FromShim::Exited { .. }) => shim.process = None,
+                Ok(FromShim::Flushed { client, code: Some(code) }) => answers.push((client, code as u8)),
                 _ => {}
             }
             frames.push(frame);
         }
-        if end && frames.is_empty() { None } else { Some(frames) }
+        if end && frames.is_empty() {
+            None
+        } else {
+            Some(Heard { frames, answers })
+        }
     }
 
     pub fn send(&mut self, channel: u32, kind: u8, payload: &[u8], fds: Vec<OwnedFd>, epoll: &Epoll, token: u64) -> bool {
@@ -156,7 +168,7 @@ fn become_shim(spawn: &ShimSpawn, control: UnixStream) -> ! {
         if control != 3 {
             libc::dup3(control, 3, libc::O_CLOEXEC);
         }
-        libc::close_range(4, libc::c_uint::MAX, 0);
+        libc::syscall(libc::SYS_close_range, 4, libc::c_uint::MAX, 0);
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
         for fd in 0..3 {
             libc::dup2(null, fd);
@@ -164,11 +176,13 @@ fn become_shim(spawn: &ShimSpawn, control: UnixStream) -> ! {
         libc::close(null);
         OwnedFd::from_raw_fd(3)
     };
-    tsbox_shim::run(Config {
+    let config = || Config {
         id: spawn.id.clone(),
         directory: Path::new(&spawn.directory).to_owned(),
         control,
         network: spawn.network,
         id_maps: spawn.id_maps.clone(),
-    })
+    };
+    // SAFETY: no caller goes on after this, and no static of this program holds on to the heap.
+    tsbox_shim::run(unsafe { tsbox_shim::heap::begin_anew(config) })
 }

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, RawFd};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::Mount;
-use tsbox_core::protocol::{Exit, Window};
+use tsbox_core::protocol::{Exit, FromShim, Window};
 use tsbox_runtime::{Cgroup, Exec as Join, ExecStarted, Launch, Process as OciProcess, Root, Spec, Stdio, told_by_end};
 
 /// `ShimExec` of kernel/src/contract/launcher.ts.
@@ -47,6 +47,8 @@ enum Format {
 pub struct Exec {
     pub id: String,
     pub process: Process,
+    /// The client that gets its exit code from here.
+    answered: Option<u32>,
 }
 
 pub struct Started {
@@ -72,6 +74,7 @@ pub fn start(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Star
     Ok(Started {
         exec: Exec {
             id: start.exec.clone(),
+            answered: start.client.as_ref().filter(|client| client.answer).map(|client| client.client),
             process: Process::new(joined.pid, joined.pidfd, session),
         },
         warnings: joined.warnings,
@@ -197,9 +200,20 @@ impl Execs {
     }
 
     /// Whose output has arrived whole, of those that have ended.
-    pub fn flushed(&mut self) -> impl Iterator<Item = Owner> {
+    pub fn flushed(&mut self) -> impl Iterator<Item = FromShim> {
         let ended = self.all.iter_mut().filter(|exec| exec.process.told());
-        ended.flat_map(|exec| exec.process.session.flushed())
+        ended.flat_map(|exec| {
+            let code = exec.process.exited().map(|exit| exit.code);
+            let answered = exec.answered;
+            let owners = exec.process.session.flushed().into_iter();
+            owners.filter_map(move |owner| match owner {
+                Owner::Client(client) => Some(FromShim::Flushed {
+                    client,
+                    code: code.filter(|_| answered == Some(client)),
+                }),
+                Owner::Connection(_) => None,
+            })
+        })
     }
 
     /// Lets go of those whose end is told and whose output is read; true when there were any.

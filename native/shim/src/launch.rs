@@ -39,6 +39,9 @@ pub struct Client {
     /// None: Docker's.
     #[serde(default)]
     pub detach_keys: Option<Vec<u8>>,
+    /// It gets the process's exit code with the end of the output.
+    #[serde(default)]
+    pub answer: bool,
 }
 
 /// `Launch` of kernel/src/contract/exec.ts.

@@ -10,6 +10,7 @@
 
 mod channel;
 mod exec;
+pub mod heap;
 mod input;
 mod launch;
 mod log;

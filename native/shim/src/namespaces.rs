@@ -68,7 +68,7 @@ fn loopback() -> Result<()> {
             *to = *from as libc::c_char;
         }
         request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
-        if libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request) < 0 {
+        if libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request) < 0 {
             return Err(Failure::last("ioctl(SIOCSIFFLAGS)", Some("lo")).at("network namespace"));
         }
     }

@@ -298,6 +298,7 @@ impl Shim {
                     stdout,
                     stderr,
                     detach_keys,
+                    answer: false,
                 };
                 let joined = self
                     .running()
@@ -516,16 +517,14 @@ impl Shim {
             let pid = self.container.as_ref().map_or(0, |container| container.process.pid);
             self.queue(&FromShim::Exited { pid, status: exit });
         }
-        let processes = self.container.iter_mut().map(|container| &mut container.process);
-        let flushed: Vec<Owner> = processes
-            .filter(|process| process.told())
-            .flat_map(|process| process.session.flushed())
-            .chain(self.execs.flushed())
-            .collect();
-        for owner in flushed {
-            if let Owner::Client(client) = owner {
-                self.queue(&FromShim::Flushed { client });
-            }
+        let process = self.container.as_mut().map(|container| &mut container.process);
+        let owners = process.filter(|process| process.told()).map(|process| process.session.flushed());
+        let own = owners.unwrap_or_default().into_iter().filter_map(|owner| match owner {
+            Owner::Client(client) => Some(FromShim::Flushed { client, code: None }),
+            Owner::Connection(_) => None,
+        });
+        for flushed in Vec::from_iter(own.chain(self.execs.flushed())) {
+            self.queue(&flushed);
         }
         if let Some(control) = &mut self.control {
             control.flush();
@@ -611,7 +610,6 @@ fn seq_of(payload: &[u8]) -> u32 {
 
 /// What sets the shim apart from the launcher that it was a moment ago.
 fn become_shim() -> Result<()> {
-    memory::keep_small();
     // SAFETY: calls on this process alone, which has one thread.
     unsafe {
         libc::setsid();

@@ -3,6 +3,9 @@
 
 use std::ffi::OsString;
 
+#[global_allocator]
+static ALLOCATOR: tsbox_shim::heap::Heap = tsbox_shim::heap::Heap;
+
 fn main() {
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_default();
@@ -29,9 +32,6 @@ fn daemon(args: Vec<String>) -> i32 {
         // SAFETY: no other thread reads the environment: there is none.
         unsafe { std::env::set_var("TSBOX_HOME", home) };
     }
-    // Freed pieces that an allocator's cache keeps hold on to their pages, in every fork: the copy starts without one. (Of glibc alone; others don't look.)
-    // SAFETY: as above.
-    unsafe { std::env::set_var("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0") };
     if let Err(failure) = tsbox_runtime::sealed::ensure() {
         eprintln!("tsbox: {failure}");
         return 125;

@@ -48,7 +48,7 @@ export class Clients {
       case incoming.clientGone:
         this.#drain(client);
         this.#traffic.delete(client);
-        this.events.push({ kind: "gone", client });
+        this.events.push({ kind: "gone", client, answered: frame.payload[0] === 1 });
         return true;
       default:
         return false;

@@ -12,7 +12,7 @@ const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is
 
 function ask(socketPath: string, method: string, path: string, body?: unknown): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, method, path, headers: { "content-type": "application/json" } }, (answer) => {
+    const asked = request({ socketPath, method, path, agent: false, headers: { "content-type": "application/json" } }, (answer) => {
       let text = "";
       answer.setEncoding("utf8").on("data", (part: string) => (text += part));
       answer.on("end", () => resolve(text === "" ? null : JSON.parse(text)));
@@ -164,6 +164,31 @@ test.skipIf(reason, "a thousand in a row leave nothing in shim, launcher and dae
   assert.ok(launcherGrown <= 64, `the launcher grew by ${launcherGrown} KiB`);
   assert.ok(daemonGrown <= 20_000, `the daemon grew by ${daemonGrown} KiB`);
   assert.is((await own.ok(["exec", "box", "sh", "-c", "echo /proc/[0-9]*"])).trim().split(" ").length, 2);
+});
+
+test.skipIf(reason, "its client hears of its end without the daemon, which then knows the same", async (t) => {
+  const own = await engine(t);
+  await sleeper(own);
+  const { State } = await own.inspect("box");
+  for (const [end, code] of [
+    ["exit 9", 9],
+    ["kill -9 $$", 137],
+  ] as const) {
+    const going = own.client(["exec", "box", "sh", "-c", `while [ ! -e /go-${code} ]; do sleep 0.02; done; echo there; ${end}`]).ended;
+    await until(async () => (await ids(own)).length === 1, "the exec to run");
+    const [exec = ""] = await ids(own);
+    const daemon = own.daemonPid();
+    process.kill(daemon, "SIGSTOP");
+    try {
+      writeFileSync(`/proc/${State.Pid}/root/go-${code}`, "");
+      assert.equal(await going, { code, stdout: "there\n", stderr: "" });
+    } finally {
+      process.kill(daemon, "SIGCONT");
+    }
+    const known = await fetchJson(own, `/exec/${exec}/json`);
+    assert.equal([known.Running, known.ExitCode], [false, code]);
+    assert.equal(await ids(own), []);
+  }
 });
 
 test.skipIf(reason, "a client that waits for its exec hears of its end from the daemon that comes after a killed one", async (t) => {

@@ -52,6 +52,8 @@ const NAMES: [&str; 41] = [
 /// The sets as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sets {
+    /// The caller's bounding set.
+    have: u64,
     pub bounding: u64,
     pub effective: u64,
     pub inheritable: u64,
@@ -76,6 +78,7 @@ impl Sets {
             set
         };
         let mut sets = Sets {
+            have,
             bounding: bits(&wanted.bounding),
             effective: bits(&wanted.effective),
             inheritable: bits(&wanted.inheritable),
@@ -96,8 +99,7 @@ impl Sets {
 
     /// Takes what is not in the set out of the bounding set; needs CAP_SETPCAP, so it comes before the change of user.
     pub fn bound(&self) -> Result<()> {
-        let have = current_bounding()?;
-        for number in (0..64).filter(|number| have & !self.bounding & (1 << number) != 0) {
+        for number in (0..64).filter(|number| self.have & !self.bounding & (1 << number) != 0) {
             sys::prctl(libc::PR_CAPBSET_DROP, number, 0, "PR_CAPBSET_DROP")?;
         }
         Ok(())

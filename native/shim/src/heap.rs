@@ -1,0 +1,186 @@
+//! The allocator of the native binary: one that is fast with small pieces (musl's is not), and gives back what is free in the middle of its heap, too. A shim lives as
+//! long as its container, and what its launch has used would be its weight ever after.
+
+use dlmalloc::{Allocator, Dlmalloc};
+use std::alloc::{GlobalAlloc, Layout};
+use std::ptr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// All of it is [`HEAP`]'s.
+pub struct Heap;
+
+// Nobody else holds the lock when a shim is forked: this program has one thread.
+static HEAP: Mutex<Dlmalloc<Pages>> = Mutex::new(Dlmalloc::new_with_allocator(Pages { closed: false }));
+
+fn heap() -> MutexGuard<'static, Dlmalloc<Pages>> {
+    HEAP.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// SAFETY: dlmalloc's blocks are what the layout asks for, and the lock makes its calls one after another.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        unsafe { heap().malloc(layout.size(), layout.align()) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        unsafe { heap().free(block, layout.size(), layout.align()) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        unsafe { heap().calloc(layout.size(), layout.align()) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        unsafe { heap().realloc(block, layout.size(), layout.align(), size) }
+    }
+}
+
+/// Goes on with an empty heap, and without the old one: in a fork each page that the other side still writes to would be a copy more. `keep` makes anew what is to be kept.
+///
+/// # Safety
+/// Nothing that was allocated before may be used or freed after this: not by the caller, nor by its callers, who must never get the word again, nor by a static.
+pub unsafe fn begin_anew<T>(keep: impl FnOnce() -> T) -> T {
+    let old = std::mem::replace(&mut *heap(), Dlmalloc::new_with_allocator(Pages { closed: false }));
+    let kept = keep();
+    // SAFETY: as promised.
+    unsafe { old.destroy() };
+    kept
+}
+
+/// Gives back every whole page that is free: mappings that hold nothing, the end of the others, and what lies between blocks that live. The latter is found by
+/// taking all free blocks that are larger than a page, and putting them back.
+pub fn give_back() {
+    const PAGE: usize = 4096;
+    let mut heap = heap();
+    // SAFETY: nothing that is in use is touched: the blocks are this function's own until it frees them, and their contents are nobody's.
+    unsafe {
+        heap.trim(0);
+        heap.allocator_mut().closed = true;
+        let mut taken = [(ptr::null_mut(), 0); 64];
+        let mut count = 0;
+        let mut size = 64 * PAGE;
+        while size > PAGE && count < taken.len() {
+            let block = heap.malloc(size, 16);
+            if block.is_null() {
+                size -= size / 8;
+                continue;
+            }
+            let (from, to) = ((block as usize).next_multiple_of(PAGE), (block as usize + size) & !(PAGE - 1));
+            if from < to {
+                libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_DONTNEED);
+            }
+            taken[count] = (block, size);
+            count += 1;
+        }
+        for (block, size) in taken[..count].iter().rev() {
+            heap.free(*block, *size, 16);
+        }
+        heap.allocator_mut().closed = false;
+    }
+}
+
+/// Mappings of the kernel's.
+struct Pages {
+    /// No more of them: only what is there is given out.
+    closed: bool,
+}
+
+// SAFETY: what `alloc` answers is a mapping of its own, zeroed, of the size that it says; the others change only such mappings.
+unsafe impl Allocator for Pages {
+    fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
+        const NONE: (*mut u8, usize, u32) = (ptr::null_mut(), 0, 0);
+        if self.closed {
+            return NONE;
+        }
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        match unsafe { libc::mmap(ptr::null_mut(), size, access, kind, -1, 0) } {
+            libc::MAP_FAILED => NONE,
+            pages => (pages.cast(), size, 0),
+        }
+    }
+
+    fn remap(&self, pages: *mut u8, from: usize, to: usize, can_move: bool) -> *mut u8 {
+        let flags = if can_move { libc::MREMAP_MAYMOVE } else { 0 };
+        match unsafe { libc::mremap(pages.cast(), from, to, flags) } {
+            libc::MAP_FAILED => ptr::null_mut(),
+            pages => pages.cast(),
+        }
+    }
+
+    fn free_part(&self, pages: *mut u8, from: usize, to: usize) -> bool {
+        unsafe { libc::munmap(pages.add(to).cast(), from - to) == 0 }
+    }
+
+    fn free(&self, pages: *mut u8, size: usize) -> bool {
+        unsafe { libc::munmap(pages.cast(), size) == 0 }
+    }
+
+    fn can_release_part(&self, _flags: u32) -> bool {
+        true
+    }
+
+    fn allocates_zeros(&self) -> bool {
+        true
+    }
+
+    fn page_size(&self) -> usize {
+        4096
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_resident(page: usize) -> bool {
+        let mut answer = 0u8;
+        // SAFETY: a page of a mapping, and room for its answer.
+        assert_eq!(unsafe { libc::mincore(page as *mut libc::c_void, 4096, &mut answer) }, 0);
+        answer & 1 == 1
+    }
+
+    /// The tests' own allocator is another one: all of this heap is this test's.
+    #[test]
+    fn what_is_free_goes_back_and_what_lives_stays() {
+        let layout = Layout::from_size_align(1000, 8).unwrap();
+        // SAFETY: blocks of this layout, freed once.
+        unsafe {
+            let blocks: Vec<*mut u8> = (0..2000).map(|_| Heap.alloc(layout)).collect();
+            for (at, block) in blocks.iter().enumerate() {
+                block.write_bytes(at as u8, 1000);
+            }
+            let (kept, freed): (Vec<_>, Vec<_>) = blocks.iter().enumerate().partition(|(at, _)| at % 100 == 0);
+            freed.iter().for_each(|(_, block)| Heap.dealloc(**block, layout));
+            let pages = |of: &[(usize, &*mut u8)]| {
+                of.iter()
+                    .map(|(_, block)| **block as usize & !4095)
+                    .collect::<std::collections::BTreeSet<_>>()
+            };
+            let gone: Vec<usize> = pages(&freed).difference(&pages(&kept)).copied().collect();
+            assert!(gone.iter().filter(|page| is_resident(**page)).count() > 400);
+            give_back();
+            // A free block's two ends are the allocator's own.
+            assert!(gone.iter().filter(|page| is_mapped(**page) && is_resident(**page)).count() <= 3 * kept.len());
+            for (at, block) in &kept {
+                assert!(std::slice::from_raw_parts(**block, 1000).iter().all(|byte| *byte == *at as u8));
+            }
+            let again: Vec<*mut u8> = (0..2000).map(|_| Heap.alloc_zeroed(layout)).collect();
+            assert!(
+                again
+                    .iter()
+                    .all(|block| std::slice::from_raw_parts(*block, 1000).iter().all(|byte| *byte == 0))
+            );
+            again.iter().for_each(|block| Heap.dealloc(*block, layout));
+            for (at, block) in &kept {
+                assert!(std::slice::from_raw_parts(**block, 1000).iter().all(|byte| *byte == *at as u8));
+                Heap.dealloc(**block, layout);
+            }
+        }
+    }
+
+    fn is_mapped(page: usize) -> bool {
+        let mut answer = 0u8;
+        // SAFETY: as above; what is not mapped is ENOMEM.
+        unsafe { libc::mincore(page as *mut libc::c_void, 4096, &mut answer) == 0 }
+    }
+}
