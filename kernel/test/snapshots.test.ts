@@ -155,6 +155,32 @@ test("what is made durably on a volatile commit makes it durable first", async (
   }
 });
 
+test("what is settled survives a power cut, with what is below it, and nothing else does", async (test) => {
+  const directory = temporaryDirectory(test);
+  const store = open(test, directory);
+  await store.create("active", key("a"), null, volatile, fill);
+  await store.commit(call, named("l"), key("a"), { volatile: true });
+  await store.create("active", key("b"), named("l"), volatile, fill);
+  await store.create("active", key("c"), named("l"), volatile, fill);
+  await Promise.all([store.settle(call, key("b")), store.settle(call, key("b"))]);
+  await store.settle(call, key("b"));
+  const kept = (await all(open(test, directory, undefined, "the next boot"))).map(({ key }) => key).sort();
+  assert.deepEqual(kept, ["b", "l"]);
+});
+
+test("of one that is committed or removed while it is settled only what became of it counts", async (test) => {
+  const directory = temporaryDirectory(test);
+  const store = open(test, directory);
+  await store.create("active", key("a"), null, volatile, fill);
+  await Promise.all([store.settle(call, key("a")), store.commit(call, named("l"), key("a"))]);
+  await store.create("active", key("b"), null, volatile, fill);
+  const settling = store.settle(call, key("b")).catch((error: NodeJS.ErrnoException) => error.code);
+  store.remove(key("b"));
+  assert.ok([undefined, "ENOENT"].includes((await settling) as string | undefined));
+  const kept = (await all(open(test, directory, undefined, "the next boot"))).map(({ kind, key }) => `${kind} ${key}`);
+  assert.deepEqual(kept, ["committed l"]);
+});
+
 test("a successor of a removed one's name is not taken for it", async (test) => {
   const directory = temporaryDirectory(test);
   const disk = slowDisk();

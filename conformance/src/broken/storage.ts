@@ -6,6 +6,7 @@ import {
   fail,
   type Mount,
   type PrepareOptions,
+  type Settles,
   type Snapshot,
   type SnapshotKey,
   type SnapshotName,
@@ -306,6 +307,19 @@ export const brokenStorage: readonly BrokenStorage[] = [
     "storage/reclaim",
     class extends ReferenceStorage {
       override readonly powers: readonly (keyof StoragePowers)[] = ["reclaim"];
+    },
+  ),
+  broken(
+    "what is settled begins anew",
+    "storage/settle",
+    class extends ReferenceStorage implements Settles {
+      override readonly powers: readonly (keyof StoragePowers)[] = ["settle"];
+      async settle(call: Call, key: SnapshotKey): Promise<void> {
+        const { kind, parent } = this.get(key);
+        if (kind !== "active") return;
+        await this.remove(call, key);
+        await this.prepare(call, key as ActiveKey, parent);
+      }
     },
   ),
   broken(

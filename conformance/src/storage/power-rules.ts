@@ -12,6 +12,7 @@ import {
   type LayerFile,
   type Lists,
   type Reclaims,
+  type Settles,
   type SnapshotName,
   type StoragePowers,
   supports,
@@ -249,6 +250,31 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
       const { bytes } = await reclaimer.reclaim(call);
       expect(bytes >= 1_000_000, `a megabyte was removed, but ${bytes} bytes came back`);
       expect((await reclaimer.reclaim(call)).bytes < 1_000_000, "the same bytes came back twice");
+    },
+  },
+  {
+    id: "storage/settle",
+    title:
+      "what is settled is as it was, while it is written to, and after the engine's death; settled is what a volatile parent has on top of it",
+    needs: ["settle"],
+    async run(world) {
+      const { driver, call } = world;
+      const settler: Settles = having(world, "settle");
+      await world.edit(await driver.prepare(call, active("a"), null, { volatile: true }), base);
+      await driver.commit(call, named("l"), active("a"), { volatile: true });
+      const mounts = await driver.prepare(call, active("b"), named("l"), { volatile: true });
+      const [first] = changes;
+      if (first !== undefined) await world.edit(mounts, [first]);
+      await Promise.all([settler.settle(call, active("b")), settler.settle(call, active("b"))]);
+      await world.edit(mounts, changes.slice(1));
+      await settler.settle(call, active("b"));
+      await settler.settle(call, named("l"));
+      await expectCode(settler.settle(call, active("none")), "NotFound");
+      await world.crash();
+      expectSame(await shown(world, named("l")), await world.plain(base), "parent");
+      expectSame(await world.read(await mountsOf(world, active("b"))), await world.plain(base, changes), "what was settled");
+      await world.driver.commit(call, named("m"), active("b"));
+      expectSame(await shown(world, named("m")), await world.plain(base, changes), "what was settled and committed");
     },
   },
 ];

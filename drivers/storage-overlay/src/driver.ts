@@ -29,6 +29,7 @@ import {
   type MountsOptions,
   type PrepareOptions,
   type Reclaims,
+  type Settles,
   type Snapshot,
   type SnapshotKey,
   type SnapshotName,
@@ -51,8 +52,8 @@ const skeleton = [
 /** What a distribution may have switched on would write what `diffOverlay` and a later mount on another kernel can't read. */
 const fixed: readonly string[] = ["redirect_dir=off", "metacopy=off", "index=off"];
 
-export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adopts, Reclaims {
-  readonly powers: readonly (keyof StoragePowers)[] = ["apply", "follow", "diff", "changes", "adopt", "reclaim", "rebase"];
+export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adopts, Reclaims, Settles {
+  readonly powers: readonly (keyof StoragePowers)[] = ["apply", "follow", "diff", "changes", "adopt", "reclaim", "rebase", "settle"];
   readonly #store: SnapshotStore;
   readonly #host: HostToolkit;
   readonly #empty: string;
@@ -109,6 +110,10 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
     // The snapshot is committed: an empty directory too much is no reason to say otherwise.
     const work = join(this.#store.get(name).directory, "work");
     await this.#host.removeTree(call, work).catch((error: unknown) => call.log.warn(`${work} could not be removed: ${String(error)}`));
+  }
+
+  settle(call: Call, key: SnapshotKey): Promise<void> {
+    return this.#store.settle(call, key);
   }
 
   async remove(_call: Call, key: SnapshotKey): Promise<void> {

@@ -15,6 +15,7 @@ import {
   type MountsOptions,
   type PrepareOptions,
   type Reclaims,
+  type Settles,
   type Snapshot,
   type SnapshotKey,
   type SnapshotName,
@@ -25,8 +26,8 @@ import {
 } from "@tsbox/kernel";
 import { SnapshotStore } from "@tsbox/kernel/snapshots";
 
-export class VfsDriver implements StorageDriver, Adopts, Reclaims {
-  readonly powers: readonly (keyof StoragePowers)[] = ["adopt", "reclaim"];
+export class VfsDriver implements StorageDriver, Adopts, Reclaims, Settles {
+  readonly powers: readonly (keyof StoragePowers)[] = ["adopt", "reclaim", "settle"];
   readonly #store: SnapshotStore;
   readonly #host: HostToolkit;
   readonly #rootDirectory: string;
@@ -66,6 +67,10 @@ export class VfsDriver implements StorageDriver, Adopts, Reclaims {
       throw fail("Unsupported", "storage-vfs can't put a snapshot on another parent: prepare it on that parent");
     }
     await this.#store.commit(call, name, key, { volatile: options.volatile });
+  }
+
+  settle(call: Call, key: SnapshotKey): Promise<void> {
+    return this.#store.settle(call, key);
   }
 
   async remove(_call: Call, key: SnapshotKey): Promise<void> {

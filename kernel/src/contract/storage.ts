@@ -112,6 +112,7 @@ export interface StoragePowers {
   rebase: unknown;
   /** `prepare` takes `quotaBytes`; a write beyond it is EDQUOT or ENOSPC. */
   quota: unknown;
+  settle: Settles;
 }
 
 /** A layer as a file. Media types are OCI's and Docker's; the suffix says how it is compressed (`+gzip`, `+zstd`, none). */
@@ -159,6 +160,13 @@ export interface Change {
 /** Takes a directory that the engine does not own as a read-only base (`host:/`). Mounts below it are not part of it; nothing is ever written or removed there. */
 export interface Adopts {
   adopt(call: Call, name: SnapshotName, directory: string): Promise<void>;
+}
+/**
+ * Makes last what was prepared or committed as volatile, with all below it: it survives a power cut when this answers. Of an active snapshot that is its being there; what is
+ * written to it need not. What lasts already is done at once.
+ */
+export interface Settles {
+  settle(call: Call, key: SnapshotKey): Promise<void>;
 }
 /** `remove` takes out of sight at once; this frees the space that it left, and answers when it is free. */
 export interface Reclaims {

@@ -91,7 +91,7 @@ export class SnapshotStore {
   #readyTimer: NodeJS.Timeout | undefined;
   #reclaimTimer: NodeJS.Timeout | undefined;
   #reclaiming: Promise<number> = Promise.resolve(0);
-  /** Committed snapshots on their way to disk. */
+  /** Snapshots on their way to disk. */
   readonly #settling = new Map<Entry, Promise<void>>();
   readonly #boot: string;
   #closed = false;
@@ -151,21 +151,23 @@ export class SnapshotStore {
       if (options.durable) await writeFile(join(making, recordName), recordOf(entry), { flush: true });
       else writeFileSync(join(making, recordName), recordOf(entry));
       renameSync(making, directory);
+      if (options.durable) await this.#syncFolders(kind);
     } catch (error) {
       this.#entries.delete(key);
       if (below !== undefined) below.children--;
-      this.#discard(making);
+      for (const path of [making, directory]) this.#discard(path);
       throw error;
     }
     entry.ready = true;
     if (kind === "active") this.#makeReadySoon();
-    if (kind === "committed") await this.#syncFolders("committed");
     return entry;
   }
 
   /** Everything that was written to the tree survives a power cut when this answers, unless it is volatile. */
   async commit(call: Call, name: SnapshotName, key: SnapshotKey, options: StoreCommitOptions = {}): Promise<void> {
     parseSnapshotName(name);
+    // Its record may be on its way.
+    await this.#settling.get(this.#entry(key));
     const active = this.#entry(key);
     if (active.kind !== "active")
       throw fail("FailedPrecondition", `${key} is ${article(active.kind)}: only an active snapshot can be committed`);
@@ -207,7 +209,11 @@ export class SnapshotStore {
     else await this.#syncFolders("active", "committed");
   }
 
-  /** Has a committed snapshot and all below it on disk. */
+  /** What was made as volatile lasts when this answers, and so does all below it: of an active snapshot its record, of a committed one its tree. */
+  async settle(call: Call, key: SnapshotKey): Promise<void> {
+    await this.#settle(call, this.#entry(key));
+  }
+
   async #settle(call: Call, entry: Entry): Promise<void> {
     for (const one of [...this.#unsettled(entry)].reverse()) {
       const settling = this.#settling.get(one) ?? this.#toDisk(call, one).finally(() => this.#settling.delete(one));
@@ -224,7 +230,7 @@ export class SnapshotStore {
   }
 
   async #toDisk(call: Call, entry: Entry): Promise<void> {
-    await this.#options.host.sync(call, entry.directory);
+    if (entry.kind === "committed") await this.#options.host.sync(call, entry.directory);
     // One that was removed meanwhile may have a successor of its name, which is not on disk.
     const isGone = (): boolean => this.#entries.get(entry.key) !== entry;
     if (isGone()) return;
@@ -234,7 +240,7 @@ export class SnapshotStore {
     renameSync(`${record}.settled`, record);
     entry.boot = null;
     await syncPath(entry.directory);
-    await this.#syncFolders("active", "committed");
+    await (entry.kind === "active" ? this.#syncFolders("active") : this.#syncFolders("active", "committed"));
   }
 
   /** Nobody waits; what fails is tried again by who needs it, or by the next store. */

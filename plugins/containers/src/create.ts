@@ -13,6 +13,8 @@ import {
   type NetworkWish,
   newContainerId,
   type ShimLog,
+  type Sparse,
+  supports,
   withCleanup,
   withMounts,
 } from "@tsbox/kernel";
@@ -23,7 +25,13 @@ import { networkPeer } from "./namespaces.ts";
 import { settled } from "./settled.ts";
 import { capabilitiesOf } from "./spec/build.ts";
 
-export async function create(engine: Engine, call: Call, name: string | null, asked: ContainerConfig): Promise<Container> {
+export async function create(
+  engine: Engine,
+  call: Call,
+  name: string | null,
+  asked: ContainerConfig,
+  { starting = false }: Sparse<{ starting: boolean }> = {},
+): Promise<Container> {
   const id = newContainerId();
   return withCleanup(async (cleanup) => {
     const taken = engine.records.reserve(name, id);
@@ -71,13 +79,19 @@ export async function create(engine: Engine, call: Call, name: string | null, as
     };
     cleanup.undo(() => engine.records.drop(cleanupCall(call), record));
     cleanup.undo(() => storage.remove(cleanupCall(call), layer).catch(unlessMissing));
+    const later = starting && !config.autoRemove && supports(storage, "settle");
     const preparing = storage.prepare(call, layer, parent, {
-      volatile: config.autoRemove,
+      volatile: config.autoRemove || later,
       // A driver without quotas refuses it in its own words.
       ...(config.quotaBytes === null ? {} : { quotaBytes: config.quotaBytes }),
     });
     // Side by side, since each waits for the disk; a record whose layer a power cut took is dropped by `restore`.
-    await settled(preparing, engine.records.keep(call, record));
+    if (!later) await settled(preparing, engine.records.keep(call, record));
+    else {
+      await preparing;
+      // While it starts: the disk is slower than that.
+      engine.settling.add(id, settled(storage.settle(engine.call(), layer), engine.records.keep(engine.call(), record)));
+    }
     if (fills.length > 0)
       await withMounts(call, engine.host, await storage.mounts(call, layer), async (root) => {
         for (const { name, target } of fills) await engine.volumes.fill(call, name, id, root, target);
@@ -88,7 +102,8 @@ export async function create(engine: Engine, call: Call, name: string | null, as
   });
 }
 
-function unlessMissing(error: unknown): void {
+/** For what may have gone meanwhile. */
+export function unlessMissing(error: unknown): void {
   if (!isTsboxError(error) || error.code !== "NotFound") throw error;
 }
 

@@ -24,6 +24,7 @@ import type { IdRanges } from "./id-ranges.ts";
 import type { Records } from "./records.ts";
 import type { Restarts } from "./restarts.ts";
 import type { Roots } from "./roots.ts";
+import type { Settling } from "./settling.ts";
 import type { ResolvedUser } from "./spec/build.ts";
 import type { Waiters } from "./waiters.ts";
 
@@ -55,6 +56,7 @@ export interface Engine {
   readonly users: Map<string, ResolvedUser>;
   /** Shims that were spawned for those who attach before the start, which finds them here. */
   readonly early: Map<ContainerId, Promise<ShimState>>;
+  readonly settling: Settling;
   /** Who waits for its restart. */
   readonly restarts: Restarts;
   /** Whose end is part of a restart by the user: `--rm` does not take them. */

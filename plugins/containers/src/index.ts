@@ -14,6 +14,7 @@ import { Restarts } from "./restarts.ts";
 import { restore, sweepCgroups } from "./restore.ts";
 import { Roots } from "./roots.ts";
 import { containersService, goOn, listen } from "./service.ts";
+import { Settling } from "./settling.ts";
 import { Waiters } from "./waiters.ts";
 
 interface Config {
@@ -71,6 +72,7 @@ const plugin: Plugin<Config> = {
           idRanges: new IdRanges(),
           users: new Map(),
           early: new Map(),
+          settling: new Settling(),
           restarts: new Restarts(),
           kept: new Set(),
           healthWatch: new HealthWatch(),

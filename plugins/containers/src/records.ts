@@ -20,9 +20,13 @@ export class Records {
     this.#directory = directory;
   }
 
-  /** Everything that is known. Answers those of which tmpfs knows nothing: the host was restarted since. */
-  async load(call: Call): Promise<readonly ContainerId[]> {
+  /**
+   * Everything that is known. Answers those of which tmpfs knows nothing, since the host was restarted (`lost`), and those that run and were not on disk yet when an earlier
+   * daemon died (`unkept`). What is removed does not run.
+   */
+  async load(call: Call): Promise<{ readonly lost: readonly ContainerId[]; readonly unkept: readonly Container[] }> {
     const lost = new Set<ContainerId>();
+    const unkept: Container[] = [];
     for (const [, value] of await this.#state.list(call, "containers")) {
       // Nothing of a durable record says that it runs: a power cut may have come since.
       const record = upgraded(value as Container);
@@ -34,11 +38,14 @@ export class Records {
     mkdirSync(this.#directory, { recursive: true });
     for (const id of readdirSync(this.#directory)) {
       const record = readRecord(join(this.#directory, id));
-      if (!record || !(record.config.autoRemove || this.#byId.has(record.id))) continue;
+      if (record === null) continue;
+      const isKept = record.config.autoRemove || this.#byId.has(record.id);
+      if (!isKept && record.status !== "running" && record.status !== "paused") continue;
+      if (!isKept) unkept.push(record);
       lost.delete(record.id);
       this.#keep(record);
     }
-    return [...lost];
+    return { lost: [...lost], unkept };
   }
 
   directory(id: ContainerId): string {

@@ -9,8 +9,10 @@ import {
   type ExitStatus,
   isTsboxError,
   snapshotExists,
+  supports,
   type VolumeClaim,
 } from "@tsbox/kernel";
+import { unlessMissing } from "./create.ts";
 import { ended, later } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { findExec, recallExec } from "./execs.ts";
@@ -21,7 +23,9 @@ import { toolsOwner } from "./tools.ts";
 const lookEvery = 1000;
 
 export async function restore(engine: Engine, call: Call): Promise<void> {
-  const lost = await withLayers(engine, call, await engine.records.load(call));
+  const known = await engine.records.load(call);
+  const lost = await withLayers(engine, call, known.lost);
+  for (const record of known.unkept) await engine.records.keep(call, record);
   const running = engine.records.all().filter((record) => record.status === "running" || record.status === "paused");
   await engine.volumes.restore(call, claims(engine));
   await engine.networks.restore(
@@ -31,7 +35,7 @@ export async function restore(engine: Engine, call: Call): Promise<void> {
   for (const { id, idMaps } of running) if (idMaps !== null) engine.idRanges.hold(id, idMaps);
   for (const record of running) await find(engine, call, record);
   // A volatile container that was made and never started has no one who remembers it.
-  for (const record of engine.records.all().filter((known) => known.config.autoRemove && known.status === "created"))
+  for (const record of engine.records.all().filter((record) => record.config.autoRemove && record.status === "created"))
     await engine.records.remove(call, record);
   for (const id of lost) {
     const record = engine.records.byId(id);
@@ -132,6 +136,10 @@ async function sweep(engine: Engine, call: Call): Promise<void> {
     const storages = new Set([storageId, ...engine.records.all().map((record) => record.drivers.storage)]);
     for (const id of storages) {
       const storage = await engine.storage(id);
+      // Of a daemon that died while they were on their way to disk.
+      if (supports(storage, "settle"))
+        for (const { layer } of engine.records.all().filter(({ drivers, config }) => drivers.storage === id && !config.autoRemove))
+          await storage.settle(call, layer).catch(unlessMissing);
       for await (const snapshot of await storage.list(call)) {
         const owner = /^(?:container|mount)-([0-9a-f]{64})(?:-|$)/.exec(snapshot.key)?.[1];
         const user = toolsOwner(snapshot.key);

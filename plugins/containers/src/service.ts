@@ -72,7 +72,13 @@ export function containersService(
         });
       const record: Container = { ...last, restartCount: 0, restart: { stopped: false, backoff: 0, wanted: false, at: null } };
       try {
-        return await start(engine, call, record, options);
+        const report = await start(engine, call, record, options);
+        await engine.settling.wait(id).catch(async (error: unknown) => {
+          // It ends as any other does.
+          await launcher.signal(engine.call(), id, signalNumber("SIGKILL"), { all: true }).catch(() => {});
+          throw error;
+        });
+        return report;
       } catch (error) {
         await failed(engine, record, error);
         throw error;
@@ -83,7 +89,7 @@ export function containersService(
     cgroupDriver,
     userns,
     cdi: async () => ({ directories: engine.cdiSpecDirs, devices: (await CdiRegistry.read(engine.cdiSpecDirs)).names() }),
-    create: (call, name, config) => create(engine, call, name, config),
+    create: (call, name, config, options) => create(engine, call, name, config, options),
     start: launch,
     get: async (_call, reference) => records.find(reference),
     list: async () => records.all(),

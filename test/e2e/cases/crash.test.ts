@@ -156,6 +156,18 @@ test.skipIf(reason, "a power cut within create: a record whose layer never came 
   assert.is((await own.ok(["create", "--name", "cut", "host:/", "true"])).trim().length, 64);
 });
 
+test.skipIf(reason, "what is told of survives a power cut: the layer of a container that was started at once, too", async (t) => {
+  const own = await engine(t);
+  for (const flags of [["-d"], ["-d", "--restart", "always"], []]) {
+    const id =
+      flags.length === 0
+        ? (await own.ok(["create", "host:/", "true"])).trim()
+        : (await own.ok(["run", ...flags, "--net", "none", "host:/", "sleep", "1000"])).trim();
+    const layer = join(own.root, "storage-overlay", "active", `container-${id}`, "snapshot.json");
+    assert.is((JSON.parse(readFileSync(layer, "utf8")) as { boot: string | null }).boot, null, flags.join(" "));
+  }
+});
+
 test.skipIf(reason, "a power cut that took an image's layers: they are unpacked anew from their blobs", async (t) => {
   const own = await engine(t);
   assert.is(await own.ok(["run", "--rm", "--net", "none", "host:/", "echo", "once"]), "once\n");

@@ -21,10 +21,11 @@ export interface ApiService extends FilesApi {
   plugins(call: Call): Promise<readonly Json[]>;
   events(call: Call, options: Sparse<{ since: string; until: string; filters: Filters }>): Promise<AsyncIterable<Json>>;
 
+  /** `starting`: the caller starts it next, and tells nobody before (`ContainersService.create`); never over HTTP. */
   containerCreate(
     call: Call,
     body: Json,
-    options: Sparse<{ name: string; platform: string }>,
+    options: Sparse<{ name: string; platform: string; starting: boolean }>,
   ): Promise<{ readonly Id: string; readonly Warnings: readonly string[] }>;
   /** `client`: a client of this host's launcher whose descriptors the container gets; never over HTTP. */
   containerStart(

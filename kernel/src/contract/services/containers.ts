@@ -326,8 +326,11 @@ export interface ContainersService {
   readonly userns: "host" | "private";
   /** Where specs of CDI devices are looked for, those that count most last, and the full names of the devices that are there now. */
   cdi(call: Call): Promise<{ readonly directories: readonly string[]; readonly devices: readonly string[] }>;
-  /** `AlreadyExists`: the name is taken; `NotFound`: no such image. `name` null: one is made up. */
-  create(call: Call, name: string | null, config: ContainerConfig): Promise<Container>;
+  /**
+   * `AlreadyExists`: the name is taken; `NotFound`: no such image. `name` null: one is made up. It survives a power cut when this answers, or, with `starting`, when the
+   * caller's `start` does, which comes next.
+   */
+  create(call: Call, name: string | null, config: ContainerConfig, options?: Sparse<{ starting: boolean }>): Promise<Container>;
   /** `FailedPrecondition` when it runs already. On failure the container is as before (`created`, with `error`), or gone if it is `--rm`. */
   start(call: Call, id: ContainerId, options: Sparse<StartOptions>): Promise<StartReport>;
   /** By id, name, or the beginning of an id. `NotFound` (`No such container: x`); `InvalidArgument` when the beginning is ambiguous. */

@@ -25,8 +25,9 @@ type ContainerVerbs = Pick<
 export function containerVerbs(containers: ContainersService): ContainerVerbs {
   const find = (call: Call, id: string): Promise<Container> => containers.get(call, id);
   return {
-    containerCreate: async (call, body, { name, platform }) => {
-      const record = await containers.create(call, name ?? null, parseCreate(body, platform || null, containers.userns));
+    containerCreate: async (call, body, { name, platform, starting }) => {
+      const config = parseCreate(body, platform || null, containers.userns);
+      const record = await containers.create(call, name ?? null, config, { starting });
       return { Id: record.id, Warnings: record.warnings };
     },
     containerStart: async (call, id, { client, size }) => {

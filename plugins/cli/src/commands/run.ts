@@ -77,7 +77,7 @@ export const run: Command = {
     const streams = attachedTo(parsed);
     const detachKeys = keysOf(io, parsed, streams.stdin && tty && !detach);
     if (!detach) needTerminal(io, streams.stdin, tty);
-    const id = await make(io, api, parsed);
+    const id = await make(io, api, parsed, true);
     const created = performance.now();
     if (detach) {
       const { timings, warnings } = await api.containerStart(io.call, id, {});
@@ -103,7 +103,7 @@ export const create: Command = {
   words: [1, Number.POSITIVE_INFINITY],
   local: needsUserFiles,
   async run(io, api, parsed) {
-    await io.out(`${await make(io, api, parsed)}\n`);
+    await io.out(`${await make(io, api, parsed, false)}\n`);
     return 0;
   },
 };
@@ -137,24 +137,25 @@ function attachedTo(parsed: Parsed): { readonly stdin: boolean; readonly stdout:
   return { stdin: named.includes("stdin") && interactive, stdout: named.includes("stdout"), stderr: named.includes("stderr") };
 }
 
-/** Creates; an image that is not here is pulled first. Answers the id, which is in the user's file by then. */
-async function make(io: Io, api: ApiService, parsed: Parsed): Promise<string> {
+/** Creates; an image that is not here is pulled first. Answers the id, which is in the user's file by then. `starting`: it is started next. */
+async function make(io: Io, api: ApiService, parsed: Parsed, starting: boolean): Promise<string> {
   const file = parsed.text("cidfile");
   const path = file === null ? null : resolve(io.workingDirectory, file);
   if (path !== null && existsSync(path))
     throw new CommandError(125, `container ID file found, make sure the other container isn't running or delete ${file}`);
-  const { Id, Warnings } = await made(io, api, parsed);
+  // What stands in a file is told.
+  const { Id, Warnings } = await made(io, api, parsed, starting && path === null);
   if (path !== null) writeFileSync(path, Id, { flag: "wx", mode: 0o644 });
   await io.err(warningText(Warnings));
   return Id;
 }
 
-async function made(io: Io, api: ApiService, parsed: Parsed): ReturnType<ApiService["containerCreate"]> {
+async function made(io: Io, api: ApiService, parsed: Parsed, starting: boolean): ReturnType<ApiService["containerCreate"]> {
   const body = createBody(io, parsed);
   const image = parsed.words[0] ?? "";
   const name = parsed.text("name");
   const platform = parsed.text("platform");
-  const options = { ...(name === null ? {} : { name }), ...(platform === null ? {} : { platform }) };
+  const options = { ...(name === null ? {} : { name }), ...(platform === null ? {} : { platform }), starting };
   return withImage(io, api, image, { parsed, platform }, () => api.containerCreate(io.call, body, options));
 }
 

@@ -41,7 +41,8 @@ export function remoteApi(remote: Remote): ApiService {
     events: (call, { since, until, filters }) =>
       remote.lines(call, "GET", "/events", { query: { since, until, filters: filtersJson(filters) } }),
 
-    containerCreate: (call, body, query) => remote.json(call, "POST", "/containers/create", { query, json: body }),
+    containerCreate: (call, body, { name, platform }) =>
+      remote.json(call, "POST", "/containers/create", { query: { name, platform }, json: body }),
     containerStart: async (call, id) => {
       const answer = await remote.send(call, "POST", on(id, "start")).catch((error: unknown) => {
         throw startFailure(error);

@@ -1,0 +1,65 @@
+/** Which records there are after a death: of the daemon, or of the host. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { suite, temporaryDirectory } from "@tsbox/harness";
+import { type Container, type ContainerId, createCall, type StateService, silentLog } from "@tsbox/kernel";
+import * as assert from "uvu/assert";
+import { Records } from "../src/records.ts";
+import { Settling } from "../src/settling.ts";
+
+const test = suite("records");
+const call = createCall(silentLog);
+const idOf = (at: number): ContainerId => String(at).repeat(64) as ContainerId;
+
+const record = (at: number, status: Container["status"], autoRemove = false): Container =>
+  ({ id: idOf(at), name: `c${at}`, status, exit: null, config: { autoRemove }, mounts: [], networks: [] }) as unknown as Container;
+
+test("what runs and was not on disk yet when the daemon died is kept; what was never started, or was being removed, is not", async (t) => {
+  const directory = temporaryDirectory(t);
+  const onTmpfs = [
+    record(1, "running"),
+    record(2, "paused"),
+    record(3, "created"),
+    record(4, "exited"),
+    record(5, "running"),
+    record(6, "running", true),
+  ];
+  for (const one of onTmpfs) {
+    mkdirSync(join(directory, one.id));
+    writeFileSync(join(directory, one.id, "record.json"), JSON.stringify(one));
+  }
+  const durable = [record(5, "created"), record(7, "created")];
+  const state = { list: async () => durable.map((value) => [value.id, value] as const) } as unknown as StateService;
+  const records = new Records(state, directory);
+  const { lost, unkept } = await records.load(call);
+  assert.equal(lost, [idOf(7)]);
+  assert.equal(unkept.map(({ id }) => id).sort(), [idOf(1), idOf(2)]);
+  assert.equal(
+    records
+      .all()
+      .map(({ id, status }) => `${id[0]} ${status}`)
+      .sort(),
+    ["1 running", "2 paused", "5 running", "6 running", "7 created"],
+  );
+  assert.equal([...records.strangers()].sort(), [idOf(3), idOf(4)]);
+});
+
+test("who waits for a container to be on disk hears how that went, once", async () => {
+  const settling = new Settling();
+  await settling.wait(idOf(1));
+  const [good, bad] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  settling.add(idOf(1), good.promise);
+  settling.add(idOf(2), bad.promise);
+  let told = false;
+  const waiting = settling.wait(idOf(1)).then(() => {
+    told = true;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.is(told, false);
+  good.resolve();
+  await waiting;
+  bad.reject(new Error("EIO"));
+  const failed = await settling.wait(idOf(2)).catch((error: Error) => error.message);
+  assert.is(failed, "EIO");
+  await settling.wait(idOf(2));
+});
