@@ -15,6 +15,8 @@ export interface Answer {
 export interface World {
   readonly socket: string;
   readonly directory: string;
+  /** Ends the server. */
+  close(): Promise<void>;
   ask(
     method: string,
     path: string,
@@ -30,7 +32,9 @@ export async function makeWorld(t: Case, api: Partial<ApiService>, containers: P
   mkdirSync(`${directory}/uploads`);
   const services = { api: api as ApiService, containers: containers as ContainersService, log: silentLog, uploads: `${directory}/uploads` };
   const server = await serveHttp(services, { path: socket });
-  t.cleanup(() => server.close());
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => (closing ??= server.close());
+  t.cleanup(close);
   const open: World["open"] = (method, path, headers = {}) =>
     new Promise((resolve, reject) =>
       httpRequest({ socketPath: socket, method, path, headers, agent: false }, resolve).once("error", reject).end(),
@@ -39,6 +43,7 @@ export async function makeWorld(t: Case, api: Partial<ApiService>, containers: P
     socket,
     directory,
     open,
+    close,
     ask: (method, path, { body, headers = {} } = {}) =>
       new Promise((resolve, reject) => {
         const request = httpRequest({ socketPath: socket, method, path, headers, agent: false }, (response) => {

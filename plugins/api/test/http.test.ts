@@ -346,6 +346,58 @@ test("exec start: the body is read, the process's stdio comes after the 101, and
   await until(() => over);
 });
 
+test("exec start: a process that was over before its start was answered ends the connection", async (t) => {
+  const over = Promise.withResolvers<void>();
+  const shim = await makeShim(t, (_wishes, socket) => {
+    socket.end();
+    socket.resume();
+    // The front's own side has ended when this one has.
+    socket.once("end", () => over.resolve());
+    setImmediate(() => over.resolve());
+  });
+  const { socket } = await makeWorld(
+    t,
+    {},
+    {
+      execGet: async () =>
+        ({
+          id: "e1",
+          container: "c1",
+          status: "created",
+          config: { terminal: true, attach: { stdin: true, stdout: true, stderr: true }, detachKeys: null },
+        }) as never,
+      attachSocket: async () => shim,
+      execStart: async () => {
+        await over.promise;
+        for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+        return [];
+      },
+      execWait: async () => 0,
+    },
+  );
+  const client = raw(t, socket);
+  let ended = false;
+  client.resume().on("end", () => (ended = true));
+  const body = JSON.stringify({ Detach: false, Tty: true });
+  client.write(`${upgrade("/v1.51/exec/e1/start", `Content-Length: ${body.length}\r\n`)}\r\n${body}`);
+  await until(() => ended);
+});
+
+test("a server that ends takes the connections that are hijacked along", async (t) => {
+  let attached = false;
+  const path = await makeShim(t, () => {
+    attached = true;
+  });
+  const { socket, close } = await makeWorld(t, {}, container(path));
+  const client = raw(t, socket);
+  let ended = false;
+  client.resume().on("end", () => (ended = true));
+  client.write(`${upgrade("/containers/c1/attach?stream=1&stdin=1&stdout=1")}\r\n`);
+  await until(() => attached);
+  await close();
+  await until(() => ended);
+});
+
 test("exec start: what was started already is refused before the connection is taken; a command that can't be started says so in the stream", async (t) => {
   let status = "running";
   const shim = await makeShim(t, () => {});

@@ -217,10 +217,14 @@ export async function engine(test: Case, config: string | null = null, wrapper: 
   return own;
 }
 
-export async function until(condition: () => boolean | Promise<boolean>, what: string, milliseconds = 15_000): Promise<void> {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string | (() => string),
+  milliseconds = 15_000,
+): Promise<void> {
   const end = Date.now() + milliseconds;
   while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
+    if (Date.now() > end) throw new Error(`waited in vain for ${typeof what === "string" ? what : what()}`);
     await pause(10);
   }
 }

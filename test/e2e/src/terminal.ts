@@ -21,6 +21,9 @@ export class Terminal {
   }
 
   async shows(pattern: RegExp): Promise<void> {
-    await until(() => pattern.test(this.output), `${pattern} on the terminal, which shows ${JSON.stringify(this.output)}`);
+    await until(
+      () => pattern.test(this.output),
+      () => `${pattern} on the terminal, which shows ${JSON.stringify(this.output)}`,
+    );
   }
 }

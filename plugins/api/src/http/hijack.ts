@@ -3,7 +3,7 @@
  * body by hand (it is not on the request then), and the bytes both ways with half-close: the client's end is the process's end of input, and output goes on after it.
  */
 import type { IncomingMessage } from "node:http";
-import type { Duplex } from "node:stream";
+import { type Duplex, finished } from "node:stream";
 import { fail } from "@tsbox/kernel";
 import { failureOf } from "./errors.ts";
 
@@ -29,13 +29,15 @@ export function refuse(socket: Duplex, error: unknown): void {
 
 /** Until both have ended. A client that breaks off takes nothing with it but its own connection. `last`: what the client's end waits for when the output is over. */
 export function join(client: Duplex, shim: Duplex, stdin: boolean, last: Promise<unknown> | null = null): void {
-  shim.on("error", () => client.destroy());
   client.on("close", () => shim.destroy());
-  shim.pipe(client, { end: last === null });
-  if (last !== null) {
-    const end = (): void => void client.end();
-    shim.on("end", () => void last.then(end, end));
-  }
+  shim.pipe(client, { end: false });
+  const end = (): void => void client.end();
+  // A process that says nothing may be over before anybody listens here: then no event tells of it any more.
+  finished(shim, { writable: false }, (error) => {
+    if (error) client.destroy();
+    else if (last === null) end();
+    else last.then(end, end);
+  });
   // Clients that send nothing end their half at once; that is not the process's end of input.
   if (stdin) client.pipe(shim);
   else client.resume();

@@ -1,5 +1,6 @@
 /** Docker's Engine API over HTTP: the service `api` for the world outside. One server, on a socket that somebody else has opened (the launcher) or on a path. */
 import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { Duplex } from "node:stream";
 import type { ApiService, ContainersService, Logger } from "@tsbox/kernel";
 import { fastify } from "fastify";
 import { attach } from "./attach.ts";
@@ -40,6 +41,7 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
   const versions = new WeakMap<IncomingMessage, string>();
   const front: Front = { ...services, calls: makeCalls(services.log), versionOf: (request) => versions.get(request) ?? "" };
   let server: Server | undefined;
+  const hijacked = new Set<Duplex>();
   const app = fastify({
     bodyLimit: longestJson,
     // Builds, loads and follows last as long as they last.
@@ -58,6 +60,7 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
         handler(request, response);
       });
       server.on("upgrade", (request, socket, head) => {
+        hijacked.add(socket.once("close", () => hijacked.delete(socket)));
         const take = /^(\/v[\d.]+)?\/exec\//.test(request.url ?? "") ? execStart : attach;
         void take(front, request, socket, head);
       });
@@ -94,6 +97,8 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
     close: async () => {
       // Streams that follow something would keep it open for ever.
       server?.closeAllConnections();
+      // Node does not count these any more, and waits for them all the same.
+      for (const socket of hijacked) socket.destroy();
       await new Promise((resolve) => server?.close(resolve));
       await app.close();
     },

@@ -39,6 +39,8 @@ export function connectShim(path: string, wishes: AttachWishes): Promise<Socket>
       if (length > longestAnswer) end("its supervisor answers nonsense");
       else if (got.length >= headerLength + length) {
         socket.off("readable", read).off("end", closed).off("error", failed);
+        // Whoever reads it is told; until then a shim that is killed is nobody's mistake.
+        socket.on("error", () => {});
         const rest = got.subarray(headerLength + length);
         if (rest.length > 0) socket.unshift(rest);
         resolve(socket);
