@@ -1,12 +1,14 @@
 /**
  * Ratios against dockerd and runc on this host, in one run: `node --conditions=tsbox-source bench/bench.ts [--runs N] [--only containers,output,idle,pulls] [--directory DIR]`, as root, after
- * scripts/setup and scripts/packages. Both engines keep their files below DIR. Commands are timed as whole processes. Compare, don't quote: hosts differ and are noisy.
+ * scripts/setup and scripts/packages. Both engines keep their files on a fresh ext4 (filesystem.ts), or below DIR. Commands are timed as whole processes. Compare, don't quote:
+ * hosts differ and are noisy.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { containers } from "./containers.ts";
+import { freshFileSystem } from "./filesystem.ts";
 import { idle } from "./idle.ts";
 import { run } from "./measure.ts";
 import { output } from "./output.ts";
@@ -17,12 +19,13 @@ const { values } = parseArgs({
   options: {
     runs: { type: "string", default: "40" },
     only: { type: "string", default: "containers,output,idle,pulls" },
-    directory: { type: "string", default: "/var/lib" },
+    directory: { type: "string" },
   },
 });
 const runs = Number(values.runs);
 const wanted = new Set(values.only.split(","));
-const directory = mkdtempSync(join(values.directory, "tsbox-bench-"));
+const files = values.directory === undefined ? freshFileSystem("/var/lib") : null;
+const directory = mkdtempSync(join(files?.directory ?? values.directory ?? "", "tsbox-bench-"));
 
 /** busybox-static as a root and as an archive that both engines load. */
 function images(): { readonly rootfs: string; readonly archive: string } {
@@ -62,4 +65,5 @@ try {
   for (const stop of stops.reverse()) await stop();
   spawnSync("umount", ["-R", directory], { stdio: "ignore" });
   rmSync(directory, { recursive: true, force: true });
+  files?.remove();
 }
