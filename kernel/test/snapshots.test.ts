@@ -17,6 +17,8 @@ function open(test: Case, directory: string, sync = async (): Promise<void> => u
     removeTree: async (_call: unknown, path: string) => rmSync(path, { recursive: true, force: true }),
     usage: async () => ({ bytes: 1, inodes: 1 }),
     sync,
+    limitTree: async () => undefined,
+    unlimitTree: async () => undefined,
   };
   const store = new SnapshotStore({ directory, host, makeCall: () => call, boot, skeleton: [{ name: "fs", mode: 0o755 }] });
   test.cleanup(() => Promise.race([store.close(), new Promise((resolve) => setImmediate(resolve))]));

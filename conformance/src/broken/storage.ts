@@ -303,6 +303,21 @@ export const brokenStorage: readonly BrokenStorage[] = [
     },
   ),
   broken(
+    "a quota is taken, and nothing is limited",
+    "storage/quota",
+    class extends ReferenceStorage {
+      override readonly powers: readonly (keyof StoragePowers)[] = ["quota"];
+      override async prepare(
+        call: Call,
+        key: ActiveKey,
+        parent: SnapshotName | null,
+        options: PrepareOptions = {},
+      ): Promise<readonly Mount[]> {
+        return super.prepare(call, key, parent, { ...options, quotaBytes: undefined });
+      }
+    },
+  ),
+  broken(
     "a power is claimed that is not there",
     "storage/reclaim",
     class extends ReferenceStorage {

@@ -51,6 +51,32 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
     run: ({ driver, call }) => expectCode(driver.prepare(call, active("a"), null, { quotaBytes: 1 << 20 }), "Unsupported"),
   },
   {
+    id: "storage/quota",
+    title: "with power quota a write beyond the size is refused, its neighbours' are not, and what is committed has no limit any more",
+    needs: ["quota"],
+    async run(world) {
+      const { driver, call } = world;
+      const parent = await layer(world, "l", null, base);
+      const big = (path: string): readonly Edit[] => [{ op: "write", path, content: "x".repeat(3 << 20) }];
+      const small: readonly Edit[] = [{ op: "write", path: "small", content: "x".repeat(1 << 10) }];
+      for (const round of ["a", "b"]) {
+        const mounts = await driver.prepare(call, active(round), parent, { quotaBytes: 2 << 20 });
+        await world.edit(mounts, small);
+        const refused = await world.edit(mounts, big("big")).then(
+          () => false,
+          () => true,
+        );
+        expect(refused, "a write beyond the quota was done");
+        await world.edit(await driver.prepare(call, active(`free-${round}`), parent), big("big"));
+      }
+      await world.crash();
+      await world.driver.remove(world.call, active("a"));
+      await world.driver.commit(world.call, named("m"), active("b"));
+      expect((await shown(world, named("m"))).get("small")?.content === "x".repeat(1 << 10), "what was written is not there");
+      await world.edit(await world.driver.prepare(world.call, active("c"), named("m")), big("more"));
+    },
+  },
+  {
     id: "storage/rebase-refused",
     title: "without power rebase another parent at commit is Unsupported, and the snapshot stays active",
     without: ["rebase"],

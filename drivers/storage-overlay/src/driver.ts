@@ -35,6 +35,7 @@ import {
   type SnapshotName,
   type StorageDriver,
   type StoragePowers,
+  supports,
   type Usage,
   type ViewKey,
   withCleanup,
@@ -53,16 +54,27 @@ const skeleton = [
 const fixed: readonly string[] = ["redirect_dir=off", "metacopy=off", "index=off"];
 
 export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adopts, Reclaims, Settles {
-  readonly powers: readonly (keyof StoragePowers)[] = ["apply", "follow", "diff", "changes", "adopt", "reclaim", "rebase", "settle"];
+  readonly powers: readonly (keyof StoragePowers)[] = [
+    "apply",
+    "follow",
+    "diff",
+    "changes",
+    "adopt",
+    "reclaim",
+    "rebase",
+    "settle",
+    "quota",
+  ];
   readonly #store: SnapshotStore;
   readonly #host: HostToolkit;
   readonly #empty: string;
   readonly #directory: string;
   #looks = 0;
 
-  /** `makeCall`: for work that nobody waits for. */
-  constructor(host: HostToolkit, rootDirectory: string, makeCall: () => Call) {
-    this.#store = new SnapshotStore({ directory: rootDirectory, host, makeCall, skeleton });
+  /** `makeCall`: for work that nobody waits for. `quotas`: `rootDirectory` lies where the host can limit directories. */
+  constructor(host: HostToolkit, rootDirectory: string, makeCall: () => Call, quotas: boolean) {
+    if (!quotas) this.powers = this.powers.filter((power) => power !== "quota");
+    this.#store = new SnapshotStore({ directory: rootDirectory, host, makeCall, skeleton, quotas });
     this.#host = host;
     this.#directory = rootDirectory;
     this.#empty = join(rootDirectory, "empty");
@@ -70,11 +82,15 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
   }
 
   async prepare(call: Call, key: ActiveKey, parent: SnapshotName | null, options: PrepareOptions = {}): Promise<readonly Mount[]> {
-    if (options.quotaBytes !== undefined)
-      throw fail("Unsupported", "storage-overlay has no quotas; leave the size limit out or choose another storage driver");
+    const { quotaBytes, volatile } = options;
+    if (quotaBytes !== undefined && !supports(this, "quota"))
+      throw fail(
+        "Unsupported",
+        "storage-overlay has quotas on ext4 and xfs with project quotas only (mount option prjquota); leave the size limit out or choose another storage driver",
+      );
     const lowers = this.#lowers(parent);
     const carried = this.#carried(parent);
-    const snapshot = await this.#store.create("active", key, parent, { durable: options.volatile !== true }, (directory) =>
+    const snapshot = await this.#store.create("active", key, parent, { durable: volatile !== true, quotaBytes }, (directory) =>
       carried === null ? setRoot(join(directory, "fs"), lowers[0]) : this.#carry(call, carried, directory),
     );
     return writable(snapshot, lowers, this.#empty);

@@ -10,9 +10,10 @@ const plugin: Plugin<null> = {
   setup(context) {
     context.provideDriver("storage", "overlay", {
       probe: async (call) => probe(call, await context.service("host"), context.rootDirectory),
-      open: async () => {
+      open: async (call) => {
         const host = await context.service("host");
-        return new OverlayDriver(host, context.rootDirectory, () => context.call());
+        const quotas = await host.canLimit(call, context.rootDirectory);
+        return new OverlayDriver(host, context.rootDirectory, () => context.call(), quotas);
       },
       close: async (_call, driver) => {
         if (driver instanceof OverlayDriver) await driver.close();

@@ -77,6 +77,16 @@ export interface HostToolkit extends HostNetwork {
   /** syncfs(2) of the file system that `path` lies on: answers when all that was written there survives a power cut. */
   sync(call: Call, path: string): Promise<void>;
 
+  /** Whether `limitTree` works in the directory `path`: on ext4 and XFS with project quotas (mount option `prjquota`). */
+  canLimit(call: Call, path: string): Promise<boolean>;
+  /**
+   * What the new, empty directories `paths` of one file system hold together takes no more than `bytes` from now on; a write beyond is EDQUOT or ENOSPC. A process with CAP_SYS_RESOURCE
+   * may write beyond on ext4, unless it does so through an overlay. `Unsupported`: see `canLimit`.
+   */
+  limitTree(call: Call, paths: readonly string[], bytes: number): Promise<void>;
+  /** Takes away what `limitTree` did, for all of its directories; what has no limit is left alone. */
+  unlimitTree(call: Call, path: string): Promise<void>;
+
   /** A seccomp profile (the runtime spec's `linux.seccomp`, as JSON) as the program that seccomp(2) takes for this machine: 8 bytes an instruction. `InvalidArgument` for what is no profile. */
   compileSeccomp(call: Call, profile: string): Promise<Uint8Array>;
 

@@ -11,7 +11,7 @@ export const contractVersions: Readonly<Record<string, string>> = {
   volume: "2.0.0",
   log: "1.0.0",
   engine: "1.0.0",
-  host: "1.2.0",
+  host: "1.3.0",
   launcher: "2.2.0",
   content: "1.1.0",
   images: "2.0.0",

@@ -53,6 +53,8 @@ export interface CreateOptions {
    * durable goes with a power cut.
    */
   readonly durable: boolean;
+  /** What the snapshot may hold; with `quotas` alone. */
+  readonly quotaBytes?: number | undefined;
 }
 export interface StoreCommitOptions {
   readonly parent?: SnapshotName | undefined;
@@ -61,7 +63,7 @@ export interface StoreCommitOptions {
 }
 export interface StoreOptions {
   readonly directory: string;
-  readonly host: Pick<HostToolkit, "removeTree" | "usage" | "sync">;
+  readonly host: Pick<HostToolkit, "removeTree" | "usage" | "sync" | "limitTree" | "unlimitTree">;
   /** For the deletions that nobody waits for. */
   readonly makeCall: () => Call;
   /**
@@ -69,6 +71,8 @@ export interface StoreOptions {
    * renaming one a fifth of that.
    */
   readonly skeleton?: readonly { readonly name: string; readonly mode: number }[];
+  /** `HostToolkit.canLimit` says so of `directory`. */
+  readonly quotas?: boolean;
   /** Which boot of the host this is; its own word for it unless a test says another. */
   readonly boot?: string;
 }
@@ -144,6 +148,7 @@ export class SnapshotStore {
     const making = ahead ?? this.#newPath("making");
     try {
       if (ahead === undefined) this.#make(making, kind);
+      if (options.quotaBytes !== undefined) await this.#limit(making, options.quotaBytes);
       const filling = fill(making);
       if (filling instanceof Promise) await filling;
       // A view may be a container's, and last.
@@ -196,6 +201,7 @@ export class SnapshotStore {
         await this.#options.host.sync(call, active.directory);
       }
       if (rebased !== null || (active.boot !== null && !volatile)) await replaceDurably(active.directory, recordOf(entry));
+      if (this.#options.quotas) await this.#options.host.unlimitTree(call, active.directory);
       call.signal.throwIfAborted();
       renameSync(active.directory, entry.directory);
     } catch (error) {
@@ -314,6 +320,7 @@ export class SnapshotStore {
     for (const name of readdirSync(join(this.#options.directory, "removed"))) {
       call.signal.throwIfAborted();
       const path = join(this.#options.directory, "removed", name);
+      if (this.#options.quotas) await this.#options.host.unlimitTree(call, path);
       if (measure) bytes += (await this.#options.host.usage(call, path)).bytes;
       await this.#options.host.removeTree(call, path);
     }
@@ -345,6 +352,12 @@ export class SnapshotStore {
     if (kind !== "active" || this.#options.skeleton === undefined) return;
     for (const { name, mode } of this.#options.skeleton) mkdirSync(join(path, name), { mode });
     writeFileSync(join(path, recordName), "");
+  }
+
+  /** Each by itself: what was made ahead knows of no limit. */
+  #limit(path: string, bytes: number): Promise<void> {
+    const skeleton = this.#options.skeleton ?? [];
+    return this.#options.host.limitTree(this.#options.makeCall(), [path, ...skeleton.map(({ name }) => join(path, name))], bytes);
   }
 
   /** One at a time, with a pause between, so that no caller waits for more than one. */

@@ -11,7 +11,7 @@ use tsbox_core::id_maps::IdMaps;
 use tsbox_core::layer::{self, Compression, Extract, Options, Own, Upper, Whiteouts};
 use tsbox_core::mount::{Held, Mount, open_held, process_root};
 use tsbox_core::net::{self, Bridge, Veth, firewall};
-use tsbox_core::tree::{self, Cancel, Named, at};
+use tsbox_core::tree::{self, Cancel, Named, at, quota};
 
 /// Every verb, as plugins/host-linux/src/binding.ts writes it.
 #[derive(Deserialize)]
@@ -97,6 +97,16 @@ pub enum Request {
         path: String,
     },
     SyncTree {
+        path: String,
+    },
+    QuotaWorks {
+        path: String,
+    },
+    LimitTree {
+        paths: Vec<String>,
+        bytes: u64,
+    },
+    UnlimitTree {
         path: String,
     },
     CgroupLayout,
@@ -274,6 +284,12 @@ impl Request {
             Request::EmptyTree { path } => value(tree::empty(directory(&path)?.as_fd(), cancel)?),
             Request::RemoveTree { path } => value(tree::remove_tree(path.as_bytes(), cancel)?),
             Request::Usage { path } => value(tree::usage(directory(&path)?.as_fd(), cancel)?),
+            Request::QuotaWorks { path } => value(quota::works(directory(&path)?.as_fd())?),
+            Request::LimitTree { paths, bytes } => {
+                let directories = paths.iter().map(|path| directory(path)).collect::<Result<Vec<OwnedFd>>>()?;
+                value(quota::limit(&directories.iter().map(AsFd::as_fd).collect::<Vec<_>>(), bytes)?)
+            }
+            Request::UnlimitTree { path } => value(quota::unlimit(directory(&path)?.as_fd())?),
             Request::SyncTree { path } => value(tree::sync(
                 at::open_path(path.as_bytes(), libc::O_RDONLY)
                     .named("open", path.as_bytes())?

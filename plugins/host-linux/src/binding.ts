@@ -126,6 +126,9 @@ export interface Verbs {
   removeTree: { takes: { readonly path: string }; answers: null };
   usage: { takes: { readonly path: string }; answers: Usage };
   syncTree: { takes: { readonly path: string }; answers: null };
+  quotaWorks: { takes: { readonly path: string }; answers: boolean };
+  limitTree: { takes: { readonly paths: readonly string[]; readonly bytes: number }; answers: null };
+  unlimitTree: { takes: { readonly path: string }; answers: null };
   probeNetwork: { takes: Record<never, never>; answers: null };
   ensureBridge: { takes: { readonly bridge: HostBridge }; answers: null };
   attachVeth: { takes: { readonly veth: HostVeth }; answers: { readonly mac: string } };

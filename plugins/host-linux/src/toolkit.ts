@@ -61,6 +61,13 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
     async sync(call, path) {
       await binding.call(call, "syncTree", { path });
     },
+    canLimit: (call, path) => binding.call(call, "quotaWorks", { path }),
+    async limitTree(call, paths, bytes) {
+      await binding.call(call, "limitTree", { paths, bytes });
+    },
+    async unlimitTree(call, path) {
+      await binding.call(call, "unlimitTree", { path });
+    },
     async compileSeccomp(call, profile) {
       call.signal.throwIfAborted();
       return binding.compileSeccomp(profile);

@@ -4,6 +4,10 @@ import { execSuiteHolds, scenes } from "../src/guest.ts";
 
 const none = "tsbox run --rm --net none";
 const mebibyte = 1 << 20;
+/** A file system with project quotas, and an engine on it. */
+const onQuotas =
+  "modprobe loop; modprobe quota_v2; mkdir -p /tmp/quota; truncate -s 300M /tmp/quota.img; mkfs.ext4 -q -O quota,project -E quotatype=prjquota /tmp/quota.img; mount -o loop,prjquota /tmp/quota.img /tmp/quota; export TSBOX_ROOT=/tmp/quota/root TSBOX_STATE=/run/tsbox-quota";
+const offQuotas = "tsbox daemon stop; umount /tmp/quota; rm /tmp/quota.img";
 
 scenes(
   suite("Linux 6.1, cgroup v2 (User-Mode-Linux)", { timeout: 300_000 }),
@@ -72,6 +76,18 @@ scenes(
       script: `mkdir -p /tmp/again; tsbox run -d --name again --net none --restart on-failure:2 -v /tmp/again:/d host:/ sh -c 'echo x >> /d/n; exit 1' >/dev/null; until [ "$(tsbox inspect -f '{{.State.Status}} {{.RestartCount}}' again)" = 'exited 2' ]; do sleep 0.1; done; wc -l < /tmp/again/n; tsbox rm again`,
       code: 0,
       stdout: "3\nagain\n",
+    },
+    {
+      title: "--storage-opt size: on ext4 with project quotas a container's files are limited, its neighbours' and its image's are not",
+      script: `${onQuotas}; full() { tsbox run --rm --net none $1 $2 sh -c 'dd if=/dev/zero of=/full bs=1M count=20 2>&1 | grep -cE "Disk quota exceeded|No space left"; [ $(stat -c %s /full) -lt 9000000 ] && echo limited; df -m / | tail -1 | (read name size rest; echo $size)'; }; full '--storage-opt size=8m' host:/; full '--storage-opt size=8m' host:/; full '' host:/ | head -1; tsbox create --name box --storage-opt size=8m host:/ true >/dev/null; echo x > x; tsbox cp -q x box:/x; tsbox commit box own:1 >/dev/null; full '' own:1 | head -1; ${offQuotas}`,
+      code: 0,
+      stdout: "1\nlimited\n8\n1\nlimited\n8\n0\n0\n",
+    },
+    {
+      title: "and the suite holds there, quotas included",
+      script: `${onQuotas}; tsbox conformance storage overlay --directory /tmp/quota >tap; echo $?; grep '^ok .*storage/quota: ' tap | grep -vc SKIP; ${offQuotas}`,
+      code: 0,
+      stdout: "0\n1\n",
     },
     {
       title: "the kernel is the guest's, and the filter is in force",

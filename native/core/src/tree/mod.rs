@@ -4,6 +4,7 @@ pub mod at;
 mod cancel;
 mod copy;
 mod list;
+pub mod quota;
 mod remove;
 mod usage;
 pub mod xattr;
