@@ -30,6 +30,12 @@ const broken = (bug: string, rule: string, driver: new (disk: MemoryDisk) => Ref
   open: (disk) => new driver(disk),
 });
 
+class QuotaIgnored extends ReferenceStorage {
+  override async prepare(call: Call, key: ActiveKey, parent: SnapshotName | null, options: PrepareOptions = {}): Promise<readonly Mount[]> {
+    return super.prepare(call, key, parent, { ...options, quotaBytes: undefined });
+  }
+}
+
 export const brokenStorage: readonly BrokenStorage[] = [
   broken(
     "a child shares its parent's tree",
@@ -288,33 +294,12 @@ export const brokenStorage: readonly BrokenStorage[] = [
       }
     },
   ),
-  broken(
-    "a quota is ignored in silence",
-    "storage/quota-refused",
-    class extends ReferenceStorage {
-      override async prepare(
-        call: Call,
-        key: ActiveKey,
-        parent: SnapshotName | null,
-        options: PrepareOptions = {},
-      ): Promise<readonly Mount[]> {
-        return super.prepare(call, key, parent, { ...options, quotaBytes: undefined });
-      }
-    },
-  ),
+  broken("a quota is ignored in silence", "storage/quota-refused", QuotaIgnored),
   broken(
     "a quota is taken, and nothing is limited",
     "storage/quota",
-    class extends ReferenceStorage {
+    class extends QuotaIgnored {
       override readonly powers: readonly (keyof StoragePowers)[] = ["quota"];
-      override async prepare(
-        call: Call,
-        key: ActiveKey,
-        parent: SnapshotName | null,
-        options: PrepareOptions = {},
-      ): Promise<readonly Mount[]> {
-        return super.prepare(call, key, parent, { ...options, quotaBytes: undefined });
-      }
     },
   ),
   broken(

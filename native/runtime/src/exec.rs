@@ -14,6 +14,7 @@ use crate::launch::{Clock, PidNamespace, Stdio, reap};
 use crate::process::{self, Last};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 use tsbox_core::container::cgroup::{self, Cgroup};
 use tsbox_core::container::namespaces::{self, CGROUP, Forked, IPC, MOUNT, NETWORK, TIME, USER, UTS};
 use tsbox_core::container::root::Root;
@@ -52,21 +53,22 @@ pub fn exec(exec: &Exec) -> Result<ExecStarted> {
 /// be born in them (ENOMEM), and the files and groups that belong to it go; only that it has ended is worth telling.
 pub fn told_by_end(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure {
     let command = matches!(failure.code, Code::CommandNotFound | Code::NotExecutable);
-    if !command && (has_ended(pidfd) || is_ending(pid)) {
+    if !command && (await_end(pidfd, Duration::ZERO) || is_ending(pid)) {
         Failure::new(Code::FailedPrecondition, "the container is not running")
     } else {
         failure
     }
 }
 
-fn has_ended(pidfd: BorrowedFd) -> bool {
-    let mut polled = libc::pollfd {
+/// Waits for a process that need not be a child of ours; false: not within that time.
+pub(crate) fn await_end(pidfd: BorrowedFd, patience: Duration) -> bool {
+    let mut entry = libc::pollfd {
         fd: pidfd.as_raw_fd(),
         events: libc::POLLIN,
         revents: 0,
     };
-    // SAFETY: one pollfd; a pidfd is readable from the end on.
-    unsafe { libc::poll(&mut polled, 1, 0) > 0 }
+    // SAFETY: one entry.
+    unsafe { libc::poll(&mut entry, 1, patience.as_millis() as i32) > 0 }
 }
 
 /// PF_EXITING in field 9 of /proc/PID/stat. It is set before a process lets go of anything; its pidfd tells nothing before all else in its pid namespace is gone.

@@ -4,7 +4,6 @@ use crate::launch::{Client, Pipes, read_filter};
 use crate::log::Log;
 use crate::process::Process;
 use crate::session::{Part, Session};
-use crate::sink::Owner;
 use crate::status;
 use serde::Deserialize;
 use std::collections::VecDeque;
@@ -205,13 +204,10 @@ impl Execs {
         ended.flat_map(|exec| {
             let code = exec.process.exited().map(|exit| exit.code);
             let answered = exec.answered;
-            let owners = exec.process.session.flushed().into_iter();
-            owners.filter_map(move |owner| match owner {
-                Owner::Client(client) => Some(FromShim::Flushed {
-                    client,
-                    code: code.filter(|_| answered == Some(client)),
-                }),
-                Owner::Connection(_) => None,
+            let clients = exec.process.flushed().into_iter();
+            clients.map(move |client| FromShim::Flushed {
+                client,
+                code: code.filter(|_| answered == Some(client)),
             })
         })
     }

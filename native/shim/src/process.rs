@@ -1,6 +1,7 @@
 //! A process with its stdio, the container's first one or an exec's, from its start until its end is told.
 
 use crate::session::Session;
+use crate::sink::Owner;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 use tsbox_core::failure::{Failure, Result};
@@ -65,6 +66,17 @@ impl Process {
         self.session.finish();
         self.told = true;
         Some(exit)
+    }
+
+    /// Clients that have all of its output now.
+    pub fn flushed(&mut self) -> Vec<u32> {
+        let owners = self.session.flushed().into_iter();
+        owners
+            .filter_map(|owner| match owner {
+                Owner::Client(client) => Some(client),
+                Owner::Connection(_) => None,
+            })
+            .collect()
     }
 
     pub fn signal(&self, signal: i32) -> Result<()> {

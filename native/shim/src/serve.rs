@@ -518,11 +518,8 @@ impl Shim {
             self.queue(&FromShim::Exited { pid, status: exit });
         }
         let process = self.container.as_mut().map(|container| &mut container.process);
-        let owners = process.filter(|process| process.told()).map(|process| process.session.flushed());
-        let own = owners.unwrap_or_default().into_iter().filter_map(|owner| match owner {
-            Owner::Client(client) => Some(FromShim::Flushed { client, code: None }),
-            Owner::Connection(_) => None,
-        });
+        let clients = process.filter(|process| process.told()).map(Process::flushed).unwrap_or_default();
+        let own = clients.into_iter().map(|client| FromShim::Flushed { client, code: None });
         for flushed in Vec::from_iter(own.chain(self.execs.flushed())) {
             self.queue(&flushed);
         }

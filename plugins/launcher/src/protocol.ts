@@ -1,7 +1,7 @@
 /** The frames between launcher and daemon: native/core/src/protocol.rs in TypeScript. Change both, and the version. */
 import { Buffer } from "node:buffer";
 
-export const protocolVersion = 3;
+export const protocolVersion = 4;
 
 /** The first version of shims that know execs (`SHIM` of protocol.rs). */
 export const shimsWithExecs = 2;

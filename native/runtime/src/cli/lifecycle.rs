@@ -1,10 +1,12 @@
 //! `start`, `state`, `kill`, `delete`, `pause`, `resume`, `list`, `ps`.
 
-use super::state::{Container, Status, await_end};
+use super::state::{Container, Status};
 use super::{Global, create, next, only_id, unexpected, warn};
 use crate::channel::{Channel, Message};
+use crate::exec::await_end;
 use crate::hooks;
 use lexopt::prelude::*;
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 use tsbox_core::container::spec::Spec;
@@ -221,7 +223,7 @@ pub fn dispose(global: &Global, container: &Container, spec: &Spec) -> Result<()
                 0,
             )
         };
-        if !await_end(&pidfd, PATIENCE) {
+        if !await_end(pidfd.as_fd(), PATIENCE) {
             return Err(Failure::new(
                 Code::Unavailable,
                 format!("container {} does not end", container.record.id),

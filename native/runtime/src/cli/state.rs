@@ -3,7 +3,7 @@
 use super::Global;
 use crate::hooks::State;
 use serde::{Deserialize, Serialize};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use tsbox_core::container::cgroup::Cgroup;
 use tsbox_core::container::spec::{self, Spec};
@@ -161,17 +161,6 @@ pub fn start_time(pid: i32) -> Option<u64> {
     } else {
         fields.get(19)?.parse().ok()
     }
-}
-
-/// Waits for a process that need not be a child of ours; false: not within that time.
-pub fn await_end(pidfd: &OwnedFd, patience: std::time::Duration) -> bool {
-    let mut entry = libc::pollfd {
-        fd: pidfd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    // SAFETY: one entry.
-    unsafe { libc::poll(&mut entry, 1, patience.as_millis() as i32) > 0 }
 }
 
 /// Now, as RFC 3339 in UTC.
