@@ -23,6 +23,9 @@ use tsbox_core::protocol::{Log as Settings, LogDriver};
 /// Docker's longest part of a line.
 const LONGEST_LINE: usize = 16 << 10;
 
+/// Records of json-file that wait for nothing more, in bytes.
+const MANY: usize = 64 << 10;
+
 /// The record at the beginning of a file of `local`.
 const HEAD: u64 = 28;
 const HEAD_STREAM: u8 = 3;
@@ -98,7 +101,7 @@ impl Log {
             let rest = std::mem::take(&mut self.partial[stream as usize - 1]);
             if !rest.is_empty() {
                 let mut record = Vec::new();
-                self.line(&mut record, stream, &rest, &rfc3339());
+                self.line(&mut record, &rest, &ending(stream));
                 self.put(&[&record]);
             }
         }
@@ -122,45 +125,47 @@ impl Log {
         }
     }
 
-    /// All lines of one read have one time and go out in one write, as long as they fit.
+    /// All lines of one read have one time, and go out in few writes.
     fn lines(&mut self, stream: Stream, bytes: &[u8]) {
-        let mut line = std::mem::take(&mut self.partial[stream as usize - 1]);
-        let time = rfc3339();
+        let mut partial = std::mem::take(&mut self.partial[stream as usize - 1]);
+        let ending = ending(stream);
         let mut records = Vec::new();
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            line.extend_from_slice(part);
-            while line.len() > LONGEST_LINE {
-                let rest = line.split_off(LONGEST_LINE);
-                self.line(&mut records, stream, &line, &time);
-                line = rest;
+            if partial.is_empty() && part.len() <= LONGEST_LINE && part.ends_with(b"\n") {
+                self.line(&mut records, part, &ending);
+                continue;
             }
-            if line.ends_with(b"\n") {
-                self.line(&mut records, stream, &line, &time);
-                line.clear();
+            partial.extend_from_slice(part);
+            while partial.len() > LONGEST_LINE {
+                let rest = partial.split_off(LONGEST_LINE);
+                self.line(&mut records, &partial, &ending);
+                partial = rest;
+            }
+            if partial.ends_with(b"\n") {
+                self.line(&mut records, &partial, &ending);
+                partial.clear();
             }
         }
-        self.partial[stream as usize - 1] = line;
+        self.partial[stream as usize - 1] = partial;
         if !records.is_empty() {
             self.put(&[&records]);
         }
     }
 
-    /// Adds a line's record to those that wait, which are written first where it would not fit into the file any more.
-    fn line(&mut self, records: &mut Vec<u8>, stream: Stream, line: &[u8], time: &str) {
-        let name = if stream == Stream::Stdout { "stdout" } else { "stderr" };
+    /// Adds a line's record to those that wait. They are written first where it would not fit into the file any more, and with it when they are many.
+    fn line(&mut self, records: &mut Vec<u8>, line: &[u8], ending: &[u8]) {
         let before = records.len();
         records.extend_from_slice(b"{\"log\":");
-        // A vector takes everything, and text is always JSON.
-        let _ = serde_json::to_writer(&mut *records, &String::from_utf8_lossy(line));
-        records.extend_from_slice(b",\"stream\":\"");
-        records.extend_from_slice(name.as_bytes());
-        records.extend_from_slice(b"\",\"time\":\"");
-        records.extend_from_slice(time.as_bytes());
-        records.extend_from_slice(b"\"}\n");
+        json_string(records, line);
+        records.extend_from_slice(ending);
         if before > 0 && self.size + records.len() as u64 > self.settings.max_bytes {
             let last = records.split_off(before);
             self.put(&[records]);
             *records = last;
+        }
+        if records.len() >= MANY {
+            self.put(&[records]);
+            records.clear();
         }
     }
 
@@ -262,6 +267,28 @@ fn since_epoch() -> std::time::Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// A line as JSON has it. Most are plain text: nothing of it is escaped but the newline at its end.
+fn json_string(to: &mut Vec<u8>, line: &[u8]) {
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    if text
+        .iter()
+        .all(|byte| matches!(byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\')
+    {
+        to.push(b'"');
+        to.extend_from_slice(text);
+        to.extend_from_slice(if text.len() < line.len() { b"\\n\"" } else { b"\"" });
+    } else {
+        // A vector takes everything, and text is always JSON.
+        let _ = serde_json::to_writer(to, &String::from_utf8_lossy(line));
+    }
+}
+
+/// What follows a line's text in its record.
+fn ending(stream: Stream) -> Vec<u8> {
+    let name = if stream == Stream::Stdout { "stdout" } else { "stderr" };
+    format!(",\"stream\":\"{name}\",\"time\":\"{}\"}}\n", rfc3339()).into_bytes()
+}
+
 /// RFC 3339 in UTC with nanoseconds, as Docker writes it. Civil date from days after Howard Hinnant's algorithm.
 fn rfc3339() -> String {
     let now = since_epoch();
@@ -353,6 +380,34 @@ mod tests {
         log.write(Stream::Stdout, b"one\ntwo\nthree\nfour\nfive\n");
         let lines = |name: &str| fs::read_to_string(folder.join(name)).unwrap().lines().count();
         assert_eq!([lines("log.2"), lines("log.1"), lines("log")], [2, 2, 1]);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn json_lines_say_what_was_written_whichever_bytes_it_has() {
+        let (folder, mut log) = log(LogDriver::JsonFile, 1 << 20, 1);
+        let mut lines: Vec<Vec<u8>> = (0..=255u8)
+            .filter(|byte| *byte != b'\n')
+            .map(|byte| vec![b'a', byte, b'\n'])
+            .collect();
+        lines.push(b"\n".to_vec());
+        lines.push("caf\u{e9} \u{1f980}\n".as_bytes().to_vec());
+        lines.push([vec![b'x'; LONGEST_LINE - 1], b"\n".to_vec()].concat());
+        // More than goes out in one write.
+        lines.extend((0..2_000).map(|at| format!("{at}\n").into_bytes()));
+        log.write(Stream::Stdout, &lines.concat());
+        let text = fs::read_to_string(folder.join("log")).unwrap();
+        let read: Vec<String> = text
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<serde_json::Value>(line).unwrap()["log"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect();
+        let written: Vec<String> = lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+        assert_eq!(read, written);
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -187,3 +187,32 @@ test("a file that is written over while it is read ends there, and is read anew 
   assert.ok(heard.length < 3001, String(heard.length));
   for (const [at, line] of heard.slice(0, -1).entries()) assert.ok(line.startsWith(`${at} x`), line);
 });
+
+test("json-file: each byte as it was written, lines of other writers, and those of one moment together", async (t) => {
+  const log = logOf(t, "json-file");
+  const texts = [...Array(256).keys()].filter((code) => code !== 10).map((code) => `${String.fromCharCode(code)}a\u{1f980}\n`);
+  const time = "2026-01-01T00:00:00.5Z";
+  const lines = texts.map((text) => JSON.stringify({ log: text, stream: "stdout", time }));
+  lines.push(JSON.stringify({ time, attrs: { tag: "x" }, stream: "stderr", log: "another order\n" }));
+  lines.push(`{"log":"the first of two\\n","log":"the second counts\\n","stream":"stdout","time":"${time}"}`);
+  lines.push(`{"log":"\\ud83d\\udd25 \\u0041\\/\\n","stream":"stdout","time":"${time}"}`);
+  writeFileSync(log.path, `${lines.join("\n")}\n`);
+  const parts: LogPart[] = [];
+  for await (const part of readLog(call, log, {}, null)) parts.push(part);
+  const read = await linesOf(parts as unknown as AsyncIterable<LogPart>);
+  assert.deepEqual(read, [...texts, "!another order\n", "the second counts\n", "\u{1f525} A/\n"]);
+  assert.deepEqual(new Set(parts.map((part) => part.at)), new Set([String(BigInt(Date.parse(time)) * 1_000_000n)]));
+  // Escapes of six bytes interrupt; everything between them is one part.
+  assert.ok(parts.length < 80, `${parts.length} parts`);
+});
+
+test("json-file: what a power cut has left in the middle is no line, and hides none", async (t) => {
+  const log = logOf(t, "json-file");
+  const whole = (text: string): string => `${JSON.stringify({ log: text, stream: "stdout", time: "2026-01-01T00:00:00Z" })}\n`;
+  writeFileSync(
+    log.path,
+    `${whole("one\n")}${"\0".repeat(100)}\n{"log":"tor\n${whole("two\n")}{"log":"no moment\\n","stream":"stdout","time":"x"}\n${whole("three\n")}`,
+  );
+  assert.deepEqual(await read(log, {}), ["one\n", "two\n", "three\n"]);
+  assert.deepEqual(await read(log, { tail: 2 }), ["two\n", "three\n"]);
+});

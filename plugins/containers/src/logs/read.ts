@@ -4,8 +4,10 @@ import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Call, LogOptions, LogPart, ShimLog, Sparse } from "@tsbox/kernel";
-import { type Entry, type Format, jsonFile, local } from "./formats.ts";
+import type { Entry, Format } from "./formats.ts";
+import { jsonFile } from "./json-file.ts";
 import { countLines, Lines, skipLines } from "./lines.ts";
+import { local } from "./local.ts";
 import { findTail } from "./tail.ts";
 
 /** `ended`: resolves when the container writes no more. As docker, the last lines are counted before any are left out for their stream or time. */
