@@ -1,5 +1,5 @@
 /** kill -9 of each process, and what docs/architecture.md promises of it. */
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -19,7 +19,9 @@ async function runObedient(own: Engine, name: string, more: readonly string[] = 
 
 async function tellToEnd(own: Engine, id: string, code: number): Promise<void> {
   const { pid } = JSON.parse(readFileSync(join(own.state, "containers", id, "record.json"), "utf8")) as { pid: number };
-  writeFileSync(`/proc/${pid}/root/end`, String(code));
+  // Under its name it is there as a whole.
+  writeFileSync(`/proc/${pid}/root/end.new`, String(code));
+  renameSync(`/proc/${pid}/root/end.new`, `/proc/${pid}/root/end`);
 }
 
 const shimOf = (pid: number): number => Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
@@ -92,6 +94,7 @@ test.skipIf(reason, "the launcher, while a container ends: the next engine recor
   await tellToEnd(own, id, 8);
   await until(() => !alive(pid), "it to end");
   await own.start();
+  assert.is(await own.ok(["wait", "alone"]), "8\n");
   assert.is(await own.ok(["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "alone"]), "exited 8\n");
 });
 

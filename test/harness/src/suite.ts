@@ -111,6 +111,8 @@ function describe(thrown: unknown): string {
 }
 
 function difference(thrown: Error): string {
+  // uvu's own assertions have compared already.
+  if ("details" in thrown && typeof thrown.details === "string") return `\n${thrown.details}`;
   if (!(thrown instanceof AssertionError) || thrown.generatedMessage || String(thrown.operator).includes("not")) return "";
   try {
     return `\n${compare(thrown.actual, thrown.expected)}`;
