@@ -1,6 +1,6 @@
 /**
  * Ratios against dockerd and runc on this host, in one run: `node --conditions=tsbox-source bench/bench.ts [--runs N] [--only containers,output,idle,pulls] [--directory DIR]`, as root, after
- * scripts/setup and scripts/packages. Both engines keep their files on a fresh ext4 (filesystem.ts), or below DIR. Commands are timed as whole processes. Compare, don't quote:
+ * scripts/setup and scripts/packages. Both engines keep their files on a fresh ext4 (filesystem.ts), or below DIR, and what does not outlive a boot on a tmpfs. Commands are timed as whole processes. Compare, don't quote:
  * hosts differ and are noisy.
  */
 import { spawnSync } from "node:child_process";
@@ -53,7 +53,9 @@ try {
     stops.push(() => docker.stop());
     run("docker", ["load", "-i", archive], docker.environment);
   }
-  if (wanted.has("containers")) await containers(directory, runcBundle(directory, rootfs), ours, docker, runs);
+  const bundle = runcBundle(directory, rootfs);
+  if (bundle) stops.push(() => bundle.stop());
+  if (wanted.has("containers")) await containers(bundle, ours, docker, runs);
   if (wanted.has("output")) await output(ours, docker);
   if (wanted.has("idle")) {
     process.stdout.write("\nmemory of the engine's own processes for one more idle container (PSS, 30 of them; goal 100 KiB)\n");

@@ -1,8 +1,7 @@
 /** Starting, entering and listing containers. */
 import { execFileSync } from "node:child_process";
-import { join } from "node:path";
 import { type Contest, compare, run, timed } from "./measure.ts";
-import { type Peer, tsbox } from "./peers.ts";
+import { type Bundle, type Peer, tsbox } from "./peers.ts";
 
 const start = ["run", "--rm", "bb:1", "true"];
 
@@ -10,18 +9,18 @@ const start = ["run", "--rm", "bb:1", "true"];
 const eightAtATime = (command: string, args: readonly string[], environment: NodeJS.ProcessEnv): number =>
   timed("sh", ["-c", 'seq 32 | xargs -P 8 -I@ "$@"', "sh", command, ...args], environment);
 
-/** `bundle`: for a bare `runc run`; null: there is none. */
-export async function containers(directory: string, bundle: string | null, ours: Peer, docker: Peer | null, runs: number): Promise<void> {
+/** `bundle`: null: there is no runc. */
+export async function containers(bundle: Bundle | null, ours: Peer, docker: Peer | null, runs: number): Promise<void> {
   const contests = (work: (command: string, peer: Peer) => unknown): readonly Contest[] => [
     { name: "tsbox", work: () => work(tsbox, ours) },
     ...(docker ? [{ name: "docker", work: () => work("docker", docker) }] : []),
   ];
   const [own, ...peers] = contests((command, { environment }) => timed(command, start, environment));
   let number = 0;
-  const runc = (): number => timed("runc", ["--root", join(directory, "runc"), "run", "--bundle", bundle ?? "", `bench-${number++}`]);
+  const runc = ({ state, path }: Bundle): number => timed("runc", ["--root", state, "run", "--bundle", path, `bench-${number++}`]);
   await compare(
     "run --rm of true with a network (whole client process)",
-    [...(own ? [own] : []), ...(bundle ? [{ name: "runc", work: runc }] : []), ...peers],
+    [...(own ? [own] : []), ...(bundle ? [{ name: "runc", work: () => runc(bundle) }] : []), ...peers],
     runs,
     { docker: 20, runc: 2 },
   );

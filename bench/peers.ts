@@ -23,6 +23,13 @@ const quiet = (command: string, args: readonly string[], environment?: NodeJS.Pr
     ...(environment ? { env: environment } : {}),
   });
 
+/** Where a peer keeps what does not outlive a boot: a tmpfs, as /run of every host with systemd, whatever it is on this one. */
+function inMemory(directory: string): () => void {
+  mkdirSync(directory, { recursive: true });
+  quiet("mount", ["-t", "tmpfs", "tmpfs", directory]);
+  return () => void quiet("umount", ["-R", directory]);
+}
+
 async function until(ready: () => boolean, what: string): Promise<void> {
   for (let tries = 0; !ready(); tries += 1) {
     if (tries > 600) throw new Error(`${what} does not come up`);
@@ -51,6 +58,7 @@ function below(pid: number): readonly number[] {
 
 export async function startTsbox(directory: string): Promise<Peer> {
   const state = mkdtempSync("/run/tsbox-bench-");
+  const forget = inMemory(state);
   const root = join(directory, "tsbox");
   const environment = { ...process.env, TSBOX_STATE: state, TSBOX_ROOT: root, TSBOX_HOST: `unix://${state}/tsbox.sock` };
   const launcher = spawn(tsbox, ["daemon"], { stdio: "ignore", env: environment });
@@ -68,6 +76,7 @@ export async function startTsbox(directory: string): Promise<Peer> {
     stop: async () => {
       launcher.kill("SIGTERM");
       await ended;
+      forget();
       rmSync(state, { recursive: true, force: true });
     },
   };
@@ -87,11 +96,13 @@ export async function startDocker(directory: string): Promise<Peer | null> {
   const base = join(directory, "docker");
   mkdirSync(base, { recursive: true });
   const socket = join(base, "docker.sock");
+  const state = join(base, "exec");
+  const forget = inMemory(state);
   const flags = [
     "--data-root",
     join(base, "data"),
     "--exec-root",
-    join(base, "exec"),
+    state,
     "-p",
     join(base, "pid"),
     "-H",
@@ -101,7 +112,15 @@ export async function startDocker(directory: string): Promise<Peer | null> {
   ];
   const daemon = spawn(
     "unshare",
-    ["-n", "-m", "--propagation", "private", "sh", "-c", `ip link set lo up; exec dockerd ${flags.join(" ")} >${base}/log 2>&1`],
+    [
+      "-n",
+      "-m",
+      "--propagation",
+      "private",
+      "sh",
+      "-c",
+      `ip link set lo up; mount -t tmpfs tmpfs /run; exec dockerd ${flags.join(" ")} >${base}/log 2>&1`,
+    ],
     { stdio: "ignore" },
   );
   const ended = new Promise((resolve) => daemon.on("exit", resolve));
@@ -114,6 +133,7 @@ export async function startDocker(directory: string): Promise<Peer | null> {
     stop: async () => {
       daemon.kill("SIGTERM");
       await ended;
+      forget();
     },
   };
 }
@@ -129,8 +149,14 @@ function shimsOf(base: string): readonly number[] {
     });
 }
 
-/** A bundle for `runc run`, with the same root. */
-export function runcBundle(directory: string, rootfs: string): string | null {
+/** What `runc run` needs: a bundle with the same root, and where it keeps its state. */
+export interface Bundle {
+  readonly path: string;
+  readonly state: string;
+  stop(): void;
+}
+
+export function runcBundle(directory: string, rootfs: string): Bundle | null {
   if (spawnSync("runc", ["--version"]).status !== 0) return null;
   const bundle = join(directory, "bundle");
   mkdirSync(bundle, { recursive: true });
@@ -143,7 +169,8 @@ export function runcBundle(directory: string, rootfs: string): string | null {
   // This host may refuse to raise a limit.
   spec.process.rlimits = undefined;
   writeFileSync(path, JSON.stringify(spec));
-  return bundle;
+  const state = join(directory, "runc");
+  return { path: bundle, state, stop: inMemory(state) };
 }
 
 /** Sum of the proportional set sizes, in KiB. */

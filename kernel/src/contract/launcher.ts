@@ -162,9 +162,13 @@ export interface LauncherService {
   connect(call: Call, id: ContainerId, directory: string): Promise<ShimState>;
   /** Shims that this launcher is connected to already (after a daemon's death). */
   shims(call: Call): Promise<readonly ContainerId[]>;
-  /** Answers when the first process runs; else fails with `CommandNotFound`, `NotExecutable` or what stopped it, and the shim ends. */
+  /**
+   * Makes everything ready for the first process, which waits for `release`: nothing of the user's runs before that. Answers when it runs; else fails with `CommandNotFound`, `NotExecutable` or what stopped it, and the shim ends.
+   */
   start(call: Call, id: ContainerId, launch: ShimLaunch): Promise<Started>;
-  /** Ends a shim that was spawned and shall start nothing. */
+  /** Lets a start go on, which may be on its way yet. */
+  release(call: Call, id: ContainerId): Promise<void>;
+  /** Ends a shim that was spawned and shall start nothing; a start that waits fails. */
   abandon(call: Call, id: ContainerId): Promise<void>;
   signal(call: Call, id: ContainerId, signal: number, options?: { readonly all?: boolean | undefined }): Promise<void>;
   pause(call: Call, id: ContainerId): Promise<void>;

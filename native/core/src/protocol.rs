@@ -12,7 +12,7 @@
 use crate::id_maps::IdMaps;
 use serde::{Deserialize, Serialize};
 
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// What a shim understands. 2: [`shim::EXEC`] and the words about execs, detach keys of one's own.
 pub const SHIM: u32 = 2;
@@ -82,6 +82,8 @@ pub mod daemon {
     pub const SHUTDOWN: u8 = 32;
     /// The daemon has begun the client's command: from now on it must not be begun again by another daemon.
     pub const CLIENT_TAKEN: u8 = 33;
+    /// The start that a shim holds may go on (payload 1), or never will (0).
+    pub const SHIM_RELEASE: u8 = 34;
 }
 
 /// Launcher and shim, and whoever else connects to a shim's socket. Channel is unused.
@@ -90,7 +92,8 @@ pub mod shim {
     pub const MESSAGE: u8 = 1;
     /// ← shim: JSON [`super::FromShim`].
     pub const EVENT: u8 = 2;
-    /// → shim: JSON of the launch (`Start` of the shim), a kind of its own since it is large and parsed into types at once.
+    /// → shim: JSON of the launch (`Start` of the shim), a kind of its own since it is large and parsed into types at once. Its last descriptor is a pipe that holds the
+    /// start until [`super::daemon::SHIM_RELEASE`].
     pub const START: u8 = 3;
     /// → shim: JSON of one more process in the running container (`Exec` of the shim), with the descriptors of a client if there is one. Answered by `exec-started` or `failed`.
     pub const EXEC: u8 = 4;

@@ -11,7 +11,9 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use tsbox_core::failure::{Code, Failure};
-use tsbox_core::protocol::{ClientHello, ClientOpened, DaemonHello, FromShim, Ran, Run, ShimGone, ShimSpawn, VERSION, client, daemon};
+use tsbox_core::protocol::{
+    ClientHello, ClientOpened, DaemonHello, FromShim, Ran, Run, ShimGone, ShimSpawn, ToShim, VERSION, client, daemon, shim,
+};
 use tsbox_core::wire::{Fill, Frame};
 
 /// A daemon that dies this often without ever being ready has something that a further start won't mend.
@@ -271,6 +273,7 @@ impl Launcher {
             }
             daemon::SHIM_SPAWN | daemon::SHIM_CONNECT => self.shim(frame),
             daemon::TO_SHIM => self.to_shim(channel, &frame.payload),
+            daemon::SHIM_RELEASE => self.shims.release(channel, frame.payload.first() == Some(&1)),
             daemon::RUN => self.run(channel, &frame.payload),
             daemon::RUN_CANCEL => self.helpers.cancel(channel),
             daemon::SHUTDOWN => self.shut_down(),
@@ -347,14 +350,37 @@ impl Launcher {
         let number = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
         let (wanted, kind) = (head[4], head[5]);
         let stdio = self.clients.get(number).map(|client| client.stdio.as_slice()).unwrap_or_default();
-        let fds = stdio
+        let mut fds: Vec<OwnedFd> = stdio
             .iter()
             .enumerate()
             .filter(|(at, _)| wanted & (1 << at) != 0)
             .filter_map(|(_, fd)| fd.try_clone().ok())
             .collect();
+        if kind == shim::START {
+            match self.shims.hold(channel) {
+                Ok(pipe) => fds.push(pipe),
+                Err(error) => return self.refuse(channel, &error),
+            }
+        }
         self.shims
             .send(channel, kind, message, fds, &self.epoll, token(Kind::Shim, channel));
+    }
+
+    /// Nothing can be held, so nothing is started.
+    fn refuse(&mut self, channel: u32, error: &io::Error) {
+        let failure = Failure::io(error, "pipe", None);
+        self.daemon
+            .writer
+            .json(daemon::FROM_SHIM, channel, &FromShim::Failed { seq: 0, failure });
+        let abandon = serde_json::to_vec(&ToShim::Abandon).unwrap_or_default();
+        self.shims.send(
+            channel,
+            shim::MESSAGE,
+            &abandon,
+            Vec::new(),
+            &self.epoll,
+            token(Kind::Shim, channel),
+        );
     }
 
     fn hear_shim(&mut self, channel: u32) {
@@ -434,6 +460,7 @@ impl Launcher {
     fn daemon_died(&mut self, status: i32) -> Option<i32> {
         self.hear_daemon();
         self.epoll.remove(self.daemon.fd());
+        self.shims.give_up_held();
         if self.ending {
             self.clear();
             return Some(0);

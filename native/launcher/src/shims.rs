@@ -2,7 +2,7 @@
 
 use crate::epoll::Epoll;
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, PipeWriter, Write};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ pub struct Shim {
     pub process: Option<i32>,
     /// The shim is dead, its container is not.
     pub orphaned: bool,
+    /// What it starts is held until a byte comes through here; closed without one, it fails.
+    hold: Option<PipeWriter>,
     socket: UnixStream,
     reader: Reader,
     writer: Writer,
@@ -74,6 +76,7 @@ impl Shims {
             pid,
             process: None,
             orphaned: false,
+            hold: None,
             socket,
             reader: Reader::default(),
             writer: Writer::default(),
@@ -114,6 +117,28 @@ impl Shims {
         shim.writer.push(kind, 0, payload, fds);
         self.flush(channel, epoll, token);
         true
+    }
+
+    /// A pipe's reading end, for what the shim is about to start.
+    pub fn hold(&mut self, channel: u32) -> io::Result<OwnedFd> {
+        let (reading, writing) = io::pipe()?;
+        if let Some(shim) = self.all.get_mut(&channel) {
+            shim.hold = Some(writing);
+        }
+        Ok(reading.into())
+    }
+
+    pub fn release(&mut self, channel: u32, goes_on: bool) {
+        let hold = self.all.get_mut(&channel).and_then(|shim| shim.hold.take());
+        if let Some(mut hold) = hold.filter(|_| goes_on) {
+            // Whoever was held may be dead.
+            let _ = hold.write_all(&[1]);
+        }
+    }
+
+    /// Nobody is left who would say that they go on.
+    pub fn give_up_held(&mut self) {
+        self.all.values_mut().for_each(|shim| shim.hold = None);
     }
 
     pub fn flush(&mut self, channel: u32, epoll: &Epoll, token: u64) {

@@ -48,6 +48,7 @@ fn main() {
             root: Root::Mounts(&root),
             stdio,
             seccomp: filter.as_deref(),
+            hold: None,
         })
         .expect("a launch");
         let launched = begun.elapsed();

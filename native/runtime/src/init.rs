@@ -14,7 +14,7 @@ use tsbox_core::container::root::Root as Tree;
 use tsbox_core::container::spec::{Linux, Process, Spec};
 use tsbox_core::container::terminal::{self, Terminal};
 use tsbox_core::container::{devices, identity, pivot, sys, sysctl};
-use tsbox_core::failure::{Failure, Result};
+use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::{self, Attributes};
 
 /// The engine's word for `--init` (plugins/containers/src/spec/build.ts).
@@ -36,6 +36,7 @@ pub struct Init<'a> {
     pub cgroup: &'a Cgroup,
     pub filter: Option<&'a [u8]>,
     pub filter_flags: u32,
+    pub hold: Option<BorrowedFd<'a>>,
     pub gate: Option<BorrowedFd<'a>>,
     pub bundle: &'a str,
 }
@@ -117,6 +118,10 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
     }
     if init.gate.is_some() || reaper.is_some() {
         process::find_command(init.process)?;
+    }
+    if let Some(hold) = init.hold {
+        wait_for_release(hold).map_err(|failure| failure.at("hold"))?;
+        clock.lap("hold");
     }
     if let Some(gate) = init.gate {
         wait_at(gate, channel, &mut warnings)?;
@@ -269,6 +274,20 @@ fn name_host(init: &Init) -> Result<()> {
     match init.spec.domainname.as_deref().filter(|name| !name.is_empty()) {
         Some(name) => identity::set_domain_name(name),
         None => Ok(()),
+    }
+}
+
+/// Whoever started this looks after something else meanwhile, such as the network, and may give it up.
+fn wait_for_release(hold: BorrowedFd) -> Result<()> {
+    let mut byte = [0u8; 1];
+    loop {
+        // SAFETY: one byte for one byte.
+        match unsafe { libc::read(hold.as_raw_fd(), byte.as_mut_ptr().cast(), 1) } {
+            1 => return Ok(()),
+            0 => return Err(Failure::new(Code::FailedPrecondition, "the start was given up")),
+            _ if std::io::Error::last_os_error().raw_os_error() == Some(libc::EINTR) => {}
+            _ => return Err(Failure::last("read", None)),
+        }
     }
 }
 

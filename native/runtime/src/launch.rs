@@ -38,6 +38,8 @@ pub struct Launch<'a> {
     pub stdio: Stdio,
     /// A compiled filter (`tsbox_core::container::seccomp::compile`); none: `linux.seccomp` of the spec is compiled.
     pub seccomp: Option<&'a [u8]>,
+    /// The reading end of a pipe. When all else is done, the process waits there for a byte; an end without one is a failure (`FailedPrecondition`).
+    pub hold: Option<BorrowedFd<'a>>,
 }
 
 #[derive(Debug)]
@@ -108,6 +110,7 @@ pub(crate) fn create(launch: &Launch, gate: Option<BorrowedFd>, bundle: &str) ->
         cgroup: &cgroup,
         filter: filter.as_deref(),
         filter_flags: flags,
+        hold: launch.hold,
         gate,
         bundle,
     };

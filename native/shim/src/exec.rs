@@ -98,6 +98,7 @@ fn launch(start: &Start, container: &Process, cgroup: &Cgroup, stdio: Stdio) -> 
                 root: Root::Mounts(rootfs),
                 stdio,
                 seccomp: filter.as_deref().map(read_filter).transpose()?.as_deref(),
+                hold: None,
             })
             .map_err(|failure| told_by_end(failure, container.pid, container.pidfd.as_fd()))?;
             Ok(ExecStarted {

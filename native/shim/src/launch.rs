@@ -5,7 +5,7 @@ use crate::session::Session;
 use crate::sink::Stream;
 use serde::Deserialize;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::Mount;
@@ -58,7 +58,8 @@ pub struct Launched {
     pub timings: Vec<(String, f64)>,
 }
 
-pub fn start(id: &str, start: &Start) -> Result<Launched> {
+/// `hold`: see [`Launch::hold`].
+pub fn start(id: &str, start: &Start, hold: Option<OwnedFd>) -> Result<Launched> {
     let begun = Instant::now();
     let Some(spec) = start.launch.spec.as_ref().filter(|_| start.launch.kind == "oci") else {
         return Err(Failure::new(
@@ -81,6 +82,7 @@ pub fn start(id: &str, start: &Start) -> Result<Launched> {
         root: Root::Mounts(&start.rootfs),
         stdio: Pipes::stdio(pipes.as_ref(), start.terminal),
         seccomp: filter.as_deref(),
+        hold: hold.as_ref().map(AsFd::as_fd),
     })?;
     Pipes::join(&mut session, pipes, started.console.take(), start.stdin).map_err(|error| Failure::io(&error, "stdio", None))?;
     let mut timings = std::mem::take(&mut started.timings);

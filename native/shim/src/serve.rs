@@ -317,8 +317,9 @@ impl Shim {
         }
     }
 
-    fn start(&mut self, start: &Start, fds: Vec<OwnedFd>) {
-        match launch::start(&self.id, start) {
+    fn start(&mut self, start: &Start, mut fds: Vec<OwnedFd>) {
+        let hold = fds.pop();
+        match launch::start(&self.id, start, hold) {
             Ok(launch::Launched {
                 started,
                 mut session,

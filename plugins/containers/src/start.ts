@@ -7,6 +7,7 @@ import {
   type ContainerConfig,
   type ContainerId,
   cleanupCall,
+  type EndpointRecord,
   fail,
   type Mount,
   type OciSpec,
@@ -30,7 +31,7 @@ import { settled } from "./settled.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";
 import { blockDevices, devicesOf } from "./spec/devices.ts";
 import { keepTemplate } from "./spec/exec-process.ts";
-import { sharedFiles, writeFiles } from "./spec/files.ts";
+import { filesOf, makeFiles, writeFiles } from "./spec/files.ts";
 import { blockDevicesOf } from "./spec/limits.ts";
 import { type LabelModules, withoutAppArmor } from "./spec/security.ts";
 import { resolveUser } from "./spec/user.ts";
@@ -63,23 +64,22 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     phase("shim and layer");
 
     const netns = namespaces.networkOf === null ? shim.netns : namespaces.network;
-    const endpoints = await connectAll(engine, call, record, shim.netns);
+    // Beside all that follows, until the process is ready to run.
+    const connecting = connectAll(engine, call, record, shim.netns);
+    const connected = connecting.catch((): readonly EndpointRecord[] => []);
     cleanup.undo(async () => {
-      for (const endpoint of endpoints) await engine.networks.disconnect(cleanupCall(call), endpoint);
+      for (const endpoint of await connected) await engine.networks.disconnect(cleanupCall(call), endpoint);
     });
-    phase("network");
 
-    // The network first: what it takes back when it fails is less.
     cleanup.undo(() => release(engine, cleanupCall(call), record));
     const idMaps = shim.userns === null ? null : engine.idRanges.of(id);
     const mounts = await attach(engine, call, record, idMaps);
     phase("mounts");
 
     const hostname = config.hostname || hostnameOf(config.network, id);
-    const files =
-      namespaces.networkOf === null
-        ? writeFiles(directory, config, hostname, endpoints, netns === null)
-        : sharedFiles(engine.records.directory(namespaces.networkOf.id));
+    // Who shares another's network has the same names.
+    const files = filesOf(namespaces.networkOf === null ? directory : engine.records.directory(namespaces.networkOf.id));
+    if (namespaces.networkOf === null) makeFiles(directory);
     const input = {
       id,
       config: namespaces.networkOf === null ? config : { ...config, hostname: namespaces.networkOf.config.hostname },
@@ -105,7 +105,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     const { client } = options;
     if (client) engine.waiters.expectFlush(id, client.client);
     const size = options.size ?? client?.size ?? { rows: 24, columns: 80 };
-    const started = await engine.launcher.start(call, id, {
+    const starting = engine.launcher.start(call, id, {
       launch,
       rootfs: shown,
       terminal: config.terminal ? size : null,
@@ -114,6 +114,19 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       log: record.log,
       client: client ?? null,
     });
+    const ready = async (): Promise<readonly EndpointRecord[]> => {
+      try {
+        const endpoints = await connecting;
+        if (namespaces.networkOf === null) writeFiles(directory, config, hostname, endpoints, netns === null);
+        phase("network");
+        await engine.launcher.release(call, id);
+        return endpoints;
+      } catch (thrown) {
+        await engine.launcher.abandon(cleanupCall(call), id);
+        throw thrown;
+      }
+    };
+    const [endpoints, started] = await settled(ready(), starting);
     phase("start");
     for (const warning of started.warnings) call.log.warn(warning, { container: id.slice(0, 12) });
     const running: Container = {

@@ -91,8 +91,12 @@ function serviceOf(connection: Connection, clients: Clients, shims: Shims, helpe
     connect: (_call, id, directory) => shims.connect(id, directory),
     shims: () => Promise.resolve(shims.ids()),
     start: (_call, id, launch) => shims.start(id, launch),
+    release: (_call, id) => {
+      shims.release(id);
+      return done;
+    },
     abandon: (_call, id) => {
-      shims.tell(id, { op: "abandon" });
+      shims.abandon(id);
       return done;
     },
     signal: (_call, id, signal, options) => shims.request(id, { op: "signal", signal, all: options?.all ?? false }),

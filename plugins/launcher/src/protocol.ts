@@ -1,7 +1,7 @@
 /** The frames between launcher and daemon: native/core/src/protocol.rs in TypeScript. Change both, and the version. */
 import { Buffer } from "node:buffer";
 
-export const protocolVersion = 4;
+export const protocolVersion = 5;
 
 /** The first version of shims that know execs (`SHIM` of protocol.rs). */
 export const shimsWithExecs = 2;
@@ -35,6 +35,7 @@ export const outgoing = {
   runCancel: 31,
   shutdown: 32,
   clientTaken: 33,
+  shimRelease: 34,
 } as const;
 
 /** Kinds of messages to a shim. */

@@ -141,6 +141,18 @@ export class Shims {
     ) as Promise<Started>;
   }
 
+  /** A shim that is gone has said why to whoever started. */
+  release(id: ContainerId): void {
+    const shim = this.#byId.get(id);
+    if (shim) this.#connection.send(outgoing.shimRelease, shim.channel, Uint8Array.of(1));
+  }
+
+  abandon(id: ContainerId): void {
+    const shim = this.#byId.get(id);
+    if (shim) this.#connection.send(outgoing.shimRelease, shim.channel, Uint8Array.of(0));
+    this.tell(id, { op: "abandon" });
+  }
+
   /** A message that is answered with done or failed. */
   async request(id: ContainerId, message: { readonly op: string } & Record<string, unknown>): Promise<void> {
     await this.#ask(id, toShim.message, (seq) => ({ ...message, seq }), undefined, 0);

@@ -148,6 +148,7 @@ fn begin(
         root: Root::Path(&root),
         stdio,
         seccomp: options.seccomp_filter.as_deref(),
+        hold: None,
     };
     let bundle = options.bundle.to_string_lossy().into_owned();
     let (mut started, _) = launch::create(&launch, gate.map(AsFd::as_fd), &bundle)?;

@@ -130,6 +130,7 @@ impl World {
             root: Root::Mounts(&root),
             stdio,
             seccomp: None,
+            hold: None,
         })
     }
 

@@ -1,33 +1,36 @@
 /** /etc/hostname, /etc/hosts and /etc/resolv.conf of a container, made anew at each start in its directory. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerConfig, EndpointRecord } from "@tsbox/kernel";
 
 const fallbackServers = ["8.8.8.8", "8.8.4.4"];
 
-/** Answers target and file of each. A container in the host's network sees the host's own names. */
+const names = ["hostname", "hosts", "resolv.conf"] as const;
+
+/** Target and file of each, which need not be there yet. */
+export function filesOf(directory: string): readonly (readonly [string, string])[] {
+  return names.map((name) => [`/etc/${name}`, join(directory, name)] as const);
+}
+
+/** There to be mounted, before it is known what they say. */
+export function makeFiles(directory: string): void {
+  for (const name of names) closeSync(openSync(join(directory, name), "w"));
+}
+
+/** In place, since they may be mounted. A container in the host's network sees the host's own names. */
 export function writeFiles(
   directory: string,
   config: ContainerConfig,
   hostname: string,
   endpoints: readonly EndpointRecord[],
   hostNetwork: boolean,
-): readonly (readonly [string, string])[] {
-  const files: readonly (readonly [string, string])[] = [
-    ["hostname", `${hostname}\n`],
-    ["hosts", hostNetwork ? hostFile("/etc/hosts") : hosts(config, hostname, endpoints)],
-    ["resolv.conf", hostNetwork && !asksForDns(config) ? hostFile("/etc/resolv.conf") : resolvConf(config, endpoints)],
-  ];
-  return files.map(([name, text]) => {
-    const path = join(directory, name);
-    writeFileSync(path, text);
-    return [`/etc/${name}`, path] as const;
-  });
-}
-
-/** Of a container whose network another one shares: both have the same names. */
-export function sharedFiles(directory: string): readonly (readonly [string, string])[] {
-  return ["hostname", "hosts", "resolv.conf"].map((name) => [`/etc/${name}`, join(directory, name)] as const);
+): void {
+  const texts: Readonly<Record<(typeof names)[number], string>> = {
+    hostname: `${hostname}\n`,
+    hosts: hostNetwork ? hostFile("/etc/hosts") : hosts(config, hostname, endpoints),
+    "resolv.conf": hostNetwork && !asksForDns(config) ? hostFile("/etc/resolv.conf") : resolvConf(config, endpoints),
+  };
+  for (const name of names) writeFileSync(join(directory, name), texts[name]);
 }
 
 function hosts(config: ContainerConfig, hostname: string, endpoints: readonly EndpointRecord[]): string {
