@@ -4,6 +4,7 @@ mod world;
 
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use tsbox_core::container::spec::Process;
 use tsbox_core::failure::Code;
@@ -20,6 +21,7 @@ const CASES: &[Case] = &[
         bad_commands,
     ),
     ("an error of any stage leaves nothing", bad_specs),
+    ("what is held runs when it is released, and never when it is given up", held),
     ("limits hold", limits),
     ("devices are denied by the cgroup", devices),
     ("masked paths are empty and read-only ones are", masks),
@@ -158,6 +160,54 @@ fn bad_specs(world: &World) {
             .unwrap_err();
         assert_eq!(failure.stage.as_deref(), Some(stage), "{pointer}: {failure}");
         world.assert_nothing_left();
+    }
+}
+
+fn held(world: &World) {
+    let (reading, writing) = std::io::pipe().unwrap();
+    drop(writing);
+    let spec = world.spec("echo ran; exit 3");
+    let pipes = world.pipes();
+    let failure = world
+        .launch_held(&spec, pipes.stdio(), Some(reading.as_fd()))
+        .map(|started| started.pid);
+    let failure = failure.unwrap_err();
+    assert_eq!(
+        (failure.code, failure.stage.as_deref()),
+        (Code::FailedPrecondition, Some("hold")),
+        "{failure}"
+    );
+    world.assert_nothing_left();
+
+    let (reading, mut writing) = std::io::pipe().unwrap();
+    let pipes = world.pipes();
+    let begun = std::time::Instant::now();
+    let release = std::thread::spawn(move || {
+        wait_until_held();
+        let before = begun.elapsed();
+        writing.write_all(&[1]).unwrap();
+        before
+    });
+    let started = world.launch_held(&spec, pipes.stdio(), Some(reading.as_fd())).unwrap();
+    assert!(begun.elapsed() >= release.join().unwrap(), "it did not wait");
+    world.keep(&started, pipes);
+    let ran = world.end(started);
+    assert_eq!((ran.code, ran.stdout.as_str()), (3, "ran\n"));
+}
+
+/// A child of ours is in its new root, where nothing but our word is missing.
+fn wait_until_held() {
+    let held = |pid: &str| {
+        std::fs::exists(format!("/proc/{pid}/root/bin/busybox")).unwrap_or(false)
+            && !std::path::Path::new(&format!("/proc/{pid}/root/usr")).exists()
+            && std::fs::read_to_string(format!("/proc/{pid}/syscall")).is_ok_and(|call| call.starts_with("0 "))
+    };
+    loop {
+        let children = std::fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id())).unwrap();
+        if children.split_whitespace().any(held) {
+            return;
+        }
+        std::thread::yield_now();
     }
 }
 

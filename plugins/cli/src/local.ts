@@ -33,6 +33,8 @@ interface Client {
 
 /** A client that waits for an end says so to the launcher, in a word that outlives this daemon. */
 const word = (id: string, removed: boolean): string => `run ${id} ${removed ? "removed" : "kept"}`;
+/** `before`: when it was started last, by which the next daemon sees whether it was started since. */
+const startWord = (id: string, removed: boolean, before: number | null): string => `start ${id} ${removed ? "removed" : "kept"} ${before}`;
 const execWord = (container: string, exec: string): string => `exec ${container} ${exec}`;
 
 export async function serveClients(services: Services, stop: AbortSignal): Promise<void> {
@@ -124,7 +126,8 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
       const ended = api.containerWait(call, id, attached.removed ? "removed" : "next-exit");
       // Whoever fails to start never ends; then nobody listens here.
       ended.catch(() => {});
-      await launcher.bind(call, opened.client, word(id, attached.removed));
+      const { startedAt } = await containers.get(call, id);
+      await launcher.bind(call, opened.client, startWord(id, attached.removed, startedAt));
       await lend({ container: id, exec: null, attached });
       const { timings, warnings } = await api.containerStart(call, id, {
         client: descriptors(attached),
@@ -157,17 +160,21 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
 }
 
 /** The daemon that this client spoke to has died; what it waits for has not. */
-async function waitAgain({ containers, log }: Services, opened: ClientOpened): Promise<number> {
-  const [what, id = "", more = ""] = (opened.boundTo ?? "").split(" ");
+async function waitAgain({ containers, launcher, log }: Services, opened: ClientOpened): Promise<number> {
+  const [what, id = "", more = "", before = ""] = (opened.boundTo ?? "").split(" ");
   const call = createCall(log);
+  const lost = async (why: string): Promise<number> => {
+    await launcher.write(call, opened.client, 2, Buffer.from(`tsbox: the daemon died, and ${why}\n`));
+    return 125;
+  };
   try {
     if (what === "exec") return await containers.execWait(call, parseExecId(more));
     const record = await containers.get(call, id);
+    if (what === "start" && String(record.startedAt) === before) return lost(`container ${record.name} was not started: start it again`);
     return (
       await containers.wait(call, record.id, record.status === "exited" ? "not-running" : more === "removed" ? "removed" : "next-exit")
     ).code;
   } catch {
-    // It ended, and was removed, while no daemon was there to say how.
-    return 125;
+    return lost("what this command waited for is gone: nobody saw how it ended");
   }
 }

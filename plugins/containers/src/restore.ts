@@ -1,5 +1,5 @@
 /** After a daemon's death: shims are found again, what ended meanwhile is recorded, what nobody knows is swept. */
-import { readFileSync, watch } from "node:fs";
+import { existsSync, readFileSync, watch } from "node:fs";
 import { readdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
@@ -8,6 +8,7 @@ import {
   type ContainerId,
   type ExitStatus,
   isTsboxError,
+  signalNumber,
   snapshotExists,
   supports,
   type VolumeClaim,
@@ -34,6 +35,7 @@ export async function restore(engine: Engine, call: Call): Promise<void> {
   );
   for (const { id, idMaps } of running) if (idMaps !== null) engine.idRanges.hold(id, idMaps);
   for (const record of running) await find(engine, call, record);
+  for (const record of engine.records.all()) if (!running.some(({ id }) => id === record.id)) await endUnrecorded(engine, call, record);
   // A volatile container that was made and never started has no one who remembers it.
   for (const record of engine.records.all().filter((record) => record.config.autoRemove && record.status === "created"))
     await engine.records.remove(call, record);
@@ -79,6 +81,18 @@ async function find(engine: Engine, call: Call, record: Container): Promise<void
   }
   if (exitOf(directory) === null && alive(record.pid)) watchOrphan(engine, record, directory);
   else await ended(engine, record.id, exitOf(directory) ?? unknownExit());
+}
+
+/** A start that the last daemon did not live to record: nobody was told of it, and what its network is has died with that daemon. So it ends. */
+async function endUnrecorded(engine: Engine, call: Call, record: Container): Promise<void> {
+  const directory = engine.records.directory(record.id);
+  if (!existsSync(join(directory, "shim.sock")) || exitOf(directory) !== null) return;
+  const shim = await engine.launcher.connect(call, record.id, directory).catch(() => null);
+  if (shim === null || shim.exited !== null) return;
+  if (shim.pid === null) return engine.launcher.abandon(call, record.id);
+  call.log.warn(`container ${record.name} was being started when the daemon died: it is killed`);
+  engine.records.note({ ...record, status: "running", pid: shim.pid, startedAt: Date.now(), exit: null });
+  await engine.launcher.signal(call, record.id, signalNumber("SIGKILL"), { all: true });
 }
 
 /** The shim is dead, its container is not: the launcher, its new parent, writes the exit file. */

@@ -98,6 +98,23 @@ test.skipIf(reason, "the launcher, while a container ends: the next engine recor
   assert.is(await own.ok(["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "alone"]), "exited 8\n");
 });
 
+test.skipIf(reason, "daemon and launcher, when a container runs and no record says so: it ends, and can be started", async (t) => {
+  const own = await engine(t);
+  const id = await runObedient(own, "unrecorded");
+  const { State } = await own.inspect("unrecorded");
+  await own.killLauncher();
+  // As it was before the start was recorded.
+  const path = join(own.state, "containers", id, "record.json");
+  const record = JSON.parse(readFileSync(path, "utf8"));
+  writeFileSync(path, JSON.stringify({ ...record, status: "created", pid: null, startedAt: null, endpoints: [] }));
+  await own.start();
+  assert.is(await own.ok(["wait", "unrecorded"]), "137\n");
+  assert.not(alive(State.Pid));
+  await own.ok(["start", "unrecorded"]);
+  await until(async () => (await own.run(["logs", "unrecorded"])).stdout === "first\nfirst\n", "its second first line");
+  await own.ok(["rm", "-f", "unrecorded"]);
+});
+
 test.skipIf(reason, "the client: the container goes on", async (t) => {
   const own = await engine(t);
   const client = own.client(["run", "--name", "left", "--net", "none", "host:/", "sh", "-c", obedient]);

@@ -1,7 +1,7 @@
 //! A world for one case: a directory with a busybox root, cgroups named after it, and nothing left of either.
 
 use serde_json::{Value, json};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -106,6 +106,11 @@ impl World {
     }
 
     pub fn launch(&self, spec: &Value, stdio: Stdio) -> Result<Started> {
+        self.launch_held(spec, stdio, None)
+    }
+
+    /// `hold`: see `Launch::hold`.
+    pub fn launch_held(&self, spec: &Value, stdio: Stdio, hold: Option<BorrowedFd>) -> Result<Started> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let at = |name: &str| self.directory.join(format!("{name}-{number}"));
         for name in ["upper", "work"] {
@@ -130,15 +135,20 @@ impl World {
             root: Root::Mounts(&root),
             stdio,
             seccomp: None,
-            hold: None,
+            hold,
         })
     }
 
     pub fn try_start(&self, spec: &Value) -> Result<Started> {
         let pipes = self.pipes();
         let started = self.launch(spec, pipes.stdio())?;
-        self.outputs.borrow_mut().push((started.pid, pipes));
+        self.keep(&started, pipes);
         Ok(started)
+    }
+
+    /// Its output, for `end`.
+    pub fn keep(&self, started: &Started, pipes: Pipes) {
+        self.outputs.borrow_mut().push((started.pid, pipes));
     }
 
     pub fn start(&self, script: &str) -> Started {
