@@ -46,8 +46,6 @@ enum Format {
 pub struct Exec {
     pub id: String,
     pub process: Process,
-    /// The client that gets its exit code from here.
-    answered: Option<u32>,
 }
 
 pub struct Started {
@@ -73,8 +71,7 @@ pub fn start(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Star
     Ok(Started {
         exec: Exec {
             id: start.exec.clone(),
-            answered: start.client.as_ref().filter(|client| client.answer).map(|client| client.client),
-            process: Process::new(joined.pid, joined.pidfd, session),
+            process: Process::new(joined.pid, joined.pidfd, session, Client::answered(&start.client)),
         },
         warnings: joined.warnings,
         timings: joined.timings,
@@ -201,16 +198,7 @@ impl Execs {
 
     /// Whose output has arrived whole, of those that have ended.
     pub fn flushed(&mut self) -> impl Iterator<Item = FromShim> {
-        let ended = self.all.iter_mut().filter(|exec| exec.process.told());
-        ended.flat_map(|exec| {
-            let code = exec.process.exited().map(|exit| exit.code);
-            let answered = exec.answered;
-            let clients = exec.process.flushed().into_iter();
-            clients.map(move |client| FromShim::Flushed {
-                client,
-                code: code.filter(|_| answered == Some(client)),
-            })
-        })
+        self.all.iter_mut().flat_map(|exec| exec.process.flushed())
     }
 
     /// Lets go of those whose end is told and whose output is read; true when there were any.

@@ -5,7 +5,7 @@ use crate::sink::Owner;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 use tsbox_core::failure::{Failure, Result};
-use tsbox_core::protocol::Exit;
+use tsbox_core::protocol::{Exit, FromShim};
 
 /// How long the ends of a dead process's pipes may be held open by strangers before they are given up.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -14,6 +14,8 @@ pub struct Process {
     pub pid: i32,
     pub pidfd: OwnedFd,
     pub session: Session,
+    /// The client that gets its exit code from here.
+    answered: Option<u32>,
     exited: Option<Exit>,
     /// Since when nothing but strangers could keep its output open.
     since: Instant,
@@ -21,11 +23,12 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn new(pid: i32, pidfd: OwnedFd, session: Session) -> Process {
+    pub fn new(pid: i32, pidfd: OwnedFd, session: Session, answered: Option<u32>) -> Process {
         Process {
             pid,
             pidfd,
             session,
+            answered,
             exited: None,
             since: Instant::now(),
             told: false,
@@ -68,15 +71,20 @@ impl Process {
         Some(exit)
     }
 
-    /// Clients that have all of its output now.
-    pub fn flushed(&mut self) -> Vec<u32> {
+    /// Whose output has arrived whole, once its end is told.
+    pub fn flushed(&mut self) -> Vec<FromShim> {
+        if !self.told {
+            return Vec::new();
+        }
         let owners = self.session.flushed().into_iter();
-        owners
-            .filter_map(|owner| match owner {
-                Owner::Client(client) => Some(client),
-                Owner::Connection(_) => None,
-            })
-            .collect()
+        let flushed = owners.filter_map(|owner| match owner {
+            Owner::Client(client) => Some(FromShim::Flushed {
+                client,
+                code: self.exited.as_ref().filter(|_| self.answered == Some(client)).map(|exit| exit.code),
+            }),
+            Owner::Connection(_) => None,
+        });
+        flushed.collect()
     }
 
     pub fn signal(&self, signal: i32) -> Result<()> {

@@ -330,8 +330,10 @@ impl Shim {
                 }
                 self.join_early(None, &mut session);
                 let (pid, warnings) = (started.pid, started.warnings);
+                // Warnings are for the client, too, and the daemon has the words.
+                let answered = Client::answered(&start.client).filter(|_| warnings.is_empty());
                 self.container = Some(Container {
-                    process: Process::new(pid, started.pidfd, session),
+                    process: Process::new(pid, started.pidfd, session, answered),
                     memory: None,
                     cgroup: started.cgroup,
                     paused: false,
@@ -518,10 +520,12 @@ impl Shim {
             let pid = self.container.as_ref().map_or(0, |container| container.process.pid);
             self.queue(&FromShim::Exited { pid, status: exit });
         }
-        let process = self.container.as_mut().map(|container| &mut container.process);
-        let clients = process.filter(|process| process.told()).map(Process::flushed).unwrap_or_default();
-        let own = clients.into_iter().map(|client| FromShim::Flushed { client, code: None });
-        for flushed in Vec::from_iter(own.chain(self.execs.flushed())) {
+        let own = self
+            .container
+            .as_mut()
+            .map(|container| container.process.flushed())
+            .unwrap_or_default();
+        for flushed in Vec::from_iter(own.into_iter().chain(self.execs.flushed())) {
             self.queue(&flushed);
         }
         if let Some(control) = &mut self.control {

@@ -59,6 +59,8 @@ export function hasAppArmor(): boolean {
 }
 
 export class AppArmor {
+  /** A kernel has it from its boot on, or never. */
+  readonly #on: boolean = hasAppArmor();
   readonly #host: HostToolkit;
   readonly #directory: string;
   #loading: Promise<void> | undefined;
@@ -71,7 +73,7 @@ export class AppArmor {
 
   /** The name of the default profile, loaded; null where AppArmor is not on. */
   async profile(call: Call): Promise<string | null> {
-    if (!hasAppArmor()) return null;
+    if (!this.#on) return null;
     this.#loading ??= this.#load(call);
     await this.#loading.catch((error: unknown) => {
       this.#loading = undefined;

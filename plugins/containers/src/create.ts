@@ -23,6 +23,7 @@ import { freshHealth, healthCheckOf } from "./health.ts";
 import { resolveMounts } from "./mounts/resolve.ts";
 import { networkPeer } from "./namespaces.ts";
 import { settled } from "./settled.ts";
+import { dropEarly, spawnEarly } from "./shims.ts";
 import { capabilitiesOf } from "./spec/build.ts";
 
 export async function create(
@@ -42,6 +43,14 @@ export async function create(
     const config = withImage(asked, image, id);
     const argv = [...(config.entrypoint ?? []), ...(config.command ?? [])];
     if (argv.length === 0) throw fail("InvalidArgument", "No command specified: the image has none, so give one");
+    const networks = await networksOf(engine, call, config);
+    if (starting) {
+      void spawnEarly(engine, call, { id, config, networks });
+      cleanup.undo(async () => {
+        await dropEarly(engine, cleanupCall(call), id);
+        engine.records.discard(id);
+      });
+    }
     const drivers = {
       storage: config.storage ?? (await engine.preferred("storage")),
       exec: config.exec ?? (await engine.preferred("exec")),
@@ -62,7 +71,7 @@ export async function create(
       drivers,
       layer,
       mounts: points,
-      networks: await networksOf(engine, call, config),
+      networks,
       argv,
       status: "created",
       pid: null,

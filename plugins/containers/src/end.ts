@@ -5,6 +5,7 @@ import { attributes } from "./create.ts";
 import type { Engine } from "./engine.ts";
 import { release } from "./mounts/live.ts";
 import { afterEnd, giveUp } from "./restarts.ts";
+import { dropEarly } from "./shims.ts";
 
 /** The first process has ended; its status is on disk. */
 export async function ended(engine: Engine, id: ContainerId, status: ExitStatus): Promise<void> {
@@ -109,7 +110,7 @@ async function end(engine: Engine, call: Call, record: Container, force: boolean
 /** Removes what does not run; `volumes`: with its anonymous volumes that nobody else has. */
 export async function forget(engine: Engine, call: Call, id: ContainerId, volumes: boolean): Promise<void> {
   await engine.hooks.beforeRemove(call, id);
-  if (engine.early.delete(id)) await engine.launcher.abandon(call, id);
+  await dropEarly(engine, call, id);
   const last = engine.records.byId(id);
   await engine.records.remove(call, last);
   await releaseClaims(engine, call, last);

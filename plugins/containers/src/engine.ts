@@ -54,7 +54,7 @@ export interface Engine {
   readonly idRanges: IdRanges;
   /** Who an image's user is, where nobody has changed its files yet: image, driver and name. */
   readonly users: Map<string, ResolvedUser>;
-  /** Shims that were spawned for those who attach before the start, which finds them here. */
+  /** Shims that were spawned before the start, which finds them here (shims.ts). */
   readonly early: Map<ContainerId, Promise<ShimState>>;
   readonly settling: Settling;
   /** Who waits for its restart. */

@@ -125,7 +125,11 @@ export async function disconnectNetwork(engine: Engine, call: Call, record: Cont
 const netnsOf = (record: Container): string => `/proc/${record.pid}/ns/net`;
 
 /** Whether it has a network namespace of its own. The network that it was made with may be gone since, where it has left that. */
-export async function ownsNamespace(engine: Engine, call: Call, { config, networks }: Container): Promise<boolean> {
+export async function ownsNamespace(
+  engine: Engine,
+  call: Call,
+  { config, networks }: Pick<Container, "config" | "networks">,
+): Promise<boolean> {
   if (networkPeer(config) !== null) return false;
   const [first] = networks;
   return first === undefined || (await engine.networks.namespace(call, first.network)) === "new";

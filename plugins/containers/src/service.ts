@@ -22,8 +22,9 @@ import { connectNetwork, disconnectNetwork } from "./networks.ts";
 import { failedRestart, giveUp, refuseRestarting } from "./restarts.ts";
 import { exitOf, watchOrphan } from "./restore.ts";
 import { top, update, usage } from "./running.ts";
+import { spawnEarly } from "./shims.ts";
 import { resolveInRoot } from "./spec/user.ts";
-import { spawn, start } from "./start.ts";
+import { start } from "./start.ts";
 
 export function containersService(
   engine: Engine,
@@ -153,12 +154,7 @@ export function containersService(
     attachSocket: (call, id) =>
       locks.run(id, async () => {
         const record = records.byId(id);
-        if (record.status !== "running" && record.status !== "paused" && !engine.early.has(id)) {
-          const spawning = spawn(engine, call, record);
-          engine.early.set(id, spawning);
-          spawning.catch(() => engine.early.delete(id));
-        }
-        await engine.early.get(id);
+        if (record.status !== "running" && record.status !== "paused") await spawnEarly(engine, call, record);
         const socket = await launcher.attachSocket(call, id);
         await tell(call, record, "attach");
         return socket;

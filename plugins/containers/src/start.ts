@@ -11,7 +11,6 @@ import {
   fail,
   type Mount,
   type OciSpec,
-  type ShimState,
   type Sparse,
   type StartOptions,
   type StartReport,
@@ -25,9 +24,10 @@ import type { Engine } from "./engine.ts";
 import { freshHealth, watchHealth } from "./health.ts";
 import { attach, release } from "./mounts/live.ts";
 import { namespaceSources } from "./namespaces.ts";
-import { connectAll, ownsNamespace } from "./networks.ts";
+import { connectAll } from "./networks.ts";
 import { isKept } from "./restarts.ts";
 import { settled } from "./settled.ts";
+import { takeShim } from "./shims.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";
 import { blockDevices, devicesOf } from "./spec/devices.ts";
 import { keepTemplate } from "./spec/exec-process.ts";
@@ -52,16 +52,27 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     const directory = engine.records.directory(id);
     const namespaces = namespaceSources(engine.records, record);
     // Asked for first: the shim makes its network namespace while we look after the layer.
-    const spawning = engine.early.get(id) ?? spawn(engine, call, record);
-    engine.early.delete(id);
+    const spawning = takeShim(engine, call, record);
+    spawning.catch(() => {});
     cleanup.undo(() => engine.launcher.abandon(cleanupCall(call), id));
     cleanup.undo(async () => engine.idRanges.free(id));
     const storage = await engine.storage(record.drivers.storage);
     const exec = await engine.exec(record.drivers.exec);
     await engine.roots.settled(id);
-    const [shim, rootfs] = await settled(spawning, storage.mounts(call, record.layer));
+    const rootfs = await storage.mounts(call, record.layer);
     const user = await userOf(engine, call, record, rootfs);
-    phase("shim and layer");
+    const idMaps = config.isolation.user === "private" ? engine.idRanges.of(id) : null;
+    cleanup.undo(() => release(engine, cleanupCall(call), record));
+    const mounts = await attach(engine, call, record, idMaps);
+    // Who shares another's network has the same names.
+    const files = filesOf(namespaces.networkOf === null ? directory : engine.records.directory(namespaces.networkOf.id));
+    if (namespaces.networkOf === null) makeFiles(directory);
+    const labels = await labelModules(engine, call, config);
+    mkdirSync(dirname(record.log.path), { recursive: true, mode: 0o710 });
+    phase("layer and mounts");
+
+    const shim = await spawning;
+    phase("shim");
 
     const netns = namespaces.networkOf === null ? shim.netns : namespaces.network;
     // Beside all that follows, until the process is ready to run.
@@ -71,15 +82,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       for (const endpoint of await connected) await engine.networks.disconnect(cleanupCall(call), endpoint);
     });
 
-    cleanup.undo(() => release(engine, cleanupCall(call), record));
-    const idMaps = shim.userns === null ? null : engine.idRanges.of(id);
-    const mounts = await attach(engine, call, record, idMaps);
-    phase("mounts");
-
     const hostname = config.hostname || hostnameOf(config.network, id);
-    // Who shares another's network has the same names.
-    const files = filesOf(namespaces.networkOf === null ? directory : engine.records.directory(namespaces.networkOf.id));
-    if (namespaces.networkOf === null) makeFiles(directory);
     const input = {
       id,
       config: namespaces.networkOf === null ? config : { ...config, hostname: namespaces.networkOf.config.hostname },
@@ -93,13 +96,12 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       mounts,
       devices: devicesOf(config),
       blockDevices: blockDevices(blockDevicesOf(config.resources)),
-      labels: await labelModules(engine, call, config),
+      labels,
     };
     const spec = await engine.hooks.buildSpec(call, await withRequested(engine, call, record, buildSpec(input)), id);
     const shown = idMaps === null ? rootfs : rootfs.map((mount) => ({ ...mount, idMaps }));
     const launch = await exec.plan(call, { id, directory, spec, rootfs: shown });
     await keepTemplate(call, engine.host, directory, launch);
-    mkdirSync(dirname(record.log.path), { recursive: true, mode: 0o710 });
     phase("plan");
 
     const { client } = options;
@@ -164,22 +166,13 @@ async function withRequested(engine: Engine, call: Call, { id, config }: Contain
   return edited(spec, registry.editsFor(devicesRequested(config.deviceRequests, registry)));
 }
 
+/** A kernel has it from its boot on, or never. */
+const selinux = existsSync("/sys/fs/selinux/enforce");
+
 /** What of this host labels processes. The default profile is loaded for who needs it. */
 async function labelModules({ apparmor }: Engine, call: Call, config: ContainerConfig): Promise<LabelModules> {
   const profile = withoutAppArmor(config) ? null : await apparmor.profile(call);
-  return { apparmor: profile === null ? null : { defaultProfile: profile }, selinux: existsSync("/sys/fs/selinux/enforce") };
-}
-
-/** A shim for a container that does not run, in its directory, which a restart of the host has taken away. */
-export async function spawn(engine: Engine, call: Call, record: Container): Promise<ShimState> {
-  const directory = engine.records.directory(record.id);
-  mkdirSync(directory, { recursive: true, mode: 0o711 });
-  const { config, id } = record;
-  const own = await ownsNamespace(engine, call, record);
-  return engine.launcher.spawn(call, id, directory, {
-    network: own ? "new" : "none",
-    idMaps: config.isolation.user === "private" ? engine.idRanges.of(id) : null,
-  });
+  return { apparmor: profile === null ? null : { defaultProfile: profile }, selinux };
 }
 
 /** The image's own files answer for every container of it, as long as its layer is fresh: looked up once. */

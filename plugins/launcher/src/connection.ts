@@ -31,6 +31,11 @@ export class Connection {
     this.send(kind, channel, Buffer.from(JSON.stringify(message)));
   }
 
+  /** What was sent goes now: the launcher works on it while this turn goes on, which may be long. */
+  flush(): void {
+    this.#socket.uncork();
+  }
+
   close(): void {
     this.#socket.destroy();
   }

@@ -120,6 +120,7 @@ export class Shims {
     return new Promise((resolve, reject) => {
       shim.state = { resolve, reject };
       this.#connection.json(kind, shim.channel, { id, directory, network: network === "new", idMaps });
+      this.#connection.flush();
     });
   }
 
