@@ -9,9 +9,11 @@ import {
   cleanupCall,
   type EndpointRecord,
   fail,
+  isTsboxError,
   type Mount,
   type OciSpec,
   type Sparse,
+  type Started,
   type StartOptions,
   type StartReport,
   withCleanup,
@@ -26,7 +28,6 @@ import { attach, release } from "./mounts/live.ts";
 import { namespaceSources } from "./namespaces.ts";
 import { connectAll } from "./networks.ts";
 import { isKept } from "./restarts.ts";
-import { settled } from "./settled.ts";
 import { takeShim } from "./shims.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";
 import { blockDevices, devicesOf } from "./spec/devices.ts";
@@ -128,7 +129,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
         throw thrown;
       }
     };
-    const [endpoints, started] = await settled(ready(), starting);
+    const [endpoints, started] = await both(ready(), starting);
     phase("start");
     for (const warning of started.warnings) call.log.warn(warning, { container: id.slice(0, 12) });
     const running: Container = {
@@ -156,6 +157,19 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       warnings: started.warnings,
     };
   });
+}
+
+/**
+ * Network and process, when each has come to its end. A failure of the network makes the process give up (stage `hold`), and says more; any other failure of the process
+ * counts first, since a network namespace that went with its shim fails the network.
+ */
+async function both<E>(network: Promise<E>, process: Promise<Started>): Promise<[E, Started]> {
+  const [connected, started] = await Promise.allSettled([network, process]);
+  const gaveUp = started.status === "rejected" && isTsboxError(started.reason) && started.reason.stage === "hold";
+  if (started.status === "rejected" && !gaveUp) throw started.reason;
+  if (connected.status === "rejected") throw connected.reason;
+  if (started.status === "rejected") throw started.reason;
+  return [connected.value, started.value];
 }
 
 /** Devices that are known by name: most containers ask for none, and no file is read for them. */

@@ -202,6 +202,13 @@ test.skipIf(reason, "export and import: the same files again, from a file, a str
   }
   await own.ok(["import", "--platform", "linux/arm64", file, "far:1"]);
   assert.is(await own.ok(["inspect", "-f", "{{.Architecture}}", "far:1"]), "arm64\n");
+  for (const command of [["history"], ["image", "inspect"], ["rmi"]]) {
+    const other = await own.run([...command, "--platform", "linux/amd64", "far:1"]);
+    assert.is(other.code, 1);
+    assert.match(other.stderr, /No such image: far:1 for linux\/amd64: the one that is here is for linux\/arm64/);
+    assert.is((await own.run([...command, "--platform", "linux/arm64", "far:1"])).code, 0, command.join(" "));
+  }
+  assert.is((await own.run(["image", "inspect", "far:1"])).code, 1);
   const wrong = join(directory, "wrong");
   writeFileSync(wrong, "no tar at all, and longer than nothing");
   const refused = await own.run(["import", wrong, "no:1"]);

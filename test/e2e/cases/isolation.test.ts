@@ -164,6 +164,11 @@ test.skipIf(reason, "--time-offset moves the clocks that count from the boot", a
 
 test.skipIf(reason, "what the host does not let a container have is a warning, and it runs", async (t) => {
   const own = await engine(t);
+  const old = await own.run(["run", "--rm", "--net", "none", "--kernel-memory", "64m", "host:/", "echo", "here"]);
+  assert.equal(
+    [old.stdout, old.stderr],
+    ["here\n", "WARNING: --kernel-memory is ignored: kernels limit all memory as one, with --memory\n"],
+  );
   const hard = Number(/^Max open files\s+\d+\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1]);
   const ran = await own.run([...none, "--ulimit", `nofile=${hard * 2}:${hard * 2}`, "host:/", "sh", "-c", "ulimit -Hn"]);
   assert.is(ran.code, 0);

@@ -1,5 +1,5 @@
 /** A network that is late, fails, or never comes, by somebody else's driver: the container's process waits for it, and runs nothing before it is there. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -10,13 +10,14 @@ const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is
 
 /** As it could lie on npm: a manifest and a module. It attaches when a file says that it may, or how it fails. */
 const driver = (word: string): string => `
-import { watch, readFileSync } from "node:fs";
+import { watch, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 const word = () => { try { return readFileSync(${JSON.stringify(word)}, "utf8"); } catch { return ""; } };
 const late = {
   powers: [],
   async ensure() {},
   async attach(call) {
+    writeFileSync(${JSON.stringify(`${word}.asked`)}, "");
     const watcher = watch(dirname(${JSON.stringify(word)}));
     while (word() === "") await new Promise((resolve) => watcher.once("change", resolve));
     watcher.close();
@@ -34,6 +35,8 @@ interface World {
   readonly own: Engine;
   /** "come", or why it fails. */
   say(word: string): void;
+  /** There when the driver has been asked. */
+  readonly asked: string;
   /** Where the container writes. */
   readonly volume: string;
 }
@@ -53,7 +56,7 @@ async function world(t: Case): Promise<World> {
   writeFileSync(config, JSON.stringify({ plugins: [{ package: plugin }] }));
   const own = await engine(t, config);
   await own.ok(["network", "create", "-d", "late", "slow"]);
-  return { own, volume, say: (text) => writeFileSync(word, text) };
+  return { own, asked: `${word}.asked`, volume, say: (text) => writeFileSync(word, text) };
 }
 
 const run = ({ volume }: World): readonly string[] => [
@@ -110,6 +113,21 @@ test.skipIf(reason, "a network that fails says why, and nothing has run", async 
   await until(() => !existsSync(`/proc/${pid}`), "its process to end");
   assert.is(existsSync(join(here.volume, "ran")), false);
   assert.is((await here.own.inspect("waiting")).State.Status, "created");
+});
+
+test.skipIf(reason, "a start that fails meanwhile says why, whatever becomes of the network", async (t) => {
+  const here = await world(t);
+  for (const word of ["come", "there is no such namespace"]) {
+    here.say("");
+    const command = ["run", "--rm", "--net", "slow", "--sysctl", "net.ipv4.nosuch=1", "host:/", "true"];
+    const running = here.own.client(command).ended;
+    await until(() => existsSync(here.asked) && here.own.shims().length === 0, "the network to be asked, and the shim to end");
+    rmSync(here.asked);
+    here.say(word);
+    const { code, stderr } = await running;
+    assert.is(code, 125, word);
+    assert.match(stderr, /nosuch/, word);
+  }
 });
 
 test.skipIf(reason, "kill -9 of the daemon meanwhile: nothing has run, and the container can be started", async (t) => {

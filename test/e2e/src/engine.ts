@@ -107,6 +107,16 @@ export class Engine {
     throw new Error("no daemon runs");
   }
 
+  shims(): readonly number[] {
+    return children(this.launcherPid).filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/comm`, "utf8") === "tsbox:[shim]\n";
+      } catch {
+        return false;
+      }
+    });
+  }
+
   async stop(): Promise<void> {
     const launcher = this.#launcher;
     if (launcher === undefined || !this.running) return;

@@ -82,8 +82,9 @@ export interface ApiService extends FilesApi {
   execInspect(call: Call, exec: string): Promise<Json>;
 
   imageList(call: Call, options: Sparse<{ all: boolean; filters: Filters; digests: boolean }>): Promise<readonly Json[]>;
-  imageInspect(call: Call, name: string): Promise<Json>;
-  imageHistory(call: Call, name: string): Promise<readonly Json[]>;
+  /** `platform` of images: the one that is here must be for it. */
+  imageInspect(call: Call, name: string, options?: Sparse<{ platform: string }>): Promise<Json>;
+  imageHistory(call: Call, name: string, options?: Sparse<{ platform: string }>): Promise<readonly Json[]>;
   imagePull(
     call: Call,
     name: string,
@@ -92,7 +93,11 @@ export interface ApiService extends FilesApi {
   /** `path`: an archive on this host. */
   imageLoad(call: Call, path: string, options?: Sparse<{ platform: string; quiet: boolean }>): Promise<AsyncIterable<ProgressLine>>;
   imageTag(call: Call, name: string, repo: string, tag: string): Promise<void>;
-  imageRemove(call: Call, name: string, options: Sparse<{ force: boolean; noprune: boolean }>): Promise<readonly Json[]>;
+  imageRemove(
+    call: Call,
+    name: string,
+    options: Sparse<{ force: boolean; noprune: boolean; platforms: readonly string[] }>,
+  ): Promise<readonly Json[]>;
 
   networkList(call: Call, options: Sparse<{ filters: Filters }>): Promise<readonly Json[]>;
   networkInspect(call: Call, name: string): Promise<Json>;

@@ -12,12 +12,12 @@ type ImageVerbs = Pick<
 export function imageVerbs(images: ImagesService, containers: ContainersService): ImageVerbs {
   return {
     imageList: imageList(images, containers),
-    imageInspect: async (call, name) => {
-      const image = await images.get(call, name);
+    imageInspect: async (call, name, { platform } = {}) => {
+      const image = await images.get(call, name, platform ? { platform } : {});
       return inspectImage(image, await images.rawConfig(call, image.id));
     },
-    imageHistory: async (call, name) => {
-      const image = await images.get(call, name);
+    imageHistory: async (call, name, { platform } = {}) => {
+      const image = await images.get(call, name, platform ? { platform } : {});
       return (await images.history(call, image.id)).map((entry) => ({
         Id: entry.image?.id ?? "<missing>",
         Created: Math.floor(entry.createdAt / 1000),
@@ -40,7 +40,9 @@ export function imageVerbs(images: ImagesService, containers: ContainersService)
       loadLines(await images.load(call, path, options.platform ? { platform: options.platform } : {})),
     imageSave: (call, names, options) => images.save(call, names, options),
     imageTag: (call, name, repo, tag) => images.tag(call, name, tag ? `${repo}:${tag}` : repo),
-    imageRemove: async (call, name, { force, noprune }) => {
+    imageRemove: async (call, name, { force, noprune, platforms = [] }) => {
+      // One image has one platform here.
+      for (const platform of platforms) await images.get(call, name, { platform });
       const users = usersOf(await containers.list(call));
       const gone = await images.remove(call, name, { force: force ?? false, keepParents: noprune ?? false, users });
       return gone.map((line) => ("untagged" in line ? { Untagged: line.untagged } : { Deleted: line.deleted }));

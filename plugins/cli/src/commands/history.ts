@@ -22,13 +22,19 @@ export const history: Command = {
     format: { kind: "text", help: "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or a Go template" },
     human: { short: "H", kind: "bool", help: "Print sizes and dates in human readable format (default true)" },
     "no-trunc": { kind: "bool", help: "Don't truncate output" },
+    platform: { kind: "text", help: "Show history for the given platform: OS/ARCHITECTURE[/VARIANT]" },
     quiet: { short: "q", kind: "bool", help: "Only show image IDs" },
   },
   words: [1, 1],
   async run(io, api, parsed) {
     const whole = parsed.bool("no-trunc");
     const human = !parsed.given("human") || parsed.bool("human");
-    const list = (await api.imageHistory(io.call, parsed.words[0] ?? "")) as unknown as readonly Entry[];
+    const platform = parsed.text("platform");
+    const list = (await api.imageHistory(
+      io.call,
+      parsed.words[0] ?? "",
+      platform === null ? {} : { platform },
+    )) as unknown as readonly Entry[];
     const rows = list.map(({ Id, Created, CreatedBy, Size, Comment }) => {
       const step = CreatedBy.replaceAll("\t", " ");
       const createdAt = Created <= 0 ? "" : new Date(Created * 1000).toISOString().replace(".000Z", "Z");

@@ -66,11 +66,16 @@ export const rmi: Command = {
   flags: {
     force: { short: "f", kind: "bool", help: "Force removal of the image" },
     "no-prune": { kind: "bool", help: "Do not delete untagged parents" },
+    platform: { kind: "list", help: "Remove the image only if it is for the given platform: OS/ARCHITECTURE[/VARIANT]" },
   },
   words: [1, Number.POSITIVE_INFINITY],
   run: (io, api, parsed) =>
     each(io, parsed.words, async (name) => {
-      for (const line of await api.imageRemove(io.call, name, { force: parsed.bool("force"), noprune: parsed.bool("no-prune") }))
+      for (const line of await api.imageRemove(io.call, name, {
+        force: parsed.bool("force"),
+        noprune: parsed.bool("no-prune"),
+        platforms: parsed.list("platform"),
+      }))
         await io.out(line.Untagged === undefined ? `Deleted: ${String(line.Deleted)}\n` : `Untagged: ${String(line.Untagged)}\n`);
     }),
 };

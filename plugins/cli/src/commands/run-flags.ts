@@ -9,6 +9,7 @@ export const limitFlags: FlagSpecs = {
   memory: { short: "m", kind: "text", value: "bytes", help: "Memory limit" },
   "memory-swap": { kind: "text", value: "bytes", help: "Swap limit equal to memory plus swap: '-1' to enable unlimited swap" },
   "memory-reservation": { kind: "text", value: "bytes", help: "Memory soft limit" },
+  "kernel-memory": { kind: "text", value: "bytes", help: "Kernel memory limit: ignored, since no kernel has it any more" },
   "memory-swappiness": { kind: "text", value: "int", help: "Tune container memory swappiness (0 to 100)" },
   "oom-kill-disable": { kind: "bool", help: "Disable OOM Killer" },
   "oom-score-adj": { kind: "text", value: "int", help: "Tune host's OOM preferences (-1000 to 1000)" },
@@ -94,6 +95,13 @@ export function limitsOf(parsed: Parsed): Json {
     CgroupParent: parsed.text("cgroup-parent") ?? "",
     TsboxHugepages: Object.fromEntries(parsed.list("hugepages").map(hugepages)),
   };
+}
+
+/** What Docker's users may still write, and no kernel knows any more. */
+export function ignored(parsed: Parsed): readonly string[] {
+  return bytes("kernel-memory", parsed.text("kernel-memory")) > 0
+    ? ["--kernel-memory is ignored: kernels limit all memory as one, with --memory"]
+    : [];
 }
 
 /** Whether a security option names a file of the user's. */

@@ -11,7 +11,7 @@ import { mountBody, mountFlags } from "../mounts.ts";
 import { restartBody, restartFlags } from "../restart.ts";
 import { count } from "../units.ts";
 import { imageOf, pullFlags, withImage } from "./pull.ts";
-import { isolationFlags, isolationOf, limitFlags, limitsOf, namesProfile } from "./run-flags.ts";
+import { ignored, isolationFlags, isolationOf, limitFlags, limitsOf, namesProfile } from "./run-flags.ts";
 import { detachFlag, keysOf, needTerminal, proxies, signalProxyFlag } from "./sessions.ts";
 
 const flags: FlagSpecs = {
@@ -139,6 +139,7 @@ function attachedTo(parsed: Parsed): { readonly stdin: boolean; readonly stdout:
 
 /** Creates; an image that is not here is pulled first. Answers the id, which is in the user's file by then. `starting`: it is started next. */
 async function make(io: Io, api: ApiService, parsed: Parsed, starting: boolean): Promise<string> {
+  const notes = ignored(parsed);
   const file = parsed.text("cidfile");
   const path = file === null ? null : resolve(io.workingDirectory, file);
   if (path !== null && existsSync(path))
@@ -146,7 +147,7 @@ async function make(io: Io, api: ApiService, parsed: Parsed, starting: boolean):
   // What stands in a file is told.
   const { Id, Warnings } = await made(io, api, parsed, starting && path === null);
   if (path !== null) writeFileSync(path, Id, { flag: "wx", mode: 0o644 });
-  await io.err(warningText(Warnings));
+  await io.err(warningText([...Warnings, ...notes]));
   return Id;
 }
 

@@ -141,6 +141,7 @@ export const inspect: Command = {
     format,
     type: { kind: "text", help: "Only inspect objects of the given type: container, image, network or volume" },
     size: { short: "s", kind: "bool", help: "Display total file sizes if the type is container" },
+    platform: { kind: "text", help: "Of images: inspect the given platform, OS/ARCHITECTURE[/VARIANT]" },
   },
   words: [1, Number.POSITIVE_INFINITY],
   async run(io, api, parsed) {
@@ -148,7 +149,7 @@ export const inspect: Command = {
     const found: Json[] = [];
     let failed = false;
     for (const name of parsed.words) {
-      const subject = await look(io, api, name, type, parsed.bool("size"));
+      const subject = await look(io, api, name, type, { size: parsed.bool("size"), platform: parsed.text("platform") });
       if (subject) found.push(subject);
       else {
         failed = true;
@@ -162,10 +163,16 @@ export const inspect: Command = {
   },
 };
 
-async function look(io: Io, api: ApiService, name: string, type: string | null, size: boolean): Promise<Json | null> {
+async function look(
+  io: Io,
+  api: ApiService,
+  name: string,
+  type: string | null,
+  { size, platform }: { readonly size: boolean; readonly platform: string | null },
+): Promise<Json | null> {
   const kinds: Readonly<Record<string, () => Promise<Json>>> = {
     container: () => api.containerInspect(io.call, name, size ? { size } : {}),
-    image: () => api.imageInspect(io.call, name),
+    image: () => api.imageInspect(io.call, name, platform === null ? {} : { platform }),
     network: () => api.networkInspect(io.call, name),
     volume: () => api.volumeInspect(io.call, name),
   };
@@ -176,6 +183,8 @@ async function look(io: Io, api: ApiService, name: string, type: string | null, 
     try {
       return await ask();
     } catch (error) {
+      // It is there, and for another platform: that says more than that there is none.
+      if (platform !== null && kind === "image") throw error;
       if (!isTsboxError(error) || (error.code !== "NotFound" && !(type === null && error.code === "InvalidArgument"))) throw error;
     }
   }

@@ -90,8 +90,8 @@ export function remoteApi(remote: Remote): ApiService {
 
     imageList: (call, { filters, ...query }) =>
       remote.json(call, "GET", "/images/json", { query: { ...query, filters: filtersJson(filters) } }),
-    imageInspect: (call, image) => remote.json(call, "GET", `/images/${name(image)}/json`),
-    imageHistory: (call, image) => remote.json(call, "GET", `/images/${name(image)}/history`),
+    imageInspect: (call, image, query = {}) => remote.json(call, "GET", `/images/${name(image)}/json`, { query }),
+    imageHistory: (call, image, query = {}) => remote.json(call, "GET", `/images/${name(image)}/history`, { query }),
     imagePull: (call, image, { tag, platform, auth }) =>
       remote.lines(call, "POST", "/images/create", { query: { fromImage: image, tag, platform }, headers: authHeader(auth) }),
     imageLoad: (call, path, options = {}) => loadStream(remote, call, path === "-" ? process.stdin : createReadStream(path), options),

@@ -61,8 +61,9 @@ export function imageRoutes(app: FastifyInstance, { api, calls, uploads }: Front
     const [name, what] = nameAnd(request.params["*"]);
     if (what === "get")
       return sendBytes(reply, "application/x-tar", await api.imageSave(calls.while(request), [name], saveOptions(request.query)));
-    if (what === "json") return api.imageInspect(calls.lasting(), name);
-    if (what === "history") return api.imageHistory(calls.lasting(), name);
+    const options = { platform: platformOf(text(request.query, "platform")) };
+    if (what === "json") return api.imageInspect(calls.lasting(), name, options);
+    if (what === "history") return api.imageHistory(calls.lasting(), name, options);
     throw fail("NotFound", "page not found");
   });
   app.post<Named>("/images/*", async ({ params, query }, reply) => {
@@ -73,7 +74,11 @@ export function imageRoutes(app: FastifyInstance, { api, calls, uploads }: Front
     return reply.code(201).send();
   });
   app.delete<Named>("/images/*", ({ params, query }) =>
-    api.imageRemove(calls.lasting(), params["*"], { force: flag(query, "force"), noprune: flag(query, "noprune") }),
+    api.imageRemove(calls.lasting(), params["*"], {
+      force: flag(query, "force"),
+      noprune: flag(query, "noprune"),
+      platforms: texts(query, "platforms").flatMap((platform) => platformOf(platform) ?? []),
+    }),
   );
 }
 
