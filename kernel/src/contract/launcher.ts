@@ -69,7 +69,7 @@ export interface ShimLaunch {
 
 /**
  * A local client and which of its descriptors are meant. `detachKeys`: bytes that a terminal's user types to leave; left out: Docker's, ctrl-P ctrl-Q; empty: none.
- * `answer`: it ends with the process's exit code when it has all output, without a word of the daemon, which is told (`gone`): three hops less, of a dozen.
+ * `answer`, of an exec's client: it ends with the exec's exit code when it has all output, without a word of the daemon, which is told (`gone`).
  */
 export interface ShimClient {
   readonly client: number;

@@ -66,12 +66,13 @@ pub fn start(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Star
         Some(_) => None,
     };
     let stdio = Pipes::stdio(pipes.as_ref(), start.terminal);
+    let answered = start.client.as_ref().filter(|client| client.answer).map(|client| client.client);
     let mut joined = launch(start, container, cgroup, stdio)?;
     Pipes::join(&mut session, pipes, joined.console.take(), start.stdin).map_err(failed)?;
     Ok(Started {
         exec: Exec {
             id: start.exec.clone(),
-            process: Process::new(joined.pid, joined.pidfd, session, Client::answered(&start.client)),
+            process: Process::new(joined.pid, joined.pidfd, session, answered),
         },
         warnings: joined.warnings,
         timings: joined.timings,

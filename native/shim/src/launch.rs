@@ -51,12 +51,6 @@ pub struct Format {
     spec: Option<Spec>,
 }
 
-impl Client {
-    pub fn answered(client: &Option<Client>) -> Option<u32> {
-        client.as_ref().filter(|client| client.answer).map(|client| client.client)
-    }
-}
-
 pub struct Launched {
     pub started: Started,
     pub session: Session,

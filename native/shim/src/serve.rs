@@ -330,10 +330,8 @@ impl Shim {
                 }
                 self.join_early(None, &mut session);
                 let (pid, warnings) = (started.pid, started.warnings);
-                // Warnings are for the client, too, and the daemon has the words.
-                let answered = Client::answered(&start.client).filter(|_| warnings.is_empty());
                 self.container = Some(Container {
-                    process: Process::new(pid, started.pidfd, session, answered),
+                    process: Process::new(pid, started.pidfd, session, None),
                     memory: None,
                     cgroup: started.cgroup,
                     paused: false,

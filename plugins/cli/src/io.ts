@@ -38,8 +38,6 @@ export interface Attached {
   readonly signalProxy: boolean;
   /** The container is gone when it has ended. */
   readonly removed: boolean;
-  /** There is something to say to the user when the process has ended. */
-  readonly last: boolean;
   /** Null: Docker's. */
   readonly detachKeys: readonly number[] | null;
 }

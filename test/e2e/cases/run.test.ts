@@ -9,6 +9,22 @@ const test = suite("run host:/", { timeout: 120_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
 const none = ["run", "--rm", "--net", "none"] as const;
 
+test.skipIf(
+  reason,
+  "what a user asks for right after a run finds the container ended: its name, its volume and the container itself are free",
+  async (t) => {
+    const own = await engine(t);
+    const run = ["run", "--net", "none", "--name", "again", "-v", "again:/x"] as const;
+    for (let at = 0; at < 30; at += 1) {
+      await own.ok([...run, "--rm", "host:/", "true"]);
+      await own.ok(["volume", "rm", "again"]);
+      await own.ok([...run, "host:/", "true"]);
+      await own.ok(["rm", "again"]);
+      await own.ok(["volume", "rm", "again"]);
+    }
+  },
+);
+
 test.skipIf(reason, "standard output is exactly what the command wrote, all else goes to standard error", async (t) => {
   const own = await engine(t);
   const ran = await own.run([...none, "host:/", "echo", "hello"]);

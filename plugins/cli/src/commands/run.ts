@@ -86,7 +86,7 @@ export const run: Command = {
       await io.out(`${id}\n`);
       return 0;
     }
-    const attached = { ...streams, terminal: tty, signalProxy: proxies(parsed), removed, last: parsed.bool("timings"), detachKeys };
+    const attached = { ...streams, terminal: tty, signalProxy: proxies(parsed), removed, detachKeys };
     const { code, timings } = await io.session.runAttached(api, id, attached);
     await printTimings(io, parsed, [["create", created - begun], ...timings]);
     // Who types the detach keys has got what was wanted.

@@ -71,7 +71,7 @@ export const exec: Command = {
         await api.execStart(io.call, Id, {});
         return 0;
       }
-      const attached = { stdin, stdout: true, stderr: true, terminal, signalProxy: false, removed: false, last: false, detachKeys: keys };
+      const attached = { stdin, stdout: true, stderr: true, terminal, signalProxy: false, removed: false, detachKeys: keys };
       return exitCode(await io.session.runExec(api, Id, attached));
     } catch (error) {
       return commandFailed(io, error);
@@ -118,16 +118,7 @@ export const debug: Command = {
     const { Id } = await withImage(io, api, image, { parsed, platform: null }, () => api.execCreate(io.call, name, body));
     if (terminal)
       await io.err("The container's processes are those of `ps`, its files are below /proc/1/root (or another of its processes).\n");
-    const attached = {
-      stdin: true,
-      stdout: true,
-      stderr: true,
-      terminal,
-      signalProxy: false,
-      removed: false,
-      last: false,
-      detachKeys: keys,
-    };
+    const attached = { stdin: true, stdout: true, stderr: true, terminal, signalProxy: false, removed: false, detachKeys: keys };
     try {
       return exitCode(await io.session.runExec(api, Id, attached));
     } catch (error) {
@@ -180,7 +171,6 @@ export async function streamsOf(
     terminal: Tty,
     signalProxy: proxies(parsed) && !Tty,
     removed: container.HostConfig.AutoRemove === true,
-    last: false,
     detachKeys: keysOf(io, parsed, stdin && Tty),
   };
 }
