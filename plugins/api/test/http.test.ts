@@ -114,8 +114,8 @@ test("create takes the body as it is; bad bodies are 400", async (t) => {
 test("names of images keep their slashes", async (t) => {
   const seen: unknown[] = [];
   const { ask } = await makeWorld(t, {
-    imageInspect: async (_call, name) => {
-      seen.push(name);
+    imageInspect: async (_call, name, options) => {
+      seen.push([name, options?.platform]);
       return {};
     },
     imageTag: async (_call, ...rest) => void seen.push(rest),
@@ -125,10 +125,15 @@ test("names of images keep their slashes", async (t) => {
     },
   });
   await ask("GET", "/images/localhost:5000/a/b:1/json");
-  await ask("GET", "/images/a%2Fb:1/json");
+  await ask("GET", `/images/a%2Fb:1/json?platform=${encodeURIComponent('{"os":"linux","architecture":"arm64"}')}`);
   assert.equal((await ask("POST", "/images/a/b/tag?repo=x/y&tag=2")).status, 201);
-  await ask("DELETE", "/images/a/b:1?force=1");
-  assert.deepEqual(seen, ["localhost:5000/a/b:1", "a/b:1", ["a/b", "x/y", "2"], ["a/b:1", { force: true, noprune: false }]]);
+  await ask("DELETE", "/images/a/b:1?force=1&platforms=linux/arm64");
+  assert.deepEqual(seen, [
+    ["localhost:5000/a/b:1", undefined],
+    ["a/b:1", "linux/arm64"],
+    ["a/b", "x/y", "2"],
+    ["a/b:1", { force: true, noprune: false, platforms: ["linux/arm64"] }],
+  ]);
   assert.equal((await ask("GET", "/images/a/b")).status, 404);
 });
 
