@@ -22,6 +22,8 @@ function through(command: string, peer: Peer): number {
 
 /** Written by a container that nobody watches, then read. json-file in both, without a bound: the same work. */
 function logged(command: string, peer: Peer): number {
+  // What came before is not to be written at our expense: dockerd logs a gigabyte of zeros as six.
+  execFileSync("sync");
   const begun = performance.now();
   const id = words(command, [lines[0] ?? "", "--log-driver", "json-file", "--log-opt", "max-size=1g", ...lines.slice(1)], peer);
   words(command, ["wait", id], peer);
@@ -41,5 +43,5 @@ export async function output(ours: Peer, docker: Peer | null): Promise<void> {
     ...(docker ? [{ name: "docker", work: () => work("docker", docker) }] : []),
   ];
   await compare("a gigabyte of attached output", contests(through), 1, { docker: 20 }, false);
-  await compare("a million lines into the log, and out again", contests(logged), 1, { docker: 8 }, false);
+  await compare("a million lines into the log, and out again", contests(logged), 5, { docker: 8 }, false);
 }
