@@ -59,7 +59,7 @@ pub struct Launched {
 }
 
 /// `hold`: see [`Launch::hold`].
-pub fn start(id: &str, start: &Start, hold: Option<OwnedFd>) -> Result<Launched> {
+pub fn start(id: &str, start: &Start, hold: &OwnedFd) -> Result<Launched> {
     let begun = Instant::now();
     let Some(spec) = start.launch.spec.as_ref().filter(|_| start.launch.kind == "oci") else {
         return Err(Failure::new(
@@ -82,7 +82,7 @@ pub fn start(id: &str, start: &Start, hold: Option<OwnedFd>) -> Result<Launched>
         root: Root::Mounts(&start.rootfs),
         stdio: Pipes::stdio(pipes.as_ref(), start.terminal),
         seccomp: filter.as_deref(),
-        hold: hold.as_ref().map(AsFd::as_fd),
+        hold: Some(hold.as_fd()),
     })?;
     Pipes::join(&mut session, pipes, started.console.take(), start.stdin).map_err(|error| Failure::io(&error, "stdio", None))?;
     let mut timings = std::mem::take(&mut started.timings);

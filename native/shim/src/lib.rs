@@ -8,6 +8,7 @@
 //! ```
 //! Its directory, on tmpfs, holds `shim.sock` (control and attachments) and, at the end, `exit`.
 
+mod birth;
 mod channel;
 mod exec;
 pub mod heap;

@@ -1,5 +1,6 @@
 //! The shim's loop: one thread, one poll set, everything non-blocking.
 
+use crate::birth::Parts;
 use crate::channel::Channel;
 use crate::exec::{self, Execs, not_running};
 use crate::launch::{self, Client, Start};
@@ -9,7 +10,7 @@ use crate::session::{Part, Session, Told};
 use crate::sink::Owner;
 use crate::{Config, memory, status};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use tsbox_core::container::cgroup::MemoryWatch;
@@ -43,24 +44,6 @@ pub struct Shim {
     abandoned: bool,
     /// In this round something was started or has ended, and took memory for it.
     busy: bool,
-}
-
-struct Parts {
-    namespaces: Namespaces,
-    listener: UnixListener,
-    signals: OwnedFd,
-}
-
-impl Parts {
-    fn make(config: &Config) -> Result<Parts> {
-        become_shim()?;
-        let namespaces = Namespaces::make(config.network, config.id_maps.as_ref())?;
-        Ok(Parts {
-            namespaces,
-            listener: listen(&config.directory)?,
-            signals: signals()?,
-        })
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -318,8 +301,8 @@ impl Shim {
     }
 
     fn start(&mut self, start: &Start, mut fds: Vec<OwnedFd>) {
-        let hold = fds.pop();
-        match launch::start(&self.id, start, hold) {
+        let without = || Failure::new(Code::InvalidArgument, "the start came without what holds it");
+        match fds.pop().ok_or_else(without).and_then(|hold| launch::start(&self.id, start, &hold)) {
             Ok(launch::Launched {
                 started,
                 mut session,
@@ -606,49 +589,4 @@ fn join(session: &mut Session, client: &Client, fds: Vec<OwnedFd>) {
 fn seq_of(payload: &[u8]) -> u32 {
     let message: serde_json::Value = serde_json::from_slice(payload).unwrap_or_default();
     message["seq"].as_u64().map_or(0, |seq| seq as u32)
-}
-
-/// What sets the shim apart from the launcher that it was a moment ago.
-fn become_shim() -> Result<()> {
-    // SAFETY: calls on this process alone, which has one thread.
-    unsafe {
-        libc::setsid();
-        libc::chdir(c"/".as_ptr());
-        libc::umask(0o022);
-        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
-        libc::prctl(libc::PR_SET_NAME, c"tsbox:[shim]".as_ptr());
-        if libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) != 0 {
-            return Err(Failure::last("prctl(PR_SET_CHILD_SUBREAPER)", None));
-        }
-    }
-    Ok(())
-}
-
-/// `shim.sock` in the container's directory. A socket's path has 107 bytes at most, so it is bound by a short way round.
-fn listen(directory: &std::path::Path) -> Result<UnixListener> {
-    let failed = |error: io::Error| Failure::io(&error, "listen", directory.to_str());
-    // What an earlier start of the same container left.
-    for old in ["shim.sock", "exit"] {
-        let _ = std::fs::remove_file(directory.join(old));
-    }
-    let folder = std::fs::File::open(directory).map_err(failed)?;
-    let listener = UnixListener::bind(format!("/proc/self/fd/{}/shim.sock", folder.as_raw_fd())).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
-}
-
-fn signals() -> Result<OwnedFd> {
-    // SAFETY: a signal set on the stack; the descriptor is ours.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut set);
-        libc::sigaddset(&mut set, libc::SIGCHLD);
-        libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
-        let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-        if fd < 0 {
-            Err(Failure::last("signalfd", None))
-        } else {
-            Ok(OwnedFd::from_raw_fd(fd))
-        }
-    }
 }

@@ -45,7 +45,8 @@ export async function create(
     if (argv.length === 0) throw fail("InvalidArgument", "No command specified: the image has none, so give one");
     const networks = await networksOf(engine, call, config);
     if (starting) {
-      void spawnEarly(engine, call, { id, config, networks });
+      // What is wrong with it is told by the start.
+      await spawnEarly(engine, call, { id, config, networks }).catch(() => {});
       cleanup.undo(async () => {
         await dropEarly(engine, cleanupCall(call), id);
         engine.records.discard(id);

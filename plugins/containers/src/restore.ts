@@ -35,7 +35,8 @@ export async function restore(engine: Engine, call: Call): Promise<void> {
   );
   for (const { id, idMaps } of running) if (idMaps !== null) engine.idRanges.hold(id, idMaps);
   for (const record of running) await find(engine, call, record);
-  for (const record of engine.records.all()) if (!running.some(({ id }) => id === record.id)) await endUnrecorded(engine, call, record);
+  const recorded = new Set(running.map(({ id }) => id));
+  for (const record of engine.records.all()) if (!recorded.has(record.id)) await endUnrecorded(engine, call, record);
   // A volatile container that was made and never started has no one who remembers it.
   for (const record of engine.records.all().filter((record) => record.config.autoRemove && record.status === "created"))
     await engine.records.remove(call, record);

@@ -154,7 +154,7 @@ export function containersService(
     attachSocket: (call, id) =>
       locks.run(id, async () => {
         const record = records.byId(id);
-        if (record.status !== "running" && record.status !== "paused") await spawnEarly(engine, call, record);
+        if (record.status !== "running" && record.status !== "paused") await (await spawnEarly(engine, call, record)).shim;
         const socket = await launcher.attachSocket(call, id);
         await tell(call, record, "attach");
         return socket;

@@ -7,22 +7,26 @@ import { ownsNamespace } from "./networks.ts";
 /** What a shim is made by. */
 type Wanted = Pick<Container, "id" | "config" | "networks">;
 
-/** Ahead of `takeShim`, which finds it. */
-export function spawnEarly(engine: Engine, call: Call, record: Wanted): Promise<ShimState> {
-  const { id } = record;
+/** Answers as soon as the launcher has been asked, with the shim to come, which `takeShim` finds. In the container's directory, which a restart of the host has taken away. */
+export async function spawnEarly(engine: Engine, call: Call, wanted: Wanted): Promise<{ readonly shim: Promise<ShimState> }> {
+  const { config, id } = wanted;
   const known = engine.early.get(id);
-  if (known !== undefined) return known;
-  const spawning = spawn(engine, call, record);
-  engine.early.set(id, spawning);
+  if (known !== undefined) return { shim: known };
+  const network = (await ownsNamespace(engine, call, wanted)) ? "new" : "none";
+  const directory = engine.records.directory(id);
+  mkdirSync(directory, { recursive: true, mode: 0o711 });
+  const idMaps = config.isolation.user === "private" ? engine.idRanges.of(id) : null;
+  const shim = engine.launcher.spawn(call, id, directory, { network, idMaps });
+  engine.early.set(id, shim);
   // The start tries again, and says what is wrong.
-  spawning.catch(() => engine.early.delete(id));
-  return spawning;
+  shim.catch(() => engine.early.delete(id));
+  return { shim };
 }
 
-export function takeShim(engine: Engine, call: Call, record: Wanted): Promise<ShimState> {
-  const spawning = engine.early.get(record.id) ?? spawn(engine, call, record);
-  engine.early.delete(record.id);
-  return spawning;
+export async function takeShim(engine: Engine, call: Call, wanted: Wanted): Promise<ShimState> {
+  const { shim } = await spawnEarly(engine, call, wanted);
+  engine.early.delete(wanted.id);
+  return shim;
 }
 
 /** There will be no start. */
@@ -30,16 +34,4 @@ export async function dropEarly(engine: Engine, call: Call, id: ContainerId): Pr
   if (!engine.early.delete(id)) return;
   await engine.launcher.abandon(call, id);
   engine.idRanges.free(id);
-}
-
-/** For a container that does not run, in its directory, which a restart of the host has taken away. */
-async function spawn(engine: Engine, call: Call, record: Wanted): Promise<ShimState> {
-  const { config, id } = record;
-  const directory = engine.records.directory(id);
-  mkdirSync(directory, { recursive: true, mode: 0o711 });
-  const own = await ownsNamespace(engine, call, record);
-  return engine.launcher.spawn(call, id, directory, {
-    network: own ? "new" : "none",
-    idMaps: config.isolation.user === "private" ? engine.idRanges.of(id) : null,
-  });
 }

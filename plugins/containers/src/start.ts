@@ -49,14 +49,18 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     mark = now;
   };
   return withCleanup(async (cleanup) => {
+    // Asked for first, since it may be there already: the shim makes its network namespace while we look after the layer. Its failure is told where it is awaited.
+    const spawning = takeShim(engine, call, record);
+    spawning.catch(() => {});
+    cleanup.undo(async () => {
+      // Who has not been asked for yet can't be told to go.
+      await spawning.catch(() => {});
+      await engine.launcher.abandon(cleanupCall(call), id);
+    });
+    cleanup.undo(async () => engine.idRanges.free(id));
     await engine.hooks.beforeStart(call, id);
     const directory = engine.records.directory(id);
     const namespaces = namespaceSources(engine.records, record);
-    // Asked for first: the shim makes its network namespace while we look after the layer.
-    const spawning = takeShim(engine, call, record);
-    spawning.catch(() => {});
-    cleanup.undo(() => engine.launcher.abandon(cleanupCall(call), id));
-    cleanup.undo(async () => engine.idRanges.free(id));
     const storage = await engine.storage(record.drivers.storage);
     const exec = await engine.exec(record.drivers.exec);
     await engine.roots.settled(id);

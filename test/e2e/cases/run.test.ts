@@ -25,6 +25,21 @@ test.skipIf(
   },
 );
 
+test.skipIf(reason, "what can't be made or started leaves no shim, which may be there before it is known", async (t) => {
+  const own = await engine(t);
+  await own.ok(["create", "--name", "stopped", "--net", "none", "host:/", "true"]);
+  for (const wrong of [
+    ["--ipc", "container:stopped"],
+    ["--storage-opt", "size=nothing"],
+    ["--mount", "type=bind,src=/not/there,dst=/n"],
+    ["--net", "nosuch"],
+    ["--sysctl", "net.ipv4.nosuch=1"],
+  ]) {
+    assert.is((await own.run(["run", ...wrong, "host:/", "true"])).code, 125, wrong.join(" "));
+    await until(() => own.shims().length === 0, `the shim to end: ${wrong.join(" ")}`);
+  }
+});
+
 test.skipIf(reason, "standard output is exactly what the command wrote, all else goes to standard error", async (t) => {
   const own = await engine(t);
   const ran = await own.run([...none, "host:/", "echo", "hello"]);

@@ -82,7 +82,7 @@ export interface ApiService extends FilesApi {
   execInspect(call: Call, exec: string): Promise<Json>;
 
   imageList(call: Call, options: Sparse<{ all: boolean; filters: Filters; digests: boolean }>): Promise<readonly Json[]>;
-  /** `platform` of images: the one that is here must be for it. */
+  /** `platform`, `platforms` (`OS/ARCHITECTURE[/VARIANT]`): the image that is here must be for it; else `NotFound`. */
   imageInspect(call: Call, name: string, options?: Sparse<{ platform: string }>): Promise<Json>;
   imageHistory(call: Call, name: string, options?: Sparse<{ platform: string }>): Promise<readonly Json[]>;
   imagePull(
