@@ -52,6 +52,13 @@ export class Records {
     return join(this.#directory, id);
   }
 
+  /** Made where it is not there: a restart of the host takes it away from a container that stays. */
+  makeDirectory(id: ContainerId): string {
+    const directory = this.directory(id);
+    mkdirSync(directory, { recursive: true, mode: 0o711 });
+    return directory;
+  }
+
   /** Names of folders on tmpfs that no record knows. */
   strangers(): readonly string[] {
     return readdirSync(this.#directory).filter((name) => !this.#byId.has(name as ContainerId));
@@ -124,9 +131,7 @@ export class Records {
   /** A change of what runs: survives the daemon, not the host. */
   note(record: Container): Container {
     this.#keep(record);
-    const directory = this.directory(record.id);
-    mkdirSync(directory, { recursive: true, mode: 0o711 });
-    const path = join(directory, "record.json");
+    const path = join(this.makeDirectory(record.id), "record.json");
     writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
     renameSync(`${path}.new`, path);
     return record;

@@ -1,5 +1,4 @@
 /** A shim comes before its container, which may have others to wait for: it is spawned as soon as it is known that there will be a start. */
-import { mkdirSync } from "node:fs";
 import type { Call, Container, ContainerId, ShimState } from "@tsbox/kernel";
 import type { Engine } from "./engine.ts";
 import { ownsNamespace } from "./networks.ts";
@@ -7,14 +6,13 @@ import { ownsNamespace } from "./networks.ts";
 /** What a shim is made by. */
 type Wanted = Pick<Container, "id" | "config" | "networks">;
 
-/** Answers as soon as the launcher has been asked, with the shim to come, which `takeShim` finds. In the container's directory, which a restart of the host has taken away. */
+/** Answers as soon as the launcher has been asked, with the shim to come, which `takeShim` finds. */
 export async function spawnEarly(engine: Engine, call: Call, wanted: Wanted): Promise<{ readonly shim: Promise<ShimState> }> {
   const { config, id } = wanted;
   const known = engine.early.get(id);
   if (known !== undefined) return { shim: known };
   const network = (await ownsNamespace(engine, call, wanted)) ? "new" : "none";
-  const directory = engine.records.directory(id);
-  mkdirSync(directory, { recursive: true, mode: 0o711 });
+  const directory = engine.records.makeDirectory(id);
   const idMaps = config.isolation.user === "private" ? engine.idRanges.of(id) : null;
   const shim = engine.launcher.spawn(call, id, directory, { network, idMaps });
   engine.early.set(id, shim);

@@ -49,6 +49,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     mark = now;
   };
   return withCleanup(async (cleanup) => {
+    const directory = engine.records.makeDirectory(id);
     // Asked for first, since it may be there already: the shim makes its network namespace while we look after the layer. Its failure is told where it is awaited.
     const spawning = takeShim(engine, call, record);
     spawning.catch(() => {});
@@ -59,7 +60,6 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     });
     cleanup.undo(async () => engine.idRanges.free(id));
     await engine.hooks.beforeStart(call, id);
-    const directory = engine.records.directory(id);
     const namespaces = namespaceSources(engine.records, record);
     const storage = await engine.storage(record.drivers.storage);
     const exec = await engine.exec(record.drivers.exec);
