@@ -15,8 +15,8 @@ export interface MountedSource {
   readonly kind: "mounted";
   readonly type: string;
   readonly device: string;
-  /** As mount(8) takes them. */
-  readonly options: string;
+  /** As mount(8) takes them, one by one. */
+  readonly options: readonly string[];
 }
 
 const known: readonly string[] = ["type", "device", "o", "size"];
@@ -35,7 +35,7 @@ export function parseOptions(name: string, options: Strings): Source {
     if (/[\0\n]/.test(value) || value.startsWith("-")) throw wrong(`invalid value for option "${key}"`);
   const words = o.split(",").filter((word) => word !== "");
   const bound = words.find((word) => word === "bind" || word === "rbind");
-  if (bound === undefined && type !== "none" && type !== "bind") return { kind: "mounted", type, device, options: words.join(",") };
+  if (bound === undefined && type !== "none" && type !== "bind") return { kind: "mounted", type, device, options: words };
   if (!device.startsWith("/")) throw wrong(`a bind needs an absolute path as device, not "${device}"`);
   return { kind: "bound", directory: device, options: [bound ?? "bind", ...words.filter((word) => word !== "bind" && word !== "rbind")] };
 }

@@ -34,7 +34,7 @@ test("options are Docker's, and are refused in its words", () => {
     kind: "mounted",
     type: "nfs",
     device: ":/export",
-    options: "addr=10.0.0.1,rw",
+    options: ["addr=10.0.0.1", "rw"],
   });
   for (const [options, words] of [
     [{ foo: "1" }, /^create v: invalid option: "foo"/],

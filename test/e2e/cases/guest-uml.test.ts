@@ -1,6 +1,6 @@
 /** Linux 6.1, the oldest kernel that tsbox is for, with cgroup v2 alone: an engine in a User-Mode-Linux guest. */
 import { suite } from "@tsbox/harness";
-import { execSuiteHolds, scenes } from "../src/guest.ts";
+import { debianTree, execSuiteHolds, scenes } from "../src/guest.ts";
 
 const none = "tsbox run --rm --net none";
 const mebibyte = 1 << 20;
@@ -8,6 +8,21 @@ const mebibyte = 1 << 20;
 const onQuotas =
   "modprobe loop; modprobe quota_v2; mkdir -p /tmp/quota; truncate -s 300M /tmp/quota.img; mkfs.ext4 -q -O quota,project -E quotatype=prjquota /tmp/quota.img; mount -o loop,prjquota /tmp/quota.img /tmp/quota; export TSBOX_ROOT=/tmp/quota/root TSBOX_STATE=/run/tsbox-quota";
 const offQuotas = "tsbox daemon stop; umount /tmp/quota; rm /tmp/quota.img";
+/** The kernel's own NFS server, with Debian's programs around it: /tmp/served, to whom asks from here. */
+const nfs = debianTree(
+  "nfs-server",
+  ..."nfs-kernel-server nfs-common libtirpc3 libwrap0 libgssapi-krb5-2 libkrb5-3 libk5crypto3 libkrb5support0 libkeyutils1".split(" "),
+);
+const serveNfs = [
+  `export LD_LIBRARY_PATH=${nfs.tree}/usr/lib/x86_64-linux-gnu:${nfs.tree}/lib/x86_64-linux-gnu`,
+  "modprobe nfsd; modprobe nfs; modprobe nfsv4; mount -t nfsd nfsd /proc/fs/nfsd",
+  "mkdir -p /tmp/served /var/lib/nfs; mount -t tmpfs none /tmp/served; echo served >/tmp/served/file; touch /var/lib/nfs/etab /var/lib/nfs/rmtab",
+  "echo '/tmp/served 127.0.0.1(rw,fsid=0,no_root_squash,no_subtree_check,insecure)' >/etc/exports",
+  `(cd ${nfs.tree}/usr/sbin && ./exportfs -ra && ./rpc.nfsd -N 3 2 && ./rpc.mountd -N 2 -N 3)`,
+  // What Debian's nfs-common installs.
+  `cp ${nfs.tree}/sbin/mount.nfs /sbin/; cp ${nfs.tree}/lib/x86_64-linux-gnu/libtirpc.so.3 ${nfs.tree}/usr/lib/x86_64-linux-gnu/libtirpc.so.3 /lib/x86_64-linux-gnu/ 2>/dev/null`,
+  "unset LD_LIBRARY_PATH",
+].join("\n");
 
 scenes(
   suite("Linux 6.1, cgroup v2 (User-Mode-Linux)", { timeout: 300_000 }),
@@ -88,6 +103,27 @@ scenes(
       script: `${onQuotas}; tsbox conformance storage overlay --directory /tmp/quota >tap; echo $?; grep '^ok .*storage/quota: ' tap | grep -vc SKIP; ${offQuotas}`,
       code: 0,
       stdout: "0\n1\n",
+    },
+    {
+      title:
+        "nfs volumes: the server by address or by name as Docker has it, or in the device, where mount.nfs helps; nothing stays mounted",
+      reason: nfs.reason,
+      script: [
+        serveNfs,
+        "use() { tsbox volume create --opt type=nfs --opt o=$1 --opt device=$2 shared >/dev/null; " +
+          `${none} -v shared:/v host:/ sh -c 'cat /v/file && echo "$0" >>/v/written' "$1 $2"; tsbox volume rm shared >/dev/null; }`,
+        "use addr=127.0.0.1,rw,nfsvers=4 :/; use addr=localhost,rw,nfsvers=4 :/; use rw,nfsvers=4 127.0.0.1:/; use addr=127.0.0.1,ro,nfsvers=4 :/",
+        "use addr=nowhere.invalid,nfsvers=4 :/ 2>&1 | grep -c 'address: nowhere.invalid: '; use addr=127.0.0.1,nfsvers=4 :/nothing 2>&1 | grep -c :/nothing",
+        "cat /tmp/served/written; grep -c ' nfs4 ' /proc/mounts",
+      ].join("\n"),
+      code: 1,
+      stdout: [
+        ..."served served served served 1 1".split(" "),
+        "addr=127.0.0.1,rw,nfsvers=4 :/",
+        "addr=localhost,rw,nfsvers=4 :/",
+        "rw,nfsvers=4 127.0.0.1:/",
+        "0\n",
+      ].join("\n"),
     },
     {
       title: "the kernel is the guest's, and the filter is in force",

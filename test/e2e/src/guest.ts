@@ -17,6 +17,8 @@ export interface Scene {
   readonly code: number;
   readonly stdout: string | RegExp;
   readonly stderr?: string;
+  /** Why it can't be played on this host. */
+  readonly reason?: string | null;
 }
 
 const program = (guest: Guest): string => join(home, "test", "vm", `${guest === "uml" ? "uml" : "qemu"}-run`);
@@ -28,6 +30,13 @@ export function whyNoGuest(guest: Guest): string | null {
   if (!existsSync(binary)) return "the native binary is not built: scripts/setup";
   const { status, stderr } = spawnSync(program(guest), ["--fetch"], { encoding: "utf8" });
   return status === 0 ? null : stderr.trim() || `${program(guest)} --fetch exited with ${status}`;
+}
+
+/** Debian packages as one tree, which the guest sees at the same path; or why they can't be had. */
+export function debianTree(name: string, ...packages: readonly string[]): { readonly tree: string; readonly reason: string | null } {
+  if (needsRoot() !== null) return { tree: "", reason: needsRoot() };
+  const { status, stdout, stderr } = spawnSync(join(home, "test", "vm", "debian-tree"), [name, ...packages], { encoding: "utf8" });
+  return { tree: stdout.trim(), reason: status === 0 ? null : stderr.trim() || `debian-tree exited with ${status}` };
 }
 
 /** The exec suite, run by Node in the guest. */
@@ -55,7 +64,7 @@ export function scenes(test: Suite, guest: Guest, list: readonly Scene[], second
     assert.is(ran.code, 0, ran.stdout + ran.stderr);
   });
   for (const [at, scene] of list.entries()) {
-    test.skipIf(reason, scene.title, async () => {
+    test.skipIf(reason ?? scene.reason ?? null, scene.title, async () => {
       const { share, ran } = await booted();
       const read = (name: string): string => {
         const path = join(share, String(at), name);

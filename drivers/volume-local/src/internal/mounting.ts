@@ -1,9 +1,12 @@
-/** File systems on the host for as long as a volume is used. mount(8) does it, since it knows the helpers (mount.nfs, mount.cifs) and looks names up for them. */
+/** File systems on the host for as long as a volume is used. mount(8) does it, since it knows the helpers (mount.nfs, mount.cifs), which look names up. */
+import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { type Call, fail, type HostToolkit } from "@tsbox/kernel";
 import type { MountedSource } from "../options.ts";
 
 const environment = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" };
+
+const server = "addr=";
 
 export function isMounted(path: string): boolean {
   // mountinfo writes a space, a tab, a newline and a backslash as octal.
@@ -13,13 +16,30 @@ export function isMounted(path: string): boolean {
     .some((line) => line.split(" ")[4] === shown);
 }
 
-/** `FailedPrecondition` with mount's own words. */
+/**
+ * `FailedPrecondition` with mount's own words. Who names the server among the options (`addr=NAME`, device `:/path`), as Docker's users do, speaks to the kernel itself:
+ * helpers take the server from the device, and refuse such a one.
+ */
 export async function mountAt(call: Call, host: HostToolkit, path: string, { type, device, options }: MountedSource): Promise<void> {
-  const argv = ["mount", "-t", type, ...(options === "" ? [] : ["-o", options]), "--", device, path];
+  const words = await Promise.all(options.map((word) => (word.startsWith(server) ? resolved(word.slice(server.length)) : word)));
+  const internal = words.some((word) => word.startsWith(server)) ? ["-i"] : [];
+  const argv = ["mount", ...internal, "-t", type, ...(words.length === 0 ? [] : ["-o", words.join(",")]), "--", device, path];
   const { exitCode, stderr } = await host.run(call, { argv, environment, workingDirectory: "/" });
   if (exitCode === 0) return;
   const why = Buffer.from(stderr).toString().trim().split("\n").at(0) ?? "";
   throw fail("FailedPrecondition", `failed to mount local volume: mount ${device}:${path}: ${why || `mount exited ${exitCode}`}`);
+}
+
+async function resolved(name: string): Promise<string> {
+  try {
+    return `${server}${(await lookup(name, { order: "ipv4first" })).address}`;
+  } catch (error) {
+    const why = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw fail(
+      "FailedPrecondition",
+      `error resolving passed in network volume address: ${name}: ${why}; correct addr= in the volume's option "o"`,
+    );
+  }
 }
 
 /** No error where nothing is mounted. Who still has it in a mount namespace of his own keeps it. */
