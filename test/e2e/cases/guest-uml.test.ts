@@ -1,13 +1,9 @@
 /** Linux 6.1, the oldest kernel that tsbox is for, with cgroup v2 alone: an engine in a User-Mode-Linux guest. */
 import { suite } from "@tsbox/harness";
-import { debianTree, execSuiteHolds, scenes } from "../src/guest.ts";
+import { debianTree, execSuiteHolds, scenes, sizesHold } from "../src/guest.ts";
 
 const none = "tsbox run --rm --net none";
 const mebibyte = 1 << 20;
-/** A file system with project quotas, and an engine on it. */
-const onQuotas =
-  "modprobe loop; modprobe quota_v2; mkdir -p /tmp/quota; truncate -s 300M /tmp/quota.img; mkfs.ext4 -q -O quota,project -E quotatype=prjquota /tmp/quota.img; mount -o loop,prjquota /tmp/quota.img /tmp/quota; export TSBOX_ROOT=/tmp/quota/root TSBOX_STATE=/run/tsbox-quota";
-const offQuotas = "tsbox daemon stop; umount /tmp/quota; rm /tmp/quota.img";
 /** The kernel's own NFS server, with Debian's programs around it: /tmp/served, to whom asks from here. */
 const nfs = debianTree(
   "nfs-server",
@@ -92,18 +88,7 @@ scenes(
       code: 0,
       stdout: "3\nagain\n",
     },
-    {
-      title: "--storage-opt size: on ext4 with project quotas a container's files are limited, its neighbours' and its image's are not",
-      script: `${onQuotas}; full() { tsbox run --rm --net none $1 $2 sh -c 'dd if=/dev/zero of=/full bs=1M count=20 2>&1 | grep -cE "Disk quota exceeded|No space left"; [ $(stat -c %s /full) -lt 9000000 ] && echo limited; df -m / | tail -1 | (read name size rest; echo $size)'; }; full '--storage-opt size=8m' host:/; full '--storage-opt size=8m' host:/; full '' host:/ | head -1; tsbox create --name box --storage-opt size=8m host:/ true >/dev/null; echo x > x; tsbox cp -q x box:/x; tsbox commit box own:1 >/dev/null; full '' own:1 | head -1; ${offQuotas}`,
-      code: 0,
-      stdout: "1\nlimited\n8\n1\nlimited\n8\n0\n0\n",
-    },
-    {
-      title: "and the suite holds there, quotas included",
-      script: `${onQuotas}; tsbox conformance storage overlay --directory /tmp/quota >tap; echo $?; grep '^ok .*storage/quota: ' tap | grep -vc SKIP; ${offQuotas}`,
-      code: 0,
-      stdout: "0\n1\n",
-    },
+    ...sizesHold("ext4"),
     {
       title:
         "nfs volumes: the server by address or by name as Docker has it, or in the device, where mount.nfs helps; nothing stays mounted",

@@ -1,6 +1,6 @@
 /** The bridge network on Linux 6.1 with cgroup v2 alone, where nothing of the host's own firewall is: an engine in a QEMU guest, which takes minutes without KVM. */
 import { suite } from "@tsbox/harness";
-import { execSuiteHolds, scenes } from "../src/guest.ts";
+import { execSuiteHolds, scenes, sizesHold } from "../src/guest.ts";
 
 const address = String.raw`(\d+\.){3}\d+`;
 
@@ -55,6 +55,7 @@ scenes(
       code: 0,
       stdout: "tsbox-default (enforce)\nunconfined\nmounted\nwritten\nmine (enforce)\ntsbox-default (enforce)\nkept\n",
     },
+    ...sizesHold("xfs"),
     {
       title: "when the engine has stopped no interface, table or cgroup is left",
       script: "tsbox rm -f web; tsbox daemon stop; ls /sys/class/net; nft list tables; find /sys/fs/cgroup -name 'tsbox*'",

@@ -54,6 +54,53 @@ export const execSuiteHolds: Scene = {
   stdout: /^([3-9]\d|\d{3}) passed, 0 failed, 0 skipped$/m,
 };
 
+const make = {
+  ext4: "modprobe quota_v2; mkfs.ext4 -q -O quota,project -E quotatype=prjquota",
+  xfs: "modprobe xfs; mkfs.xfs -q",
+} as const;
+
+/** A size for a container's files, on a file system with project quotas. */
+export function sizesHold(fileSystem: keyof typeof make): readonly Scene[] {
+  const begin = [
+    `modprobe loop; mkdir -p /tmp/quota; truncate -s 400M /tmp/quota.img; ${make[fileSystem]} /tmp/quota.img; mount -o loop,prjquota /tmp/quota.img /tmp/quota`,
+    "export TSBOX_ROOT=/tmp/quota/root TSBOX_STATE=/run/tsbox-quota",
+  ];
+  const end = "tsbox daemon stop; umount /tmp/quota; rm /tmp/quota.img";
+  const fill = [
+    'dd if=/dev/zero of=/full bs=1M count=20 2>&1 | grep -cE "Disk quota exceeded|No space left"',
+    "[ $(stat -c %s /full) -lt 9000000 ] && echo limited",
+    "df -m / | tail -1 | (read name size rest; echo $size)",
+  ].join("; ");
+  const { error } = spawnSync(`mkfs.${fileSystem}`, ["-V"]);
+  const reason = error === undefined ? null : `mkfs.${fileSystem} is missing: scripts/packages --full`;
+  return [
+    {
+      title: `--storage-opt size: on ${fileSystem} with project quotas a container's files are limited, its neighbours' and its image's are not`,
+      reason,
+      script: [
+        ...begin,
+        `full() { tsbox run --rm --net none $1 $2 sh -c '${fill}'; }`,
+        "full '--storage-opt size=8m' host:/; full '--storage-opt size=8m' host:/; full '' host:/ | head -1",
+        "tsbox create --name box --storage-opt size=8m host:/ true >/dev/null; echo x > x; tsbox cp -q x box:/x; tsbox commit box own:1 >/dev/null; full '' own:1 | head -1",
+        end,
+      ].join("\n"),
+      code: 0,
+      stdout: "1\nlimited\n8\n1\nlimited\n8\n0\n0\n",
+    },
+    {
+      title: `and the storage suite holds on ${fileSystem}, quotas included`,
+      reason,
+      script: [
+        ...begin,
+        "tsbox conformance storage overlay --directory /tmp/quota >tap; echo $?; grep '^ok .*storage/quota: ' tap | grep -vc SKIP",
+        end,
+      ].join("\n"),
+      code: 0,
+      stdout: "0\n1\n",
+    },
+  ];
+}
+
 /** Registers a case for each scene. They run in one boot, one after another; each case looks at what its scene came to. `config`: the engine's. */
 export function scenes(test: Suite, guest: Guest, list: readonly Scene[], seconds: number, config: unknown = {}): void {
   const reason = whyNoGuest(guest);

@@ -49,13 +49,14 @@ pub fn works(directory: BorrowedFd) -> Result<bool> {
     tried
 }
 
-const PROBE_LIMIT: u64 = 64 << 10;
+/// XFS makes no file where it could not take a hundred kilobytes for it.
+const PROBE_LIMIT: u64 = 1 << 20;
 
 fn is_refused(directory: BorrowedFd) -> io::Result<bool> {
     let name = c"file";
     let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_EXCL;
     let mut file = std::fs::File::from(at::open(directory, name, flags, 0o600)?);
-    let written = as_container(|| file.write_all(&vec![1; 4 * PROBE_LIMIT as usize]));
+    let written = as_container(|| file.write_all(&vec![1; 2 * PROBE_LIMIT as usize]));
     drop(file);
     at::unlink(directory, name)?;
     Ok(written.is_err_and(|error| matches!(error.raw_os_error(), Some(libc::EDQUOT | libc::ENOSPC))))
