@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use tsbox_core::unit;
 
 /// Answers a connection to the engine that it started, or that somebody else started meanwhile.
 pub fn engine(socket: &Path, refused: &io::Error) -> Result<UnixStream, String> {
@@ -27,8 +28,13 @@ pub fn engine(socket: &Path, refused: &io::Error) -> Result<UnixStream, String> 
     if let Ok(stream) = UnixStream::connect(socket) {
         return Ok(stream);
     }
-    eprintln!("tsbox: starting the engine (stop it with `tsbox daemon stop`)");
-    start(state)?;
+    if unit::starts(state, state == Path::new(crate::DEFAULT_STATE)) {
+        eprintln!("tsbox: starting the engine (systemctl start tsbox)");
+        start_service()?;
+    } else {
+        eprintln!("tsbox: starting the engine (stop it with `tsbox daemon stop`)");
+        start(state)?;
+    }
     drop(lock);
     UnixStream::connect(socket).map_err(|error| {
         format!(
@@ -53,6 +59,22 @@ fn lock(state: &Path) -> io::Result<File> {
     match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) } {
         0 => Ok(file),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// systemd says when the engine is up, and does not clean up behind whoever asked for it.
+fn start_service() -> Result<(), String> {
+    let ran = Command::new("systemctl")
+        .args(["start", unit::NAME])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .map_err(|error| format!("can't run systemctl: {error}"))?;
+    if ran.success() {
+        Ok(())
+    } else {
+        Err("systemd can't start the engine: `journalctl -u tsbox` says why".to_owned())
     }
 }
 

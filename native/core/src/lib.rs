@@ -12,4 +12,5 @@ pub mod mount;
 pub mod net;
 pub mod protocol;
 pub mod tree;
+pub mod unit;
 pub mod wire;

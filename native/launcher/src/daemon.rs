@@ -54,7 +54,8 @@ impl Daemon {
             .current_dir("/")
             .stdin(Stdio::null())
             .env("NODE_COMPILE_CACHE", options.root.join("cache/node"))
-            .env("TSBOX_HOME", home);
+            .env("TSBOX_HOME", home)
+            .env_remove("NOTIFY_SOCKET");
         if options.background {
             let log = OpenOptions::new()
                 .create(true)

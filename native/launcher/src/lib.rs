@@ -9,37 +9,50 @@ mod epoll;
 mod helpers;
 mod options;
 mod serve;
+mod service;
 mod shims;
 mod sockets;
 
-/// `tsbox daemon ARGS`; answers the exit code.
-pub fn main(args: Vec<String>, home: Option<std::path::PathBuf>) -> i32 {
-    let options = match options::parse(&args) {
-        Ok(options) => options,
-        Err(why) => return refuse(&why),
-    };
-    if options.stop {
-        return match sockets::stop(&options) {
-            Ok(()) => 0,
-            Err(why) => refuse(&why),
-        };
-    }
+use options::{Options, Order};
+use std::path::PathBuf;
+
+/// `tsbox daemon ARGS`; answers the exit code. `seal` comes back in a process whose own binary nobody can write to, before anything is forked.
+pub fn main(args: Vec<String>, home: Option<PathBuf>, seal: impl FnOnce() -> Result<(), String>) -> i32 {
+    obey(&args, home, seal).unwrap_or_else(|why| refuse(&why, args.iter().any(|word| word == options::BACKGROUND)))
+}
+
+fn obey(args: &[String], home: Option<PathBuf>, seal: impl FnOnce() -> Result<(), String>) -> Result<i32, String> {
+    let options = options::parse(args)?;
     // SAFETY: no arguments, no failure.
-    if unsafe { libc::geteuid() } != 0 {
-        return refuse("the engine needs root: try `sudo tsbox daemon …`");
+    if matches!(options.order, Order::Serve | Order::Enable | Order::Disable) && unsafe { libc::geteuid() } != 0 {
+        return Err("the engine needs root: try `sudo tsbox daemon …`".to_owned());
     }
-    let Some(home) = home else {
-        return refuse("the installation is not whole: no kernel/ beside the binary; install tsbox again");
-    };
-    match serve::Launcher::new(options, home) {
-        Ok(launcher) => launcher.serve(),
-        Err(why) => refuse(&why),
+    match options.order {
+        Order::Help => {
+            println!("{}", options::USAGE);
+            Ok(0)
+        }
+        Order::Stop => sockets::stop(&options).map(|()| 0),
+        Order::Enable => service::enable(&options).map(|()| 0),
+        Order::Disable => service::disable().map(|()| 0),
+        Order::Serve => {
+            seal()?;
+            serve(options, home)
+        }
     }
 }
 
-/// One line where whoever started us looks: standard output for a client that started us in the background, standard error for people.
-fn refuse(why: &str) -> i32 {
-    println!("tsbox: {why}");
-    eprintln!("tsbox: {why}");
+fn serve(options: Options, home: Option<PathBuf>) -> Result<i32, String> {
+    let home = home.ok_or("the installation is not whole: no kernel/ beside the binary; install tsbox again")?;
+    Ok(serve::Launcher::new(options, home)?.serve())
+}
+
+/// One line where whoever started us looks: a client that started us in the background reads our standard output, people see standard error.
+fn refuse(why: &str, background: bool) -> i32 {
+    if background {
+        println!("tsbox: {why}");
+    } else {
+        eprintln!("tsbox: {why}");
+    }
     125
 }

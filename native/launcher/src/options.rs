@@ -11,8 +11,32 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// Started by a client: leave its session's cgroups, write to a file.
     pub background: bool,
-    pub stop: bool,
+    pub order: Order,
+    pub given: Given,
 }
+
+/// What was asked for by flag or variable, not by the file, which may change: absolute paths.
+pub struct Given {
+    pub root: Option<PathBuf>,
+    pub state: Option<PathBuf>,
+    pub host: Option<PathBuf>,
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    Serve,
+    Stop,
+    /// A service of systemd, or none any more.
+    Enable,
+    Disable,
+    Help,
+}
+
+/// The flag by which a client starts the engine.
+pub const BACKGROUND: &str = "--background";
+
+pub const USAGE: &str = "Usage:  tsbox daemon [stop|enable|disable] [--root DIR] [--state DIR] [--host unix:///PATH] [--config FILE]";
 
 /// The part of the configuration file that is needed before the daemon reads the rest and checks it all.
 #[derive(Default, Deserialize)]
@@ -28,15 +52,15 @@ const DEFAULT_CONFIG: &str = "/etc/tsbox/config.json";
 pub fn parse(args: &[String]) -> Result<Options, String> {
     let mut flags = [const { None }; 4];
     let names = ["root", "state", "host", "config"];
-    let (mut background, mut stop) = (false, false);
+    let (mut background, mut order) = (false, Order::Serve);
     let mut words = args.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--background" => background = true,
-            "stop" => stop = true,
-            "--help" | "-h" => {
-                return Err("usage: tsbox daemon [stop] [--root DIR] [--state DIR] [--host unix:///PATH] [--config FILE]".to_owned());
-            }
+            BACKGROUND => background = true,
+            "stop" => order = Order::Stop,
+            "enable" => order = Order::Enable,
+            "disable" => order = Order::Disable,
+            "--help" | "-h" => order = Order::Help,
             _ => {
                 let (name, value) = word
                     .split_once('=')
@@ -54,31 +78,28 @@ pub fn parse(args: &[String]) -> Result<Options, String> {
         }
     }
     let [root, state, host, config] = flags;
-    let config = config
-        .or_else(|| variable("TSBOX_CONFIG"))
-        .map(PathBuf::from)
+    let path = |flag: Option<String>, name: &str| flag.or_else(|| variable(name)).map(absolute).transpose();
+    let given = Given {
+        root: path(root, "TSBOX_ROOT")?,
+        state: path(state, "TSBOX_STATE")?,
+        host: host.or_else(|| variable("TSBOX_HOST")).map(socket).transpose()?,
+        config: path(config, "TSBOX_CONFIG")?,
+    };
+    let config = given
+        .config
+        .clone()
         .or_else(|| Some(DEFAULT_CONFIG.into()).filter(|path: &PathBuf| path.exists()));
     let file = config.as_deref().map(read).transpose()?.unwrap_or_default();
-    let state = absolute(
-        state
-            .or_else(|| variable("TSBOX_STATE"))
-            .or(file.state)
-            .unwrap_or_else(|| "/run/tsbox".to_owned()),
-    )?;
-    let root = absolute(
-        root.or_else(|| variable("TSBOX_ROOT"))
-            .or(file.root)
-            .unwrap_or_else(|| "/var/lib/tsbox".to_owned()),
-    )?;
-    let host = match host
-        .or_else(|| variable("TSBOX_HOST"))
-        .or(file.hosts.into_iter().find(|url| url.starts_with("unix://")))
-    {
-        None => state.join("tsbox.sock"),
-        Some(url) => match url.strip_prefix("unix://") {
-            Some(path) => absolute(path.to_owned())?,
-            None => return Err(format!("invalid host \"{url}\": the engine listens on unix:///PATH")),
-        },
+    let directory = |given: &Option<PathBuf>, configured: Option<String>, default: &str| match given {
+        Some(path) => Ok(path.clone()),
+        None => absolute(configured.unwrap_or_else(|| default.to_owned())),
+    };
+    let state = directory(&given.state, file.state, "/run/tsbox")?;
+    let root = directory(&given.root, file.root, "/var/lib/tsbox")?;
+    let configured = file.hosts.into_iter().find(|url| url.starts_with("unix://"));
+    let host = match &given.host {
+        Some(path) => path.clone(),
+        None => configured.map(socket).transpose()?.unwrap_or_else(|| state.join("tsbox.sock")),
     };
     Ok(Options {
         root,
@@ -86,8 +107,16 @@ pub fn parse(args: &[String]) -> Result<Options, String> {
         host,
         config,
         background,
-        stop,
+        order,
+        given,
     })
+}
+
+fn socket(url: String) -> Result<PathBuf, String> {
+    match url.strip_prefix("unix://") {
+        Some(path) => absolute(path.to_owned()),
+        None => Err(format!("invalid host \"{url}\": the engine listens on unix:///PATH")),
+    }
 }
 
 fn read(path: &Path) -> Result<File, String> {
@@ -116,6 +145,8 @@ mod tests {
         let options = parse(&words("--state /tmp/s --root=/tmp/r")).unwrap_or_else(|why| panic!("{why}"));
         assert_eq!(options.host, PathBuf::from("/tmp/s/tsbox.sock"));
         assert_eq!(options.root, PathBuf::from("/tmp/r"));
+        assert_eq!(options.given.state, Some(PathBuf::from("/tmp/s")));
+        assert_eq!(options.given.host, None);
     }
 
     #[test]

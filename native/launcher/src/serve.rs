@@ -14,6 +14,7 @@ use tsbox_core::failure::{Code, Failure};
 use tsbox_core::protocol::{
     ClientHello, ClientOpened, DaemonHello, FromShim, Ran, Run, ShimGone, ShimSpawn, ToShim, VERSION, client, daemon, shim,
 };
+use tsbox_core::unit;
 use tsbox_core::wire::{Fill, Frame};
 
 /// A daemon that dies this often without ever being ready has something that a further start won't mend.
@@ -283,6 +284,8 @@ impl Launcher {
 
     fn daemon_is_ready(&mut self) {
         self.daemon.ready = true;
+        // Nobody but the service manager waits for this word.
+        let _ = unit::notify("READY=1");
         self.failed = 0;
         let mut lost = Vec::new();
         for (number, client) in self.clients.each() {
@@ -453,6 +456,7 @@ impl Launcher {
 
     fn shut_down(&mut self) {
         self.ending = true;
+        let _ = unit::notify("STOPPING=1");
         // SAFETY: our child, not reaped yet.
         unsafe { libc::kill(self.daemon.pid, libc::SIGTERM) };
     }

@@ -26,17 +26,17 @@ fn main() {
     });
 }
 
-/// The launcher runs from a sealed copy of this binary, since its forks enter containers. The copy does not know where it lies, so it is told.
 fn daemon(args: Vec<String>) -> i32 {
+    tsbox_launcher::main(args, tsbox_client::home(), seal)
+}
+
+/// The launcher runs from a sealed copy of this binary, since its forks enter containers. The copy does not know where it lies, so it is told.
+fn seal() -> Result<(), String> {
     if let Some(home) = tsbox_client::home() {
         // SAFETY: no other thread reads the environment: there is none.
         unsafe { std::env::set_var("TSBOX_HOME", home) };
     }
-    if let Err(failure) = tsbox_runtime::sealed::ensure() {
-        eprintln!("tsbox: {failure}");
-        return 125;
-    }
-    tsbox_launcher::main(args, tsbox_client::home())
+    tsbox_runtime::sealed::ensure().map_err(|failure| failure.to_string())
 }
 
 fn text(words: &[OsString]) -> Vec<String> {

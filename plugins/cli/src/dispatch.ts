@@ -209,5 +209,5 @@ function overview(): string {
     .map((command) => `  ${command.name.padEnd(width)}   ${command.about}`)
     .join(
       "\n",
-    )}\n  ${"daemon".padEnd(width)}   Run the engine, or stop it (daemon stop)\n\nOptions:\n  -H, --host string   Engine to talk to (unix://, tcp://, ssh://)\n\nRun 'tsbox COMMAND --help' for more information on a command.\n`;
+    )}\n  ${"daemon".padEnd(width)}   Run the engine, stop it (daemon stop), or have it start with this host (daemon enable)\n\nOptions:\n  -H, --host string   Engine to talk to (unix://, tcp://, ssh://)\n\nRun 'tsbox COMMAND --help' for more information on a command.\n`;
 }

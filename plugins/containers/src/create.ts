@@ -23,6 +23,7 @@ import { freshHealth, healthCheckOf } from "./health.ts";
 import { resolveMounts } from "./mounts/resolve.ts";
 import { networkPeer } from "./namespaces.ts";
 import { settled } from "./settled.ts";
+import { startedAtOnce } from "./settling.ts";
 import { dropEarly, spawnEarly } from "./shims.ts";
 import { capabilitiesOf } from "./spec/build.ts";
 
@@ -100,7 +101,7 @@ export async function create(
     else {
       await preparing;
       // While it starts: the disk is slower than that.
-      engine.settling.add(id, settled(storage.settle(engine.call(), layer), engine.records.keep(engine.call(), record)));
+      engine.settling.add(id, settled(storage.settle(engine.call(), layer), engine.records.keep(engine.call(), startedAtOnce(record))));
     }
     if (fills.length > 0)
       await withMounts(call, engine.host, await storage.mounts(call, layer), async (root) => {

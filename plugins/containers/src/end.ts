@@ -162,7 +162,7 @@ async function attempt(call: Call, what: string, work: () => Promise<void>): Pro
 
 /** Work behind the answer. */
 export function later(engine: Engine, work: () => Promise<void>): void {
-  const running = work().catch((error: unknown) => engine.call().log.error(`clean-up failed: ${String(error)}`));
+  const running = work().catch((error: unknown) => engine.call().log.error(`behind an answer: ${String(error)}`));
   engine.background.add(running);
   running.finally(() => engine.background.delete(running));
 }

@@ -18,6 +18,7 @@ import { ended, later } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { findExec, recallExec } from "./execs.ts";
 import { wantsAfterBoot } from "./restarts.ts";
+import { mayBeUnheard } from "./settling.ts";
 import { toolsOwner } from "./tools.ts";
 
 /** A process whose shim was killed is watched by its exit file; when the launcher died too, nobody writes one. */
@@ -53,7 +54,7 @@ async function withLayers(engine: Engine, call: Call, ids: readonly ContainerId[
   const whole: ContainerId[] = [];
   for (const id of ids) {
     const record = engine.records.byId(id);
-    const storage = record.status === "created" ? await engine.storage(record.drivers.storage) : null;
+    const storage = mayBeUnheard(record) ? await engine.storage(record.drivers.storage) : null;
     if (storage === null || (await snapshotExists(storage, call, record.layer))) whole.push(id);
     else await engine.records.remove(call, record);
   }

@@ -1,5 +1,15 @@
-/** Containers that are made and not on disk yet. */
-import type { ContainerId } from "@tsbox/kernel";
+/** Containers that are made and started at once: neither waits for the disk, who asked for them does. */
+import type { Container, ContainerId } from "@tsbox/kernel";
+
+/** What is written of such a container: one that runs, since after a power cut it is one that ran. The start need not write it again. */
+export function startedAtOnce(record: Container): Container {
+  return { ...record, status: "running", startedAt: record.createdAt };
+}
+
+/** Whether a durable record may be of a container whose `create` nobody has heard the end of. */
+export function mayBeUnheard({ startedAt, createdAt }: Container): boolean {
+  return startedAt === null || startedAt === createdAt;
+}
 
 export class Settling {
   readonly #all: Map<ContainerId, Promise<unknown>> = new Map();
@@ -12,6 +22,10 @@ export class Settling {
       () => this.#all.delete(id),
       () => {},
     );
+  }
+
+  has(id: ContainerId): boolean {
+    return this.#all.has(id);
   }
 
   /** Fails as the disk did. */

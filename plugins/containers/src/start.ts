@@ -22,6 +22,7 @@ import { edited } from "./cdi/edits.ts";
 import { CdiRegistry } from "./cdi/registry.ts";
 import { devicesRequested } from "./cdi/requests.ts";
 import { attributes } from "./create.ts";
+import { later } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { freshHealth, watchHealth } from "./health.ts";
 import { attach, release } from "./mounts/live.ts";
@@ -48,6 +49,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     phases.push([name, now - mark]);
     mark = now;
   };
+  const isWritten = record.status === "restarting" || engine.settling.has(id);
   return withCleanup(async (cleanup) => {
     const directory = engine.records.makeDirectory(id);
     // Asked for first, since it may be there already: the shim makes its network namespace while we look after the layer. Its failure is told where it is awaited.
@@ -148,10 +150,13 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       health: config.healthCheck === null ? null : freshHealth,
       warnings: started.warnings,
     };
-    // On disk only where a restart of the host must find it: the first time, or when it had been given up.
-    const known = record.startedAt !== null && record.status === "restarting";
-    if (isKept(record) && !known) await engine.records.save(call, running);
-    else engine.records.note(running);
+    engine.records.note(running);
+    // On disk, too: after a restart of the host it is one that ran. Only who must run again then waits for it.
+    if (!isWritten) {
+      const kept = engine.records.keep(engine.call(), running);
+      if (isKept(record)) await kept;
+      else later(engine, () => kept);
+    }
     await engine.events.publish(call, { type: "container", action: "start", id, attributes: attributes(record) });
     await engine.hooks.started(call, id);
     watchHealth(engine, running);

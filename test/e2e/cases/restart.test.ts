@@ -170,11 +170,28 @@ test.skipIf(reason, "after a restart of the host the order of starts does not ma
   assert.is(await look(own, "late", "{{.State.Error}}"), "");
 });
 
+test.skipIf(reason, "a restart of the host: who ran is one that ended, however it had been started", async (t) => {
+  const own = await engine(t);
+  const sleeping = ["--net", "none", "host:/", "sleep", "1000"];
+  await own.ok(["run", "-d", "--name", "run", ...sleeping]);
+  await own.ok(["create", "--name", "started", ...sleeping]);
+  await own.ok(["start", "started"]);
+  await own.ok(["run", "--name", "again", "--net", "none", "host:/", "sh", "-c", "[ ! -e /x ] || exec sleep 1000; touch /x"]);
+  await own.ok(["start", "again"]);
+  await own.ok(["create", "--name", "never", ...sleeping]);
+  // What is written behind an answer is written before an engine ends.
+  await powerCut(own, () => own.stop());
+  await own.start();
+  for (const name of ["run", "started", "again"]) assert.is(await stateOf(own, name), "exited false false 255", name);
+  assert.is(await stateOf(own, "never"), "created false false 0");
+  assert.match(await look(own, "run", "{{.State.StartedAt}}"), /^20/);
+});
+
 /** Nothing runs any more and tmpfs is empty, as after a restart of the host. */
-async function powerCut(own: Engine): Promise<void> {
+async function powerCut(own: Engine, end: () => Promise<unknown> = () => own.killLauncher()): Promise<void> {
   const shims = children(own.launcherPid).filter((pid) => pid !== own.daemonPid());
   const inside = shims.flatMap((pid) => children(pid));
-  await own.killLauncher();
+  await end();
   for (const pid of [...shims, ...inside]) if (alive(pid)) process.kill(pid, "SIGKILL");
   await until(() => [...shims, ...inside].every((pid) => !alive(pid)), "everything to die");
   for (const name of readdirSync(own.state)) rmSync(join(own.state, name), { recursive: true, force: true });

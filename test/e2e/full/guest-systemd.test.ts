@@ -2,6 +2,9 @@
 import { suite } from "@tsbox/harness";
 import { scenes } from "../src/guest.ts";
 
+/** In a guest's script, with patience. */
+const until = (condition: string): string => `for each in $(seq 100); do ${condition} && break; sleep 0.2; done`;
+
 scenes(
   suite("systemd as cgroup driver (QEMU)", { timeout: 600_000 }),
   "systemd",
@@ -47,7 +50,68 @@ scenes(
       code: 0,
       stdout: "limited\n",
     },
+    {
+      title: "as a service of systemd's: it takes over what runs, and its restart leaves containers alone",
+      script: [
+        "tsbox run -d --name taken --net none host:/ sleep 1000 >/dev/null",
+        "tsbox daemon enable; systemctl is-enabled tsbox; systemctl is-active tsbox",
+        "systemctl show -p MainPID --value tsbox | xargs -I{} readlink /proc/{}/exe",
+        "before=$(tsbox inspect -f '{{.State.Pid}}' taken); systemctl restart tsbox; tsbox exec taken echo in; [ $(tsbox inspect -f '{{.State.Pid}}' taken) = $before ] && echo same",
+      ].join("\n"),
+      code: 0,
+      stdout:
+        "tsbox: the engine runs as tsbox.service, and starts with this host (`tsbox daemon disable` undoes it)\nenabled\nactive\n/memfd:tsbox (deleted)\nin\nsame\n",
+    },
+    {
+      title: "killed, it is started again; stopped, by the next command that needs it",
+      script: [
+        "kill -9 $(systemctl show -p MainPID --value tsbox)",
+        until("[ $(systemctl show -p MainPID --value tsbox) -gt 0 ] && [ $(systemctl is-active tsbox) = active ]"),
+        "tsbox exec taken echo in; tsbox daemon stop; systemctl is-active tsbox; tsbox exec taken echo again; systemctl is-active tsbox",
+      ].join("\n"),
+      code: 0,
+      stdout: "in\ninactive\nagain\nactive\n",
+      stderr: "tsbox: starting the engine (systemctl start tsbox)\n",
+    },
+    {
+      title: "after a restart of the host it starts what its policies say, with nobody's command",
+      script: [
+        "tsbox run -d --name always --restart always --net none host:/ sleep 4321 >/dev/null; tsbox run -d --name once --net none host:/ sleep 4322 >/dev/null",
+        // All that a host forgets: processes, cgroups, and what lies on tmpfs.
+        "systemctl stop tsbox; systemctl list-units --plain --no-legend 'tsbox-*.scope' | cut -d' ' -f1 | xargs systemctl kill -s KILL",
+        until("! pgrep -xa sleep | grep -qE '432[12]|1000'"),
+        `rm -rf /run/tsbox; systemctl start tsbox; ${until("pgrep -f 'sleep 4321' >/dev/null")}`,
+        "tsbox ps -a --format '{{.Names}} {{.State}}' | sort",
+      ].join("\n"),
+      code: 0,
+      stdout: "always running\nonce exited\ntaken exited\n",
+    },
+    {
+      title: "disabled, nothing of the service is left; one of somebody else's is not touched",
+      script: [
+        "cd /etc/systemd/system; tsbox rm -f always once taken; tsbox daemon disable; ls . multi-user.target.wants | grep -c tsbox; systemctl is-active tsbox",
+        "echo '[Service]' >tsbox.service; tsbox daemon enable 2>&1; tsbox daemon disable 2>&1; cat tsbox.service; rm tsbox.service; tsbox daemon disable",
+      ].join("\n"),
+      code: 125,
+      stdout: [
+        ..."always once taken 0 inactive".split(" "),
+        "tsbox: /etc/systemd/system/tsbox.service is there, and not by `tsbox daemon enable`: take it away, or start it with `systemctl start tsbox`",
+        "tsbox: /etc/systemd/system/tsbox.service is not by `tsbox daemon enable`: `systemctl disable tsbox`",
+        "[Service]\n",
+      ].join("\n"),
+      stderr: "tsbox: tsbox.service is not enabled\n",
+    },
+    {
+      title: "an engine that can't start becomes no service",
+      script: [
+        "echo '{' >/tmp/wrong.json; tsbox daemon enable --config /tmp/wrong.json",
+        'echo \'{"drivers": {"storage": "nosuch"}}\' >/tmp/wrong.json; tsbox daemon enable --config /tmp/wrong.json',
+        "echo $?; ls /etc/systemd/system | grep -c tsbox",
+      ].join("\n"),
+      code: 1,
+      stdout: "125\n0\n",
+    },
   ],
-  400,
+  500,
   { plugins: [{ package: "@tsbox/containers", config: { cgroupDriver: "systemd" } }] },
 );
