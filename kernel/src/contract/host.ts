@@ -87,6 +87,9 @@ export interface HostToolkit extends HostNetwork {
   /** Takes away what `limitTree` did, for all of its directories; what has no limit is left alone. */
   unlimitTree(call: Call, path: string): Promise<void>;
 
+  /** Gives a file, or a tree without what is mounted below it, an SELinux label (`user:role:type:level`). Where the file system keeps none, nothing happens. */
+  relabel(call: Call, path: string, label: string): Promise<void>;
+
   /** A seccomp profile (the runtime spec's `linux.seccomp`, as JSON) as the program that seccomp(2) takes for this machine: 8 bytes an instruction. `InvalidArgument` for what is no profile. */
   compileSeccomp(call: Call, profile: string): Promise<Uint8Array>;
 

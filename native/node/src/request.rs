@@ -109,6 +109,10 @@ pub enum Request {
     UnlimitTree {
         path: String,
     },
+    Relabel {
+        path: String,
+        label: String,
+    },
     CgroupLayout,
     CgroupPids {
         path: String,
@@ -290,6 +294,7 @@ impl Request {
                 value(quota::limit(&directories.iter().map(AsFd::as_fd).collect::<Vec<_>>(), bytes)?)
             }
             Request::UnlimitTree { path } => value(quota::unlimit(directory(&path)?.as_fd())?),
+            Request::Relabel { path, label } => value(tree::relabel(path.as_bytes(), &label, cancel)?),
             Request::SyncTree { path } => value(tree::sync(
                 at::open_path(path.as_bytes(), libc::O_RDONLY)
                     .named("open", path.as_bytes())?

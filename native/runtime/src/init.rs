@@ -16,6 +16,7 @@ use tsbox_core::container::terminal::{self, Terminal};
 use tsbox_core::container::{devices, identity, pivot, sys, sysctl};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::{self, Attributes};
+use tsbox_core::tree::xattr;
 
 /// The engine's word for `--init` (plugins/containers/src/spec/build.ts).
 const REAPER: &str = "io.tsbox.init";
@@ -74,6 +75,9 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
         Some("true") => Some(sys::open("/proc/self/exe", libc::O_PATH).map_err(|failure| failure.at("init"))?),
         _ => None,
     };
+    if let (Some(program), Some(label)) = (&reaper, init.linux.mount_label.as_deref().filter(|label| !label.is_empty())) {
+        show_to_all(program.as_fd(), label);
+    }
     pivot::isolate().map_err(|failure| failure.at("rootfs"))?;
     let root = open_root(&mut init).map_err(|failure| failure.at("rootfs"))?;
     clock.lap("rootfs");
@@ -142,6 +146,14 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
         reaper: reaper.as_ref().map(AsFd::as_fd),
     };
     process::become_and_exec(&last, channel, warnings, clock)
+}
+
+/// The sealed copy of this program, which nobody can write to, as one that every container may execute. A kernel without SELinux has no such attribute.
+fn show_to_all(program: BorrowedFd, label: &str) {
+    let mut parts = label.splitn(4, ':');
+    if let (Some(user), Some(role), Some(kind)) = (parts.next(), parts.next(), parts.next()) {
+        let _ = xattr::set_opened(program, b"security.selinux", format!("{user}:{role}:{kind}:s0").as_bytes());
+    }
 }
 
 fn enter_namespaces(init: &Init, channel: &Channel) -> Result<()> {

@@ -22,6 +22,7 @@ import type { Engine } from "./engine.ts";
 import { freshHealth, healthCheckOf } from "./health.ts";
 import { resolveMounts } from "./mounts/resolve.ts";
 import { networkPeer } from "./namespaces.ts";
+import { selinuxLabels } from "./selinux.ts";
 import { settled } from "./settled.ts";
 import { startedAtOnce } from "./settling.ts";
 import { dropEarly, spawnEarly } from "./shims.ts";
@@ -86,6 +87,7 @@ export async function create(
       endpoints: [],
       log: logOf(engine, id, config),
       idMaps: null,
+      selinux: selinuxLabels(engine, config),
       warnings: [],
     };
     cleanup.undo(() => engine.records.drop(cleanupCall(call), record));

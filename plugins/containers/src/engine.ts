@@ -46,6 +46,8 @@ export interface Engine {
   /** One change at a time of one container. */
   readonly locks: Locks;
   readonly apparmor: AppArmor;
+  /** Whether containers have labels of SELinux. */
+  readonly selinux: boolean;
   /** Where specs of CDI devices are looked for, those that count most last. */
   readonly cdiSpecDirs: readonly string[];
   /** Where cgroups lie, and who owns them. */

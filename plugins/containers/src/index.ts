@@ -13,6 +13,7 @@ import { Records } from "./records.ts";
 import { Restarts } from "./restarts.ts";
 import { restore, sweepCgroups } from "./restore.ts";
 import { Roots } from "./roots.ts";
+import { kernelHasSelinux } from "./selinux.ts";
 import { containersService, goOn, listen } from "./service.ts";
 import { Settling } from "./settling.ts";
 import { Waiters } from "./waiters.ts";
@@ -21,6 +22,8 @@ interface Config {
   readonly cgroupDriver: CgroupDriverName;
   /** Of containers that ask for none: Docker's `userns-remap`, by another name since each container has ids of its own. */
   readonly userns: "host" | "private";
+  /** Docker's `selinux-enabled`. */
+  readonly selinux: boolean;
   /** Those whose specs count most last. */
   readonly cdiSpecDirs: readonly string[];
 }
@@ -28,14 +31,15 @@ interface Config {
 const plugin: Plugin<Config> = {
   parseConfig(raw) {
     const asked = (raw ?? {}) as Readonly<Record<string, unknown>>;
-    const { cgroupDriver: named = "cgroupfs", userns = "host", cdiSpecDirs = defaultDirectories } = asked;
+    const { cgroupDriver: named = "cgroupfs", userns = "host", selinux = false, cdiSpecDirs = defaultDirectories } = asked;
     if (named !== "cgroupfs" && named !== "systemd")
       throw fail("InvalidArgument", `cgroupDriver ${JSON.stringify(named)} is none: give cgroupfs or systemd`);
     if (userns !== "host" && userns !== "private")
       throw fail("InvalidArgument", `userns ${JSON.stringify(userns)} is none: give host or private`);
+    if (typeof selinux !== "boolean") throw fail("InvalidArgument", `selinux ${JSON.stringify(selinux)} is neither true nor false`);
     if (!Array.isArray(cdiSpecDirs) || !cdiSpecDirs.every((path) => typeof path === "string" && path.startsWith("/")))
       throw fail("InvalidArgument", `cdiSpecDirs ${JSON.stringify(cdiSpecDirs)} is no list of absolute paths`);
-    return { cgroupDriver: named, userns, cdiSpecDirs };
+    return { cgroupDriver: named, userns, selinux, cdiSpecDirs };
   },
   setup(context: PluginContext<Config>): void {
     const hooks = {
@@ -65,6 +69,7 @@ const plugin: Plugin<Config> = {
           events: await context.service("events"),
           host,
           apparmor: new AppArmor(host, context.rootDirectory),
+          selinux: context.config.selinux && kernelHasSelinux,
           cdiSpecDirs: context.config.cdiSpecDirs,
           cgroups: cgroupDriver(context.config.cgroupDriver, context.engineId, host),
           roots: new Roots(),
@@ -87,6 +92,8 @@ const plugin: Plugin<Config> = {
           preferred: async (kind) => (await context.drivers(kind))[0]?.id ?? "",
           call: (options) => context.call(options),
         };
+        if (context.config.selinux && !kernelHasSelinux)
+          call.log.warn("SELinux is configured, and this host's kernel runs without it: containers have no labels");
         await restore(engine, call);
         void listen(engine);
         return containersService(engine, context.config);

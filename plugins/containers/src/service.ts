@@ -89,6 +89,7 @@ export function containersService(
   return {
     cgroupDriver,
     userns,
+    selinux: engine.selinux,
     cdi: async () => ({ directories: engine.cdiSpecDirs, devices: (await CdiRegistry.read(engine.cdiSpecDirs)).names() }),
     create: (call, name, config, options) => create(engine, call, name, config, options),
     start: launch,

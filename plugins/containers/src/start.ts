@@ -1,10 +1,9 @@
 /** `running`: the walk of a start. Each step asks one service; a failure undoes what came before it, and nothing half done is left. */
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import {
   type Call,
   type Container,
-  type ContainerConfig,
   type ContainerId,
   cleanupCall,
   type EndpointRecord,
@@ -29,6 +28,7 @@ import { attach, release } from "./mounts/live.ts";
 import { namespaceSources } from "./namespaces.ts";
 import { connectAll } from "./networks.ts";
 import { isKept } from "./restarts.ts";
+import { labelled, shared } from "./selinux.ts";
 import { takeShim } from "./shims.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";
 import { blockDevices, devicesOf } from "./spec/devices.ts";
@@ -66,7 +66,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     const storage = await engine.storage(record.drivers.storage);
     const exec = await engine.exec(record.drivers.exec);
     await engine.roots.settled(id);
-    const rootfs = await storage.mounts(call, record.layer);
+    const rootfs = await labelled(engine, call, record.selinux, await storage.mounts(call, record.layer));
     const user = await userOf(engine, call, record, rootfs);
     const idMaps = config.isolation.user === "private" ? engine.idRanges.of(id) : null;
     cleanup.undo(() => release(engine, cleanupCall(call), record));
@@ -74,7 +74,8 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     // Who shares another's network has the same names.
     const files = filesOf(namespaces.networkOf === null ? directory : engine.records.directory(namespaces.networkOf.id));
     if (namespaces.networkOf === null) makeFiles(directory);
-    const labels = await labelModules(engine, call, config);
+    if (record.selinux !== null) for (const [, file] of files) await engine.host.relabel(call, file, shared(record.selinux));
+    const labels = await labelModules(engine, call, record);
     mkdirSync(dirname(record.log.path), { recursive: true, mode: 0o710 });
     phase("layer and mounts");
 
@@ -189,11 +190,8 @@ async function withRequested(engine: Engine, call: Call, { id, config }: Contain
   return edited(spec, registry.editsFor(devicesRequested(config.deviceRequests, registry)));
 }
 
-/** A kernel has it from its boot on, or never. */
-const selinux = existsSync("/sys/fs/selinux/enforce");
-
-/** What of this host labels processes. The default profile is loaded for who needs it. */
-async function labelModules({ apparmor }: Engine, call: Call, config: ContainerConfig): Promise<LabelModules> {
+/** What of this host labels processes. The default profile of AppArmor is loaded for who needs it. */
+async function labelModules({ apparmor }: Engine, call: Call, { config, selinux }: Container): Promise<LabelModules> {
   const profile = withoutAppArmor(config) ? null : await apparmor.profile(call);
   return { apparmor: profile === null ? null : { defaultProfile: profile }, selinux };
 }

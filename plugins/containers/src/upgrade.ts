@@ -58,10 +58,11 @@ interface EarlierConfig {
 }
 
 export function upgraded(record: Container): Container {
-  if ((record as Partial<Container>).mounts !== undefined)
+  const { mounts, selinux = null } = record as Partial<Container>;
+  if (mounts !== undefined)
     return (record.config as Partial<ContainerConfig>).deviceRequests === undefined
-      ? { ...record, config: { ...record.config, deviceRequests: [] } }
-      : record;
+      ? { ...record, selinux, config: { ...record.config, deviceRequests: [] } }
+      : { ...record, selinux };
   const { binds = [], tmpfs = {} } = record.config as EarlierConfig;
   const points = [
     ...binds.map(
@@ -95,5 +96,6 @@ export function upgraded(record: Container): Container {
     restart: { stopped: true, backoff: 0, wanted: false, at: null },
     health: null,
     idMaps: null,
+    selinux,
   };
 }

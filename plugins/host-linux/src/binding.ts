@@ -129,6 +129,7 @@ export interface Verbs {
   quotaWorks: { takes: { readonly path: string }; answers: boolean };
   limitTree: { takes: { readonly paths: readonly string[]; readonly bytes: number }; answers: null };
   unlimitTree: { takes: { readonly path: string }; answers: null };
+  relabel: { takes: { readonly path: string; readonly label: string }; answers: null };
   probeNetwork: { takes: Record<never, never>; answers: null };
   ensureBridge: { takes: { readonly bridge: HostBridge }; answers: null };
   attachVeth: { takes: { readonly veth: HostVeth }; answers: { readonly mac: string } };

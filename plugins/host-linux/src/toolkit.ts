@@ -68,6 +68,9 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
     async unlimitTree(call, path) {
       await binding.call(call, "unlimitTree", { path });
     },
+    async relabel(call, path, label) {
+      await binding.call(call, "relabel", { path, label });
+    },
     async compileSeccomp(call, profile) {
       call.signal.throwIfAborted();
       return binding.compileSeccomp(profile);

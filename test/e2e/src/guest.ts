@@ -7,8 +7,9 @@ import { needsRoot, type Suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { binary, home, type Ran } from "./engine.ts";
 
-/** `systemd`: QEMU, with the host's systemd as its first process. */
-export type Guest = "uml" | "qemu" | "systemd";
+/** QEMU in three ways: `systemd` has the host's systemd as its first process, `selinux` SELinux as its security module. */
+export type Guest = "uml" | "qemu" | "systemd" | "selinux";
+const words: Partial<Record<Guest, NodeJS.ProcessEnv>> = { systemd: { INIT: "systemd" }, selinux: { KERNEL_WORDS: "security=selinux" } };
 
 /** A bash script in the guest, where `tsbox` is on the path, and what it must come to. */
 export interface Scene {
@@ -151,7 +152,7 @@ async function boot(guest: Guest, list: readonly Scene[], seconds: number, confi
 }
 
 function run(guest: Guest, share: string, script: string, seconds: number): Promise<Ran> {
-  const environment = { ...process.env, LIMIT: String(seconds), ...(guest === "systemd" ? { INIT: "systemd" } : {}) };
+  const environment = { ...process.env, LIMIT: String(seconds), ...words[guest] };
   const child = spawn(program(guest), [share, script], { stdio: ["ignore", "pipe", "pipe"], env: environment });
   const output = ["", ""];
   for (const [at, stream] of [child.stdout, child.stderr].entries()) {

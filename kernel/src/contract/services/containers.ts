@@ -198,8 +198,17 @@ export interface Container {
   readonly endpoints: readonly EndpointRecord[];
   /** The ids of the host that stand for the container's own, while it runs in a user namespace. */
   readonly idMaps: IdMaps | null;
+  /** Null: its processes and files have no label of their own. */
+  readonly selinux: SelinuxLabels | null;
   readonly log: ShimLog;
   readonly warnings: readonly string[];
+}
+
+/** `user:role:type:level`. */
+export interface SelinuxLabels {
+  readonly process: string;
+  /** Of its files. */
+  readonly mount: string;
 }
 
 /** A network by name, and what is wished for there. */
@@ -324,6 +333,8 @@ export interface ContainersService {
   readonly cgroupDriver: "cgroupfs" | "systemd";
   /** The user namespace of containers that ask for none. */
   readonly userns: "host" | "private";
+  /** Whether containers have SELinux labels. */
+  readonly selinux: boolean;
   /** Where specs of CDI devices are looked for, those that count most last, and the full names of the devices that are there now. */
   cdi(call: Call): Promise<{ readonly directories: readonly string[]; readonly devices: readonly string[] }>;
   /**

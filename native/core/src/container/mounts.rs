@@ -10,6 +10,7 @@ use crate::failure::{Code, Failure, Result};
 use crate::id_maps::IdMaps;
 use crate::idmap;
 use crate::mount::{self, Attributes, Context};
+use crate::tree::xattr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -295,10 +296,8 @@ fn file_system(place: &Place, kind: &str, one: &OciMount, options: &Options) -> 
     {
         context.set("mode", &format!("{:o}", covered.st_mode & 0o7777))?;
     }
-    if let Some(label) = place
-        .label
-        .filter(|label| !label.is_empty() && matches!(kind, "tmpfs" | "devpts" | "mqueue"))
-    {
+    let label = place.label.filter(|label| !label.is_empty());
+    if let Some(label) = label.filter(|_| matches!(kind, "tmpfs" | "devpts")) {
         context.set("context", label)?;
     }
     let mut attributes = options.attributes;
@@ -309,6 +308,10 @@ fn file_system(place: &Place, kind: &str, one: &OciMount, options: &Options) -> 
         context.flag("ro")?;
     }
     let tree = context.mount(attributes)?;
+    // Message queues take no label as an option, and keep one. Where they don't, a policy says what they are.
+    if let Some(label) = label.filter(|_| kind == "mqueue") {
+        let _ = xattr::set_opened(tree.as_fd(), b"security.selinux", label.as_bytes());
+    }
     if options.copy_up && kind == "tmpfs" {
         super::copy_up::copy(
             place.root.open(&one.destination, libc::O_RDONLY | libc::O_DIRECTORY)?.as_fd(),

@@ -3,6 +3,7 @@
 pub mod at;
 mod cancel;
 mod copy;
+mod label;
 mod list;
 pub mod quota;
 mod remove;
@@ -11,6 +12,7 @@ pub mod xattr;
 
 pub use cancel::Cancel;
 pub use copy::{copy_entry, copy_tree};
+pub use label::relabel;
 pub use list::{list, sorted};
 pub use remove::{empty, remove_at, remove_tree};
 pub use usage::{Usage, usage};

@@ -55,6 +55,15 @@ pub fn set(directory: BorrowedFd, name: &CStr, key: &[u8], value: &[u8]) -> io::
     }
 }
 
+/// Of an opened file, by whatever flags (O_PATH too).
+pub fn set_opened(file: BorrowedFd, key: &[u8], value: &[u8]) -> io::Result<()> {
+    let (path, key) = (c_string(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?, c_string(key)?);
+    match unsafe { libc::setxattr(path.as_ptr(), key.as_ptr(), value.as_ptr().cast(), value.len(), 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 pub fn remove(directory: BorrowedFd, name: &CStr, key: &[u8]) -> io::Result<()> {
     let (path, key) = (path(directory, name), c_string(key)?);
     match unsafe { libc::lremovexattr(path.as_ptr(), key.as_ptr()) } {

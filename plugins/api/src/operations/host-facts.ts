@@ -1,6 +1,6 @@
 /** What this host can, as Docker's `info` tells it: looked at, not assumed. */
 import { existsSync, readFileSync } from "node:fs";
-import type { HostToolkit, Json } from "@tsbox/kernel";
+import type { ContainersService, HostToolkit, Json } from "@tsbox/kernel";
 
 function text(path: string): string {
   try {
@@ -21,7 +21,10 @@ function controllers(layout: HostToolkit["cgroups"]["layout"]): ReadonlySet<stri
 }
 
 /** Docker's `MemoryLimit` … `IPv4Forwarding`, `SecurityOptions` and `Warnings`. */
-export function hostFacts(layout: HostToolkit["cgroups"]["layout"], userns: "host" | "private"): Json {
+export function hostFacts(
+  layout: HostToolkit["cgroups"]["layout"],
+  { userns, selinux }: Pick<ContainersService, "userns" | "selinux">,
+): Json {
   const has = controllers(layout);
   const v1 = layout !== "v2";
   const limits = {
@@ -36,7 +39,6 @@ export function hostFacts(layout: HostToolkit["cgroups"]["layout"], userns: "hos
     OomKillDisable: v1 && existsSync("/sys/fs/cgroup/memory/memory.oom_control"),
   };
   const apparmor = text("/sys/module/apparmor/parameters/enabled").startsWith("Y");
-  const selinux = existsSync("/sys/fs/selinux/enforce");
   const security = [
     "seccomp,profile=builtin",
     "cgroupns",

@@ -90,7 +90,7 @@ export function systemVerbs({ containers, images, networks, events, engine, host
         DefaultRuntime: chosen("exec"),
         Runtimes: Object.fromEntries(offered("exec").map((id) => [id, { path: id }])),
         Plugins: { Volume: offered("volume"), Network: offered("network"), Authorization: null, Log: ["local", "json-file", "none"] },
-        ...hostFacts(host.cgroups.layout, containers.userns),
+        ...hostFacts(host.cgroups.layout, containers),
         Debug: false,
         LoggingDriver: "local",
         CgroupDriver: containers.cgroupDriver,

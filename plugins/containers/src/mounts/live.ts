@@ -12,6 +12,7 @@ import {
   type ViewKey,
 } from "@tsbox/kernel";
 import type { Engine } from "../engine.ts";
+import { labelled, relabel } from "../selinux.ts";
 import { mappings } from "../spec/build.ts";
 import { mountInfo, propagationAt } from "./propagation.ts";
 
@@ -39,19 +40,23 @@ export async function release(engine: Engine, call: Call, record: Container): Pr
 
 async function attachOne(engine: Engine, call: Call, record: Container, point: MountPoint): Promise<OciMount> {
   switch (point.kind) {
-    case "bind":
-      return bind(point);
+    case "bind": {
+      const mount = bind(point);
+      await relabel(engine, call, record, point.source, point.mode);
+      return mount;
+    }
     case "volume": {
       const mount = await engine.volumes.mount(call, point.name, record.id, {
         destination: point.target,
         propagation: "",
         "read/write": String(!point.readOnly),
       });
+      if (mount.type === "bind") await relabel(engine, call, record, mount.source, point.mode);
       return shown(point, mount, [...below(point.subpath), ...(point.readOnly ? ["rro"] : []), "rprivate"]);
     }
     case "image": {
       const storage = await engine.storage(record.drivers.storage);
-      const [root, ...rest] = await storage.mounts(call, point.view as ViewKey);
+      const [root, ...rest] = await labelled(engine, call, record.selinux, await storage.mounts(call, point.view as ViewKey));
       if (root === undefined || rest.length > 0)
         throw fail(
           "Unsupported",

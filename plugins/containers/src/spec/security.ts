@@ -1,6 +1,5 @@
 /** `--security-opt` in the runtime spec's words: seccomp, labels of AppArmor and SELinux, what of /proc and /sys is hidden. */
-import { randomInt } from "node:crypto";
-import { type ContainerConfig, fail } from "@tsbox/kernel";
+import { type ContainerConfig, fail, type SelinuxLabels } from "@tsbox/kernel";
 import { maskedPaths, readonlyPaths } from "./defaults.ts";
 import { seccompFor } from "./seccomp.ts";
 import { profileFor } from "./seccomp-profile.ts";
@@ -8,7 +7,7 @@ import { profileFor } from "./seccomp-profile.ts";
 type Secured = Pick<ContainerConfig, "privileged" | "securityOptions" | "maskedPaths" | "readonlyPaths">;
 
 /** Values of one key, the last first: `no-new-privileges`, `seccomp=…`. */
-function valuesOf({ securityOptions }: Secured, key: string): readonly string[] {
+export function valuesOf({ securityOptions }: Secured, key: string): readonly string[] {
   return securityOptions
     .filter((option) => option === key || option.startsWith(`${key}=`))
     .map((option) => option.slice(key.length + 1))
@@ -40,11 +39,11 @@ export interface Labels {
   readonly mountLabel?: string;
 }
 
-/** Which of the security modules of this host give labels. */
+/** What the security modules of this host have for a container. */
 export interface LabelModules {
   /** Whether AppArmor is on, and the profile of who asks for none. */
   readonly apparmor: { readonly defaultProfile: string } | null;
-  readonly selinux: boolean;
+  readonly selinux: SelinuxLabels | null;
 }
 
 /** Whether the container is to be without AppArmor, so that no profile need be there. */
@@ -64,19 +63,6 @@ export function labelsOf(config: Secured, modules: LabelModules): Labels {
     );
   return {
     ...(profile === undefined ? {} : { apparmorProfile: profile }),
-    ...(modules.selinux && !config.privileged ? selinuxOf(valuesOf(config, "label")) : {}),
-  };
-}
-
-/** container-selinux's types; two random categories keep containers apart. `label=disable`: none. */
-function selinuxOf(options: readonly string[]): Labels {
-  if (options.includes("disable")) return {};
-  const part = (name: string, otherwise: string): string =>
-    options.find((option) => option.startsWith(`${name}:`))?.slice(name.length + 1) ?? otherwise;
-  const first = randomInt(1023);
-  const level = part("level", `s0:c${first},c${randomInt(first + 1, 1024)}`);
-  return {
-    selinuxLabel: `${part("user", "system_u")}:${part("role", "system_r")}:${part("type", "container_t")}:${level}`,
-    mountLabel: `system_u:object_r:${part("filetype", "container_file_t")}:${level}`,
+    ...(modules.selinux === null ? {} : { selinuxLabel: modules.selinux.process, mountLabel: modules.selinux.mount }),
   };
 }
