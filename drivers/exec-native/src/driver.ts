@@ -4,6 +4,7 @@
  */
 import type { Bundle, Call, ContainerId, ExecDriver, ExecPowers, Launch, OciLinux, OciSpec } from "@tsbox/kernel";
 import type { FilterStore } from "./internal/filter-store.ts";
+import { withBundle } from "./internal/hook-bundle.ts";
 import { refuseUnknown } from "./internal/known-fields.ts";
 
 /** The file of the compiled filter; the shim reads it where the profile would have been. */
@@ -19,7 +20,7 @@ export class NativeDriver implements ExecDriver {
 
   async plan(call: Call, bundle: Bundle): Promise<Launch> {
     refuseUnknown(bundle.spec);
-    return { kind: "oci", spec: await this.#withFilter(call, bundle.spec) };
+    return { kind: "oci", spec: withBundle(bundle.directory, await this.#withFilter(call, bundle.spec)) };
   }
 
   /** The shim ends and cleans up its own; the format keeps nothing. */

@@ -49,6 +49,7 @@ fn main() {
             stdio,
             seccomp: filter.as_deref(),
             hold: None,
+            bundle: "",
         })
         .expect("a launch");
         let launched = begun.elapsed();

@@ -5,6 +5,7 @@ use crate::hooks;
 use crate::launch::{Clock, Root, Stdio};
 use crate::process::{self, Last};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use tsbox_core::container::cgroup::Cgroup;
 use tsbox_core::container::masks::{self, Mask};
 use tsbox_core::container::mounts::{self, Place};
@@ -178,10 +179,15 @@ fn enter_namespaces(init: &Init, channel: &Channel) -> Result<()> {
     process::new_session()
 }
 
+/// Over `/`, or where hooks look for it.
 fn open_root(init: &mut Init) -> Result<Tree> {
+    let place = match init.root {
+        Root::Mounts(_) if !init.bundle.is_empty() => Path::new(init.bundle).join("rootfs"),
+        _ => PathBuf::from("/"),
+    };
     let tree = match (init.opened_root.take(), init.root) {
         (Some(tree), _) => {
-            pivot::stage(tree.as_fd())?;
+            mount::attach(tree.as_fd(), &place)?;
             tree
         }
         (None, Root::Path(path)) => {
@@ -195,10 +201,10 @@ fn open_root(init: &mut Init) -> Result<Tree> {
                 },
                 false,
             )?;
-            pivot::stage(tree.as_fd())?;
+            mount::attach(tree.as_fd(), &place)?;
             tree
         }
-        (None, Root::Mounts(mounts)) => mount::attach_all(mounts, std::path::Path::new("/"))?,
+        (None, Root::Mounts(mounts)) => mount::attach_all(mounts, &place)?,
     };
     Ok(Tree::new(tree))
 }

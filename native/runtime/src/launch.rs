@@ -40,6 +40,8 @@ pub struct Launch<'a> {
     pub seccomp: Option<&'a [u8]>,
     /// The reading end of a pipe. When all else is done, the process waits there for a byte; an end without one is a failure (`FailedPrecondition`).
     pub hold: Option<BorrowedFd<'a>>,
+    /// A directory with a `config.json`, which hooks are told; empty: none. A root of mounts lies on its directory `rootfs` while hooks of the container's namespaces run.
+    pub bundle: &'a str,
 }
 
 #[derive(Debug)]
@@ -56,12 +58,12 @@ pub struct Started {
 
 /// Starts a container's first process; answers when it has exec'ed. The failure says the stage, and `CommandNotFound` or `NotExecutable` where the command is to blame.
 pub fn launch(launch: &Launch) -> Result<Started> {
-    create(launch, None, "").map(|(started, _)| started)
+    create(launch, None).map(|(started, _)| started)
 }
 
 /// As [`launch`]; with a gate (a listening SOCK_SEQPACKET socket) the process stops before exec until somebody connects there, and this answers when it does.
-/// `bundle` is what hooks are told. True: it waits at its gate.
-pub(crate) fn create(launch: &Launch, gate: Option<BorrowedFd>, bundle: &str) -> Result<(Started, bool)> {
+/// True: it waits at its gate.
+pub(crate) fn create(launch: &Launch, gate: Option<BorrowedFd>) -> Result<(Started, bool)> {
     let mut clock = Clock::start();
     let mut warnings = Vec::new();
     let spec = launch.spec;
@@ -112,7 +114,7 @@ pub(crate) fn create(launch: &Launch, gate: Option<BorrowedFd>, bundle: &str) ->
         filter_flags: flags,
         hold: launch.hold,
         gate,
-        bundle,
+        bundle: launch.bundle,
     };
     let born = fork(init, &mut clock);
     let (child, channel) = match born {
@@ -125,7 +127,7 @@ pub(crate) fn create(launch: &Launch, gate: Option<BorrowedFd>, bundle: &str) ->
         warnings,
         ready: false,
     };
-    match talk.until_exec(&channel, linux, spec, launch.id, bundle, &mut clock) {
+    match talk.until_exec(&channel, linux, launch, &mut clock) {
         Ok(()) => {
             let Talk {
                 child: (pid, pidfd),
@@ -202,7 +204,7 @@ struct Talk {
 }
 
 impl Talk {
-    fn until_exec(&mut self, channel: &Channel, linux: &Linux, spec: &Spec, id: &str, bundle: &str, clock: &mut Clock) -> Result<()> {
+    fn until_exec(&mut self, channel: &Channel, linux: &Linux, launch: &Launch, clock: &mut Clock) -> Result<()> {
         let mut executing = false;
         loop {
             match channel.receive()? {
@@ -213,8 +215,8 @@ impl Talk {
                 }
                 Some((Message::Console, console)) => self.console = console,
                 Some((Message::Mounted, _)) => {
-                    if let Some(wanted) = &spec.hooks {
-                        let state = hooks::State::new(spec, id, "creating", self.child.0, bundle);
+                    if let Some(wanted) = &launch.spec.hooks {
+                        let state = hooks::State::new(launch.spec, launch.id, "creating", self.child.0, launch.bundle);
                         hooks::run("prestart", &wanted.prestart, &state)?;
                         hooks::run("createRuntime", &wanted.create_runtime, &state)?;
                     }

@@ -97,6 +97,7 @@ fn launch(start: &Start, container: &Process, cgroup: &Cgroup, stdio: Stdio) -> 
                 stdio,
                 seccomp: filter.as_deref().map(read_filter).transpose()?.as_deref(),
                 hold: None,
+                bundle: "",
             })
             .map_err(|failure| told_by_end(failure, container.pid, container.pidfd.as_fd()))?;
             Ok(ExecStarted {

@@ -14,6 +14,8 @@ use tsbox_runtime::{Launch, Root, Spec, Started, Stdio};
 
 /// The compiled seccomp filter's file, which exec drivers put in the place of a profile (30 KB of JSON a start).
 const FILTER: &str = "io.tsbox.seccomp-filter";
+/// Where hooks find a `config.json`.
+const BUNDLE: &str = "io.tsbox.bundle";
 
 /// `ShimLaunch` of kernel/src/contract/launcher.ts.
 #[derive(Deserialize)]
@@ -83,6 +85,7 @@ pub fn start(id: &str, start: &Start, hold: &OwnedFd) -> Result<Launched> {
         stdio: Pipes::stdio(pipes.as_ref(), start.terminal),
         seccomp: filter.as_deref(),
         hold: Some(hold.as_fd()),
+        bundle: spec.annotation(BUNDLE).unwrap_or_default(),
     })?;
     Pipes::join(&mut session, pipes, started.console.take(), start.stdin).map_err(|error| Failure::io(&error, "stdio", None))?;
     let mut timings = std::mem::take(&mut started.timings);

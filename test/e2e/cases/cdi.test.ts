@@ -1,6 +1,6 @@
 /** Devices by name: CDI specs of the host, by our client and by docker's own. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -55,7 +55,10 @@ devices:
     env: [TWO=2]
 `,
   );
-  return { own: await engine(t, config), directories, shared };
+  const own = await engine(t, config);
+  // The root of a user namespace is nobody here, and its hooks have to come by.
+  for (const path of [directory, own.state]) chmodSync(path, 0o711);
+  return { own, directories, shared };
 }
 
 const look =
@@ -83,6 +86,43 @@ test.skipIf(
     assert.match(requests, /"Driver":"cdi".*"vendor\.com\/class=one"/);
   },
 );
+
+/** As NVIDIA's do: from the state to the bundle, from its config.json to the root, in which files are made and a program runs. */
+const hook = (log: string): string => `#!/bin/sh
+set -e
+bundle=$(sed 's/.*"bundle":"\\([^"]*\\)".*/\\1/')
+root=$(sed 's/.*"root":{"path":"\\([^"]*\\)".*/\\1/' "$bundle/config.json")
+case $root in /*) ;; *) root=$bundle/$root ;; esac
+ln -s /opt/vendor/library "$root/made-by-hook"
+chroot "$root" /bin/sh -c 'id -u; [ -c /dev/vendor/one ] && echo device' >"${log}"
+`;
+
+test.skipIf(reason, "a hook finds the container's root by its bundle, in user namespaces too", async (t) => {
+  const { own, directories, shared } = await world(t);
+  const program = join(shared, "hook-program");
+  writeFileSync(program, hook(join(shared, "log")), { mode: 0o755 });
+  writeFileSync(join(shared, "log"), "");
+  chmodSync(join(shared, "log"), 0o666);
+  const edits = { hooks: [{ hookName: "createContainer", path: program, args: ["hook-program"] }] };
+  const spec = { cdiVersion: "0.6.0", kind: "vendor.com/hooked", containerEdits: edits, devices: [{ name: "all", containerEdits: {} }] };
+  writeFileSync(join(directories[1], "hooked.json"), JSON.stringify(spec));
+  const devices = ["--device", "vendor.com/class=one", "--device", "vendor.com/hooked=all"];
+  for (const more of [[], ["--userns", "private"]]) {
+    writeFileSync(join(shared, "log"), "");
+    const ran = await own.ok([...none, ...more, ...devices, "-e", "SECRET=1", "host:/", "sh", "-c", "cat /made-by-hook"]);
+    assert.is(ran, "of the vendor\n", more.join(" "));
+    assert.is(readFileSync(join(shared, "log"), "utf8"), "0\ndevice\n", more.join(" "));
+  }
+  const id = (await own.ok(["run", "-d", "--name", "box", "--net", "none", ...devices, "host:/", "sleep", "1000"])).trim();
+  const bundle = join(own.state, "containers", id);
+  assert.is(statSync(join(bundle, "config.json")).mode & 0o777, 0o600);
+  assert.equal(readdirSync(join(bundle, "rootfs")), [], "the root is seen on the host");
+  const failing = { ...edits, hooks: [{ hookName: "createContainer", path: "/bin/false" }] };
+  writeFileSync(join(directories[1], "hooked.json"), JSON.stringify({ ...spec, containerEdits: failing }));
+  const { code, stderr } = await own.run([...none, ...devices, "host:/", "true"]);
+  assert.is(code, 125);
+  assert.match(stderr, /createContainer hook \/bin\/false: exit status: 1/);
+});
 
 test.skipIf(
   reason,

@@ -142,6 +142,7 @@ fn begin(
         }
         None => Stdio::Fds([0, 1, 2]),
     };
+    let bundle = options.bundle.to_string_lossy().into_owned();
     let launch = Launch {
         id: &options.id,
         spec,
@@ -149,9 +150,9 @@ fn begin(
         stdio,
         seccomp: options.seccomp_filter.as_deref(),
         hold: None,
+        bundle: &bundle,
     };
-    let bundle = options.bundle.to_string_lossy().into_owned();
-    let (mut started, _) = launch::create(&launch, gate.map(AsFd::as_fd), &bundle)?;
+    let (mut started, _) = launch::create(&launch, gate.map(AsFd::as_fd))?;
     warn(global, &started.warnings);
     let cgroup = spec
         .linux

@@ -136,6 +136,7 @@ impl World {
             stdio,
             seccomp: None,
             hold,
+            bundle: "",
         })
     }
 

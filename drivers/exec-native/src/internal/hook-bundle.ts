@@ -1,0 +1,26 @@
+/**
+ * A bundle for hooks: they are told a directory and read its `config.json`, whose root they change (NVIDIA's make links and the linker's cache there). A container without
+ * hooks has none. Hooks in the container's namespaces see its root as `rootfs` beside that file, where the runtime mounts it for them.
+ */
+import { chownSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { OciIdMapping, OciSpec } from "@tsbox/kernel";
+
+/** Names the directory to the runtime. */
+export const bundleAnnotation = "io.tsbox.bundle";
+
+export function withBundle(directory: string, spec: OciSpec): OciSpec {
+  if (!Object.values(spec.hooks ?? {}).some((list) => Array.isArray(list) && list.length > 0)) return spec;
+  mkdirSync(join(directory, "rootfs"), { recursive: true, mode: 0o711 });
+  const path = join(directory, "config.json");
+  // It has the environment, which is nobody else's to read.
+  writeFileSync(path, JSON.stringify(spec), { mode: 0o600 });
+  // Hooks of the container's own namespaces run as its root.
+  const [uid, gid] = [rootOf(spec.linux?.uidMappings), rootOf(spec.linux?.gidMappings)];
+  if (uid !== 0 || gid !== 0) chownSync(path, uid, gid);
+  return { ...spec, annotations: { ...spec.annotations, [bundleAnnotation]: directory } };
+}
+
+function rootOf(mappings: unknown): number {
+  return ((mappings ?? []) as readonly OciIdMapping[]).find(({ containerID }) => containerID === 0)?.hostID ?? 0;
+}
