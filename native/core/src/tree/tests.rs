@@ -99,3 +99,36 @@ fn a_copy_leaves_out_what_it_is_told_to() {
     assert!(path.join("to/kept/file").exists() && !path.join("to/kept/secret").exists());
     remove(&path);
 }
+
+#[test]
+fn a_label_goes_all_the_way_down_and_through_no_link() {
+    let path = temporary("label");
+    fs::create_dir_all(path.join("tree/below")).unwrap();
+    fs::write(path.join("tree/below/file"), b"").unwrap();
+    fs::write(path.join("outside"), b"").unwrap();
+    std::os::unix::fs::symlink("../outside", path.join("tree/link")).unwrap();
+    let label = |name: &str| {
+        let name = CString::new(name).unwrap();
+        xattr::get(open(&path).as_fd(), &name, c"security.selinux").unwrap()
+    };
+    let given = relabel(path.join("tree").as_os_str().as_bytes(), "u:r:t:s0", &Cancel::default());
+    // Only root may, and where SELinux rules only what its policy knows.
+    if given.is_err() {
+        assert!(unsafe { libc::geteuid() } != 0 || Path::new("/sys/fs/selinux/enforce").exists());
+        return remove(&path);
+    }
+    for name in ["tree", "tree/below", "tree/below/file", "tree/link"] {
+        assert_eq!(label(name).as_deref(), Some(b"u:r:t:s0".as_slice()), "{name}");
+    }
+    assert_eq!(label("outside"), None);
+    relabel(
+        path.join("tree/below/file").as_os_str().as_bytes(),
+        "u:r:t:s0:c1,c2",
+        &Cancel::default(),
+    )
+    .unwrap();
+    assert_eq!(label("tree/below/file").as_deref(), Some(b"u:r:t:s0:c1,c2".as_slice()));
+    assert_eq!(label("tree/below").as_deref(), Some(b"u:r:t:s0".as_slice()));
+    assert!(relabel(path.join("nothing").as_os_str().as_bytes(), "u:r:t:s0", &Cancel::default()).is_err());
+    remove(&path);
+}
