@@ -58,11 +58,13 @@ interface EarlierConfig {
 }
 
 export function upgraded(record: Container): Container {
-  const { mounts, selinux = null } = record as Partial<Container>;
-  if (mounts !== undefined)
+  const { mounts, selinux } = record as Partial<Container>;
+  if (mounts !== undefined) {
+    if (selinux === undefined) return upgraded({ ...record, selinux: null });
     return (record.config as Partial<ContainerConfig>).deviceRequests === undefined
-      ? { ...record, selinux, config: { ...record.config, deviceRequests: [] } }
-      : { ...record, selinux };
+      ? { ...record, config: { ...record.config, deviceRequests: [] } }
+      : record;
+  }
   const { binds = [], tmpfs = {} } = record.config as EarlierConfig;
   const points = [
     ...binds.map(
@@ -96,6 +98,6 @@ export function upgraded(record: Container): Container {
     restart: { stopped: true, backoff: 0, wanted: false, at: null },
     health: null,
     idMaps: null,
-    selinux,
+    selinux: null,
   };
 }

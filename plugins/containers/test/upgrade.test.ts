@@ -32,11 +32,12 @@ test("what they had no word for is what it was then; what they have stays", () =
 });
 
 test("a record of today is left as it is", () => {
-  const record = { mounts: [], config: { deviceRequests: [] } } as unknown as Container;
+  const record = { mounts: [], selinux: null, config: { deviceRequests: [] } } as unknown as Container;
   assert.is(upgraded(record), record);
 });
 
-test("one from before devices could be asked for by name asks for none", () => {
+test("one from before devices could be asked for by name asks for none, and from before labels has none", () => {
   const record = { mounts: [], config: { image: "x" } } as unknown as Container;
   assert.equal(upgraded(record).config, { image: "x", deviceRequests: [] });
+  assert.is(upgraded(record).selinux, null);
 });
