@@ -183,7 +183,12 @@ function execute([program = "", ...words]: readonly string[], bundle: ExecSubjec
   };
   child.stderr.setEncoding("utf8").on("data", (text: string) => (output.stderr += text));
   if (stdout === "no reader") child.stdout.destroy();
-  else if (stdout === "counted") child.stdout.on("data", (bytes: Buffer) => (output.counted += bytes.length));
+  else if (stdout === "counted")
+    child.stdout.on("data", (bytes: Buffer) => {
+      output.counted += bytes.length;
+      // Who still writes so much is slow, not stuck.
+      timer.refresh();
+    });
   else
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       output.stdout += text;
