@@ -87,7 +87,10 @@ export interface HostToolkit extends HostNetwork {
   /** Takes away what `limitTree` did, for all of its directories; what has no limit is left alone. */
   unlimitTree(call: Call, path: string): Promise<void>;
 
-  /** Gives a file, or a tree without what is mounted below it, an SELinux label (`user:role:type:level`). Where the file system keeps none, nothing happens. */
+  /**
+   * Gives a file, or a tree without what is mounted below it, an SELinux label (`user:role:type:level`). Where the file system keeps none, nothing happens. `NotFound`;
+   * `InvalidArgument`: the host's policy does not know the label.
+   */
   relabel(call: Call, path: string, label: string): Promise<void>;
 
   /** A seccomp profile (the runtime spec's `linux.seccomp`, as JSON) as the program that seccomp(2) takes for this machine: 8 bytes an instruction. `InvalidArgument` for what is no profile. */

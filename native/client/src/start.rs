@@ -30,7 +30,7 @@ pub fn engine(socket: &Path, refused: &io::Error) -> Result<UnixStream, String> 
     }
     if unit::starts(state, state == Path::new(crate::DEFAULT_STATE)) {
         eprintln!("tsbox: starting the engine (systemctl start tsbox)");
-        start_service()?;
+        unit::start()?;
     } else {
         eprintln!("tsbox: starting the engine (stop it with `tsbox daemon stop`)");
         start(state)?;
@@ -59,22 +59,6 @@ fn lock(state: &Path) -> io::Result<File> {
     match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) } {
         0 => Ok(file),
         _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// systemd says when the engine is up, and does not clean up behind whoever asked for it.
-fn start_service() -> Result<(), String> {
-    let ran = Command::new("systemctl")
-        .args(["start", unit::NAME])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .map_err(|error| format!("can't run systemctl: {error}"))?;
-    if ran.success() {
-        Ok(())
-    } else {
-        Err("systemd can't start the engine: `journalctl -u tsbox` says why".to_owned())
     }
 }
 

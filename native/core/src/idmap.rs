@@ -89,7 +89,7 @@ fn overlay(wanted: &Mount, data: &[&str], attributes: Attributes, maps: &IdMaps)
 
     let _own = OwnMounts::leave()?;
     let stage = Context::open("tmpfs")?.mount(Attributes::default())?;
-    pivot::stage(stage.as_fd())?;
+    mount::attach(stage.as_fd(), Path::new("/"))?;
     let context = Context::open(&wanted.type_)?;
     if !wanted.source.is_empty() {
         context.set("source", &wanted.source)?;

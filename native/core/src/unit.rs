@@ -7,6 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 pub const NAME: &str = "tsbox.service";
 pub const PATH: &str = "/etc/systemd/system/tsbox.service";
@@ -68,7 +69,7 @@ pub fn is_ours(text: &str) -> bool {
 
 /// Whether systemd starts the engine of this state directory on this host. `default`: it is the one of an engine that was told nothing.
 pub fn starts(state: &Path, default: bool) -> bool {
-    is_running() && std::fs::read_to_string(PATH).is_ok_and(|text| is_for(&text, state, default))
+    systemd_runs() && std::fs::read_to_string(PATH).is_ok_and(|text| is_for(&text, state, default))
 }
 
 fn is_for(text: &str, state: &Path, default: bool) -> bool {
@@ -76,8 +77,32 @@ fn is_for(text: &str, state: &Path, default: bool) -> bool {
 }
 
 /// sd_booted(3).
-pub fn is_running() -> bool {
+pub fn systemd_runs() -> bool {
     Path::new("/run/systemd/system").is_dir()
+}
+
+/// One order to systemd. An error says which, and systemctl's own first line.
+pub fn systemctl(words: &[&str]) -> Result<(), String> {
+    let ran = Command::new("systemctl")
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("can't run systemctl: {error}"))?;
+    if ran.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&ran.stderr);
+    let first = said
+        .lines()
+        .find(|line| !line.is_empty())
+        .unwrap_or("it failed")
+        .trim_end_matches('.');
+    Err(format!("systemctl {}: {first}", words.join(" ")))
+}
+
+/// Starts the service; systemd answers when the engine is up.
+pub fn start() -> Result<(), String> {
+    systemctl(&["start", NAME]).map_err(|why| format!("{why}; `journalctl -u tsbox` says more"))
 }
 
 /// sd_notify(3): nothing to do where nobody asked to be told.
@@ -92,8 +117,9 @@ pub fn notify(message: &str) -> io::Result<()> {
     UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &address).map(|_| ())
 }
 
+/// An argument of the command, in which systemd would replace variables.
 fn flag(name: &str, value: &OsStr) -> String {
-    word(OsStr::from_bytes(&[b"--", name.as_bytes(), b"=", value.as_bytes()].concat()))
+    word(OsStr::from_bytes(&[b"--", name.as_bytes(), b"=", value.as_bytes()].concat())).replace('$', "$$")
 }
 
 /// One word of a unit's line, whatever is in it (systemd.syntax(7), systemd.service(5)).
@@ -102,7 +128,6 @@ fn word(text: impl AsRef<OsStr>) -> String {
     for byte in text.as_ref().as_bytes() {
         match byte {
             b'%' => quoted.push_str("%%"),
-            b'$' => quoted.push_str("$$"),
             b'"' | b'\\' => {
                 quoted.push('\\');
                 quoted.push(char::from(*byte));
@@ -124,7 +149,8 @@ mod tests {
     #[test]
     fn a_word_is_one_word_for_systemd() {
         assert_eq!(word("/a b"), "\"/a b\"");
-        assert_eq!(word("50% of $HOME \"\\\n"), "\"50%% of $$HOME \\\"\\\\\\x0a\"");
+        assert_eq!(word("50% of $HOME \"\\\n"), "\"50%% of $HOME \\\"\\\\\\x0a\"");
+        assert_eq!(flag("root", OsStr::new("/$HOME")), "\"--root=/$$HOME\"");
     }
 
     #[test]

@@ -6,8 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use tsbox_core::unit;
+use tsbox_core::unit::{self, systemctl};
 
 /// The service runs when this comes back. An engine that runs already gives way to it; its containers go on. What fails leaves no service behind.
 pub fn enable(options: &Options) -> Result<(), String> {
@@ -73,7 +72,7 @@ pub fn disable() -> Result<(), String> {
 }
 
 fn require_systemd() -> Result<(), String> {
-    if unit::is_running() {
+    if unit::systemd_runs() {
         return Ok(());
     }
     Err("systemd does not run this host: have its own init start `tsbox daemon`".to_owned())
@@ -86,7 +85,7 @@ fn start(options: &Options) -> Result<(), String> {
     systemctl(&["stop", unit::NAME])?;
     // None runs: as wanted.
     let _ = sockets::stop(options);
-    systemctl(&["start", unit::NAME]).map_err(|why| format!("{why}; `journalctl -u tsbox` says more"))
+    unit::start()
 }
 
 fn take_away() -> Result<(), String> {
@@ -100,22 +99,4 @@ fn write(text: &str) -> io::Result<()> {
     let fresh = Path::new(unit::PATH).with_extension("service.new");
     fs::write(&fresh, text)?;
     fs::rename(&fresh, unit::PATH)
-}
-
-fn systemctl(words: &[&str]) -> Result<(), String> {
-    let ran = Command::new("systemctl")
-        .args(words)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("can't run systemctl: {error}"))?;
-    if ran.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&ran.stderr);
-    let first = said
-        .lines()
-        .find(|line| !line.is_empty())
-        .unwrap_or("it failed")
-        .trim_end_matches('.');
-    Err(format!("systemctl {}: {first}", words.join(" ")))
 }

@@ -179,7 +179,7 @@ fn enter_namespaces(init: &Init, channel: &Channel) -> Result<()> {
     process::new_session()
 }
 
-/// Over `/`, or where hooks look for it.
+/// Over `/`, where it needs no directory of the host, or where hooks look for it. The process goes on looking paths up below the old root until it pivots.
 fn open_root(init: &mut Init) -> Result<Tree> {
     let place = match init.root {
         Root::Mounts(_) if !init.bundle.is_empty() => Path::new(init.bundle).join("rootfs"),

@@ -2,10 +2,11 @@
  * All containers, in memory. What lasts is kept by the state service, what runs on tmpfs: a container's directory there holds `record.json`, its whole
  * record as of now, which counts before the durable one. After a power cut tmpfs is empty, so nothing runs; `--rm` containers have no other record.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Call, type Container, type ContainerId, fail, type StateService } from "@tsbox/kernel";
 import { checkName, inventName } from "./names.ts";
+import { mayBeUnheard } from "./settling.ts";
 import { upgraded } from "./upgrade.ts";
 
 export class Records {
@@ -29,7 +30,7 @@ export class Records {
     const unkept: Container[] = [];
     for (const [, value] of await this.#state.list(call, "containers")) {
       // Nothing of a durable record says that it runs: a power cut may have come since.
-      const record = upgraded(value as Container);
+      const record = this.#asHeard(upgraded(value as Container));
       lost.add(record.id);
       const ran = record.status !== "created" && record.status !== "exited";
       const exit = ran ? { code: 255, signal: null, outOfMemory: false, at: Date.now() } : record.exit;
@@ -146,6 +147,11 @@ export class Records {
 
   discard(id: ContainerId): void {
     rmSync(this.directory(id), { recursive: true, force: true });
+  }
+
+  /** A container is written as started before it is: when the daemon died in between, and the host did not, it has its directory, and no record there that counts before this one. */
+  #asHeard(record: Container): Container {
+    return mayBeUnheard(record) && existsSync(this.directory(record.id)) ? { ...record, status: "created", startedAt: null } : record;
   }
 
   #keep(record: Container): void {

@@ -21,13 +21,13 @@ export function selinuxLabels(engine: Engine, config: ContainerConfig): SelinuxL
   // Who is not kept apart from the host is not kept apart by a label either, unless somebody says how.
   if (options.length === 0 && (config.privileged || ipc === "host" || pid === "host")) return null;
   const peer = [ipc, pid].find((mode) => mode.startsWith("container:"))?.slice("container:".length);
-  const labels = labelsOf(options, peer === undefined ? null : engine.records.find(peer).selinux);
+  const labels = composeLabels(options, peer === undefined ? null : engine.records.find(peer).selinux);
   for (const label of [labels.process, labels.mount]) check(label);
   return labels;
 }
 
 /** By the values of `--security-opt label=`, the last first; who shares another's processes or memory has that one's label. Pure, but for the categories. */
-export function labelsOf(options: readonly string[], peer: SelinuxLabels | null): SelinuxLabels {
+export function composeLabels(options: readonly string[], peer: SelinuxLabels | null): SelinuxLabels {
   const first = randomInt(1023);
   const [user = "system_u", role = "system_r", type = "container_t", ...level] = peer?.process.split(":") ?? [];
   const part = (name: string, otherwise: string): string =>
@@ -77,10 +77,10 @@ export async function relabel(engine: Engine, call: Call, { selinux }: Container
   if (selinux === null || (!everybody && !words.includes("Z"))) return;
   if (refused.has(posix.resolve(path)))
     throw fail("InvalidArgument", `SELinux relabeling of ${path} is not allowed: leave z and Z out, or mount a directory below it`);
-  await engine.host.relabel(call, path, everybody ? shared(selinux) : selinux.mount);
+  await engine.host.relabel(call, path, everybody ? sharedLabel(selinux) : selinux.mount);
 }
 
-/** Without categories. */
-export function shared({ mount }: SelinuxLabels): string {
+/** The label of files that every container may have: without categories. */
+export function sharedLabel({ mount }: SelinuxLabels): string {
   return [...mount.split(":").slice(0, 3), "s0"].join(":");
 }

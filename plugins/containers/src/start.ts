@@ -28,7 +28,7 @@ import { attach, release } from "./mounts/live.ts";
 import { namespaceSources } from "./namespaces.ts";
 import { connectAll } from "./networks.ts";
 import { isKept } from "./restarts.ts";
-import { labelled, shared } from "./selinux.ts";
+import { labelled, sharedLabel } from "./selinux.ts";
 import { takeShim } from "./shims.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";
 import { blockDevices, devicesOf } from "./spec/devices.ts";
@@ -49,6 +49,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     phases.push([name, now - mark]);
     mark = now;
   };
+  // On disk it runs already: since its last start, or from its `create` on.
   const isWritten = record.status === "restarting" || engine.settling.has(id);
   return withCleanup(async (cleanup) => {
     const directory = engine.records.makeDirectory(id);
@@ -74,7 +75,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     // Who shares another's network has the same names.
     const files = filesOf(namespaces.networkOf === null ? directory : engine.records.directory(namespaces.networkOf.id));
     if (namespaces.networkOf === null) makeFiles(directory);
-    if (record.selinux !== null) for (const [, file] of files) await engine.host.relabel(call, file, shared(record.selinux));
+    if (record.selinux !== null) for (const [, file] of files) await engine.host.relabel(call, file, sharedLabel(record.selinux));
     const labels = await labelModules(engine, call, record);
     mkdirSync(dirname(record.log.path), { recursive: true, mode: 0o710 });
     phase("layer and mounts");

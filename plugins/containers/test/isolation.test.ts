@@ -1,12 +1,11 @@
 /** What a start looks up and decides: namespaces of others, ids for user namespaces, seccomp profiles, limits. */
-
 import { suite } from "@tsbox/harness";
 import { type Container, type ContainerId, isTsboxError } from "@tsbox/kernel";
 import * as assert from "uvu/assert";
 import { IdRanges, type Subordinate } from "../src/id-ranges.ts";
 import { namespaceSources } from "../src/namespaces.ts";
 import type { Records } from "../src/records.ts";
-import { labelsOf as selinuxLabelsOf, shared } from "../src/selinux.ts";
+import { composeLabels, sharedLabel } from "../src/selinux.ts";
 import { mappedDevices, parseRule } from "../src/spec/devices.ts";
 import { blockDevicesOf, cgroupsPath, resourcesOf, rlimitsOf } from "../src/spec/limits.ts";
 import { profileFor } from "../src/spec/seccomp-profile.ts";
@@ -116,20 +115,20 @@ test("security options: the last of a kind counts, and what can't be applied is 
 });
 
 test("SELinux labels: container-selinux's types, categories of its own, or another container's", () => {
-  const { process, mount } = selinuxLabelsOf([], null);
+  const { process, mount } = composeLabels([], null);
   assert.match(process, /^system_u:system_r:container_t:s0:c\d+,c\d+$/);
   assert.is(mount, process.replace("system_r:container_t", "object_r:container_file_t"));
-  assert.is.not(selinuxLabelsOf([], null).process + selinuxLabelsOf([], null).process, process + process);
+  assert.is.not(composeLabels([], null).process + composeLabels([], null).process, process + process);
   // The last one that is given counts, which comes first here.
-  assert.equal(selinuxLabelsOf(["type:other_t", "type:lost_t", "level:s0:c1,c2", "filetype:files_t"], null), {
+  assert.equal(composeLabels(["type:other_t", "type:lost_t", "level:s0:c1,c2", "filetype:files_t"], null), {
     process: "system_u:system_r:other_t:s0:c1,c2",
     mount: "system_u:object_r:files_t:s0:c1,c2",
   });
-  assert.equal(selinuxLabelsOf([], { process: "u:r:t:s0:c5,c6", mount: "" }), {
+  assert.equal(composeLabels([], { process: "u:r:t:s0:c5,c6", mount: "" }), {
     process: "u:r:t:s0:c5,c6",
     mount: "system_u:object_r:container_file_t:s0:c5,c6",
   });
-  assert.is(shared({ process, mount }), "system_u:object_r:container_file_t:s0");
+  assert.is(sharedLabel({ process, mount }), "system_u:object_r:container_file_t:s0");
 });
 
 test("limits in the runtime spec's words", () => {

@@ -5,7 +5,7 @@ import { suite, temporaryDirectory } from "@tsbox/harness";
 import { type Container, type ContainerId, createCall, type StateService, silentLog } from "@tsbox/kernel";
 import * as assert from "uvu/assert";
 import { Records } from "../src/records.ts";
-import { Settling } from "../src/settling.ts";
+import { Settling, startedAtOnce } from "../src/settling.ts";
 
 const test = suite("records");
 const call = createCall(silentLog);
@@ -42,6 +42,20 @@ test("what runs and was not on disk yet when the daemon died is kept; what was n
     ["1 running", "2 paused", "5 running", "6 running", "7 created"],
   );
   assert.equal([...records.strangers()].sort(), [idOf(3), idOf(4)]);
+});
+
+test("a container that is started at once is on disk as one that runs: it ran if the host died, and was never started if only the daemon did", async (t) => {
+  const directory = temporaryDirectory(t);
+  const [ofHost, ofDaemon] = [1, 2].map((at) => startedAtOnce({ ...record(at, "created"), createdAt: 7, startedAt: null }));
+  mkdirSync(join(directory, idOf(2)));
+  const state = { list: async () => [ofHost, ofDaemon].map((value) => [value?.id, value] as const) } as unknown as StateService;
+  const records = new Records(state, directory);
+  assert.equal((await records.load(call)).lost, [idOf(1), idOf(2)]);
+  const told = [1, 2].map((at) => records.byId(idOf(at))).map(({ status, startedAt, exit }) => [status, startedAt, exit?.code ?? null]);
+  assert.equal(told, [
+    ["exited", 7, 255],
+    ["created", null, null],
+  ]);
 });
 
 test("who waits for a container to be on disk hears how that went, once", async () => {

@@ -180,8 +180,12 @@ test.skipIf(reason, "a restart of the host: who ran is one that ended, however i
   await own.ok(["start", "again"]);
   await own.ok(["create", "--name", "never", ...sleeping]);
   // What is written behind an answer is written before an engine ends.
+  const lost = (await own.ok(["run", "-d", "--name", "lost", ...sleeping])).trim();
   await powerCut(own, () => own.stop());
+  // As of one that nobody was told of yet.
+  rmSync(join(own.root, "storage-overlay", "active", `container-${lost}`), { recursive: true });
   await own.start();
+  assert.is((await own.ok(["ps", "-a", "--format", "{{.Names}}"])).includes("lost"), false);
   for (const name of ["run", "started", "again"]) assert.is(await stateOf(own, name), "exited false false 255", name);
   assert.is(await stateOf(own, "never"), "created false false 0");
   assert.match(await look(own, "run", "{{.State.StartedAt}}"), /^20/);

@@ -75,7 +75,7 @@ scenes(
     {
       title: "volumes, images as mounts, tmpfs, an init and files of the caller's work as ever",
       script: [
-        `${run} -v vol:/v bb:1 sh -c 'echo volume >/v/file'; ${run} -v vol:/v bb:1 cat /v/file`,
+        `${run} -v vol:/v bb:1 sh -c 'echo volume >/v/file'; ${run} -v vol:/v:ro bb:1 cat /v/file`,
         `${run} --mount type=image,src=bb:1,dst=/i bb:1 cat /i/etc/passwd; ${run} --mount type=tmpfs,dst=/t bb:1 sh -c 'echo tmpfs >/t/f; cat /t/f'`,
         `${run} --init bb:1 echo init; echo old >/tmp/file; ${run} bb:1 echo caller >/tmp/file; cat /tmp/file`,
         `${run} --security-opt no-new-privileges bb:1 echo nnp`,

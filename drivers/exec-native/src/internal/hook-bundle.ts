@@ -9,6 +9,7 @@ import type { OciIdMapping, OciSpec } from "@tsbox/kernel";
 /** Names the directory to the runtime. */
 export const bundleAnnotation = "io.tsbox.bundle";
 
+/** The spec, with the bundle's directory in it where there are hooks to be told: then `config.json` and the empty `rootfs` are there. */
 export function withBundle(directory: string, spec: OciSpec): OciSpec {
   if (!Object.values(spec.hooks ?? {}).some((list) => Array.isArray(list) && list.length > 0)) return spec;
   mkdirSync(join(directory, "rootfs"), { recursive: true, mode: 0o711 });

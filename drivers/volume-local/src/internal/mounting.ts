@@ -21,7 +21,9 @@ export function isMounted(path: string): boolean {
  * helpers take the server from the device, and refuse such a one.
  */
 export async function mountAt(call: Call, host: HostToolkit, path: string, { type, device, options }: MountedSource): Promise<void> {
-  const words = await Promise.all(options.map((word) => (word.startsWith(server) ? resolved(word.slice(server.length)) : word)));
+  const words = await Promise.all(
+    options.map((word) => (word.startsWith(server) && word !== server ? resolved(word.slice(server.length)) : word)),
+  );
   const internal = words.some((word) => word.startsWith(server)) ? ["-i"] : [];
   const argv = ["mount", ...internal, "-t", type, ...(words.length === 0 ? [] : ["-o", words.join(",")]), "--", device, path];
   const { exitCode, stderr } = await host.run(call, { argv, environment, workingDirectory: "/" });

@@ -4,7 +4,6 @@ use super::sys;
 use crate::failure::Result;
 use crate::mount::{self, Attributes};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::path::Path;
 
 /// Takes every mount of this namespace out of the way of the host's: what is mounted here goes nowhere, what the host mounts later still comes in
 /// (volumes that are `rslave` must see it). `/` itself gets a new root laid over it: it must not be shared at all.
@@ -28,12 +27,7 @@ pub fn isolate() -> Result<()> {
     )
 }
 
-/// Lays a root over `/`, where it needs no directory of the host. The process goes on looking paths up below the old one until [`pivot`].
-pub fn stage(root: BorrowedFd) -> Result<()> {
-    mount::attach(root, Path::new("/"))
-}
-
-/// Makes the staged root the root and lets go of the old one with all that is mounted in it.
+/// Makes an attached root the root and lets go of the old one with all that is mounted in it.
 pub fn pivot(root: BorrowedFd) -> Result<()> {
     let old = sys::open("/", libc::O_PATH | libc::O_DIRECTORY)?;
     // SAFETY: constant strings and open descriptors.

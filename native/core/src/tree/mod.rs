@@ -8,6 +8,7 @@ mod list;
 pub mod quota;
 mod remove;
 mod usage;
+mod walk;
 pub mod xattr;
 
 pub use cancel::Cancel;
@@ -16,6 +17,7 @@ pub use label::relabel;
 pub use list::{list, sorted};
 pub use remove::{empty, remove_at, remove_tree};
 pub use usage::{Usage, usage};
+pub(crate) use walk::walk;
 
 use crate::failure::{Code, Failure, Result};
 use std::io;

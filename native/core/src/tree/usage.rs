@@ -1,8 +1,8 @@
-use super::{Cancel, DEEPEST, Named, at, join, list, too_deep};
+use super::{Cancel, Named, at, walk};
 use crate::failure::Result;
 use serde::Serialize;
 use std::collections::HashSet;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
@@ -13,49 +13,18 @@ pub struct Usage {
 
 /// What the tree takes, its root included; a file with several names counts once, what is mounted below does not count.
 pub fn usage(root: BorrowedFd, cancel: &Cancel) -> Result<Usage> {
-    let mut sum = Sum {
-        usage: Usage::default(),
-        seen: HashSet::new(),
-        cancel,
+    let mut sum = Usage::default();
+    let mut seen = HashSet::new();
+    let mut count = |stat: &at::Stat| {
+        if stat.is_directory() || stat.0.st_nlink < 2 || seen.insert(stat.inode()) {
+            sum.bytes += stat.0.st_blocks as u64 * 512;
+            sum.inodes += 1;
+        }
     };
-    sum.count(&at::stat_fd(root).named("stat", b"")?);
-    sum.walk(root, b"", 0)?;
-    Ok(sum.usage)
-}
-
-struct Sum<'a> {
-    usage: Usage,
-    seen: HashSet<(u64, u64)>,
-    cancel: &'a Cancel,
-}
-
-impl Sum<'_> {
-    fn count(&mut self, stat: &at::Stat) {
-        if stat.is_directory() || stat.0.st_nlink < 2 || self.seen.insert(stat.inode()) {
-            self.usage.bytes += stat.0.st_blocks as u64 * 512;
-            self.usage.inodes += 1;
-        }
-    }
-
-    fn walk(&mut self, directory: BorrowedFd, path: &[u8], depth: usize) -> Result<()> {
-        if depth > DEEPEST {
-            return Err(too_deep(path));
-        }
-        self.cancel.check()?;
-        for name in list(directory).named("getdents64", path)? {
-            let here = join(path, name.to_bytes());
-            let Some(stat) = at::find(directory, &name).named("stat", &here)? else {
-                continue;
-            };
-            self.count(&stat);
-            if stat.is_directory() {
-                match at::open_directory(directory, &name) {
-                    Ok(child) => self.walk(child.as_fd(), &here, depth + 1)?,
-                    Err(error) if matches!(error.raw_os_error(), Some(libc::EXDEV | libc::ENOENT)) => {}
-                    Err(error) => return Err(error).named("openat2", &here),
-                }
-            }
-        }
+    count(&at::stat_fd(root).named("stat", b"")?);
+    walk(root, b"", cancel, &mut |found| {
+        count(found.stat);
         Ok(())
-    }
+    })?;
+    Ok(sum)
 }

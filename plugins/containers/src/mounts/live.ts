@@ -51,7 +51,8 @@ async function attachOne(engine: Engine, call: Call, record: Container, point: M
         propagation: "",
         "read/write": String(!point.readOnly),
       });
-      if (mount.type === "bind") await relabel(engine, call, record, mount.source, point.mode);
+      // Made for containers, so all of them may have it, unless one wants it alone.
+      if (mount.type === "bind") await relabel(engine, call, record, mount.source, point.mode.split(",").includes("Z") ? "Z" : "z");
       return shown(point, mount, [...below(point.subpath), ...(point.readOnly ? ["rro"] : []), "rprivate"]);
     }
     case "image": {
