@@ -2,16 +2,18 @@
 import { join } from "node:path";
 import { type Call, type Container, type ContainerId, type ExitStatus, fail, isTsboxError, type Sparse, type ViewKey } from "@tsbox/kernel";
 import { attributes } from "./create.ts";
+import { decide, isNotRunning, runs } from "./decide.ts";
+import { endAtOnce } from "./ending.ts";
 import type { Engine } from "./engine.ts";
 import { release } from "./mounts/live.ts";
-import { afterEnd, giveUp } from "./restarts.ts";
+import { afterEnd } from "./restarts.ts";
 import { dropEarly } from "./shims.ts";
 
-/** The first process has ended; its status is on disk. */
-export async function ended(engine: Engine, id: ContainerId, status: ExitStatus): Promise<void> {
+/** Under the container's lock: the first process, which was `pid`, has ended; its status is on disk. Told twice, or of an earlier round, it is no news. */
+export async function ended(engine: Engine, id: ContainerId, pid: number | null, status: ExitStatus): Promise<void> {
   if (!engine.records.has(id)) return;
   const before = engine.records.byId(id);
-  if (before.exit !== null && before.status !== "running" && before.status !== "paused") return;
+  if (!runs(before) || before.pid !== pid) return;
   const call = engine.call();
   const record: Container = {
     ...before,
@@ -48,6 +50,11 @@ export async function ended(engine: Engine, id: ContainerId, status: ExitStatus)
   }
 }
 
+/** After the start that it may have overtaken, however long that takes. */
+export function heardEnd(engine: Engine, id: ContainerId, pid: number | null, status: ExitStatus): Promise<void> {
+  return engine.locks.run(id, () => ended(engine, id, pid, status), Number.POSITIVE_INFINITY);
+}
+
 /** As Docker: what does not run is not healthy. */
 const unwatched = ({ health }: Container): Container["health"] => (health === null ? null : { ...health, status: "unhealthy" });
 
@@ -69,42 +76,38 @@ async function tell(
   await engine.hooks.exited(call, record.id, status);
 }
 
-/** From created, exited and dead; by force from everywhere. Asked outside the container's lock, which its end needs. */
+/** From created, exited and dead; by force from everywhere. One removal at a time of one container, and no start beside it. */
 export async function remove(
   engine: Engine,
   call: Call,
-  record: Container,
-  options: Sparse<{ force: boolean; volumes: boolean }>,
+  id: ContainerId,
+  { force = false, volumes = false }: Sparse<{ force: boolean; volumes: boolean }>,
 ): Promise<void> {
-  const { id } = record;
-  const force = options.force ?? false;
-  if (record.status === "restarting") await engine.locks.run(id, () => leave(engine, call, id, force));
-  // It may have come back just before it was told not to.
-  const now = engine.records.has(id) ? engine.records.byId(id) : record;
-  if (now.status === "running" || now.status === "paused") await end(engine, call, now, force);
-  // With --rm its end was its removal.
-  if (engine.records.has(id)) await engine.locks.run(id, () => forget(engine, call, id, options.volumes ?? false));
+  if (engine.removing.has(id)) throw fail("Conflict", `removal of container ${id} is already in progress`);
+  engine.removing.add(id);
+  try {
+    if (force) await endAtOnce(engine, call, id, true).catch(unlessIdle);
+    // With --rm its end was its removal.
+    if (!engine.records.has(id)) return;
+    await decide(engine, id, async (record) => {
+      refuseRemoval(record);
+      await forget(engine, call, id, volumes);
+    });
+  } finally {
+    engine.removing.delete(id);
+  }
 }
 
-function refuse({ name, status }: Container): never {
-  throw fail("Conflict", `cannot remove container "${name}": container is ${status}: stop the container before removing or force remove`);
+/** It does not run: all the better. */
+function unlessIdle(error: unknown): void {
+  if (!isNotRunning(error)) throw error;
 }
 
-/** It waits for its restart, or has just begun it. */
-async function leave(engine: Engine, call: Call, id: ContainerId, force: boolean): Promise<void> {
-  const record = engine.records.byId(id);
-  if (record.status !== "restarting") return;
-  if (!force) refuse(record);
-  await giveUp(engine, call, record, true);
-}
-
-async function end(engine: Engine, call: Call, record: Container, force: boolean): Promise<void> {
-  const { id } = record;
-  if (!force) refuse(record);
-  engine.records.note({ ...engine.records.byId(id), restart: { ...record.restart, stopped: true } });
-  const gone = engine.waiters.next(id, record.config.autoRemove ? "removed" : "exit");
-  await engine.launcher.signal(call, id, 9, { all: true });
-  await gone;
+function refuseRemoval({ name, status }: Container): void {
+  if (status === "paused")
+    throw fail("Conflict", `cannot remove container "${name}": container is paused and must be unpaused first, or force remove`);
+  if (status === "running" || status === "restarting")
+    throw fail("Conflict", `cannot remove container "${name}": container is ${status}: stop the container before removing or force remove`);
 }
 
 /** Removes what does not run; `volumes`: with its anonymous volumes that nobody else has. */

@@ -1,24 +1,110 @@
-/** How a running container is brought to its end: by a signal and patience, and why it may be without a user. */
-import { type Call, type Container, type ContainerId, signalNumber } from "@tsbox/kernel";
+/**
+ * How a running container is brought to its end, by signals and deadlines, and why it may be without a user. The decision is taken under the container's lock; the end is
+ * waited for outside of it, since it needs the lock itself, and since whoever kills must not stand behind who waits.
+ */
+import { type Call, type Container, type ContainerId, fail, isTsboxError, signalNumber } from "@tsbox/kernel";
 import { attributes } from "./create.ts";
+import { decide, decideUrgently, endTimeout, happens, isNotRunning, refuseIdle, runs } from "./decide.ts";
 import type { Engine } from "./engine.ts";
+import { giveUp } from "./restarts.ts";
+import type { Waiting } from "./waiters.ts";
 
-/** The signal, then SIGKILL after so many seconds (below 0: never). Answers when it has ended. */
-export async function endGently(engine: Engine, call: Call, record: Container, signal: number, seconds: number): Promise<void> {
-  const { id } = record;
-  const exit = engine.waiters.next(id, "exit");
-  // Told first: its end may be quicker than the answer.
-  await tellKill(engine, call, record, signal);
-  await engine.launcher.signal(call, id, signal);
-  if (record.status === "paused") await engine.launcher.resume(call, id);
-  if (await within(exit, seconds)) return;
-  await tellKill(engine, call, record, 9);
-  await engine.launcher.signal(call, id, 9).catch(ended);
-  await exit;
+const sigkill = 9;
+
+/** One round of a container that is to end. */
+interface Ending {
+  readonly record: Container;
+  readonly end: Waiting;
 }
 
-/** It has ended by itself meanwhile. */
-function ended(): void {}
+/** The signal, then SIGKILL after so many seconds (below 0: never). Answers when the end is recorded. Not running: `FailedPrecondition`. */
+export async function endGently(
+  engine: Engine,
+  call: Call,
+  id: ContainerId,
+  how: (record: Container) => { readonly signal: number; readonly seconds: number },
+  before: (record: Container) => Container = (record) => record,
+): Promise<void> {
+  const ending = await decide(engine, id, async (record) => {
+    if (record.status === "restarting") {
+      await giveUp(engine, call, record, true);
+      return null;
+    }
+    refuseIdle(record);
+    const { signal, seconds } = how(record);
+    const begun = await begin(engine, call, engine.records.note(before(record)), signal, false);
+    if (record.status === "paused") await engine.launcher.resume(call, id).catch(unlessOver);
+    return { ...begun, seconds };
+  });
+  if (ending === null) return;
+  try {
+    if (ending.seconds < 0) await engine.waiters.until(ending.end, call.signal);
+    else if (!(await happens(ending.end.promise, ending.seconds * 1000))) await finish(engine, call, ending);
+  } finally {
+    ending.end.leave();
+  }
+}
+
+/** SIGKILL, with `all` to every process of it. Answers when the end is recorded, or fails after ten seconds, as Docker does. Not running: `FailedPrecondition`. */
+export async function endAtOnce(engine: Engine, call: Call, id: ContainerId, all: boolean): Promise<void> {
+  const ending = await decideUrgently(engine, id, async (record) => {
+    if (record.status === "restarting") {
+      await giveUp(engine, call, record, true);
+      return null;
+    }
+    refuseIdle(record);
+    return begin(engine, call, stopped(engine, record), sigkill, all);
+  });
+  if (ending === null) return;
+  try {
+    if (!(await happens(ending.end.promise, endTimeout))) throw outlived(ending.record);
+  } finally {
+    ending.end.leave();
+  }
+}
+
+/** It does not come back when it ends. */
+export const stopped = (engine: Engine, record: Container): Container =>
+  engine.records.note({ ...record, restart: { ...record.restart, stopped: true } });
+
+async function begin(engine: Engine, call: Call, record: Container, signal: number, all: boolean): Promise<Ending> {
+  const end = engine.waiters.expect(record.id, "exit");
+  try {
+    // Told first: its end may be quicker than the answer.
+    await tellKill(engine, call, record, signal);
+    await engine.launcher.signal(call, record.id, signal, { all }).catch(unlessOver);
+    return { record, end };
+  } catch (error) {
+    end.leave();
+    throw error;
+  }
+}
+
+/** Its time is over. Another start since is none of ours. */
+async function finish(engine: Engine, call: Call, { record, end }: Ending): Promise<void> {
+  const isSame = ({ pid, startedAt, status }: Container): boolean =>
+    runs({ status }) && pid === record.pid && startedAt === record.startedAt;
+  await decideUrgently(engine, record.id, async (now) => {
+    if (!isSame(now)) return;
+    await tellKill(engine, call, now, sigkill);
+    await engine.launcher.signal(call, now.id, sigkill).catch(unlessOver);
+  }).catch((error: unknown) => {
+    // With --rm its end was its removal.
+    if (!isTsboxError(error) || error.code !== "NotFound") throw error;
+  });
+  if (!(await happens(end.promise, endTimeout))) throw outlived(record);
+}
+
+/** The process is dead, or its shim is: the end is on its way. */
+function unlessOver(error: unknown): void {
+  if (!isTsboxError(error) || (error.code !== "FailedPrecondition" && error.code !== "Unavailable")) throw error;
+}
+
+const outlived = ({ name }: Container): Error =>
+  fail(
+    "DeadlineExceeded",
+    `tried to kill container ${name}, but did not receive an exit event: look at its processes (top), and try again`,
+  );
 
 export function tellKill(engine: Engine, call: Call, record: Container, signal: number): Promise<void> {
   const { id } = record;
@@ -30,33 +116,48 @@ export function tellKill(engine: Engine, call: Call, record: Container, signal: 
   });
 }
 
-/** True when it happened within so many seconds; below 0: however long it takes. */
-async function within(happening: Promise<unknown>, seconds: number): Promise<boolean> {
-  if (seconds < 0) return happening.then(() => true);
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, seconds * 1000, false);
-  });
+/** A record of before may have one that is no signal. */
+export function stopSignalOf({ config }: Container): number {
   try {
-    return await Promise.race([happening.then(() => true as const), late]);
-  } finally {
-    clearTimeout(timer);
+    return signalNumber(config.stopSignal);
+  } catch {
+    return signalNumber("SIGTERM");
   }
 }
 
-/** What its user wants when it turns unhealthy. */
-export async function endUnhealthy(engine: Engine, id: ContainerId): Promise<void> {
-  if (!engine.records.has(id)) return;
-  const record = engine.records.byId(id);
-  if (record.status !== "running") return;
+/** What its user wants when it turns unhealthy. `startedAt`: of the round that did. */
+export async function endUnhealthy(engine: Engine, id: ContainerId, startedAt: number | null): Promise<void> {
   const call = engine.call();
-  const { onUnhealthy, stopSignal, stopTimeout } = record.config;
-  if (onUnhealthy === "kill") {
-    await tellKill(engine, call, record, 9);
-    await engine.launcher.signal(call, id, 9);
-    return;
+  const same = ({ status, startedAt: now }: Container): boolean => status === "running" && now === startedAt;
+  try {
+    const { onUnhealthy } = engine.records.byId(id).config;
+    if (onUnhealthy === "kill") {
+      await decide(engine, id, async (record) => {
+        if (!same(record)) return;
+        await tellKill(engine, call, record, sigkill);
+        await engine.launcher.signal(call, id, sigkill);
+      });
+      return;
+    }
+    const mark = (record: Container): Container => ({
+      ...record,
+      restart: onUnhealthy === "restart" ? { ...record.restart, wanted: true } : { ...record.restart, stopped: true },
+    });
+    await endGently(
+      engine,
+      call,
+      id,
+      (record) => ({ signal: stopSignalOf(record), seconds: record.config.stopTimeout }),
+      (record) => {
+        // Ended and started since: that one is as healthy as it was.
+        if (!same(record)) throw fail("FailedPrecondition", "another round", { reason: "containers/not-running" });
+        return mark(record);
+      },
+    );
+    const record = engine.records.byId(id);
+    if (onUnhealthy === "stop")
+      await engine.events.publish(call, { type: "container", action: "stop", id, attributes: attributes(record) });
+  } catch (error) {
+    if (!isNotRunning(error) && !(isTsboxError(error) && error.code === "NotFound")) throw error;
   }
-  const restart = onUnhealthy === "restart" ? { ...record.restart, wanted: true } : { ...record.restart, stopped: true };
-  await endGently(engine, call, engine.records.note({ ...record, restart }), signalNumber(stopSignal), stopTimeout);
-  if (onUnhealthy === "stop") await engine.events.publish(call, { type: "container", action: "stop", id, attributes: attributes(record) });
 }

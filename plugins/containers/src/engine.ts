@@ -21,6 +21,7 @@ import type { CgroupDriver } from "./cgroup-driver.ts";
 import type { Execs } from "./execs.ts";
 import type { HealthWatch } from "./health.ts";
 import type { IdRanges } from "./id-ranges.ts";
+import type { Locks } from "./locks.ts";
 import type { Records } from "./records.ts";
 import type { Restarts } from "./restarts.ts";
 import type { Roots } from "./roots.ts";
@@ -43,7 +44,7 @@ export interface Engine {
   readonly host: HostToolkit;
   /** Containers' files that somebody outside has open. */
   readonly roots: Roots;
-  /** One change at a time of one container. */
+  /** One change at a time of one container (decide.ts). */
   readonly locks: Locks;
   readonly apparmor: AppArmor;
   /** Whether containers have labels of SELinux. */
@@ -61,11 +62,15 @@ export interface Engine {
   readonly settling: Settling;
   /** Who waits for its restart. */
   readonly restarts: Restarts;
-  /** Whose end is part of a restart by the user: `--rm` does not take them. */
-  readonly kept: Set<ContainerId>;
+  /** Whose end is part of a restart by the user, by how many of them: `--rm` does not take them. */
+  readonly kept: Map<ContainerId, number>;
+  /** Those that a removal is under way for: they don't start. */
+  readonly removing: Set<ContainerId>;
+  /** Starts that are under way, each with what gives it up. */
+  readonly starts: Map<ContainerId, () => void>;
   readonly healthWatch: HealthWatch;
   /** Does what the container's user wants done. */
-  onUnhealthy(id: ContainerId): Promise<void>;
+  onUnhealthy(id: ContainerId, startedAt: number | null): Promise<void>;
   /** Those that have run out of memory since their start, which was told. */
   readonly outOfMemory: Set<ContainerId>;
   /** Work that nobody waits for, but that must be done before the engine ends. */
@@ -88,20 +93,4 @@ export interface ContainerHooks {
   exited(call: Call, id: ContainerId, status: ExitStatus): Promise<void>;
   beforeRemove(call: Call, id: ContainerId): Promise<void>;
   removed(call: Call, id: ContainerId): Promise<void>;
-}
-
-/** Runs what concerns one container one after another, in the order of asking. */
-export class Locks {
-  readonly #last: Map<string, Promise<unknown>> = new Map();
-
-  async run<T>(id: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#last.get(id);
-    const mine = before === undefined ? work() : before.then(work, work);
-    this.#last.set(id, mine);
-    try {
-      return await mine;
-    } finally {
-      if (this.#last.get(id) === mine) this.#last.delete(id);
-    }
-  }
 }

@@ -169,5 +169,5 @@ async function changed(engine: Engine, record: Container, status: Health["status
   if (status !== "unhealthy" || config.onUnhealthy === "none") return;
   call.log.info(`${record.name} is unhealthy: ${config.onUnhealthy}`);
   // Behind this probe, whose container it ends.
-  later(engine, () => engine.onUnhealthy(id));
+  later(engine, () => engine.onUnhealthy(id, record.startedAt));
 }

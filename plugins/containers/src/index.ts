@@ -5,10 +5,11 @@ import { AppArmor } from "./apparmor.ts";
 import { defaultDirectories } from "./cdi/registry.ts";
 import { type CgroupDriverName, cgroupDriver } from "./cgroup-driver.ts";
 import { endUnhealthy } from "./ending.ts";
-import { type Engine, Locks } from "./engine.ts";
+import type { Engine } from "./engine.ts";
 import { Execs } from "./execs.ts";
 import { HealthWatch } from "./health.ts";
 import { IdRanges } from "./id-ranges.ts";
+import { Locks } from "./locks.ts";
 import { Records } from "./records.ts";
 import { Restarts } from "./restarts.ts";
 import { restore, sweepCgroups } from "./restore.ts";
@@ -79,10 +80,12 @@ const plugin: Plugin<Config> = {
           early: new Map(),
           settling: new Settling(),
           restarts: new Restarts(),
-          kept: new Set(),
+          kept: new Map(),
+          removing: new Set(),
+          starts: new Map(),
           healthWatch: new HealthWatch(),
-          onUnhealthy: async (id) => {
-            if (engine) await endUnhealthy(engine, id);
+          onUnhealthy: async (id, startedAt) => {
+            if (engine) await endUnhealthy(engine, id, startedAt);
           },
           outOfMemory: new Set(),
           background: new Set(),

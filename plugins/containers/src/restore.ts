@@ -14,7 +14,8 @@ import {
   type VolumeClaim,
 } from "@tsbox/kernel";
 import { unlessMissing } from "./create.ts";
-import { ended, later } from "./end.ts";
+import { isAlive } from "./decide.ts";
+import { ended, heardEnd, later } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { findExec, recallExec } from "./execs.ts";
 import { wantsAfterBoot } from "./restarts.ts";
@@ -76,13 +77,13 @@ async function find(engine: Engine, call: Call, record: Container): Promise<void
     const shim = await engine.launcher.connect(call, record.id, directory);
     for (const [exec, pid] of shim.execs) findExec(engine, record.id, exec, pid);
     for (const [exec, status] of shim.pastExecs) recallExec(engine, record.id, exec, status);
-    if (shim.exited !== null) await ended(engine, record.id, shim.exited);
+    if (shim.exited !== null) await ended(engine, record.id, record.pid, shim.exited);
     return;
   } catch (error) {
     if (!isTsboxError(error) || error.code !== "NotFound") call.log.warn(`can't reach the shim of ${record.name}: ${String(error)}`);
   }
-  if (exitOf(directory) === null && alive(record.pid)) watchOrphan(engine, record, directory);
-  else await ended(engine, record.id, exitOf(directory) ?? unknownExit());
+  if (exitOf(directory) === null && isAlive(record.pid)) watchOrphan(engine, record, directory);
+  else await ended(engine, record.id, record.pid, exitOf(directory) ?? unknownExit());
 }
 
 /** A start that the last daemon did not live to record: nobody was told of it, and what its network is has died with that daemon. So it ends. */
@@ -103,14 +104,14 @@ export function watchOrphan(engine: Engine, record: Container, directory: string
   const look = (patience: number): void => {
     const exit = exitOf(directory);
     // A dead process without an exit file is one whose parent is about to write it; only when that takes seconds there is nobody who will.
-    if (exit === null && (alive(record.pid) || dead < patience)) return;
+    if (exit === null && (isAlive(record.pid) || dead < patience)) return;
     clearInterval(timer);
     watcher.close();
-    later(engine, () => engine.locks.run(record.id, () => ended(engine, record.id, exit ?? unknownExit())));
+    later(engine, () => heardEnd(engine, record.id, record.pid, exit ?? unknownExit()));
   };
   const watcher = watch(directory, () => look(Number.POSITIVE_INFINITY));
   const timer = setInterval(() => {
-    dead = alive(record.pid) ? 0 : dead + 1;
+    dead = isAlive(record.pid) ? 0 : dead + 1;
     look(2);
   }, lookEvery).unref();
   look(Number.POSITIVE_INFINITY);
@@ -126,15 +127,6 @@ export function exitOf(directory: string): ExitStatus | null {
 
 /** Nobody saw how it ended. */
 const unknownExit = (): ExitStatus => ({ code: 255, signal: null, outOfMemory: false, at: Date.now() });
-
-function alive(pid: number | null): boolean {
-  if (pid === null) return false;
-  try {
-    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
-}
 
 /** What no record knows, of this engine only: folders on tmpfs, layers, cgroups. */
 async function sweep(engine: Engine, call: Call): Promise<void> {

@@ -9,17 +9,15 @@ import {
   type ContainerUsage,
   fail,
   type InterfaceUsage,
-  isTsboxError,
   type ProcessTable,
   type Sparse,
   supports,
 } from "@tsbox/kernel";
+import { isAlive, isNotRunning, refuseIdle, runs } from "./decide.ts";
 import type { Engine } from "./engine.ts";
 import { blockDevices } from "./spec/devices.ts";
 import { readTemplate } from "./spec/exec-process.ts";
 import { blockDevicesOf, resourcesOf } from "./spec/limits.ts";
-
-const runs = ({ status }: Container): boolean => status === "running" || status === "paused";
 
 /** Of a driver whose processes the host sees. */
 async function cgroupOf(engine: Engine, record: Container): Promise<string> {
@@ -30,11 +28,9 @@ async function cgroupOf(engine: Engine, record: Container): Promise<string> {
 
 export async function top(engine: Engine, call: Call, id: ContainerId, psArguments: readonly string[]): Promise<ProcessTable> {
   const record = engine.records.byId(id);
-  if (record.status === "restarting")
-    throw fail("FailedPrecondition", `container ${id} is restarting, wait until the container is running`);
-  if (!runs(record)) throw fail("FailedPrecondition", `container ${id} is not running`, { reason: "containers/not-running" });
+  refuseIdle(record);
   refuseRenamedPid(psArguments);
-  const pids = new Set(await engine.host.cgroupPids(call, await cgroupOf(engine, record)));
+  const pids = new Set(await ofRunning(record, async () => engine.host.cgroupPids(call, await cgroupOf(engine, record))));
   const run = (argv: readonly string[]): ReturnType<typeof engine.launcher.run> =>
     engine.launcher.run(call, {
       argv: ["ps", ...argv],
@@ -79,11 +75,20 @@ export async function usage(engine: Engine, call: Call, id: ContainerId): Promis
   const driver = await engine.exec(record.drivers.exec);
   if (supports(driver, "stats")) return { ...unknown, ...(await driver.stats(call, id)), ...around };
   try {
-    return { ...(await engine.host.cgroupUsage(call, await cgroupOf(engine, record))), ...around };
+    return { ...(await ofRunning(record, async () => engine.host.cgroupUsage(call, await cgroupOf(engine, record)))), ...around };
   } catch (error) {
-    // It has ended meanwhile.
-    if (isTsboxError(error) && error.code === "NotFound") return null;
+    if (isNotRunning(error)) return null;
     throw error;
+  }
+}
+
+/** What fails since the container has ended meanwhile, and its cgroup or its directory is gone, fails for that. */
+async function ofRunning<T>(record: Container, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isAlive(record.pid)) throw error;
+    throw fail("FailedPrecondition", `container ${record.id} is not running`, { reason: "containers/not-running", cause: error });
   }
 }
 
@@ -136,8 +141,8 @@ function read(path: string): string {
   }
 }
 
-export async function update(engine: Engine, call: Call, id: ContainerId, changes: Sparse<ContainerChanges>): Promise<readonly string[]> {
-  const record = engine.records.byId(id);
+/** Under the container's lock. */
+export async function update(engine: Engine, call: Call, record: Container, changes: Sparse<ContainerChanges>): Promise<readonly string[]> {
   const { resources, restart, hostConfig } = changes;
   const warnings = resources && runs(record) ? await limit(engine, call, record, resources) : [];
   const config = {
@@ -146,9 +151,8 @@ export async function update(engine: Engine, call: Call, id: ContainerId, change
     ...(restart ? { restart } : {}),
     raw: { ...record.config.raw, hostConfig: hostConfig ?? record.config.raw.hostConfig },
   };
-  // The status may have changed while limits were set.
-  const now = engine.records.byId(id);
-  await engine.records.save(call, { ...now, config });
+  // Its health may have changed while limits were set.
+  await engine.records.save(call, { ...engine.records.byId(record.id), config });
   return warnings;
 }
 

@@ -39,9 +39,11 @@ import { type LabelModules, withoutAppArmor } from "./spec/security.ts";
 import { resolveUser } from "./spec/user.ts";
 
 export async function start(engine: Engine, call: Call, record: Container, options: Sparse<StartOptions>): Promise<StartReport> {
-  if (record.status === "running" || record.status === "paused")
-    throw fail("FailedPrecondition", `container ${record.name} is running already`, { reason: "containers/already-running" });
   const { id, config } = record;
+  if (record.status === "paused") throw fail("FailedPrecondition", "cannot start a paused container, try unpause instead");
+  if (record.status === "running")
+    throw fail("FailedPrecondition", `container ${record.name} is running already`, { reason: "containers/already-running" });
+  if (engine.removing.has(id)) throw fail("Conflict", "container is marked for removal and cannot be started");
   const phases: [string, number][] = [];
   let mark = performance.now();
   const phase = (name: string): void => {
@@ -62,11 +64,18 @@ export async function start(engine: Engine, call: Call, record: Container, optio
       await engine.launcher.abandon(cleanupCall(call), id);
     });
     cleanup.undo(async () => engine.idRanges.free(id));
+    const given = Promise.withResolvers<never>();
+    given.promise.catch(() => {});
+    engine.starts.set(id, () => {
+      given.reject(fail("Canceled", `the start of container ${record.name} was given up: it is killed or removed`));
+      void engine.launcher.abandon(engine.call(), id);
+    });
+    cleanup.always(() => engine.starts.delete(id));
     await engine.hooks.beforeStart(call, id);
     const namespaces = namespaceSources(engine.records, record);
     const storage = await engine.storage(record.drivers.storage);
     const exec = await engine.exec(record.drivers.exec);
-    await engine.roots.settled(id);
+    await Promise.race([engine.roots.settled(id), given.promise]);
     const rootfs = await labelled(engine, call, record.selinux, await storage.mounts(call, record.layer));
     const user = await userOf(engine, call, record, rootfs);
     const idMaps = config.isolation.user === "private" ? engine.idRanges.of(id) : null;

@@ -1,24 +1,63 @@
 /** Who waits for what of a container: promises that are kept when it happens. */
-import type { ContainerId, ExitStatus } from "@tsbox/kernel";
+import { abortReason, type ContainerId, type ExitStatus } from "@tsbox/kernel";
 
 type Condition = "exit" | "removed";
 
+export interface Waiting {
+  readonly promise: Promise<ExitStatus>;
+  /** Nobody waits any more. */
+  leave(): void;
+}
+
 export class Waiters {
-  readonly #exits: Map<string, ((status: ExitStatus) => void)[]> = new Map();
+  readonly #waiting: Map<string, Set<(status: ExitStatus) => void>> = new Map();
   readonly #flushes: Map<string, { promise: Promise<"flushed" | "detached">; resolve(how: "flushed" | "detached"): void }> = new Map();
 
-  /** The next time that it happens. */
-  next(id: ContainerId, condition: Condition): Promise<ExitStatus> {
-    return new Promise((resolve) => {
-      const key = `${id}/${condition}`;
-      this.#exits.set(key, [...(this.#exits.get(key) ?? []), resolve]);
+  /** The next time that it happens; fails as `signal` does. */
+  next(id: ContainerId, condition: Condition, signal?: AbortSignal): Promise<ExitStatus> {
+    return this.until(this.expect(id, condition), signal);
+  }
+
+  async until({ promise, leave }: Waiting, signal: AbortSignal | undefined): Promise<ExitStatus> {
+    if (signal === undefined) return promise;
+    let abort: () => void = () => {};
+    const aborted = new Promise<never>((_, reject) => {
+      abort = () => reject(abortReason(signal.reason));
+      if (signal.aborted) abort();
+      else signal.addEventListener("abort", abort, { once: true });
     });
+    try {
+      return await Promise.race([promise, aborted]);
+    } finally {
+      signal.removeEventListener("abort", abort);
+      leave();
+    }
+  }
+
+  /** How many wait. */
+  get size(): number {
+    return [...this.#waiting.values()].reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** Told once, from now on, until it is left. */
+  expect(id: ContainerId, condition: Condition): Waiting {
+    const key = `${id}/${condition}`;
+    const { promise, resolve } = Promise.withResolvers<ExitStatus>();
+    const waiting = this.#waiting.get(key) ?? new Set();
+    this.#waiting.set(key, waiting.add(resolve));
+    return {
+      promise,
+      leave: () => {
+        waiting.delete(resolve);
+        if (waiting.size === 0 && this.#waiting.get(key) === waiting) this.#waiting.delete(key);
+      },
+    };
   }
 
   happened(id: ContainerId, condition: Condition, status: ExitStatus): void {
     const key = `${id}/${condition}`;
-    const waiting = this.#exits.get(key) ?? [];
-    this.#exits.delete(key);
+    const waiting = this.#waiting.get(key) ?? [];
+    this.#waiting.delete(key);
     for (const resolve of waiting) resolve(status);
   }
 

@@ -8,6 +8,7 @@ import {
   cleanupCall,
   type Digest,
   fail,
+  isTsboxError,
   type LayerFile,
   supports,
   withCleanup,
@@ -52,14 +53,24 @@ export async function commit(engine: FilesEngine, call: Call, record: Container,
   });
 }
 
-/** A tree that is written while it is read would be an image of no moment. */
+/** A tree that is written while it is read would be an image of no moment. One that ends, or is paused by somebody else, is not written to. */
 async function paused(engine: FilesEngine, call: Call, record: Container, wanted: boolean, work: () => Promise<void>): Promise<void> {
   if (!wanted || record.status !== "running") return work();
   await withCleanup(async (cleanup) => {
-    await engine.containers.pause(call, record.id);
-    cleanup.always(() => engine.containers.resume(cleanupCall(call), record.id));
+    try {
+      await engine.containers.pause(call, record.id);
+      cleanup.always(() => engine.containers.resume(cleanupCall(call), record.id).catch(unlessChanged));
+    } catch (error) {
+      unlessChanged(error);
+    }
     await work();
   });
+}
+
+/** Somebody has ended, paused, resumed or removed it meanwhile. */
+function unlessChanged(error: unknown): void {
+  const changed = ["containers/not-running", "containers/already-paused", "containers/not-paused"];
+  if (!isTsboxError(error) || (error.code !== "NotFound" && !changed.includes(error.reason ?? ""))) throw error;
 }
 
 async function diff(engine: FilesEngine, call: Call, record: Container, into: LayerFile): Promise<void> {

@@ -1,5 +1,6 @@
 /**
- * Containers: records and their lifecycle. One container, one shim; one operation at a time on one container.
+ * Containers: records and their lifecycle. One container, one shim; one decision at a time over one container, by its record as it is then. Who waits for an end holds up
+ * nobody. A request that meets a container whose process has just died waits until its end is recorded, ten seconds at most, and is decided by that.
  *
  *   created ──start──▶ running ──▶ exited ──start──▶ running …        remove: from created and exited, or by force
  *                        ⇅ paused  ↘ restarting (its policy brings it back) ──▶ running, or by stop, kill, rm -f ──▶ exited
@@ -342,7 +343,7 @@ export interface ContainersService {
    * caller's `start` does, which comes next.
    */
   create(call: Call, name: string | null, config: ContainerConfig, options?: Sparse<{ starting: boolean }>): Promise<Container>;
-  /** `FailedPrecondition` when it runs already. On failure the container is as before (`created`, with `error`), or gone if it is `--rm`. */
+  /** `FailedPrecondition` when it runs already; `Conflict` while it is removed. On failure the container is as before (`created`, with `error`), or gone if it is `--rm`. */
   start(call: Call, id: ContainerId, options: Sparse<StartOptions>): Promise<StartReport>;
   /** By id, name, or the beginning of an id. `NotFound` (`No such container: x`); `InvalidArgument` when the beginning is ambiguous. */
   get(call: Call, reference: string): Promise<Container>;
@@ -354,13 +355,13 @@ export interface ContainersService {
   stop(call: Call, id: ContainerId, options: Sparse<{ timeout: number; signal: number }>): Promise<void>;
   /** Stops it if it runs, and starts it; `--rm` does not take it meanwhile. */
   restart(call: Call, id: ContainerId, options: Sparse<{ timeout: number; signal: number }>): Promise<void>;
-  /** SIGKILL and the stop signal count as a stop by the user. */
+  /** SIGKILL and the stop signal count as a stop by the user. After SIGKILL it answers when the container has ended; `DeadlineExceeded` when it has not after ten seconds. */
   kill(call: Call, id: ContainerId, signal: number): Promise<void>;
   pause(call: Call, id: ContainerId): Promise<void>;
   resume(call: Call, id: ContainerId): Promise<void>;
   rename(call: Call, id: ContainerId, name: string): Promise<void>;
   resize(call: Call, id: ContainerId, size: WindowSize): Promise<void>;
-  /** Answers at the condition. `not-running`: at once when it does not run; `next-exit`: the next one; `removed`. */
+  /** Answers at the condition, unless the call is canceled before. `not-running`: at once when it does not run; `next-exit`: the next one; `removed`. */
   wait(call: Call, id: ContainerId, condition: "not-running" | "next-exit" | "removed"): Promise<ExitStatus>;
   /** Answers when all that the container wrote is with this client (at once, when it never was attached). */
   flushed(call: Call, id: ContainerId, client: number): Promise<"flushed" | "detached">;
@@ -368,7 +369,7 @@ export interface ContainersService {
   connectNetwork(call: Call, id: ContainerId, wish: NetworkWish): Promise<void>;
   /** The next of its networks becomes its way out, if this was. `force`: not connected is no error. */
   disconnectNetwork(call: Call, id: ContainerId, network: string, options: Sparse<{ force: boolean }>): Promise<void>;
-  /** `Conflict` while it runs, unless forced. */
+  /** `Conflict` while it runs, unless forced, and while another removal is under way. No start begins beside it. */
   remove(call: Call, id: ContainerId, options: Sparse<{ force: boolean; volumes: boolean }>): Promise<void>;
   /**
    * Opens the container's files for the toolkit's verbs: as its processes see them while it runs, else its layer with its volumes. Until `closeFiles` closes what was

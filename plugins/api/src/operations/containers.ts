@@ -32,13 +32,13 @@ export function containerVerbs(containers: ContainersService): ContainerVerbs {
     },
     containerStart: async (call, id, { client, size }) => {
       const record = await find(call, id);
-      if (record.status === "paused") throw fail("FailedPrecondition", "cannot start a paused container, try unpause instead");
-      if (record.status === "running" || record.status === "restarting") return { started: false, timings: [], warnings: [] };
-      const { timings, warnings } = await containers.start(call, record.id, {
-        ...(client ? { client: { ...client, size: size ?? null } } : {}),
-        ...(size ? { size } : {}),
-      });
-      return { started: true, timings, warnings };
+      const attached = { ...(client ? { client: { ...client, size: size ?? null } } : {}), ...(size ? { size } : {}) };
+      try {
+        return { started: true, ...(await containers.start(call, record.id, attached)) };
+      } catch (error) {
+        if (isTsboxError(error) && error.reason === "containers/already-running") return { started: false, timings: [], warnings: [] };
+        throw error;
+      }
     },
     containerStop: async (call, id, options) => ({ stopped: await stop(containers, call, await find(call, id), options) }),
     containerRestart: async (call, id, options) => {
@@ -100,7 +100,7 @@ async function stop(
     await containers.stop(call, record.id, stopOptions(options));
     return true;
   } catch (error) {
-    if (isTsboxError(error) && error.code === "FailedPrecondition") return false;
+    if (isTsboxError(error) && error.reason === "containers/not-running") return false;
     throw error;
   }
 }

@@ -1,0 +1,103 @@
+/** Start, stop and restart as a user asks for them, and what becomes of a start that fails. */
+import {
+  type Call,
+  type Container,
+  type ContainerId,
+  type ContainersService,
+  fail,
+  isTsboxError,
+  type Sparse,
+  type StartOptions,
+  type StartReport,
+  signalNumber,
+} from "@tsbox/kernel";
+import { attributes } from "./create.ts";
+import { decide, isNotRunning, runs } from "./decide.ts";
+import { forget } from "./end.ts";
+import { endGently, stopSignalOf } from "./ending.ts";
+import type { Engine } from "./engine.ts";
+import { start } from "./start.ts";
+
+type StopOptions = Parameters<ContainersService["stop"]>[2];
+
+export function launch(engine: Engine, call: Call, id: ContainerId, options: Sparse<StartOptions>): Promise<StartReport> {
+  return decide(engine, id, async (last) => {
+    if (last.status === "restarting")
+      throw fail("FailedPrecondition", `container ${last.name} is running already: it restarts`, { reason: "containers/already-running" });
+    const record: Container = { ...last, restartCount: 0, restart: { stopped: false, backoff: 0, wanted: false, at: null } };
+    try {
+      const report = await start(engine, call, record, options);
+      await engine.settling.wait(id).catch(async (error: unknown) => {
+        // It ends as any other does.
+        await engine.launcher.signal(engine.call(), id, signalNumber("SIGKILL"), { all: true }).catch(() => {});
+        throw error;
+      });
+      return report;
+    } catch (error) {
+      await failed(engine, record, error);
+      throw error;
+    }
+  });
+}
+
+/** A start that failed: a volatile container is gone, another says why. The layer stays. */
+async function failed(engine: Engine, record: Container, error: unknown): Promise<void> {
+  if (!engine.records.has(record.id) || runs(engine.records.byId(record.id))) return;
+  const call = engine.call();
+  engine.waiters.flushAll(record.id);
+  if (record.config.autoRemove) await forget(engine, call, record.id, true);
+  else await engine.records.save(call, { ...record, error: error instanceof Error ? error.message : String(error) });
+}
+
+export async function stop(engine: Engine, call: Call, id: ContainerId, options: StopOptions): Promise<void> {
+  await end(engine, call, id, options);
+  if (engine.records.has(id))
+    await engine.events.publish(call, { type: "container", action: "stop", id, attributes: attributes(engine.records.byId(id)) });
+}
+
+const end = (engine: Engine, call: Call, id: ContainerId, { signal, timeout }: StopOptions): Promise<void> =>
+  endGently(
+    engine,
+    call,
+    id,
+    (record) => ({ signal: signal ?? stopSignalOf(record), seconds: timeout ?? record.config.stopTimeout }),
+    (record) => ({ ...record, restart: { ...record.restart, stopped: true } }),
+  );
+
+/** Docker's restart: a container that does not run is started, and one with `--rm` outlives this end. */
+export async function restart(engine: Engine, call: Call, id: ContainerId, options: StopOptions): Promise<void> {
+  keep(engine, id, 1);
+  try {
+    await stop(engine, call, id, options).catch((error: unknown) => {
+      if (!isNotRunning(error)) throw error;
+    });
+    await launch(engine, call, id, {}).catch((error: unknown) => {
+      // Somebody else has just started it.
+      if (!isTsboxError(error) || error.reason !== "containers/already-running") throw error;
+    });
+  } finally {
+    keep(engine, id, -1);
+    await leaveNone(engine, id);
+  }
+  const record = engine.records.byId(id);
+  await engine.events.publish(call, { type: "container", action: "restart", id, attributes: attributes(record) });
+}
+
+function keep({ kept }: Engine, id: ContainerId, more: 1 | -1): void {
+  const count = (kept.get(id) ?? 0) + more;
+  if (count > 0) kept.set(id, count);
+  else kept.delete(id);
+}
+
+/** Of one with `--rm` that has ended and was not started again. */
+async function leaveNone(engine: Engine, id: ContainerId): Promise<void> {
+  const isLeft = (): boolean => {
+    if (!engine.records.has(id) || engine.kept.has(id)) return false;
+    const { config, status } = engine.records.byId(id);
+    return config.autoRemove && status === "exited";
+  };
+  if (isLeft())
+    await engine.locks.run(id, async () => {
+      if (isLeft()) await forget(engine, engine.call(), id, true);
+    });
+}
