@@ -99,6 +99,7 @@ pub struct Context {
 
 const FSCONFIG_SET_FLAG: u32 = 0;
 const FSCONFIG_SET_STRING: u32 = 1;
+const FSCONFIG_SET_FD: u32 = 5;
 const FSCONFIG_CMD_CREATE: u32 = 6;
 /// What fsconfig(2) takes as one value, with its zero.
 const LONGEST_VALUE: usize = 256;
@@ -138,6 +139,23 @@ impl Context {
             Some((key, value)) => self.set(key, value),
             None => self.flag(option),
         }
+    }
+
+    /// A descriptor as a parameter's value.
+    pub fn descriptor(&self, key: &str, value: BorrowedFd) -> Result<()> {
+        let key = text(key)?;
+        // SAFETY: `key` outlives the call; the value is the descriptor's number.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_fsconfig,
+                self.fd.as_raw_fd(),
+                FSCONFIG_SET_FD,
+                key.as_ptr(),
+                std::ptr::null::<u8>(),
+                value.as_raw_fd(),
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(self.failure("fsconfig")) }
     }
 
     /// Makes the superblock and a detached mount of it.

@@ -17,17 +17,20 @@
 //!   │ ◀──────────────────────────────── Executing │ user, capabilities, seccomp
 //!   │ ◀───────────────────── (end of file: exec)  │ execve
 //! ```
+//! Where the pid namespace of a running container is joined, the process on the right stays outside of it until it has given up all that the container shall not
+//! have, and then makes the one that goes on (`process::Last`): `Born`, after `Executing`.
 //! At any time `Failed` instead. An end of file before `Executing` is a process that was killed.
 
 use serde::{Deserialize, Serialize};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 use tsbox_core::container::sys;
 use tsbox_core::failure::{Code, Failure, Result};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
     Unmapped,
-    /// From the process that only joins a user namespace: the pid of the one that goes on; its pidfd comes along.
+    /// From a process that has made the next one and ends: the pid of the one that goes on, a child of the caller. Its pidfd may come along.
     Born(i32),
     Console,
     Mounted,
@@ -42,6 +45,9 @@ pub enum Message {
     Failed(Failure),
     GoOn,
 }
+
+/// A message and its descriptor; None: the other end is closed.
+pub type Packet = Option<(Message, Option<OwnedFd>)>;
 
 pub struct Channel {
     fd: OwnedFd,
@@ -91,8 +97,32 @@ impl Channel {
         send_descriptor(&self.fd, &bytes, fd)
     }
 
+    pub fn fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    /// False: nothing came within that time.
+    pub fn await_readable(&self, timeout: Duration) -> bool {
+        let mut entry = libc::pollfd {
+            fd: self.fd.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one entry. No time that counts: as long as it takes.
+        unsafe { libc::poll(&mut entry, 1, i32::try_from(timeout.as_millis()).unwrap_or(-1)) > 0 }
+    }
+
+    /// As [`Channel::receive`], without waiting. None: nothing has come yet.
+    pub fn poll(&self) -> Result<Option<Packet>> {
+        if self.await_readable(Duration::ZERO) {
+            self.receive().map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
     /// None: the other end is closed.
-    pub fn receive(&self) -> Result<Option<(Message, Option<OwnedFd>)>> {
+    pub fn receive(&self) -> Result<Packet> {
         let mut buffer = vec![0u8; 64 << 10];
         let mut control = [0u64; 8];
         let mut vector = libc::iovec {
@@ -138,6 +168,7 @@ impl Channel {
     pub fn await_go_on(&self) -> Result<()> {
         match self.receive()? {
             Some((Message::GoOn, _)) => Ok(()),
+            Some((Message::Failed(failure), _)) => Err(failure),
             _ => Err(Failure::new(Code::Canceled, "the launch was given up")),
         }
     }

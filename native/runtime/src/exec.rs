@@ -1,22 +1,28 @@
 //! One more process in a running container.
 //!
 //! ```text
-//! exec                                          joined process
-//!   │ its children are born in the container's pid namespace, for one clone3
-//!   │ clone3 into the v2 cgroup ─────────────────▶│ enters the v1 cgroups, joins the other namespaces
+//! exec                                          process that joins               process of the container
+//!   │ clone3 into the v2 cgroup ─────────────────▶│ enters the v1 cgroups, closes
+//!   │                                             │ what is the host's, joins all
+//!   │                                             │ namespaces, the pid one for its child
 //!   │ ◀───────── Console (a terminal; descriptor) │
 //!   │ ◀──────────────────────────────── Executing │ user, capabilities, seccomp
-//!   │ ◀───────────────────── (end of file: exec)  │ execve
+//!   │                                             │ clone, as a child of exec ─────▶│ session, terminal
+//!   │ ◀───────────────────────────────────── Born │ ends                            │
+//!   │ ◀───────────────────────────────────────────────────── (end of file: exec)    │ execve
 //! ```
+//! Nobody in the container sees the process that joins: it is in the host's pid namespace.
 
 use crate::channel::{Channel, Message};
-use crate::launch::{Clock, PidNamespace, Stdio, reap};
+use crate::launch::{Clock, Stdio};
+use crate::pending::{Born, Pending, await_end};
 use crate::process::{self, Last};
 use std::convert::Infallible;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 use tsbox_core::container::cgroup::{self, Cgroup};
-use tsbox_core::container::namespaces::{self, CGROUP, Forked, IPC, MOUNT, NETWORK, TIME, USER, UTS};
+use tsbox_core::container::namespaces::{self, CGROUP, Forked, IPC, MOUNT, NETWORK, PID, TIME, USER, UTS};
+use tsbox_core::container::procfs::Procfs;
 use tsbox_core::container::root::Root;
 use tsbox_core::container::spec::Process;
 use tsbox_core::container::terminal::{self, Terminal};
@@ -34,41 +40,31 @@ pub struct Exec<'a> {
     pub seccomp: Option<&'a [u8]>,
 }
 
-#[derive(Debug)]
-pub struct ExecStarted {
-    /// A child of the caller.
-    pub pid: i32,
-    pub pidfd: OwnedFd,
-    pub console: Option<OwnedFd>,
-    pub warnings: Vec<String>,
-    pub timings: Vec<(String, f64)>,
+/// Begins; the process is there when [`Pending`] says so. FailedPrecondition: the container does not run any more, or is paused.
+pub fn exec(exec: &Exec) -> Result<Pending> {
+    start(exec).map_err(|failure| told_by_end(failure, exec.pid, exec.pidfd))
 }
 
-/// Answers when the process has exec'ed; a failure leaves nothing behind. FailedPrecondition: the container does not run any more, or is paused.
-pub fn exec(exec: &Exec) -> Result<ExecStarted> {
-    start(exec).map_err(|failure| told_by_end(failure, exec.pid, exec.pidfd))
+/// As [`exec`], and waits until the process is there; a failure leaves nothing behind.
+pub fn exec_and_wait(exec: &Exec) -> Result<Born> {
+    start(exec)
+        .and_then(Pending::wait)
+        .map_err(|failure| told_by_end(failure, exec.pid, exec.pidfd))
 }
 
 /// What to say when nothing could be started beside the process `pid`: while that is on its way out its namespaces can't be joined (ESRCH), nor can anything
 /// be born in them (ENOMEM), and the files and groups that belong to it go; only that it has ended is worth telling.
 pub fn told_by_end(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure {
     let command = matches!(failure.code, Code::CommandNotFound | Code::NotExecutable);
-    if !command && (await_end(pidfd, Duration::ZERO) || is_ending(pid)) {
+    if !command && (has_ended(pidfd) || is_ending(pid)) {
         Failure::new(Code::FailedPrecondition, "the container is not running")
     } else {
         failure
     }
 }
 
-/// Waits for a process that need not be a child of ours; false: not within that time.
-pub(crate) fn await_end(pidfd: BorrowedFd, patience: Duration) -> bool {
-    let mut entry = libc::pollfd {
-        fd: pidfd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    // SAFETY: one entry.
-    unsafe { libc::poll(&mut entry, 1, patience.as_millis() as i32) > 0 }
+fn has_ended(pidfd: BorrowedFd) -> bool {
+    pidfd.try_clone_to_owned().is_ok_and(|pidfd| await_end(&pidfd, Duration::ZERO))
 }
 
 /// PF_EXITING in field 9 of /proc/PID/stat. It is set before a process lets go of anything; its pidfd tells nothing before all else in its pid namespace is gone.
@@ -84,7 +80,7 @@ fn is_ending(pid: i32) -> bool {
     flags.is_some_and(|flags| flags & PF_EXITING != 0)
 }
 
-fn start(exec: &Exec) -> Result<ExecStarted> {
+fn start(exec: &Exec) -> Result<Pending> {
     let mut clock = Clock::start();
     if exec.process.args.is_empty() {
         return Err(Failure::new(Code::InvalidArgument, "process.args is empty").at("spec"));
@@ -96,52 +92,17 @@ fn start(exec: &Exec) -> Result<ExecStarted> {
     // Looked at from here, where the host's /proc is.
     let more = if is_separate(exec.pid, "user")? { USER } else { 0 } | if is_separate(exec.pid, "time")? { TIME } else { 0 };
     let (ours, theirs) = Channel::pair()?;
-    let (pid, pidfd) = match fork(exec).map_err(|failure| failure.at("clone"))? {
+    match fork(exec).map_err(|failure| failure.at("clone"))? {
         Forked::Child => {
             drop(ours);
             run(exec, more, &theirs)
         }
-        Forked::Parent { pid, pidfd } => (pid, pidfd),
-    };
-    drop(theirs);
-    clock.lap("clone");
-    let (mut console, mut warnings, mut executing) = (None, Vec::new(), false);
-    let failure = loop {
-        match ours.receive() {
-            Ok(Some((Message::Console, master))) => console = master,
-            Ok(Some((Message::Executing { warnings: told, timings }, _))) => {
-                warnings = told;
-                clock.laps.extend(timings);
-                clock.reset();
-                executing = true;
-            }
-            Ok(Some((Message::Failed(failure), _))) | Err(failure) => break failure,
-            Ok(Some(_)) => break Failure::new(Code::Internal, "unexpected message"),
-            Ok(None) if executing => {
-                clock.lap("exec");
-                return Ok(ExecStarted {
-                    pid,
-                    pidfd,
-                    console,
-                    warnings,
-                    timings: clock.laps,
-                });
-            }
-            Ok(None) => break Failure::new(Code::FailedPrecondition, "the container ended while the process was started").at("exec"),
+        Forked::Parent { pid, pidfd } => {
+            clock.lap("clone");
+            let killed = "the container ended while the process was started";
+            Ok(Pending::new(ours, (pid, pidfd), 1, clock, killed))
         }
-    };
-    // SAFETY: a pidfd of ours; no siginfo.
-    unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            libc::SIGKILL,
-            std::ptr::null::<libc::siginfo_t>(),
-            0,
-        )
-    };
-    reap(&pidfd);
-    Err(failure)
+    }
 }
 
 /// Whether the container's namespace of this kind is not ours: joining one's own user namespace is EINVAL, and time namespaces are not in every kernel.
@@ -155,22 +116,16 @@ fn is_separate(pid: i32, file: &str) -> Result<bool> {
 }
 
 fn fork(exec: &Exec) -> Result<Forked> {
-    let namespace = PidNamespace::enter(exec.pidfd)?;
-    let forked = exec.cgroup.entrance().and_then(|entrance| {
-        match namespaces::fork(0, entrance.as_ref().map(AsFd::as_fd), false) {
-            // The container has made groups of its own, and v2 wants processes in leaves only: beside its first process, then.
-            Err(failure) if matches!(failure.errno, Some(libc::EBUSY | libc::EOPNOTSUPP)) => {
-                let beside = cgroup::unified_of(exec.pid, exec.cgroup.layout())?.ok_or(failure)?;
-                let beside = sys::open(&beside.to_string_lossy(), libc::O_RDONLY | libc::O_DIRECTORY)?;
-                namespaces::fork(0, Some(beside.as_fd()), false)
-            }
-            answer => answer,
+    let entrance = exec.cgroup.entrance()?;
+    match namespaces::fork(0, entrance.as_ref().map(AsFd::as_fd), false) {
+        // The container has made groups of its own, and v2 wants processes in leaves only: beside its first process, then.
+        Err(failure) if matches!(failure.errno, Some(libc::EBUSY | libc::EOPNOTSUPP)) => {
+            let beside = cgroup::unified_of(exec.pid, exec.cgroup.layout())?.ok_or(failure)?;
+            let beside = sys::open(&beside.to_string_lossy(), libc::O_RDONLY | libc::O_DIRECTORY)?;
+            namespaces::fork(0, Some(beside.as_fd()), false)
         }
-    });
-    if !matches!(forked, Ok(Forked::Child)) {
-        namespace.leave()?;
+        answer => answer,
     }
-    forked
 }
 
 fn run(exec: &Exec, more: i32, channel: &Channel) -> ! {
@@ -189,7 +144,14 @@ fn join(exec: &Exec, more: i32, channel: &Channel) -> Result<Infallible> {
     process::set_oom_score(exec.process, &mut warnings)?;
     exec.cgroup.enter().map_err(|failure| failure.at("cgroup"))?;
     clock.lap("join cgroup");
-    namespaces::join(exec.pidfd, MOUNT | NETWORK | IPC | UTS | CGROUP | more).map_err(|failure| failure.at("namespaces"))?;
+    // The process is found in the host's /proc alone.
+    let procfs = Procfs::of_host()?;
+    let mut keep = vec![channel.fd(), exec.pidfd.as_raw_fd(), procfs.fd().as_raw_fd()];
+    if let Stdio::Fds(fds) = exec.stdio {
+        keep.extend(fds);
+    }
+    process::close_all_but(keep)?;
+    namespaces::join(exec.pidfd, MOUNT | NETWORK | IPC | UTS | CGROUP | PID | more).map_err(|failure| failure.at("namespaces"))?;
     if more & USER != 0 {
         process::become_root()?;
     }
@@ -202,29 +164,31 @@ fn join(exec: &Exec, more: i32, channel: &Channel) -> Result<Infallible> {
             false
         }
         Stdio::Terminal { rows, columns } => {
-            give_terminal(exec.process.user.uid, rows, columns, channel).map_err(|failure| failure.at("terminal"))?;
+            lend_terminal(exec.process.user.uid, rows, columns, channel).map_err(|failure| failure.at("terminal"))?;
             true
         }
     };
-    process::become_and_exec(
+    process::become_and_exec_inside(
         &Last {
             process: exec.process,
             filter: exec.seccomp,
             filter_flags: 0,
             terminal,
             reaper: None,
+            procfs: Some(&procfs),
         },
         channel,
         warnings,
         clock,
+        "exec",
     )
 }
 
-fn give_terminal(owner: u32, rows: u16, columns: u16, channel: &Channel) -> Result<()> {
+fn lend_terminal(owner: u32, rows: u16, columns: u16, channel: &Channel) -> Result<()> {
     let terminal = Terminal::open(&Root::new(sys::open("/", libc::O_PATH | libc::O_DIRECTORY)?))?;
     if rows > 0 && columns > 0 {
         terminal.resize(rows, columns)?;
     }
     channel.send_with(&Message::Console, terminal.master.as_fd())?;
-    terminal.take(owner)
+    terminal.lend(owner)
 }

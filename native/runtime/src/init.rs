@@ -68,6 +68,8 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
         init.enter_cgroup(&mut warnings)?;
     }
     clock.lap("join cgroup");
+    // Until it is born in a pid namespace that it joins, the process is in the host's, and found in the host's /proc alone.
+    let mut proc = init.namespaces.joined(PID).map(|_| Procfs::of_host()).transpose()?;
     enter_namespaces(&init, channel).map_err(|failure| failure.at("namespaces"))?;
     clock.lap("namespaces");
 
@@ -97,7 +99,7 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
             &hooks::State::new(init.spec, init.id, "creating", pid, init.bundle),
         )?;
     }
-    confine(&init, &root)?;
+    confine(&init, &root, proc.as_ref())?;
     clock.lap("masks");
     pivot::pivot(root.fd()).map_err(|failure| failure.at("pivot_root"))?;
     if let Some((propagation, recursive)) = init.linux.rootfs_propagation.as_deref().and_then(mounts::propagation) {
@@ -117,7 +119,7 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
     identity::join_session_keyring(&format!("_ses.{}", init.id));
 
     match (&terminal, init.stdio) {
-        (Some(terminal), _) => terminal.take(init.process.user.uid).map_err(|failure| failure.at("terminal"))?,
+        (Some(terminal), _) => terminal.lend(init.process.user.uid).map_err(|failure| failure.at("terminal"))?,
         (None, Stdio::Fds(fds)) => terminal::redirect(fds).map_err(|failure| failure.at("stdio"))?,
         (None, Stdio::Terminal { .. }) => {}
     }
@@ -128,7 +130,15 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
         wait_for_release(hold).map_err(|failure| failure.at("hold"))?;
         clock.lap("hold");
     }
+    let joined = init.namespaces.joined(PID);
+    let with_terminal = terminal.is_some();
+    drop((root, terminal));
     if let Some(gate) = init.gate {
+        if let Some(namespace) = joined {
+            // Whoever waits there is the process that `create` tells of.
+            drop(proc.take());
+            process::be_born_in(namespace, channel, gate, reaper.as_ref().map(AsFd::as_fd))?;
+        }
         wait_at(gate, channel, &mut warnings)?;
         clock.reset();
     }
@@ -143,10 +153,17 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
         process: init.process,
         filter: init.filter,
         filter_flags: init.filter_flags,
-        terminal: terminal.is_some(),
+        terminal: with_terminal,
         reaper: reaper.as_ref().map(AsFd::as_fd),
+        procfs: proc.as_ref(),
     };
-    process::become_and_exec(&last, channel, warnings, clock)
+    match joined.filter(|_| init.gate.is_none()) {
+        Some(namespace) => {
+            namespaces::join(namespace, PID).map_err(|failure| failure.at("namespaces"))?;
+            process::become_and_exec_inside(&last, channel, warnings, clock, "init")
+        }
+        None => process::become_and_exec(&last, channel, warnings, clock),
+    }
 }
 
 /// The sealed copy of this program, which nobody can write to, as one that every container may execute. A kernel without SELinux has no such attribute.
@@ -247,11 +264,18 @@ fn open_terminal(init: &Init, root: &Tree, channel: &Channel) -> Result<Option<T
 }
 
 /// What the container shall not see or change.
-fn confine(init: &Init, root: &Tree) -> Result<()> {
+fn confine(init: &Init, root: &Tree, proc: Option<&Procfs>) -> Result<()> {
     if !init.linux.sysctl.is_empty() {
-        let proc = Procfs::detached().map_err(|failure| failure.at("sysctl"))?;
+        let own;
+        let proc = match proc {
+            Some(proc) => proc,
+            None => {
+                own = Procfs::detached().map_err(|failure| failure.at("sysctl"))?;
+                &own
+            }
+        };
         for (name, value) in &init.linux.sysctl {
-            sysctl::write(&proc, name, value, init.namespaces).map_err(|failure| failure.at("sysctl"))?;
+            sysctl::write(proc, name, value, init.namespaces).map_err(|failure| failure.at("sysctl"))?;
         }
     }
     let told = |path: &str, failure: Failure| {

@@ -5,7 +5,7 @@ use crate::channel::{Channel, Message};
 use crate::init::{self, Init};
 use crate::process;
 use std::os::fd::AsFd;
-use tsbox_core::container::namespaces::{self, Forked, PID, USER};
+use tsbox_core::container::namespaces::{self, Forked, USER};
 use tsbox_core::failure::Result;
 
 pub fn run(init: Init, channel: Channel) -> ! {
@@ -27,10 +27,8 @@ fn into(init: &Init) -> Result<Forked> {
     process::begin(c"tsbox:[join]")?;
     // With the host's ids, as long as they are ours.
     init.enter_cgroup(&mut Vec::new())?;
-    for kind in [USER, PID] {
-        if let Some(namespace) = init.namespaces.joined(kind) {
-            namespaces::join(namespace, kind)?;
-        }
+    if let Some(namespace) = init.namespaces.joined(USER) {
+        namespaces::join(namespace, USER)?;
     }
     process::become_root()?;
     namespaces::fork(init.namespaces.new & !(namespaces::CGROUP | namespaces::TIME | USER), None, true)

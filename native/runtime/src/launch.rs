@@ -1,17 +1,17 @@
 //! Stage one, in the caller: cgroups and their limits, namespaces to be, the fork, and the talk with what was forked.
 
-use crate::channel::{Channel, Message};
-use crate::hooks;
+use crate::channel::Channel;
 use crate::init::{self, Init};
 use crate::join;
+use crate::pending::{Born, EarlyHooks, Pending};
 use std::borrow::Cow;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tsbox_core::container::cgroup::Cgroup;
 use tsbox_core::container::namespaces::{self, Forked, Namespaces, PID, TIME, TimeNamespace, USER};
 use tsbox_core::container::spec::{Linux, Spec};
-use tsbox_core::container::{mounts, seccomp, sys};
+use tsbox_core::container::{mounts, seccomp};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::id_maps::IdMaps;
 use tsbox_core::idmap;
@@ -61,9 +61,18 @@ pub fn launch(launch: &Launch) -> Result<Started> {
     create(launch, None).map(|(started, _)| started)
 }
 
+/// As [`launch`], without waiting for the process.
+pub fn begin(launch: &Launch) -> Result<Launching> {
+    prepare(launch, None)
+}
+
 /// As [`launch`]; with a gate (a listening SOCK_SEQPACKET socket) the process stops before exec until somebody connects there, and this answers when it does.
 /// True: it waits at its gate.
 pub(crate) fn create(launch: &Launch, gate: Option<BorrowedFd>) -> Result<(Started, bool)> {
+    prepare(launch, gate)?.wait()
+}
+
+fn prepare(launch: &Launch, gate: Option<BorrowedFd>) -> Result<Launching> {
     let mut clock = Clock::start();
     let mut warnings = Vec::new();
     let spec = launch.spec;
@@ -84,7 +93,7 @@ pub(crate) fn create(launch: &Launch, gate: Option<BorrowedFd>) -> Result<(Start
         }
         (None, None) => (None, 0),
     };
-    let early = mounts::open_early(&spec.mounts, wanted.separate(USER)).map_err(|failure| failure.at("mounts"))?;
+    let early = mounts::open_early(&spec.mounts, wanted.separate(USER), wanted.joined(PID)).map_err(|failure| failure.at("mounts"))?;
     // In a user namespace the root's layers may be out of reach.
     let root = match launch.root {
         Root::Mounts(mounts) if wanted.separate(USER) => Some(idmap::open_detached(mounts).map_err(|failure| failure.at("rootfs"))?),
@@ -116,45 +125,105 @@ pub(crate) fn create(launch: &Launch, gate: Option<BorrowedFd>) -> Result<(Start
         gate,
         bundle: launch.bundle,
     };
-    let born = fork(init, &mut clock);
-    let (child, channel) = match born {
+    let hooks = spec
+        .hooks
+        .as_ref()
+        .filter(|hooks| hooks.prestart.len() + hooks.create_runtime.len() > 0);
+    let births = u32::from(wanted.joined(USER).is_some()) + u32::from(wanted.joined(PID).is_some());
+    let (child, channel) = match fork(init) {
         Ok(born) => born,
-        Err(failure) => return Err(abandon(&cgroup, None, failure.at("clone"))),
-    };
-    let mut talk = Talk {
-        child,
-        console: None,
-        warnings,
-        ready: false,
-    };
-    match talk.until_exec(&channel, linux, launch, &mut clock) {
-        Ok(()) => {
-            let Talk {
-                child: (pid, pidfd),
-                console,
-                warnings,
-                ready,
-            } = talk;
-            Ok((
-                Started {
-                    pid,
-                    pidfd,
-                    console,
-                    cgroup,
-                    warnings,
-                    timings: clock.laps,
-                },
-                ready,
-            ))
+        Err(failure) => {
+            clear(&cgroup);
+            return Err(failure.at("clone"));
         }
-        Err(failure) => Err(abandon(&cgroup, Some(&talk.child.1), failure)),
+    };
+    clock.lap("clone");
+    let mut talk = Pending::new(
+        channel,
+        child,
+        births,
+        clock,
+        "the container's first process was killed while it started",
+    );
+    talk.warnings = warnings;
+    talk.id_maps = Some(IdMaps::of(&linux.uid_mappings, &linux.gid_mappings)).filter(|_| wanted.new & USER != 0);
+    talk.hooks = hooks.map(|hooks| EarlyHooks {
+        prestart: hooks.prestart.clone(),
+        create_runtime: hooks.create_runtime.clone(),
+        spec: spec.clone(),
+        id: launch.id.to_owned(),
+        bundle: launch.bundle.to_owned(),
+    });
+    Ok(Launching { talk, cgroup })
+}
+
+/// A launch on its way, with the cgroup that it has made.
+pub struct Launching {
+    talk: Pending,
+    cgroup: Cgroup,
+}
+
+impl Launching {
+    /// Readable when [`Launching::advance`] has something to do.
+    pub fn fd(&self) -> RawFd {
+        self.talk.fd()
+    }
+
+    /// None: the process is not there yet. After a failure the caller calls [`Launching::abandon`].
+    pub fn advance(&mut self) -> Result<Option<Born>> {
+        self.talk.advance()
+    }
+
+    /// The process is there, and its cgroup goes on.
+    pub fn into_cgroup(self) -> Cgroup {
+        self.cgroup
+    }
+
+    /// Takes back what was made: the processes, then their cgroup, for which it waits `timeout` at most.
+    pub fn abandon(self, timeout: Duration) {
+        self.talk.kill();
+        if self.cgroup.is_ours() {
+            let _ = self.cgroup.kill_all(libc::SIGKILL);
+        }
+        self.talk.reap(timeout);
+        clear(&self.cgroup);
+    }
+
+    /// Blocks until the process is there; a failure leaves nothing behind.
+    fn wait(self) -> Result<(Started, bool)> {
+        let Launching { talk, cgroup } = self;
+        match talk.wait() {
+            Ok(born) => Ok((
+                Started {
+                    pid: born.pid,
+                    pidfd: born.pidfd,
+                    console: born.console,
+                    cgroup,
+                    warnings: born.warnings,
+                    timings: born.timings,
+                },
+                born.waits,
+            )),
+            Err(failure) => {
+                clear(&cgroup);
+                Err(failure)
+            }
+        }
     }
 }
 
-/// The process that becomes the container's, as pid and pidfd, and the channel to it.
-fn fork(init: Init, clock: &mut Clock) -> Result<((i32, OwnedFd), Channel)> {
+fn clear(cgroup: &Cgroup) {
+    if cgroup.is_ours() {
+        let _ = cgroup.kill_all(libc::SIGKILL);
+        let _ = cgroup.remove();
+    }
+}
+
+/// The process that becomes the container's or makes it, as pid and pidfd, and the channel to it.
+fn fork(init: Init) -> Result<((i32, OwnedFd), Channel)> {
     let (ours, theirs) = Channel::pair()?;
     let entrance = init.cgroup.entrance()?;
+    let entrance = entrance.as_ref().map(AsFd::as_fd);
     let wanted = init.namespaces;
     // Until the fork: who is born now is born in it.
     let _time = if wanted.new & TIME != 0 {
@@ -162,149 +231,20 @@ fn fork(init: Init, clock: &mut Clock) -> Result<((i32, OwnedFd), Channel)> {
     } else {
         None
     };
-    if wanted.joined(USER).is_some() {
-        // What belongs to the user namespace must be made from inside it.
-        let Forked::Parent { pidfd, .. } = namespaces::fork(0, entrance.as_ref().map(AsFd::as_fd), false)? else {
-            join::run(init, theirs)
-        };
-        drop(theirs);
-        let answer = ours.receive();
-        reap(&pidfd);
-        return match answer? {
-            Some((Message::Born(pid), Some(child))) => Ok(((pid, child), ours)),
-            Some((Message::Failed(failure), _)) => Err(failure),
-            _ => Err(Failure::new(Code::Internal, "the process that joins the user namespace was killed")),
-        };
-    }
+    let joins_user = wanted.joined(USER).is_some();
+    // What belongs to a user namespace that is joined must be made from inside it.
     // The cgroup namespace is unshared after the move into the v1 directories, which is the process's own.
-    let flags = wanted.new & !(namespaces::CGROUP | TIME);
-    let pid_namespace = wanted.joined(PID).map(PidNamespace::enter).transpose()?;
-    let forked = namespaces::fork(flags, entrance.as_ref().map(AsFd::as_fd), false);
-    if let Ok(Forked::Child) = forked {
-        drop(ours);
-        init::run(init, theirs);
-    }
-    if let Some(pid_namespace) = pid_namespace {
-        pid_namespace.leave()?;
-    }
-    match forked? {
-        Forked::Parent { pid, pidfd } => {
-            clock.lap("clone");
-            Ok(((pid, pidfd), ours))
-        }
-        Forked::Child => unreachable!("the child never returns"),
-    }
-}
-
-struct Talk {
-    child: (i32, OwnedFd),
-    console: Option<OwnedFd>,
-    warnings: Vec<String>,
-    ready: bool,
-}
-
-impl Talk {
-    fn until_exec(&mut self, channel: &Channel, linux: &Linux, launch: &Launch, clock: &mut Clock) -> Result<()> {
-        let mut executing = false;
-        loop {
-            match channel.receive()? {
-                Some((Message::Unmapped, _)) => {
-                    let maps = IdMaps::of(&linux.uid_mappings, &linux.gid_mappings);
-                    namespaces::write_maps(self.child.0, &maps.uids, &maps.gids).map_err(|failure| failure.at("user namespace"))?;
-                    channel.send(&Message::GoOn)?;
-                }
-                Some((Message::Console, console)) => self.console = console,
-                Some((Message::Mounted, _)) => {
-                    if let Some(wanted) = &launch.spec.hooks {
-                        let state = hooks::State::new(launch.spec, launch.id, "creating", self.child.0, launch.bundle);
-                        hooks::run("prestart", &wanted.prestart, &state)?;
-                        hooks::run("createRuntime", &wanted.create_runtime, &state)?;
-                    }
-                    channel.send(&Message::GoOn)?;
-                }
-                Some((Message::Ready { warnings }, _)) => {
-                    self.warnings.extend(warnings);
-                    self.ready = true;
-                    return Ok(());
-                }
-                Some((Message::Executing { warnings, timings }, _)) => {
-                    self.warnings.extend(warnings);
-                    clock.laps.extend(timings);
-                    clock.reset();
-                    executing = true;
-                }
-                Some((Message::Failed(failure), _)) => return Err(failure),
-                Some((Message::GoOn | Message::Born(_), _)) => return Err(Failure::new(Code::Internal, "unexpected message")),
-                None if executing => {
-                    clock.lap("exec");
-                    return Ok(());
-                }
-                None => return Err(Failure::new(Code::Internal, "the container's first process was killed while it started").at("init")),
+    let flags = if joins_user { 0 } else { wanted.new & !(namespaces::CGROUP | TIME) };
+    match namespaces::fork(flags, entrance, false)? {
+        Forked::Parent { pid, pidfd } => Ok(((pid, pidfd), ours)),
+        Forked::Child => {
+            drop(ours);
+            if joins_user {
+                join::run(init, theirs)
+            } else {
+                init::run(init, theirs)
             }
         }
-    }
-}
-
-/// Takes back what was made: the process, then its cgroups. The first failure is what counts.
-fn abandon(cgroup: &Cgroup, child: Option<&OwnedFd>, failure: Failure) -> Failure {
-    if let Some(pidfd) = child {
-        // SAFETY: a pidfd of ours; no siginfo. It may be dead already.
-        unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                pidfd.as_raw_fd(),
-                libc::SIGKILL,
-                std::ptr::null::<libc::siginfo_t>(),
-                0,
-            )
-        };
-        reap(pidfd);
-    }
-    if cgroup.is_ours() {
-        let _ = cgroup.kill_all(libc::SIGKILL);
-        let _ = cgroup.remove();
-    }
-    failure
-}
-
-/// Waits for a child of ours to end.
-pub(crate) fn reap(pidfd: &OwnedFd) {
-    // SAFETY: siginfo is plain numbers; the kernel fills it.
-    unsafe {
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        while libc::waitid(libc::P_PIDFD, pidfd.as_raw_fd() as u32, &mut info, libc::WEXITED) < 0
-            && *libc::__errno_location() == libc::EINTR
-        {}
-    }
-}
-
-/// The caller's children are born in another pid namespace for a moment. They are seen from there before they exec, as this binary: so they are not dumpable
-/// from their first instruction on, and their /proc/PID/exe leads nobody to it (CVE-2019-5736).
-pub(crate) struct PidNamespace {
-    own: OwnedFd,
-    dumpable: i32,
-}
-
-impl PidNamespace {
-    pub fn enter(namespace: BorrowedFd) -> Result<PidNamespace> {
-        let entered = PidNamespace {
-            own: sys::open("/proc/self/ns/pid", libc::O_RDONLY)?,
-            dumpable: sys::prctl(libc::PR_GET_DUMPABLE, 0, 0, "PR_GET_DUMPABLE")?,
-        };
-        sys::prctl(libc::PR_SET_DUMPABLE, 0, 0, "PR_SET_DUMPABLE")?;
-        match namespaces::join(namespace, PID) {
-            Ok(()) => Ok(entered),
-            Err(failure) => {
-                entered.leave()?;
-                Err(failure)
-            }
-        }
-    }
-
-    pub fn leave(self) -> Result<()> {
-        namespaces::join(self.own.as_fd(), PID)?;
-        // 2 is what sysctl fs.suid_dumpable may have made of it; nobody may set that.
-        sys::prctl(libc::PR_SET_DUMPABLE, u64::from(self.dumpable == 1), 0, "PR_SET_DUMPABLE").map(drop)
     }
 }
 

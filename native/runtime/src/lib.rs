@@ -6,9 +6,10 @@
 //!   Root    Path(&Path) | Mounts(&[tsbox_core::mount::Mount])
 //!   Stdio   Fds([RawFd; 3]) | Terminal { rows: u16, columns: u16 }
 //!   Started { pid: i32, pidfd: OwnedFd, console: Option<OwnedFd>, cgroup: Cgroup, warnings: Vec<String>, timings: Vec<(String, f64)> }
-//! pub fn exec(exec: &Exec) -> Result<ExecStarted>          // one more process in a running container
+//! pub fn begin(launch: &Launch) -> Result<Launching>       // as launch, without waiting: fd(), advance() -> Option<Born>, abandon()
+//! pub fn exec(exec: &Exec) -> Result<Pending>              // one more process in a running container: fd(), advance() -> Option<Born>, kill(), wait()
 //!   Exec    { pid: i32, pidfd: BorrowedFd, cgroup: &Cgroup, process: &Process, stdio: Stdio, seccomp: Option<&[u8]> }
-//!   ExecStarted { pid, pidfd, console, warnings, timings }  // as of Started
+//!   Born    { pid, pidfd, console, warnings, timings }      // as of Started
 //! pub fn told_by_end(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure   // the failure, or that the process which was to be joined has ended
 //! Cgroup  at(path), kill_all(signal), freeze(), thaw(), is_frozen(), pids(), oom_killed(), stats(), apply(resources, warnings), remove()
 //! pub fn main(args: Vec<String>) -> i32                    // tsbox-runtime create | start | run | state | kill | delete | exec | features …
@@ -17,7 +18,7 @@
 //! The caller is single-threaded: processes are forked without exec and go on with this program's heap. What is started is the caller's own child, which it reaps;
 //! when starting fails nothing is left behind: no process, no cgroup, no mount. The host's table of mounts never changes.
 //!
-//! One file a stage: [`mod@launch`] in the caller, `join` where a user namespace is joined first, `init` in what becomes the container's first process,
+//! One file a stage: [`mod@launch`] and then `pending` in the caller, `join` where a user namespace is joined first, `init` in what becomes the container's first process,
 //! `process` for the last steps that it shares with `exec`, `reaper` for a first process of our own (`--init`). `channel` draws how they talk.
 
 mod channel;
@@ -27,12 +28,14 @@ mod hooks;
 mod init;
 mod join;
 mod launch;
+mod pending;
 mod process;
 pub mod reaper;
 pub mod sealed;
 
 pub use cli::main;
-pub use exec::{Exec, ExecStarted, exec, told_by_end};
-pub use launch::{Launch, Root, Started, Stdio, launch};
+pub use exec::{Exec, exec, exec_and_wait, told_by_end};
+pub use launch::{Launch, Launching, Root, Started, Stdio, begin, launch};
+pub use pending::{Born, Pending};
 pub use tsbox_core::container::cgroup::{Cgroup, Stats};
 pub use tsbox_core::container::spec::{Process, Spec};

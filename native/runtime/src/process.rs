@@ -5,10 +5,11 @@ use crate::launch::Clock;
 use crate::reaper;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use tsbox_core::container::capabilities::Sets;
+use tsbox_core::container::namespaces::{self, Forked};
 use tsbox_core::container::procfs::Procfs;
-use tsbox_core::container::spec::Process;
+use tsbox_core::container::spec::{Process, Rlimit};
 use tsbox_core::container::{identity, seccomp, sys, terminal};
 use tsbox_core::failure::{Code, Failure, Result};
 
@@ -19,6 +20,8 @@ pub struct Last<'a> {
     pub terminal: bool,
     /// This binary, where it is to be the first process and the command its child.
     pub reaper: Option<BorrowedFd<'a>>,
+    /// A /proc in which the calling process is found; None: one of its pid namespace is opened where it is needed.
+    pub procfs: Option<&'a Procfs>,
 }
 
 /// First thing after the fork. Until exec this is our own binary, in a container's namespaces: nobody there may look into it (CVE-2019-5736), and it goes
@@ -97,13 +100,147 @@ pub fn find_command(process: &Process) -> Result<()> {
     Err(command.failure(errno))
 }
 
-/// Ends in execve, or says why not.
-pub fn become_and_exec(last: &Last, channel: &Channel, mut warnings: Vec<String>, mut clock: Clock) -> Result<Infallible> {
+/// Ends in execve, or says why not. For a process that nobody of the container can see yet, or whose pid namespace is its own.
+pub fn become_and_exec(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clock) -> Result<Infallible> {
+    let shape = Shape {
+        filter: last.filter,
+        limits: last.process.rlimits.clone(),
+        extra: 0,
+        keep: None,
+    };
+    let command = assume(last, channel, warnings, clock, shape)?;
+    if last.terminal {
+        terminal::control().map_err(|failure| failure.at("terminal"))?;
+    }
+    Err(command.execute(last))
+}
+
+/// As [`become_and_exec`], in a process that is outside of the pid namespace which its children are born in. A process of the container that has CAP_SYS_PTRACE
+/// may look into whoever it sees, and stop and change it. So what it sees is born with nothing that the container does not have: its root, its user and
+/// capabilities, its seccomp filter, descriptors 0, 1 and 2 and the channel. All that is left to do there is to lead a session and to execute.
+/// It tells its failure itself (`stage`): its caller's descriptors are closed by then, and must not be closed again.
+pub fn become_and_exec_inside(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clock, stage: &str) -> ! {
+    let failure = match born_inside(last, channel, warnings, clock) {
+        Ok(never) => match never {},
+        Err(failure) => failure,
+    };
+    let _ = channel.send(&Message::Failed(failure.at(stage)));
+    leave(1)
+}
+
+fn born_inside(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clock) -> Result<Infallible> {
+    // A filter that forbids what comes after it is installed by the new process: with one capability more for that long, unless it has no_new_privs.
+    let late = last.filter.filter(|filter| !lets_begin(filter, last));
+    let mut keep = vec![channel.fd()];
+    keep.extend(last.reaper.map(|reaper| reaper.as_raw_fd()));
+    let shape = Shape {
+        filter: last.filter.filter(|_| late.is_none()),
+        limits: last.process.rlimits.iter().map(roomy).collect::<Result<_>>()?,
+        extra: late.filter(|_| !last.process.no_new_privileges).map_or(0, |_| SYS_ADMIN),
+        keep: Some(keep),
+    };
+    let command = assume(last, channel, warnings, clock, shape)?;
+    // SAFETY: fork(2) by the one call that filters can look into; the child goes on with a copy of this stack.
+    match sys::check(unsafe { libc::syscall(libc::SYS_clone, SIBLING, 0, 0, 0, 0) }, "clone", None)? {
+        0 => {}
+        pid => {
+            channel.send(&Message::Born(pid as i32))?;
+            leave(0)
+        }
+    }
+    new_session()?;
+    if last.terminal {
+        terminal::control().map_err(|failure| failure.at("terminal"))?;
+    }
+    // Of the user's processes this one counts, and the one that made it does not.
+    identity::set_rlimits(&process_limits(last.process), &mut Vec::new()).map_err(|failure| failure.at("rlimits"))?;
+    if let Some(filter) = late {
+        seccomp::install(filter, last.filter_flags).map_err(|failure| failure.at("seccomp"))?;
+        if let Some(wanted) = &last.process.capabilities {
+            let sets = Sets::of(wanted, &mut Vec::new()).map_err(|failure| failure.at("capabilities"))?;
+            sets.apply().map_err(|failure| failure.at("capabilities"))?;
+        }
+    }
+    Err(command.execute(last))
+}
+
+/// The caller goes on as a new process in another pid namespace, with no descriptor but the channel's, its gate's and 0, 1, 2. Whatever else it owned it has dropped.
+pub fn be_born_in(namespace: BorrowedFd, channel: &Channel, gate: BorrowedFd, reaper: Option<BorrowedFd>) -> Result<()> {
+    namespaces::join(namespace, namespaces::PID).map_err(|failure| failure.at("namespaces"))?;
+    let mut keep = vec![channel.fd(), gate.as_raw_fd()];
+    keep.extend(reaper.map(|reaper| reaper.as_raw_fd()));
+    close_all_but(keep)?;
+    if let Forked::Parent { pid, .. } = namespaces::fork(0, None, true)? {
+        channel.send(&Message::Born(pid))?;
+        leave(0)
+    }
+    new_session()
+}
+
+/// A child of the parent: of whoever started this process.
+const SIBLING: libc::c_long = (libc::CLONE_PARENT | libc::SIGCHLD) as libc::c_long;
+/// CAP_SYS_ADMIN.
+const SYS_ADMIN: u64 = 1 << 21;
+
+/// Whether a filter lets a process do what comes between its installation and the command.
+fn lets_begin(filter: &[u8], last: &Last) -> bool {
+    let allows = |number, arguments| seccomp::allows(filter, number, arguments);
+    allows(libc::SYS_clone, [SIBLING as u64, 0, 0, 0, 0, 0])
+        && allows(libc::SYS_setsid, [0; 6])
+        && allows(libc::SYS_write, [0; 6])
+        && allows(libc::SYS_exit_group, [0; 6])
+        && (!last.terminal || allows(libc::SYS_ioctl, [0, libc::TIOCSCTTY as u64, 0, 0, 0, 0]))
+        && (process_limits(last.process).is_empty() || allows(libc::SYS_prlimit64, [0; 6]))
+}
+
+/// The limit of processes counts whoever sets it: the one that makes the last one must not be one too many.
+fn is_of_processes(limit: &Rlimit) -> bool {
+    limit.type_.trim_start_matches("RLIMIT_") == "NPROC"
+}
+
+fn process_limits(process: &Process) -> Vec<Rlimit> {
+    process.rlimits.iter().filter(|limit| is_of_processes(limit)).cloned().collect()
+}
+
+/// The limit of processes as high as it may be set back from, every other one as it is.
+fn roomy(limit: &Rlimit) -> Result<Rlimit> {
+    if !is_of_processes(limit) {
+        return Ok(limit.clone());
+    }
+    // SAFETY: a record that the kernel fills.
+    let now = unsafe {
+        let mut now: libc::rlimit = std::mem::zeroed();
+        sys::check(libc::getrlimit(libc::RLIMIT_NPROC, &mut now).into(), "getrlimit", None)?;
+        now
+    };
+    let most = limit.hard.max(now.rlim_max);
+    Ok(Rlimit {
+        soft: most,
+        hard: most,
+        ..limit.clone()
+    })
+}
+
+/// How far a process goes on its way to becoming the container's.
+struct Shape<'a> {
+    filter: Option<&'a [u8]>,
+    limits: Vec<Rlimit>,
+    /// Capabilities that it keeps besides.
+    extra: u64,
+    /// The only descriptors above 2 that stay open; None: all of them until exec.
+    keep: Option<Vec<RawFd>>,
+}
+
+/// Gives the calling process the user, the capabilities, the limits and the filter of the container, and says that all is ready to execute.
+fn assume(last: &Last, channel: &Channel, mut warnings: Vec<String>, mut clock: Clock, shape: Shape) -> Result<Command> {
     let process = last.process;
     let command = Command::of(process)?;
-    prepare(process, &mut warnings)?;
+    prepare(last, &shape.limits, &mut warnings)?;
     let sets = match &process.capabilities {
-        Some(wanted) => Some(Sets::of(wanted, &mut warnings).map_err(|failure| failure.at("capabilities"))?),
+        Some(wanted) => {
+            let sets = Sets::of(wanted, &mut warnings).map_err(|failure| failure.at("capabilities"))?;
+            Some(sets.with(shape.extra))
+        }
         None => None,
     };
     if !last.terminal {
@@ -111,21 +248,35 @@ pub fn become_and_exec(last: &Last, channel: &Channel, mut warnings: Vec<String>
         terminal::hand_over(process.user.uid);
     }
     // All that is above 2 goes at exec: a directory of the host among them would be a way out (CVE-2024-21626).
-    close_on_exec()?;
+    match shape.keep {
+        Some(keep) => close_all_but(keep)?,
+        None => close_on_exec()?,
+    }
     // As root first: a user may stand in a directory that he could not walk to.
     let early = change_directory(&process.cwd);
     outlive_parent()?;
+    // Whatever the starter had blocked.
+    // SAFETY: an empty set.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+    }
     clock.lap("process");
     channel.send(&Message::Executing {
         warnings,
         timings: std::mem::take(&mut clock.laps),
     })?;
 
+    let install = || match shape.filter {
+        Some(filter) => seccomp::install(filter, last.filter_flags).map_err(|failure| failure.at("seccomp")),
+        None => Ok(()),
+    };
     if process.no_new_privileges {
         sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, "PR_SET_NO_NEW_PRIVS")?;
     } else {
         // Needs CAP_SYS_ADMIN, which is about to go.
-        install(last)?;
+        install()?;
     }
     if let Some(sets) = &sets {
         sets.bound().map_err(|failure| failure.at("capabilities"))?;
@@ -139,30 +290,34 @@ pub fn become_and_exec(last: &Last, channel: &Channel, mut warnings: Vec<String>
     }
     check_directory(&process.cwd)?;
     if process.no_new_privileges {
-        install(last)?;
+        install()?;
     }
-    // Whatever the starter had blocked.
-    // SAFETY: an empty set.
-    unsafe {
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
-    }
-    Err(match last.reaper {
-        Some(reaper) => command.run_below(reaper),
-        None => command.run(),
-    })
+    Ok(command)
 }
 
-fn install(last: &Last) -> Result<()> {
-    match last.filter {
-        Some(filter) => seccomp::install(filter, last.filter_flags).map_err(|failure| failure.at("seccomp")),
-        None => Ok(()),
+/// Closes every descriptor above 2 that is not to be kept.
+pub fn close_all_but(mut keep: Vec<RawFd>) -> Result<()> {
+    keep.retain(|fd| *fd > 2);
+    keep.sort_unstable();
+    let mut first = 3u32;
+    for last in keep.iter().map(|fd| *fd as u32).chain([u32::MAX]) {
+        let before = if last == u32::MAX { last } else { last - 1 };
+        if first <= before {
+            // SAFETY: plain numbers; what still names one of these descriptors in this process is not used any more.
+            sys::check(
+                unsafe { libc::syscall(libc::SYS_close_range, first, before, 0) },
+                "close_range",
+                None,
+            )?;
+        }
+        first = last.saturating_add(1);
     }
+    Ok(())
 }
 
-fn prepare(process: &Process, warnings: &mut Vec<String>) -> Result<()> {
-    identity::set_rlimits(&process.rlimits, warnings).map_err(|failure| failure.at("rlimits"))?;
+fn prepare(last: &Last, limits: &[Rlimit], warnings: &mut Vec<String>) -> Result<()> {
+    let process = last.process;
+    identity::set_rlimits(limits, warnings).map_err(|failure| failure.at("rlimits"))?;
     if let Some(priority) = &process.io_priority {
         identity::set_io_priority(priority).map_err(|failure| failure.at("ioPriority"))?;
     }
@@ -178,7 +333,14 @@ fn prepare(process: &Process, warnings: &mut Vec<String>) -> Result<()> {
             continue;
         };
         let value = format!("{prefix}{label}");
-        let proc = Procfs::detached()?;
+        let own;
+        let proc = match last.procfs {
+            Some(proc) => proc,
+            None => {
+                own = Procfs::detached()?;
+                &own
+            }
+        };
         // The module's own directory is Linux 5.8's; AppArmor alone has the other file too.
         let written = match proc.write(&format!("self/attr/{file}"), &value) {
             Err(failure) if failure.code == Code::NotFound => proc.write("self/attr/exec", &value),
@@ -284,6 +446,14 @@ impl Command {
             arguments: strings(&process.args)?,
             environment,
         })
+    }
+
+    /// Answers only when nothing could be executed.
+    fn execute(&self, last: &Last) -> Failure {
+        match last.reaper {
+            Some(reaper) => self.run_below(reaper),
+            None => self.run(),
+        }
     }
 
     /// Answers only when none of the paths runs.

@@ -8,9 +8,10 @@ use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tsbox_core::container::seccomp;
 use tsbox_core::container::spec::Process;
 use tsbox_core::failure::Code;
-use tsbox_runtime::{Exec, Stdio, exec};
+use tsbox_runtime::{Exec, Stdio, exec_and_wait};
 use world::{World, alter};
 
 type Case = (&'static str, fn(&World));
@@ -28,7 +29,7 @@ const CASES: &[Case] = &[
     ("devices are denied by the cgroup", devices),
     ("masked paths are empty and read-only ones are", masks),
     ("user, groups, umask, capabilities and no_new_privs", identity),
-    ("seccomp: errno by rule, ENOSYS for what is newer", seccomp),
+    ("seccomp: errno by rule, ENOSYS for what is newer", seccomp_filter),
     ("volumes, tmpfs and read-only root", volumes),
     ("a link in the image leads no mount out (CVE-2021-30465)", link_out),
     ("/proc as a link is refused (CVE-2019-16884)", proc_link),
@@ -42,6 +43,10 @@ const CASES: &[Case] = &[
     ("a terminal is the container's own", terminal),
     ("exec joins, with its own user, directory and exit code", join),
     ("exec: not found, paused", join_refused),
+    (
+        "a filter that forbids what an exec needs before its command is installed last",
+        join_strict,
+    ),
     ("exec: into a container on its way out", join_dying),
     ("pause stops, resume goes on, kill_all leaves none", pause),
     ("a new user namespace: root inside, nobody outside", user_namespace),
@@ -291,7 +296,7 @@ fn identity(world: &World) {
     );
 }
 
-fn seccomp(world: &World) {
+fn seccomp_filter(world: &World) {
     let profile = json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"], "syscalls": [
         { "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28 },
         { "names": ["chroot"], "action": "SCMP_ACT_ERRNO" },
@@ -416,7 +421,7 @@ fn join(world: &World) {
         ..Process::default()
     };
     let join = |process: &Process, stdio: Stdio| {
-        exec(&Exec {
+        exec_and_wait(&Exec {
             pid: started.pid,
             pidfd: started.pidfd.as_fd(),
             cgroup: &started.cgroup,
@@ -464,7 +469,7 @@ fn join_refused(world: &World) {
         ..Process::default()
     };
     let join = || {
-        exec(&Exec {
+        exec_and_wait(&Exec {
             pid: started.pid,
             pidfd: started.pidfd.as_fd(),
             cgroup: &started.cgroup,
@@ -482,6 +487,55 @@ fn join_refused(world: &World) {
     world.end(started);
 }
 
+/// A filter that forbids what comes before the command is installed last, and costs the process nothing that it should have, nor leaves it more.
+fn join_strict(world: &World) {
+    let started = world.start("sleep 1000");
+    let process = Process {
+        args: [
+            "/bin/sh",
+            "-c",
+            "grep -E '^(Cap(Prm|Eff)|Seccomp):' /proc/self/status; cat /proc/self/stat; true",
+        ]
+        .map(String::from)
+        .to_vec(),
+        env: vec!["PATH=/bin".into()],
+        cwd: "/".into(),
+        capabilities: Some(Default::default()),
+        ..Process::default()
+    };
+    let strict = json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
+        "syscalls": [{ "names": ["setsid", "prlimit64"], "action": "SCMP_ACT_ERRNO" }] });
+    let mild = json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"] });
+    for (profile, no_new_privileges) in [(&strict, false), (&strict, true), (&mild, false), (&mild, true)] {
+        let pipes = world.pipes();
+        let joined = exec_and_wait(&Exec {
+            pid: started.pid,
+            pidfd: started.pidfd.as_fd(),
+            cgroup: &started.cgroup,
+            process: &Process {
+                no_new_privileges,
+                ..process.clone()
+            },
+            stdio: pipes.stdio(),
+            seccomp: Some(&seccomp::compile(&profile.to_string()).unwrap()),
+        })
+        .unwrap();
+        let pid = joined.pid;
+        let ran = world.collect(pid, pipes);
+        let lines: Vec<&str> = ran.stdout.lines().collect();
+        assert_eq!(
+            lines[..3],
+            ["CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "Seccomp:\t2"],
+            "{profile} {no_new_privileges}: {ran:?}"
+        );
+        // The shell's child: its session is the shell's own, which leads it.
+        let fields: Vec<&str> = lines[3].rsplit_once(')').unwrap().1.split_whitespace().collect();
+        assert_eq!(fields[1], fields[3], "{ran:?}");
+    }
+    started.cgroup.kill_all(libc::SIGKILL).unwrap();
+    world.end(started);
+}
+
 /// A first process stays on its way out until everybody has reaped what was born in its pid namespace: here an exec that nobody waits for yet.
 fn join_dying(world: &World) {
     let started = world.start("sleep 1000");
@@ -492,7 +546,7 @@ fn join_dying(world: &World) {
         ..Process::default()
     };
     let join = |process: &Process| {
-        exec(&Exec {
+        exec_and_wait(&Exec {
             pid: started.pid,
             pidfd: started.pidfd.as_fd(),
             cgroup: &started.cgroup,

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, RawFd};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::Mount;
 use tsbox_core::protocol::{Exit, FromShim, Window};
-use tsbox_runtime::{Cgroup, Exec as Join, ExecStarted, Launch, Process as OciProcess, Root, Spec, Stdio, told_by_end};
+use tsbox_runtime::{Born, Cgroup, Exec as Join, Launch, Process as OciProcess, Root, Spec, Stdio, told_by_end};
 
 /// `ShimExec` of kernel/src/contract/launcher.ts.
 #[derive(Deserialize)]
@@ -79,9 +79,9 @@ pub fn start(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Star
     })
 }
 
-fn launch(start: &Start, container: &Process, cgroup: &Cgroup, stdio: Stdio) -> Result<ExecStarted> {
+fn launch(start: &Start, container: &Process, cgroup: &Cgroup, stdio: Stdio) -> Result<Born> {
     match &start.launch {
-        Format::Oci { process, filter } => tsbox_runtime::exec(&Join {
+        Format::Oci { process, filter } => tsbox_runtime::exec_and_wait(&Join {
             pid: container.pid,
             pidfd: container.pidfd.as_fd(),
             cgroup,
@@ -100,12 +100,13 @@ fn launch(start: &Start, container: &Process, cgroup: &Cgroup, stdio: Stdio) -> 
                 bundle: "",
             })
             .map_err(|failure| told_by_end(failure, container.pid, container.pidfd.as_fd()))?;
-            Ok(ExecStarted {
+            Ok(Born {
                 pid: started.pid,
                 pidfd: started.pidfd,
                 console: started.console,
                 warnings: started.warnings,
                 timings: started.timings,
+                waits: false,
             })
         }
         Format::Other => Err(Failure::new(

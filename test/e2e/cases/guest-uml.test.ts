@@ -196,6 +196,12 @@ scenes(
       code: 0,
       stdout: "x\nsleep\nbox\n",
     },
+    {
+      title: "another container's processes, in a /proc that this kernel lets nobody else mount",
+      script: `tsbox run -d --name peer --net none host:/ sleep 999 >/dev/null; ${none} --pid container:peer host:/ sh -c 'cat /proc/1/comm; mount | grep -c "^proc on /proc "; head -c 1 /proc/kcore | wc -c'; tsbox rm -f peer`,
+      code: 0,
+      stdout: "sleep\n1\n0\npeer\n",
+    },
     { title: "a command that is not there: 127", script: `${none} host:/ no-such-command`, code: 127, stdout: "" },
     {
       title: "bridge networks are refused with what the kernel lacks",

@@ -97,6 +97,15 @@ impl Sets {
         Ok(sets)
     }
 
+    /// With further ones that the caller has, effective and permitted.
+    pub fn with(self, extra: u64) -> Sets {
+        Sets {
+            effective: self.effective | extra,
+            permitted: self.permitted | extra,
+            ..self
+        }
+    }
+
     /// Takes what is not in the set out of the bounding set; needs CAP_SETPCAP, so it comes before the change of user.
     pub fn bound(&self) -> Result<()> {
         for number in (0..64).filter(|number| self.have & !self.bounding & (1 << number) != 0) {

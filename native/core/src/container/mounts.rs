@@ -74,9 +74,13 @@ pub fn propagation(word: &str) -> Option<(u64, bool)> {
 /// Opens, in the host's mount namespace and with the host's rights, the binds that can't be opened later: those that must stay peers of the host's mounts
 /// (`rshared`) or hear of them (`rslave`), for which it is too late in the container's own slave namespace, whose root is nobody's peer; those whose ids are mapped, overlays of other images among them; those that lie in another container (`/proc/PID/root/…`); and all of them for a container in a
 /// user namespace (`mapped`), whose root may not walk the host's directories. One answer a mount.
-pub fn open_early(mounts: &[OciMount], mapped: bool) -> Result<Vec<Option<OwnedFd>>> {
+/// `pids`: a pid namespace that is joined; its /proc can be opened from here alone.
+pub fn open_early(mounts: &[OciMount], mapped: bool, pids: Option<BorrowedFd>) -> Result<Vec<Option<OwnedFd>>> {
     let open = |one: &OciMount| {
         let options = Options::parse(&one.options);
+        if let Some(pids) = pids.filter(|_| one.type_.as_deref() == Some("proc") && !options.bind) {
+            return proc_of(pids, &options).map(Some);
+        }
         if one.type_.as_deref() == Some("overlay") && !one.uid_mappings.is_empty() {
             let maps = IdMaps::of(&one.uid_mappings, &one.gid_mappings);
             return idmap::open_detached(&[overlay_of(one, &options, Some(maps))]).map(Some);
@@ -111,6 +115,47 @@ pub fn open_early(mounts: &[OciMount], mapped: bool) -> Result<Vec<Option<OwnedF
             })
         })
         .collect()
+}
+
+/// A /proc of another pid namespace than the caller's.
+fn proc_of(pids: BorrowedFd, options: &Options) -> Result<OwnedFd> {
+    let context = Context::open("proc")?;
+    // Linux 6.17.
+    if context.descriptor("pidns", pids).is_ok() {
+        options.data.iter().try_for_each(|option| context.option(option))?;
+        return context.mount(options.attributes);
+    }
+    // Before, a process of that namespace would have to mount it, which its others could see and stop. So it is one that somebody there has already.
+    let pid = member_of(pids)?;
+    let tree = clone_inside(pid, "/proc")?;
+    if sys::file_system(tree.as_fd())? != sys::PROC_MAGIC || sys::stat(tree.as_fd())?.st_ino != sys::PROC_ROOT {
+        let what = "the container whose processes are to be shared has something else than its processes at /proc";
+        return Err(Failure::new(Code::FailedPrecondition, what));
+    }
+    mount::set_attributes(tree.as_fd(), options.attributes, false)?;
+    Ok(tree)
+}
+
+/// The first process of a pid namespace, as the host numbers it.
+fn member_of(pids: BorrowedFd) -> Result<i32> {
+    let wanted = sys::stat(pids)?.st_ino;
+    let failed = |error: std::io::Error| Failure::io(&error, "readdir", Some("/proc"));
+    let mut numbers: Vec<i32> = Vec::new();
+    for entry in std::fs::read_dir("/proc").map_err(failed)? {
+        numbers.extend(
+            entry
+                .map_err(failed)?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<i32>().ok()),
+        );
+    }
+    numbers.sort_unstable();
+    let is_member = |pid: &i32| sys::open(&format!("/proc/{pid}/ns/pid"), libc::O_RDONLY).and_then(|fd| sys::stat(fd.as_fd()));
+    numbers
+        .into_iter()
+        .find(|pid| is_member(pid).is_ok_and(|stat| stat.st_ino == wanted))
+        .ok_or_else(|| Failure::new(Code::FailedPrecondition, "the pid namespace to be joined has no process any more"))
 }
 
 /// `/proc/42/root/dev/shm` → 42 and `/dev/shm`.
@@ -180,7 +225,7 @@ fn mount_one(place: &Place, one: &OciMount, early: Option<OwnedFd>) -> Result<()
     } else if kind == "overlay" {
         overlay(place.root, one, &options, early)?
     } else {
-        file_system(place, kind, one, &options)?
+        file_system(place, kind, one, &options, early)?
     };
     join(&tree, &target, one, &options)
 }
@@ -268,7 +313,7 @@ fn part_of(root: &Root, whole: &OwnedFd, inside: &str) -> Result<OwnedFd> {
     part
 }
 
-fn file_system(place: &Place, kind: &str, one: &OciMount, options: &Options) -> Result<(OwnedFd, OwnedFd)> {
+fn file_system(place: &Place, kind: &str, one: &OciMount, options: &Options, early: Option<OwnedFd>) -> Result<(OwnedFd, OwnedFd)> {
     // A tmpfs without a mode of its own looks like the directory that it covers; over none, it is everybody's (1777).
     let covered = place.root.find(&one.destination)?.map(|fd| sys::stat(fd.as_fd())).transpose()?;
     let target = place.root.make_directory(&one.destination, 0o755)?;
@@ -282,6 +327,9 @@ fn file_system(place: &Place, kind: &str, one: &OciMount, options: &Options) -> 
                 message: format!("{kind} must be mounted on an ordinary directory"),
                 ..failure
             })?;
+    }
+    if let Some(tree) = early {
+        return Ok((tree, target));
     }
     let context = Context::open(kind)?;
     if let Some(source) = one.source.as_deref().filter(|source| !source.is_empty()) {

@@ -4,7 +4,7 @@
 use super::sys;
 use crate::failure::{Code, Failure, Result};
 use crate::mount::{self, Attributes, Context};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub struct Procfs {
     fd: OwnedFd,
@@ -25,6 +25,10 @@ impl Procfs {
             return Err(Failure::new(Code::FailedPrecondition, "/proc is not procfs"));
         }
         Ok(Procfs { fd })
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// One value into one file, links of an image never in the way.

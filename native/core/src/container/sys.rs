@@ -91,6 +91,8 @@ pub fn file_system(fd: BorrowedFd) -> Result<i64> {
 }
 
 pub const PROC_MAGIC: i64 = 0x9fa0;
+/// The inode of a /proc's own root.
+pub const PROC_ROOT: u64 = 1;
 pub const DEVPTS_MAGIC: i64 = 0x1cd1;
 pub const CGROUP2_MAGIC: i64 = 0x6367_7270;
 pub const CGROUP_MAGIC: i64 = 0x27_e0eb;

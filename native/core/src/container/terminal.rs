@@ -64,16 +64,23 @@ impl Terminal {
         mount::attach_to(mount::clone_descriptor(self.slave.as_fd(), false)?.as_fd(), place.as_fd())
     }
 
-    /// Makes it standard input, output and error and the controlling terminal of the calling process, which leads a session.
-    pub fn take(&self, owner: u32) -> Result<()> {
+    /// Makes it standard input, output and error of the calling process, and its user's.
+    pub fn lend(&self, owner: u32) -> Result<()> {
         let slave = self.slave.as_raw_fd();
         // SAFETY: plain numbers and an open descriptor.
-        unsafe {
-            sys::check(libc::fchown(slave, owner, u32::MAX).into(), "fchown", Some("/dev/console"))?;
-            sys::check(libc::ioctl(slave, libc::TIOCSCTTY, 0).into(), "TIOCSCTTY", None)?;
-        }
+        sys::check(
+            unsafe { libc::fchown(slave, owner, u32::MAX) }.into(),
+            "fchown",
+            Some("/dev/console"),
+        )?;
         redirect([slave; 3])
     }
+}
+
+/// Makes the terminal at standard input the controlling one of the calling process, which leads a session.
+pub fn control() -> Result<()> {
+    // SAFETY: plain numbers.
+    sys::check(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) }.into(), "TIOCSCTTY", None).map(drop)
 }
 
 /// Makes three descriptors 0, 1 and 2, whatever their numbers are.

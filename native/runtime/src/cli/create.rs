@@ -5,6 +5,7 @@ use super::state::{self, Container, Record};
 use super::{Global, next, unexpected, value, warn};
 use crate::hooks;
 use crate::launch::{self, Launch, Root, Stdio};
+use crate::pending;
 use lexopt::prelude::*;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -182,7 +183,7 @@ fn begin(
     });
     if let Err(failure) = told {
         let _ = started.cgroup.kill_all(libc::SIGKILL);
-        launch::reap(&started.pidfd);
+        pending::reap(&started.pidfd);
         let _ = started.cgroup.remove();
         return Err(failure);
     }

@@ -3,10 +3,9 @@
 use super::state::{Container, Status};
 use super::{Global, create, next, only_id, unexpected, warn};
 use crate::channel::{Channel, Message};
-use crate::exec::await_end;
 use crate::hooks;
+use crate::pending::await_end;
 use lexopt::prelude::*;
-use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 use tsbox_core::container::spec::Spec;
@@ -223,7 +222,7 @@ pub fn dispose(global: &Global, container: &Container, spec: &Spec) -> Result<()
                 0,
             )
         };
-        if !await_end(pidfd.as_fd(), PATIENCE) {
+        if !await_end(&pidfd, PATIENCE) {
             return Err(Failure::new(
                 Code::Unavailable,
                 format!("container {} does not end", container.record.id),

@@ -157,6 +157,14 @@ pub fn flags(profile: &Profile) -> Result<u32> {
     Ok(flags)
 }
 
+/// Whether a compiled program lets a system call of this machine's own kind pass, by the kernel's rules for classic BPF. `arguments`: all six.
+pub fn allows(program: &[u8], number: libc::c_long, arguments: [u64; 6]) -> bool {
+    const ALLOW: u32 = 0x7fff_0000;
+    const LOG: u32 = 0x7ffc_0000;
+    let token = if cfg!(target_arch = "aarch64") { 0xc000_00b7 } else { 0xc000_003e };
+    matches!(program::run(program, token, number as u32, arguments), Some(ALLOW | LOG))
+}
+
 /// Puts a compiled program on the calling process, for good. Needs CAP_SYS_ADMIN or no_new_privs.
 pub fn install(program: &[u8], flags: u32) -> Result<()> {
     const MOST: usize = 4096;

@@ -1,0 +1,240 @@
+//! A start on its way: the caller's side of the talk that `channel` draws. It never blocks, so that whoever starts a process can serve others meanwhile; the
+//! process that is started may read from a hung file system, or be stopped by the container that it joins.
+
+use crate::channel::{Channel, Message};
+use crate::hooks;
+use crate::launch::Clock;
+use crate::process;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+use tsbox_core::container::namespaces::{self, Forked};
+use tsbox_core::container::spec::{Hook, Spec};
+use tsbox_core::container::sys;
+use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::id_maps::IdMaps;
+
+/// A process that has executed its command.
+#[derive(Debug)]
+pub struct Born {
+    /// A child of the caller, in whose pid namespace the number counts.
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    pub console: Option<OwnedFd>,
+    pub warnings: Vec<String>,
+    /// Milliseconds of each stage, in order.
+    pub timings: Vec<(String, f64)>,
+    /// It waits at its gate and has executed nothing yet.
+    pub waits: bool,
+}
+
+pub struct Pending {
+    channel: Channel,
+    /// The process that goes on; the one that was forked first until another is born.
+    child: (i32, OwnedFd),
+    /// Processes that made the next one, or run hooks for it, and end by themselves.
+    makers: Vec<OwnedFd>,
+    /// How many processes are still to be born from one another.
+    births: u32,
+    console: Option<OwnedFd>,
+    pub(crate) warnings: Vec<String>,
+    clock: Clock,
+    executing: bool,
+    ready: bool,
+    /// What it means that the process was killed before it executed anything.
+    killed: &'static str,
+    pub(crate) id_maps: Option<IdMaps>,
+    pub(crate) hooks: Option<EarlyHooks>,
+}
+
+/// What the caller runs once the mounts are there.
+pub(crate) struct EarlyHooks {
+    pub prestart: Vec<Hook>,
+    pub create_runtime: Vec<Hook>,
+    pub spec: Spec,
+    pub id: String,
+    pub bundle: String,
+}
+
+impl Pending {
+    pub(crate) fn new(channel: Channel, child: (i32, OwnedFd), births: u32, clock: Clock, killed: &'static str) -> Pending {
+        Pending {
+            channel,
+            child,
+            makers: Vec::new(),
+            births,
+            console: None,
+            warnings: Vec::new(),
+            clock,
+            executing: false,
+            ready: false,
+            killed,
+            id_maps: None,
+            hooks: None,
+        }
+    }
+
+    /// Readable when [`Pending::advance`] has something to do.
+    pub fn fd(&self) -> RawFd {
+        self.channel.fd()
+    }
+
+    /// Works through what has come. None: the process is not there yet. After a failure the caller calls [`Pending::kill`].
+    pub fn advance(&mut self) -> Result<Option<Born>> {
+        while let Some(packet) = self.channel.poll()? {
+            if let Some(born) = self.hear(packet)? {
+                return Ok(Some(born));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Blocks until the process is there; a failure leaves none behind.
+    pub fn wait(mut self) -> Result<Born> {
+        loop {
+            self.channel.await_readable(Duration::MAX);
+            match self.advance() {
+                Ok(Some(born)) => {
+                    for maker in &self.makers {
+                        await_end(maker, Duration::from_secs(10));
+                        reap(maker);
+                    }
+                    return Ok(born);
+                }
+                Ok(None) => {}
+                Err(failure) => {
+                    self.kill();
+                    self.reap(Duration::from_secs(10));
+                    return Err(failure);
+                }
+            }
+        }
+    }
+
+    /// Ends all processes of this start. They are the caller's to reap.
+    pub fn kill(&self) {
+        for pidfd in self.makers.iter().chain([&self.child.1]) {
+            // SAFETY: a pidfd of ours; no siginfo. It may be dead already.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_pidfd_send_signal,
+                    pidfd.as_raw_fd(),
+                    libc::SIGKILL,
+                    std::ptr::null::<libc::siginfo_t>(),
+                    0,
+                )
+            };
+        }
+    }
+
+    /// Waits for those that were killed; who sleeps in a file system that hangs is left to whoever reaps the caller's children.
+    pub fn reap(&self, timeout: Duration) {
+        let end = Instant::now() + timeout;
+        for pidfd in self.makers.iter().chain([&self.child.1]) {
+            if await_end(pidfd, end.saturating_duration_since(Instant::now())) {
+                reap(pidfd);
+            }
+        }
+    }
+
+    fn hear(&mut self, packet: Option<(Message, Option<OwnedFd>)>) -> Result<Option<Born>> {
+        match packet {
+            Some((Message::Unmapped, _)) => {
+                let unasked = || Failure::new(Code::Internal, "a user namespace that nobody asked for");
+                let maps = self.id_maps.as_ref().ok_or_else(unasked)?;
+                namespaces::write_maps(self.child.0, &maps.uids, &maps.gids).map_err(|failure| failure.at("user namespace"))?;
+                self.channel.send(&Message::GoOn)?;
+            }
+            Some((Message::Born(pid), pidfd)) => {
+                // A child of ours: its number stays its own until it is reaped.
+                let pidfd = pidfd.map_or_else(|| open(pid), Ok)?;
+                let maker = std::mem::replace(&mut self.child, (pid, pidfd));
+                self.makers.push(maker.1);
+                self.births = self.births.saturating_sub(1);
+                self.clock.lap("clone");
+            }
+            Some((Message::Console, console)) => self.console = console,
+            Some((Message::Mounted, _)) => match self.hooks.take() {
+                Some(hooks) => self.run(&hooks)?,
+                None => self.channel.send(&Message::GoOn)?,
+            },
+            Some((Message::Ready { warnings }, _)) => {
+                self.warnings.extend(warnings);
+                self.ready = true;
+            }
+            Some((Message::Executing { warnings, timings }, _)) => {
+                self.warnings.extend(warnings);
+                self.clock.laps.extend(timings);
+                self.clock.reset();
+                self.executing = true;
+            }
+            Some((Message::Failed(failure), _)) => return Err(failure),
+            Some((Message::GoOn, _)) => return Err(Failure::new(Code::Internal, "unexpected message")),
+            None if self.executing && self.births == 0 => {
+                self.clock.lap("exec");
+                return self.born().map(Some);
+            }
+            None => return Err(Failure::new(Code::FailedPrecondition, self.killed).at("init")),
+        }
+        if self.ready && self.births == 0 {
+            return self.born().map(Some);
+        }
+        Ok(None)
+    }
+
+    fn born(&mut self) -> Result<Born> {
+        let pidfd = self.child.1.try_clone().map_err(|error| Failure::io(&error, "dup", None))?;
+        Ok(Born {
+            pid: self.child.0,
+            pidfd,
+            console: self.console.take(),
+            warnings: std::mem::take(&mut self.warnings),
+            timings: std::mem::take(&mut self.clock.laps),
+            waits: self.ready,
+        })
+    }
+
+    /// In a process of its own, which answers in our place: a hook may take as long as it wants.
+    fn run(&mut self, wanted: &EarlyHooks) -> Result<()> {
+        if let Forked::Parent { pidfd, .. } = namespaces::fork(0, None, false)? {
+            self.makers.push(pidfd);
+            return Ok(());
+        }
+        let _ = process::begin(c"tsbox:[hooks]");
+        let state = hooks::State::new(&wanted.spec, &wanted.id, "creating", self.child.0, &wanted.bundle);
+        let done =
+            hooks::run("prestart", &wanted.prestart, &state).and_then(|()| hooks::run("createRuntime", &wanted.create_runtime, &state));
+        let sent = self.channel.send(&match done {
+            Ok(()) => Message::GoOn,
+            Err(failure) => Message::Failed(failure),
+        });
+        process::leave(i32::from(sent.is_err()))
+    }
+}
+
+fn open(pid: i32) -> Result<OwnedFd> {
+    // SAFETY: plain numbers; the descriptor is ours.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    sys::check(fd, "pidfd_open", None).map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Waits for a process that need not be a child of ours; false: not within that time.
+pub(crate) fn await_end(pidfd: &OwnedFd, timeout: Duration) -> bool {
+    let mut entry = libc::pollfd {
+        fd: pidfd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one entry.
+    unsafe { libc::poll(&mut entry, 1, i32::try_from(timeout.as_millis()).unwrap_or(-1)) > 0 }
+}
+
+/// Waits for a child of ours to end.
+pub(crate) fn reap(pidfd: &OwnedFd) {
+    // SAFETY: siginfo is plain numbers; the kernel fills it.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        while libc::waitid(libc::P_PIDFD, pidfd.as_raw_fd() as u32, &mut info, libc::WEXITED) < 0
+            && *libc::__errno_location() == libc::EINTR
+        {}
+    }
+}
