@@ -3,6 +3,7 @@
 use crate::channel::{Channel, Message};
 use crate::hooks;
 use crate::launch::{Clock, Root, Stdio};
+use crate::own_files;
 use crate::process::{self, Last};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -227,6 +228,9 @@ fn open_root(init: &mut Init) -> Result<Tree> {
 }
 
 fn mount_all(init: &mut Init, root: &Tree, clock: &mut Clock) -> Result<()> {
+    if init.spec.annotation(own_files::OWN_FILES) == Some("true") {
+        own_files::make(root);
+    }
     let place = Place {
         root,
         cgroup: Some(init.cgroup),

@@ -19,7 +19,8 @@
 //! when starting fails nothing is left behind: no process, no cgroup, no mount. The host's table of mounts never changes.
 //!
 //! One file a stage: [`mod@launch`] and then `pending` in the caller, `join` where a user namespace is joined first, `init` in what becomes the container's first process,
-//! `process` for the last steps that it shares with `exec`, `reaper` for a first process of our own (`--init`). `channel` draws how they talk.
+//! `own_files` for what Docker has in every root, `process` for the last steps that it shares with `exec`, `reaper` for a first process of our own (`--init`).
+//! `channel` draws how they talk.
 
 mod channel;
 mod cli;
@@ -28,6 +29,7 @@ mod hooks;
 mod init;
 mod join;
 mod launch;
+mod own_files;
 mod pending;
 mod process;
 pub mod reaper;

@@ -1,5 +1,5 @@
 /** `created`: an image found, a name taken, a read-write layer prepared, a record kept. */
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import {
   type ActiveKey,
   type Call,
@@ -10,10 +10,12 @@ import {
   fail,
   type Image,
   isTsboxError,
+  type Mount,
   type NetworkWish,
   newContainerId,
   type ShimLog,
   type Sparse,
+  signalNumber,
   supports,
   withCleanup,
   withMounts,
@@ -105,6 +107,8 @@ export async function create(
       // While it starts: the disk is slower than that.
       engine.settling.add(id, settled(storage.settle(engine.call(), layer), engine.records.keep(engine.call(), startedAtOnce(record))));
     }
+    // A start makes it by itself.
+    if (!starting && asked.workingDirectory !== "") await makeWorkingDirectory(engine, call, config, await storage.mounts(call, layer));
     if (fills.length > 0)
       await withMounts(call, engine.host, await storage.mounts(call, layer), async (root) => {
         for (const { name, target } of fills) await engine.volumes.fill(call, name, id, root, target);
@@ -133,6 +137,30 @@ export function attributes(record: Container): Readonly<Record<string, string>> 
   return { image: record.imageName, name: record.name, ...record.config.labels };
 }
 
+/** In the layer, so that files can be copied there before the first start. What is mounted there for a moment gets a place. */
+async function makeWorkingDirectory(
+  engine: Engine,
+  call: Call,
+  { workingDirectory }: ContainerConfig,
+  layer: readonly Mount[],
+): Promise<void> {
+  const target = posix.normalize(workingDirectory);
+  if (target === "/") return;
+  try {
+    await withMounts(call, engine.host, [...layer, { type: "tmpfs", source: "tmpfs", target, options: [] }], async () => {});
+  } catch (error) {
+    // move_mount(2) has EINVAL for a directory on a file.
+    if (!isTsboxError(error) || !(error.errno === 20 || (error.errno === 22 && error.syscall === "move_mount"))) throw error;
+    throw fail("InvalidArgument", `Cannot mkdir: ${workingDirectory} is not a directory`, { cause: error });
+  }
+}
+
+/** One that is none would make every `stop` fail. */
+function checkSignal(name: string): string {
+  signalNumber(name);
+  return name;
+}
+
 /** Docker's rules of merging: an entrypoint of the user's own makes the image's command void. */
 function withImage(asked: ContainerConfig, image: Image, id: ContainerId): ContainerConfig {
   const given = new Set(asked.env.map((pair) => pair.split("=", 1)[0]));
@@ -148,7 +176,7 @@ function withImage(asked: ContainerConfig, image: Image, id: ContainerId): Conta
     labels: { ...image.config.labels, ...asked.labels },
     healthCheck: healthCheckOf(asked.healthRequest, image.config.healthCheck),
     shell: asked.shell ?? image.config.shell,
-    stopSignal: asked.stopSignal || image.config.stopSignal || "SIGTERM",
+    stopSignal: checkSignal(asked.stopSignal || image.config.stopSignal || "SIGTERM"),
     volumes: [...new Set([...image.config.volumes, ...asked.volumes])],
     exposedPorts: [...new Set([...image.config.exposedPorts, ...asked.exposedPorts])],
   };

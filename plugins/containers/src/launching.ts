@@ -4,6 +4,7 @@ import {
   type Container,
   type ContainerId,
   type ContainersService,
+  type ExitStatus,
   fail,
   isTsboxError,
   type Sparse,
@@ -40,13 +41,21 @@ export function launch(engine: Engine, call: Call, id: ContainerId, options: Spa
   });
 }
 
-/** A start that failed: a volatile container is gone, another says why. The layer stays. */
+/** A start that failed: a volatile container is gone, another says why, and has the exit code that a shell would give, as Docker's. The layer stays. */
 async function failed(engine: Engine, record: Container, error: unknown): Promise<void> {
   if (!engine.records.has(record.id) || runs(engine.records.byId(record.id))) return;
   const call = engine.call();
   engine.waiters.flushAll(record.id);
-  if (record.config.autoRemove) await forget(engine, call, record.id, true);
-  else await engine.records.save(call, { ...record, error: error instanceof Error ? error.message : String(error) });
+  if (record.config.autoRemove) return forget(engine, call, record.id, true);
+  const exit: ExitStatus = { code: startCode(error), signal: null, outOfMemory: false, at: record.exit?.at ?? 0 };
+  await engine.records.save(call, { ...record, exit, error: error instanceof Error ? error.message : String(error) });
+}
+
+/** What is not there is 127, what can't be executed 126, all else Docker's 128. */
+function startCode(error: unknown): number {
+  if (!isTsboxError(error)) return 128;
+  if (error.code === "CommandNotFound" || (error.code === "NotFound" && error.stage !== undefined)) return 127;
+  return error.code === "NotExecutable" ? 126 : 128;
 }
 
 export async function stop(engine: Engine, call: Call, id: ContainerId, options: StopOptions): Promise<void> {

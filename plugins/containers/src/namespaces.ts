@@ -14,7 +14,7 @@ export interface NamespaceSources {
   readonly network: NamespaceSource;
   /** What lies at /dev/shm: a path of the host's or of another container's; null: a tmpfs of its own; "none": nothing. */
   readonly sharedMemory: string | null;
-  /** The container whose network it shares: its names and addresses are that one's. */
+  /** The container whose network it shares, by way of others or not: its names and addresses are that one's. */
   readonly networkOf: Container | null;
 }
 
@@ -34,16 +34,28 @@ export function namespaceSources(records: Records, { config }: Container): Names
   };
   const ipcPeer = peerOf(isolation.ipc);
   const peer = networkPeer(config);
-  const networkOf = peer === null ? null : running(records, peer, "network");
+  const joined = peer === null ? null : running(records, peer, "network");
   return {
     pid: join(isolation.pid, "PID", "pid"),
     ipc: join(isolation.ipc, "IPC", "ipc"),
     uts: join(isolation.uts, "UTS", "uts"),
     cgroup: join(isolation.cgroup, "cgroup", "cgroup"),
-    network: networkOf === null ? "new" : `/proc/${networkOf.pid}/ns/net`,
+    network: joined === null ? "new" : `/proc/${joined.pid}/ns/net`,
     sharedMemory: sharedMemoryOf(isolation.ipc, ipcPeer === null ? null : shareable(records, ipcPeer)),
-    networkOf,
+    networkOf: joined === null ? null : ownerOf(records, joined),
   };
+}
+
+/** At the end of a chain of those who share; where it is broken, since one of them was removed, the last that is left. */
+function ownerOf(records: Records, from: Container): Container {
+  const seen = new Set<string>();
+  for (let at = from; ; ) {
+    seen.add(at.id);
+    const peer = networkPeer(at.config);
+    const next = peer === null ? null : records.look(peer);
+    if (next === null || seen.has(next.id)) return at;
+    at = next;
+  }
 }
 
 function sharedMemoryOf(mode: string, peer: Container | null): string | null {

@@ -15,6 +15,7 @@ import {
 } from "@tsbox/kernel";
 import type { Engine } from "./engine.ts";
 import { networkPeer } from "./namespaces.ts";
+import { hostNames } from "./spec/files.ts";
 
 /** All of them, or none. `netns` null: the host's. */
 export async function connectAll(engine: Engine, call: Call, record: Container, netns: string | null): Promise<readonly EndpointRecord[]> {
@@ -151,8 +152,7 @@ async function refuseShared(engine: Engine, call: Call, record: Container, netwo
 
 /** In /etc/hosts, which the container has as a mount: it is written in place. */
 function nameEndpoint(engine: Engine, { id, config }: Container, endpoint: EndpointRecord): void {
-  const hostname = config.hostname || id.slice(0, 12);
-  const name = config.domainname === "" ? hostname : `${hostname}.${config.domainname} ${hostname}`;
+  const name = hostNames(config.hostname || id.slice(0, 12), config.domainname);
   appendFileSync(
     hostsOf(engine, id),
     addressesOf(endpoint)

@@ -101,6 +101,11 @@ export class Records {
     return record;
   }
 
+  /** By id or name; null: there is none. */
+  look(reference: string): Container | null {
+    return this.#byId.get(reference as ContainerId) ?? this.#byId.get(this.#names.get(reference) as ContainerId) ?? null;
+  }
+
   /** By id, name, or the beginning of an id. */
   find(reference: string): Container {
     const exact = this.#byId.get(reference as ContainerId) ?? this.#byId.get(this.#names.get(reference.replace(/^\//, "")) as ContainerId);

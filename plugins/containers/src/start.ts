@@ -1,5 +1,5 @@
 /** `running`: the walk of a start. Each step asks one service; a failure undoes what came before it, and nothing half done is left. */
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import {
   type Call,
@@ -81,9 +81,11 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     const idMaps = config.isolation.user === "private" ? engine.idRanges.of(id) : null;
     cleanup.undo(() => release(engine, cleanupCall(call), record));
     const mounts = await attach(engine, call, record, idMaps);
-    // Who shares another's network has the same names.
-    const files = filesOf(namespaces.networkOf === null ? directory : engine.records.directory(namespaces.networkOf.id));
-    if (namespaces.networkOf === null) makeFiles(directory);
+    // Who shares another's network has the same names, as long as that one's files are there.
+    const shared = namespaces.networkOf === null ? null : engine.records.directory(namespaces.networkOf.id);
+    const isOwn = shared === null || filesOf(shared).some(([, file]) => !existsSync(file));
+    const files = filesOf(isOwn ? directory : shared);
+    if (isOwn) makeFiles(directory);
     if (record.selinux !== null) for (const [, file] of files) await engine.host.relabel(call, file, sharedLabel(record.selinux));
     const labels = await labelModules(engine, call, record);
     mkdirSync(dirname(record.log.path), { recursive: true, mode: 0o710 });
@@ -137,7 +139,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     const ready = async (): Promise<readonly EndpointRecord[]> => {
       try {
         const endpoints = await connecting;
-        if (namespaces.networkOf === null) writeFiles(directory, config, hostname, endpoints, netns === null);
+        if (isOwn) writeFiles(directory, config, hostname, endpoints, netns === null);
         phase("network");
         await engine.launcher.release(call, id);
         return endpoints;

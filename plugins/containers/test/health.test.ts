@@ -32,6 +32,11 @@ test("once it was healthy the start period is over", () => {
 test("the next look: the start interval in the start period, else the interval, from the last one's end", () => {
   assert.is(nextProbe(freshHealth, check, 1000, 1000), 5000);
   assert.is(nextProbe(freshHealth, { ...check, startPeriod: 0 }, 1000, 1000), 30_000);
+  assert.is(
+    nextProbe(freshHealth, { ...check, startPeriod: 2000 }, 1000, 1000),
+    5000,
+    "as moby: the first waits for the start interval, though the period is over by then",
+  );
   const once = afterProbe(freshHealth, result(1, 6000), check, 1000);
   assert.is(nextProbe(once, check, 1000, 6010), 5000);
   assert.is(nextProbe(once, check, 1000, 70_000), 0, "it is late already");

@@ -52,14 +52,15 @@ interface Step {
 }
 const step = (...argv: readonly string[]): Step => ({ argv });
 
-/** All that differs is told at once. */
+/** All that differs is told at once. A name with an @ is each front's own: two of them are of one engine. */
 function same(all: readonly Front[], steps: readonly Step[]): void {
   const differences: string[] = [];
   for (const { argv, words } of steps) {
-    const answers = all.map((front) => {
-      const { code, stdout, stderr } = front.run(argv);
-      const said = plain(stderr);
-      return JSON.stringify([code, plain(stdout.toString()), words === undefined ? said : (words.exec(said)?.[0] ?? said)]);
+    const answers = all.map((front, at) => {
+      const { code, stdout, stderr } = front.run(argv.map((word) => word.replace(/@(?=[a-z])/g, `own${at}-`)));
+      const shown = (text: string): string => plain(text).replaceAll(`own${at}-`, "@");
+      const said = shown(stderr);
+      return JSON.stringify([code, shown(stdout.toString()), words === undefined ? said : (words.exec(said)?.[0] ?? said)]);
     });
     if (new Set(answers).size > 1)
       differences.push(`${argv.join(" ")}\n${answers.map((answer, at) => `    ${all[at]?.name}: ${answer}`).join("\n")}`);
@@ -236,4 +237,128 @@ test.skipIf(reason, "health: states, results and words", async (t) => {
       words: /Interval in Healthcheck cannot be less than 1ms/,
     },
   ]);
+});
+
+test.skipIf(reason, "what a container is given: HOME, names, files, directories, codes", async (t) => {
+  const all = await fronts(t);
+  const directory = temporaryDirectory(t);
+  writeFileSync(join(directory, "passwd"), "root:x:0:0:root:/elsewhere:/bin/sh\n");
+  const passwd = ["-v", `${join(directory, "passwd")}:/etc/passwd`];
+  same(all, [
+    step(...none, ...passwd, "box:1", ...sh("echo $HOME")),
+    step(...none, "-e", "HOME=", "box:1", ...sh("env | grep -c ^HOME; echo $HOME")),
+    step(...none, "-e", "HOME=/own", "box:1", ...sh("env | grep ^HOME")),
+    step(
+      ...none,
+      "--read-only",
+      "box:1",
+      ...sh("for f in hosts hostname resolv.conf; do echo x >> /etc/$f || echo $f; done 2>&1 | grep -v : "),
+    ),
+    step(...none, "box:1", ...sh("for f in hosts hostname resolv.conf; do echo '' >> /etc/$f && echo $f; done")),
+    step(
+      "run",
+      "--rm",
+      "--hostname",
+      "host.example.org",
+      "box:1",
+      ...sh("grep example /etc/hosts | sed 's/^[0-9.]*//'; hostname; cat /etc/hostname"),
+    ),
+    step(
+      "run",
+      "--rm",
+      "--hostname",
+      "host",
+      "--domainname",
+      "example.org",
+      "box:1",
+      ...sh("grep example /etc/hosts | sed 's/^[0-9.]*//'"),
+    ),
+    step("run", "-d", "--name", "@c", "box:1", "sleep", "1000"),
+    step("run", "-d", "--name", "@b", "--net", "container:@c", "box:1", "sleep", "1000"),
+    step(...["run", "--rm", "--net", "container:@b", "box:1"], ...sh("wc -l < /etc/hosts; ip -o link | wc -l")),
+    step("exec", "-e", "HOME=", "@c", ...sh("env | grep -c ^HOME; echo $HOME")),
+    step("create", "--name", "@w", "--net", "none", "-w", "/made/deep", "box:1", "true"),
+    step("diff", "@w"),
+    step("rm", "@w"),
+    step("create", "--name", "@w", "--net", "none", "-w", "/etc/passwd", "box:1", "true"),
+    ...["nosuch", "/etc/passwd", "/etc"].flatMap((command, at): Step[] => [
+      { argv: ["run", "--name", `@f${at}`, "--net", "none", "box:1", command], words: /executable file not found|permission denied/ },
+      step(
+        "inspect",
+        "-f",
+        "{{.State.Status}} {{.State.ExitCode}} {{.State.Running}} {{.State.StartedAt}} {{.State.FinishedAt}}",
+        `@f${at}`,
+      ),
+      step("wait", `@f${at}`),
+      step("ps", "-a", "--filter", `name=@f${at}`, "--format", "{{.Status}}"),
+      step("rm", `@f${at}`),
+    ]),
+    { argv: ["create", "--name", "@s", "--stop-signal", "NOSUCH", "box:1"], words: /nvalid signal: NOSUCH/ },
+    step("run", "-d", "--name", "@k", "--net", "none", "--stop-signal", "KILL", "box:1", "sleep", "1000"),
+    step("kill", "-s", "NOSUCH", "@k"),
+    step("stop", "@k"),
+    step("inspect", "-f", "{{.State.ExitCode}}", "@k"),
+    step("rm", "@k"),
+    step(...none, "box:1", ...sh("ls -l /.dockerenv | cut -c1-10; readlink /etc/mtab")),
+    step("run", "--name", "@d", "--net", "none", "box:1", "true"),
+    step("diff", "@d"),
+    step("rm", "@d"),
+  ]);
+  // Docker 20.10 says 126 of what is not there, too.
+  for (const [at, front] of all.entries()) {
+    const exec = (...argv: readonly string[]): number => front.run(["exec", ...argv]).code;
+    const codes = [exec("-u", "nosuch", `own${at}-c`, "true"), exec("-w", "/nosuch", `own${at}-c`, "true"), exec(`own${at}-c`, "nosuch")];
+    assert.equal(codes, at === 0 ? [126, 126, 126] : [126, 127, 127], front.name);
+    assert.is(exec(`own${at}-c`, "/etc/passwd"), 126, front.name);
+  }
+  same(all, [step("rm", "-f", "@b", "@c")]);
+});
+
+test.skipIf(reason, "images that containers use: what is refused, and what force overcomes", async (t) => {
+  const all = await fronts(t);
+  // Ours are two fronts of one engine: each has images and containers of its own.
+  const differences: string[] = [];
+  const steps: readonly (readonly string[])[] = [
+    ["run", "-d", "--name", "USER", "--net", "none", "TAG:1", "sleep", "1000"],
+    ["rmi", "TAG:1"],
+    ["rmi", "TAGID"],
+    ["rmi", "-f", "TAGID"],
+    ["tag", "TAG:1", "TAG:2"],
+    ["rmi", "TAG:2"],
+    ["rmi", "TAGID"],
+    ["tag", "TAG:1", "TAGother:1"],
+    ["rmi", "TAGID"],
+    ["rmi", "TAGother:1"],
+    ["rmi", "-f", "TAG:1"],
+    ["rmi", "TAGID"],
+    ["rmi", "-f", "TAGID"],
+    ["stop", "-t", "0", "USER"],
+    ["rmi", "TAGID"],
+    ["tag", "TAGID", "TAG:1"],
+    ["rmi", "TAG:1"],
+    ["rmi", "-f", "TAG:1"],
+    ["start", "USER"],
+    ["rm", "-f", "USER"],
+  ];
+  const seen = all.map((front, at) => {
+    const tag = `used${at}`;
+    front.ok(["run", "--name", tag, "--net", "none", "box:1", "touch", `/${tag}`]);
+    const id = front.ok(["commit", tag, `${tag}:1`]).trim();
+    front.ok(["rm", tag]);
+    const own = (text: string): string => text.replaceAll("TAGID", id).replaceAll("TAG", tag).replaceAll("USER", `user${at}`);
+    return steps.map((argv) => {
+      const { code, stdout, stderr } = front.run(argv.map(own));
+      const said = plain(`${stdout}${stderr}`)
+        .replaceAll(tag, "TAG")
+        .replaceAll(`user${at}`, "USER")
+        .replace(/sha256:ID|\b[0-9a-f]{12}\b/g, "SHORT");
+      return JSON.stringify([code, said]);
+    });
+  });
+  for (const [at, argv] of steps.entries()) {
+    const answers = seen.map((one) => one[at]);
+    if (new Set(answers).size > 1)
+      differences.push(`${argv.join(" ")}\n${answers.map((answer, front) => `    ${all[front]?.name}: ${answer}`).join("\n")}`);
+  }
+  assert.is(differences.length, 0, `\n${differences.join("\n")}`);
 });

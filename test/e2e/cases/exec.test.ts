@@ -36,8 +36,8 @@ test.skipIf(reason, "streams apart, input, exit codes, and what can't be run", a
   for (const [argv, code, words] of [
     [["box", "no-such-command"], 127, /^tsbox: exec "no-such-command": executable file not found in \$PATH\n$/],
     [["box", "/etc/passwd"], 126, /^tsbox: exec "\/etc\/passwd": permission denied\n$/],
-    [["-w", "/no/where", "box", "true"], 1, /^tsbox: chdir to cwd \("\/no\/where"\) failed: no such file or directory\n$/],
-    [["-u", "no-such-user", "box", "true"], 1, /^tsbox: unable to find user no-such-user: no matching entries in passwd file\n$/],
+    [["-w", "/no/where", "box", "true"], 127, /^tsbox: chdir to cwd \("\/no\/where"\) failed: no such file or directory\n$/],
+    [["-u", "no-such-user", "box", "true"], 126, /^tsbox: unable to find user no-such-user: no matching entries in passwd file\n$/],
     [["nobody", "true"], 1, /^tsbox: No such container: nobody\n$/],
   ] as const) {
     const ran = await own.run(["exec", ...argv]);

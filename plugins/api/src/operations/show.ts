@@ -31,7 +31,8 @@ export function inspectContainer(record: Container, storageData: Json, execs: re
       ExitCode: exit?.code ?? 0,
       Error: record.error,
       StartedAt: time(record.startedAt),
-      FinishedAt: time(exit?.at ?? null),
+      // A start that failed has an exit code and never ended.
+      FinishedAt: time(exit?.at || null),
       ...showHealth(record),
     },
     Image: record.imageId,

@@ -74,7 +74,7 @@ export const exec: Command = {
       const attached = { stdin, stdout: true, stderr: true, terminal, signalProxy: false, removed: false, detachKeys: keys };
       return exitCode(await io.session.runExec(api, Id, attached));
     } catch (error) {
-      return commandFailed(io, error);
+      return commandFailed(io, api, Id, error);
     }
   },
 };
@@ -122,7 +122,7 @@ export const debug: Command = {
     try {
       return exitCode(await io.session.runExec(api, Id, attached));
     } catch (error) {
-      return commandFailed(io, error);
+      return commandFailed(io, api, Id, error);
     }
   },
 };
@@ -137,12 +137,16 @@ function readsFile(words: readonly string[]): boolean {
   }
 }
 
-/** 126 and 127 say what a shell would; all else that fails is docker's 1. */
-async function commandFailed(io: Io, error: unknown): Promise<number> {
-  if (!isTsboxError(error) || (error.code !== "CommandNotFound" && error.code !== "NotExecutable")) throw error;
+/** A process that could not be: 126 and 127 say what a shell would, and are with the exec. All else that fails is docker's 1. */
+async function commandFailed(io: Io, api: ApiService, id: string, error: unknown): Promise<number> {
+  if (!isTsboxError(error) || !blamed.includes(error.code)) throw error;
+  const { ExitCode } = (await api.execInspect(io.call, id)) as { readonly ExitCode: number | null };
+  if (ExitCode === null) throw error;
   await io.err(`tsbox: ${error.message}\n`);
-  return error.code === "CommandNotFound" ? 127 : 126;
+  return ExitCode;
 }
+/** Its command, its user, its directory. */
+const blamed: readonly string[] = ["CommandNotFound", "NotExecutable", "InvalidArgument", "NotFound", "PermissionDenied"];
 
 interface Shown {
   readonly Id: string;

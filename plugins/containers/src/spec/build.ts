@@ -38,6 +38,8 @@ export interface SpecInput {
 
 /** Its first process is the engine's own, and the command that process's child (native/runtime/src/reaper.rs). */
 export const initAnnotation = "io.tsbox.init";
+/** Its root has what Docker has in every one (native/runtime/src/own_files.rs). */
+const ownFilesAnnotation = "io.tsbox.own-files";
 
 export function buildSpec(input: SpecInput): OciSpec {
   const { id, config, argv, user, netns, namespaces, userns, devices } = input;
@@ -51,7 +53,7 @@ export function buildSpec(input: SpecInput): OciSpec {
     ociVersion,
     process: {
       args: argv,
-      env: environment(config, user.home),
+      env: environment(input),
       cwd: config.workingDirectory || "/",
       terminal: config.terminal,
       user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
@@ -97,8 +99,7 @@ export function buildSpec(input: SpecInput): OciSpec {
 }
 
 function annotationsOf({ annotations, init }: ContainerConfig): Pick<OciSpec, "annotations"> {
-  const all = { ...annotations, ...(init ? { [initAnnotation]: "true" } : {}) };
-  return Object.keys(all).length > 0 ? { annotations: all } : {};
+  return { annotations: { ...annotations, [ownFilesAnnotation]: "true", ...(init ? { [initAnnotation]: "true" } : {}) } };
 }
 
 function namespace(type: string, source: NamespaceSource): readonly { readonly type: string; readonly path?: string }[] {
@@ -143,15 +144,20 @@ function capability(name: string): string {
   throw fail("InvalidArgument", `invalid capability "${name}": see capabilities(7) for their names`);
 }
 
-/** PATH, HOSTNAME, TERM and HOME where neither image nor user says otherwise. */
-function environment(config: ContainerConfig, home: string): readonly string[] {
-  const has = (name: string): boolean => config.env.some((pair) => pair.startsWith(`${name}=`));
+/**
+ * PATH, HOSTNAME, TERM and HOME where neither image nor user says otherwise; an empty HOME is none. Where another passwd lies over the image's, the runtime looks for HOME,
+ * in the container.
+ */
+function environment({ config, user, mounts }: SpecInput): readonly string[] {
+  const env = config.env.filter((pair) => pair !== "HOME=");
+  const has = (name: string): boolean => env.some((pair) => pair.startsWith(`${name}=`));
+  const isCovered = mounts.some(({ destination }) => ["/etc", "/etc/passwd"].includes(destination.replace(/(?<=.)\/+$/, "")));
   return [
     ...(has("PATH") ? [] : [`PATH=${defaultPath}`]),
     ...(has("HOSTNAME") || config.hostname === "" ? [] : [`HOSTNAME=${config.hostname}`]),
     ...(config.terminal && !has("TERM") ? ["TERM=xterm"] : []),
-    ...config.env.filter((pair) => pair.includes("=")),
-    ...(has("HOME") ? [] : [`HOME=${home}`]),
+    ...env.filter((pair) => pair.includes("=")),
+    ...(has("HOME") || isCovered ? [] : [`HOME=${user.home}`]),
   ];
 }
 
@@ -159,7 +165,13 @@ function mountsOf({ config, files, namespaces, mounts: asked }: SpecInput): read
   const taken = new Set(asked.map((mount) => mount.destination));
   const own = files
     .filter(([target]) => !taken.has(target))
-    .map(([destination, source]) => ({ destination, type: "bind", source, options: ["rbind", "rprivate"] }));
+    .map(([destination, source]) => ({
+      destination,
+      type: "bind",
+      source,
+      // As Docker: what is read-only is so with these files.
+      options: ["rbind", "rprivate", ...(config.readOnlyRoot ? ["ro"] : [])],
+    }));
   const kept = defaultMounts(config.shmSize, config.privileged)
     .flatMap((mount) => (mount.destination === "/dev/shm" ? sharedMemory(mount, namespaces.sharedMemory) : [mount]))
     .filter((mount) => !taken.has(mount.destination));

@@ -121,7 +121,8 @@ function environment(started: readonly string[], configured: readonly string[], 
   return [
     ...(exec.terminal && !has(kept, "TERM") && !asked.has("TERM") ? ["TERM=xterm"] : []),
     ...kept.filter((pair) => !asked.has(pair.split("=", 1)[0])),
-    ...exec.env.filter((pair) => pair.includes("=")),
+    // An empty HOME is none: the runtime looks it up.
+    ...exec.env.filter((pair) => pair.includes("=") && pair !== "HOME="),
   ];
 }
 

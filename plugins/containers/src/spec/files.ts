@@ -48,9 +48,16 @@ function hosts(config: ContainerConfig, hostname: string, endpoints: readonly En
     const address = entry.slice(at + 1);
     lines.push(`${address === "host-gateway" ? (gateway ?? "127.0.0.1") : address}\t${entry.slice(0, at)}`);
   }
-  const name = config.domainname === "" ? hostname : `${hostname}.${config.domainname} ${hostname}`;
+  const name = hostNames(hostname, config.domainname);
   for (const endpoint of endpoints) for (const address of endpoint.attachment.addresses) lines.push(`${address.split("/")[0]}\t${name}`);
   return `${lines.join("\n")}\n`;
+}
+
+/** The full name, and the short one where that is another: the domain may be part of the hostname. */
+export function hostNames(hostname: string, domainname: string): string {
+  const full = domainname === "" ? hostname : `${hostname}.${domainname}`;
+  const [short = ""] = full.split(".", 1);
+  return short === full ? full : `${full} ${short}`;
 }
 
 function asksForDns(config: ContainerConfig): boolean {
