@@ -15,8 +15,9 @@ export type CallOptions = Sparse<{
 }>;
 
 export function createCall(log: Logger, options: CallOptions = {}): Call {
-  const deadline = options.timeout === undefined ? Number.POSITIVE_INFINITY : Date.now() + options.timeout;
-  return new LazyCall(log, deadline, options.signal === undefined ? undefined : () => options.signal);
+  const { signal } = options;
+  if (options.timeout === undefined) return new PlainCall(log, Number.POSITIVE_INFINITY, () => signal ?? new AbortController().signal);
+  return new LazyCall(log, Date.now() + options.timeout, signal === undefined ? undefined : () => signal);
 }
 
 /** The same call with less time, another log, or a further reason to stop. Without changes it is `call` itself. */
@@ -24,7 +25,8 @@ export function deriveCall(call: Call, options: CallOptions & Sparse<{ log: Logg
   const deadline = Math.min(call.deadline, options.timeout === undefined ? Number.POSITIVE_INFINITY : Date.now() + options.timeout);
   const extra = options.signal;
   const inherited = extra === undefined ? () => call.signal : () => AbortSignal.any([call.signal, extra]);
-  return new LazyCall(options.log ?? call.log, deadline, inherited, call.deadline);
+  const log = options.log ?? call.log;
+  return deadline === call.deadline ? new PlainCall(log, deadline, inherited) : new LazyCall(log, deadline, inherited, call.deadline);
 }
 
 /** For cleaning up after `call`, which may have been canceled: not canceled with it, 30 seconds long. */
@@ -34,6 +36,42 @@ export function cleanupCall(call: Call): Call {
 
 /** A logger that drops everything: for tests, and for probes whose answer says it all. */
 export const silentLog: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** A call that stops when somebody else says so, and at no time of its own: it hands on the signal itself, so nothing has to be let go of. */
+class PlainCall implements Call {
+  readonly log: Logger;
+  readonly deadline: number;
+  readonly #inherited: () => AbortSignal;
+  #signal: AbortSignal | undefined;
+
+  constructor(log: Logger, deadline: number, inherited: () => AbortSignal) {
+    this.log = log;
+    this.deadline = deadline;
+    this.#inherited = inherited;
+  }
+
+  get signal(): AbortSignal {
+    this.#signal ??= this.#inherited();
+    return this.#signal;
+  }
+}
+
+/** What follows a signal has one listener there, however many they are: addEventListener compares each new one with all that there are. */
+const followers: WeakMap<AbortSignal, Set<() => void>> = new WeakMap();
+
+/** Answers what ends it. */
+function follow(signal: AbortSignal, react: () => void): () => void {
+  let all = followers.get(signal);
+  if (all === undefined) {
+    const fresh = new Set<() => void>();
+    signal.addEventListener("abort", () => [...fresh].forEach((one) => void one()), { once: true });
+    followers.set(signal, fresh);
+    all = fresh;
+  }
+  const each = all;
+  each.add(react);
+  return () => void each.delete(react);
+}
 
 /** A call that ends: what it holds of its caller's signal is let go with `release`. */
 export class LazyCall implements Call {
@@ -79,8 +117,7 @@ export class LazyCall implements Call {
       controller.abort(abortReason(from.reason));
       return controller;
     }
-    const onAbort = (): void => this.abort(abortReason(from?.reason));
-    from?.addEventListener("abort", onAbort, { once: true });
+    const unfollow = from === undefined ? undefined : follow(from, () => this.abort(abortReason(from.reason)));
     const timer =
       this.deadline < this.#inheritedDeadline
         ? setTimeout(
@@ -91,7 +128,7 @@ export class LazyCall implements Call {
     timer?.unref();
     this.#release = () => {
       clearTimeout(timer);
-      from?.removeEventListener("abort", onAbort);
+      unfollow?.();
     };
     return controller;
   }

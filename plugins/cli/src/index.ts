@@ -1,5 +1,5 @@
 /** The command line for clients of this host. Its commands (commands/) are docker's, over the service `api`; portable.ts runs the same ones on the user's side. */
-import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { fail, type Plugin, type PluginContext } from "@tsbox/kernel";
 import { serveClients } from "./local.ts";
 
 const plugin: Plugin<null> = {
@@ -15,7 +15,7 @@ const plugin: Plugin<null> = {
       };
       void serveClients(services, stop.signal);
     });
-    context.tap("shutdown", () => Promise.resolve(stop.abort()));
+    context.tap("shutdown", () => Promise.resolve(stop.abort(fail("Canceled", "the engine stops"))));
   },
 };
 export default plugin;
