@@ -24,7 +24,7 @@ import { applyInstructions } from "./instructions.ts";
 import { parseConfig } from "./manifest.ts";
 import { hostPlatform, parsePlatform } from "./platform.ts";
 import type { ImageRecord } from "./records.ts";
-import { familiar, full, parseReference } from "./reference.ts";
+import { familiar, full, parseNewName } from "./reference.ts";
 import { applyLayer, chainIds, unpackImage } from "./unpack.ts";
 
 const types = {
@@ -39,7 +39,7 @@ let count = 0;
 
 export async function create(engine: ImagesEngine, call: Call, image: NewImage): Promise<ImageRecord> {
   const { records, content } = engine;
-  const reference = image.reference === null ? null : parseReference(image.reference);
+  const reference = image.reference === null ? null : parseNewName(image.reference, null, "cannot import digest reference");
   const config = applyInstructions(image.config, image.changes);
   const parent = image.parent === null ? null : records.byId(image.parent);
   return withCleanup(async (cleanup) => {

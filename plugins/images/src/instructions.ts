@@ -3,6 +3,7 @@
  * has besides); what is answered is a new one.
  */
 import { fail } from "@tsbox/kernel";
+import { environmentOf, expand } from "./expand.ts";
 
 type Config = Readonly<Record<string, unknown>>;
 type Apply = (config: Config, rest: string, line: string) => Config;
@@ -40,21 +41,24 @@ const instructions: Readonly<Record<string, Apply>> = {
   // As Docker: a new entrypoint makes a command void that was not given beside it.
   ENTRYPOINT: (config, rest) => ({ ...config, Entrypoint: rest === "" ? null : command(rest, config) }),
   ENV: (config, rest, line) => {
-    const fresh = pairs(needed(rest, line, "at least one argument"), line);
-    const names = new Set(fresh.map(([name]) => name));
-    const kept = list(config, "Env").filter((pair) => !names.has(pair.split("=", 1)[0] ?? ""));
-    return { ...config, Env: [...kept, ...fresh.map(([name, value]) => `${name}=${value}`)] };
+    const fresh = pairs(config, needed(rest, line, "at least one argument"), line);
+    // A name that is there already keeps its place.
+    const all = new Map([...environmentOf(list(config, "Env")), ...fresh]);
+    return { ...config, Env: [...all].map(([name, value]) => `${name}=${value}`) };
   },
   EXPOSE: (config, rest, line) =>
     set(
       config,
       "ExposedPorts",
-      words(needed(rest, line, "at least one argument"), line).flatMap((word) => ports(word, line)),
+      // As Docker: what a variable holds may be several words.
+      words(config, rest, line)
+        .flatMap((word) => word.split(/\s+/).filter((part) => part !== ""))
+        .flatMap((word) => ports(word, line)),
     ),
   HEALTHCHECK: (config, rest, line) => ({ ...config, Healthcheck: healthcheck(rest, line) }),
   LABEL: (config, rest, line) => ({
     ...config,
-    Labels: { ...map(config, "Labels"), ...Object.fromEntries(pairs(needed(rest, line, "at least one argument"), line)) },
+    Labels: { ...map(config, "Labels"), ...Object.fromEntries(pairs(config, needed(rest, line, "at least one argument"), line)) },
   }),
   ONBUILD: (config, rest, line) => {
     const trigger = needed(rest, line).split(/\s/, 1)[0]?.toUpperCase() ?? "";
@@ -63,11 +67,16 @@ const instructions: Readonly<Record<string, Apply>> = {
     return { ...config, OnBuild: [...list(config, "OnBuild"), rest] };
   },
   SHELL: (config, rest, line) => ({ ...config, Shell: jsonList(rest) ?? refuse(line, "SHELL requires the arguments to be in JSON form") }),
-  STOPSIGNAL: (config, rest, line) => ({ ...config, StopSignal: one(rest, line) }),
-  USER: (config, rest, line) => ({ ...config, User: one(rest, line) }),
-  VOLUME: (config, rest, line) => set(config, "Volumes", jsonList(rest) ?? words(needed(rest, line, "at least one argument"), line)),
+  STOPSIGNAL: (config, rest, line) => ({ ...config, StopSignal: one(config, rest, line) }),
+  USER: (config, rest, line) => ({ ...config, User: one(config, rest, line) }),
+  VOLUME: (config, rest, line) => {
+    const listed = jsonList(rest)?.map((word) => expanded(config, word, line));
+    const paths = listed ?? words(config, rest, line);
+    if (paths.some((path) => path === "")) throw wrong(line, "VOLUME specified can not be an empty string");
+    return set(config, "Volumes", paths);
+  },
   WORKDIR: (config, rest, line) => {
-    const path = one(rest, line);
+    const path = one(config, rest, line);
     const before = typeof config.WorkingDir === "string" && config.WorkingDir !== "" ? config.WorkingDir : "/";
     return { ...config, WorkingDir: normal(path.startsWith("/") ? path : `${before}/${path}`) };
   },
@@ -102,16 +111,23 @@ function command(rest: string, config: Config): readonly string[] | null {
   return jsonList(rest) ?? (rest === "" ? null : [...(shell.length > 0 ? shell : ["/bin/sh", "-c"]), rest]);
 }
 
-function one(rest: string, line: string): string {
-  const found = words(needed(rest, line), line);
-  if (found.length !== 1) throw wrong(line, `${line.split(/\s/, 1)[0]?.toUpperCase()} requires exactly one argument`);
-  return found[0] ?? "";
+/** As Docker: a mistake in a word is one of its line. */
+function expanded(config: Config, word: string, line: string): string {
+  try {
+    return expand(word, environmentOf(list(config, "Env")));
+  } catch (error) {
+    throw wrong(line, error instanceof Error ? error.message : String(error));
+  }
 }
 
-/** Words apart by blanks; quotes hold blanks, a backslash the next character. */
-function words(text: string, line: string): readonly string[] {
-  return raw(text, line).map(unquoted);
+/** All the rest is one word, with its blanks. */
+const one = (config: Config, rest: string, line: string): string => expanded(config, needed(rest, line), line);
+
+function words(config: Config, rest: string, line: string): readonly string[] {
+  return raw(needed(rest, line, "at least one argument"), line).map((word) => expanded(config, word, line));
 }
+
+/** Words apart by blanks, as they are written; quotes hold blanks, a backslash the next character. */
 
 function raw(text: string, line: string): readonly string[] {
   const found: string[] = [];
@@ -137,37 +153,20 @@ function raw(text: string, line: string): readonly string[] {
   return word === "" ? found : [...found, word];
 }
 
-function unquoted(word: string): string {
-  let text = "";
-  let quote = "";
-  for (let at = 0; at < word.length; at += 1) {
-    const letter = word[at] ?? "";
-    if (letter === "\\" && quote !== "'") {
-      const next = word[at + 1] ?? "";
-      // Within double quotes a backslash takes away the meaning of what has one there.
-      text += quote === '"' && !/["\\$]/.test(next) ? letter + next : next;
-      at += 1;
-    } else if (quote === "" && (letter === '"' || letter === "'")) quote = letter;
-    else if (letter === quote) quote = "";
-    else text += letter;
-  }
-  return text;
-}
-
 /** `a=b c="d e"`, or the old form of one pair: `a b`. */
-function pairs(rest: string, line: string): readonly (readonly [string, string])[] {
+function pairs(config: Config, rest: string, line: string): readonly (readonly [string, string])[] {
   const found = raw(rest, line);
   if (!(found[0] ?? "").includes("=")) {
     const [, name = "", value] = /^(\S+)\s+([\s\S]+)$/.exec(rest) ?? [];
     if (value === undefined) throw wrong(line, `${line.split(/\s/, 1)[0]?.toUpperCase()} must have two arguments`);
-    return [[unquoted(name), unquoted(value)]];
+    return [[expanded(config, name, line), expanded(config, value, line)]];
   }
   return found.map((word) => {
     const cut = word.indexOf("=");
-    const name = cut < 0 ? "" : unquoted(word.slice(0, cut));
+    const name = cut < 0 ? "" : expanded(config, word.slice(0, cut), line);
     if (cut < 0) throw wrong(line, `Syntax error - can't find = in "${word}". Must be of the form: name=value`);
     if (name === "") throw wrong(line, `${line.split(/\s/, 1)[0]?.toUpperCase()} names can not be blank`);
-    return [name, unquoted(word.slice(cut + 1))];
+    return [name, expanded(config, word.slice(cut + 1), line)];
   });
 }
 

@@ -43,6 +43,18 @@ export function parseReference(text: string): Reference {
   };
 }
 
+/**
+ * A name that an image shall be given by somebody who did not get the image under it: an archive, `tag`, `commit`, `import`. A digest says what an image is, so only an image
+ * that has it (`own`) may be called by it; and no name may look like an image's id.
+ */
+export function parseNewName(text: string, own: Digest | null, refusal: string): Reference {
+  const reference = parseReference(text);
+  if (reference.digest !== null && reference.digest !== own) throw fail("InvalidArgument", refusal);
+  if (/^[0-9a-f]{64}$/.test(text.split(/[:@]/, 1)[0] ?? ""))
+    throw fail("InvalidArgument", `invalid repository name (${text}), cannot specify 64-byte hexadecimal strings`);
+  return reference;
+}
+
 /** As people write it. */
 export function familiarName({ host, repository }: Pick<Reference, "host" | "repository">): string {
   if (host !== hub) return `${host}/${repository}`;

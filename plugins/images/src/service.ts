@@ -8,7 +8,7 @@ import { fits, parsePlatform, platformText } from "./platform.ts";
 import { progress } from "./progress.ts";
 import { bring, type Report, type Source } from "./pull.ts";
 import type { ImageRecord } from "./records.ts";
-import { familiar, full, parseReference } from "./reference.ts";
+import { familiar, full, parseNewName, parseReference, type Reference } from "./reference.ts";
 import { discard, prune, remove, sweep } from "./remove.ts";
 import { save } from "./save.ts";
 import { unpackImage } from "./unpack.ts";
@@ -51,6 +51,9 @@ export function imagesService(engine: ImagesEngine): ImagesService {
     const source: Source = { driver: await engine.registry(scheme), ref, access: { ...noAccess, ...options.access }, shown };
     if (scheme === "docker") report({ id: null, status: `Pulling from ${parseReference(ref).repository}`, current: null, total: null });
     const top = (await engine.hooks.resolveImage(call, shown)) ?? (await source.driver.resolve(call, ref, source.access));
+    const asked = scheme === "docker" ? parseReference(ref).digest : null;
+    if (asked !== null && asked !== top.digest)
+      throw fail("DataLoss", `the registry answered ${top.digest} for ${shown}: the image is not the one that was asked for`);
     const former = records.tag(name);
     const before = former?.digest;
     const record = await bring(engine, call, source, top, options.platform, await engine.preferredStorage(), report);
@@ -94,8 +97,7 @@ export function imagesService(engine: ImagesEngine): ImagesService {
     },
     list: async () => records.all().map(show),
     tag: async (call, reference, target) => {
-      const parsed = parseReference(target);
-      if (parsed.digest !== null) throw fail("InvalidArgument", "refusing to create a tag with a digest reference");
+      const parsed = parseNewName(target, null, "refusing to create a tag with a digest reference");
       const { record } = records.find(bare(reference));
       await records.keep(
         call,
@@ -134,18 +136,25 @@ async function load(engine: ImagesEngine, call: Call, path: string, platform: st
   const top = await source.driver.resolve(call, source.ref, source.access);
   const entries = isIndex(top) ? parseIndex(await bytesOf(source, call, top), path) : [top];
   const storage = await engine.preferredStorage();
-  for (const entry of entries) {
+  // Before the first of them: an archive with a name that it must not give is taken as a whole or not at all.
+  const named = entries.map((entry) => ({ entry, references: namesOf(entry) }));
+  for (const { entry, references } of named) {
     const record = await bring(engine, call, source, entry, platform, storage, () => {});
-    const names = (entry.annotations?.["io.containerd.image.name"] ?? entry.annotations?.["org.opencontainers.image.ref.name"] ?? "")
-      .split(",")
-      .filter((name) => name !== "");
-    const references = names.map((name) => parseReference(name));
     await engine.records.keep(call, record, references.map(full), null);
     await engine.events.publish(call, { type: "image", action: "load", id: record.id, attributes: {} });
     const lines =
       references.length > 0 ? references.map((reference) => `Loaded image: ${familiar(reference)}`) : [`Loaded image ID: ${record.id}`];
     for (const status of lines) report({ id: null, status, current: null, total: null });
   }
+}
+
+/** What an archive calls an image. */
+function namesOf({ annotations, digest }: Descriptor): readonly Reference[] {
+  const names = annotations?.["io.containerd.image.name"] ?? annotations?.["org.opencontainers.image.ref.name"] ?? "";
+  return names
+    .split(",")
+    .filter((name) => name !== "")
+    .map((name) => parseNewName(name, digest, `invalid tag ${JSON.stringify(name)}: the archive's image has the digest ${digest}`));
 }
 
 /** The first of the archive formats that knows this file. */

@@ -339,3 +339,35 @@ test("an archive's images are loaded under the names that it gives them", async 
   assert.deepEqual((await images.get(call, "x:1")).tags, ["x:1", "me/y:2"]);
   await assert.rejects(drain(images.load(call, "/none.tar")), code("NotFound"));
 });
+
+test("a name with a digest is given to nothing but the image that has it", async (t) => {
+  const engine = await makeEngine(t);
+  const { registry, images } = engine;
+  const [pulled, planted] = [putImage(registry, ["good"]), putImage(registry, ["evil"])];
+  registry.tops.set(ref(`a@${pulled.digest}`), pulled);
+  await drain(images.pull(call, `a@${pulled.digest}`, {}));
+  const good = (await images.get(call, `a@${pulled.digest}`)).id;
+  const archive = (top: typeof pulled, name: string): void => {
+    const entry = { ...top, annotations: { "io.containerd.image.name": name } };
+    registry.tops.set("/a.tar", registry.put(types.index, JSON.stringify({ manifests: [entry] })));
+  };
+  for (const name of [`a@${pulled.digest}`, `a:1@${pulled.digest}`, `x:1,docker.io/library/a@${pulled.digest}`]) {
+    archive(planted, name);
+    await assert.rejects(drain(images.load(call, "/a.tar")), code("InvalidArgument", /invalid tag/));
+  }
+  // As Docker: a name that would be found where an id is meant.
+  archive(planted, `${good.slice(7)}:1`);
+  await assert.rejects(drain(images.load(call, "/a.tar")), code("InvalidArgument", /hexadecimal/));
+  assert.equal((await images.list(call)).length, 1);
+  assert.equal((await images.get(call, `a@${pulled.digest}`)).id, good);
+  archive(pulled, `b@${pulled.digest}`);
+  await drain(images.load(call, "/a.tar"));
+  assert.equal((await images.get(call, `b@${pulled.digest}`)).id, good);
+  registry.tops.set(ref(`c@${pulled.digest}`), planted);
+  await assert.rejects(drain(images.pull(call, `c@${pulled.digest}`, {})), code("DataLoss"));
+  for (const reference of [`n@${pulled.digest}`, "f".repeat(64)]) {
+    const image = { reference, parent: null, layer: null, config: {}, changes: [], comment: "", author: "", createdBy: "", platform: null };
+    await assert.rejects(images.create(call, image), code("InvalidArgument"));
+    await assert.rejects(images.tag(call, good, reference), code("InvalidArgument"));
+  }
+});
