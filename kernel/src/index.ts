@@ -24,4 +24,6 @@ export { withMounts } from "./mounts.ts";
 export { signalNumber } from "./signals.ts";
 export { snapshotExists } from "./snapshot-exists.ts";
 export { supports } from "./supports.ts";
+export { connectUnix, shortSocketPath } from "./unix-socket.ts";
+export { engineVersion } from "./version.ts";
 export * from "./words.ts";

@@ -6,16 +6,13 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use tsbox_core::address::{self, Address};
 use tsbox_core::protocol::{ClientHello, VERSION, client};
 use tsbox_core::wire::{Fill, Frame, Reader, Writer};
 
 pub enum Outcome {
     Exit(i32),
     Local,
-}
-
-pub fn connect(socket: &Path) -> io::Result<UnixStream> {
-    UnixStream::connect(socket)
 }
 
 /// Signals that a user sends to the command and that belong to the container. SIGWINCH is the window's size.
@@ -30,8 +27,15 @@ const FORWARDED: [i32; 8] = [
     libc::SIGWINCH,
 ];
 
-pub fn serve(stream: UnixStream, args: &[String]) -> Outcome {
-    match converse(&stream, args) {
+/// So often the user has to ask before a client leaves whatever the engine does: as docker's.
+const TERMINATIONS: u32 = 3;
+
+/// What a shell sees of a program that SIGPIPE has ended.
+const NO_READER: i32 = 128 + libc::SIGPIPE;
+
+/// `http`: the address that the user gave.
+pub fn serve(stream: UnixStream, args: &[String], http: Option<&Path>) -> Outcome {
+    match converse(&stream, args, http) {
         Ok(outcome) => outcome,
         Err(error) => {
             eprintln!("tsbox: lost the engine: {error}; containers go on: see `tsbox ps`");
@@ -40,7 +44,7 @@ pub fn serve(stream: UnixStream, args: &[String]) -> Outcome {
     }
 }
 
-fn converse(stream: &UnixStream, args: &[String]) -> io::Result<Outcome> {
+fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Result<Outcome> {
     let signals = signals()?;
     let socket = stream.as_raw_fd();
     let mut writer = Writer::default();
@@ -58,11 +62,14 @@ fn converse(stream: &UnixStream, args: &[String]) -> io::Result<Outcome> {
         terminals: [0, 1, 2].map(terminal::is_terminal),
         size: terminal::size(),
         detach_keys: config::detach_keys(args),
+        // None where there is nothing: then the engine does not listen there.
+        address: http.map(|http| address::behind(http).unwrap_or(Address { device: 0, inode: 0 })),
     };
     writer.push(client::HELLO, 0, &serde_json::to_vec(&hello)?, descriptors()?);
     writer.flush(socket)?;
     let mut reader = Reader::default();
     let mut raw: Option<Raw> = None;
+    let (mut printed, mut terminations) = (false, 0);
     loop {
         let mut polled = [
             libc::pollfd {
@@ -75,9 +82,15 @@ fn converse(stream: &UnixStream, args: &[String]) -> io::Result<Outcome> {
                 events: libc::POLLIN,
                 revents: 0,
             },
+            // A follower (`logs -f`, `events`) hears that its reader is gone when that happens, not with the next line. Whoever has printed nothing has work to end.
+            libc::pollfd {
+                fd: if printed { 1 } else { -1 },
+                events: 0,
+                revents: 0,
+            },
         ];
-        // SAFETY: two pollfds.
-        if unsafe { libc::poll(polled.as_mut_ptr(), 2, -1) } < 0 {
+        // SAFETY: three pollfds.
+        if unsafe { libc::poll(polled.as_mut_ptr(), 3, -1) } < 0 {
             let error = io::Error::last_os_error();
             if error.kind() == io::ErrorKind::Interrupted {
                 continue;
@@ -85,16 +98,27 @@ fn converse(stream: &UnixStream, args: &[String]) -> io::Result<Outcome> {
             return Err(error);
         }
         if polled[1].revents != 0 {
-            forward(&signals, &mut writer);
+            let signal = forward(&signals, &mut writer);
             writer.flush(socket)?;
+            terminations += u32::from(matches!(signal, Some(libc::SIGINT | libc::SIGTERM)));
+            if terminations == TERMINATIONS {
+                drop(raw);
+                // Nobody may read it.
+                let _ = writeln!(io::stderr(), "\ngot {TERMINATIONS} SIGTERM/SIGINTs, forcefully exiting");
+                return Ok(Outcome::Exit(1));
+            }
         }
         if polled[0].revents == 0 {
+            if polled[2].revents & (libc::POLLERR | libc::POLLHUP) != 0 {
+                return Ok(Outcome::Exit(NO_READER));
+            }
             continue;
         }
         if reader.fill(socket)? == Fill::End {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it ended"));
         }
         while let Some(frame) = reader.take()? {
+            printed |= frame.kind == client::STDOUT;
             if let Some(outcome) = obey(frame, &mut raw)? {
                 return Ok(outcome);
             }
@@ -119,7 +143,7 @@ fn obey(frame: Frame, raw: &mut Option<Raw>) -> io::Result<Option<Outcome>> {
 /// A reader that is gone (`| head`) ends the command as SIGPIPE would.
 fn print(mut to: impl Write, bytes: &[u8]) -> io::Result<Option<Outcome>> {
     match to.write_all(bytes).and_then(|()| to.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(Outcome::Exit(128 + libc::SIGPIPE))),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(Outcome::Exit(NO_READER))),
         other => other.map(|()| None),
     }
 }
@@ -160,12 +184,13 @@ fn signals() -> io::Result<OwnedFd> {
     }
 }
 
-fn forward(signals: &OwnedFd, writer: &mut Writer) {
+/// Answers which signal it was.
+fn forward(signals: &OwnedFd, writer: &mut Writer) -> Option<i32> {
     // SAFETY: signalfd_siginfo is plain data that read fills whole.
     let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
     let size = std::mem::size_of_val(&info);
     if unsafe { libc::read(signals.as_raw_fd(), (&raw mut info).cast(), size) } != size as isize {
-        return;
+        return None;
     }
     if info.ssi_signo == libc::SIGWINCH as u32 {
         if let Some(size) = terminal::size() {
@@ -176,4 +201,5 @@ fn forward(signals: &OwnedFd, writer: &mut Writer) {
     } else {
         writer.push(client::SIGNAL, 0, &[info.ssi_signo as u8], Vec::new());
     }
+    Some(info.ssi_signo as i32)
 }

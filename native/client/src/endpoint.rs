@@ -1,6 +1,8 @@
 //! Which engine a command is for: `-H`/`--host`, then TSBOX_HOST, then DOCKER_HOST, then this host's own.
 
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use tsbox_core::address;
 
 pub const DEFAULT_STATE: &str = "/run/tsbox";
 
@@ -15,20 +17,22 @@ impl Settings {
 }
 
 pub enum Endpoint {
-    /// `ours`: an engine may be started there.
-    Launcher {
-        socket: PathBuf,
-        ours: bool,
+    /// This host's own, which may be started. `http`: the address that was given, if one was.
+    Own {
+        state: PathBuf,
+        http: Option<PathBuf>,
+    },
+    /// Somebody's on this host: an engine of tsbox's has a link to its launcher beside that socket.
+    Local {
+        http: PathBuf,
     },
     Remote,
 }
 
-/// The launcher's socket lies beside the HTTP socket.
 pub fn choose(args: &[String]) -> Result<Endpoint, String> {
-    let state = variable(Settings::STATE).unwrap_or_else(|| DEFAULT_STATE.to_owned());
-    let ours = PathBuf::from(&state).join("launcher.sock");
+    let state = PathBuf::from(variable(Settings::STATE).unwrap_or_else(|| DEFAULT_STATE.to_owned()));
     let Some(host) = flag(args).or_else(|| variable(Settings::HOST)).or_else(|| variable("DOCKER_HOST")) else {
-        return Ok(Endpoint::Launcher { socket: ours, ours: true });
+        return Ok(Endpoint::Own { state, http: None });
     };
     let Some(path) = host.strip_prefix("unix://") else {
         return if host.contains("://") {
@@ -37,14 +41,21 @@ pub fn choose(args: &[String]) -> Result<Endpoint, String> {
             Err(format!("invalid host \"{host}\": give unix:///PATH, tcp://HOST:PORT or ssh://HOST"))
         };
     };
-    let socket = PathBuf::from(path)
-        .parent()
-        .map(|folder| folder.join("launcher.sock"))
-        .ok_or_else(|| format!("invalid host \"{host}\""))?;
-    Ok(Endpoint::Launcher {
-        ours: socket == ours,
-        socket,
+    let http = PathBuf::from(path);
+    if http.file_name().is_none() {
+        return Err(format!("invalid host \"{host}\": give unix:///PATH of a socket"));
+    }
+    Ok(if http.parent() == Some(state.as_path()) {
+        Endpoint::Own { state, http: Some(http) }
+    } else {
+        Endpoint::Local { http }
     })
+}
+
+/// The launcher of the engine that listens on `http`, which may be another name of its socket.
+pub fn launcher(http: &Path) -> Option<UnixStream> {
+    let real = || address::connect(&address::link(&http.canonicalize().ok()?)).ok();
+    address::connect(&address::link(http)).ok().or_else(real)
 }
 
 /// `-H URL`, `-HURL`, `--host URL`, `--host=URL` before the command's name.
@@ -57,13 +68,44 @@ fn flag(args: &[String]) -> Option<String> {
         if let Some(value) = word.strip_prefix("--host=").or_else(|| word.strip_prefix("-H")) {
             return Some(value.to_owned());
         }
-        at += if matches!(word.as_str(), "--config" | "-l" | "--log-level" | "-c" | "--context") {
-            2
-        } else {
-            1
-        };
+        at += if VALUED.contains(&word.as_str()) { 2 } else { 1 };
     }
     None
+}
+
+/// Flags before the command that take another word.
+const VALUED: [&str; 7] = ["-H", "--host", "--config", "-l", "--log-level", "-c", "--context"];
+
+/// Commands whose later words are another program's.
+const OWN_WORDS: [&str; 4] = ["run", "create", "exec", "debug"];
+
+/// Groups of commands, each with a help text of its own.
+const GROUPS: [&str; 5] = ["container", "image", "network", "volume", "system"];
+
+/// Help, or the client's version: for which no engine is started.
+pub fn wants_no_engine(args: &[String]) -> bool {
+    let mut at = 0;
+    while let Some(word) = args.get(at).filter(|word| word.starts_with('-')) {
+        if matches!(word.as_str(), "--help" | "-h" | "--version" | "-v") {
+            return true;
+        }
+        at += if VALUED.contains(&word.as_str()) { 2 } else { 1 };
+    }
+    let words = args.get(at..).unwrap_or_default();
+    match words {
+        [] => true,
+        [first, ..] if first == "help" => true,
+        [group] if GROUPS.contains(&group.as_str()) => true,
+        [group, rest @ ..] if group == "container" => asks_for_help(rest),
+        words => asks_for_help(words),
+    }
+}
+
+fn asks_for_help(words: &[String]) -> bool {
+    match words {
+        [command, rest @ ..] if OWN_WORDS.contains(&command.as_str()) => rest.first().is_some_and(|word| word == "--help"),
+        words => words.iter().any(|word| word == "--help"),
+    }
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -75,7 +117,7 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> Vec<String> {
-        text.split(' ').map(str::to_owned).collect()
+        text.split_whitespace().map(str::to_owned).collect()
     }
 
     #[test]
@@ -83,5 +125,26 @@ mod tests {
         assert_eq!(flag(&words("-H unix:///a ps")), Some("unix:///a".into()));
         assert_eq!(flag(&words("--config X --host=tcp://h:1 ps")), Some("tcp://h:1".into()));
         assert_eq!(flag(&words("run -H x")), None);
+    }
+
+    #[test]
+    fn help_and_version_want_no_engine() {
+        for text in [
+            "",
+            "--help",
+            "-H unix:///x --version",
+            "-v",
+            "help run",
+            "run --help",
+            "container exec --help",
+            "ps -a --help",
+            "volume",
+            "volume ls --help",
+        ] {
+            assert!(wants_no_engine(&words(text)), "{text}");
+        }
+        for text in ["version", "run box prog --help", "exec box --help", "ps", "-l debug ps"] {
+            assert!(!wants_no_engine(&words(text)), "{text}");
+        }
     }
 }

@@ -10,6 +10,9 @@ mod portable;
 mod start;
 mod terminal;
 
+use endpoint::Endpoint;
+use tsbox_core::address;
+
 pub use endpoint::{DEFAULT_STATE, Settings};
 pub use portable::home;
 
@@ -19,21 +22,25 @@ pub fn main(args: Vec<String>) -> i32 {
         Ok(endpoint) => endpoint,
         Err(why) => return refuse(&why),
     };
-    let socket = match endpoint {
-        endpoint::Endpoint::Remote => return portable::exec(&args),
-        endpoint::Endpoint::Launcher { socket, ours } => match connection::connect(&socket) {
-            Ok(stream) => Ok(stream),
-            Err(error) if ours => start::engine(&socket, &error),
-            // Somebody else's socket without a launcher beside it: Docker's own daemon, or an engine reached through a bind mount.
-            Err(_) => return portable::exec(&args),
+    let (stream, http) = match endpoint {
+        Endpoint::Remote => return portable::exec(&args),
+        Endpoint::Own { state, http } => match address::connect(&state.join(address::LAUNCHER)) {
+            Ok(stream) => (stream, http),
+            Err(_) if endpoint::wants_no_engine(&args) => return portable::exec(&args),
+            Err(error) => match start::engine(&state, http.as_deref(), &error) {
+                Ok(stream) => (stream, http),
+                Err(why) => return refuse(&why),
+            },
+        },
+        Endpoint::Local { http } => match endpoint::launcher(&http) {
+            Some(stream) => (stream, Some(http)),
+            // Docker's own daemon, or an engine reached through a bind mount.
+            None => return portable::exec(&args),
         },
     };
-    match socket {
-        Ok(stream) => match connection::serve(stream, &args) {
-            connection::Outcome::Exit(code) => code,
-            connection::Outcome::Local => portable::exec(&args),
-        },
-        Err(why) => refuse(&why),
+    match connection::serve(stream, &args, http.as_deref()) {
+        connection::Outcome::Exit(code) => code,
+        connection::Outcome::Local => portable::exec(&args),
     }
 }
 

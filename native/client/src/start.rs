@@ -1,5 +1,6 @@
 //! Starts this host's engine when none runs: once, in a clean environment, and says so.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
@@ -8,10 +9,12 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use tsbox_core::unit;
+use tsbox_core::{address, unit};
 
 /// Answers a connection to the engine that it started, or that somebody else started meanwhile.
-pub fn engine(socket: &Path, refused: &io::Error) -> Result<UnixStream, String> {
+/// `http`: the address that it shall listen on, if not its own.
+pub fn engine(state: &Path, http: Option<&Path>, refused: &io::Error) -> Result<UnixStream, String> {
+    let socket = &state.join(address::LAUNCHER);
     if refused.kind() == io::ErrorKind::PermissionDenied {
         return Err(format!(
             "permission denied on {}: run tsbox as root, or join the group tsbox (which is as good as root)",
@@ -22,10 +25,9 @@ pub fn engine(socket: &Path, refused: &io::Error) -> Result<UnixStream, String> 
     if unsafe { libc::geteuid() } != 0 {
         return Err("no engine runs on this host, and only root can start one: try `sudo tsbox …`, or `systemctl start tsbox`".to_owned());
     }
-    let state = socket.parent().unwrap_or(Path::new("/"));
     let lock = lock(state).map_err(|error| format!("can't make {}: {error}", state.display()))?;
     // Whoever held the lock before has an engine up by now.
-    if let Ok(stream) = UnixStream::connect(socket) {
+    if let Ok(stream) = address::connect(socket) {
         return Ok(stream);
     }
     if unit::starts(state, state == Path::new(crate::DEFAULT_STATE)) {
@@ -33,10 +35,10 @@ pub fn engine(socket: &Path, refused: &io::Error) -> Result<UnixStream, String> 
         unit::start()?;
     } else {
         eprintln!("tsbox: starting the engine (stop it with `tsbox daemon stop`)");
-        start(state)?;
+        start(state, http)?;
     }
     drop(lock);
-    UnixStream::connect(socket).map_err(|error| {
+    address::connect(socket).map_err(|error| {
         format!(
             "the engine does not listen on {}: {error}; see {}/daemon.log",
             socket.display(),
@@ -63,7 +65,7 @@ fn lock(state: &Path) -> io::Result<File> {
 }
 
 /// Starts `tsbox daemon --background` and waits until it listens: the launcher closes its standard output then, or says on it what is wrong.
-fn start(state: &Path) -> Result<(), String> {
+fn start(state: &Path, http: Option<&Path>) -> Result<(), String> {
     let binary = std::env::current_exe().map_err(|error| format!("can't find my own binary: {error}"))?;
     let mut command = Command::new(binary);
     command
@@ -73,6 +75,11 @@ fn start(state: &Path) -> Result<(), String> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
+    if let Some(http) = http {
+        let mut url = OsString::from("unix://");
+        url.push(http);
+        command.arg("--host").arg(url);
+    }
     command
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");

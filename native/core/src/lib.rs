@@ -3,6 +3,7 @@
 //! No policy lives here: what to do is decided in TypeScript and arrives as data; how the kernel does it is decided here.
 //! Every failure is a [`failure::Failure`], which crosses to Node as data.
 
+pub mod address;
 pub mod container;
 pub mod failure;
 pub mod id_maps;

@@ -9,6 +9,7 @@
 //! A change here is a change of [`VERSION`]: client, launcher and daemon must be of one. Old shims meet new daemons: what they say of themselves ([`FromShim::State`])
 //! has the version that they speak ([`SHIM`]), and a daemon asks none for what it does not know.
 
+use crate::address::Address;
 use crate::id_maps::IdMaps;
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +111,9 @@ pub struct ClientHello {
     /// `detachKeys` of the user's `config.json`; read only where a command may lend a terminal.
     #[serde(default, rename = "detachKeys", skip_serializing_if = "Option::is_none")]
     pub detach_keys: Option<String>,
+    /// The HTTP socket that the user named: an engine that listens elsewhere sends the client there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! The Node process: started, heard, started again.
 
+use crate::limits;
 use crate::options::Options;
 use std::fs::OpenOptions;
 use std::io;
@@ -66,6 +67,8 @@ impl Daemon {
         // SAFETY: only async-signal-safe calls between fork and exec.
         unsafe {
             command.pre_exec(move || {
+                // Node raises it by itself; its plugins' own processes shall not have it.
+                limits::restore();
                 // First out of each other's way, then to their numbers; dup2 takes close-on-exec off.
                 let (a, b) = (libc::fcntl(socket, libc::F_DUPFD, 10), libc::fcntl(listener, libc::F_DUPFD, 10));
                 if a < 0 || b < 0 || libc::dup2(a, 3) < 0 || libc::dup2(b, 4) < 0 {

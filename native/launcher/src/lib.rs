@@ -7,11 +7,13 @@ mod clients;
 mod daemon;
 mod epoll;
 mod helpers;
+mod limits;
 mod options;
 mod serve;
 mod service;
 mod shims;
 mod sockets;
+mod stop;
 
 use options::{Options, Order};
 use std::path::PathBuf;
@@ -32,11 +34,12 @@ fn obey(args: &[String], home: Option<PathBuf>, seal: impl FnOnce() -> Result<()
             println!("{}", options::USAGE);
             Ok(0)
         }
-        Order::Stop => sockets::stop(&options).map(|()| 0),
+        Order::Stop => stop::stop(&options).map(|()| 0),
         Order::Enable => service::enable(&options).map(|()| 0),
         Order::Disable => service::disable().map(|()| 0),
         Order::Serve => {
             seal()?;
+            limits::raise();
             serve(options, home)
         }
     }

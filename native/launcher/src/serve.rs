@@ -20,6 +20,9 @@ use tsbox_core::wire::{Fill, Frame};
 /// A daemon that dies this often without ever being ready has something that a further start won't mend.
 const STARTS: u32 = 3;
 
+/// Signals that end a command.
+const ENDING: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
+
 pub struct Launcher {
     options: Options,
     home: PathBuf,
@@ -35,6 +38,8 @@ pub struct Launcher {
     /// What the last one said of it.
     fatal: Option<String>,
     ending: bool,
+    /// New clients are not heard for the moment.
+    deaf: bool,
 }
 
 /// What a token of epoll stands for: a kind, and a number of that kind.
@@ -97,6 +102,7 @@ impl Launcher {
             failed: 0,
             fatal: None,
             ending: false,
+            deaf: false,
         })
     }
 
@@ -107,6 +113,7 @@ impl Launcher {
             if self.epoll.wait(&mut tokens).is_err() {
                 return 1;
             }
+            self.listen_again();
             for ready in &tokens {
                 let number = *ready as u32;
                 match KINDS[(ready >> 32) as usize] {
@@ -139,8 +146,26 @@ impl Launcher {
     // ─── Clients ───
 
     fn accept(&mut self) {
-        while let Ok((socket, _)) = self.sockets.clients.accept() {
-            let _ = self.clients.accept(socket, &self.epoll, |number| token(Kind::Client, number));
+        loop {
+            match self.sockets.clients.accept() {
+                Ok((socket, _)) => {
+                    let _ = self.clients.accept(socket, &self.epoll, |number| token(Kind::Client, number));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {}
+                // No descriptor is free (EMFILE, ENFILE): whoever knocks waits until something else has happened here.
+                Err(_) => {
+                    self.epoll.remove(self.sockets.clients.as_raw_fd());
+                    self.deaf = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn listen_again(&mut self) {
+        if std::mem::take(&mut self.deaf) {
+            let _ = self.epoll.add(self.sockets.clients.as_raw_fd(), token(Kind::Listener, 0));
         }
     }
 
@@ -157,16 +182,30 @@ impl Launcher {
         for frame in frames {
             match frame.kind {
                 client::HELLO => self.hello(number, frame),
-                client::SIGNAL => self.daemon.writer.push(daemon::CLIENT_SIGNAL, number, &frame.payload, Vec::new()),
+                client::SIGNAL => {
+                    self.daemon.writer.push(daemon::CLIENT_SIGNAL, number, &frame.payload, Vec::new());
+                    self.end_by_signal(number, &frame.payload);
+                }
                 client::RESIZED => self.daemon.writer.push(daemon::CLIENT_RESIZED, number, &frame.payload, Vec::new()),
                 _ => {}
             }
         }
     }
 
+    /// A signal ends a client that waits, however the daemon is. The signals of `run` and `attach` are the container's.
+    fn end_by_signal(&mut self, number: u32, payload: &[u8]) {
+        let Some(signal) = payload.first().filter(|signal| ENDING.contains(&i32::from(**signal))) else {
+            return;
+        };
+        let Some(client) = self.clients.get(number) else { return };
+        if client.bound.as_ref().is_none_or(|word| word.starts_with("exec ")) {
+            self.send_client(number, client::EXIT, &[128 + signal]);
+        }
+    }
+
     fn hello(&mut self, number: u32, frame: Frame) {
         let credentials = self.clients.credentials(number);
-        let Ok(hello) = serde_json::from_slice::<ClientHello>(&frame.payload) else {
+        let Ok(mut hello) = serde_json::from_slice::<ClientHello>(&frame.payload) else {
             return self.tell_and_end(
                 number,
                 "this client and the engine do not understand one another: install tsbox again",
@@ -178,6 +217,10 @@ impl Launcher {
                 "the engine that runs is of another version than this client: stop it with `tsbox daemon stop`",
             );
         }
+        if hello.address.is_some() && hello.address != self.sockets.address {
+            return self.send_client(number, client::LOCAL, &[]);
+        }
+        hello.address = None;
         let opened = ClientOpened {
             hello,
             uid: credentials.uid,
@@ -300,6 +343,7 @@ impl Launcher {
                     terminals: [false; 3],
                     size: None,
                     detach_keys: None,
+                    address: None,
                 };
                 let opened = ClientOpened {
                     hello,
@@ -466,7 +510,7 @@ impl Launcher {
         self.epoll.remove(self.daemon.fd());
         self.shims.give_up_held();
         if self.ending {
-            self.clear();
+            self.sockets.remove();
             return Some(0);
         }
         self.fatal = self.fatal.take().or_else(|| self.last_words());
@@ -505,18 +549,8 @@ impl Launcher {
             self.tell_and_end(number, why);
         }
         eprintln!("tsbox: {why}");
-        self.clear();
+        self.sockets.remove();
         1
-    }
-
-    fn clear(&self) {
-        for path in [
-            self.options.host.as_path(),
-            &sockets::launcher_socket(&self.options),
-            &self.options.state.join("launcher.pid"),
-        ] {
-            let _ = std::fs::remove_file(path);
-        }
     }
 }
 

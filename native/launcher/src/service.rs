@@ -1,7 +1,7 @@
 //! `tsbox daemon enable` and `disable`: the engine as a service of systemd, which starts it with the host and again when it dies.
 
 use crate::options::{Given, Options};
-use crate::sockets;
+use crate::stop::stop;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -84,7 +84,7 @@ fn start(options: &Options) -> Result<(), String> {
     // The service's own engine is stopped by systemd, which would start it again otherwise.
     systemctl(&["stop", unit::NAME])?;
     // None runs: as wanted.
-    let _ = sockets::stop(options);
+    let _ = stop(options);
     unit::start()
 }
 

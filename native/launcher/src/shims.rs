@@ -1,6 +1,7 @@
 //! Shims: forked here, or found again by their sockets after an earlier launcher died.
 
 use crate::epoll::Epoll;
+use crate::limits;
 use std::collections::HashMap;
 use std::io::{self, PipeWriter, Write};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -187,6 +188,7 @@ impl Shims {
 
 /// In the fork: nothing of the launcher stays open but the control socket, which becomes descriptor 3.
 fn become_shim(spawn: &ShimSpawn, control: UnixStream) -> ! {
+    limits::restore();
     let control = control.into_raw_fd();
     // SAFETY: descriptors of a process just forked; what the launcher's values still name is closed, and no destructor of theirs runs before `_exit`.
     let control = unsafe {

@@ -1,22 +1,39 @@
-//! What the launcher listens on, and the lock that makes it the only one.
+//! What the launcher listens on, and the locks that make it the only one.
+//!
+//! Clients come over `launcher.sock` in the state directory. Beside the HTTP socket `X.sock` lies a link to it, `X.launcher.sock`, for clients that were given that
+//! address. A client says which HTTP socket it was given ([`Address`]), and an engine that listens on another one sends it on to that one: so a link that is out of date
+//! leads nobody to the wrong engine.
 
 use crate::options::Options;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tsbox_core::address::{self, Address};
 
 pub struct Sockets {
     pub clients: UnixListener,
     pub http: UnixListener,
-    /// Held as long as the launcher lives; its content is the launcher's pid.
+    /// Of the HTTP socket.
+    pub address: Option<Address>,
+    /// Files of ours, and what they were when we made them.
+    made: Vec<(PathBuf, Option<Address>)>,
+    /// Held as long as the launcher lives; its content is the launcher's pid, for people.
     _lock: File,
 }
 
-pub fn launcher_socket(options: &Options) -> PathBuf {
-    options.host.with_file_name("launcher.sock")
+impl Sockets {
+    /// Takes away what we have made, unless it is somebody else's by now.
+    pub fn remove(&self) {
+        for (path, made) in self.made.iter().rev() {
+            if made.is_some() && address::of(path) == *made {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
 }
 
 pub fn open(options: &Options) -> Result<Sockets, String> {
@@ -24,11 +41,8 @@ pub fn open(options: &Options) -> Result<Sockets, String> {
         let path = path.display().to_string();
         move |error: io::Error| format!("can't use {path}: {error}")
     };
-    for folder in [
-        &options.state,
-        &options.root,
-        &options.host.parent().unwrap_or(Path::new("/")).to_owned(),
-    ] {
+    let beside = options.host.parent().unwrap_or(Path::new("/")).to_owned();
+    for folder in [&options.state, &options.root, &beside] {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o711)
@@ -52,31 +66,89 @@ pub fn open(options: &Options) -> Result<Sockets, String> {
     }
     lock.set_len(0).map_err(at(&path))?;
     fs::write(&path, std::process::id().to_string()).map_err(at(&path))?;
-    let clients = launcher_socket(options);
+    let mut made = vec![(path.clone(), address::of(&path))];
+    let http = listen(&options.host)?;
+    let address = address::of(&options.host);
+    made.push((options.host.clone(), address));
+    let own = options.state.join(address::LAUNCHER);
+    let clients = listen(&own)?;
+    made.push((own.clone(), address::of(&own)));
+    let link = address::link(&options.host);
+    set_link(&own, &link).map_err(at(&link))?;
+    made.push((link.clone(), address::of(&link)));
     Ok(Sockets {
-        http: listen(&options.host).map_err(at(&options.host))?,
-        clients: listen(&clients).map_err(at(&clients))?,
+        http,
+        clients,
+        address,
+        made,
         _lock: lock,
     })
 }
 
-/// Root and, where it exists, the group tsbox: who may connect may do all that root may.
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+/// Replaces a link, never anything else.
+fn set_link(to: &Path, link: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(link) {
+        Ok(there) if !there.is_symlink() && !there.file_type().is_socket() => {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is there, and is no link"));
+        }
+        Ok(_) => fs::remove_file(link)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    symlink(to, link)
+}
+
+/// Root and, where it exists, the group tsbox: who may connect may do all that root may. A socket that nobody listens on any more is replaced, nothing else is.
+fn listen(path: &Path) -> Result<UnixListener, String> {
+    let failed = |error: io::Error| format!("can't listen on {}: {error}", path.display());
+    let (folder, short) = address::through_folder(path).map_err(failed)?;
+    // Two engines that start at once must not take each other's for a stale one.
+    // SAFETY: a descriptor that is open.
+    if unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_EX) } != 0 {
+        return Err(failed(io::Error::last_os_error()));
+    }
+    match fs::symlink_metadata(path) {
+        Ok(there) if !there.file_type().is_socket() => {
+            return Err(format!("can't listen on {}: it is there, and is no socket", path.display()));
+        }
+        Ok(_) if stale(path) => fs::remove_file(path).map_err(failed)?,
+        Ok(_) => {
+            return Err(format!(
+                "somebody listens on {} already: use that engine, or give another --host",
+                path.display()
+            ));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
     }
     // SAFETY: the socket is never open to more than it should be, not even for a moment.
     let before = unsafe { libc::umask(0o177) };
-    let listener = UnixListener::bind(path);
+    let listener = UnixListener::bind(&short);
     unsafe { libc::umask(before) };
-    let listener = listener?;
+    let listener = listener.map_err(failed)?;
+    open_to_group(path).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Nobody listens any more. The sockets of a process that was killed this moment close a little after it has died.
+fn stale(path: &Path) -> bool {
+    for _ in 0..10 {
+        match address::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return true,
+            // A queue that is full is somebody's, too.
+            _ => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+    false
+}
+
+fn open_to_group(path: &Path) -> io::Result<()> {
     if let Some(group) = group("tsbox") {
         chown(path, None, Some(group))?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
     }
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    Ok(())
 }
 
 fn group(name: &str) -> Option<u32> {
@@ -85,19 +157,29 @@ fn group(name: &str) -> Option<u32> {
     line.split(':').nth(2)?.parse().ok()
 }
 
-/// `tsbox daemon stop`: ends launcher and daemon, and waits for it. Containers go on.
-pub fn stop(options: &Options) -> Result<(), String> {
-    let none = || format!("no engine runs in {}", options.state.display());
-    let pid: i32 = fs::read_to_string(options.state.join("launcher.pid"))
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .ok_or_else(none)?;
-    let mut stream = UnixStream::connect(launcher_socket(options)).map_err(|_| none())?;
-    // SAFETY: the launcher of this very state directory: it listens.
-    if unsafe { libc::kill(pid, libc::SIGTERM) } != 0 {
-        return Err(format!("can't stop the engine (process {pid}): {}", io::Error::last_os_error()));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_socket_is_replaced_only_when_nobody_listens_on_it() {
+        let folder = std::env::temp_dir()
+            .join(format!("tsbox-sockets-{}", std::process::id()))
+            .join("long/".repeat(40));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("x.sock");
+        let first = listen(&path).unwrap();
+        assert!(listen(&path).unwrap_err().contains("somebody listens"));
+        drop(first);
+        let second = listen(&path).unwrap();
+        assert!(address::connect(&path).is_ok());
+        drop(second);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "precious").unwrap();
+        assert!(listen(&path).unwrap_err().contains("no socket"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        assert!(UnixStream::connect(&path).is_err());
+        fs::remove_dir_all(std::env::temp_dir().join(format!("tsbox-sockets-{}", std::process::id()))).unwrap();
     }
-    // The connection ends with the launcher.
-    let _ = stream.read_to_end(&mut Vec::new());
-    Ok(())
 }

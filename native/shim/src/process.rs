@@ -10,6 +10,9 @@ use tsbox_core::protocol::{Exit, FromShim};
 /// How long the ends of a dead process's pipes may be held open by strangers before they are given up.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// What a shell sees of a program that SIGPIPE has ended, docker's client for one.
+const NO_READER: i32 = 128 + libc::SIGPIPE;
+
 pub struct Process {
     pub pid: i32,
     pub pidfd: OwnedFd,
@@ -71,20 +74,28 @@ impl Process {
         Some(exit)
     }
 
-    /// Whose output has arrived whole, once its end is told.
+    /// Whose output has arrived whole, once its end is told; and at any time those who have no reader any more, with their exit code.
     pub fn flushed(&mut self) -> Vec<FromShim> {
-        if !self.told {
-            return Vec::new();
-        }
-        let owners = self.session.flushed().into_iter();
-        let flushed = owners.filter_map(|owner| match owner {
-            Owner::Client(client) => Some(FromShim::Flushed {
-                client,
-                code: self.exited.as_ref().filter(|_| self.answered == Some(client)).map(|exit| exit.code),
-            }),
+        let client = |owner: Owner| match owner {
+            Owner::Client(client) => Some(client),
             Owner::Connection(_) => None,
-        });
-        flushed.collect()
+        };
+        let broken = self.session.broken().into_iter().filter_map(client);
+        let mut flushed: Vec<FromShim> = broken
+            .map(|client| FromShim::Flushed {
+                client,
+                code: Some(NO_READER),
+            })
+            .collect();
+        if self.told {
+            let code = |client| self.exited.as_ref().filter(|_| self.answered == Some(client)).map(|exit| exit.code);
+            let owners = self.session.flushed().into_iter().filter_map(client);
+            flushed.extend(owners.map(|client| FromShim::Flushed {
+                client,
+                code: code(client),
+            }));
+        }
+        flushed
     }
 
     pub fn signal(&self, signal: i32) -> Result<()> {

@@ -566,6 +566,7 @@ fn path(descriptor: &Option<OwnedFd>) -> Option<String> {
 /// A connection that carries stdio from now on.
 fn join_guest(session: &mut Session, guest: Channel, attach: &Attach, owner: Owner) {
     let Ok(reading) = guest.socket.try_clone() else { return };
+    session.join(owner);
     if attach.stdin {
         session.feed(reading, owner, attach.detach_keys.as_deref());
     }
@@ -575,6 +576,7 @@ fn join_guest(session: &mut Session, guest: Channel, attach: &Attach, owner: Own
 /// The client's descriptors, in the order 0, 1, 2, as far as they are wanted.
 fn join(session: &mut Session, client: &Client, fds: Vec<OwnedFd>) {
     let owner = Owner::Client(client.client);
+    session.join(owner);
     let wanted = [client.stdin, client.stdout, client.stderr];
     for (which, fd) in (0..3).filter(|which| wanted[*which]).zip(fds) {
         match which {

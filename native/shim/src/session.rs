@@ -17,8 +17,12 @@ struct Output {
 pub struct Session {
     outputs: Vec<Output>,
     input: Option<Input>,
+    /// Who takes part, whether or not any of their streams is left: each is told of the end.
+    owners: Vec<Owner>,
     feeders: Vec<Feeder>,
     sinks: Vec<Sink>,
+    /// Clients whose reader is gone (`| head -1`), not told yet.
+    broken: Vec<Owner>,
     log: Log,
     terminal: bool,
     stdin_once: bool,
@@ -85,8 +89,10 @@ impl Session {
         Ok(Session {
             outputs: Vec::new(),
             input: None,
+            owners: Vec::new(),
             feeders: Vec::new(),
             sinks: Vec::new(),
+            broken: Vec::new(),
             log,
             terminal,
             stdin_once,
@@ -116,6 +122,13 @@ impl Session {
         self.kept.take().map(|(bytes, _)| bytes)
     }
 
+    /// `owner` takes part from now on; its streams follow.
+    pub fn join(&mut self, owner: Owner) {
+        if !self.owners.contains(&owner) {
+            self.owners.push(owner);
+        }
+    }
+
     /// `keys`: the detach keys, if they are not Docker's.
     pub fn feed(&mut self, fd: OwnedFd, owner: Owner, keys: Option<&[u8]>) {
         if self.input.is_some() {
@@ -125,11 +138,12 @@ impl Session {
     }
 
     pub fn sink(&mut self, fd: OwnedFd, owner: Owner, stdout: bool, stderr: bool, framed: bool) {
-        self.sinks.push(Sink::new(fd, owner, stdout, stderr, framed && !self.terminal));
+        self.sinks.push(Sink::new(fd, owner, stdout, stderr, framed));
     }
 
     /// Lets go of everything that belongs to `owner`.
     pub fn leave(&mut self, owner: Owner) {
+        self.owners.retain(|one| *one != owner);
         self.sinks.retain(|sink| sink.owner != owner);
         self.feeders.retain(|feeder| feeder.owner != owner);
     }
@@ -145,9 +159,8 @@ impl Session {
 
     /// The launcher is dead, and with it all its clients.
     pub fn lose_clients(&mut self) {
-        let owners = self.sinks.iter().map(|sink| sink.owner);
-        let owners: Vec<Owner> = owners.chain(self.feeders.iter().map(|feeder| feeder.owner)).collect();
-        for owner in owners.into_iter().filter(|owner| matches!(owner, Owner::Client(_))) {
+        let clients = self.owners.iter().copied().filter(|owner| matches!(owner, Owner::Client(_)));
+        for owner in Vec::from_iter(clients) {
             self.lose(owner);
         }
     }
@@ -215,8 +228,25 @@ impl Session {
         None
     }
 
+    /// Takes out dead sinks. A client that writes to nobody leaves, as a program does that SIGPIPE ends; a connection's own end is read elsewhere.
     pub fn tidy(&mut self) {
+        let broken = self
+            .sinks
+            .iter()
+            .filter(|sink| sink.broken() && matches!(sink.owner, Owner::Client(_)))
+            .map(|sink| sink.owner);
+        for owner in Vec::from_iter(broken) {
+            self.lose(owner);
+            if !self.broken.contains(&owner) {
+                self.broken.push(owner);
+            }
+        }
         self.sinks.retain(|sink| !sink.dead());
+    }
+
+    /// Clients that have left since they were asked for last, because nobody reads their output.
+    pub fn broken(&mut self) -> Vec<Owner> {
+        std::mem::take(&mut self.broken)
     }
 
     fn read_output(&mut self, at: usize) {
@@ -303,15 +333,14 @@ impl Session {
         self.log.close();
     }
 
-    /// Takes out the sinks that have everything and answers whose they were.
+    /// Takes out those who have everything, among them those who wanted no output, and those whose streams have all ended before.
     pub fn flushed(&mut self) -> Vec<Owner> {
-        let owners: Vec<Owner> = self.sinks.iter().map(|sink| sink.owner).collect();
         self.sinks.retain(|sink| sink.pending() > 0);
-        let mut done: Vec<Owner> = owners
-            .into_iter()
-            .filter(|owner| !self.sinks.iter().any(|sink| sink.owner == *owner))
-            .collect();
-        done.dedup();
+        let (waiting, done) = self
+            .owners
+            .drain(..)
+            .partition(|owner| self.sinks.iter().any(|sink| sink.owner == *owner));
+        self.owners = waiting;
         done
     }
 

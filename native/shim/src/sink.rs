@@ -107,6 +107,8 @@ pub struct Sink {
     pending: Vec<u8>,
     sent: usize,
     dead: bool,
+    /// Dead, since the reading end is closed.
+    broken: bool,
 }
 
 impl Sink {
@@ -120,6 +122,7 @@ impl Sink {
             pending: Vec::new(),
             sent: 0,
             dead: false,
+            broken: false,
         }
     }
 
@@ -147,7 +150,7 @@ impl Sink {
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => self.dead = true,
+                Err(error) => self.fail(&error),
             }
         }
         if !self.dead {
@@ -162,11 +165,16 @@ impl Sink {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => self.dead = true,
+                Err(error) => self.fail(&error),
             }
         }
         self.pending.clear();
         self.sent = 0;
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        self.dead = true;
+        self.broken = error.kind() == io::ErrorKind::BrokenPipe;
     }
 
     pub fn pending(&self) -> usize {
@@ -177,9 +185,27 @@ impl Sink {
         self.dead = true;
     }
 
+    /// Nobody reads there any more, for which SIGPIPE would end a program.
+    pub fn broken(&self) -> bool {
+        self.broken
+    }
+
     /// Its reader is gone: it takes nothing any more and holds up nobody.
     pub fn dead(&self) -> bool {
         self.dead
+    }
+}
+
+/// A connection that is closed with unread input in it is reset, and its reader may lose the output: so no more is taken, and what has come is read.
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if !self.to.socket || !matches!(self.owner, Owner::Connection(_)) {
+            return;
+        }
+        // SAFETY: a descriptor that is open.
+        unsafe { libc::shutdown(self.fd(), libc::SHUT_RDWR) };
+        let mut room = [0; 4096];
+        while self.to.read(&mut room).is_ok_and(|count| count > 0) {}
     }
 }
 

@@ -300,7 +300,7 @@ test("an upgrade that is not for attach is an ordinary request; attach without o
   const h2c = { connection: "Upgrade, HTTP2-Settings", upgrade: "h2c" };
   assert.deepEqual(JSON.parse((await ask("GET", "/info", { headers: h2c })).body), { Name: "x" });
   const { status, body, headers } = await ask("POST", "/containers/c1/attach?stream=1&stdout=1");
-  assert.deepEqual([status, body, headers["content-type"]], [200, "output", "application/vnd.docker.multiplexed-stream"]);
+  assert.deepEqual([status, body, headers["content-type"]], [200, "output", "application/vnd.docker.raw-stream"]);
 });
 
 test("exec start: the body is read, the process's stdio comes after the 101, and the end waits for the exit code", async (t) => {

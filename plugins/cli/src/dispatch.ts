@@ -1,5 +1,5 @@
 /** From a command line to a command, and from what it throws to words and an exit code. */
-import { type ApiService, errorTable, isTsboxError } from "@tsbox/kernel";
+import { type ApiService, engineVersion, errorTable, isTsboxError } from "@tsbox/kernel";
 import { CommandError } from "./command-error.ts";
 import * as archives from "./commands/archives.ts";
 import { completionOf } from "./commands/completion.ts";
@@ -96,8 +96,10 @@ export async function dispatch(io: Io, api: ApiService, argv: readonly string[])
       await io.out(about ? helpText(about.name, about.about, about.flags) : overview());
       return 0;
     }
-    if (name === "--version" || name === "-v")
-      return await system.version.run(io, api, parseFlags("version", [], system.version.flags, true));
+    if (name === "--version" || name === "-v") {
+      await io.out(`tsbox version ${engineVersion}\n`);
+      return 0;
+    }
     command = commands.get(name);
     if (command === undefined && strict(name)) {
       await io.out(groupText(name));

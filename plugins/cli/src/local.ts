@@ -6,6 +6,7 @@ import {
   type ClientOpened,
   type ContainersService,
   createCall,
+  fail,
   type LauncherService,
   type Logger,
   parseContainerId,
@@ -64,7 +65,7 @@ async function react(
   const { lent } = client;
   // As with docker: the container goes on.
   const leave = async (): Promise<void> => {
-    client.abort.abort();
+    client.abort.abort(fail("Canceled", "the client is gone"));
     if (lent !== null) await containers.detach(call, (await containers.get(call, lent.container)).id, event.client);
   };
   if (event.kind === "gone") {

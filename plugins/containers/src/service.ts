@@ -113,8 +113,13 @@ export function containersService(
       const { user } = records.byId(id).config;
       return user === "" ? null : resolveInRoot(call, engine.host, root, user, []);
     },
-    attachSocket: (call, id) =>
+    attachSocket: (call, id, exec) =>
       decide(engine, id, async (record) => {
+        // An exec attaches to its own process, of which `exec_start` tells.
+        if (exec !== undefined) {
+          refuseIdle(record);
+          return launcher.attachSocket(call, id);
+        }
         if (!runs(record)) await (await spawnEarly(engine, call, record)).shim;
         const socket = await launcher.attachSocket(call, id);
         await tell(call, record, "attach");
@@ -152,7 +157,7 @@ export function containersService(
     logs: async (call, id, options) => {
       const record = records.byId(id);
       if (record.log.driver === "none") throw fail("Unsupported", "configured logging driver does not support reading");
-      return readLog(call, record.log, options, options.follow && runs(record) ? waiters.next(id, "exit") : null);
+      return readLog(call, record.log, options, options.follow && runs(record) ? waiters.next(id, "exit", call.signal) : null);
     },
   };
 }

@@ -1,8 +1,10 @@
 /** The service `events`: what happens in the engine, the last of it kept, the rest as it comes. */
-import type { EngineEvent, EventsService, Plugin, PluginContext } from "@tsbox/kernel";
+import { type EngineEvent, type EventsService, fail, type Plugin, type PluginContext } from "@tsbox/kernel";
 
 /** As many as Docker keeps. */
 const kept = 256;
+/** Of one reader, who may not read. */
+const longestQueue = 10_000;
 
 const plugin: Plugin<null> = {
   parseConfig: () => null,
@@ -23,9 +25,12 @@ export function eventsService(): EventsService {
       for (const tell of live) tell(whole);
       return Promise.resolve();
     },
-    subscribe: (call, { since, until }) => {
-      const past = since === undefined ? [] : history.filter((event) => event.at >= since && (until === undefined || event.at <= until));
-      return Promise.resolve(follow(past, live, call.signal, until));
+    subscribe: async (call, { since, until }) => {
+      call.signal.throwIfAborted();
+      // As Docker: whoever asks for an end alone is told what was before it, too.
+      const asked = since !== undefined || until !== undefined;
+      const past = asked ? history.filter(({ at }) => at >= (since ?? 0) && at <= (until ?? Number.POSITIVE_INFINITY)) : [];
+      return follow(past, live, call.signal, until);
     },
   };
 }
@@ -39,8 +44,14 @@ function follow(
 ): AsyncIterable<EngineEvent> {
   const waiting: EngineEvent[] = [...past];
   let wake: () => void = () => {};
+  let lost = false;
+  const leave = (): void => void live.delete(tell);
   const tell = (event: EngineEvent): void => {
-    waiting.push(event);
+    if (waiting.length < longestQueue) waiting.push(event);
+    else {
+      lost = true;
+      leave();
+    }
     wake();
   };
   live.add(tell);
@@ -48,18 +59,27 @@ function follow(
     signal,
     ...(until === undefined ? [] : [AbortSignal.timeout(Math.max(0, Math.min(until - Date.now(), 2 ** 31 - 1)))]),
   ]);
-  stop.addEventListener("abort", () => wake(), { once: true });
+  // A stream that nobody begins to read is left by its call alone.
+  const stopped = (): void => {
+    leave();
+    wake();
+  };
+  if (stop.aborted) stopped();
+  else stop.addEventListener("abort", stopped, { once: true });
   async function* stream(): AsyncGenerator<EngineEvent> {
     try {
       for (;;) {
         yield* waiting.splice(0);
         if (stop.aborted) return;
+        if (lost)
+          throw fail("ResourceExhausted", `events were lost: ${longestQueue} of them waited to be read; read faster, or filter them`);
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
       }
     } finally {
-      live.delete(tell);
+      leave();
+      stop.removeEventListener("abort", stopped);
     }
   }
   return stream();

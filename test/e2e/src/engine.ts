@@ -1,8 +1,8 @@
 /** An engine of a test's own: its root, its state on tmpfs, its sockets, beside whatever else runs on the host. Ended, and all of it gone, with the case. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { connect } from "node:net";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { assertNothingLeft, type Case, hostSnapshot } from "@tsbox/harness";
 
@@ -34,10 +34,10 @@ export class Engine {
   #descriptors = 0;
 
   /** `wrapper`: what the engine is started by, where its world shall be another one. */
-  constructor(directory: string, config: string | null, wrapper: readonly string[] = []) {
+  constructor(directory: string, config: string | null, wrapper: readonly string[] = [], socket?: string, state?: string) {
     this.root = join(directory, "root");
-    this.state = mkdtempSync("/run/tsbox-test-");
-    this.socket = join(this.state, "tsbox.sock");
+    this.state = state ?? mkdtempSync("/run/tsbox-test-");
+    this.socket = socket ?? join(this.state, "tsbox.sock");
     this.#config = config;
     this.#wrapper = wrapper;
   }
@@ -200,11 +200,17 @@ export interface Inspected {
 }
 
 /** Started; when the case ends it removes its containers, stops, and the host is as before. */
-export async function engine(test: Case, config: string | null = null, wrapper: readonly string[] = []): Promise<Engine> {
+export async function engine(
+  test: Case,
+  config: string | null = null,
+  wrapper: readonly string[] = [],
+  socket?: string,
+  state?: string,
+): Promise<Engine> {
   const base = process.env.TSBOX_TEST_ROOT ?? "/var/lib";
   mkdirSync(base, { recursive: true });
   const directory = mkdtempSync(join(base, "tsbox-test-"));
-  const own = new Engine(directory, config, wrapper);
+  const own = new Engine(directory, config, wrapper, socket, state);
   test.cleanup(() => rmSync(directory, { recursive: true, force: true }));
   test.cleanup(() => own.dispose());
   const before = hostSnapshot(own.root, own.state);
@@ -274,7 +280,10 @@ export function children(pid: number): readonly number[] {
 
 export function listening(path: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(path);
+    // A path may be longer than a socket's address: what is there is reached through its folder.
+    const folder = openSync(dirname(path), "r");
+    const socket = connect(`/proc/self/fd/${folder}/${basename(path)}`);
+    socket.on("close", () => closeSync(folder));
     socket.on("connect", () => {
       socket.destroy();
       resolve(true);

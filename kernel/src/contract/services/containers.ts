@@ -383,7 +383,7 @@ export interface ContainersService {
    */
   userIn(call: Call, id: ContainerId, root: string): Promise<{ readonly uid: number; readonly gid: number } | null>;
   /** The path of the socket that carries its stdio in Docker's framing; a container that does not run yet gets its shim now, and `start` finds it. */
-  attachSocket(call: Call, id: ContainerId): Promise<string>;
+  attachSocket(call: Call, id: ContainerId, exec?: ExecId): Promise<string>;
   /** Joins a local client to a running container. */
   attach(call: Call, id: ContainerId, client: ShimClient): Promise<void>;
   detach(call: Call, id: ContainerId, client: number): Promise<void>;

@@ -40,7 +40,7 @@ export async function attach(services: AttachServices, request: IncomingMessage,
     const record = await services.containers.get(call, decodeURIComponent(id));
     const shim = flag(query, "stream") ? await openStream(services, call, record, query) : null;
     const before = flag(query, "logs") ? await logs(services.api, call, record, query) : null;
-    upgrade(socket, framesType(versioned.version, record.config.terminal));
+    upgrade(request, socket, framesType(versioned.version, record.config.terminal));
     if (before) for await (const part of before) socket.write(part);
     if (shim === null) socket.end();
     else join(socket, shim, flag(query, "stdin"));

@@ -28,14 +28,15 @@ export async function execStart(services: AttachServices, request: IncomingMessa
     if ("refused" in versioned) throw fail("InvalidArgument", versioned.refused);
     const call = createCall(services.log);
     const exec = await services.containers.execGet(call, form.exec(versioned.path)?.[1] ?? "");
-    const { detach, terminal, size } = execStartBody(body);
+    const start = execStartBody(body);
+    const { detach, terminal, size } = start;
     if (detach) {
       await services.containers.execStart(call, exec.id, {});
       socket.end("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
       return;
     }
-    const shim = await openExec(services, call, exec, exec.config.attach.stdin);
-    upgrade(socket, framesType(versioned.version, terminal));
+    const shim = await openExec(services, call, exec, start, exec.config.attach.stdin);
+    upgrade(request, socket, framesType(versioned.version, terminal));
     try {
       await services.containers.execStart(call, exec.id, size === null ? {} : { size });
     } catch (error) {
@@ -62,12 +63,23 @@ function parse(body: Buffer): Json {
 }
 
 /** Refused before anything is said to the client: an exec that was started, a container that does not run. */
-export async function openExec({ containers }: AttachServices, call: Call, exec: Exec, stdin: boolean): Promise<Duplex> {
+export async function openExec(
+  { containers }: AttachServices,
+  call: Call,
+  exec: Exec,
+  body: ExecStartBody,
+  stdin: boolean,
+): Promise<Duplex> {
   if (exec.status !== "created")
     throw fail("Conflict", `exec command ${exec.id} ${exec.status === "running" ? "is already running" : "has already run"}`);
   const { attach, terminal, detachKeys } = exec.config;
-  const wishes = { stdin: stdin && attach.stdin, stdout: attach.stdout, stderr: attach.stderr, framed: !terminal, exec: exec.id };
-  return connectShim(await containers.attachSocket(call, exec.container), { ...wishes, ...(detachKeys === null ? {} : { detachKeys }) });
+  // As Docker: who starts it says how the connection is framed. Without frames only one stream can be carried.
+  const stderr = attach.stderr && (terminal || !body.terminal);
+  const wishes = { stdin: stdin && attach.stdin, stdout: attach.stdout, stderr, framed: !body.terminal, exec: exec.id };
+  return connectShim(await containers.attachSocket(call, exec.container, exec.id), {
+    ...wishes,
+    ...(detachKeys === null ? {} : { detachKeys }),
+  });
 }
 
 /** The connection is taken already: the words go where the output would have gone, and the exit code says the rest. */

@@ -3,11 +3,14 @@
  * body by hand (it is not on the request then), and the bytes both ways with half-close: the client's end is the process's end of input, and output goes on after it.
  */
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import { type Duplex, finished } from "node:stream";
 import { fail } from "@tsbox/kernel";
 import { failureOf } from "./errors.ts";
 
 const longestBody = 64 << 10;
+/** How long a client that has all output may keep its own end open. */
+const lingering = 10_000;
 const paths = /^(\/v\d+\.\d+)?\/(?:containers\/[^/?]+\/attach|exec\/[^/?]+\/start)(\?|$)/;
 
 /** Is it one of these? All else that asks for an upgrade (`h2c` of Java clients) is served as if it had not. */
@@ -16,8 +19,51 @@ export function wantsHijack({ method, url = "", headers }: IncomingMessage): boo
 }
 
 /** Docker's very words: clients compare the status line. */
-export function upgrade(socket: Duplex, contentType: string): void {
-  socket.write(`HTTP/1.1 101 UPGRADED\r\nContent-Type: ${contentType}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n`);
+export function upgrade({ headers }: IncomingMessage, socket: Duplex, contentType: string): void {
+  if (headers[unasked] !== undefined) socket.write("HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n");
+  else socket.write(`HTTP/1.1 101 UPGRADED\r\nContent-Type: ${contentType}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n`);
+}
+
+/** A header of our own: the client has not asked for an upgrade. */
+const unasked = "x-tsbox-taken-over";
+const head = /^POST (\/v\d+\.\d+)?\/(?:containers\/[^/?\s]+\/attach|exec\/[^/?\s]+\/start)[?\s]/;
+const longestHead = 64 << 10;
+const longestLine = 2048;
+/** How long a client may take for its first request. Node's own limit, which counts from there on. */
+const firstRequest = 60_000;
+
+/**
+ * Docker takes the connection over whether the client asks for an upgrade or not, and Node's parser gives it to those alone who ask. So the first request of a connection is looked
+ * at before Node is, and asks for it from there on. On a connection that has had other requests such a client gets output alone.
+ */
+export function takeUnasked(socket: Socket, accept: () => void): void {
+  let got = Buffer.alloc(0);
+  const give = (bytes: Buffer): void => {
+    clearTimeout(timer);
+    socket.off("readable", look).off("end", through).off("error", broken);
+    if (bytes.length > 0) socket.unshift(bytes);
+    accept();
+  };
+  const through = (): void => give(got);
+  const broken = (): void => void socket.destroy();
+  const look = (): void => {
+    for (let part = socket.read() as Buffer | null; part !== null; part = socket.read() as Buffer | null) got = Buffer.concat([got, part]);
+    const line = got.subarray(0, longestLine).toString("latin1");
+    const incomplete = !got.includes("\r\n\r\n") && got.length < longestHead;
+    const mayBe = line.includes("\n") || line.length === longestLine ? head.test(line) : "POST ".startsWith(line.slice(0, 5));
+    if (mayBe && incomplete) return;
+    const asks = /\r\n(upgrade|expect):/i.test(got.subarray(0, got.indexOf("\r\n\r\n")).toString("latin1"));
+    if (!mayBe || incomplete || asks) {
+      through();
+      return;
+    }
+    const after = got.indexOf("\r\n") + 2;
+    const asked = Buffer.from(`Connection: Upgrade\r\nUpgrade: tcp\r\n${unasked}: 1\r\n`);
+    give(Buffer.concat([got.subarray(0, after), asked, got.subarray(after)]));
+  };
+  const timer = setTimeout(broken, firstRequest).unref();
+  socket.on("readable", look).once("end", through).on("error", broken);
+  socket.once("close", () => clearTimeout(timer));
 }
 
 export function refuse(socket: Duplex, error: unknown): void {
@@ -31,11 +77,18 @@ export function refuse(socket: Duplex, error: unknown): void {
 export function join(client: Duplex, shim: Duplex, stdin: boolean, last: Promise<unknown> | null = null): void {
   client.on("close", () => shim.destroy());
   shim.pipe(client, { end: false });
-  const end = (): void => void client.end();
-  // A process that says nothing may be over before anybody listens here: then no event tells of it any more.
-  finished(shim, { writable: false }, (error) => {
-    if (error) client.destroy();
-    else if (last === null) end();
+  // A connection that is closed with unread bytes in it takes the output along: what the client still sends is read, and dropped.
+  const end = (): void => {
+    client.unpipe(shim);
+    client.resume().end(() => {
+      if (client.destroyed) return;
+      const timer = setTimeout(() => client.destroy(), lingering).unref();
+      client.once("close", () => clearTimeout(timer));
+    });
+  };
+  // A process that says nothing may be over before anybody listens here: then no event tells of it any more. A shim that was killed ends the output, too.
+  finished(shim, { writable: false }, () => {
+    if (last === null) end();
     else last.then(end, end);
   });
   // Clients that send nothing end their half at once; that is not the process's end of input.

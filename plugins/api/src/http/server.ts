@@ -1,5 +1,6 @@
 /** Docker's Engine API over HTTP: the service `api` for the world outside. One server, on a socket that somebody else has opened (the launcher) or on a path. */
 import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ApiService, ContainersService, Logger } from "@tsbox/kernel";
 import { fastify } from "fastify";
@@ -7,7 +8,7 @@ import { attach } from "./attach.ts";
 import { type Calls, makeCalls } from "./calls.ts";
 import { failureOf } from "./errors.ts";
 import { execStart } from "./exec.ts";
-import { wantsHijack } from "./hijack.ts";
+import { takeUnasked, wantsHijack } from "./hijack.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { execRoutes } from "./routes/execs.ts";
 import { fileRoutes } from "./routes/files.ts";
@@ -59,6 +60,9 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
         request.url = versioned.path;
         handler(request, response);
       });
+      const accept = server.listeners("connection") as ((socket: Socket) => void)[];
+      const own = server.removeAllListeners("connection");
+      own.on("connection", (socket: Socket) => takeUnasked(socket, () => accept.forEach((one) => void one.call(own, socket))));
       server.on("upgrade", (request, socket, head) => {
         hijacked.add(socket.once("close", () => hijacked.delete(socket)));
         const take = /^(\/v[\d.]+)?\/exec\//.test(request.url ?? "") ? execStart : attach;

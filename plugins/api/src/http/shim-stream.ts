@@ -2,8 +2,9 @@
  * A connection to a container's shim that carries its stdio. The first frame asks for it, the shim's first frame grants it (native/core/src/wire.rs and protocol.rs draw
  * both), and from there on the connection is the container's: bare, or in Docker's frames.
  */
-import { createConnection, type Socket } from "node:net";
-import { fail } from "@tsbox/kernel";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { connectUnix, fail } from "@tsbox/kernel";
 
 export interface AttachWishes {
   readonly stdin: boolean;
@@ -20,10 +21,27 @@ const headerLength = 12;
 const message = 1;
 const longestAnswer = 64 << 10;
 
+function opened(path: string): Socket {
+  try {
+    return connectUnix(path);
+  } catch (error) {
+    throw fail("FailedPrecondition", "can't attach: its directory is gone; is the container running?", { cause: error });
+  }
+}
+
+/** A write that fails says that the process takes no input any more, which is no reason to lose its output: Node would close both ways. */
+function ignoreRefusedInput(socket: Socket): void {
+  const { _write, _writev } = socket as Duplex;
+  const kept = (done: (error?: Error | null) => void) => (): void => done();
+  socket._write = (chunk, encoding, done) => _write.call(socket, chunk, encoding, kept(done));
+  socket._writev = (chunks, done) => _writev?.call(socket, chunks, kept(done));
+}
+
 /** Answers when the shim has granted it: nothing that the container writes from now on is missed. `FailedPrecondition`: there is no process to attach to. */
 export function connectShim(path: string, wishes: AttachWishes): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = createConnection({ path, allowHalfOpen: true });
+    const socket = opened(path);
+    ignoreRefusedInput(socket);
     let got = Buffer.alloc(0);
     const end = (why: string): void => {
       socket.destroy();
@@ -38,7 +56,7 @@ export function connectShim(path: string, wishes: AttachWishes): Promise<Socket>
       const length = got.readUInt32LE(0);
       if (length > longestAnswer) end("its supervisor answers nonsense");
       else if (got.length >= headerLength + length) {
-        socket.off("readable", read).off("end", closed).off("error", failed);
+        socket.off("readable", read).off("end", closed).off("error", failed).off("close", closed);
         // Whoever reads it is told; until then a shim that is killed is nobody's mistake.
         socket.on("error", () => {});
         const rest = got.subarray(headerLength + length);
@@ -46,7 +64,7 @@ export function connectShim(path: string, wishes: AttachWishes): Promise<Socket>
         resolve(socket);
       }
     };
-    socket.on("readable", read).on("end", closed).on("error", failed);
+    socket.on("readable", read).on("end", closed).on("error", failed).on("close", closed);
     const request = Buffer.from(JSON.stringify({ op: "attach", ...wishes }));
     const header = Buffer.alloc(headerLength);
     header.writeUInt32LE(request.length, 0);

@@ -33,9 +33,13 @@ function rules(): Parameters<typeof matches<EngineEvent>>[1] {
 
 const withoutTag = (name: string): string => name.replace(/[:@][^/]*$/, "");
 
-/** A filter that there is none of is refused before the first event. */
-export function shownEvents(stream: AsyncIterable<EngineEvent>, filters: Filters | undefined): AsyncIterable<Json> {
-  return each(stream, matches(filters, rules()));
+/** A filter that there is none of is refused before anybody listens. */
+export async function shownEvents(
+  subscribe: () => Promise<AsyncIterable<EngineEvent>>,
+  filters: Filters | undefined,
+): Promise<AsyncIterable<Json>> {
+  const wanted = matches(filters, rules());
+  return each(await subscribe(), wanted);
 }
 
 async function* each(stream: AsyncIterable<EngineEvent>, wanted: (event: EngineEvent) => boolean): AsyncGenerator<Json> {

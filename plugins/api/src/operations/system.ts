@@ -123,11 +123,10 @@ export function systemVerbs({ containers, images, networks, events, engine, host
     },
     plugins: async (call) => (await engine.plugins(call)) as unknown as readonly Json[],
     events: async (call, { since, until, filters }) => {
-      const stream = await events.subscribe(call, {
-        ...(since ? { since: parseTime(since) } : {}),
-        ...(until ? { until: parseTime(until) } : {}),
-      });
-      return shownEvents(stream, filters);
+      const [from, to] = [since ? parseTime(since) : undefined, until ? parseTime(until) : undefined];
+      if (from !== undefined && to !== undefined && to < from)
+        throw fail("InvalidArgument", `\`since\` time (${since}) cannot be after \`until\` time (${until})`);
+      return shownEvents(() => events.subscribe(call, { since: from, until: to }), filters);
     },
     networkList: async (call, { filters }) => {
       const used = new Set((await containers.list(call)).flatMap((record) => record.networks.map(({ network }) => network)));

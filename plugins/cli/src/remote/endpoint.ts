@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { RequestOptions } from "node:https";
 import { join } from "node:path";
-import { fail, type Strings } from "@tsbox/kernel";
+import { fail, type Strings, shortSocketPath } from "@tsbox/kernel";
 
 export interface Endpoint {
   readonly shown: string;
@@ -34,7 +34,8 @@ function hostFlag(argv: readonly string[]): string | null {
 }
 
 export function parseEndpoint(host: string, environment: Strings): Endpoint {
-  if (/^unix:\/\/.|^\//.test(host)) return { shown: host, secure: false, options: { socketPath: host.replace(/^unix:\/\//, "") } };
+  if (/^unix:\/\/.|^\//.test(host))
+    return { shown: host, secure: false, options: { socketPath: socketPath(host.replace(/^unix:\/\//, "")) } };
   const url = /^(tcp|https?):\/\/./.test(host) ? URL.parse(host.replace(/^tcp:/, "http:")) : null;
   if (url === null) throw fail("InvalidArgument", `${host}: no such way to an engine; give unix://PATH or tcp://HOST:PORT`);
   const verified = Boolean(environment.DOCKER_TLS_VERIFY);
@@ -44,6 +45,17 @@ export function parseEndpoint(host: string, environment: Strings): Endpoint {
     port: Number(url.port) || (secure ? dockersPort.secure : dockersPort.plain),
   };
   return { shown: host, secure, options: secure ? { ...options, ...certificates(environment) } : options };
+}
+
+/** Good as long as this process lives. */
+function socketPath(path: string): string {
+  try {
+    return shortSocketPath(path).path;
+  } catch (error) {
+    throw fail("Unavailable", `Cannot connect to the engine at unix://${path}: its directory can't be opened. Is it running?`, {
+      cause: error,
+    });
+  }
 }
 
 /** As docker: three files in DOCKER_CERT_PATH, or ~/.docker. */

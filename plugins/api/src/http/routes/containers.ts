@@ -69,7 +69,7 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
   });
   app.post<Named>("/containers/:id/wait", async (request, reply) => {
     const { params, query } = request;
-    const call = calls.while(request);
+    const call = calls.while(reply);
     await api.containerInspect(call, params.id, {});
     const condition = text(query, "condition");
     if (!["", "not-running", "next-exit", "removed"].includes(condition))
@@ -82,7 +82,7 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
   });
   app.get<Named>("/containers/:id/logs", async (request, reply) => {
     const { params, query } = request;
-    const { terminal, frames } = await api.containerLogs(calls.while(request), params.id, {
+    const { terminal, frames } = await api.containerLogs(calls.while(reply), params.id, {
       follow: flag(query, "follow"),
       stdout: flag(query, "stdout"),
       stderr: flag(query, "stderr"),
@@ -100,7 +100,7 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
     const stream = text(query, "stream") === "" || flag(query, "stream");
     const oneShot = flag(query, "one-shot");
     if (stream && oneShot) throw fail("InvalidArgument", "cannot have stream=true and one-shot=true");
-    await sendLines(reply, await api.containerStats(calls.while(request), params.id, { stream, oneShot }), "with the first line");
+    await sendLines(reply, await api.containerStats(calls.while(reply), params.id, { stream, oneShot }), "with the first line");
   });
   app.post<Named & { Body: Json | null }>("/containers/:id/update", ({ params, body }) => {
     if (typeof body !== "object" || body === null || Array.isArray(body))
@@ -110,7 +110,7 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
   // Without an upgrade only output can be carried: the rest of the connection is HTTP's.
   app.post<Named>("/containers/:id/attach", async (request, reply) => {
     const { params, query } = request;
-    const call = calls.while(request);
+    const call = calls.while(reply);
     const record = await front.containers.get(call, params.id);
     const type = framesType(front.versionOf(request.raw), record.config.terminal);
     if (flag(query, "stream")) {

@@ -18,14 +18,15 @@ export function execRoutes(app: FastifyInstance, front: Front): void {
   });
   // Without an upgrade only output can be carried: the rest of the connection is HTTP's.
   app.post<Named>("/exec/:id/start", async (request, reply) => {
-    const { detach, terminal, size } = execStartBody(request.body ?? {});
+    const start = execStartBody(request.body ?? {});
+    const { detach, terminal, size } = start;
     const call = calls.lasting();
     const exec = await containers.execGet(call, request.params.id);
     if (detach) {
       await containers.execStart(call, exec.id, {});
       return reply.code(200).send();
     }
-    const shim = await openExec(front, call, exec, false);
+    const shim = await openExec(front, call, exec, start, false);
     request.raw.socket.once("close", () => shim.destroy());
     const output = async function* (): AsyncGenerator<Uint8Array> {
       try {

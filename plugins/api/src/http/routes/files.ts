@@ -25,13 +25,13 @@ export function fileRoutes(app: FastifyInstance, front: Front): void {
   );
   app.get<Named>("/containers/:id/archive", { exposeHeadRoute: false }, async (request, reply) => {
     const { params, query } = request;
-    const { stat, tar: bytes } = await api.containerArchive(calls.while(request), params.id, text(query, "path"));
+    const { stat, tar: bytes } = await api.containerArchive(calls.while(reply), params.id, text(query, "path"));
     reply.header("X-Docker-Container-Path-Stat", statHeader(stat));
     await sendBytes(reply, tar, bytes);
   });
   app.put<Named & { Body: unknown }>("/containers/:id/archive", async (request, reply) => {
     const { params, query, body } = request;
-    await api.containerExtract(calls.while(request), params.id, text(query, "path"), kept(bodyOf(body)), {
+    await api.containerExtract(calls.while(reply), params.id, text(query, "path"), kept(bodyOf(body)), {
       noOverwriteDirNonDir: flag(query, "noOverwriteDirNonDir"),
       copyUIDGID: flag(query, "copyUIDGID"),
     });
@@ -42,7 +42,7 @@ export function fileRoutes(app: FastifyInstance, front: Front): void {
     return found.length > 0 ? found : null;
   });
   app.get<Named>("/containers/:id/export", async (request, reply) =>
-    sendBytes(reply, "application/octet-stream", await api.containerExport(calls.while(request), request.params.id)),
+    sendBytes(reply, "application/octet-stream", await api.containerExport(calls.while(reply), request.params.id)),
   );
   app.post<{ Querystring: Query; Body: Json | null }>("/commit", async ({ query, body }, reply) => {
     const made = await api.containerCommit(calls.lasting(), text(query, "container"), body ?? null, {
@@ -62,7 +62,7 @@ export function fileRoutes(app: FastifyInstance, front: Front): void {
   app.get<{ Querystring: Query }>("/system/df", ({ query }) => api.systemDiskUsage(calls.lasting(), { types: texts(query, "type") }));
   app.get<{ Querystring: Query }>("/images/get", async (request, reply) => {
     const names = texts(request.query, "names").flatMap((names) => names.split(","));
-    await sendBytes(reply, tar, await api.imageSave(calls.while(request), names, saveOptions(request.query)));
+    await sendBytes(reply, tar, await api.imageSave(calls.while(reply), names, saveOptions(request.query)));
   });
 }
 

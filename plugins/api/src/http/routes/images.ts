@@ -21,7 +21,7 @@ export function imageRoutes(app: FastifyInstance, { api, calls, uploads }: Front
   );
   app.post<{ Querystring: Query; Body: unknown }>("/images/create", async (request, reply) => {
     const { query } = request;
-    const call = calls.while(request);
+    const call = calls.while(reply);
     const name = text(query, "fromImage");
     if (name === "") return sendLines(reply, importing(call, query, request.body), "with the first line");
     const options = {
@@ -32,7 +32,7 @@ export function imageRoutes(app: FastifyInstance, { api, calls, uploads }: Front
     await sendLines(reply, await api.imagePull(call, name, options), "with the first line");
   });
   app.post<{ Querystring: Query; Body: unknown }>("/images/load", async (request, reply) => {
-    const call = calls.while(request);
+    const call = calls.while(reply);
     const options = { platform: platformOf(text(request.query, "platform")), quiet: flag(request.query, "quiet") };
     await sendLines(
       reply,
@@ -60,7 +60,7 @@ export function imageRoutes(app: FastifyInstance, { api, calls, uploads }: Front
   app.get<Named>("/images/*", async (request, reply) => {
     const [name, what] = nameAnd(request.params["*"]);
     if (what === "get")
-      return sendBytes(reply, "application/x-tar", await api.imageSave(calls.while(request), [name], saveOptions(request.query)));
+      return sendBytes(reply, "application/x-tar", await api.imageSave(calls.while(reply), [name], saveOptions(request.query)));
     const options = { platform: platformOf(text(request.query, "platform")) };
     if (what === "json") return api.imageInspect(calls.lasting(), name, options);
     if (what === "history") return api.imageHistory(calls.lasting(), name, options);

@@ -36,7 +36,7 @@ export function systemRoutes(app: FastifyInstance, { api, calls }: Front): void 
   app.get<{ Querystring: Query }>("/events", async (request, reply) => {
     const { query } = request;
     const options = { since: text(query, "since"), until: text(query, "until"), filters: filters(query) };
-    await sendLines(reply, await api.events(calls.while(request), options), "at once");
+    await sendLines(reply, await api.events(calls.while(reply), options), "at once");
   });
   for (const group of ["swarm", "nodes", "services", "tasks", "secrets", "configs"])
     for (const path of [`/${group}`, `/${group}/*`])

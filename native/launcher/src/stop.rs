@@ -1,0 +1,162 @@
+//! `tsbox daemon stop`: ends launcher and daemon, and waits for it. Containers go on.
+
+use crate::options::Options;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tsbox_core::address;
+
+/// What an engine may take to end: its plugins close within less.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The engine of the address that was given, else that of the state directory; of both if both were given. Which process it is, the kernel says of the connection.
+pub fn stop(options: &Options) -> Result<(), String> {
+    let (stream, pid) = find(options)?;
+    // SAFETY: pidfd_open takes plain numbers; the descriptor is ours.
+    let pidfd = match unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } {
+        fd if fd >= 0 => unsafe { OwnedFd::from_raw_fd(fd as i32) },
+        _ => return Err(format!("can't find the engine's process {pid}: {}", io::Error::last_os_error())),
+    };
+    if ended(&stream) {
+        // The number may be another process's by now.
+        return Ok(());
+    }
+    // SAFETY: a pidfd of ours; no siginfo.
+    let sent = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            libc::SIGTERM,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    if sent != 0 {
+        return Err(format!("can't stop the engine (process {pid}): {}", io::Error::last_os_error()));
+    }
+    wait(stream)
+        .map_err(|_| format!("the engine (process {pid}) does not end: its log says why; `kill -9 {pid}` ends it, and containers go on",))
+}
+
+/// A connection to its launcher, and the launcher's pid.
+fn find(options: &Options) -> Result<(UnixStream, i32), String> {
+    let of_state = || {
+        connect(&options.state.join(address::LAUNCHER), || {
+            format!("no engine runs in {}", options.state.display())
+        })
+    };
+    let Some(host) = &options.given.host else { return of_state() };
+    let (stream, pid) = if options.given.state.is_some() {
+        of_state()?
+    } else {
+        connect(&address::link(host), || {
+            format!(
+                "what listens on {} is no engine of tsbox's: stop it by its own command",
+                host.display()
+            )
+        })?
+    };
+    if !listens(pid, host)? {
+        return Err(match &options.given.state {
+            Some(state) => format!(
+                "the engine in {} does not listen on {}: give one of them",
+                state.display(),
+                host.display()
+            ),
+            None => format!(
+                "what listens on {} is no engine of tsbox's: stop it by its own command",
+                host.display()
+            ),
+        });
+    }
+    Ok((stream, pid))
+}
+
+/// How long a daemon may take to listen again that died this moment.
+const RESTART: Duration = Duration::from_secs(10);
+
+/// Whether the engine of this launcher listens on `host`. listen(2) was called there by the launcher, and by its daemon after it, which the kernel names.
+fn listens(launcher: i32, host: &Path) -> Result<bool, String> {
+    let end = Instant::now() + RESTART;
+    loop {
+        let (_stream, listening) = connect(host, || format!("no engine listens on {}", host.display()))?;
+        if listening == launcher {
+            return Ok(true);
+        }
+        match parent(listening) {
+            Some(parent) => return Ok(parent == launcher),
+            None if Instant::now() > end => return Ok(false),
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// None: no such process, or one that has died.
+fn parent(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Its name, in brackets, may have anything in it.
+    let mut words = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    match words.next()? {
+        "Z" | "X" => None,
+        _ => words.next()?.parse().ok(),
+    }
+}
+
+/// With the pid of whoever listens: the process that called listen(2).
+fn connect(path: &Path, nobody: impl Fn() -> String) -> Result<(UnixStream, i32), String> {
+    let stream = address::connect(path).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => format!("permission denied on {}: be root", path.display()),
+        _ => nobody(),
+    })?;
+    // SAFETY: ucred is plain data that getsockopt fills.
+    let mut peer: libc::ucred = unsafe { std::mem::zeroed() };
+    let mut length = std::mem::size_of_val(&peer) as libc::socklen_t;
+    let got = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &mut length,
+        )
+    };
+    // 0: a process of another pid namespace.
+    if got != 0 || peer.pid <= 0 {
+        return Err(format!(
+            "can't see the process that listens on {}: stop it where it runs",
+            path.display()
+        ));
+    }
+    Ok((stream, peer.pid))
+}
+
+/// Nobody is at the other end any more.
+fn ended(stream: &UnixStream) -> bool {
+    let mut polled = libc::pollfd {
+        fd: stream.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one pollfd.
+    unsafe { libc::poll(&mut polled, 1, 0) };
+    polled.revents & (libc::POLLHUP | libc::POLLERR) != 0
+}
+
+/// The connection ends with the launcher.
+fn wait(mut stream: UnixStream) -> io::Result<()> {
+    let end = Instant::now() + DEADLINE;
+    let mut room = [0; 512];
+    loop {
+        let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut room) {
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

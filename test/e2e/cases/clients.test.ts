@@ -1,0 +1,100 @@
+/** Clients that leave: their reader is gone, they are told to end, the engine does not answer. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { needsRoot, suite } from "@tsbox/harness";
+import * as assert from "uvu/assert";
+import { binary, type Engine, engine, until } from "../src/engine.ts";
+
+const test = suite("clients", { timeout: 120_000 });
+const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
+
+/** A reader that takes the first bytes and goes, as `head -1`. */
+function headed(own: Engine, argv: readonly string[]): Promise<{ readonly code: number | null; readonly head: string }> {
+  const child = spawn(binary, argv as string[], { env: own.environment, stdio: ["ignore", "pipe", "inherit"] });
+  let head = "";
+  child.stdout.setEncoding("utf8").once("data", (text: string) => {
+    head = text.split("\n")[0] ?? "";
+    child.stdout.destroy();
+  });
+  const timer = setTimeout(() => child.kill("SIGKILL"), 20_000);
+  return new Promise((resolve) =>
+    child.on("exit", (code) => {
+      clearTimeout(timer);
+      resolve({ code, head });
+    }),
+  );
+}
+
+const exited = (child: ChildProcess): Promise<number | null> => new Promise((resolve) => child.on("exit", resolve));
+
+test.skipIf(reason, "a command whose reader is gone ends as docker's, by what a shell calls 141", async (t) => {
+  const own = await engine(t);
+  await own.ok(["run", "-d", "--name", "box", "--net", "none", "host:/", "sh", "-c", "while sleep 0.1; do echo line; done"]);
+  assert.equal(await headed(own, ["exec", "box", "yes"]), { code: 141, head: "y" });
+  assert.equal(await headed(own, ["run", "--name", "chatty", "--net", "none", "host:/", "yes"]), { code: 141, head: "y" });
+  assert.equal(await headed(own, ["logs", "-f", "box"]), { code: 141, head: "line" });
+  assert.is((await headed(own, ["stats", "box"])).code, 141);
+  // No further event comes by itself.
+  const events = headed(own, ["events", "--since", "10m"]);
+  assert.is((await events).code, 141);
+  // What the clients left goes on, and its end is told.
+  assert.is((await own.inspect("chatty")).State.Status, "running");
+  assert.is((await own.run(["rm", "-f", "chatty"])).code, 0);
+});
+
+test.skipIf(reason, "who has no stream left is told of the end all the same", async (t) => {
+  const own = await engine(t);
+  const child = spawn("sh", ["-c", `exec ${binary} run --rm -a stdin -i --net none host:/ sh -c 'exec 0<&-; exit 7'`], {
+    env: own.environment,
+    stdio: ["pipe", "ignore", "inherit"],
+  });
+  assert.is(await exited(child), 7);
+});
+
+test.skipIf(reason, "a signal ends a client that waits, and three end any, whatever the engine does", async (t) => {
+  const own = await engine(t);
+  await own.ok(["run", "-d", "--name", "box", "--net", "none", "host:/", "sleep", "1000"]);
+  const deaf = "trap '' INT TERM; echo deaf; while :; do sleep 1; done";
+  const attached = own.client(["run", "--name", "deaf", "--net", "none", "host:/", "sh", "-c", deaf]);
+  let said = "";
+  let complaint = "";
+  attached.process.stdout?.on("data", (text: string) => (said += text));
+  attached.process.stderr?.on("data", (text: string) => (complaint += text));
+  await until(() => said.includes("deaf"), "the container to ignore signals");
+  const waiting = own.client(["wait", "box"]);
+  const running = own.client(["exec", "box", "sh", "-c", "echo here; sleep 1000"]);
+  let heard = "";
+  running.process.stdout?.on("data", (text: string) => (heard += text));
+  await until(() => heard.includes("here"), "the exec to run");
+  const daemon = own.daemonPid();
+  process.kill(daemon, "SIGSTOP");
+  try {
+    // Their descriptors are the shim's, too, until the daemon is back: the process's own end counts.
+    running.process.kill("SIGINT");
+    assert.is(await exited(running.process), 130);
+    waiting.process.kill("SIGTERM");
+    assert.is(await exited(waiting.process), 143);
+    const leaving = exited(attached.process);
+    for (let count = 1; count <= 3; count += 1) {
+      attached.process.kill("SIGINT");
+      // Equal signals that wait together are one.
+      await until(() => !pending(attached.process.pid ?? 0, 2), "the client to take the signal");
+    }
+    assert.is(await leaving, 1);
+    await until(() => complaint !== "", "the client's last words");
+    assert.match(complaint, /got 3 SIGTERM\/SIGINTs, forcefully exiting/);
+  } finally {
+    process.kill(daemon, "SIGCONT");
+  }
+  assert.is((await own.inspect("deaf")).State.Status, "running");
+});
+
+/** Whether a signal is on its way to a process. */
+function pending(pid: number, signal: number): boolean {
+  try {
+    const mask = /^ShdPnd:\s+(\w+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0";
+    return (BigInt(`0x${mask}`) & (1n << BigInt(signal - 1))) !== 0n;
+  } catch {
+    return false;
+  }
+}

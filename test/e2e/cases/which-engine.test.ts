@@ -1,0 +1,151 @@
+/** A client reaches the engine whose address it was given, or none. */
+import { spawnSync } from "node:child_process";
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { type Case, needsRoot, suite } from "@tsbox/harness";
+import * as assert from "uvu/assert";
+import { docker, dockerClient } from "../src/docker.ts";
+import { binary, engine, listening, until } from "../src/engine.ts";
+
+const test = suite("which engine", { timeout: 180_000 });
+const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
+
+/** A folder for sockets, beside the engines' own. */
+function folder(t: Case): string {
+  const made = mkdtempSync("/run/tsbox-test-sockets-");
+  t.cleanup(() => rmSync(made, { recursive: true, force: true }));
+  return made;
+}
+
+const at = (socket: string, more: Readonly<Record<string, string>> = {}): { readonly environment: Readonly<Record<string, string>> } => ({
+  environment: { TSBOX_HOST: `unix://${socket}`, ...more },
+});
+
+test.skipIf(reason, "two engines' sockets in one folder: each client reaches its own, and stops its own", async (t) => {
+  const shared = folder(t);
+  const [first, second] = [await engine(t, null, [], join(shared, "a.sock")), await engine(t, null, [], join(shared, "b.sock"))];
+  await first.ok(["create", "--name", "of-first", "--net", "none", "host:/", "true"]);
+  await second.ok(["create", "--name", "of-second", "--net", "none", "host:/", "true"]);
+  const names = async (socket: string): Promise<string> => first.ok(["ps", "-a", "--format", "{{.Names}}"], at(socket));
+  assert.is(await names(first.socket), "of-first\n");
+  assert.is(await names(second.socket), "of-second\n");
+  // The socket of one under the other's name, where the link beside it leads to that one's launcher.
+  renameSync(second.socket, join(shared, "kept.sock"));
+  renameSync(first.socket, second.socket);
+  assert.is(await names(second.socket), "of-first\n");
+  const refused = await first.run(["daemon", "stop"], at(second.socket, { TSBOX_STATE: "" }));
+  assert.is(refused.code, 125, refused.stderr);
+  assert.ok(first.running && second.running);
+  renameSync(second.socket, first.socket);
+  renameSync(join(shared, "kept.sock"), second.socket);
+  // What the state directory says and what the address says must be one engine.
+  const torn = await first.run(["daemon", "stop"], at(second.socket));
+  assert.is(torn.code, 125);
+  assert.match(torn.stderr, /does not listen on/);
+  const ids = await second.ok(["ps", "-aq"]);
+  await second.ok(["rm", ...ids.trim().split("\n")]);
+  await second.ok(["daemon", "stop"], at(second.socket, { TSBOX_STATE: "" }));
+  await until(() => !second.running, "the second to end");
+  assert.ok(first.running);
+  assert.not.ok(existsSync(join(shared, "b.launcher.sock")), "its link is gone with it");
+  assert.is(await names(first.socket), "of-first\n");
+});
+
+test.skipIf(
+  reason,
+  "a foreign socket gets HTTP, though an engine of ours is beside it; and it is neither stopped nor replaced",
+  async (t) => {
+    const own = await engine(t);
+    const asked: string[] = [];
+    const foreign = createServer((request, response) => {
+      asked.push(request.url ?? "");
+      response.setHeader("content-type", "application/json");
+      response.end("[]");
+    });
+    const socket = join(own.state, "docker.sock");
+    await new Promise<void>((resolve) => foreign.listen(socket, resolve));
+    t.cleanup(() => new Promise((resolve) => foreign.close(resolve)));
+    await own.ok(["create", "--name", "ours", "--net", "none", "host:/", "true"]);
+    assert.is(await own.ok(["ps", "-aq"], at(socket)), "");
+    assert.ok(
+      asked.some((url) => url.includes("/containers/json")),
+      "it was asked",
+    );
+    const stopped = await own.run(["daemon", "stop"], at(socket));
+    assert.is(stopped.code, 125);
+    assert.ok(own.running);
+    const another = mkdtempSync("/run/tsbox-test-");
+    t.cleanup(() => rmSync(another, { recursive: true, force: true }));
+    const started = await own.run(["daemon", "--root", join(another, "root"), "--state", another, "--host", `unix://${socket}`]);
+    assert.is(started.code, 125);
+    assert.match(started.stderr, /^tsbox: somebody listens on \S+docker\.sock already: .*\n$/);
+    assert.ok(await listening(socket));
+  },
+);
+
+test.skipIf(reason, "a socket whose engine was killed is replaced by the next one", async (t) => {
+  const own = await engine(t);
+  await own.killLauncher();
+  assert.ok(existsSync(own.socket));
+  await own.start();
+  assert.is((await own.run(["version"])).code, 0);
+});
+
+test.skipIf(reason, "a state directory of 300 characters: run, exec, attach and logs, at home and over HTTP", async (t) => {
+  const base = mkdtempSync("/run/tsbox-test-");
+  t.cleanup(() => rmSync(base, { recursive: true, force: true }));
+  const state = join(base, "s".repeat(100), "t".repeat(100), "u".repeat(100));
+  mkdirSync(state, { recursive: true });
+  const own = await engine(t, null, [], join(base, "short.sock"), state);
+  await own.ok([
+    "run",
+    "-d",
+    "-i",
+    "--name",
+    "box",
+    "--net",
+    "none",
+    "host:/",
+    "sh",
+    "-c",
+    "echo begun; read line; echo got $line; exit 4",
+  ]);
+  assert.is(await own.ok(["exec", "box", "echo", "hi"]), "hi\n");
+  // A host's socket with a long path is a socket like another for our own client.
+  assert.ok(lstatSync(join(state, "launcher.sock")).isSocket());
+  if (docker.reason === null) {
+    assert.equal(await dockerClient(own, ["exec", "box", "echo", "hi"]), { code: 0, stdout: "hi\n", stderr: "" });
+    await own.ok(["tag", "host:/", "machine:1"]);
+    assert.is((await dockerClient(own, ["run", "--rm", "--net", "none", "machine:1", "echo", "there"])).stdout, "there\n");
+  }
+  const attached = await own.run(["attach", "box"], { input: "word\n" });
+  assert.equal([attached.code, attached.stdout], [4, "got word\n"]);
+  assert.is(await own.ok(["logs", "box"]), "begun\ngot word\n");
+});
+
+test.skipIf(reason, "an HTTP socket with a path of 300 characters works for every client of ours", async (t) => {
+  const base = folder(t);
+  const long = join(base, "s".repeat(150), "t".repeat(150));
+  mkdirSync(long, { recursive: true });
+  const own = await engine(t, null, [], join(long, "engine.sock"));
+  assert.is((await own.run(["ps"])).code, 0);
+  // Without the link the portable client asks over HTTP.
+  rmSync(join(long, "engine.launcher.sock"));
+  assert.is((await own.run(["ps"])).code, 0);
+});
+
+test.skipIf(reason, "help and the client's version need no engine, and start none", async (t) => {
+  const state = join(folder(t), "none");
+  const ask = (words: readonly string[]) =>
+    spawnSync(binary, words as string[], {
+      env: { PATH: process.env.PATH ?? "", HOME: "/root", TSBOX_STATE: state, TSBOX_ROOT: `${state}-root` },
+      encoding: "utf8",
+    });
+  for (const words of [["--help"], ["run", "--help"], ["container", "ls", "--help"], ["help", "ps"], ["volume"], []]) {
+    const { status, stdout } = ask(words);
+    assert.equal([status, /Usage:/.test(stdout)], [0, true], words.join(" "));
+  }
+  for (const word of ["-v", "--version"]) assert.match(ask([word]).stdout, /^tsbox version \S+\n$/);
+  assert.not.ok(existsSync(state), "an engine was started");
+});
