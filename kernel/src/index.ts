@@ -18,6 +18,7 @@ export { contractVersions, driverKinds } from "./contract/versions.ts";
 export type * from "./contract/volume.ts";
 export type * from "./contract/words.ts";
 export { detachKeys } from "./detach-keys.ts";
+export { DetachWatch } from "./detach-watch.ts";
 export { ago } from "./duration.ts";
 export { abortReason, asError, type ErrorMeaning, errorCodes, errorTable, fail, isTsboxError, TsboxError } from "./errors/index.ts";
 export { withMounts } from "./mounts.ts";

@@ -39,7 +39,7 @@ const plugin: Plugin<null> = {
         };
         const files = await context.service("files");
         const content = await context.service("content");
-        const space = { containers, images, files, content, volumes: await context.service("volumes") };
+        const space = { containers, images, files, content, volumes: await context.service("volumes"), events: services.events };
         api = {
           ...containerVerbs(containers),
           ...execVerbs(containers),
@@ -47,7 +47,7 @@ const plugin: Plugin<null> = {
           ...runningVerbs(containers),
           ...fileVerbs(containers, files),
           ...imageVerbs(images, containers),
-          imageImport: importVerb(images, join(context.rootDirectory, "import")),
+          imageImport: importVerb(images, services.events, join(context.rootDirectory, "import")),
           ...spaceVerbs(space),
           ...systemVerbs(services),
           ...networkMembers(containers),

@@ -106,7 +106,7 @@ export async function createExec(engine: Engine, call: Call, id: ContainerId, co
   if (config.tools !== null) await engine.images.ensure(call, config.tools, {});
   const exec: Exec = { id: newExecId(), container: id, config, status: "created", pid: null, exitCode: null };
   engine.execs.add(exec);
-  await tellExec(engine, call, exec, `exec_create: ${config.argv.join(" ")}`);
+  await tellExec(engine, call, exec, `exec_create: ${shown(config.argv)}`);
   return exec;
 }
 
@@ -129,7 +129,7 @@ export async function startExec(engine: Engine, call: Call, id: ExecId, options:
   if (exec.status === "ended") throw fail("Conflict", `exec command ${id} has already run`);
   entry.exec = { ...exec, status: "running" };
   entry.client = options.client?.client ?? null;
-  await tellExec(engine, call, exec, `exec_start: ${exec.config.argv.join(" ")}`);
+  await tellExec(engine, call, exec, `exec_start: ${shown(exec.config.argv)}`);
   const { client, capture } = options;
   try {
     const launch = await launchOf(engine, call, record, exec);
@@ -277,6 +277,9 @@ export async function runExec(
 }
 
 /** The command comes with the word only where docker has it so. */
+/** As Docker: the program, a blank, its arguments. */
+const shown = ([program = "", ...args]: readonly string[]): string => `${program} ${args.join(" ")}`;
+
 export async function tellExec(
   engine: Engine,
   call: Call,

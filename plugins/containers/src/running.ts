@@ -13,6 +13,7 @@ import {
   type Sparse,
   supports,
 } from "@tsbox/kernel";
+import { attributes } from "./create.ts";
 import { isAlive, isNotRunning, refuseIdle, runs } from "./decide.ts";
 import type { Engine } from "./engine.ts";
 import { blockDevices } from "./spec/devices.ts";
@@ -153,6 +154,7 @@ export async function update(engine: Engine, call: Call, record: Container, chan
   };
   // Its health may have changed while limits were set.
   await engine.records.save(call, { ...engine.records.byId(record.id), config });
+  await engine.events.publish(call, { type: "container", action: "update", id: record.id, attributes: attributes(record) });
   return warnings;
 }
 

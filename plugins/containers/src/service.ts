@@ -151,13 +151,20 @@ export function containersService(
     },
     execWait: (_call, exec) => waitExec(engine, exec),
     execRun: (call, id, command, limit) => runExec(engine, call, id, command, limit),
-    top: (call, id, psArguments) => top(engine, call, id, psArguments),
+    top: async (call, id, psArguments) => {
+      const table = await top(engine, call, id, psArguments);
+      await tell(call, records.byId(id), "top");
+      return table;
+    },
     usage: (call, id) => usage(engine, call, id),
     update: (call, id, changes) => decide(engine, id, (record) => update(engine, call, record, changes)),
     logs: async (call, id, options) => {
       const record = records.byId(id);
       if (record.log.driver === "none") throw fail("Unsupported", "configured logging driver does not support reading");
-      return readLog(call, record.log, options, options.follow && runs(record) ? waiters.next(id, "exit", call.signal) : null);
+      const ended = options.follow && runs(record) ? waiters.next(id, "exit", call.signal) : null;
+      // Nobody may come to read, and then nobody hears that the client is gone.
+      ended?.catch(() => {});
+      return readLog(call, record.log, options, ended);
     },
   };
 }

@@ -30,9 +30,13 @@ export function eventsService(): EventsService {
       // As Docker: whoever asks for an end alone is told what was before it, too.
       const asked = since !== undefined || until !== undefined;
       const past = asked ? history.filter(({ at }) => at >= (since ?? 0) && at <= (until ?? Number.POSITIVE_INFINITY)) : [];
-      return follow(past, live, call.signal, until);
+      return until !== undefined && until <= Date.now() ? ended(past) : follow(past, live, call.signal, until);
     },
   };
+}
+
+async function* ended(past: readonly EngineEvent[]): AsyncGenerator<EngineEvent> {
+  yield* past;
 }
 
 /** History first, then what comes until `until` or the end of the call. It listens from the moment it is made, so nothing falls between the two. */

@@ -55,6 +55,8 @@ export async function save(
       wanted.set(record.id, entry);
       check(record, reference, options);
     }
+  for (const { record } of wanted.values())
+    await engine.events.publish(call, { type: "image", action: "save", id: record.id, attributes: { name: record.id } });
   return archive(engine, call, [...wanted.values()]);
 }
 

@@ -1,6 +1,7 @@
 /** Clients that leave: their reader is gone, they are told to end, the engine does not answer. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { request } from "node:http";
 import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { binary, type Engine, engine, until } from "../src/engine.ts";
@@ -98,3 +99,48 @@ function pending(pid: number, signal: number): boolean {
     return false;
   }
 }
+
+test.skipIf(reason, "events: what was before an end alone, and all that Docker tells", async (t) => {
+  const own = await engine(t);
+  await own.ok(["run", "-d", "--name", "box", "--net", "none", "host:/", "sleep", "1000"]);
+  await own.ok(["exec", "box", "true"]);
+  await own.ok(["top", "box"]);
+  await own.ok(["update", "--restart", "no", "box"]);
+  await own.ok(["container", "prune", "-f"]);
+  await own.ok(["image", "prune", "-f"]);
+  const told = (await own.ok(["events", "--until", "0s", "--format", "{{.Type}} {{.Action}}"])).split("\n");
+  for (const line of ["container exec_create: true ", "container top", "container update", "container prune", "image prune"])
+    assert.ok(told.includes(line), `${line} is missing in\n${told.join("\n")}`);
+  assert.not.ok(told.includes("container attach"), "an exec attaches to nothing");
+  const refused = await own.run(["events", "--since", "0s", "--until", "10m"]);
+  assert.is(refused.code, 1);
+});
+
+test.skipIf(reason, "aborted requests leave nothing behind", async (t) => {
+  const own = await engine(t);
+  await own.ok(["run", "-d", "--name", "box", "--net", "none", "host:/", "sleep", "1000"]);
+  const ask = (method: string, path: string): Promise<void> =>
+    new Promise((resolve) => {
+      const asked = request({ socketPath: own.socket, method, path, agent: false }, (response) => {
+        response.on("error", () => {}).destroy();
+        resolve();
+      });
+      asked.on("error", () => resolve()).end();
+    });
+  const descriptors = (): number => readdirSync(`/proc/${own.daemonPid()}/fd`).length;
+  const round = async (count: number): Promise<void> => {
+    for (let at = 0; at < count; at += 20)
+      await Promise.all(
+        Array.from({ length: 20 }, (_, one) =>
+          one % 2 === 0
+            ? ask("POST", "/containers/box/wait")
+            : ask("GET", one % 4 === 1 ? "/events" : "/containers/box/logs?follow=1&stdout=1"),
+        ),
+      );
+  };
+  await round(20);
+  const [daemon, before] = [own.daemonPid(), descriptors()];
+  await round(200);
+  await until(() => descriptors() <= before, "connections and watches to be closed");
+  assert.is(own.daemonPid(), daemon, "no answer that nobody took ends the daemon");
+});

@@ -34,9 +34,15 @@ test.skipIf(reason ?? docker.reason, "input that the process does not read costs
 });
 
 /** An exec of `words` with its connection taken over, past the answer's head. */
-async function taken(own: Engine, words: readonly string[], upgrade: boolean): Promise<{ readonly socket: Socket; readonly head: string }> {
-  const created = await request(own, "/containers/box/exec", { AttachStdin: true, AttachStdout: true, AttachStderr: true, Cmd: words });
-  const body = JSON.stringify({ Detach: false, Tty: false });
+async function taken(
+  own: Engine,
+  words: readonly string[],
+  upgrade: boolean,
+  [terminal, startedWithOne]: readonly [boolean, boolean] = [false, false],
+): Promise<{ readonly socket: Socket; readonly head: string; readonly id: string }> {
+  const streams = { AttachStdin: true, AttachStdout: true, AttachStderr: true };
+  const created = await request(own, "/containers/box/exec", { ...streams, Tty: terminal, Cmd: words });
+  const body = JSON.stringify({ Detach: false, Tty: startedWithOne });
   const socket = connect(own.socket);
   const headers = upgrade ? "Connection: Upgrade\r\nUpgrade: tcp\r\n" : "";
   socket.write(
@@ -48,7 +54,7 @@ async function taken(own: Engine, words: readonly string[], upgrade: boolean): P
     if (byte !== null) head += byte.toString("latin1");
     else await new Promise((resolve, reject) => socket.once("readable", resolve).once("error", reject));
   }
-  return { socket, head };
+  return { socket, head, id: created.Id };
 }
 
 async function request(own: Engine, path: string, body: unknown): Promise<{ readonly Id: string }> {
@@ -68,6 +74,18 @@ async function rest(socket: Socket): Promise<string> {
   return all;
 }
 
+/** What Docker's frames hold, however the output was cut. */
+function unframed(frames: string): string {
+  let [text, at] = ["", 0];
+  while (at < frames.length) {
+    assert.is(frames.slice(at, at + 4), "\x01\0\0\0");
+    const length = Buffer.from(frames.slice(at + 4, at + 8), "latin1").readUInt32BE(0);
+    text += frames.slice(at + 8, at + 8 + length);
+    at += 8 + length;
+  }
+  return text;
+}
+
 test.skipIf(
   reason,
   "half-closed, and without an upgrade as Docker takes it; a client that breaks off leaves the process alone",
@@ -81,7 +99,7 @@ test.skipIf(
         upgrade ? /^HTTP\/1\.1 101 UPGRADED\r\n/ : /^HTTP\/1\.1 200 OK\r\nContent-Type: application\/vnd\.docker\.raw-stream\r\n/,
       );
       socket.end("in\n");
-      assert.is(await rest(socket), "\x01\0\0\0\0\0\0\x03in\n\x01\0\0\0\0\0\0\x05over\n");
+      assert.is(unframed(await rest(socket)), "in\nover\n");
     }
     const { socket } = await taken(own, ["sh", "-c", "cat >/dev/null; echo seen > /run/end"], true);
     socket.write("x");
@@ -89,3 +107,17 @@ test.skipIf(
     assert.is((await own.run(["exec", "box", "sh", "-c", "until [ -e /run/end ]; do sleep 0.02; done; cat /run/end"])).stdout, "seen\n");
   },
 );
+
+test.skipIf(reason, "an exec's frames follow its start, as Docker's do; the detach keys leave a process that goes on", async (t) => {
+  const own = await engine(t);
+  await own.ok(["run", "-d", "--name", "box", "--net", "none", "host:/", "sleep", "1000"]);
+  const hello = ["sh", "-c", "echo hi"];
+  assert.is(await rest((await taken(own, hello, true, [false, true])).socket), "hi\n");
+  assert.is(await rest((await taken(own, hello, true, [true, false])).socket), "\x01\0\0\0\0\0\0\x04hi\r\n");
+  assert.is(await rest((await taken(own, hello, true, [true, true])).socket), "hi\r\n");
+  const { socket, id } = await taken(own, ["sleep", "1000"], true, [true, true]);
+  socket.write("\x10\x11");
+  assert.match(await rest(socket), /^(\^P)?$/);
+  const inspect = async (): Promise<string> => (await own.run(["exec", "box", "sh", "-c", "pgrep -f 'sleep 1000' | wc -l"])).stdout;
+  assert.is(Number(await inspect()) >= 2, true, `exec ${id} goes on`);
+});

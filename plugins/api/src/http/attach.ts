@@ -43,7 +43,7 @@ export async function attach(services: AttachServices, request: IncomingMessage,
     upgrade(request, socket, framesType(versioned.version, record.config.terminal));
     if (before) for await (const part of before) socket.write(part);
     if (shim === null) socket.end();
-    else join(socket, shim, flag(query, "stdin"));
+    else join(socket, shim, { stdin: flag(query, "stdin") });
   } catch (error) {
     refuse(socket, error);
   }

@@ -8,6 +8,9 @@ import { join, refuse, takeBody, upgrade } from "./hijack.ts";
 import { connectShim } from "./shim-stream.ts";
 import { versionOf } from "./versions.ts";
 
+/** ctrl-P ctrl-Q. */
+const dockersKeys: readonly number[] = [16, 17];
+
 const form = /^\/exec\/([^/?]+)\/start(?:\?.*)?$/;
 
 export interface ExecStartBody {
@@ -45,7 +48,9 @@ export async function execStart(services: AttachServices, request: IncomingMessa
       return;
     }
     // Who asks for the exit code when the output is over shall get it.
-    join(socket, shim, exec.config.attach.stdin, services.containers.execWait(call, exec.id));
+    const last = services.containers.execWait(call, exec.id);
+    const keys = exec.config.terminal ? { keys: exec.config.detachKeys ?? dockersKeys } : {};
+    join(socket, shim, { stdin: exec.config.attach.stdin, last, ...keys });
   } catch (error) {
     refuse(socket, error);
   }

@@ -5,7 +5,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { type Duplex, finished } from "node:stream";
-import { fail } from "@tsbox/kernel";
+import { DetachWatch, fail } from "@tsbox/kernel";
 import { failureOf } from "./errors.ts";
 
 const longestBody = 64 << 10;
@@ -73,13 +73,22 @@ export function refuse(socket: Duplex, error: unknown): void {
   socket.end(`HTTP/1.1 ${status} ${status === 404 ? "Not Found" : "Error"}\r\n${headers}\r\n\r\n${body}`);
 }
 
-/** Until both have ended. A client that breaks off takes nothing with it but its own connection. `last`: what the client's end waits for when the output is over. */
-export function join(client: Duplex, shim: Duplex, stdin: boolean, last: Promise<unknown> | null = null): void {
+export interface Joining {
+  readonly stdin: boolean;
+  /** What the client's end waits for when the output is over. */
+  readonly last?: Promise<unknown>;
+  /** By which a user leaves a process that goes on, where a terminal is joined whose end is waited for. */
+  readonly keys?: readonly number[];
+}
+
+/** Until both have ended. A client that breaks off takes nothing with it but its own connection. */
+export function join(client: Duplex, shim: Duplex, { stdin, last, keys }: Joining): void {
+  let detached = false;
   client.on("close", () => shim.destroy());
   shim.pipe(client, { end: false });
   // A connection that is closed with unread bytes in it takes the output along: what the client still sends is read, and dropped.
   const end = (): void => {
-    client.unpipe(shim);
+    client.unpipe();
     client.resume().end(() => {
       if (client.destroyed) return;
       const timer = setTimeout(() => client.destroy(), lingering).unref();
@@ -88,12 +97,19 @@ export function join(client: Duplex, shim: Duplex, stdin: boolean, last: Promise
   };
   // A process that says nothing may be over before anybody listens here: then no event tells of it any more. A shim that was killed ends the output, too.
   finished(shim, { writable: false }, () => {
-    if (last === null) end();
+    if (last === undefined || detached) end();
     else last.then(end, end);
   });
   // Clients that send nothing end their half at once; that is not the process's end of input.
-  if (stdin) client.pipe(shim);
-  else client.resume();
+  if (!stdin) client.resume();
+  else if (keys === undefined) client.pipe(shim);
+  else {
+    const detach = (): void => {
+      detached = true;
+      shim.destroy();
+    };
+    client.pipe(new DetachWatch(keys, detach)).pipe(shim);
+  }
 }
 
 /** The request's body; what comes after it, the first bytes of stdin, stays on the socket. */

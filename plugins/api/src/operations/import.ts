@@ -4,21 +4,26 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { type Call, type FilesApi, fail, type ImagesService, type ProgressLine } from "@tsbox/kernel";
+import { type Call, type EventsService, type FilesApi, fail, type ImagesService, type ProgressLine } from "@tsbox/kernel";
 
 type Options = Parameters<FilesApi["imageImport"]>[2];
+interface Services {
+  readonly images: ImagesService;
+  readonly events: EventsService;
+}
 let count = 0;
 
-export function importVerb(images: ImagesService, workDirectory: string): FilesApi["imageImport"] {
+export function importVerb(images: ImagesService, events: EventsService, workDirectory: string): FilesApi["imageImport"] {
   return async (call, source, options) => {
     const platform = options.platform || null;
-    if (!/^https?:\/\//.test(source)) return finish(images, call, source, platform, options);
-    return fromUrl(images, call, source, platform, options, workDirectory);
+    const services = { images, events };
+    if (!/^https?:\/\//.test(source)) return finish(services, call, source, platform, options);
+    return fromUrl(services, call, source, platform, options, workDirectory);
   };
 }
 
 async function* fromUrl(
-  images: ImagesService,
+  services: Services,
   call: Call,
   source: string,
   platform: string | null,
@@ -40,7 +45,7 @@ async function* fromUrl(
     const body = Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]);
     await pipeline(body, createWriteStream(path, { mode: 0o600 }), { signal: call.signal });
     yield { status: "Importing", progressDetail: total > 0 ? { current: total, total } : {} };
-    yield* finish(images, call, path, platform, { ...options, shown: options.shown || source });
+    yield* finish(services, call, path, platform, { ...options, shown: options.shown || source });
   } finally {
     await rm(path, { force: true });
   }
@@ -52,7 +57,7 @@ const reasonOf = (error: unknown): string => {
 };
 
 async function* finish(
-  images: ImagesService,
+  { images, events }: Services,
   call: Call,
   path: string,
   platform: string | null,
@@ -69,5 +74,6 @@ async function* finish(
     platform,
     reference: repo ? (tag ? `${repo}:${tag}` : repo) : null,
   });
+  await events.publish(call, { type: "image", action: "import", id: made.id, attributes: { name: made.id } });
   yield { status: made.id };
 }

@@ -5,6 +5,7 @@ import {
   type Container,
   type ContainersService,
   type ContentService,
+  type EventsService,
   type FilesApi,
   type FilesService,
   type Filters,
@@ -27,6 +28,7 @@ export interface SpaceServices {
   readonly files: FilesService;
   readonly content: ContentService;
   readonly volumes: VolumesService;
+  readonly events: EventsService;
 }
 type SpaceVerbs = Pick<FilesApi, "containerPrune" | "imagePrune" | "systemDiskUsage">;
 
@@ -34,7 +36,9 @@ export const usersOf = (containers: readonly Container[]): readonly ImageUser[] 
   containers.map(({ id, imageId, status }) => ({ container: id, image: imageId, running: status === "running" || status === "paused" }));
 
 export function spaceVerbs(services: SpaceServices): SpaceVerbs {
-  const { containers, images, files } = services;
+  const { containers, images, files, events } = services;
+  const pruned = (call: Call, type: "container" | "image", bytes: number): Promise<void> =>
+    events.publish(call, { type, action: "prune", id: "", attributes: { reclaimed: String(bytes) } });
   return {
     containerPrune: async (call, { filters }) => {
       const wanted = pruneFilter(filters, ["until", "label", "label!"]);
@@ -53,6 +57,7 @@ export function spaceVerbs(services: SpaceServices): SpaceVerbs {
         deleted.push(record.id);
         freed += size;
       }
+      await pruned(call, "container", freed);
       return { ContainersDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: freed };
     },
     imagePrune: async (call, { filters }) => {
@@ -63,6 +68,7 @@ export function spaceVerbs(services: SpaceServices): SpaceVerbs {
       const only = list.filter((image) => wanted(image.createdAt, image.config.labels)).map((image) => image.id);
       const { removed, freed } = await images.prune(call, { all, only, users: usersOf(users) });
       const lines = removed.map((line) => ("untagged" in line ? { Untagged: line.untagged } : { Deleted: line.deleted }));
+      await pruned(call, "image", freed);
       return { ImagesDeleted: lines.length > 0 ? lines : null, SpaceReclaimed: freed };
     },
     systemDiskUsage: async (call, { types }) => diskUsage(services, call, new Set(types ?? [])),

@@ -3,10 +3,9 @@ import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ReadStream, WriteStream } from "node:tty";
-import { type ApiService, createCall, fail, silentLog } from "@tsbox/kernel";
+import { type ApiService, createCall, DetachWatch, fail, silentLog } from "@tsbox/kernel";
 import { type Attached, type Session, warningText } from "../io.ts";
 import { redraw } from "../redraw.ts";
-import { DetachWatch } from "./detach-watch.ts";
 import { demultiplex } from "./frames.ts";
 import type { Remote } from "./http.ts";
 
