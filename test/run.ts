@@ -103,6 +103,7 @@ await whole("lint and format", "npx", ["--no-install", "biome", "ci", "--diagnos
 await whole("types", "npx", ["--no-install", "tsc", "-b"]);
 await whole("rustfmt", "cargo", ["fmt", "--all", "--check"]);
 await rust();
+if (full) await whole("fuzzing", "scripts/fuzz", []);
 await files(["kernel/test/*.test.ts", "test/harness/test/*.test.ts", "conformance/test/*.test.ts", "plugins/*/test/*.test.ts"], 2);
 await files(["drivers/*/test/*.test.ts"], 1);
 await files(["test/e2e/cases/*.test.ts", ...(full ? ["test/e2e/full/*.test.ts"] : [])], 1);

@@ -21,6 +21,7 @@ export { detachKeys } from "./detach-keys.ts";
 export { DetachWatch } from "./detach-watch.ts";
 export { ago } from "./duration.ts";
 export { abortReason, asError, type ErrorMeaning, errorCodes, errorTable, fail, isTsboxError, TsboxError } from "./errors/index.ts";
+export { limits } from "./limits.ts";
 export { withMounts } from "./mounts.ts";
 export { signalNumber } from "./signals.ts";
 export { snapshotExists } from "./snapshot-exists.ts";

@@ -3,7 +3,7 @@
  * as digest, so nothing is read to learn it; the content store finds out when that is not true.
  */
 import { createHash } from "node:crypto";
-import { type Call, type Descriptor, type Digest, fail, parseDigest } from "@tsbox/kernel";
+import { type Call, type Descriptor, type Digest, fail, limits, parseDigest } from "@tsbox/kernel";
 import type { Contents, Place } from "./driver.ts";
 import type { OpenArchive } from "./internal/archives.ts";
 import { describe, indexType, json, manifestType, parseJson, readMember } from "./internal/members.ts";
@@ -15,7 +15,6 @@ interface Entry {
   readonly layers: readonly string[];
 }
 
-const mostLayers = 500;
 const chunkSize = 1 << 20;
 
 export async function dockerArchive(call: Call, archive: OpenArchive): Promise<Contents> {
@@ -27,6 +26,8 @@ export async function dockerArchive(call: Call, archive: OpenArchive): Promise<C
     throw fail("DataLoss", `manifest.json in ${archive.path} lists no images: make the archive again`);
   const blobs = new Map<string, Place>();
   const manifests: Descriptor[] = [];
+  if (list.length > limits.mostManifests)
+    throw fail("InvalidArgument", `manifest.json in ${archive.path} lists more than ${limits.mostManifests} images`);
   for (const item of list) manifests.push(await image(call, archive, parseEntry(archive, item), blobs));
   const index = json({ schemaVersion: 2, mediaType: indexType, manifests });
   const descriptor = describe(indexType, index);
@@ -37,10 +38,15 @@ export async function dockerArchive(call: Call, archive: OpenArchive): Promise<C
 function parseEntry(archive: OpenArchive, item: unknown): Entry {
   const { Config: config, RepoTags: tags, Layers: layers } = (item ?? {}) as Readonly<Record<string, unknown>>;
   const names = (value: unknown): value is readonly string[] => Array.isArray(value) && value.every((one) => typeof one === "string");
-  if (typeof config !== "string" || !names(layers) || layers.length > mostLayers || !(tags === null || tags === undefined || names(tags)))
+  if (
+    typeof config !== "string" ||
+    !names(layers) ||
+    layers.length > limits.mostLayers ||
+    !(tags === null || tags === undefined || names(tags))
+  )
     throw fail(
       "DataLoss",
-      `manifest.json in ${archive.path} has an image without Config or Layers, or with more than ${mostLayers}: make the archive again`,
+      `manifest.json in ${archive.path} has an image without Config or Layers, or with more than ${limits.mostLayers}: make the archive again`,
     );
   return { config, tags: tags ?? [], layers };
 }

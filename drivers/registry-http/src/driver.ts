@@ -3,7 +3,17 @@
  * failure is told. Foreign layers' `urls` are never followed: what an image is made of comes from its registry.
  */
 import { createHash } from "node:crypto";
-import { type Access, type Call, type Descriptor, type Digest, fail, isTsboxError, parseDigest, type RegistryDriver } from "@tsbox/kernel";
+import {
+  type Access,
+  type Call,
+  type Descriptor,
+  type Digest,
+  fail,
+  isTsboxError,
+  limits,
+  parseDigest,
+  type RegistryDriver,
+} from "@tsbox/kernel";
 import { type Asker, ask, type Question } from "./internal/ask.ts";
 import { bodyBytes } from "./internal/body.ts";
 import type { Connections, Response } from "./internal/connections.ts";
@@ -17,7 +27,6 @@ const manifestTypes = [
   "application/vnd.oci.image.manifest.v1+json",
   "application/vnd.docker.distribution.manifest.v2+json",
 ];
-const largestManifest = 8 << 20;
 
 /** `certificates`: a directory as /etc/docker/certs.d. */
 export function registryDriver(connections: Connections, certificates: string): RegistryDriver {
@@ -100,10 +109,10 @@ async function fromBody(call: Call, reference: Reference, response: Response): P
   for await (const part of bodyBytes(call, reference.host, response, 0)) {
     parts.push(part);
     size += part.length;
-    if (size > largestManifest)
+    if (size > limits.largestManifest)
       throw fail(
         "ResourceExhausted",
-        `what ${reference.host} sends for ${reference.shown} is longer than ${largestManifest} bytes: that is no manifest`,
+        `what ${reference.host} sends for ${reference.shown} is longer than ${limits.largestManifest} bytes: that is no manifest`,
       );
   }
   const bytes = Buffer.concat(parts);

@@ -5,9 +5,8 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { type Call, type Descriptor, fail, parseDigest, type RegistryDriver } from "@tsbox/kernel";
+import { type Call, type Descriptor, fail, limits, parseDigest, type RegistryDriver } from "@tsbox/kernel";
 
-const largestIndex = 8 << 20;
 const chunkSize = 1 << 20;
 const refName = "org.opencontainers.image.ref.name";
 
@@ -45,7 +44,8 @@ async function readIndex(directory: string): Promise<readonly Descriptor[]> {
   if (file === null) throw fail("InvalidArgument", `${directory} is no OCI image layout: it has no index.json`);
   try {
     const { size } = await file.stat();
-    if (size > largestIndex) throw fail("InvalidArgument", `${directory} is no OCI image layout: its index.json is ${size} bytes long`);
+    if (size > limits.largestManifest)
+      throw fail("InvalidArgument", `${directory} is no OCI image layout: its index.json is ${size} bytes long`);
     const { manifests } = parse(directory, await file.readFile("utf8"));
     if (!Array.isArray(manifests)) throw fail("InvalidArgument", `${directory} is no OCI image layout: its index.json lists no manifests`);
     return manifests.map((entry) => descriptor(directory, entry));

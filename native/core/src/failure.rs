@@ -92,6 +92,23 @@ impl Failure {
     }
 }
 
+/// Runs `work`; a panic in it is its failure, and ends nothing else. Needs a build that unwinds.
+pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What `work` has half done is its own: it shares nothing but the host with other calls.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let why = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no reason given".to_owned());
+        let line = why.lines().next().unwrap_or_default();
+        Err(Failure::new(
+            Code::Internal,
+            format!("a fault in tsbox's native code ended this call: {line}; the daemon's log says where, please report it"),
+        ))
+    })
+}
+
 fn code_of(errno: i32) -> Code {
     match errno {
         libc::ENOENT | libc::ESRCH => Code::NotFound,
@@ -99,8 +116,9 @@ fn code_of(errno: i32) -> Code {
         libc::EPERM | libc::EACCES => Code::PermissionDenied,
         libc::ENOSPC | libc::EDQUOT | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::EAGAIN => Code::ResourceExhausted,
         libc::EBUSY => Code::Unavailable,
+        libc::ECANCELED => Code::Canceled,
         libc::ENOSYS | libc::EOPNOTSUPP => Code::Unsupported,
-        libc::EINVAL | libc::ENOTDIR | libc::EISDIR | libc::ELOOP | libc::ENAMETOOLONG => Code::InvalidArgument,
+        libc::EINVAL | libc::ENOTDIR | libc::EISDIR | libc::ELOOP | libc::ENAMETOOLONG | libc::E2BIG | libc::EFBIG => Code::InvalidArgument,
         _ => Code::Internal,
     }
 }
@@ -115,3 +133,18 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_failure_of_the_call_alone() {
+        let failure = caught::<()>(|| panic!("index {} out of range", 3)).unwrap_err();
+        assert_eq!(failure.code, Code::Internal);
+        assert!(failure.message.contains("index 3 out of range"), "{failure}");
+        let failure = caught::<()>(|| Err(Failure::os(libc::ENOENT, "open", None))).unwrap_err();
+        assert_eq!(failure.code, Code::NotFound);
+        assert_eq!(caught(|| Ok(7)).unwrap(), 7);
+    }
+}

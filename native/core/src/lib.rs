@@ -6,9 +6,12 @@
 pub mod address;
 pub mod container;
 pub mod failure;
+#[cfg(any(feature = "fuzzing", all(test, feature = "layer")))]
+pub mod fuzzing;
 pub mod id_maps;
 pub mod idmap;
 pub mod layer;
+pub mod limits;
 pub mod mount;
 pub mod net;
 pub mod protocol;

@@ -449,8 +449,7 @@ fn open_plain(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<Ow
 }
 
 /// `lowerdir+` is Linux 6.5's. Before that overlay takes one `lowerdir=a:b`, of which fsconfig(2) takes 255 bytes: so the lowers are opened, and named by
-/// their numbers from within /proc/self/fd, which holds some 80 of them. The working directory is the process's: nothing in it may use relative paths
-/// in another thread meanwhile.
+/// their numbers from within /proc/self/fd, which holds some 80 of them. The thread that goes there has a working directory of its own.
 fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<OwnedFd> {
     let refused = match open_plain(mount, data, attributes) {
         // An old kernel takes any string and says no when the superblock is made.
@@ -483,11 +482,29 @@ fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<
         });
     }
     context.set("lowerdir", &numbers)?;
-    let before = open_path(Path::new("."))?;
-    change_directory(&open_path(Path::new("/proc/self/fd"))?)?;
-    let mounted = context.mount(attributes);
-    change_directory(&before)?;
-    mounted
+    within_descriptors(|| context.mount(attributes))
+}
+
+/// Runs `work` on a thread whose working directory, which is not the process's, lists this process's descriptors.
+fn within_descriptors<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let directory = open_path(Path::new("/proc/self/fd"))?;
+    let enter_and_work = || {
+        // SAFETY: a plain system call, about this thread alone.
+        if unsafe { libc::unshare(libc::CLONE_FS) } != 0 {
+            return Err(Failure::last("unshare", None));
+        }
+        change_directory(&directory)?;
+        work()
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("tsbox-mount".to_owned())
+            .spawn_scoped(scope, enter_and_work);
+        let thread = thread.map_err(|error| Failure::io(&error, "clone", None))?;
+        thread
+            .join()
+            .map_err(|_| Failure::new(Code::Internal, "the mounting thread panicked"))?
+    })
 }
 
 pub(crate) fn has_lowerdir_plus() -> bool {
@@ -694,6 +711,20 @@ mod tests {
             }
         );
         assert!(!attributes.take("size=3m"));
+    }
+
+    #[test]
+    fn naming_descriptors_leaves_the_working_directory_of_the_process_alone() {
+        let before = std::env::current_dir().unwrap();
+        let own = open_path(Path::new("/")).unwrap();
+        let number = own.as_raw_fd().to_string();
+        let seen = within_descriptors(|| {
+            // What the process's first thread has meanwhile.
+            let main = std::fs::read_link(format!("/proc/self/task/{}/cwd", std::process::id())).unwrap();
+            Ok((main, std::fs::metadata(&number).is_ok_and(|found| found.is_dir())))
+        });
+        assert_eq!(seen.unwrap(), (before.clone(), true));
+        assert_eq!(std::env::current_dir().unwrap(), before);
     }
 
     #[test]

@@ -7,9 +7,7 @@ import { createHash, type Hash } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { type FileHandle, open, opendir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { asError, type BlobInfo, type Call, type ContentService, type Digest, fail, parseDigest } from "@tsbox/kernel";
-
-const smallBlob = 8 << 20;
+import { asError, type BlobInfo, type Call, type ContentService, type Digest, fail, limits, parseDigest } from "@tsbox/kernel";
 
 export async function openBlobs(root: string): Promise<ContentService> {
   const blobs = join(root, "blobs", "sha256");
@@ -59,7 +57,7 @@ export async function openBlobs(root: string): Promise<ContentService> {
       if ((await look(digest)) === null) throw missing(digest);
       return file(digest);
     },
-    read: async (_call, digest, limit = smallBlob) => {
+    read: async (_call, digest, limit = limits.largestManifest) => {
       const found = await look(digest);
       if (found === null) throw missing(digest);
       if (found.size > limit)

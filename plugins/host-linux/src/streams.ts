@@ -79,16 +79,26 @@ async function* packed(
 
 /** Throws what the source throws. Native code that has stopped is no reason to: its own answer says why. */
 async function pump(tar: AsyncIterable<Uint8Array>, socket: Socket, done: Promise<unknown>): Promise<void> {
-  const stopped = done.then(
-    () => "stopped" as const,
-    () => "stopped" as const,
-  );
+  let stopped = false;
+  let wake = (): void => {};
+  const stop = (): void => {
+    stopped = true;
+    wake();
+  };
+  done.then(stop, stop);
+  // Not Promise.race: one that loses against the same promise again and again is remembered by it each time.
+  const unlessStopped = <T>(step: Promise<T>): Promise<T | null> =>
+    new Promise((resolve, reject) => {
+      wake = () => resolve(null);
+      step.then(resolve, reject);
+      if (stopped) resolve(null);
+    });
   const source = tar[Symbol.asyncIterator]();
   try {
     for (;;) {
-      const step = await Promise.race([source.next(), stopped]);
-      if (step === "stopped" || step.done === true || socket.destroyed) break;
-      if (!socket.write(step.value)) await Promise.race([drained(socket), stopped]);
+      const step = await unlessStopped(source.next());
+      if (step === null || step.done === true || socket.destroyed) break;
+      if (!socket.write(step.value)) await unlessStopped(drained(socket));
     }
   } catch (error) {
     throw asError(error);

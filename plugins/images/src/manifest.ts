@@ -1,5 +1,5 @@
 /** Manifests and configs of Docker and OCI, checked: they come from strangers. */
-import { type Descriptor, fail, type HealthRequest, type ImageConfig, parseDigest } from "@tsbox/kernel";
+import { type Descriptor, fail, type HealthRequest, type ImageConfig, limits, parseDigest } from "@tsbox/kernel";
 
 export const mediaTypes = {
   index: ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"],
@@ -21,8 +21,6 @@ export interface ConfigBlob {
   readonly config: ImageConfig;
   readonly diffIds: readonly string[];
 }
-
-const mostLayers = 500;
 
 export const isIndex = (descriptor: Descriptor): boolean => (mediaTypes.index as readonly string[]).includes(descriptor.mediaType);
 
@@ -54,6 +52,7 @@ function descriptor(value: unknown, what: string): Descriptor {
 export function parseIndex(bytes: Uint8Array, what: string): readonly Descriptor[] {
   const { manifests } = parse(bytes, what);
   if (!Array.isArray(manifests)) throw fail("DataLoss", `${what} is an index without manifests`);
+  if (manifests.length > limits.mostManifests) throw fail("DataLoss", `${what} is an index of more than ${limits.mostManifests} manifests`);
   return manifests.map((entry) => descriptor(entry, what));
 }
 
@@ -64,8 +63,8 @@ export function parseManifest(bytes: Uint8Array, what: string): Manifest {
       "Unsupported",
       `${what} has a manifest of Docker's schema 1, which registries gave up in 2019: push it again with a newer client`,
     );
-  if (!Array.isArray(layers) || layers.length > mostLayers)
-    throw fail("DataLoss", `${what} has a manifest without layers, or with more than ${mostLayers}`);
+  if (!Array.isArray(layers) || layers.length > limits.mostLayers)
+    throw fail("DataLoss", `${what} has a manifest without layers, or with more than ${limits.mostLayers}`);
   return { config: descriptor(config, what), layers: layers.map((layer) => descriptor(layer, what)) };
 }
 

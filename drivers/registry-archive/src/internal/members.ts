@@ -1,9 +1,7 @@
 /** Small files of an archive, and what is made of them. */
 import { createHash } from "node:crypto";
-import { type Descriptor, type Digest, fail } from "@tsbox/kernel";
+import { type Descriptor, type Digest, fail, limits } from "@tsbox/kernel";
 import type { OpenArchive } from "./archives.ts";
-
-const largest = 8 << 20;
 
 export const indexType = "application/vnd.oci.image.index.v1+json";
 export const manifestType = "application/vnd.oci.image.manifest.v1+json";
@@ -12,7 +10,7 @@ export const manifestType = "application/vnd.oci.image.manifest.v1+json";
 export async function readMember(archive: OpenArchive, name: string): Promise<Buffer | null> {
   const member = archive.members.get(name);
   if (member === undefined) return null;
-  if (member.size > largest)
+  if (member.size > limits.largestManifest)
     throw fail("ResourceExhausted", `${name} in ${archive.path} is ${member.size} bytes long: that is no image archive`);
   return archive.read(member.offset, member.size);
 }

@@ -1,6 +1,6 @@
 /** Where the files of a tar lie (POSIX.1-2001 pax, ustar, GNU long names): headers are read, contents are passed over. What is in it comes from strangers. */
 import type { FileHandle } from "node:fs/promises";
-import { type Call, fail } from "@tsbox/kernel";
+import { type Call, fail, limits } from "@tsbox/kernel";
 
 export interface Member {
   readonly offset: number;
@@ -8,8 +8,6 @@ export interface Member {
 }
 
 const block = 512;
-const mostMembers = 200_000;
-const longestName = 64 << 10;
 const mostLinks = 10;
 
 interface Header {
@@ -49,9 +47,11 @@ export async function indexTar(call: Call, path: string, file: FileHandle): Prom
     if (!Number.isSafeInteger(size) || size > end - data)
       throw fail("DataLoss", `${path} ends in the middle of ${JSON.stringify(header.name)}: the file was cut off, copy it again`);
     count += 1;
-    if (count > mostMembers) throw fail("ResourceExhausted", `${path} has more than ${mostMembers} entries: that is no image archive`);
+    if (count > limits.mostMembers)
+      throw fail("ResourceExhausted", `${path} has more than ${limits.mostMembers} entries: that is no image archive`);
     if ("xLK".includes(header.type)) {
-      if (size > longestName) throw fail("DataLoss", `${path} has a name of ${size} bytes at byte ${at}: that is no image archive`);
+      if (size > limits.largestHeader)
+        throw fail("DataLoss", `${path} has a header of ${size} bytes at byte ${at}: that is no image archive`);
       overrides = { ...overrides, ...overridesOf(header.type, await exactly(file, data, size)) };
     } else if (header.type !== "g") {
       const name = clean(overrides.name ?? header.name, "");

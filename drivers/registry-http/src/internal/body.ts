@@ -1,9 +1,7 @@
 /** Bodies: small ones whole, large ones as a stream whose failures are the engine's own. */
-import type { Call } from "@tsbox/kernel";
+import { type Call, limits } from "@tsbox/kernel";
 import type { Response } from "./connections.ts";
 import { networkFailure } from "./failures.ts";
-
-const smallBody = 64 << 10;
 
 /** For words, not for data: the rest of a long one is left. */
 export async function bodyText(response: Response): Promise<string> {
@@ -13,7 +11,7 @@ export async function bodyText(response: Response): Promise<string> {
     for await (const part of response.body as AsyncIterable<Uint8Array>) {
       parts.push(part);
       size += part.length;
-      if (size > smallBody) break;
+      if (size > limits.largestWords) break;
     }
   } catch {
     // The status says enough.

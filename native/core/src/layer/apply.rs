@@ -7,7 +7,8 @@ use super::place::{Below, Place, Places};
 use super::reader::{Reader, about};
 use super::{Layer, OPAQUE, OVERLAY_OPAQUE, WHITEOUT, entry};
 use crate::failure::{Code, Result};
-use crate::tree::{Cancel, Named, at, copy_entry, join, list, remove_at, xattr};
+use crate::limits::{LONGEST_NAME, LONGEST_PATH};
+use crate::tree::{Cancel, Descent, Named, at, copy_entry, join, list, remove_at, shown, xattr};
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::hash::{BuildHasher, RandomState};
@@ -34,7 +35,7 @@ pub struct Options {
 /// `InvalidArgument`: it is no layer, or reaches outside the root (the member is named). `DataLoss`: it is damaged or cut short. What was applied until then stays.
 pub fn apply(root: BorrowedFd, file: impl Read + Send, options: Options, cancel: &Cancel) -> Result<Layer> {
     let root = at::open_beneath(root, b"", libc::O_PATH | libc::O_DIRECTORY).named("openat2", b"")?;
-    let ((), layer) = inflate(file, |stream| {
+    let ((), layer) = inflate(file, cancel, |stream| {
         let mut applier = Applier {
             lowers_known: options.lowers.is_some(),
             whiteouts: options.whiteouts,
@@ -43,14 +44,14 @@ pub fn apply(root: BorrowedFd, file: impl Read + Send, options: Options, cancel:
             brought: Brought::default(),
             cancel,
         };
-        let mut reader = Reader::new(stream);
+        let mut reader = Reader::new(stream).canceled_by(cancel);
         while let Some(member) = reader.next_member()? {
             cancel.check()?;
             applier.member(&mut reader, &member).map_err(|failure| named(failure, &member))?;
         }
         reader.drain()?;
         let root = applier.places.root();
-        applier.deferred.settle(root.fd.as_fd())
+        applier.deferred.settle(root.fd.as_fd(), cancel)
     })?;
     Ok(layer)
 }
@@ -110,7 +111,7 @@ impl Applier<'_> {
             return Err(about(member, "the root of a layer is a directory"));
         }
         entry::directory(member, &self.places.root(), c"", false)?;
-        self.deferred.state(b"", member);
+        self.deferred.state(b"", member)?;
         Ok(())
     }
 
@@ -129,18 +130,13 @@ impl Applier<'_> {
             }
         }
         entry::directory(member, place, name, is_new)?;
-        self.deferred.state(&join(&place.path, name.to_bytes()), member);
+        self.deferred.state(&join(&place.path, name.to_bytes()), member)?;
         Ok(())
     }
 
     fn hard_link(&mut self, member: &Member, place: &Place, name: &CStr) -> Result<()> {
         let target = components(member, &member.link)?;
-        let missing = || {
-            about(
-                member,
-                &format!("a hard link to {}, which is not there", String::from_utf8_lossy(&member.link)),
-            )
-        };
+        let missing = || about(member, &format!("a hard link to {}, which is not there", shown(&member.link)));
         let (last, parent) = target.split_last().ok_or_else(missing)?;
         // As a copy: the walk that is remembered is that of the member's own directory.
         let from = self
@@ -226,17 +222,25 @@ impl Applier<'_> {
 
     /// Removes what lower layers have under `name`, and leaves what this one has brought (OCI: a whiteout hides lower layers only).
     fn sweep(&mut self, directory: BorrowedFd, inode: u64, name: &CStr, path: &[u8]) -> Result<()> {
-        if !self.brought.has(inode, name.to_bytes()) {
-            return remove_at(directory, name, path, self.cancel);
-        }
-        let Some(stat) = at::find(directory, name).named("stat", path)? else {
-            return Ok(());
-        };
-        if stat.is_directory() {
-            let child = at::open_directory(directory, name).named("openat2", path)?;
-            for name in list(child.as_fd()).named("getdents64", path)? {
-                self.sweep(child.as_fd(), stat.0.st_ino, &name, path)?;
+        let mut descent = Descent::new(directory, b"");
+        let mut ahead = vec![(inode, vec![name.to_owned()].into_iter())];
+        while let Some((inode, names)) = ahead.last_mut() {
+            self.cancel.check()?;
+            let Some(name) = names.next() else {
+                ahead.pop();
+                descent.leave()?;
+                continue;
+            };
+            if !self.brought.has(*inode, name.to_bytes()) {
+                remove_at(descent.here(), &name, path, self.cancel)?;
+                continue;
             }
+            let Some(stat) = at::find(descent.here(), &name).named("stat", path)?.filter(at::Stat::is_directory) else {
+                continue;
+            };
+            descent.enter(&name, descent.open(&name).named("openat2", path)?)?;
+            let names = list(descent.here()).named("getdents64", path)?;
+            ahead.push((stat.0.st_ino, names.into_iter()));
         }
         Ok(())
     }
@@ -257,16 +261,25 @@ impl Applier<'_> {
 
 /// The components of a path in an archive. A leading `/` is the layer's root; `..` is refused: no honest layer has one.
 fn components<'a>(member: &Member, path: &'a [u8]) -> Result<Vec<&'a [u8]>> {
+    if path.len() > LONGEST_PATH + WHITEOUT.len() {
+        return Err(about(member, &format!("a path of more than {LONGEST_PATH} bytes")));
+    }
     let components: Vec<&[u8]> = path
         .split(|byte| *byte == b'/')
         .filter(|name| !matches!(*name, b"" | b"."))
         .collect();
     // A whiteout's name is that of what it hides, and some.
-    let longest = |name: &[u8]| if name.starts_with(WHITEOUT) { 255 + WHITEOUT.len() } else { 255 };
+    let longest = |name: &[u8]| {
+        if name.starts_with(WHITEOUT) {
+            LONGEST_NAME + WHITEOUT.len()
+        } else {
+            LONGEST_NAME
+        }
+    };
     match components.iter().find(|name| **name == b".." || name.len() > longest(name)) {
         None => Ok(components),
         Some(name) if *name == b".." => Err(about(member, "a path with `..` may lead out of the layer; such a layer is refused")),
-        Some(_) => Err(about(member, "a name of more than 255 bytes")),
+        Some(_) => Err(about(member, &format!("a name of more than {LONGEST_NAME} bytes"))),
     }
 }
 

@@ -1,7 +1,8 @@
 use super::member::Member;
-use crate::failure::Result;
+use crate::failure::{Code, Failure, Result};
+use crate::limits::LARGEST_MEMORY;
 use crate::tree::at::{self, Time};
-use crate::tree::{Named, xattr};
+use crate::tree::{Cancel, Named, xattr};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -14,6 +15,8 @@ pub struct Deferred {
     times: HashMap<Vec<u8>, Time>,
     acls: HashMap<Vec<u8>, Vec<u8>>,
     stated_only: bool,
+    /// Bytes that are remembered.
+    size: usize,
 }
 
 impl Deferred {
@@ -26,23 +29,52 @@ impl Deferred {
     }
 
     /// What the layer says.
-    pub fn state(&mut self, path: &[u8], member: &Member) {
-        self.times.insert(path.to_vec(), member.mtime);
+    pub fn state(&mut self, path: &[u8], member: &Member) -> Result<()> {
+        self.time(path, member.mtime)?;
         match member.attributes.iter().find(|attribute| attribute.0 == DEFAULT_ACL) {
-            Some((_, acl)) => self.acls.insert(path.to_vec(), acl.clone()),
-            None => self.acls.remove(path),
-        };
+            Some((_, acl)) => {
+                self.grow(path.len() + acl.len())?;
+                self.acls.insert(path.to_vec(), acl.clone());
+            }
+            None => {
+                self.acls.remove(path);
+            }
+        }
+        Ok(())
     }
 
     /// What was there before, for a directory about which the layer says nothing.
-    pub fn keep(&mut self, path: &[u8], time: Time) {
+    pub fn keep(&mut self, path: &[u8], time: Time) -> Result<()> {
         if !self.stated_only && !self.times.contains_key(path) {
-            self.times.insert(path.to_vec(), time);
+            self.time(path, time)?;
+        }
+        Ok(())
+    }
+
+    fn time(&mut self, path: &[u8], time: Time) -> Result<()> {
+        if let Some(known) = self.times.get_mut(path) {
+            *known = time;
+            return Ok(());
+        }
+        self.grow(path.len() + size_of::<Time>())?;
+        self.times.insert(path.to_vec(), time);
+        Ok(())
+    }
+
+    fn grow(&mut self, bytes: usize) -> Result<()> {
+        self.size += bytes;
+        match self.size > LARGEST_MEMORY {
+            true => Err(Failure::new(
+                Code::InvalidArgument,
+                "the archive has too many directories with long paths",
+            )),
+            false => Ok(()),
         }
     }
 
-    pub fn settle(self, root: BorrowedFd) -> Result<()> {
+    pub fn settle(self, root: BorrowedFd, cancel: &Cancel) -> Result<()> {
         for (path, time) in self.times {
+            cancel.check()?;
             match at::open_beneath(root, &path, libc::O_RDONLY | libc::O_DIRECTORY) {
                 Ok(directory) => {
                     if let Some(acl) = self.acls.get(&path) {

@@ -11,7 +11,7 @@ use super::emit::{Emitter, Purpose};
 use super::own::Own;
 use super::{Compression, Layer, OPAQUE, OVERLAY_OPAQUE, WHITEOUT};
 use crate::failure::Result;
-use crate::tree::{Cancel, DEEPEST, Named, at, join, sorted, too_deep, xattr};
+use crate::tree::{Cancel, Descent, Named, at, sorted, xattr};
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -88,7 +88,7 @@ fn compare(
             cancel,
         };
         if let Some(lower) = lower {
-            linked.walk(lower, upper, b"", 0)?;
+            linked.compare(lower, upper)?;
         }
         let mut walk = Walk {
             emitter: Emitter::new(stream, Purpose::Layer, cancel),
@@ -96,8 +96,12 @@ fn compare(
             own,
             linked: linked.changed,
             pending: Vec::new(),
+            lower: lower.map(|root| Lower::new(Descent::new(root, b""))),
+            upper: Descent::new(upper, b""),
+            root: upper,
+            cancel,
         };
-        walk.children(lower, upper, b"", 0)?;
+        walk.all()?;
         walk.emitter.finish()
     })
 }
@@ -106,34 +110,44 @@ fn compare(
 pub fn diff_overlay(upper: BorrowedFd, own: &Own, into: File, compression: Compression, cancel: &Cancel) -> Result<Layer> {
     deflate(into, compression, |stream| {
         let mut emitter = Emitter::new(stream, Purpose::Layer, cancel);
-        upper_directory(&mut emitter, own, upper, b"", 0)?;
+        upper_directory(&mut emitter, own, upper)?;
         emitter.finish()
     })
 }
 
-fn upper_directory(emitter: &mut Emitter<&mut Stream>, own: &Own, directory: BorrowedFd, path: &[u8], depth: usize) -> Result<()> {
-    if depth > DEEPEST {
-        return Err(too_deep(path));
-    }
-    if is_opaque(directory, path)? {
-        emitter.whiteout(path, OPAQUE)?;
-    }
-    for name in sorted(directory).named("getdents64", path)? {
-        let here = join(path, name.to_bytes());
-        let stat = at::stat(directory, &name).named("stat", &here)?;
+fn upper_directory(emitter: &mut Emitter<&mut Stream>, own: &Own, root: BorrowedFd) -> Result<()> {
+    let mut descent = Descent::new(root, b"");
+    let mut ahead = vec![list_upper(emitter, &descent)?];
+    while let Some(names) = ahead.last_mut() {
+        let Some(name) = names.next() else {
+            ahead.pop();
+            descent.leave()?;
+            continue;
+        };
+        let here = descent.join(&name);
+        let stat = at::stat(descent.here(), &name).named("stat", &here)?;
         if stat.is_whiteout() {
-            emitter.whiteout(path, &[WHITEOUT, name.to_bytes()].concat())?;
+            emitter.whiteout(descent.path(), &[WHITEOUT, name.to_bytes()].concat())?;
             continue;
         }
-        if own.is_ours(directory, &name, &here, &stat)? {
+        if own.is_ours(descent.here(), &name, &here, &stat)? {
             continue;
         }
-        emitter.entry(directory, &name, &here, &stat)?;
+        emitter.entry(descent.here(), &name, &here, &stat)?;
         if stat.is_directory() {
-            upper_directory(emitter, own, open(directory, &name, &here)?.as_fd(), &here, depth + 1)?;
+            descent.enter(&name, open(descent.here(), &name, &here)?)?;
+            ahead.push(list_upper(emitter, &descent)?);
         }
     }
     Ok(())
+}
+
+/// The names in the present directory, which is told as opaque where it is.
+fn list_upper(emitter: &mut Emitter<&mut Stream>, descent: &Descent) -> Result<std::vec::IntoIter<CString>> {
+    if is_opaque(descent.here(), descent.path())? {
+        emitter.whiteout(descent.path(), OPAQUE)?;
+    }
+    Ok(sorted(descent.here()).named("getdents64", descent.path())?.into_iter())
 }
 
 fn open(directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<OwnedFd> {
@@ -152,36 +166,36 @@ struct Linked<'a> {
 }
 
 impl Linked<'_> {
-    fn walk(&mut self, lower: BorrowedFd, upper: BorrowedFd, path: &[u8], depth: usize) -> Result<()> {
-        if depth > DEEPEST {
-            return Err(too_deep(path));
-        }
-        self.cancel.check()?;
-        if self.trees.replaced(lower, upper, path)? {
-            return self.all(upper, path, depth);
-        }
-        for name in sorted(upper).named("getdents64", path)? {
-            let here = join(path, name.to_bytes());
-            let stat = at::stat(upper, &name).named("stat", &here)?;
+    fn compare(&mut self, lower: BorrowedFd, upper: BorrowedFd) -> Result<()> {
+        let mut upper = Descent::new(upper, b"");
+        let mut lower = Lower::new(Descent::new(lower, b""));
+        let mut ahead = vec![self.level(&mut lower, &upper)?];
+        while let Some(names) = ahead.last_mut() {
+            self.cancel.check()?;
+            let Some(name) = names.next() else {
+                ahead.pop();
+                upper.leave()?;
+                lower.leave()?;
+                continue;
+            };
+            let here = upper.join(&name);
+            let stat = at::stat(upper.here(), &name).named("stat", &here)?;
             if self.trees.is_gone(&stat) {
                 continue;
             }
-            let below = self.trees.find(Some(lower), &name, &here)?;
+            let below = self.trees.find(lower.here(), &name, &here)?;
             if stat.is_directory() {
-                if below.is_some_and(|(_, below)| below.is_directory()) {
-                    self.walk(
-                        open(lower, &name, &here)?.as_fd(),
-                        open(upper, &name, &here)?.as_fd(),
-                        &here,
-                        depth + 1,
-                    )?;
-                } else {
-                    self.all(open(upper, &name, &here)?.as_fd(), &here, depth + 1)?;
-                }
+                let before = match below {
+                    Some((lower, below)) if below.is_directory() => Some(open(lower, &name, &here)?),
+                    _ => None,
+                };
+                upper.enter(&name, open(upper.here(), &name, &here)?)?;
+                lower.enter(&name, before)?;
+                ahead.push(self.level(&mut lower, &upper)?);
             } else if stat.0.st_nlink > 1 && !self.changed.contains(&stat.inode()) {
                 let pair = below.map(|lower| Pair {
                     lower,
-                    upper: (upper, stat),
+                    upper: (upper.here(), stat),
                     name: &name,
                     path: &here,
                 });
@@ -193,30 +207,63 @@ impl Linked<'_> {
         Ok(())
     }
 
-    /// A directory that the lower tree lacks: all is new.
-    fn all(&mut self, directory: BorrowedFd, path: &[u8], depth: usize) -> Result<()> {
-        if depth > DEEPEST {
-            return Err(too_deep(path));
+    /// The names in the present directory of the upper tree. Where that hides all of the lower tree, all in it is new.
+    fn level(&self, lower: &mut Lower, upper: &Descent) -> Result<std::vec::IntoIter<CString>> {
+        if let Some(before) = lower.here()
+            && self.trees.replaced(before, upper.here(), upper.path())?
+        {
+            lower.hide();
         }
-        for name in sorted(directory).named("getdents64", path)? {
-            let here = join(path, name.to_bytes());
-            let stat = at::stat(directory, &name).named("stat", &here)?;
-            if stat.is_directory() {
-                self.all(open(directory, &name, &here)?.as_fd(), &here, depth + 1)?;
-            } else if stat.0.st_nlink > 1 {
-                self.changed.insert(stat.inode());
+        Ok(sorted(upper.here()).named("getdents64", upper.path())?.into_iter())
+    }
+}
+
+/// The lower tree, beside a walk through the upper one.
+struct Lower<'a> {
+    descent: Descent<'a>,
+    /// For each level that the upper tree has and this one lacks, or hides: whether the descent went along.
+    missing: Vec<bool>,
+}
+
+impl<'a> Lower<'a> {
+    fn new(descent: Descent<'a>) -> Self {
+        let missing = Vec::new();
+        Lower { descent, missing }
+    }
+
+    fn here(&self) -> Option<BorrowedFd<'_>> {
+        self.missing.is_empty().then(|| self.descent.here())
+    }
+
+    fn enter(&mut self, name: &CStr, directory: Option<OwnedFd>) -> Result<()> {
+        match directory {
+            Some(directory) => self.descent.enter(name, directory),
+            None => {
+                self.missing.push(false);
+                Ok(())
             }
         }
-        Ok(())
+    }
+
+    /// The present directory counts as missing from now on.
+    fn hide(&mut self) {
+        self.missing.push(true);
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        match self.missing.pop() {
+            Some(false) => Ok(()),
+            Some(true) | None => self.descent.leave(),
+        }
     }
 }
 
 /// A directory that has not been written, since nothing in it has changed so far.
 struct Pending {
-    directory: OwnedFd,
-    name: CString,
     path: Vec<u8>,
     stat: at::Stat,
+    /// How deep it is; the root's entries are at 1.
+    depth: usize,
 }
 
 struct Walk<'a> {
@@ -225,112 +272,126 @@ struct Walk<'a> {
     own: &'a Own,
     linked: HashSet<(u64, u64)>,
     pending: Vec<Pending>,
+    lower: Option<Lower<'a>>,
+    upper: Descent<'a>,
+    root: BorrowedFd<'a>,
+    cancel: &'a Cancel,
 }
 
 impl Walk<'_> {
-    fn children(&mut self, lower: Option<BorrowedFd>, upper: BorrowedFd, path: &[u8], depth: usize) -> Result<()> {
-        if depth > DEEPEST {
-            return Err(too_deep(path));
-        }
-        let fresh = match lower {
-            Some(lower) => self.trees.replaced(lower, upper, path)?,
-            None => self.trees.hides_all(upper, path)?,
-        };
-        if fresh {
-            self.settle()?;
-            self.emitter.whiteout(path, OPAQUE)?;
-        }
-        let lower = lower.filter(|_| !fresh);
-        let mut names = sorted(upper).named("getdents64", path)?;
-        let here = names.len();
-        if let Some(lower) = lower {
-            names.extend(sorted(lower).named("getdents64", path)?);
-        }
-        let (here, below) = names.split_at(here);
-        for (name, is_here) in merged(here, below) {
-            let full = join(path, name.to_bytes());
-            if is_here {
-                self.entry(lower, upper, path, name, &full, depth)?;
-            } else if self.trees.find(lower, name, &full)?.is_some() {
-                self.gone(path, name)?;
+    fn all(&mut self) -> Result<()> {
+        let mut ahead = vec![self.level()?];
+        while let Some(names) = ahead.last_mut() {
+            self.cancel.check()?;
+            let Some((name, is_here)) = names.next() else {
+                ahead.pop();
+                let depth = ahead.len();
+                self.pending
+                    .truncate(self.pending.iter().take_while(|pending| pending.depth < depth).count());
+                self.upper.leave()?;
+                if let Some(lower) = &mut self.lower {
+                    lower.leave()?;
+                }
+                continue;
+            };
+            if !is_here {
+                let lower = self.lower.as_ref().and_then(Lower::here);
+                if self.trees.find(lower, &name, &self.upper.join(&name))?.is_some() {
+                    self.gone(&name)?;
+                }
+            } else if self.entry(&name, ahead.len())? {
+                ahead.push(self.level()?);
             }
         }
         Ok(())
     }
 
-    fn gone(&mut self, directory: &[u8], name: &CStr) -> Result<()> {
-        self.settle()?;
-        self.emitter.whiteout(directory, &[WHITEOUT, name.to_bytes()].concat())
+    /// The names in the present directories of both trees; true: the upper tree has it.
+    fn level(&mut self) -> Result<std::vec::IntoIter<(CString, bool)>> {
+        let path = self.upper.path().to_vec();
+        let lower = self.lower.as_ref().and_then(Lower::here);
+        let fresh = match lower {
+            Some(lower) => self.trees.replaced(lower, self.upper.here(), &path)?,
+            None => self.trees.hides_all(self.upper.here(), &path)?,
+        };
+        let here = sorted(self.upper.here()).named("getdents64", &path)?;
+        let below = match lower.filter(|_| !fresh) {
+            Some(lower) => sorted(lower).named("getdents64", &path)?,
+            None => Vec::new(),
+        };
+        if fresh {
+            self.settle()?;
+            self.emitter.whiteout(&path, OPAQUE)?;
+            if let Some(lower) = self.lower.as_mut().filter(|lower| lower.here().is_some()) {
+                lower.hide();
+            }
+        }
+        Ok(merged(&here, &below)
+            .map(|(name, is_here)| (name.to_owned(), is_here))
+            .collect::<Vec<_>>()
+            .into_iter())
     }
 
-    fn entry(
-        &mut self,
-        lower: Option<BorrowedFd>,
-        upper: BorrowedFd,
-        directory: &[u8],
-        name: &CStr,
-        path: &[u8],
-        depth: usize,
-    ) -> Result<()> {
-        let stat = at::stat(upper, name).named("stat", path)?;
+    fn gone(&mut self, name: &CStr) -> Result<()> {
+        self.settle()?;
+        self.emitter.whiteout(self.upper.path(), &[WHITEOUT, name.to_bytes()].concat())
+    }
+
+    /// One entry of the upper tree. True: it is a directory, which is now the present one.
+    fn entry(&mut self, name: &CStr, depth: usize) -> Result<bool> {
+        let path = self.upper.join(name);
+        let stat = at::stat(self.upper.here(), name).named("stat", &path)?;
+        let lower = self.lower.as_ref().and_then(Lower::here);
         if self.trees.is_gone(&stat) {
             let known = match lower {
                 Some(lower) => at::find(lower, name)
-                    .named("stat", path)?
+                    .named("stat", &path)?
                     .is_some_and(|stat| self.trees.is_gone(&stat)),
                 None => false,
             };
-            return if known { Ok(()) } else { self.gone(directory, name) };
+            if !known {
+                self.gone(name)?;
+            }
+            return Ok(false);
         }
-        let below = self.trees.find(lower, name, path)?;
-        if below.is_none() && self.own.is_ours(upper, name, path, &stat)? {
-            return Ok(());
+        let below = self.trees.find(lower, name, &path)?;
+        if below.is_none() && self.own.is_ours(self.upper.here(), name, &path, &stat)? {
+            return Ok(false);
         }
         let pair = below.map(|lower| Pair {
             lower,
-            upper: (upper, stat),
+            upper: (self.upper.here(), stat),
             name,
-            path,
+            path: &path,
         });
         let changed = !stat.is_directory() && stat.0.st_nlink > 1 && self.linked.contains(&stat.inode())
             || pair.map_or(Ok(true), |pair| pair.differs())?;
-        if changed {
-            self.settle()?;
-            self.emitter.entry(upper, name, path, &stat)?;
-        }
-        if !stat.is_directory() {
-            return Ok(());
-        }
-        let child = open(upper, name, path)?;
-        let child_lower = match below {
-            Some((lower, below)) if below.is_directory() => Some(open(lower, name, path)?),
+        let before = match below {
+            Some((lower, below)) if stat.is_directory() && below.is_directory() => Some(open(lower, name, &path)?),
             _ => None,
         };
-        let waiting = self.pending.len();
-        if !changed {
-            let directory = upper.try_clone_to_owned().named("dup", path)?;
-            self.pending.push(Pending {
-                directory,
-                name: name.to_owned(),
-                path: path.to_vec(),
-                stat,
-            });
+        if changed {
+            self.settle()?;
+            self.emitter.entry(self.upper.here(), name, &path, &stat)?;
         }
-        self.children(child_lower.as_ref().map(|fd| fd.as_fd()), child.as_fd(), path, depth + 1)?;
-        self.pending.truncate(waiting);
-        Ok(())
+        if !stat.is_directory() {
+            return Ok(false);
+        }
+        self.upper.enter(name, open(self.upper.here(), name, &path)?)?;
+        if let Some(lower) = &mut self.lower {
+            lower.enter(name, before)?;
+        }
+        if !changed {
+            self.pending.push(Pending { path, stat, depth });
+        }
+        Ok(true)
     }
 
     /// Something has changed here: the directories that lead to it are written first.
     fn settle(&mut self) -> Result<()> {
-        for Pending {
-            directory,
-            name,
-            path,
-            stat,
-        } in std::mem::take(&mut self.pending)
-        {
-            self.emitter.entry(directory.as_fd(), &name, &path, &stat)?;
+        for Pending { path, stat, .. } in std::mem::take(&mut self.pending) {
+            let directory = at::open_beneath(self.root, &path, libc::O_RDONLY | libc::O_DIRECTORY).named("openat2", &path)?;
+            self.emitter.entry(directory.as_fd(), c".", &path, &stat)?;
         }
         Ok(())
     }

@@ -5,8 +5,9 @@
 
 use super::OVERLAY_OPAQUE;
 use super::own::Own;
-use crate::failure::Result;
-use crate::tree::{Cancel, DEEPEST, Named, at, join, sorted, too_deep, xattr};
+use crate::failure::{Code, Failure, Result};
+use crate::limits::LARGEST_CHANGES;
+use crate::tree::{Cancel, Descent, Named, at, join, sorted, xattr};
 use serde::Serialize;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -44,129 +45,200 @@ pub fn differences(lower: Option<BorrowedFd>, upper: BorrowedFd, kind: Upper, ow
     };
     let mut walk = Walk {
         found: Vec::new(),
+        bytes: 0,
         overlay,
         own,
         cancel,
+        lower: lower.map(Side::new),
+        upper: Descent::new(upper, b""),
+        since: since.map(Side::new),
     };
-    walk.directory(lower, upper, since, b"", 0)?;
+    walk.all()?;
     Ok(walk.found)
+}
+
+/// A tree beside the upper one, which may lack the present directory.
+struct Side<'a> {
+    descent: Descent<'a>,
+    /// Levels of the upper tree that this one lacks.
+    missing: usize,
+}
+
+impl<'a> Side<'a> {
+    fn new(root: BorrowedFd<'a>) -> Self {
+        Side {
+            descent: Descent::new(root, b""),
+            missing: 0,
+        }
+    }
+
+    fn here(&self) -> Option<BorrowedFd<'_>> {
+        (self.missing == 0).then(|| self.descent.here())
+    }
+
+    /// Follows the upper tree into `name`. None: there is no such directory here.
+    fn enter(&mut self, name: &CStr, directory: Option<OwnedFd>) -> Result<()> {
+        match directory {
+            Some(directory) => self.descent.enter(name, directory),
+            None => {
+                self.missing += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        match self.missing.checked_sub(1) {
+            Some(less) => {
+                self.missing = less;
+                Ok(())
+            }
+            None => self.descent.leave(),
+        }
+    }
+}
+
+/// A directory of the upper tree that is being compared.
+struct Level {
+    /// The names of all trees that count here; true: the upper tree has it.
+    names: std::vec::IntoIter<(CString, bool)>,
+    /// What was told before this directory, if its own entry was not told.
+    quiet_at: Option<usize>,
 }
 
 struct Walk<'a> {
     found: Vec<Change>,
+    /// Of their paths.
+    bytes: usize,
     overlay: bool,
     own: &'a Own,
     cancel: &'a Cancel,
+    lower: Option<Side<'a>>,
+    upper: Descent<'a>,
+    since: Option<Side<'a>>,
 }
 
 impl Walk<'_> {
-    fn directory(
-        &mut self,
-        lower: Option<BorrowedFd>,
-        upper: BorrowedFd,
-        since: Option<BorrowedFd>,
-        path: &[u8],
-        depth: usize,
-    ) -> Result<()> {
-        if depth > DEEPEST {
-            return Err(too_deep(path));
-        }
-        self.cancel.check()?;
-        let names = sorted(upper).named("getdents64", path)?;
-        let whole = !self.overlay || xattr::get(upper, c"", OVERLAY_OPAQUE).named("getxattr", path)?.as_deref() == Some(b"y");
-        let mut all = names.clone();
-        // What went without a mark can only be found by its name: all that was below, or what came with a copy.
-        if let Some(before) = if whole { lower } else { since } {
-            all.extend(sorted(before).named("getdents64", path)?);
-            all.sort_unstable();
-            all.dedup();
-        }
-        for name in &all {
-            self.entry(
-                lower,
-                upper,
-                since,
-                names.binary_search(name).is_ok(),
-                name,
-                &join(path, name.to_bytes()),
-                depth,
-            )?;
+    fn all(&mut self) -> Result<()> {
+        let mut levels = vec![Level {
+            names: self.names()?,
+            quiet_at: None,
+        }];
+        while let Some(level) = levels.last_mut() {
+            self.cancel.check()?;
+            if let Some((name, is_here)) = level.names.next() {
+                if let Some(quiet_at) = self.entry(&name, is_here)? {
+                    let names = self.names()?;
+                    levels.push(Level { names, quiet_at });
+                }
+                continue;
+            }
+            if let Some(at) = level.quiet_at
+                && self.found.len() > at
+            {
+                self.found.insert(at, change(ChangeKind::Modified, self.upper.path()));
+            }
+            levels.pop();
+            self.upper.leave()?;
+            for side in [&mut self.lower, &mut self.since].into_iter().flatten() {
+                side.leave()?;
+            }
         }
         Ok(())
     }
 
-    fn entry(
-        &mut self,
-        lower: Option<BorrowedFd>,
-        upper: BorrowedFd,
-        since: Option<BorrowedFd>,
-        is_here: bool,
-        name: &CString,
-        path: &[u8],
-        depth: usize,
-    ) -> Result<()> {
+    fn names(&self) -> Result<std::vec::IntoIter<(CString, bool)>> {
+        let (upper, path) = (self.upper.here(), self.upper.path());
+        let names = sorted(upper).named("getdents64", path)?;
+        let whole = !self.overlay || xattr::get(upper, c"", OVERLAY_OPAQUE).named("getxattr", path)?.as_deref() == Some(b"y");
+        let mut all: Vec<(CString, bool)> = names.into_iter().map(|name| (name, true)).collect();
+        // What went without a mark can only be found by its name: all that was below, or what came with a copy.
+        let before = if whole { &self.lower } else { &self.since };
+        if let Some(before) = before.as_ref().and_then(Side::here) {
+            let here = all.len();
+            for name in sorted(before).named("getdents64", path)? {
+                if all[..here].binary_search_by(|known| known.0.cmp(&name)).is_err() {
+                    all.push((name, false));
+                }
+            }
+            all.sort_unstable();
+        }
+        Ok(all.into_iter())
+    }
+
+    /// Tells one entry. Some: it is a directory, which is now the present one; within, what was told before it if it was not told itself.
+    fn entry(&mut self, name: &CStr, is_here: bool) -> Result<Option<Option<usize>>> {
+        let path = &self.upper.join(name);
+        let upper = self.upper.here();
         let above = match is_here {
             true => at::find(upper, name)
                 .named("stat", path)?
                 .filter(|stat| !(self.overlay && stat.is_whiteout())),
             false => None,
         };
+        let lower = self.lower.as_ref().and_then(Side::here);
         let below = match lower {
             Some(lower) => at::find(lower, name).named("stat", path)?,
             None => None,
         };
         let Some(stat) = above else {
             if below.is_some() {
-                self.tell(ChangeKind::Deleted, path);
+                self.tell(ChangeKind::Deleted, path)?;
             }
-            return Ok(());
+            return Ok(None);
         };
         if below.is_none() && self.own.is_ours(upper, name, path, &stat)? {
-            return Ok(());
+            return Ok(None);
         }
-        let told = self.found.len();
-        match (below, lower) {
-            (Some(below), Some(lower)) => {
-                if differs((lower, &below), (upper, &stat), name, path)? {
-                    self.tell(ChangeKind::Modified, path);
-                }
-            }
-            _ => self.tell(ChangeKind::Added, path),
-        }
-        let quiet = self.found.len() == told;
+        let kind = match (below, lower) {
+            (Some(below), Some(lower)) => differs((lower, &below), (upper, &stat), name, path)?.then_some(ChangeKind::Modified),
+            _ => Some(ChangeKind::Added),
+        };
         let was_directory = below.is_some_and(|below| below.is_directory());
-        if !stat.is_directory() && !was_directory {
-            return Ok(());
+        let before = lower
+            .filter(|_| was_directory)
+            .map(|lower| open(lower, name, path))
+            .transpose()?
+            .flatten();
+        let now = stat.is_directory().then(|| open(upper, name, path)).transpose()?;
+        let told = self.found.len();
+        if let Some(kind) = kind {
+            self.tell(kind, path)?;
         }
-        let (lower, upper) = (
-            lower.filter(|_| was_directory).map(|lower| open(lower, name, path)).transpose()?,
-            stat.is_directory().then(|| open(upper, name, path)).transpose()?,
-        );
-        let lower = lower.flatten();
-        match upper {
-            Some(Some(upper)) => {
+        match now {
+            Some(Some(directory)) => {
+                let since = self.since.as_ref().and_then(Side::here);
                 let since = since.map(|since| directory_of(since, name, path)).transpose()?.flatten();
-                let [lower, since] = [&lower, &since].map(|fd| fd.as_ref().map(|fd| fd.as_fd()));
-                self.directory(lower, upper.as_fd(), since, path, depth + 1)?;
+                self.upper.enter(name, directory)?;
+                if let Some(side) = &mut self.lower {
+                    side.enter(name, before)?;
+                }
+                if let Some(side) = &mut self.since {
+                    side.enter(name, since)?;
+                }
+                return Ok(Some(kind.is_none().then_some(told)));
             }
             // Something is mounted there: it is no part of the tree.
             Some(None) => {}
             None => {
-                if let Some(lower) = lower {
-                    for name in sorted(lower.as_fd()).named("getdents64", path)? {
-                        self.tell(ChangeKind::Deleted, &join(path, name.to_bytes()));
+                if let Some(before) = before {
+                    for name in sorted(before.as_fd()).named("getdents64", path)? {
+                        self.tell(ChangeKind::Deleted, &join(path, name.to_bytes()))?;
                     }
                 }
             }
         }
-        if quiet && self.found.len() > told {
-            self.found.insert(told, change(ChangeKind::Modified, path));
-        }
-        Ok(())
+        Ok(None)
     }
 
-    fn tell(&mut self, kind: ChangeKind, path: &[u8]) {
+    fn tell(&mut self, kind: ChangeKind, path: &[u8]) -> Result<()> {
+        self.bytes += path.len();
+        if self.bytes > LARGEST_CHANGES {
+            let text = "the container has more changes than one answer may hold; commit or export it to see them all";
+            return Err(Failure::new(Code::ResourceExhausted, text));
+        }
         self.found.push(change(kind, path));
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use super::member::{Kind, Member, Segment};
 use super::writer::Writer;
 use crate::failure::{Code, Failure, Result};
 use crate::id_maps::IdMaps;
-use crate::tree::{Cancel, Named, at, join, xattr};
+use crate::tree::{Cancel, Named, at, join, shown, xattr};
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::io::Write;
@@ -55,13 +55,14 @@ impl<'a, W: Write> Emitter<'a, W> {
         self.writer.finish().map(|_| ())
     }
 
-    /// Writes the entry `name` of `directory`, whose path in the tree is `path`.
+    /// Writes the entry `name` of `directory`, whose path in the archive is `path`; `.` is the directory itself.
     pub fn entry(&mut self, directory: BorrowedFd, name: &CStr, path: &[u8], stat: &at::Stat) -> Result<()> {
         self.cancel.check()?;
-        if self.purpose == Purpose::Layer && name.to_bytes().starts_with(WHITEOUT) {
+        let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+        if self.purpose == Purpose::Layer && last.starts_with(WHITEOUT) {
             let text = format!(
                 "{}: a layer can't hold a name that begins with .wh.; rename or remove it",
-                String::from_utf8_lossy(path)
+                shown(path)
             );
             return Err(Failure::new(Code::Unsupported, text));
         }

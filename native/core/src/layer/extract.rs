@@ -13,7 +13,8 @@ use super::{Whiteouts, entry};
 use crate::failure::{Code, Failure, Result};
 use crate::id_maps::IdMaps;
 use crate::idmap::as_owner;
-use crate::tree::{Cancel, Named, at, join, list, remove_at};
+use crate::limits::{LONGEST_NAME, LONGEST_PATH};
+use crate::tree::{Cancel, Descent, Named, at, join, list, remove_at, shown};
 use std::ffi::CStr;
 use std::io::{BufRead, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -34,31 +35,38 @@ pub struct Extract {
 pub fn extract(root: BorrowedFd, into: &[u8], stream: impl Read + Send, options: Extract, cancel: &Cancel) -> Result<()> {
     let root = at::open_in_root(root, b"", libc::O_PATH | libc::O_DIRECTORY).named("openat2", b"")?;
     check_target(root.as_fd(), into)?;
-    match options.maps.clone() {
+    let laid = match options.maps.clone() {
         // What is made where ids are mapped must be somebody's there.
         Some(maps) => as_owner(maps.root()?, || lay(root, into, stream, options, cancel)),
         None => lay(root, into, stream, options, cancel),
-    }
+    };
+    // A damaged archive is its sender's fault; nothing of the engine's is lost.
+    laid.map_err(|mut failure| {
+        if failure.code == Code::DataLoss {
+            failure.code = Code::InvalidArgument;
+        }
+        failure
+    })
 }
 
 fn lay(root: OwnedFd, into: &[u8], stream: impl Read + Send, options: Extract, cancel: &Cancel) -> Result<()> {
-    inflate(stream, |stream| {
+    inflate(stream, cancel, |stream| {
         let mut work = Work {
             places: Places::new(root, Whiteouts::Remove, Vec::new())?,
             deferred: Deferred::of_stated(),
             into: clean(into).unwrap_or_default(),
-            shown: String::from_utf8_lossy(into).into_owned(),
+            shown: shown(into),
             options,
             cancel,
         };
-        let mut reader = Reader::new(stream);
+        let mut reader = Reader::new(stream).canceled_by(cancel);
         while let Some(mut member) = reader.next_member()? {
             cancel.check()?;
             work.member(&mut reader, &mut member)?;
         }
         reader.drain()?;
         let root = work.places.root();
-        work.deferred.settle(root.fd.as_fd())
+        work.deferred.settle(root.fd.as_fd(), cancel)
     })
     .map(|_| ())
 }
@@ -131,15 +139,15 @@ impl Work<'_> {
 
     /// The components below the root of what the archive calls `name`.
     fn inside(&self, member: &Member, name: &[u8]) -> Result<Vec<Vec<u8>>> {
+        if name.len() > LONGEST_PATH {
+            return Err(about(member, &format!("a path of more than {LONGEST_PATH} bytes")));
+        }
         match clean(name) {
-            Some(components) if components.iter().all(|name| name.len() <= 255) => {
+            Some(components) if components.iter().all(|name| name.len() <= LONGEST_NAME) => {
                 Ok(self.into.iter().cloned().chain(components).collect())
             }
-            Some(_) => Err(about(member, "a name of more than 255 bytes")),
-            None => Err(about(
-                member,
-                &format!("\"{}\" is outside of \"{}\"", String::from_utf8_lossy(name), self.shown),
-            )),
+            Some(_) => Err(about(member, &format!("a name of more than {LONGEST_NAME} bytes"))),
+            None => Err(about(member, &format!("\"{}\" is outside of \"{}\"", shown(name), self.shown))),
         }
     }
 
@@ -156,18 +164,13 @@ impl Work<'_> {
         }
         // As a new one: attributes that the archive does not name stay.
         entry::directory(member, place, name, true)?;
-        self.deferred.state(&join(&place.path, name.to_bytes()), member);
+        self.deferred.state(&join(&place.path, name.to_bytes()), member)?;
         Ok(())
     }
 
     fn hard_link(&mut self, member: &Member, place: &Place, name: &CStr) -> Result<()> {
         let target = self.inside(member, &member.link)?;
-        let missing = || {
-            about(
-                member,
-                &format!("a hard link to {}, which is not there", String::from_utf8_lossy(&member.link)),
-            )
-        };
+        let missing = || about(member, &format!("a hard link to {}, which is not there", shown(&member.link)));
         let (last, parent) = target.split_last().ok_or_else(missing)?;
         let from = self.find(parent, false)?.ok_or_else(missing)?;
         let last = at::c_string(last).named("linkat", &member.name)?;
@@ -189,14 +192,14 @@ impl Work<'_> {
             return Ok(());
         };
         if self.options.keep_kinds && stat.is_directory() != (member.kind == Kind::Directory) {
-            let shown = format!("/{}", String::from_utf8_lossy(&join(&place.path, name.to_bytes())));
+            let shown = format!("/{}", shown(&join(&place.path, name.to_bytes())));
             let text = match stat.is_directory() {
                 true => format!("cannot overwrite directory \"{shown}\" with non-directory \"{}\"", self.shown),
                 false => format!("cannot overwrite non-directory \"{shown}\" with directory \"{}\"", self.shown),
             };
             return Err(Failure::new(Code::InvalidArgument, text));
         }
-        refuse_mounts(directory, name, &member.name, &stat)?;
+        refuse_mounts(directory, name, &member.name, self.cancel)?;
         if stat.is_directory() || stat.kind() == libc::S_IFLNK {
             self.places.forget();
         }
@@ -205,24 +208,31 @@ impl Work<'_> {
 }
 
 /// From another mount namespace the kernel lets a mount point be removed, and takes the mount from the container with it: so it is looked for.
-fn refuse_mounts(directory: BorrowedFd, name: &CStr, path: &[u8], stat: &at::Stat) -> Result<()> {
-    if at::is_mount_root(directory, name).named("statx", path)? {
-        let shown = String::from_utf8_lossy(path);
-        let busy = Failure::os(libc::EBUSY, "unlinkat", Some(&shown));
-        return Err(Failure {
-            code: Code::Conflict,
-            message: format!("unlinkat {shown}: device or resource busy: something is mounted there in the container"),
-            ..busy
-        });
-    }
-    if !stat.is_directory() {
-        return Ok(());
-    }
-    let child = at::open_directory(directory, name).named("openat2", path)?;
-    for name in list(child.as_fd()).named("getdents64", path)? {
-        let here = join(path, name.to_bytes());
-        if let Some(stat) = at::find(child.as_fd(), &name).named("stat", &here)? {
-            refuse_mounts(child.as_fd(), &name, &here, &stat)?;
+fn refuse_mounts(directory: BorrowedFd, name: &CStr, path: &[u8], cancel: &Cancel) -> Result<()> {
+    let mut descent = Descent::new(directory, b"");
+    let mut ahead = vec![vec![name.to_owned()].into_iter()];
+    while let Some(names) = ahead.last_mut() {
+        cancel.check()?;
+        let Some(name) = names.next() else {
+            ahead.pop();
+            descent.leave()?;
+            continue;
+        };
+        let Some(stat) = at::find(descent.here(), &name).named("stat", path)? else {
+            continue;
+        };
+        if at::is_mount_root(descent.here(), &name).named("statx", path)? {
+            let shown = shown(path);
+            let busy = Failure::os(libc::EBUSY, "unlinkat", Some(&shown));
+            return Err(Failure {
+                code: Code::Conflict,
+                message: format!("unlinkat {shown}: device or resource busy: something is mounted there in the container"),
+                ..busy
+            });
+        }
+        if stat.is_directory() {
+            descent.enter(&name, descent.open(&name).named("openat2", path)?)?;
+            ahead.push(list(descent.here()).named("getdents64", path)?.into_iter());
         }
     }
     Ok(())
@@ -270,7 +280,7 @@ fn follow(root: BorrowedFd, path: &[u8]) -> Result<Vec<u8>> {
         let Some(target) = target else { continue };
         links += 1;
         if links > MOST_LINKS {
-            return Err(Failure::os(libc::ELOOP, "openat2", Some(&String::from_utf8_lossy(path))));
+            return Err(Failure::os(libc::ELOOP, "openat2", Some(&shown(path))));
         }
         done.pop();
         if target.starts_with(b"/") {

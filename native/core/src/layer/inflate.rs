@@ -3,6 +3,8 @@
 use super::Layer;
 use super::compression::Packed;
 use crate::failure::{Code, Failure, Result};
+use crate::limits::LARGEST_TRAILER;
+use crate::tree::Cancel;
 use flate2::bufread::GzDecoder;
 use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, BufReader, Read};
@@ -18,13 +20,13 @@ const XZ_MEMORY: u32 = 128 << 10;
 type Chunk = io::Result<Vec<u8>>;
 
 /// Runs `use_plain` on the plain stream of the layer in `file`. The hashes are those of the whole file, so `use_plain` has to read to the end.
-pub fn inflate<T>(file: impl Read + Send, use_plain: impl FnOnce(Stream) -> Result<T>) -> Result<(T, Layer)> {
+pub fn inflate<T>(file: impl Read + Send, cancel: &Cancel, use_plain: impl FnOnce(Stream) -> Result<T>) -> Result<(T, Layer)> {
     std::thread::scope(|scope| {
         let (full, chunks) = sync_channel::<Chunk>(AHEAD);
         let (empty, used) = sync_channel::<Vec<u8>>(AHEAD);
         let worker = std::thread::Builder::new()
             .name("inflate".to_owned())
-            .spawn_scoped(scope, move || work(file, full, used));
+            .spawn_scoped(scope, move || work(file, cancel, full, used));
         let worker = worker.map_err(|error| Failure::io(&error, "clone", None))?;
         // The stream is dropped at the latest when `use_plain` returns: a worker that still has chunks to send then stops.
         let outcome = use_plain(Stream {
@@ -76,14 +78,14 @@ impl Read for Stream {
 }
 
 /// None when reading failed (the error went to the reader) or the reader left.
-fn work(file: impl Read, full: SyncSender<Chunk>, used: Receiver<Vec<u8>>) -> Option<Layer> {
+fn work(file: impl Read, cancel: &Cancel, full: SyncSender<Chunk>, used: Receiver<Vec<u8>>) -> Option<Layer> {
     let mut sender = Sender {
         full,
         used,
         hash: Sha256::new(),
         reader_left: false,
     };
-    match sender.all(file) {
+    match sender.all(Cancelable { file, cancel }) {
         Ok((digest, size)) => Some(Layer {
             diff_id: name(sender.hash),
             digest,
@@ -131,17 +133,27 @@ impl Sender {
                 self.pump(&mut plain).map_err(corrupt)?;
             }
         }
-        io::copy(&mut file, &mut io::sink())?;
+        trailer(&mut file)?;
         let Hashed { hash, size, .. } = file.into_inner();
         Ok((name(hash), size))
     }
 
     /// Gzip members one after another are one stream (RFC 1952); zeros may fill up after the last, anything else is damage.
     fn members(&mut self, file: &mut impl BufRead) -> io::Result<()> {
+        let mut zeros = 0;
         loop {
             self.pump(&mut GzDecoder::new(&mut *file)).map_err(corrupt)?;
-            while let [0, ..] = file.fill_buf()? {
-                file.consume(1);
+            loop {
+                let buffer = file.fill_buf()?;
+                let count = buffer.iter().take_while(|byte| **byte == 0).count();
+                if count == 0 {
+                    break;
+                }
+                zeros += count as u64;
+                file.consume(count);
+                if zeros > LARGEST_TRAILER {
+                    return Err(too_long());
+                }
             }
             match file.fill_buf()? {
                 [] => return Ok(()),
@@ -200,6 +212,34 @@ fn corrupt(error: io::Error) -> io::Error {
             format!("the compressed layer is damaged or cut short: {error}"),
         ),
     }
+}
+
+/// ECANCELED once the caller has canceled: some loops here read without handing anything on.
+struct Cancelable<'a, R> {
+    file: R,
+    cancel: &'a Cancel,
+}
+
+impl<R: Read> Read for Cancelable<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.cancel.check().map_err(|_| io::Error::from_raw_os_error(libc::ECANCELED))?;
+        self.file.read(buffer)
+    }
+}
+
+/// Reads what is behind the compressed stream, so that the hash covers the whole file.
+fn trailer(file: &mut impl Read) -> io::Result<()> {
+    match io::copy(&mut file.take(LARGEST_TRAILER + 1), &mut io::sink())? {
+        0..=LARGEST_TRAILER => Ok(()),
+        _ => Err(too_long()),
+    }
+}
+
+fn too_long() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "more than 64 MiB follow the end of the compressed layer",
+    )
 }
 
 struct Hashed<R> {

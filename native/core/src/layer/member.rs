@@ -67,6 +67,6 @@ impl Member {
 
     /// For an error's text.
     pub fn shown(&self) -> String {
-        String::from_utf8_lossy(&self.name).into_owned()
+        crate::tree::shown(&self.name)
     }
 }

@@ -1,7 +1,7 @@
 //! What an engine itself puts into a container's tree so that something can be mounted there: empty files and directories, which are no change of the container's.
 
 use crate::failure::Result;
-use crate::tree::{Named, at, join, list};
+use crate::tree::{Descent, Named, at, list};
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,13 +22,12 @@ impl Own {
             return Ok(false);
         }
         match stat.kind() {
-            libc::S_IFREG => Ok(stat.0.st_size == 0),
-            libc::S_IFLNK => Ok(true),
             libc::S_IFDIR => self.is_hollow(directory, name, path),
-            _ => Ok(false),
+            _ => Ok(is_empty(stat)),
         }
     }
 
+    /// Whether all in a directory is the engine's too.
     fn is_hollow(&self, directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<bool> {
         let child = match at::open_directory(directory, name) {
             Ok(child) => child,
@@ -36,14 +35,41 @@ impl Own {
             Err(error) if error.raw_os_error() == Some(libc::EXDEV) => return Ok(true),
             Err(error) => return Err(error).named("openat2", path),
         };
-        for name in list(child.as_fd()).named("getdents64", path)? {
-            let here = join(path, name.to_bytes());
-            let stat = at::stat(child.as_fd(), &name).named("stat", &here)?;
+        let mut descent = Descent::new(child.as_fd(), path);
+        let mut ahead = vec![list(child.as_fd()).named("getdents64", path)?.into_iter()];
+        while let Some(names) = ahead.last_mut() {
+            let Some(name) = names.next() else {
+                ahead.pop();
+                descent.leave()?;
+                continue;
+            };
+            let here = descent.join(&name);
+            let stat = at::stat(descent.here(), &name).named("stat", &here)?;
             // Deep at most as the longest of the paths.
-            if !self.is_ours(child.as_fd(), &name, &here, &stat)? {
+            if !self.0.contains(&here) || !stat.is_directory() && !is_empty(&stat) {
                 return Ok(false);
+            }
+            if !stat.is_directory() {
+                continue;
+            }
+            match descent.open(&name) {
+                Ok(child) => {
+                    descent.enter(&name, child)?;
+                    ahead.push(list(descent.here()).named("getdents64", &here)?.into_iter());
+                }
+                Err(error) if error.raw_os_error() == Some(libc::EXDEV) => {}
+                Err(error) => return Err(error).named("openat2", &here),
             }
         }
         Ok(true)
+    }
+}
+
+/// What the engine makes that is no directory.
+fn is_empty(stat: &at::Stat) -> bool {
+    match stat.kind() {
+        libc::S_IFREG => stat.0.st_size == 0,
+        libc::S_IFLNK => true,
+        _ => false,
     }
 }

@@ -3,10 +3,10 @@
 use super::emit::{Emitter, Purpose};
 use crate::failure::{Code, Failure, Result};
 use crate::id_maps::IdMaps;
-use crate::tree::{Cancel, DEEPEST, Named, at, join, sorted, too_deep};
+use crate::tree::{Cancel, Descent, Named, at, shown, sorted};
 use std::ffi::{CStr, CString};
 use std::io::{BufWriter, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// File systems that hold no files of anybody's: the kernel makes them up. A walk goes past them (statfs(2)).
 const MADE_UP: [u64; 14] = [
@@ -56,7 +56,7 @@ pub fn pack(
             walk.emitter.entry(directory.as_fd(), c".", name, &stat)?;
         }
         if !made_up {
-            walk.children(directory.as_fd(), name, 0)?;
+            walk.all(directory.as_fd(), name, cancel)?;
         }
     } else {
         let (parent, last) = split(path)?;
@@ -88,7 +88,7 @@ pub fn refuse_made_up(node: BorrowedFd, path: &[u8]) -> Result<bool> {
     }
     let text = format!(
         "{}: the kernel makes it up, there is no file to copy; read it with exec",
-        String::from_utf8_lossy(path)
+        shown(path)
     );
     Err(Failure::new(Code::NotFound, text))
 }
@@ -103,52 +103,62 @@ struct Walk<'a, W: Write> {
 }
 
 impl<W: Write> Walk<'_, W> {
-    /// `path`: what the directory is called in the archive; none: nothing.
-    fn children(&mut self, directory: BorrowedFd, path: Option<&[u8]>, depth: usize) -> Result<()> {
-        let shown = path.unwrap_or_default();
-        if depth > DEEPEST {
-            return Err(too_deep(shown));
-        }
-        for name in sorted(directory).named("getdents64", shown)? {
-            // A root that is in the archive itself is called nothing: its members begin with a slash.
-            let here = match path {
-                Some(b"") => [b"/", name.to_bytes()].concat(),
-                _ => join(shown, name.to_bytes()),
+    /// `called`: what the directory is called in the archive; none: nothing.
+    fn all(&mut self, root: BorrowedFd, called: Option<&[u8]>, cancel: &Cancel) -> Result<()> {
+        let mut descent = Descent::new(root, b"").across(true);
+        let mut ahead = vec![sorted(root).named("getdents64", b"")?.into_iter()];
+        while let Some(names) = ahead.last_mut() {
+            cancel.check()?;
+            let Some(name) = names.next() else {
+                ahead.pop();
+                descent.leave()?;
+                continue;
             };
-            self.entry(directory, &name, &here, depth)?;
+            let below = descent.join(&name);
+            let path = match called {
+                None => below,
+                // A root that is in the archive itself is called nothing: its members begin with a slash.
+                Some(called) => [called, b"/", &below].concat(),
+            };
+            if let Some(child) = self.entry(descent.here(), &name, &path)? {
+                descent.enter(&name, child)?;
+                ahead.push(sorted(descent.here()).named("getdents64", &path)?.into_iter());
+            }
         }
         Ok(())
     }
 
-    fn entry(&mut self, directory: BorrowedFd, name: &CStr, path: &[u8], depth: usize) -> Result<()> {
+    /// Writes one entry. Some: a directory to go into.
+    fn entry(&mut self, directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<Option<OwnedFd>> {
         // What went meanwhile is not there.
         let Some(stat) = at::find(directory, name).named("stat", path)? else {
-            return Ok(());
+            return Ok(None);
         };
         let is_mount = match at::is_mount_root(directory, name) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
             other => other.named("statx", path)?,
         };
         if is_mount && !self.across && !stat.is_directory() {
-            return self.emitter.empty_file(path);
+            self.emitter.empty_file(path)?;
+            return Ok(None);
         }
         match self.emitter.entry(directory, name, path, &stat) {
             Err(failure) if matches!(failure.errno, Some(libc::ENOENT | libc::ENXIO)) && failure.syscall.as_deref() != Some("write") => {
-                return Ok(());
+                return Ok(None);
             }
             other => other?,
         }
         if !stat.is_directory() || is_mount && !self.across {
-            return Ok(());
+            return Ok(None);
         }
         let child = match at::enter_directory(directory, name) {
             // Gone, or something else by now.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => return Ok(()),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => return Ok(None),
             other => other.named("openat2", path)?,
         };
         if is_mount && is_made_up(child.as_fd(), path)? {
-            return Ok(());
+            return Ok(None);
         }
-        self.children(child.as_fd(), Some(path), depth + 1)
+        Ok(Some(child))
     }
 }

@@ -2,9 +2,8 @@
 
 use crate::failure::{Code, Failure, Result};
 use crate::tree::at::Time;
+use crate::tree::shown;
 
-/// One header holds no more; every extended attribute that Linux takes fits.
-pub const LARGEST: u64 = 1 << 20;
 const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";
 
 pub type Record = (Vec<u8>, Vec<u8>);
@@ -92,7 +91,7 @@ pub fn format_time(time: Time) -> String {
 fn bad(value: &[u8]) -> Failure {
     Failure::new(
         Code::InvalidArgument,
-        format!("a PAX record holds {:?} where a number belongs", String::from_utf8_lossy(value)),
+        format!("a PAX record holds {:?} where a number belongs", shown(value)),
     )
 }
 

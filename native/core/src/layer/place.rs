@@ -2,14 +2,15 @@
 //!
 //! A path is walked one component at a time, each opened without following it; where one is a symbolic link, its target is put in its place and the walk goes
 //! on, with `..` and absolute targets ending at the root. So a layer that links `lib` to `usr/lib` (or to `/../../etc`) stays inside, and what is
-//! returned is the real path below the root. The directories of the last walk stay open: members mostly come directory by directory.
+//! returned is the real path below the root. Some directories of the last walk stay open: members mostly come directory by directory.
 //!
 //! Over an overlay's upper directory, what the upper directory lacks is looked for in the lower ones as the overlay would, and copied up when something goes in.
 
 use super::deferred::Deferred;
 use super::{OVERLAY_OPAQUE, Whiteouts};
 use crate::failure::{Code, Failure, Result};
-use crate::tree::{Named, at, join, xattr};
+use crate::limits::LONGEST_PATH;
+use crate::tree::{Named, at, join, shown, too_deep, xattr};
 use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,6 +18,11 @@ use std::rc::Rc;
 
 /// As the kernel's own limit (path_resolution(7)).
 const MOST_LINKS: usize = 40;
+/// Directories that one component of an archive's path may lead through. Each `..` in a link counts all directories above it.
+const MOST_STEPS: usize = 1 << 16;
+/// The last directories of a walk stay open, and of those above them every so many-th: over many lower trees each has as many descriptors.
+const NEAR: usize = 16;
+const FAR: usize = 256;
 
 /// A directory of the tree, open.
 pub struct Place {
@@ -28,7 +34,6 @@ pub struct Place {
     pub gives_group: bool,
     /// The directories that the overlay merges with this one, the topmost first.
     pub lowers: Vec<OwnedFd>,
-    up: Option<Rc<Place>>,
 }
 
 /// What lies under a name in the lower directories.
@@ -38,7 +43,7 @@ pub enum Below<'a> {
 }
 
 impl Place {
-    fn open(fd: OwnedFd, path: Vec<u8>, lowers: Vec<OwnedFd>, up: Option<Rc<Place>>) -> Result<Self> {
+    fn open(fd: OwnedFd, path: Vec<u8>, lowers: Vec<OwnedFd>) -> Result<Self> {
         let stat = at::stat_fd(fd.as_fd()).named("stat", &path)?;
         Ok(Place {
             fd,
@@ -46,7 +51,6 @@ impl Place {
             inode: stat.inode(),
             gives_group: stat.permissions() & 0o2000 != 0,
             lowers,
-            up,
         })
     }
 
@@ -93,7 +97,8 @@ enum Step {
 /// A component of the last walk, by the name that the archive gives it.
 struct Walked {
     name: Vec<u8>,
-    place: Rc<Place>,
+    /// None: closed again.
+    place: Option<Rc<Place>>,
     /// Something was to be made in it.
     entered: bool,
 }
@@ -107,7 +112,7 @@ pub struct Places {
 
 impl Places {
     pub fn new(root: OwnedFd, whiteouts: Whiteouts, lowers: Vec<OwnedFd>) -> Result<Self> {
-        let root = Rc::new(Place::open(root, Vec::new(), lowers, None)?);
+        let root = Rc::new(Place::open(root, Vec::new(), lowers)?);
         Ok(Places {
             root,
             whiteouts,
@@ -139,19 +144,32 @@ impl Places {
             .zip(path)
             .take_while(|(walked, name)| walked.name == **name && (walked.entered || !create))
             .count();
+        // From the last of them that is still open.
+        let open = self.walked[..common].iter().rposition(|walked| walked.place.is_some());
+        let common = open.map_or(0, |at| at + 1);
         self.walked.truncate(common);
+        let mut here = self
+            .walked
+            .last()
+            .and_then(|last| last.place.clone())
+            .unwrap_or_else(|| self.root());
         for name in &path[common..] {
-            let from = self.walked.last().map_or_else(|| self.root(), |last| Rc::clone(&last.place));
-            let Some(place) = self.walk(from, name, create, deferred, &mut entered)? else {
+            let Some(place) = self.walk(here, name, create, deferred, &mut entered)? else {
                 return Ok(None);
             };
+            here = Rc::clone(&place);
             self.walked.push(Walked {
                 name: name.to_vec(),
-                place,
+                place: Some(place),
                 entered: create,
             });
+            if let Some(near) = self.walked.len().checked_sub(NEAR + 1)
+                && near % FAR != 0
+            {
+                self.walked[near].place = None;
+            }
         }
-        Ok(Some(self.walked.last().map_or_else(|| self.root(), |last| Rc::clone(&last.place))))
+        Ok(Some(here))
     }
 
     /// One component of the archive's path, which links may make many.
@@ -165,15 +183,22 @@ impl Places {
     ) -> Result<Option<Rc<Place>>> {
         let mut here = from;
         let mut ahead = VecDeque::from([name.to_vec()]);
-        let mut links = 0;
+        let (mut links, mut steps) = (0, 0);
         while let Some(name) = ahead.pop_front() {
+            steps += 1;
             match name.as_slice() {
                 b"" | b"." => continue,
                 b".." => {
-                    here = here.up.as_ref().map_or_else(|| self.root(), Rc::clone);
-                    continue;
+                    steps += here.path.iter().filter(|byte| **byte == b'/').count();
+                    here = self.above(&here, deferred)?;
                 }
                 _ => {}
+            }
+            if steps > MOST_STEPS {
+                return Err(too_many_links(&here.path));
+            }
+            if name == b".." {
+                continue;
             }
             match self.step(&here, &name, create, deferred)? {
                 None => return Ok(None),
@@ -181,19 +206,12 @@ impl Places {
                     if create {
                         entered(&here, &name);
                     }
-                    here = Rc::new(Place {
-                        up: Some(Rc::clone(&here)),
-                        ..place
-                    });
+                    here = Rc::new(place);
                 }
                 Some(Step::Link(target)) => {
                     links += 1;
                     if links > MOST_LINKS {
-                        return Err(Failure::os(
-                            libc::ELOOP,
-                            "openat",
-                            Some(&String::from_utf8_lossy(&join(&here.path, &name))),
-                        ));
+                        return Err(too_many_links(&join(&here.path, &name)));
                     }
                     if target.starts_with(b"/") {
                         here = self.root();
@@ -207,15 +225,31 @@ impl Places {
         Ok(Some(here))
     }
 
+    /// The directory above `here`, whose real path has no links.
+    fn above(&self, here: &Place, deferred: &mut Deferred) -> Result<Rc<Place>> {
+        let cut = here.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let mut found = self.root();
+        for name in here.path[..cut].split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            found = match self.step(&found, name, false, deferred)? {
+                Some(Step::Directory(place)) => Rc::new(place),
+                _ => return Err(not_a_directory(&join(&found.path, name))),
+            };
+        }
+        Ok(found)
+    }
+
     fn step(&self, here: &Rc<Place>, name: &[u8], create: bool, deferred: &mut Deferred) -> Result<Option<Step>> {
         let path = join(&here.path, name);
+        if path.len() > LONGEST_PATH {
+            return Err(too_deep(&path));
+        }
         let name = at::c_string(name).named("openat", &path)?;
         let open = || at::open(here.fd.as_fd(), &name, libc::O_PATH | libc::O_DIRECTORY, 0).named("openat", &path);
-        let place = |fd, lowers| Place::open(fd, path.clone(), lowers, None).map(|place| Some(Step::Directory(place)));
+        let place = |fd, lowers| Place::open(fd, path.clone(), lowers).map(|place| Some(Step::Directory(place)));
         match at::find(here.fd.as_fd(), &name).named("stat", &path)? {
             Some(stat) if stat.is_directory() => {
                 let fd = open()?;
-                deferred.keep(&path, stat.mtime());
+                deferred.keep(&path, stat.mtime())?;
                 let lowers = if here.lowers.is_empty() || is_opaque(fd.as_fd())? {
                     Vec::new()
                 } else {
@@ -245,7 +279,7 @@ impl Places {
                 Below::Entry(lower, stat) if stat.is_directory() => {
                     make(here, &name, &path)?;
                     copy_up(lower, here.fd.as_fd(), &name, &stat, &path)?;
-                    deferred.keep(&path, stat.mtime());
+                    deferred.keep(&path, stat.mtime())?;
                     place(open()?, here.lowers_of(&name)?)
                 }
                 Below::Entry(..) => Err(not_a_directory(&path)),
@@ -274,8 +308,12 @@ fn copy_up(from: BorrowedFd, to: BorrowedFd, name: &CStr, stat: &at::Stat, path:
     at::set_permissions(to, name, stat.permissions()).named("chmod", path)
 }
 
+fn too_many_links(path: &[u8]) -> Failure {
+    Failure::os(libc::ELOOP, "openat", Some(&shown(path)))
+}
+
 fn not_a_directory(path: &[u8]) -> Failure {
-    let path = String::from_utf8_lossy(path).into_owned();
+    let path = shown(path);
     Failure {
         path: Some(path.clone()),
         ..Failure::new(

@@ -5,7 +5,10 @@ use super::member::{Kind, Member};
 use super::pax::{self, Record};
 use super::sparse::{self, OldMap, Sparse};
 use crate::failure::{Code, Failure, Result};
+use crate::limits::{LARGEST_ATTRIBUTES, LARGEST_HEADER, LARGEST_TRAILER, MOST_GLOBAL, MOST_HEADERS};
 use crate::tree::at::Time;
+use crate::tree::{Cancel, shown};
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, BufRead};
 
 pub struct Reader<R> {
@@ -17,6 +20,7 @@ pub struct Reader<R> {
     global: Vec<Record>,
     /// The last member's name, for errors about what should come next.
     last: String,
+    cancel: Cancel,
 }
 
 impl<R: BufRead> Reader<R> {
@@ -27,7 +31,14 @@ impl<R: BufRead> Reader<R> {
             padding: 0,
             global: Vec::new(),
             last: String::new(),
+            cancel: Cancel::default(),
         }
+    }
+
+    /// Looks at `cancel` before each piece that it reads.
+    pub fn canceled_by(mut self, cancel: &Cancel) -> Self {
+        self.cancel = cancel.clone();
+        self
     }
 
     /// The next member; none at the archive's end. What is left of the last one's content is passed over.
@@ -45,7 +56,8 @@ impl<R: BufRead> Reader<R> {
         self.pass(self.rest + self.padding)?;
         (self.rest, self.padding) = (0, 0);
         let (mut records, mut long_name, mut long_link) = (Vec::new(), None, None);
-        loop {
+        for _ in 0..=MOST_HEADERS {
+            self.cancel.check()?;
             let Some(block) = self.block()? else { return Ok(None) };
             let header = Header(&block);
             if header.is_zero() {
@@ -65,19 +77,23 @@ impl<R: BufRead> Reader<R> {
                 _ => return self.member(&block, records, long_name, long_link).map(Some),
             }
         }
+        Err(invalid(&format!("more than {MOST_HEADERS} extended headers before one member")))
     }
 
     fn take_global(&mut self, header: &Header) -> Result<()> {
-        for (key, value) in pax::parse(&self.extra(header)?)? {
-            self.global.retain(|record| record.0 != key);
-            self.global.push((key, value));
-        }
+        let added = pax::parse(&self.extra(header)?)?;
+        let replaced: HashSet<&[u8]> = added.iter().map(|record| record.0.as_slice()).collect();
+        self.global.retain(|record| !replaced.contains(record.0.as_slice()));
+        self.global.extend(added);
         let size: usize = self.global.iter().map(|record| record.0.len() + record.1.len()).sum();
-        if size as u64 > pax::LARGEST {
-            Err(invalid("global PAX headers are larger than 1 MiB"))
-        } else {
-            Ok(())
+        if size as u64 > LARGEST_HEADER {
+            return Err(invalid("global PAX headers are larger than 1 MiB"));
         }
+        // Each member is read with all of them, so they must be few.
+        if self.global.len() > MOST_GLOBAL {
+            return Err(invalid(&format!("more than {MOST_GLOBAL} global PAX records")));
+        }
+        Ok(())
     }
 
     fn member(&mut self, block: &Block, own: Vec<Record>, long_name: Option<Vec<u8>>, long_link: Option<Vec<u8>>) -> Result<Member> {
@@ -98,10 +114,15 @@ impl<R: BufRead> Reader<R> {
         } else {
             self.global.iter().cloned().chain(own).collect()
         };
+        let (mut attributes, mut size) = (BTreeMap::new(), 0);
         for (key, value) in &records {
             // An empty value takes a record back (POSIX); an attribute may well be empty.
             if let Some(attribute) = pax::decode_attribute(key) {
-                set_attribute(&mut member, attribute, value);
+                size += attribute.len() + value.len();
+                if size > LARGEST_ATTRIBUTES {
+                    return Err(about(&member, "its extended attributes are larger than 1 MiB"));
+                }
+                attributes.insert(attribute, value);
                 continue;
             }
             match key.as_slice() {
@@ -116,6 +137,7 @@ impl<R: BufRead> Reader<R> {
                 _ => {}
             }
         }
+        member.attributes = attributes.into_iter().map(|(key, value)| (key, value.clone())).collect();
         if let Some((_, name)) = records.iter().rev().find(|record| record.0 == b"GNU.sparse.name") {
             member.name = name.clone();
         }
@@ -152,6 +174,7 @@ impl<R: BufRead> Reader<R> {
         if Header(block).flag() == b'S' {
             let mut map = OldMap::of_header(block)?;
             while map.more {
+                self.cancel.check()?;
                 map.extend(&self.whole_block()?)?;
             }
             segments = map.segments;
@@ -190,6 +213,7 @@ impl<R: BufRead> Reader<R> {
         for segment in member.sparse.as_deref().unwrap_or(&whole) {
             let (mut offset, end) = (segment.offset, segment.offset + segment.length);
             while offset < end {
+                self.cancel.check()?;
                 let bytes = self.input.fill_buf().map_err(|error| broken(&error))?;
                 if bytes.is_empty() {
                     return Err(cut_short());
@@ -206,10 +230,16 @@ impl<R: BufRead> Reader<R> {
 
     /// Reads what follows the archive's end, so that hashes cover the whole stream.
     pub fn drain(&mut self) -> Result<()> {
+        let mut read = 0;
         loop {
+            self.cancel.check()?;
             let count = self.input.fill_buf().map_err(|error| broken(&error))?.len();
             if count == 0 {
                 return Ok(());
+            }
+            read += count as u64;
+            if read > LARGEST_TRAILER {
+                return Err(invalid("more than 64 MiB follow the archive's end"));
             }
             self.input.consume(count);
         }
@@ -218,7 +248,7 @@ impl<R: BufRead> Reader<R> {
     /// The content of a header that speaks about the next one.
     fn extra(&mut self, header: &Header) -> Result<Vec<u8>> {
         let size = header.number(header::SIZE)?;
-        if !(0..=pax::LARGEST as i64).contains(&size) {
+        if !(0..=LARGEST_HEADER as i64).contains(&size) {
             return Err(invalid("an extended header is larger than 1 MiB"));
         }
         let mut bytes = vec![0; (size as usize).next_multiple_of(BLOCK)];
@@ -247,6 +277,7 @@ impl<R: BufRead> Reader<R> {
 
     fn pass(&mut self, mut count: u64) -> Result<()> {
         while count > 0 {
+            self.cancel.check()?;
             let here = self.input.fill_buf().map_err(|error| broken(&error))?.len();
             if here == 0 {
                 return Err(cut_short());
@@ -270,15 +301,10 @@ fn kind_of(header: &Header) -> Result<Kind> {
         b'6' => Ok(Kind::Fifo),
         flag => Err(invalid(&format!(
             "{}: a member of unknown type {:?}",
-            String::from_utf8_lossy(&header.name()),
+            shown(&header.name()),
             flag as char
         ))),
     }
-}
-
-fn set_attribute(member: &mut Member, key: Vec<u8>, value: &[u8]) {
-    member.attributes.retain(|attribute| attribute.0 != key);
-    member.attributes.push((key, value.to_vec()));
 }
 
 /// GNU's long names end with a NUL.

@@ -4,9 +4,7 @@ use super::header::{BLOCK, Block, Field, number};
 use super::member::Segment;
 use super::pax::{Record, decimal};
 use crate::failure::{Code, Failure, Result};
-
-/// More pieces than any file system's image has; 16 MiB of memory.
-pub const MOST_SEGMENTS: usize = 1 << 20;
+use crate::limits::MOST_SEGMENTS;
 
 /// What PAX records say about a sparse file.
 #[derive(Debug, PartialEq, Eq)]

@@ -18,7 +18,14 @@ struct World(PathBuf);
 
 impl World {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tsbox-layer-{}-{name}", std::process::id()));
+        World::within(std::env::temp_dir(), name)
+    }
+    /// For trees so deep that a disk takes seconds for them.
+    fn in_memory(name: &str) -> Self {
+        World::within(PathBuf::from("/dev/shm"), name)
+    }
+    fn within(folder: PathBuf, name: &str) -> Self {
+        let path = folder.join(format!("tsbox-layer-{}-{name}", std::process::id()));
         fs::create_dir(&path).unwrap();
         World(path)
     }
@@ -884,4 +891,177 @@ fn what_is_packed_is_laid_again_and_nothing_leaves_the_directory() {
     let (inside, _) = packed(&from, "/d/s/f", Some("x/../inside"));
     laid(&to, "/s", &inside, Extract::default()).unwrap();
     assert!(to.join("s/inside").is_file());
+}
+
+/// What a thread of the addon would do, with the stack that any thread has.
+fn small_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    std::thread::Builder::new()
+        .stack_size(256 << 10)
+        .spawn(work)
+        .unwrap()
+        .join()
+        .unwrap()
+}
+
+/// As many levels as a path can name, and a file in the last.
+fn nested(levels: usize) -> String {
+    vec!["d"; levels].join("/")
+}
+
+#[test]
+fn a_deep_layer_with_a_whiteout_needs_no_deep_stack() {
+    let world = World::in_memory("deep-whiteout");
+    let target = world.directory("target");
+    let deepest = nested(1900);
+    let bytes = archive(&[
+        directory(&deepest),
+        file("d/d/.wh.d", b""),
+        file(".wh..wh..opq", b""),
+        file(".wh.d", b""),
+        file(&format!("{deepest}/f"), b"1"),
+    ]);
+    let root = target.clone();
+    small_stack(move || apply_bytes(&root, bytes)).unwrap();
+    assert!(target.join(&deepest).join("f").exists());
+    // Through links a path may lead deeper than it is long.
+    let half = nested(1500);
+    let deeper = archive(&[directory(&half), link("x", Kind::Symlink, &half), directory(&format!("x/{half}"))]);
+    let root = world.directory("links");
+    let failure = small_stack(move || apply_bytes(&root, deeper)).unwrap_err();
+    assert_eq!(failure.code, Code::InvalidArgument, "{failure}");
+    let longer = archive(&[directory(&nested(8000)), file(".wh.d", b"")]);
+    let root = world.directory("long");
+    let failure = small_stack(move || apply_bytes(&root, longer)).unwrap_err();
+    assert_eq!(failure.code, Code::InvalidArgument);
+    assert!(failure.message.len() < 400, "{failure}");
+}
+
+#[test]
+fn a_deep_tree_is_packed_compared_and_replaced_without_a_deep_stack() {
+    if !root() {
+        return;
+    }
+    let world = World::in_memory("deep-tree");
+    let (upper, lower, into) = (world.directory("upper"), world.directory("lower"), world.at("layer"));
+    let deepest = nested(2040);
+    apply_bytes(&upper, archive(&[directory(&deepest), file(&format!("{deepest}/f"), b"1")])).unwrap();
+    apply_bytes(&lower, archive(&[directory(&deepest)])).unwrap();
+    let whole = small_stack(move || {
+        let own = Own::default();
+        let changes = differences(
+            Some(open(&lower).as_fd()),
+            open(&upper).as_fd(),
+            Upper::Whole,
+            &own,
+            &Cancel::default(),
+        )
+        .unwrap();
+        assert_eq!(changes.len(), 2041);
+        assert_eq!(changes.last().unwrap().kind, ChangeKind::Added);
+        let found = differences(None, open(&upper).as_fd(), Upper::Overlay { since: None }, &own, &Cancel::default()).unwrap();
+        assert_eq!(found.len(), 2041);
+        for (at, before) in [Some(lower.as_path()), None].into_iter().enumerate() {
+            let (_, bytes) = diff_bytes(before, &upper, &into.with_extension(at.to_string()), Compression::Plain);
+            let mut reader = Reader::new(bytes.as_slice());
+            let mut members = 0;
+            while reader.next_member().unwrap().is_some() {
+                members += 1;
+            }
+            assert_eq!(members, 2041);
+        }
+        let (bytes, outcome) = packed(&upper, "/.", None);
+        outcome.unwrap();
+        // A file in its place: what is below is looked at for mounts, and goes.
+        laid(&upper, "/", &archive(&[file("d", b"flat")]), Extract::default()).unwrap();
+        assert!(upper.join("d").is_file());
+        bytes
+    });
+    assert!(whole.len() > 2041 * 512);
+}
+
+#[test]
+fn extended_headers_and_attributes_have_bounds() {
+    fn extended(flag: u8, records: &[u8]) -> Vec<u8> {
+        let mut draft = Draft::new(flag);
+        draft.text(header::NAME, b"h");
+        draft.number(header::SIZE, records.len() as u64);
+        let mut bytes = draft.finish().to_vec();
+        bytes.extend_from_slice(records);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    }
+    let one = |key: &str, value: &[u8]| {
+        let mut records = Vec::new();
+        pax::append(&mut records, key.as_bytes(), value);
+        records
+    };
+    let refused = |bytes: Vec<u8>, about: &str| {
+        let failure = Reader::new(bytes.as_slice()).next_member().unwrap_err();
+        assert_eq!(failure.code, Code::InvalidArgument, "{failure}");
+        assert!(failure.message.contains(about), "{failure}");
+    };
+    refused(extended(b'x', &vec![b'1'; (1 << 20) + 1]), "1 MiB");
+    refused(
+        (0..100).flat_map(|_| extended(b'x', &one("comment", b"again"))).collect(),
+        "extended headers",
+    );
+    let many: Vec<u8> = (0..100).flat_map(|at| one(&format!("key{at}"), b"1")).collect();
+    refused(extended(b'g', &many), "global");
+    let twice = [
+        extended(b'g', &one("a", &vec![b'1'; 600_000])),
+        extended(b'g', &one("b", &vec![b'1'; 600_000])),
+    ]
+    .concat();
+    refused(twice, "global");
+    let large = one("SCHILY.xattr.user.a", &vec![b'1'; 600_000]);
+    let members = archive(&[file("f", b"")]);
+    let both = [
+        extended(b'g', &large),
+        extended(b'x', &one("SCHILY.xattr.user.b", &vec![b'1'; 600_000])),
+        members,
+    ]
+    .concat();
+    refused(both, "attributes");
+}
+
+/// Zeros without end, which count how many were read, and have somebody cancel at a point.
+struct Zeros<'a> {
+    read: &'a std::sync::atomic::AtomicU64,
+    cancel_at: u64,
+    cancel: Cancel,
+}
+
+impl std::io::Read for Zeros<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        buffer.fill(0);
+        let read = self.read.fetch_add(buffer.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        if read >= self.cancel_at {
+            self.cancel.cancel();
+        }
+        Ok(buffer.len())
+    }
+}
+
+#[test]
+fn zeros_without_end_behind_an_archive_are_given_up() {
+    use std::io::Read;
+    let world = World::new("zeros");
+    let bytes = archive(&[file("f", b"1")]);
+    let gzip = compress(&bytes);
+    for (name, start) in [("plain", bytes), ("gzip", gzip)] {
+        for cancel_at in [1 << 20, u64::MAX] {
+            let read = std::sync::atomic::AtomicU64::new(0);
+            let cancel = Cancel::default();
+            let zeros = Zeros {
+                read: &read,
+                cancel_at,
+                cancel: cancel.clone(),
+            };
+            let root = open(&world.directory(&format!("{name}-{cancel_at}")));
+            let failure = extract(root.as_fd(), b"/", start.as_slice().chain(zeros), Extract::default(), &cancel).unwrap_err();
+            let wanted = if cancel_at == u64::MAX { "64 MiB" } else { "cancel" };
+            assert!(failure.message.contains(wanted), "{name}: {failure}");
+            assert!(read.load(std::sync::atomic::Ordering::Relaxed) < 100 << 20);
+        }
+    }
 }

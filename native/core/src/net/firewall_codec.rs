@@ -216,6 +216,26 @@ pub fn parse_element(bytes: &[u8], set: &Set) -> Option<Element> {
     })
 }
 
+/// For [`crate::fuzzing`]: elements of sets of each shape.
+#[cfg(any(feature = "fuzzing", all(test, feature = "layer")))]
+pub fn decode_elements(bytes: &[u8]) {
+    use Part::{Address, Interface, Port, Protocol};
+    let shapes: [(&[Part], Option<&[Part]>); 3] = [
+        (&[Address], None),
+        (&[Protocol, Port], Some(&[Address, Port])),
+        (&[Interface, Address], None),
+    ];
+    for (key, value) in shapes {
+        let set = Set {
+            name: String::new(),
+            key: key.to_vec(),
+            value: value.map(<[Part]>::to_vec),
+            interval: false,
+        };
+        parse_element(bytes, &set);
+    }
+}
+
 /// One expression of a rule, by the kernel's name and its attributes.
 pub enum Expression {
     Meta { key: u32, to: u32 },

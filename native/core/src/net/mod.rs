@@ -10,6 +10,10 @@ mod netlink;
 mod port;
 mod route;
 
+/// For [`crate::fuzzing`].
+#[cfg(any(feature = "fuzzing", all(test, feature = "layer")))]
+pub(crate) use {firewall_codec::decode_elements, netlink::decode as decode_messages};
+
 pub use link::{Bridge, Link, ensure_bridge, links, remove_link, set_up};
 pub use port::reserve_port;
 pub use route::{Route, host_routes};

@@ -195,12 +195,7 @@ impl Socket {
                     failure => return Err(failure),
                 }
             }
-            let mut rest = &buffer[..count as usize];
-            while rest.len() >= HEADER {
-                let length = (u32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize).clamp(HEADER, rest.len());
-                let kind = u16::from_ne_bytes([rest[4], rest[5]]);
-                let sequence = u32::from_ne_bytes([rest[8], rest[9], rest[10], rest[11]]);
-                let payload = &rest[HEADER..length];
+            for (kind, sequence, payload) in messages(&buffer[..count as usize]) {
                 match kind {
                     ERROR => {
                         check(payload, what, subject)?;
@@ -211,17 +206,46 @@ impl Socket {
                     DONE => return Ok(()),
                     _ => each(kind, payload),
                 }
-                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
             }
         }
     }
 }
 
+/// The messages in `bytes`: kind, sequence number and payload.
+fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u16, u32, &[u8])> {
+    std::iter::from_fn(move || {
+        let header = bytes.get(..HEADER)?;
+        let length = (u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize).clamp(HEADER, bytes.len());
+        let kind = u16::from_ne_bytes([header[4], header[5]]);
+        let sequence = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
+        let payload = &bytes[HEADER..length];
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, sequence, payload))
+    })
+}
+
+/// For [`crate::fuzzing`]: all that is read of an answer.
+#[cfg(any(feature = "fuzzing", all(test, feature = "layer")))]
+pub fn decode(bytes: &[u8]) {
+    fn nested(bytes: &[u8], depth: usize) {
+        for (_, value) in attributes(bytes) {
+            text(value);
+            if depth > 0 {
+                nested(value, depth - 1);
+            }
+        }
+    }
+    for (_, _, payload) in messages(bytes) {
+        let _ = check(payload, "decode", "fuzzing");
+        nested(payload, 4);
+    }
+}
+
 /// nlmsgerr: the errno, the header of what was asked (all of it, where the kernel ignores NETLINK_CAP_ACK), then words.
 fn check(payload: &[u8], what: &str, subject: &str) -> Result<()> {
-    let errno = payload
-        .get(..4)
-        .map_or(0, |bytes| -i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+    let errno = payload.get(..4).map_or(0, |bytes| {
+        i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]).wrapping_neg()
+    });
     if errno == 0 {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-use super::{Cancel, DEEPEST, Named, at, join, list, too_deep, xattr};
+use super::{Cancel, Descent, Named, at, list, xattr};
 use crate::failure::Result;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
@@ -17,7 +17,7 @@ pub fn copy_tree(from: BorrowedFd, to: BorrowedFd, exclude: &HashSet<Vec<u8>>, c
         cancel,
     };
     let stat = at::stat_fd(from).named("stat", b"")?;
-    copier.children(from, to, b"", 0)?;
+    copier.all(from, to)?;
     finish_directory(from, to, &stat, b"")
 }
 
@@ -37,37 +37,62 @@ struct Copier<'a> {
     cancel: &'a Cancel,
 }
 
+/// A directory that is being copied.
+struct Level {
+    names: std::vec::IntoIter<CString>,
+    stat: at::Stat,
+}
+
 impl Copier<'_> {
-    fn children(&mut self, from: BorrowedFd, to: BorrowedFd, path: &[u8], depth: usize) -> Result<()> {
-        if depth > DEEPEST {
-            return Err(too_deep(path));
-        }
-        for name in list(from).named("getdents64", path)? {
+    fn all(&mut self, from: BorrowedFd, to: BorrowedFd) -> Result<()> {
+        let (mut from, mut to) = (Descent::new(from, b""), Descent::new(to, b""));
+        let level = |from: &Descent, stat| -> Result<Level> {
+            let names = list(from.here()).named("getdents64", from.path())?.into_iter();
+            Ok(Level { names, stat })
+        };
+        let mut levels = vec![level(&from, at::stat_fd(from.here()).named("stat", b"")?)?];
+        while let Some(last) = levels.last_mut() {
             self.cancel.check()?;
-            let here = join(path, name.to_bytes());
-            if self.exclude.contains(&here) {
+            let Some(name) = last.names.next() else {
+                let stat = last.stat;
+                levels.pop();
+                // Of the root its caller takes care.
+                if !levels.is_empty() {
+                    finish_directory(from.here(), to.here(), &stat, from.path())?;
+                }
+                from.leave()?;
+                to.leave()?;
+                continue;
+            };
+            let path = from.join(&name);
+            if self.exclude.contains(&path) {
                 continue;
             }
-            let stat = at::stat(from, &name).named("stat", &here)?;
+            let stat = at::stat(from.here(), &name).named("stat", &path)?;
             if stat.is_directory() {
-                self.directory(from, to, &name, &stat, &here, depth)?;
-            } else if stat.0.st_nlink < 2 || !self.link(to, &name, &stat, &here)? {
-                copy_one(from, to, &name, &stat, &here, &mut self.reflinks, self.cancel)?;
+                if self.directory(&mut from, &mut to, &name, &stat, &path)? {
+                    levels.push(level(&from, stat)?);
+                }
+            } else if stat.0.st_nlink < 2 || !self.link(to.here(), &name, &stat, &path)? {
+                copy_one(from.here(), to.here(), &name, &stat, &path, &mut self.reflinks, self.cancel)?;
             }
         }
         Ok(())
     }
 
-    fn directory(&mut self, from: BorrowedFd, to: BorrowedFd, name: &CStr, stat: &at::Stat, path: &[u8], depth: usize) -> Result<()> {
-        at::make_directory(to, name, 0o700).named("mkdir", path)?;
-        let target = at::open_directory(to, name).named("openat2", path)?;
-        match at::open_directory(from, name) {
+    /// Makes a directory and goes into both. False: something is mounted there, and the copy stays empty.
+    fn directory(&self, from: &mut Descent, to: &mut Descent, name: &CStr, stat: &at::Stat, path: &[u8]) -> Result<bool> {
+        at::make_directory(to.here(), name, 0o700).named("mkdir", path)?;
+        let target = to.open(name).named("openat2", path)?;
+        match from.open(name) {
             Ok(source) => {
-                self.children(source.as_fd(), target.as_fd(), path, depth + 1)?;
-                finish_directory(source.as_fd(), target.as_fd(), stat, path)
+                from.enter(name, source)?;
+                to.enter(name, target)?;
+                Ok(true)
             }
             Err(error) if error.raw_os_error() == Some(libc::EXDEV) => {
-                at::set_permissions_fd(target.as_fd(), stat.permissions()).named("chmod", path)
+                at::set_permissions_fd(target.as_fd(), stat.permissions()).named("chmod", path)?;
+                Ok(false)
             }
             Err(error) => Err(error).named("openat2", path),
         }

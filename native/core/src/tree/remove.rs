@@ -1,4 +1,4 @@
-use super::{Cancel, Named, at, join, list};
+use super::{Cancel, Named, at, join, list, shown};
 use crate::failure::{Code, Result};
 use std::ffi::CStr;
 use std::io;
@@ -15,7 +15,7 @@ pub fn remove_tree(path: &[u8], cancel: &Cancel) -> Result<()> {
     if !trimmed.starts_with(b"/") || matches!(name, b"" | b"." | b"..") {
         return Err(crate::failure::Failure::new(
             Code::InvalidArgument,
-            format!("{}: not an absolute path to remove", String::from_utf8_lossy(path)),
+            format!("{}: not an absolute path to remove", shown(path)),
         ));
     }
     let directory = match at::open_path(parent, libc::O_PATH | libc::O_DIRECTORY) {
@@ -110,8 +110,8 @@ fn open(directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<Option<std::o
         Ok(fd) => Ok(Some(fd)),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
         Err(error) if error.raw_os_error() == Some(libc::EXDEV) => {
-            let mut failure = crate::failure::Failure::os(libc::EBUSY, "openat2", Some(&String::from_utf8_lossy(path)));
-            failure.message = format!("{}: something is mounted there; unmount it first", String::from_utf8_lossy(path));
+            let mut failure = crate::failure::Failure::os(libc::EBUSY, "openat2", Some(&shown(path)));
+            failure.message = format!("{}: something is mounted there; unmount it first", shown(path));
             Err(failure)
         }
         Err(error) => Err(error).named("openat2", path),

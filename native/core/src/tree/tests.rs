@@ -11,6 +11,13 @@ fn temporary(name: &str) -> PathBuf {
     path
 }
 
+/// For trees so deep that a disk takes seconds for them.
+fn in_memory(name: &str) -> PathBuf {
+    let path = Path::new("/dev/shm").join(format!("tsbox-tree-{}-{name}", std::process::id()));
+    fs::create_dir(&path).unwrap();
+    path
+}
+
 fn open(path: &Path) -> OwnedFd {
     at::open_path(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY).unwrap()
 }
@@ -22,7 +29,7 @@ fn remove(path: &Path) {
 
 #[test]
 fn a_tree_deeper_than_any_path_is_removed() {
-    let path = temporary("deep");
+    let path = in_memory("deep");
     let mut here = open(&path);
     for level in 0..3000 {
         at::make_directory(here.as_fd(), c"d", 0o755).unwrap();
@@ -31,6 +38,82 @@ fn a_tree_deeper_than_any_path_is_removed() {
         }
         here = at::open_directory(here.as_fd(), c"d").unwrap();
     }
+    remove(&path);
+}
+
+/// `levels` directories of one letter, each in the one before; the last has a file.
+fn nest(root: &Path, levels: usize) {
+    let mut here = open(root);
+    for _ in 0..levels {
+        at::make_directory(here.as_fd(), c"d", 0o755).unwrap();
+        here = at::open_directory(here.as_fd(), c"d").unwrap();
+    }
+    at::make_node(here.as_fd(), c"file", libc::S_IFIFO, 0).unwrap();
+}
+
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn all_that_a_path_can_name_is_walked_with_few_descriptors() {
+    let path = in_memory("levels");
+    let (from, to) = (path.join("from"), path.join("to"));
+    fs::create_dir(&from).unwrap();
+    fs::create_dir(&to).unwrap();
+    let levels = crate::limits::LONGEST_PATH / 2 - 2;
+    nest(&from, levels);
+    let (before, mut most) = (descriptors(), 0);
+    let mut seen = 0;
+    walk(open(&from).as_fd(), b"", &Cancel::default(), &mut |_| {
+        seen += 1;
+        if seen % 256 == 0 {
+            most = most.max(descriptors());
+        }
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(seen, levels + 1);
+    // Other tests of this process open some meanwhile.
+    assert!(most < before + 200, "{before} {most}");
+    copy_tree(open(&from).as_fd(), open(&to).as_fd(), &Default::default(), &Cancel::default()).unwrap();
+    assert_eq!(usage(open(&to).as_fd(), &Cancel::default()).unwrap().inodes, levels as u64 + 2);
+    remove(&path);
+}
+
+#[test]
+fn what_is_deeper_than_a_path_is_refused_in_one_line_and_can_be_removed() {
+    let path = in_memory("too-deep");
+    fs::create_dir(path.join("from")).unwrap();
+    fs::create_dir(path.join("to")).unwrap();
+    nest(&path.join("from"), 40_000);
+    let (from, to) = (open(&path.join("from")), open(&path.join("to")));
+    let failures = [
+        usage(from.as_fd(), &Cancel::default()).unwrap_err(),
+        copy_tree(from.as_fd(), to.as_fd(), &Default::default(), &Cancel::default()).unwrap_err(),
+    ];
+    for failure in failures {
+        assert_eq!(failure.code, crate::failure::Code::InvalidArgument, "{failure}");
+        assert!(failure.message.len() < 400 && failure.message.contains("deeper"), "{failure}");
+    }
+    remove(&path);
+}
+
+#[test]
+fn a_directory_that_is_moved_while_it_is_read_ends_the_walk() {
+    let path = in_memory("moved");
+    nest(&path, 100);
+    fs::write(path.join("last"), b"").unwrap();
+    let mut moved = false;
+    let outcome = walk(open(&path).as_fd(), b"", &Cancel::default(), &mut |found| {
+        if found.path.len() > 180 && !moved {
+            moved = true;
+            fs::create_dir(path.join("other")).unwrap();
+            fs::rename(path.join("d/d"), path.join("other/d")).unwrap();
+        }
+        Ok(())
+    });
+    assert_eq!(outcome.unwrap_err().code, crate::failure::Code::Conflict);
     remove(&path);
 }
 

@@ -2,6 +2,7 @@
 //! The calls that take a directory are Linux 6.13's; before, /proc/self/fd/N/name says the same and follows nothing.
 
 use super::at::c_string;
+use crate::limits::LARGEST_ATTRIBUTES;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -17,18 +18,24 @@ fn path(directory: BorrowedFd, name: &CStr) -> CString {
     unsafe { CString::from_vec_unchecked(path) }
 }
 
-/// All attributes; a file system without any has none.
+/// All attributes; a file system without any has none. E2BIG: they are larger than the bound.
 pub fn all(directory: BorrowedFd, name: &CStr) -> io::Result<Attributes> {
     let path = path(directory, name);
     let names = match grown(|buffer, length| unsafe { libc::llistxattr(path.as_ptr(), buffer.cast(), length) }) {
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(Vec::new()),
         other => other?,
     };
-    let mut attributes = Vec::new();
+    let (mut attributes, mut size) = (Vec::new(), 0);
     for key in names.split(|byte| *byte == 0).filter(|key| !key.is_empty()) {
         let key_c = c_string(key)?;
         match grown(|buffer, length| unsafe { libc::lgetxattr(path.as_ptr(), key_c.as_ptr(), buffer.cast(), length) }) {
-            Ok(value) => attributes.push((key.to_vec(), value)),
+            Ok(value) => {
+                size += key.len() + value.len();
+                if size > LARGEST_ATTRIBUTES {
+                    return Err(io::Error::from_raw_os_error(libc::E2BIG));
+                }
+                attributes.push((key.to_vec(), value));
+            }
             // Removed meanwhile, or made up by a security module that is not there.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP)) => {}
             Err(error) => return Err(error),

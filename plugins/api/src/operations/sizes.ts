@@ -1,18 +1,40 @@
 /** What a container takes on disk, for those who ask: it is a walk over its layer. */
-import type { ApiService, Call, FilesService, ImagesService, Json } from "@tsbox/kernel";
-import { parseContainerId } from "@tsbox/kernel";
+import type { ApiService, Call, ContainerId, FilesService, ImagesService, Json } from "@tsbox/kernel";
+import { asError, isTsboxError, parseContainerId } from "@tsbox/kernel";
 
 type Sized = Pick<ApiService, "containerInspect" | "containerList">;
 
+/** What a container's own layer takes. As Docker, -1 where that can't be told: the reason is this container's alone. Null: it was removed meanwhile. */
+export async function ownSize(
+  files: FilesService,
+  call: Call,
+  id: ContainerId,
+): Promise<{ readonly bytes: number; readonly error?: string } | null> {
+  try {
+    return { bytes: await files.size(call, id) };
+  } catch (error) {
+    if (isTsboxError(error) && error.code === "NotFound") return null;
+    call.signal.throwIfAborted();
+    return { bytes: -1, error: asError(error).message };
+  }
+}
+
+/** Both sizes as Docker's JSON has them; `TsboxSizeError` is this engine's own. */
+export const shownSizes = ({ bytes, error }: { readonly bytes: number; readonly error?: string }, below: number): Json => ({
+  SizeRw: bytes,
+  SizeRootFs: bytes < 0 ? -1 : bytes + below,
+  ...(error === undefined ? {} : { TsboxSizeError: error }),
+});
+
 export function withSizes(verbs: Sized, images: ImagesService, files: FilesService): Sized {
   const sizes = async (call: Call, row: Json, image: unknown): Promise<Json> => {
-    const own = await files.size(call, parseContainerId(String(row.Id)));
+    const own = (await ownSize(files, call, parseContainerId(String(row.Id)))) ?? { bytes: 0 };
     // An image that was removed by force has no size any more.
     const below = await images.get(call, String(image)).then(
       ({ size }) => size,
       () => 0,
     );
-    return { SizeRw: own, SizeRootFs: own + below };
+    return shownSizes(own, below);
   };
   return {
     containerInspect: async (call, id, options) => {

@@ -19,6 +19,7 @@ import {
 } from "@tsbox/kernel";
 import { hasLabel } from "./filters.ts";
 import { listContainer, listImage } from "./show.ts";
+import { ownSize, shownSizes } from "./sizes.ts";
 import { parseTime } from "./times.ts";
 import { showVolume } from "./volumes.ts";
 
@@ -132,14 +133,10 @@ async function containerUsage(
 ): Promise<readonly Json[]> {
   const rows: Json[] = [];
   for (const record of records) {
-    const own = await files.size(call, record.id).catch((error: unknown) => {
-      // Removed meanwhile.
-      if (isTsboxError(error) && error.code === "NotFound") return null;
-      throw error;
-    });
+    const own = await ownSize(files, call, record.id);
     if (own === null) continue;
     const image = pictures.find(({ id }) => id === record.imageId);
-    rows.push({ ...listContainer(record), SizeRw: own, SizeRootFs: own + (image?.size ?? 0) });
+    rows.push({ ...listContainer(record), ...shownSizes(own, image?.size ?? 0) });
   }
   return rows;
 }

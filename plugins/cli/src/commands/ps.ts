@@ -103,6 +103,8 @@ function row(item: Listed, whole: boolean): Json {
 }
 
 function sizeOf({ SizeRw, SizeRootFs }: Listed): string {
+  // Of this one the engine can't tell it.
+  if (SizeRw === -1) return "N/A";
   const own = humanSize(SizeRw ?? 0);
   return SizeRootFs !== undefined && SizeRootFs > 0 ? `${own} (virtual ${humanSize(SizeRootFs)})` : own;
 }
