@@ -1,7 +1,8 @@
 /** `tsbox logs` and docker's own: both streams, times, spans, the last lines, following, and every log driver. */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { binary, type Engine, engine, type Ran, until } from "../src/engine.ts";
@@ -133,5 +134,76 @@ test.skipIf(reason, "a million lines come back as they were written; a bounded l
     const kept = await own.ok(["logs", `${driver}-few`]);
     assert.ok(kept.length > 100_000 && kept.length < 3 << 20, String(kept.length));
     assert.ok(expected.endsWith(kept.slice(kept.indexOf("\n") + 1)), driver);
+  }
+});
+
+test.skipIf(reason, "a line without an end and followers that read nothing cost the daemon and the shim no memory", async (t) => {
+  const own = await engine(t);
+  const peak = (pid: number): number => Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024;
+  const script = "until [ -e /go ]; do sleep 0.02; done; head -c 300000000 /dev/zero | tr '\\0' x; echo; exec sleep 1000";
+  for (const driver of ["local", "json-file"])
+    await own.ok([
+      "run",
+      "-d",
+      "--name",
+      driver,
+      "--net",
+      "none",
+      "--log-driver",
+      driver,
+      "--log-opt",
+      "max-size=100m",
+      "host:/",
+      "sh",
+      "-c",
+      script,
+    ]);
+  const daemon = peak(own.daemonPid());
+  const idle: Socket[] = [];
+  t.cleanup(() => {
+    for (const socket of idle) socket.destroy();
+  });
+  for (let at = 0; at < 20; at += 1) {
+    const socket = connect(own.socket).pause();
+    idle.push(socket.on("error", () => {}));
+    socket.write(`GET /containers/${at % 2 === 0 ? "local" : "json-file"}/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: x\r\n\r\n`);
+  }
+  const local = own.client(["logs", "-f", "local"]);
+  t.cleanup(() => void local.process.kill("SIGKILL"));
+  local.process.stdout?.pause();
+  for (const driver of ["local", "json-file"]) {
+    await own.ok(["exec", driver, "touch", "/go"]);
+    await until(async () => (await own.ok(["logs", "-n", "1", driver])).endsWith("x\n"), `the end of the line (${driver})`, 60_000);
+  }
+  const grown = peak(own.daemonPid()) - daemon;
+  assert.ok(grown < 150 << 20, `the daemon has grown by ${grown >> 20} MiB`);
+  for (const pid of own.shims()) assert.ok(peak(pid) < 40 << 20, `a shim takes ${peak(pid) >> 20} MiB`);
+});
+
+test.skipIf(reason, "a follower hears each line once over rotations, and the last line is that of when it was asked", async (t) => {
+  const own = await engine(t);
+  // A pause at each hundredth: one file holds some hundreds, so no file goes before it was heard of.
+  const script = "i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); [ $((i % 100)) = 0 ] && sleep 0.02; done; sleep 0.2";
+  const expected = Array.from({ length: 3000 }, (_, at) => `${at}\n`).join("");
+  for (const driver of ["local", "json-file"]) {
+    const options = ["--log-driver", driver, "--log-opt", "max-size=20k", "--log-opt", "max-file=3"];
+    await own.ok([
+      "run",
+      "-d",
+      "--name",
+      driver,
+      "--net",
+      "none",
+      ...options,
+      "host:/",
+      "sh",
+      "-c",
+      `until [ -e /go ]; do sleep 0.02; done; ${script}`,
+    ]);
+    const followers: Promise<Ran>[] = [own.run(["logs", "-f", driver]), ...(docker ? [dockerCli(own, ["logs", "-f", driver])] : [])];
+    await own.ok(["exec", driver, "touch", "/go"]);
+    const last = await own.run(["logs", "-n", "1", driver], { timeout: 20_000 });
+    assert.is(last.code, 0);
+    for (const follower of followers) assert.is((await follower).stdout, expected, driver);
   }
 });

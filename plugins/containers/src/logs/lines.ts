@@ -1,40 +1,62 @@
 /** From entries, which end anywhere, to whole lines. */
-import type { LogPart } from "@tsbox/kernel";
+import { type LogPart, limits } from "@tsbox/kernel";
 import type { Entry } from "./formats.ts";
 
 const newline = 10;
 
-/** Joins what came in pieces: a line has the time of its first byte, and comes when it is whole. */
-export class Lines {
-  readonly #open: Map<Entry["stream"], { readonly at: bigint; readonly parts: readonly Buffer[] }> = new Map();
+interface Open {
+  readonly at: bigint;
+  readonly parts: Buffer[];
+  length: number;
+}
 
-  *push({ stream, nanoseconds: at, bytes }: Entry): Generator<LogPart> {
+/** Joins what came in pieces: a line has the time of its first byte, and comes when it is whole. One that is longer than the bound comes in pieces after all. */
+export class Lines {
+  readonly #open: Map<Entry["stream"], Open> = new Map();
+
+  *push({ stream, nanoseconds, bytes }: Entry): Generator<LogPart> {
     if (bytes.length === 0) return;
-    let whole = bytes.lastIndexOf(newline) + 1;
-    const begun = this.#open.get(stream);
     let from = 0;
+    const begun = this.#open.get(stream);
     if (begun !== undefined) {
-      from = bytes.indexOf(newline) + 1;
-      const piece = bytes.subarray(0, from === 0 ? bytes.length : from);
-      if (from === 0) {
-        this.#open.set(stream, { at: begun.at, parts: [...begun.parts, piece] });
-        return;
-      }
+      const end = bytes.indexOf(newline) + 1;
+      yield* this.#add(begun, stream, bytes.subarray(0, end === 0 ? bytes.length : end));
+      if (end === 0) return;
       this.#open.delete(stream);
-      yield { stream, at: String(begun.at), lines: Buffer.concat([...begun.parts, piece]) };
+      if (begun.length > 0) yield whole(stream, begun);
+      from = end;
     }
-    whole = Math.max(whole, from);
-    if (whole > from) yield { stream, at: String(at), lines: bytes.subarray(from, whole) };
-    // Kept beyond the buffer that it was read into.
-    if (whole < bytes.length) this.#open.set(stream, { at, parts: [Buffer.from(bytes.subarray(whole))] });
+    const to = Math.max(bytes.lastIndexOf(newline) + 1, from);
+    if (to > from) yield { stream, at: String(nanoseconds), lines: bytes.subarray(from, to) };
+    if (to === bytes.length) return;
+    const open: Open = { at: nanoseconds, parts: [], length: 0 };
+    this.#open.set(stream, open);
+    yield* this.#add(open, stream, bytes.subarray(to));
   }
 
   /** What was left without a newline. */
   *rest(): Generator<LogPart> {
-    for (const [stream, { at, parts }] of this.#open) yield { stream, at: String(at), lines: Buffer.concat([...parts]) };
+    for (const [stream, open] of this.#open) if (open.length > 0) yield whole(stream, open);
     this.#open.clear();
   }
+
+  *#add(open: Open, stream: Entry["stream"], bytes: Buffer): Generator<LogPart> {
+    if (open.length + bytes.length > limits.longestLine) {
+      yield { stream, at: String(open.at), lines: Buffer.concat([...open.parts, bytes]) };
+      open.parts.length = 0;
+      open.length = 0;
+      return;
+    }
+    // A copy: kept beyond the buffer that it was read into.
+    open.parts.push(Buffer.from(bytes));
+    open.length += bytes.length;
+    if (open.parts.length > mostParts) open.parts.splice(0, open.parts.length, Buffer.concat(open.parts));
+  }
 }
+
+const mostParts = 64;
+
+const whole = (stream: Entry["stream"], { at, parts }: Open): LogPart => ({ stream, at: String(at), lines: Buffer.concat(parts) });
 
 export function countLines(bytes: Uint8Array): number {
   let count = 0;

@@ -4,7 +4,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Call, LogOptions, LogPart, ShimLog, Sparse } from "@tsbox/kernel";
-import type { Entry, Format } from "./formats.ts";
+import type { Entry, Extent, Format } from "./formats.ts";
 import { jsonFile } from "./json-file.ts";
 import { countLines, Lines, skipLines } from "./lines.ts";
 import { local } from "./local.ts";
@@ -25,23 +25,27 @@ export async function* readLog(
     (to === null || BigInt(at) <= to);
   const format = log.driver === "json-file" ? jsonFile : local;
   const lines = new Lines();
-  const cursor: Cursor = { generation: null, offset: 0 };
+  const cursor: Cursor = { signal: call.signal, file: null, generation: null, offset: 0 };
   // What was asked for up to a moment that has been is all there already.
   const follows = options.follow === true && ended !== null && (to === null || to > BigInt(Date.now()) * 1_000_000n);
-  if (tail === undefined || tail > 0) {
-    for await (const part of history(log, cursor, format, lines, tail ?? null)) if (wanted(part)) yield part;
-  } else if (follows) await skipAll(log, cursor, format, lines);
-  if (follows)
-    for await (const entry of follow(
-      call,
-      log,
-      cursor,
-      format,
-      to === null ? ended : Promise.race([ended, moment(call, Number(to / 1_000_000n))]),
-    ))
-      for (const part of lines.push(entry)) if (wanted(part)) yield part;
-  // What the container left without a newline.
-  if (tail !== 0 || follows) for (const part of lines.rest()) if (wanted(part)) yield part;
+  try {
+    if (tail === undefined || tail > 0) {
+      for await (const part of history(log, cursor, format, lines, tail ?? null)) if (wanted(part)) yield part;
+    } else if (follows) await skipAll(log, cursor, format, lines);
+    if (follows)
+      for await (const entry of follow(
+        call,
+        log,
+        cursor,
+        format,
+        to === null ? ended : Promise.race([ended, moment(call, Number(to / 1_000_000n))]),
+      ))
+        for (const part of lines.push(entry)) if (wanted(part)) yield part;
+    // What the container left without a newline.
+    if (tail !== 0 || follows) for (const part of lines.rest()) if (wanted(part)) yield part;
+  } finally {
+    await cursor.file?.close();
+  }
 }
 
 /** When it comes (milliseconds since the epoch), or the call ends. */
@@ -49,24 +53,39 @@ function moment(call: Call, at: number): Promise<void> {
   return pause(at - Date.now(), undefined, { signal: call.signal, ref: false }).catch(() => {});
 }
 
-/** Where reading stands: which file, and how far. */
+/** Where reading stands: which file, and how far. The file stays open, so that no other file can have its inode number. */
 interface Cursor {
+  /** The caller's: nothing more is read for one that is gone. */
+  readonly signal: AbortSignal;
+  file: FileHandle | null;
   generation: bigint | null;
   offset: number;
 }
 
-/** The rotated files, the oldest first, then the present one as far as it goes now. `tail`: the last lines alone; null: all. */
+/** A file of the log, and how far it went when it was opened. */
+interface Opened extends Extent {
+  readonly file: FileHandle;
+}
+
+/**
+ * The rotated files, the oldest first, then the present one, each as far as it went when this was asked: a container that writes on and on is not followed.
+ * `tail`: the last lines alone; null: all.
+ */
 async function* history(log: ShimLog, cursor: Cursor, format: Format, lines: Lines, tail: number | null): AsyncGenerator<LogPart> {
-  const files = await openAll(log);
+  const files = await openAll(log, format);
   try {
     const begin = tail === null ? { file: 0, offset: 0, skip: 0 } : await findTail(files, format, tail);
     let { skip } = begin;
-    for (const [at, file] of files.entries()) {
+    for (const [at, { file, generation, end }] of files.entries()) {
       if (at < begin.file) continue;
-      const own: Cursor = at === files.length - 1 ? cursor : { generation: null, offset: 0 };
-      own.generation = (await format.extent(file)).generation;
+      const own: Cursor = at === files.length - 1 ? cursor : { signal: cursor.signal, file, generation: null, offset: 0 };
+      own.generation = generation;
       own.offset = at === begin.file ? begin.offset : 0;
-      for await (const entry of readOn(file, own, format))
+      if (own === cursor) {
+        files.pop();
+        cursor.file = file;
+      }
+      for await (const entry of readOn(file, own, format, end))
         for (const part of lines.push(entry)) {
           const left = skip === 0 ? part.lines : skipLines(part.lines, skip);
           if (skip > 0) skip = Math.max(0, skip - countLines(part.lines));
@@ -74,62 +93,94 @@ async function* history(log: ShimLog, cursor: Cursor, format: Format, lines: Lin
         }
     }
   } finally {
-    for (const file of files) await file.close();
+    for (const { file } of files) await file.close();
   }
 }
 
-/** All that are there; the last one is the present one. */
-async function openAll(log: ShimLog): Promise<readonly FileHandle[]> {
-  const files: FileHandle[] = [];
-  for (let at = log.maxFiles - 1; at >= 0; at -= 1) {
-    const file = await open(at === 0 ? log.path : `${log.path}.${at}`, "r").catch(() => null);
-    // Never written, or rotated away.
-    if (file !== null) files.push(file);
+/** How often all files are opened anew because the log was rotated meanwhile. */
+const mostTries = 20;
+
+/** All that are there, the oldest first; the last one is the present one. They are of one moment, unless the log is rotated again and again. */
+async function openAll(log: ShimLog, format: Format): Promise<Opened[]> {
+  for (let tries = 1; ; tries += 1) {
+    const files: Opened[] = [];
+    // The newest first: what is rotated meanwhile is met twice, and not missed.
+    for (let at = 0; at < log.maxFiles; at += 1) {
+      const file = await open(at === 0 ? log.path : `${log.path}.${at}`, "r").catch(() => null);
+      // Never written, or rotated away.
+      if (file === null) continue;
+      const extent = await format.extent(file);
+      if (files.some(({ generation }) => generation !== null && generation === extent.generation)) await file.close();
+      else files.unshift({ file, ...extent });
+    }
+    if (tries === mostTries || (await isPresent(log, format, files.at(-1)))) return files;
+    for (const { file } of files) await file.close();
   }
-  return files;
+}
+
+/** Whether the file that was opened as the present one still is. */
+async function isPresent(log: ShimLog, format: Format, opened: Opened | undefined): Promise<boolean> {
+  const file = await open(log.path, "r").catch(() => null);
+  if (file === null) return opened === undefined;
+  try {
+    const { generation } = await format.extent(file);
+    return opened !== undefined && (generation === opened.generation || opened.generation === null);
+  } finally {
+    await file.close();
+  }
 }
 
 /** Up to where the log goes now; a line that has begun is still to come as a whole. */
 async function skipAll(log: ShimLog, cursor: Cursor, format: Format, lines: Lines): Promise<void> {
   for await (const _ of history(log, cursor, format, lines, 1)) {
-    // Read and left out.
+    // Told already.
   }
 }
 
-/** What was written since the last look: on in the file that was read, under whichever name it has by now, then in those that came after it. */
+/** What was written since the cursor: in its file, though it was rotated, then in those that came after it. */
 async function* readNew(log: ShimLog, cursor: Cursor, format: Format): AsyncGenerator<Entry> {
-  const files = await openAll(log);
+  // Looked for first: once there is a later file, this one gets no more.
+  const files = await openAll(log, format);
   try {
-    const generations = await Promise.all(files.map(async (file) => (await format.extent(file)).generation));
-    const known = cursor.generation === null ? -1 : generations.indexOf(cursor.generation);
-    for (const [at, file] of files.entries()) {
-      if (at < known) continue;
-      if (at !== known) {
-        cursor.generation = generations[at] ?? null;
-        cursor.offset = 0;
-      }
-      yield* readOn(file, cursor, format);
+    if (cursor.file !== null) yield* readOn(cursor.file, cursor, format, null);
+    const known = await indexOf(files, format, cursor.generation);
+    while (files.length > known + 1 && files.length > 0) {
+      const next = files[known + 1] as Opened;
+      files.splice(known + 1, 1);
+      await cursor.file?.close();
+      Object.assign(cursor, { file: next.file, generation: next.generation, offset: 0 });
+      yield* readOn(next.file, cursor, format, null);
     }
   } finally {
-    for (const file of files) await file.close();
+    for (const { file } of files) await file.close();
   }
 }
 
-/** To where it goes now. A file that was taken for another meanwhile has no more of what was asked for. */
-async function* readOn(file: FileHandle, cursor: Cursor, format: Format): AsyncGenerator<Entry> {
+/** Which of the files it is; -1: none. One that was empty when it was opened may have got its generation since. */
+async function indexOf(files: readonly Opened[], format: Format, generation: bigint | null): Promise<number> {
+  for (const [at, { file, generation: known }] of files.entries())
+    if (generation !== null && generation === (known ?? (await format.extent(file)).generation)) return at;
+  return -1;
+}
+
+/** No record is as long: a file that seems to have one is damaged. */
+const longestRecord = 4 << 20;
+
+/** To where it goes now, or went (`until`). A file that was taken for another meanwhile has no more of what was asked for. */
+async function* readOn(file: FileHandle, cursor: Cursor, format: Format, until: number | null): AsyncGenerator<Entry> {
   let size = 256 << 10;
   for (;;) {
     const { generation, end } = await format.extent(file);
     cursor.generation ??= generation;
-    const length = Math.min(size, end - cursor.offset);
-    if (generation !== cursor.generation || length <= 0) return;
+    const length = Math.min(size, (until ?? end) - cursor.offset);
+    if (generation !== cursor.generation || length <= 0 || cursor.signal.aborted) return;
     const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(length), 0, length, cursor.offset);
     if ((await format.extent(file)).generation !== generation) return;
     const { entries, taken } = format.parse(buffer.subarray(0, bytesRead));
     cursor.offset += taken;
     yield* entries;
     // A record that is not whole: longer than the buffer, or still being written.
-    if (taken === 0 && length < size) return;
+    if (taken === 0 && (length < size || size > longestRecord)) return;
     if (taken === 0) size *= 2;
   }
 }
