@@ -20,6 +20,7 @@ import * as system from "./commands/system.ts";
 import { volumes } from "./commands/volumes.ts";
 import { helpText, parseFlags, rememberUsage } from "./flags.ts";
 import type { Command, Io } from "./io.ts";
+import { plain } from "./plain.ts";
 
 const all: readonly Command[] = [
   run,
@@ -202,7 +203,7 @@ async function failed(io: Io, command: Command | undefined, error: unknown): Pro
   return command?.runs ? 125 : 1;
 }
 
-const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, " ");
+const oneLine = (text: string): string => plain(text.replace(/\s*\n\s*/g, " "));
 
 function overview(): string {
   const width = Math.max(...all.map((command) => command.name.length));

@@ -11,6 +11,7 @@ export interface Io {
   readonly size: WindowSize | null;
   /** `detachKeys` of the user's own docker configuration; asked for only where a terminal is lent. */
   detachKeys(): string | null;
+  /** Text has its control characters escaped; bytes go out as they are. */
   out(text: string | Uint8Array): Promise<void>;
   err(text: string | Uint8Array): Promise<void>;
   readonly session: Session;

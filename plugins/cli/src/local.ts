@@ -15,6 +15,7 @@ import {
 } from "@tsbox/kernel";
 import { dispatch, runsLocally } from "./dispatch.ts";
 import { type Attached, type Io, type Session, warningText } from "./io.ts";
+import { plain } from "./plain.ts";
 import { redraw } from "./redraw.ts";
 
 interface Services {
@@ -88,7 +89,7 @@ async function serve(services: Services, opened: ClientOpened, client: Client): 
   const { launcher, api, log } = services;
   const call = createCall(log, { signal: client.abort.signal });
   if (runsLocally(opened.argv)) return launcher.runLocally(call, opened.client);
-  const bytes = (text: string | Uint8Array): Uint8Array => (typeof text === "string" ? Buffer.from(text) : text);
+  const bytes = (text: string | Uint8Array): Uint8Array => (typeof text === "string" ? Buffer.from(plain(text)) : text);
   const io: Io = {
     call,
     environment: opened.environment,

@@ -7,6 +7,7 @@ import { createCall, isTsboxError, type Logger, type Strings, silentLog } from "
 import { configuredKeys } from "./configuration.ts";
 import { dispatch } from "./dispatch.ts";
 import type { Io } from "./io.ts";
+import { plain } from "./plain.ts";
 import { remoteApi } from "./remote/api.ts";
 import { findEndpoint } from "./remote/endpoint.ts";
 import { Remote } from "./remote/http.ts";
@@ -17,7 +18,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const remote = new Remote(findEndpoint(argv, environment));
   const log: Logger = environment.TSBOX_DEBUG ? { ...silentLog, error: (text) => process.stderr.write(`${text}\n`) } : silentLog;
   const write = async (stream: NodeJS.WriteStream, text: string | Uint8Array): Promise<void> => {
-    if (!stream.write(text)) await once(stream, "drain");
+    if (!stream.write(typeof text === "string" ? plain(text) : text)) await once(stream, "drain");
   };
   const { rows, columns } = process.stdout;
   const io: Io = {
@@ -39,6 +40,6 @@ try {
 } catch (error) {
   // As the reader of a pipe that has seen enough: `tsbox ps | head -1`.
   if ((error as NodeJS.ErrnoException).code === "EPIPE") process.exit(0);
-  process.stderr.write(`tsbox: ${isTsboxError(error) ? error.message : String(error)}\n`);
+  process.stderr.write(`tsbox: ${plain(isTsboxError(error) ? error.message : String(error))}\n`);
   process.exit(1);
 }

@@ -1,8 +1,11 @@
+import { plainCell } from "./plain.ts";
+
 /** As docker's writer of tables: with the three spaces behind it no column is narrower than ten. */
 const narrowest = 7;
 
 /** Columns as docker prints them: as wide as their widest cell, three spaces between. */
-export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+export function table(heads: readonly string[], cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map(plainCell));
   const widths = heads.map((head, at) => Math.max(narrowest, head.length, ...rows.map((row) => row[at]?.length ?? 0)));
   const line = (cells: readonly string[]): string =>
     cells.map((cell, at) => (at === cells.length - 1 ? cell : cell.padEnd(widths[at] ?? 0))).join("   ");

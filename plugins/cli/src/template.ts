@@ -3,6 +3,7 @@
  * variables of a range, comparison, pipes. `table` before a template prints heads.
  */
 import { CommandError } from "./command-error.ts";
+import { plain } from "./plain.ts";
 
 type Node =
   | { readonly kind: "text"; readonly text: string }
@@ -183,7 +184,7 @@ function show(value: unknown): string {
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([key, item]) => `${key}:${show(item)}`)
       .join(" ")}]`;
-  return String(value);
+  return plain(String(value));
 }
 
 function evaluate(pipe: Pipe, scope: Scope): unknown {

@@ -278,7 +278,7 @@ test.skipIf(
       "/containers/box/archive?path=/srv",
       execFileSync("tar", ["-C", directory, "-c", "f"]).subarray(0, 700),
     );
-    assert.is(cut.status, 500);
+    assert.is(cut.status, 400);
     const file = await ask(own.socket, "PUT", "/containers/box/archive?path=/etc/passwd", tarOf(directory));
     assert.equal([file.status, JSON.parse(file.body.toString())], [400, { message: "extraction point is not a directory" }]);
     const nowhere = await ask(own.socket, "PUT", "/containers/box/archive?path=/no/where", tarOf(directory));

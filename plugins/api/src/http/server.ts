@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { ApiService, ContainersService, Logger } from "@tsbox/kernel";
+import { type ApiService, type ContainersService, type Logger, limits } from "@tsbox/kernel";
 import { fastify } from "fastify";
 import { attach } from "./attach.ts";
 import { type Calls, makeCalls } from "./calls.ts";
@@ -34,7 +34,6 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-const longestJson = 16 << 20;
 /** A reference has at most 255 characters, a digest 71. */
 const longestName = 1024;
 
@@ -44,7 +43,7 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
   let server: Server | undefined;
   const hijacked = new Set<Duplex>();
   const app = fastify({
-    bodyLimit: longestJson,
+    bodyLimit: limits.largestJson,
     // Builds, loads and follows last as long as they last.
     requestTimeout: 0,
     forceCloseConnections: true,

@@ -30,7 +30,9 @@ async function* fromUrl(
   options: Options,
   workDirectory: string,
 ): AsyncGenerator<ProgressLine> {
-  const url = new URL(source);
+  const url = URL.parse(source);
+  if (url === null)
+    throw fail("InvalidArgument", `${JSON.stringify(source.slice(0, 200))} is no address to fetch from: give http://HOST/PATH`);
   yield { status: "Downloading from", progressDetail: {}, id: source };
   await mkdir(workDirectory, { recursive: true, mode: 0o700 });
   count += 1;

@@ -8,6 +8,7 @@ import { CommandError } from "../command-error.ts";
 import { reason } from "../cp/paths.ts";
 import type { Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
+import { plainCell } from "../plain.ts";
 
 const output = { short: "o", kind: "text", help: "Write to a file, instead of STDOUT" } as const;
 const platform = { kind: "text", value: "string", help: "Only for this platform: OS/ARCH[/VARIANT]" } as const;
@@ -177,12 +178,12 @@ export const diff: Command = {
       Path: String(Path),
     }));
     const format = parsed.text("format");
-    if (format === null) await io.out(rows.map(({ Type, Path }) => `${Type} ${Path}\n`).join(""));
+    if (format === null) await io.out(rows.map(({ Type, Path }) => `${Type} ${plainCell(Path)}\n`).join(""));
     else if (format === "json") await io.out(rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
     else {
       const { compileTemplate } = await import("../template.ts");
       const template = compileTemplate(format);
-      await io.out(rows.map((row) => `${template(row)}\n`).join(""));
+      await io.out(Buffer.from(rows.map((row) => `${template(row)}\n`).join("")));
     }
     return 0;
   },

@@ -230,7 +230,7 @@ export async function print(
       await io.out(table(lines[0] ?? [], lines.slice(1)));
     } else {
       const template = compileTemplate(format);
-      await io.out(rows.map((row) => `${template(row)}\n`).join(""));
+      await io.out(Buffer.from(rows.map((row) => `${template(row)}\n`).join("")));
     }
   } else
     await io.out(

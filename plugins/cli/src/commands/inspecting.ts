@@ -28,7 +28,7 @@ export function inspecting(kind: string, about: string, look: (api: ApiService, 
       if (template === null) await io.out(`${JSON.stringify(found, null, 4)}\n`);
       else
         for (const subject of found)
-          await io.out(`${template === "json" ? JSON.stringify(subject) : compileTemplate(template)(subject)}\n`);
+          await io.out(Buffer.from(`${template === "json" ? JSON.stringify(subject) : compileTemplate(template)(subject)}\n`));
       for (const failure of failures) await io.err(`tsbox: ${failure}\n`);
       return failures.length > 0 ? 1 : 0;
     },

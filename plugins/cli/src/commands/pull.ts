@@ -4,6 +4,7 @@ import { type ApiService, isTsboxError } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import type { FlagSpecs, Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
+import { plainCell } from "../plain.ts";
 
 /** Of commands that need an image, for `withImage`. */
 export const pullFlags: FlagSpecs = {
@@ -88,7 +89,7 @@ export async function pullImage(
   to: "out" | "err" | "nowhere",
 ): Promise<void> {
   const onError = to !== "out";
-  const write = async (text: string): Promise<void> => {
+  const write = async (text: string | Uint8Array): Promise<void> => {
     if (to !== "nowhere") await (onError ? io.err(text) : io.out(text));
   };
   const redraw = io.terminals[onError ? 2 : 1];
@@ -111,7 +112,7 @@ export async function pullImage(
     if (known === undefined) rows.set(id, rows.size);
     const up = known === undefined ? 0 : rows.size - known;
     const text = `${id}: ${status}${bar(progressDetail)}`;
-    await write(up === 0 ? `${text}\n` : `\x1b[${up}A\r\x1b[2K${text}\x1b[${up}B\r`);
+    await write(up === 0 ? `${text}\n` : Buffer.from(`\x1b[${up}A\r\x1b[2K${plainCell(text)}\x1b[${up}B\r`));
   }
 }
 

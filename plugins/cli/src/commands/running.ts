@@ -3,6 +3,7 @@ import type { ApiService, Json } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import type { FlagSpecs, Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
+import { plain, plainCell } from "../plain.ts";
 import { parseRestart, restartFlags } from "../restart.ts";
 import { each, print } from "./containers.ts";
 import { limitFlags, limitsOf } from "./run-flags.ts";
@@ -20,7 +21,7 @@ export const top: Command = {
       readonly Titles: readonly string[];
       readonly Processes: readonly (readonly string[])[];
     };
-    const rows = [Titles, ...Processes];
+    const rows = [Titles, ...Processes.map((row) => row.map(plainCell))];
     // Columns as docker's: 20 wide at least, three spaces between.
     const widths = Titles.map((_, at) => Math.max(20, ...rows.map((row) => (row[at] ?? "").length + 3)));
     const line = (row: readonly string[]): string =>
@@ -174,7 +175,7 @@ async function follow(io: Io, api: ApiService, parsed: Parsed): Promise<number> 
   for (const name of parsed.words) await api.containerInspect(io.call, name, {});
   const gone = new Set<string>();
   const clear = io.terminals[1];
-  if (clear) await io.out("\u001b[2J");
+  if (clear) await io.out(Buffer.from("\u001b[2J"));
   while (!signal.aborted) {
     const names = (await subjects(io, api, parsed)).filter((name) => !gone.has(name));
     if (parsed.words.length > 0 && names.length === 0) return 0;
@@ -213,7 +214,7 @@ async function draw(io: Io, parsed: Parsed, rows: readonly Row[], clear: boolean
   const out = async (part: string | Uint8Array): Promise<void> => void parts.push(String(part));
   await show({ ...io, out }, parsed, rows);
   const text = parts.join("");
-  await io.out(clear ? `\u001b[H${text.replaceAll("\n", "\u001b[K\n")}\u001b[J` : text);
+  await io.out(clear ? Buffer.from(`\u001b[H${plain(text).replaceAll("\n", "\u001b[K\n")}\u001b[J`) : text);
 }
 
 const show = (io: Io, parsed: Parsed, rows: readonly Row[]): Promise<void> =>

@@ -143,7 +143,7 @@ export const systemDf: Command = {
     if (format === "json") await io.out(`${JSON.stringify(usage)}\n`);
     else if (format !== null && format !== "table") {
       const { compileTemplate } = await import("../template.ts");
-      await io.out(compileTemplate(format)({ ...usage, BuildCache: [] }));
+      await io.out(Buffer.from(compileTemplate(format)({ ...usage, BuildCache: [] })));
     } else await io.out(details(usage));
     return 0;
   },
@@ -166,8 +166,8 @@ function summary({ LayersSize, Images, Containers, Volumes }: Usage): readonly J
       "Containers",
       Containers.length,
       Containers.length - idle.length,
-      sum(Containers.map((one) => one.SizeRw)),
-      sum(idle.map((one) => one.SizeRw)),
+      sum(Containers.map((one) => Math.max(0, one.SizeRw))),
+      sum(idle.map((one) => Math.max(0, one.SizeRw))),
     ),
     row(
       "Local Volumes",
@@ -203,7 +203,7 @@ function details({ Images, Containers, Volumes, TsboxBlobs }: Usage): string {
     String(one.Image),
     `"${String(one.Command).length <= 20 ? String(one.Command) : `${String(one.Command).slice(0, 19)}…`}"`,
     String(((one.Mounts ?? []) as readonly Json[]).filter((mount) => mount.Type === "volume").length),
-    humanSize(one.SizeRw),
+    one.SizeRw === -1 ? "N/A" : humanSize(one.SizeRw),
     since(one.Created),
     String(one.Status),
     ((one.Names ?? []) as readonly string[]).map((name) => name.slice(1)).join(","),

@@ -8,7 +8,7 @@ import { compileTemplate } from "../template.ts";
 const format = { short: "f", kind: "text", help: "Format output using a Go template or 'json'" } as const;
 
 async function shaped(io: Io, subject: unknown, template: string): Promise<void> {
-  await io.out(`${template === "json" ? JSON.stringify(subject) : compileTemplate(template)(subject)}\n`);
+  await io.out(Buffer.from(`${template === "json" ? JSON.stringify(subject) : compileTemplate(template)(subject)}\n`));
 }
 
 export const version: Command = {

@@ -5,6 +5,7 @@ import { framesType, logs, openStream } from "../attach.ts";
 import { failureOf } from "../errors.ts";
 import { filters, flag, number, type Query, text } from "../query.ts";
 import type { Front } from "../server.ts";
+import { checked } from "../shapes.ts";
 import { begin, sendBytes, sendLines } from "../streams.ts";
 
 type Named = { Params: { id: string }; Querystring: Query };
@@ -23,7 +24,7 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
     if (typeof body !== "object" || body === null || Array.isArray(body))
       throw fail("InvalidArgument", "no body: send the container's config as JSON");
     const options = { name: text(query, "name").replace(/^\//, "") || undefined, platform: text(query, "platform") || undefined };
-    return reply.code(201).send(await api.containerCreate(calls.lasting(), body, options));
+    return reply.code(201).send(await api.containerCreate(calls.lasting(), checked(body, "container"), options));
   });
   app.get<Named>("/containers/:id/json", ({ params, query }) =>
     api.containerInspect(calls.lasting(), params.id, { size: flag(query, "size") }),
@@ -105,7 +106,7 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
   app.post<Named & { Body: Json | null }>("/containers/:id/update", ({ params, body }) => {
     if (typeof body !== "object" || body === null || Array.isArray(body))
       throw fail("InvalidArgument", "no body: send the changes as JSON");
-    return api.containerUpdate(calls.lasting(), params.id, body);
+    return api.containerUpdate(calls.lasting(), params.id, checked(body, "update"));
   });
   // Without an upgrade only output can be carried: the rest of the connection is HTTP's.
   app.post<Named>("/containers/:id/attach", async (request, reply) => {

@@ -5,6 +5,7 @@ import { framesType } from "../attach.ts";
 import { execStartBody, openExec, startFailure } from "../exec.ts";
 import { number, type Query } from "../query.ts";
 import type { Front } from "../server.ts";
+import { checked } from "../shapes.ts";
 import { sendBytes } from "../streams.ts";
 
 type Named = { Params: { id: string }; Querystring: Query; Body: Json | null };
@@ -14,7 +15,7 @@ export function execRoutes(app: FastifyInstance, front: Front): void {
   app.post<Named>("/containers/:id/exec", async ({ params, body }, reply) => {
     if (typeof body !== "object" || body === null || Array.isArray(body))
       throw fail("InvalidArgument", "no body: send the command as JSON");
-    return reply.code(201).send(await api.execCreate(calls.lasting(), params.id, body));
+    return reply.code(201).send(await api.execCreate(calls.lasting(), params.id, checked(body, "exec")));
   });
   // Without an upgrade only output can be carried: the rest of the connection is HTTP's.
   app.post<Named>("/exec/:id/start", async (request, reply) => {

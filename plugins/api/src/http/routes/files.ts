@@ -4,10 +4,11 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { type Call, fail, type Json } from "@tsbox/kernel";
+import { type Call, fail, isTsboxError, type Json, type TsboxError } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
 import { filters, flag, type Query, text, texts } from "../query.ts";
 import type { Front } from "../server.ts";
+import { checked } from "../shapes.ts";
 import { sendBytes } from "../streams.ts";
 
 type Named = { Params: { id: string }; Querystring: Query };
@@ -45,7 +46,7 @@ export function fileRoutes(app: FastifyInstance, front: Front): void {
     sendBytes(reply, "application/octet-stream", await api.containerExport(calls.while(reply), request.params.id)),
   );
   app.post<{ Querystring: Query; Body: Json | null }>("/commit", async ({ query, body }, reply) => {
-    const made = await api.containerCommit(calls.lasting(), text(query, "container"), body ?? null, {
+    const made = await api.containerCommit(calls.lasting(), text(query, "container"), body ? checked(body, "commit") : null, {
       repo: text(query, "repo"),
       tag: text(query, "tag"),
       comment: text(query, "comment"),
@@ -91,6 +92,12 @@ function bodyOf(body: unknown): Readable {
 /** Left half-read it stays open: destroying a request takes the answer's connection with it. */
 const kept = (body: Readable): AsyncIterable<Uint8Array> => ({ [Symbol.asyncIterator]: () => body.iterator({ destroyOnReturn: false }) });
 
+/** The client knows no file here; and a damaged archive is its own, nothing of the engine's is lost. */
+function ofUpload(error: TsboxError, path: string): TsboxError {
+  const text = error.message.replaceAll(path, "the archive that was sent");
+  return fail(error.code === "DataLoss" ? "InvalidArgument" : error.code, text, { cause: error });
+}
+
 let count = 0;
 
 /** Puts a request's body into a file of its own; `use` has it as long as its stream lasts. */
@@ -105,6 +112,8 @@ export async function* uploaded<T>(
   try {
     await pipeline(bodyOf(body), createWriteStream(path, { flags: "wx", mode: 0o600 }), { signal: call.signal });
     yield* await use(path);
+  } catch (error) {
+    throw isTsboxError(error) ? ofUpload(error, path) : error;
   } finally {
     await rm(path, { force: true });
   }

@@ -3,6 +3,7 @@ import { fail, type Json } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
 import { filters, flag, type Query } from "../query.ts";
 import type { Front } from "../server.ts";
+import { checked } from "../shapes.ts";
 import { atLeast } from "../versions.ts";
 
 type Named = { Params: { name: string }; Querystring: Query };
@@ -11,7 +12,7 @@ export function volumeRoutes(app: FastifyInstance, { api, calls, versionOf }: Fr
   app.get<{ Querystring: Query }>("/volumes", ({ query }) => api.volumeList(calls.lasting(), { filters: filters(query) }));
   app.post<{ Body: Json | null }>("/volumes/create", async ({ body }, reply) => {
     if (typeof body !== "object" || Array.isArray(body)) throw fail("InvalidArgument", "no body: send the volume's config as JSON");
-    return reply.code(201).send(await api.volumeCreate(calls.lasting(), body ?? {}));
+    return reply.code(201).send(await api.volumeCreate(calls.lasting(), checked(body ?? {}, "volume")));
   });
   app.post<{ Querystring: Query }>("/volumes/prune", (request) => {
     const asked = filters(request.query);
