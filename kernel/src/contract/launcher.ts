@@ -170,7 +170,16 @@ export interface LauncherService {
   release(call: Call, id: ContainerId): Promise<void>;
   /** Ends a shim that was spawned and shall start nothing; a start that waits fails. */
   abandon(call: Call, id: ContainerId): Promise<void>;
-  signal(call: Call, id: ContainerId, signal: number, options?: { readonly all?: boolean | undefined }): Promise<void>;
+  /**
+   * To the first process, with `all` to every process. `pid`: the first process by the container's record; with it the launcher signals past a shim that is dead or has not answered in time,
+   * and SIGKILL takes that shim along. `FailedPrecondition`: it does not run. `DeadlineExceeded`: the shim is silent, and there is no `pid`.
+   */
+  signal(
+    call: Call,
+    id: ContainerId,
+    signal: number,
+    options?: { readonly all?: boolean | undefined; readonly pid?: number | null | undefined },
+  ): Promise<void>;
   pause(call: Call, id: ContainerId): Promise<void>;
   resume(call: Call, id: ContainerId): Promise<void>;
   resize(call: Call, id: ContainerId, size: WindowSize): Promise<void>;

@@ -92,6 +92,13 @@ function endOn(host: Host): void {
   process.on("SIGINT", end);
 }
 
+// Whoever read the log may be gone: that is no reason to end.
+process.stderr.on("error", () => {});
+// An error that nobody awaited is a defect of whoever made the promise, and no reason to end everybody's commands.
+process.on("unhandledRejection", (error: unknown) => {
+  process.stderr.write(`${new Date().toISOString()} error nobody awaited this: ${asError(error).stack ?? asError(error).message}\n`);
+});
+
 main().catch((error: unknown) => {
   process.stderr.write(`tsbox: ${asError(error).message}\n`);
   process.exit(1);

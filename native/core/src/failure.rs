@@ -17,6 +17,7 @@ pub enum Code {
     Conflict,
     DataLoss,
     Canceled,
+    DeadlineExceeded,
     NotExecutable,
     CommandNotFound,
     Internal,

@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::id_maps::IdMaps;
 use serde::{Deserialize, Serialize};
 
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// What a shim understands. 2: [`shim::EXEC`] and the words about execs, detach keys of one's own.
 pub const SHIM: u32 = 2;
@@ -55,6 +55,9 @@ pub mod daemon {
     /// A helper has ended; payload: [`super::Ran`] as JSON, a zero byte, its output, its error output.
     pub const RAN: u8 = 9;
 
+    /// What came of a [`SIGNAL`] under this channel; payload [`super::Signalled`].
+    pub const SIGNALLED: u8 = 10;
+
     // Daemon → launcher.
     /// The daemon is up: clients may come. Sent once.
     pub const READY: u8 = 20;
@@ -85,6 +88,8 @@ pub mod daemon {
     pub const CLIENT_TAKEN: u8 = 33;
     /// The start that a shim holds may go on (payload 1), or never will (0).
     pub const SHIM_RELEASE: u8 = 34;
+    /// Signal a container past its shim, which is dead or does not answer; payload [`super::Signal`]. The channel is the request's own number.
+    pub const SIGNAL: u8 = 35;
 }
 
 /// Launcher and shim, and whoever else connects to a shim's socket. Channel is unused.
@@ -158,6 +163,21 @@ pub struct ShimSpawn {
 pub struct ShimGone {
     /// The shim did not end by itself; its container's first process, if it lives, is the launcher's now.
     pub killed: bool,
+}
+
+/// To a container's first process, or with `all`, and with SIGKILL always, to all that are in its cgroup. With SIGKILL its shim is killed, too.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Signal {
+    pub id: String,
+    /// The first process, as the container's record has it. It counts only while it is in a cgroup with the container's id in its name.
+    pub pid: i32,
+    pub signal: i32,
+    pub all: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Signalled {
+    pub failure: Option<crate::failure::Failure>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -114,7 +114,11 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn push(&mut self, kind: u8, channel: u32, payload: &[u8], fds: Vec<OwnedFd>) {
+    /// The payload is at most [`LONGEST`]: a longer one would end the connection at the other side, so it is left out and answered false.
+    pub fn push(&mut self, kind: u8, channel: u32, payload: &[u8], fds: Vec<OwnedFd>) -> bool {
+        if payload.len() > LONGEST || fds.len() > MOST_FDS {
+            return false;
+        }
         let mut bytes = Vec::with_capacity(HEADER + payload.len());
         bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&channel.to_le_bytes());
@@ -122,10 +126,11 @@ impl Writer {
         bytes.extend_from_slice(payload);
         self.length += bytes.len();
         self.queue.push_back((bytes, fds));
+        true
     }
 
-    pub fn json<T: serde::Serialize>(&mut self, kind: u8, channel: u32, message: &T) {
-        self.push(kind, channel, &serde_json::to_vec(message).unwrap_or_default(), Vec::new());
+    pub fn json<T: serde::Serialize>(&mut self, kind: u8, channel: u32, message: &T) -> bool {
+        self.push(kind, channel, &serde_json::to_vec(message).unwrap_or_default(), Vec::new())
     }
 
     /// Bytes that are not sent yet.
@@ -265,6 +270,47 @@ mod tests {
         std::fs::File::from(OwnedFd::from(reading)).read_to_string(&mut text).unwrap();
         assert_eq!(text, "through");
         assert_eq!(writer.pending(), 0);
+    }
+
+    #[test]
+    fn half_a_frame_is_waited_for_and_its_end_is_told() {
+        let (left, right) = UnixStream::pair().unwrap();
+        use std::io::Write;
+        let mut reader = Reader::default();
+        (&left).write_all(&[9, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, b'h', b'a']).unwrap();
+        assert!(reader.fill(right.as_raw_fd()).unwrap() == Fill::Bytes);
+        assert!(reader.take().unwrap().is_none());
+        drop(left);
+        assert!(reader.fill(right.as_raw_fd()).unwrap() == Fill::End);
+        assert!(reader.take().unwrap().is_none());
+    }
+
+    #[test]
+    fn descriptors_that_do_not_come_are_an_error() {
+        let (left, right) = UnixStream::pair().unwrap();
+        use std::io::Write;
+        (&left).write_all(&[0, 0, 0, 0, 1, 0, 0, 0, 7, 2, 0, 0]).unwrap();
+        let mut reader = Reader::default();
+        reader.fill(right.as_raw_fd()).unwrap();
+        assert!(reader.take().is_err());
+    }
+
+    #[test]
+    fn a_payload_beyond_the_bound_is_not_sent() {
+        let mut writer = Writer::default();
+        assert!(!writer.push(1, 1, &vec![0; LONGEST + 1], Vec::new()));
+        assert_eq!(writer.pending(), 0);
+        assert!(writer.push(1, 1, &vec![0; LONGEST], Vec::new()));
+    }
+
+    #[test]
+    fn a_reader_that_never_reads_blocks_nobody() {
+        let (left, _right) = UnixStream::pair().unwrap();
+        left.set_nonblocking(true).unwrap();
+        let mut writer = Writer::default();
+        writer.push(1, 1, &vec![0; 4 << 20], Vec::new());
+        assert!(!writer.flush(left.as_raw_fd()).unwrap());
+        assert!(writer.pending() > 0);
     }
 
     #[test]

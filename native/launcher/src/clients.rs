@@ -82,9 +82,17 @@ impl Clients {
     pub fn receive(&mut self, id: u32) -> Option<Vec<Frame>> {
         let client = self.all.get_mut(&id)?;
         let mut frames = Vec::new();
-        let end = client.reader.fill(client.socket.as_raw_fd()).map_or(true, |fill| fill == Fill::End);
-        while let Ok(Some(frame)) = client.reader.take() {
-            frames.push(frame);
+        let mut end = client.reader.fill(client.socket.as_raw_fd()).map_or(true, |fill| fill == Fill::End);
+        loop {
+            match client.reader.take() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => {
+                    crate::say!("tsbox: a client is let go, since it does not speak the protocol: {error}");
+                    (end, frames) = (true, Vec::new());
+                    break;
+                }
+            }
         }
         if end && frames.is_empty() { None } else { Some(frames) }
     }

@@ -94,6 +94,11 @@ impl Daemon {
         })
     }
 
+    /// Since its start.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     pub fn stillborn(&self) -> bool {
         !self.ready && self.started.elapsed() < STILLBORN
     }

@@ -8,8 +8,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use tsbox_core::protocol::{Ran, Run};
 
-/// What a helper may say; the rest is dropped.
-const MOST: usize = 16 << 20;
+/// What a helper may say on each of its outputs; the rest is dropped. Both fit one frame.
+const MOST: usize = 7 << 20;
 
 struct Helper {
     child: Child,

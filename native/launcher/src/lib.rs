@@ -3,9 +3,19 @@
 //! It decides nothing: clients' words go to the daemon, the daemon's orders go to clients and shims. It writes to no descriptor of a client, so that a
 //! reader who does not read (`| less`) holds up nobody.
 
+/// A line for the log. `eprintln!` ends the process where nobody reads its standard error any more, and with it the engine.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+use say;
+
 mod clients;
 mod daemon;
 mod epoll;
+mod force;
 mod helpers;
 mod limits;
 mod options;

@@ -3,6 +3,7 @@
 use crate::clients::{After, Clients};
 use crate::daemon::Daemon;
 use crate::epoll::Epoll;
+use crate::force;
 use crate::helpers::{self, Helpers};
 use crate::options::Options;
 use crate::shims::Shims;
@@ -10,15 +11,21 @@ use crate::sockets::{self, Sockets};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tsbox_core::failure::{Code, Failure};
 use tsbox_core::protocol::{
-    ClientHello, ClientOpened, DaemonHello, FromShim, Ran, Run, ShimGone, ShimSpawn, ToShim, VERSION, client, daemon, shim,
+    ClientHello, ClientOpened, DaemonHello, FromShim, Ran, Run, ShimGone, ShimSpawn, Signal, Signalled, ToShim, VERSION, client, daemon,
+    shim,
 };
 use tsbox_core::unit;
 use tsbox_core::wire::{Fill, Frame};
 
 /// A daemon that dies this often without ever being ready has something that a further start won't mend.
 const STARTS: u32 = 3;
+/// A daemon that lived this long was well; the next one is started at once.
+const SOUND: Duration = Duration::from_secs(10);
+/// The pause before a further start doubles from the one to the other.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
 
 /// Signals that end a command.
 const ENDING: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
@@ -37,6 +44,10 @@ pub struct Launcher {
     failed: u32,
     /// What the last one said of it.
     fatal: Option<String>,
+    /// Daemons in a row that lived for a moment only.
+    short_lived: u32,
+    /// When the next one is started; None: one runs.
+    restart: Option<Instant>,
     ending: bool,
     /// New clients are not heard for the moment.
     deaf: bool,
@@ -101,6 +112,8 @@ impl Launcher {
             helpers: Helpers::default(),
             failed: 0,
             fatal: None,
+            short_lived: 0,
+            restart: None,
             ending: false,
             deaf: false,
         })
@@ -110,10 +123,16 @@ impl Launcher {
         self.greet();
         let mut tokens = Vec::new();
         loop {
-            if self.epoll.wait(&mut tokens).is_err() {
+            let wait = self.restart.map(|at| at.saturating_duration_since(Instant::now()));
+            if self.epoll.wait(&mut tokens, wait).is_err() {
                 return 1;
             }
             self.listen_again();
+            if self.restart.is_some_and(|at| at <= Instant::now())
+                && let Some(code) = self.start_daemon()
+            {
+                return code;
+            }
             for ready in &tokens {
                 let number = *ready as u32;
                 match KINDS[(ready >> 32) as usize] {
@@ -186,7 +205,7 @@ impl Launcher {
                     self.daemon.writer.push(daemon::CLIENT_SIGNAL, number, &frame.payload, Vec::new());
                     self.end_by_signal(number, &frame.payload);
                 }
-                client::RESIZED => self.daemon.writer.push(daemon::CLIENT_RESIZED, number, &frame.payload, Vec::new()),
+                client::RESIZED => drop(self.daemon.writer.push(daemon::CLIENT_RESIZED, number, &frame.payload, Vec::new())),
                 _ => {}
             }
         }
@@ -252,7 +271,7 @@ impl Launcher {
     fn after(&mut self, number: u32, after: After) {
         match after {
             After::Going => {}
-            After::Drained => self.daemon.writer.push(daemon::CLIENT_DRAINED, number, &[], Vec::new()),
+            After::Drained => drop(self.daemon.writer.push(daemon::CLIENT_DRAINED, number, &[], Vec::new())),
             After::Ended => {
                 self.clients.remove(number, &self.epoll);
                 self.daemon.writer.push(daemon::CLIENT_GONE, number, &[1], Vec::new());
@@ -283,8 +302,19 @@ impl Launcher {
             self.epoll.remove(fd);
             return;
         }
-        while let Ok(Some(frame)) = self.daemon.reader.take() {
-            self.obey(frame);
+        loop {
+            match self.daemon.reader.take() {
+                Ok(Some(frame)) => self.obey(frame),
+                Ok(None) => return,
+                Err(error) => {
+                    // Its successor finds everything again.
+                    crate::say!("tsbox: the daemon is ended, since it does not speak the protocol: {error}");
+                    self.epoll.remove(fd);
+                    // SAFETY: our child, not reaped yet.
+                    unsafe { libc::kill(self.daemon.pid, libc::SIGKILL) };
+                    return;
+                }
+            }
         }
     }
 
@@ -321,6 +351,7 @@ impl Launcher {
             daemon::RUN => self.run(channel, &frame.payload),
             daemon::RUN_CANCEL => self.helpers.cancel(channel),
             daemon::SHUTDOWN => self.shut_down(),
+            daemon::SIGNAL => self.signal(channel, &frame.payload),
             _ => {}
         }
     }
@@ -449,6 +480,17 @@ impl Launcher {
         }
     }
 
+    fn signal(&mut self, channel: u32, payload: &[u8]) {
+        let Ok(wanted) = serde_json::from_slice::<Signal>(payload) else {
+            return;
+        };
+        let failure = force::signal(&wanted).err();
+        if failure.is_none() && wanted.signal == libc::SIGKILL {
+            self.shims.kill(&wanted.id, wanted.pid);
+        }
+        self.daemon.writer.json(daemon::SIGNALLED, channel, &Signalled { failure });
+    }
+
     fn run(&mut self, channel: u32, payload: &[u8]) {
         let Ok(run) = serde_json::from_slice::<Run>(payload) else { return };
         let tokens = [token(Kind::HelperOutput, channel), token(Kind::HelperErrors, channel)];
@@ -524,6 +566,28 @@ impl Launcher {
             });
             return Some(self.give_up(&why));
         }
+        self.short_lived = if self.daemon.age() >= SOUND { 0 } else { self.short_lived + 1 };
+        let pause = match self.short_lived {
+            0 | 1 => Duration::ZERO,
+            many => PAUSES[1].min(PAUSES[0] * (1 << (many - 2).min(10))),
+        };
+        crate::say!(
+            "tsbox: the daemon {}; it is started again{}",
+            died_of(status),
+            if pause.is_zero() {
+                String::new()
+            } else {
+                format!(" in {} s", pause.as_secs_f64())
+            }
+        );
+        self.daemon.ready = false;
+        self.restart = Some(Instant::now() + pause);
+        if pause.is_zero() { self.start_daemon() } else { None }
+    }
+
+    /// Answers an exit code when there can be none.
+    fn start_daemon(&mut self) -> Option<i32> {
+        self.restart = None;
         match Daemon::start(&self.options, &self.home, &self.sockets.http) {
             Ok(daemon) => {
                 self.daemon = daemon;
@@ -548,9 +612,18 @@ impl Launcher {
         for number in waiting {
             self.tell_and_end(number, why);
         }
-        eprintln!("tsbox: {why}");
+        crate::say!("tsbox: {why}");
         self.sockets.remove();
         1
+    }
+}
+
+/// In words.
+fn died_of(status: i32) -> String {
+    if libc::WIFSIGNALED(status) {
+        format!("was killed by signal {}", libc::WTERMSIG(status))
+    } else {
+        format!("ended with exit code {}", libc::WEXITSTATUS(status))
     }
 }
 

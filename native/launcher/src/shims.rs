@@ -90,8 +90,20 @@ impl Shims {
     pub fn receive(&mut self, channel: u32) -> Option<Heard> {
         let shim = self.all.get_mut(&channel)?;
         let (mut frames, mut answers) = (Vec::new(), Vec::new());
-        let end = shim.reader.fill(shim.socket.as_raw_fd()).map_or(true, |fill| fill == Fill::End);
-        while let Ok(Some(frame)) = shim.reader.take() {
+        let mut end = shim.reader.fill(shim.socket.as_raw_fd()).map_or(true, |fill| fill == Fill::End);
+        loop {
+            let frame = match shim.reader.take() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(error) => {
+                    crate::say!(
+                        "tsbox: the shim of {} is let go, since it does not speak the protocol: {error}",
+                        shim.id
+                    );
+                    (end, frames) = (true, Vec::new());
+                    break;
+                }
+            };
             match serde_json::from_slice(&frame.payload) {
                 Ok(FromShim::Started { pid, .. }) => shim.process = Some(pid),
                 Ok(FromShim::State {
@@ -118,6 +130,17 @@ impl Shims {
         shim.writer.push(kind, 0, payload, fds);
         self.flush(channel, epoll, token);
         true
+    }
+
+    /// A container's shim is killed, and the container's first process with it is this launcher's to reap.
+    pub fn kill(&mut self, id: &str, process: i32) {
+        for shim in self.all.values_mut().filter(|shim| shim.id == id && !shim.orphaned) {
+            shim.process = Some(process);
+            if let Some(pid) = shim.pid.or_else(|| peer(&shim.socket)) {
+                // SAFETY: plain numbers; a child that is not reaped, or whoever listens on that shim's socket.
+                unsafe { libc::kill(pid, libc::SIGKILL) };
+            }
+        }
     }
 
     /// A pipe's reading end, for what the shim is about to start.
@@ -184,6 +207,23 @@ impl Shims {
             .map(|(channel, shim)| (shim.id.clone(), *channel))
             .collect()
     }
+}
+
+/// Who listens on the other side of a connection.
+fn peer(socket: &UnixStream) -> Option<i32> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = std::mem::size_of_val(&credentials) as libc::socklen_t;
+    // SAFETY: room for a ucred.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &mut length,
+        )
+    };
+    Some(credentials.pid).filter(|pid| result == 0 && *pid > 1)
 }
 
 /// In the fork: nothing of the launcher stays open but the control socket, which becomes descriptor 3.

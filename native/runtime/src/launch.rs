@@ -169,9 +169,21 @@ impl Launching {
         self.talk.fd()
     }
 
+    /// The caller gets the container's mount namespace, to hold it over the end of the first process: else that process takes its mounts down itself, before its
+    /// parent hears of its end, and waits for a sync of the whole file system that its layer lies on, with all that anybody else has written there.
+    pub fn hold_mounts(mut self) -> Launching {
+        self.talk.holds_mounts = true;
+        self
+    }
+
     /// None: the process is not there yet. After a failure the caller calls [`Launching::abandon`].
     pub fn advance(&mut self) -> Result<Option<Born>> {
         self.talk.advance()
+    }
+
+    /// Ends the processes; [`Launching::advance`] tells of it.
+    pub fn kill(&self) {
+        self.talk.kill();
     }
 
     /// The process is there, and its cgroup goes on.

@@ -25,6 +25,8 @@ pub struct Born {
     pub timings: Vec<(String, f64)>,
     /// It waits at its gate and has executed nothing yet.
     pub waits: bool,
+    /// The mount namespace of a container's first process, where the caller wants to hold it ([`crate::Launching::hold_mounts`]).
+    pub mounts: Option<OwnedFd>,
 }
 
 pub struct Pending {
@@ -44,6 +46,8 @@ pub struct Pending {
     killed: &'static str,
     pub(crate) id_maps: Option<IdMaps>,
     pub(crate) hooks: Option<EarlyHooks>,
+    pub(crate) holds_mounts: bool,
+    mounts: Option<OwnedFd>,
 }
 
 /// What the caller runs once the mounts are there.
@@ -70,6 +74,8 @@ impl Pending {
             killed,
             id_maps: None,
             hooks: None,
+            holds_mounts: false,
+            mounts: None,
         }
     }
 
@@ -166,6 +172,10 @@ impl Pending {
                 self.clock.laps.extend(timings);
                 self.clock.reset();
                 self.executing = true;
+                if self.holds_mounts {
+                    // Of one that is dead already there is nothing to hold.
+                    self.mounts = sys::open(&format!("/proc/{}/ns/mnt", self.child.0), libc::O_RDONLY).ok();
+                }
             }
             Some((Message::Failed(failure), _)) => return Err(failure),
             Some((Message::GoOn, _)) => return Err(Failure::new(Code::Internal, "unexpected message")),
@@ -190,6 +200,7 @@ impl Pending {
             warnings: std::mem::take(&mut self.warnings),
             timings: std::mem::take(&mut self.clock.laps),
             waits: self.ready,
+            mounts: self.mounts.take(),
         })
     }
 

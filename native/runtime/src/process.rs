@@ -5,7 +5,8 @@ use crate::launch::Clock;
 use crate::reaper;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use tsbox_core::container::capabilities::Sets;
 use tsbox_core::container::namespaces::{self, Forked};
 use tsbox_core::container::procfs::Procfs;
@@ -515,7 +516,7 @@ impl Command {
 
 /// The home directory that the container's own /etc/passwd gives a user; what is not there is `/`.
 fn home(uid: u32) -> String {
-    let text = std::fs::read("/etc/passwd").unwrap_or_default();
+    let text = read_accounts().unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let uid = uid.to_string();
     let found = text
@@ -525,4 +526,17 @@ fn home(uid: u32) -> String {
     found
         .and_then(|fields| fields.get(5).filter(|home| !home.is_empty()).map(|home| home.to_string()))
         .unwrap_or_else(|| "/".to_owned())
+}
+
+/// A regular file of a bounded size: what lies there is the container's, and a fifo would be waited for.
+fn read_accounts() -> Result<Vec<u8>> {
+    const LARGEST: u64 = 1 << 20;
+    let file = sys::open("/etc/passwd", libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)?;
+    if sys::stat(file.as_fd())?.st_mode & libc::S_IFMT != libc::S_IFREG {
+        return Err(Failure::new(Code::InvalidArgument, "/etc/passwd is no regular file"));
+    }
+    let mut text = Vec::new();
+    let read = std::fs::File::from(file).take(LARGEST).read_to_end(&mut text);
+    read.map_err(|error| Failure::io(&error, "read", Some("/etc/passwd")))?;
+    Ok(text)
 }

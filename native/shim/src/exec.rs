@@ -4,14 +4,16 @@ use crate::launch::{Client, Pipes, read_filter};
 use crate::log::Log;
 use crate::process::Process;
 use crate::session::{Part, Session};
+use crate::starting::{Begun, Talk};
 use crate::status;
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, RawFd};
+use std::time::Instant;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::Mount;
 use tsbox_core::protocol::{Exit, FromShim, Window};
-use tsbox_runtime::{Born, Cgroup, Exec as Join, Launch, Process as OciProcess, Root, Spec, Stdio, told_by_end};
+use tsbox_runtime::{Cgroup, Exec as Join, Launch, Process as OciProcess, Root, Spec, Stdio, told_by_end};
 
 /// `ShimExec` of kernel/src/contract/launcher.ts.
 #[derive(Deserialize)]
@@ -21,7 +23,7 @@ pub struct Start {
     pub exec: String,
     launch: Format,
     terminal: Option<Window>,
-    stdin: bool,
+    pub stdin: bool,
     pub client: Option<Client>,
     /// How much of the output is told with the end.
     capture: Option<usize>,
@@ -48,16 +50,10 @@ pub struct Exec {
     pub process: Process,
 }
 
-pub struct Started {
-    pub exec: Exec,
-    pub warnings: Vec<String>,
-    /// Milliseconds of each stage.
-    pub timings: Vec<(String, f64)>,
-}
-
-pub fn start(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Started> {
-    let failed = |error: std::io::Error| Failure::io(&error, "stdio", None).at("stdio");
-    let mut session = Session::new(Log::none(), start.terminal.is_some(), true).map_err(failed)?;
+pub fn begin(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Begun> {
+    let since = Instant::now();
+    let mut session =
+        Session::new(Log::none(), start.terminal.is_some(), true).map_err(|error| Failure::io(&error, "stdio", None).at("stdio"))?;
     if let Some(most) = start.capture {
         session.keep(most);
     }
@@ -65,50 +61,37 @@ pub fn start(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Star
         None => Some(Pipes::new(start.stdin)?),
         Some(_) => None,
     };
-    let stdio = Pipes::stdio(pipes.as_ref(), start.terminal);
-    let answered = start.client.as_ref().filter(|client| client.answer).map(|client| client.client);
-    let mut joined = launch(start, container, cgroup, stdio)?;
-    Pipes::join(&mut session, pipes, joined.console.take(), start.stdin).map_err(failed)?;
-    Ok(Started {
-        exec: Exec {
-            id: start.exec.clone(),
-            process: Process::new(joined.pid, joined.pidfd, session, answered),
-        },
-        warnings: joined.warnings,
-        timings: joined.timings,
+    let talk = launch(start, container, cgroup, Pipes::stdio(pipes.as_ref(), start.terminal))?;
+    Ok(Begun {
+        talk,
+        session,
+        pipes,
+        since,
     })
 }
 
-fn launch(start: &Start, container: &Process, cgroup: &Cgroup, stdio: Stdio) -> Result<Born> {
+fn launch(start: &Start, container: &Process, cgroup: &Cgroup, stdio: Stdio) -> Result<Talk> {
     match &start.launch {
-        Format::Oci { process, filter } => tsbox_runtime::exec_and_wait(&Join {
+        Format::Oci { process, filter } => tsbox_runtime::exec(&Join {
             pid: container.pid,
             pidfd: container.pidfd.as_fd(),
             cgroup,
             process,
             stdio,
             seccomp: filter.as_deref().map(read_filter).transpose()?.as_deref(),
-        }),
-        Format::Beside { spec, rootfs, filter } => {
-            let started = tsbox_runtime::launch(&Launch {
-                id: &start.exec,
-                spec,
-                root: Root::Mounts(rootfs),
-                stdio,
-                seccomp: filter.as_deref().map(read_filter).transpose()?.as_deref(),
-                hold: None,
-                bundle: "",
-            })
-            .map_err(|failure| told_by_end(failure, container.pid, container.pidfd.as_fd()))?;
-            Ok(Born {
-                pid: started.pid,
-                pidfd: started.pidfd,
-                console: started.console,
-                warnings: started.warnings,
-                timings: started.timings,
-                waits: false,
-            })
-        }
+        })
+        .map(Talk::Joining),
+        Format::Beside { spec, rootfs, filter } => tsbox_runtime::begin(&Launch {
+            id: &start.exec,
+            spec,
+            root: Root::Mounts(rootfs),
+            stdio,
+            seccomp: filter.as_deref().map(read_filter).transpose()?.as_deref(),
+            hold: None,
+            bundle: "",
+        })
+        .map(Talk::Launching)
+        .map_err(|failure| told_by_end(failure, container.pid, container.pidfd.as_fd())),
         Format::Other => Err(Failure::new(
             Code::Unsupported,
             "this shim joins processes to its own containers, and starts no other runtime's command",
@@ -161,6 +144,13 @@ impl Execs {
         for (at, exec) in self.all.iter().enumerate() {
             exec.process.session.poll(&mut |part, fd, events| each(at, part, fd, events));
         }
+    }
+
+    pub fn pids(&self) -> impl Iterator<Item = i32> {
+        self.all
+            .iter()
+            .filter(|exec| exec.process.exited().is_none())
+            .map(|exec| exec.process.pid)
     }
 
     pub fn session(&mut self, at: usize) -> Option<&mut Session> {

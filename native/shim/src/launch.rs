@@ -1,8 +1,9 @@
-//! From the daemon's words to a running process: the pipes, the log, and the runtime's launch.
+//! From the daemon's words to a process on its way: the pipes, the log, and the runtime's launch.
 
 use crate::log::Log;
 use crate::session::Session;
 use crate::sink::Stream;
+use crate::starting::{Begun, Talk};
 use serde::Deserialize;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -10,7 +11,7 @@ use std::time::Instant;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::Mount;
 use tsbox_core::protocol::{Log as LogSettings, Window};
-use tsbox_runtime::{Launch, Root, Spec, Started, Stdio};
+use tsbox_runtime::{Launch, Root, Spec, Stdio};
 
 /// The compiled seccomp filter's file, which exec drivers put in the place of a profile (30 KB of JSON a start).
 const FILTER: &str = "io.tsbox.seccomp-filter";
@@ -53,16 +54,9 @@ pub struct Format {
     spec: Option<Spec>,
 }
 
-pub struct Launched {
-    pub started: Started,
-    pub session: Session,
-    /// Milliseconds of each stage.
-    pub timings: Vec<(String, f64)>,
-}
-
 /// `hold`: see [`Launch::hold`].
-pub fn start(id: &str, start: &Start, hold: &OwnedFd) -> Result<Launched> {
-    let begun = Instant::now();
+pub fn begin(id: &str, start: &Start, hold: &OwnedFd) -> Result<Begun> {
+    let since = Instant::now();
     let Some(spec) = start.launch.spec.as_ref().filter(|_| start.launch.kind == "oci") else {
         return Err(Failure::new(
             Code::Unsupported,
@@ -71,14 +65,14 @@ pub fn start(id: &str, start: &Start, hold: &OwnedFd) -> Result<Launched> {
     };
     let filter = spec.annotation(FILTER).map(read_filter).transpose()?;
     let log = Log::open(start.log.clone()).map_err(|error| Failure::io(&error, "open", Some(&start.log.path)).at("log"))?;
-    let mut session =
+    let session =
         Session::new(log, start.terminal.is_some(), start.stdin_once).map_err(|error| Failure::io(&error, "mmap", None).at("stdio"))?;
     let pipes = if start.terminal.is_none() {
         Some(Pipes::new(start.stdin)?)
     } else {
         None
     };
-    let mut started = tsbox_runtime::launch(&Launch {
+    let launching = tsbox_runtime::begin(&Launch {
         id,
         spec,
         root: Root::Mounts(&start.rootfs),
@@ -86,11 +80,14 @@ pub fn start(id: &str, start: &Start, hold: &OwnedFd) -> Result<Launched> {
         seccomp: filter.as_deref(),
         hold: Some(hold.as_fd()),
         bundle: spec.annotation(BUNDLE).unwrap_or_default(),
-    })?;
-    Pipes::join(&mut session, pipes, started.console.take(), start.stdin).map_err(|error| Failure::io(&error, "stdio", None))?;
-    let mut timings = std::mem::take(&mut started.timings);
-    timings.push(("all".to_owned(), begun.elapsed().as_secs_f64() * 1000.0));
-    Ok(Launched { started, session, timings })
+    })?
+    .hold_mounts();
+    Ok(Begun {
+        talk: Talk::Launching(launching),
+        session,
+        pipes,
+        since,
+    })
 }
 
 /// A compiled seccomp filter.

@@ -21,6 +21,7 @@ mod process;
 mod serve;
 mod session;
 mod sink;
+mod starting;
 pub mod status;
 
 use std::os::fd::OwnedFd;

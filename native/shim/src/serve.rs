@@ -8,16 +8,17 @@ use crate::namespaces::Namespaces;
 use crate::process::Process;
 use crate::session::{Part, Session, Told};
 use crate::sink::Owner;
+use crate::starting::{Ready, Starting, Target};
 use crate::{Config, memory, status};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use tsbox_core::container::cgroup::MemoryWatch;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::protocol::{Attach, FromShim, SHIM, ToShim, shim};
 use tsbox_core::wire::Frame;
-use tsbox_runtime::Cgroup;
+use tsbox_runtime::{Born, Cgroup, told_by_end};
 
 /// The container: its first process and what is around it.
 struct Container {
@@ -25,6 +26,8 @@ struct Container {
     cgroup: Cgroup,
     paused: bool,
     memory: Option<MemoryWatch>,
+    /// Held until this process ends, after everybody has been told of the container's end.
+    _mounts: Option<OwnedFd>,
 }
 
 pub struct Shim {
@@ -38,6 +41,8 @@ pub struct Shim {
     namespaces: Namespaces,
     container: Option<Container>,
     execs: Execs,
+    /// Processes that are being started: the container's own, or execs.
+    starting: Vec<Starting>,
     connections: u64,
     /// Those who attached before the start, of the container or of an exec: they miss nothing.
     early: Vec<(Channel, Attach, Owner)>,
@@ -54,6 +59,7 @@ enum Polled {
     Guest(usize),
     Early(usize),
     Memory,
+    Starting,
     Session(Part),
     Exec(usize, Part),
 }
@@ -80,6 +86,7 @@ impl Shim {
                     namespaces,
                     container: None,
                     execs: Execs::default(),
+                    starting: Vec::new(),
                     connections: 0,
                     early: Vec::new(),
                     abandoned: false,
@@ -105,7 +112,7 @@ impl Shim {
         let mut parts: Vec<Polled> = Vec::new();
         while !self.finished() {
             self.fill(&mut set, &mut parts);
-            let timeout = if self.draining() { 100 } else { -1 };
+            let timeout = self.timeout();
             // SAFETY: a slice of pollfds.
             let ready = unsafe { libc::poll(set.as_mut_ptr(), set.len() as libc::nfds_t, timeout) };
             if ready < 0 && io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
@@ -117,10 +124,22 @@ impl Shim {
                     self.ready(parts[at]);
                 }
             }
+            self.advance();
             self.settle();
             self.slim();
         }
+        // Only who was abandoned has some: its launcher waits for the end of this connection.
+        for start in std::mem::take(&mut self.starting) {
+            start.abandon();
+        }
         0
+    }
+
+    /// Milliseconds until something is due without anybody's word; -1: nothing is.
+    fn timeout(&self) -> i32 {
+        let drain = self.draining().then_some(100);
+        let starts = self.starting.iter().map(|start| start.left().as_millis().min(60_000) as i32 + 1);
+        starts.chain(drain).min().unwrap_or(-1)
     }
 
     /// Once the container runs, what the launch took goes back to the kernel: a shim does little from here on, and there may be thousands. So does what an exec took.
@@ -156,6 +175,9 @@ impl Shim {
             let session = &container.process.session;
             session.poll(&mut |part, fd, events| each(Polled::Session(part), fd, events));
         }
+        for start in &self.starting {
+            each(Polled::Starting, start.fd(), libc::POLLIN);
+        }
         self.execs
             .poll(&mut |at, part, fd, events| each(Polled::Exec(at, part), fd, events));
     }
@@ -172,6 +194,8 @@ impl Shim {
             Polled::Guest(at) => self.welcome(at),
             Polled::Early(at) => drop(self.early.remove(at)),
             Polled::Memory => self.out_of_memory(),
+            // Looked at once a round, since a deadline has no descriptor.
+            Polled::Starting => {}
             Polled::Session(part) => {
                 let told = self.container.as_mut().and_then(|container| container.process.session.ready(part));
                 self.detached(told);
@@ -205,6 +229,7 @@ impl Shim {
             // The launcher is dead: its successor connects. A shim that holds nothing yet is of use to nobody.
             Err(_) => {
                 self.control = None;
+                // What is being started is given up by the launcher's end, which holds it.
                 self.abandoned = self.container.is_none();
                 self.sessions().for_each(Session::lose_clients);
             }
@@ -214,7 +239,7 @@ impl Shim {
     fn obey(&mut self, frame: Frame) {
         if frame.kind == shim::START {
             match serde_json::from_slice::<Start>(&frame.payload) {
-                Ok(start) => self.start(&start, frame.fds),
+                Ok(start) => self.start(start, frame.fds),
                 Err(error) => self.tell(&FromShim::Failed {
                     seq: 0,
                     failure: Failure::new(Code::InvalidArgument, format!("the launch is not one: {error}")),
@@ -224,7 +249,7 @@ impl Shim {
         }
         if frame.kind == shim::EXEC {
             match serde_json::from_slice::<exec::Start>(&frame.payload) {
-                Ok(start) => self.exec(&start, frame.fds),
+                Ok(start) => self.exec(start, frame.fds),
                 Err(error) => self.tell(&FromShim::Failed {
                     seq: seq_of(&frame.payload),
                     failure: Failure::new(Code::InvalidArgument, format!("the exec is not one: {error}")),
@@ -290,6 +315,7 @@ impl Shim {
             }
             ToShim::Leave { client } => {
                 self.sessions().for_each(|session| session.lose(Owner::Client(client)));
+                self.starting.iter_mut().for_each(|start| start.lose(client));
             }
             // A new daemon of the same launcher asks how things stand.
             ToShim::Control => {
@@ -300,74 +326,137 @@ impl Shim {
         }
     }
 
-    fn start(&mut self, start: &Start, mut fds: Vec<OwnedFd>) {
+    fn start(&mut self, start: Start, mut fds: Vec<OwnedFd>) {
         let without = || Failure::new(Code::InvalidArgument, "the start came without what holds it");
-        match fds.pop().ok_or_else(without).and_then(|hold| launch::start(&self.id, start, &hold)) {
-            Ok(launch::Launched {
-                started,
-                mut session,
-                timings,
-            }) => {
-                if let Some(client) = &start.client {
-                    join(&mut session, client, fds);
-                }
-                self.join_early(None, &mut session);
-                let (pid, warnings) = (started.pid, started.warnings);
-                self.container = Some(Container {
-                    process: Process::new(pid, started.pidfd, session, None),
-                    memory: None,
-                    cgroup: started.cgroup,
-                    paused: false,
-                });
-                self.tell(&FromShim::Started {
-                    seq: start.seq,
-                    pid,
-                    warnings,
-                    timings,
-                });
-                self.busy = true;
-                if let Some(container) = &mut self.container {
-                    container.memory = container.cgroup.watch_memory();
-                }
-                // It may be dead already: its SIGCHLD came when nobody knew its pid.
-                self.reap();
-            }
+        let twice = self.container.is_some() || self.starting.iter().any(Starting::is_container);
+        let begun = fds.pop().ok_or_else(without).and_then(|hold| match twice {
+            true => Err(Failure::new(Code::FailedPrecondition, "the container is started already")),
+            false => launch::begin(&self.id, &start, &hold),
+        });
+        match begun {
+            Ok(begun) => self.starting.push(Starting::container(start, begun, fds)),
             Err(failure) => {
                 self.tell(&FromShim::Failed { seq: start.seq, failure });
-                self.abandoned = true;
+                self.abandoned |= !twice;
             }
         }
     }
 
-    fn exec(&mut self, start: &exec::Start, fds: Vec<OwnedFd>) {
+    fn exec(&mut self, start: exec::Start, fds: Vec<OwnedFd>) {
         self.busy = true;
-        let started = self
+        let begun = self
             .running()
-            .and_then(|container| exec::start(start, &container.process, &container.cgroup));
-        match started {
-            Ok(exec::Started {
-                mut exec,
-                warnings,
-                timings,
-            }) => {
-                if let Some(client) = &start.client {
-                    join(&mut exec.process.session, client, fds);
+            .and_then(|container| exec::begin(&start, &container.process, &container.cgroup));
+        match begun {
+            Ok(begun) => self.starting.push(Starting::exec(start, begun, fds)),
+            Err(failure) => {
+                self.early.retain(|(_, attach, _)| attach.exec.as_deref() != Some(&start.exec));
+                self.tell(&FromShim::Failed { seq: start.seq, failure });
+            }
+        }
+    }
+
+    /// Looks how those that are being started stand.
+    fn advance(&mut self) {
+        let mut settled = false;
+        for at in (0..self.starting.len()).rev() {
+            let advanced = match self.starting[at].advance() {
+                Ok(None) => continue,
+                advanced => advanced,
+            };
+            let start = self.starting.remove(at);
+            settled = true;
+            let (seq, is_container) = (start.seq, start.is_container());
+            match advanced {
+                Ok(Some(born)) => match start.finish(born) {
+                    Ok(ready) => self.started(ready),
+                    Err(failure) => {
+                        self.abandoned |= is_container;
+                        self.tell(&FromShim::Failed { seq, failure });
+                    }
+                },
+                Ok(None) => {}
+                Err(failure) => self.failed(start, failure),
+            }
+        }
+        if settled {
+            self.busy = true;
+            if self.starting.is_empty() {
+                self.starting = Vec::new();
+            }
+            // Some may be dead already: their SIGCHLD came when nobody knew their pid.
+            self.reap();
+        }
+    }
+
+    fn failed(&mut self, start: Starting, failure: Failure) {
+        let failure = match (&self.container, start.is_container()) {
+            (Some(container), false) => told_by_end(failure, container.process.pid, container.process.pidfd.as_fd()),
+            _ => failure,
+        };
+        let seq = start.seq;
+        match start.exec_id().map(str::to_owned) {
+            Some(id) => self.early.retain(|(_, attach, _)| attach.exec.as_deref() != Some(&id)),
+            None => self.abandoned = true,
+        }
+        start.abandon();
+        self.tell(&FromShim::Failed { seq, failure });
+    }
+
+    fn started(&mut self, ready: Ready) {
+        let Ready {
+            seq,
+            target,
+            born,
+            mut session,
+            cgroup,
+            client,
+            fds,
+        } = ready;
+        if let Some(client) = &client {
+            join(&mut session, client, fds);
+        }
+        let Born {
+            pid,
+            pidfd,
+            warnings,
+            timings,
+            mounts,
+            ..
+        } = born;
+        match target {
+            Target::Container => {
+                let Some(cgroup) = cgroup else { return };
+                self.join_early(None, &mut session);
+                self.container = Some(Container {
+                    process: Process::new(pid, pidfd, session, None),
+                    memory: None,
+                    cgroup,
+                    paused: false,
+                    _mounts: mounts,
+                });
+                self.tell(&FromShim::Started {
+                    seq,
+                    pid,
+                    warnings,
+                    timings,
+                });
+                if let Some(container) = &mut self.container {
+                    container.memory = container.cgroup.watch_memory();
                 }
-                self.join_early(Some(&start.exec), &mut exec.process.session);
-                let (seq, pid) = (start.seq, exec.process.pid);
-                self.execs.add(exec);
+            }
+            Target::Exec { id, answered } => {
+                self.join_early(Some(&id), &mut session);
+                self.execs.add(exec::Exec {
+                    id,
+                    process: Process::new(pid, pidfd, session, answered),
+                });
                 self.tell(&FromShim::ExecStarted {
                     seq,
                     pid,
                     warnings,
                     timings,
                 });
-                // As above.
-                self.reap();
-            }
-            Err(failure) => {
-                self.early.retain(|(_, attach, _)| attach.exec.as_deref() != Some(&start.exec));
-                self.tell(&FromShim::Failed { seq: start.seq, failure });
             }
         }
     }
@@ -466,24 +555,39 @@ impl Shim {
         let mut info = [0u8; 128];
         // SAFETY: drains a signalfd into a buffer of signalfd_siginfo's size.
         while unsafe { libc::read(self.signals.as_raw_fd(), info.as_mut_ptr().cast(), info.len()) } > 0 {}
-        loop {
-            let mut state = 0;
-            // SAFETY: waitpid fills an int.
-            let pid = unsafe { libc::waitpid(-1, &mut state, libc::WNOHANG) };
-            if pid <= 0 {
-                return;
+        if self.starting.is_empty() {
+            while let Some((pid, state)) = wait_for(-1) {
+                self.reaped(pid, state);
             }
-            if let Some(container) = self.container.as_mut().filter(|container| container.process.pid == pid) {
-                // What is told from here on is the removal of the group.
-                container.memory = None;
-                let out_of_memory = container.cgroup.oom_killed();
-                container.process.exit(status::exit(state, out_of_memory));
-                // Those who share another's pid namespace live on otherwise.
-                let _ = container.cgroup.kill_all(libc::SIGKILL);
-            } else {
-                self.execs.reaped(pid, state);
+            return;
+        }
+        // A process that was born for somebody who has not heard of it yet must keep its number: only those that are known are reaped.
+        let own = self.container.as_ref().filter(|container| container.process.exited().is_none());
+        let known: Vec<i32> = own
+            .map(|container| container.process.pid)
+            .into_iter()
+            .chain(self.execs.pids())
+            .collect();
+        for pid in known {
+            if let Some((pid, state)) = wait_for(pid) {
+                self.reaped(pid, state);
             }
         }
+    }
+
+    fn reaped(&mut self, pid: i32, state: i32) {
+        let Some(container) = self.container.as_mut().filter(|container| container.process.pid == pid) else {
+            self.execs.reaped(pid, state);
+            return;
+        };
+        // What is told from here on is the removal of the group.
+        container.memory = None;
+        let out_of_memory = container.cgroup.oom_killed();
+        container.process.exit(status::exit(state, out_of_memory));
+        // Those who share another's pid namespace live on otherwise.
+        let _ = container.cgroup.kill_all(libc::SIGKILL);
+        // One that is on its way in may not have come so far.
+        self.starting.iter().for_each(Starting::kill);
     }
 
     fn draining(&self) -> bool {
@@ -520,7 +624,7 @@ impl Shim {
             return true;
         }
         let Some(container) = &mut self.container else { return false };
-        if !container.process.told() || !self.execs.is_empty() {
+        if !container.process.told() || !self.execs.is_empty() || !self.starting.is_empty() {
             return false;
         }
         // The client has its exit code by now: cleaning costs nobody's time.
@@ -554,6 +658,14 @@ impl Shim {
             control.queue(event);
         }
     }
+}
+
+/// A child that has died, and its status; `pid` -1: any.
+fn wait_for(pid: i32) -> Option<(i32, i32)> {
+    let mut state = 0;
+    // SAFETY: waitpid fills an int.
+    let pid = unsafe { libc::waitpid(pid, &mut state, libc::WNOHANG) };
+    (pid > 0).then_some((pid, state))
 }
 
 /// Of a descriptor of this process, good in every process of the host.

@@ -72,7 +72,7 @@ async function begin(engine: Engine, call: Call, record: Container, signal: numb
   try {
     // Told first: its end may be quicker than the answer.
     await tellKill(engine, call, record, signal);
-    await engine.launcher.signal(call, record.id, signal, { all }).catch(unlessOver);
+    await engine.launcher.signal(call, record.id, signal, { all, pid: record.pid }).catch(unlessOver);
     return { record, end };
   } catch (error) {
     end.leave();
@@ -87,7 +87,7 @@ async function finish(engine: Engine, call: Call, { record, end }: Ending): Prom
   await decideUrgently(engine, record.id, async (now) => {
     if (!isSame(now)) return;
     await tellKill(engine, call, now, sigkill);
-    await engine.launcher.signal(call, now.id, sigkill).catch(unlessOver);
+    await engine.launcher.signal(call, now.id, sigkill, { pid: now.pid }).catch(unlessOver);
   }).catch((error: unknown) => {
     // With --rm its end was its removal.
     if (!isTsboxError(error) || error.code !== "NotFound") throw error;
@@ -135,7 +135,7 @@ export async function endUnhealthy(engine: Engine, id: ContainerId, startedAt: n
       await decide(engine, id, async (record) => {
         if (!same(record)) return;
         await tellKill(engine, call, record, sigkill);
-        await engine.launcher.signal(call, id, sigkill);
+        await engine.launcher.signal(call, id, sigkill, { pid: record.pid });
       });
       return;
     }

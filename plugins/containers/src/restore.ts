@@ -14,7 +14,7 @@ import {
   type VolumeClaim,
 } from "@tsbox/kernel";
 import { unlessMissing } from "./create.ts";
-import { isAlive } from "./decide.ts";
+import { happens, isAlive } from "./decide.ts";
 import { ended, heardEnd, later } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { findExec, recallExec } from "./execs.ts";
@@ -24,6 +24,8 @@ import { toolsOwner } from "./tools.ts";
 
 /** A process whose shim was killed is watched by its exit file; when the launcher died too, nobody writes one. */
 const lookEvery = 1000;
+/** Milliseconds that a new daemon waits for all shims together before it serves. */
+const findPatience = 1500;
 
 export async function restore(engine: Engine, call: Call): Promise<void> {
   const known = await engine.records.load(call);
@@ -36,9 +38,13 @@ export async function restore(engine: Engine, call: Call): Promise<void> {
     running.flatMap((record) => record.endpoints),
   );
   for (const { id, idMaps } of running) if (idMaps !== null) engine.idRanges.hold(id, idMaps);
-  for (const record of running) await find(engine, call, record);
+  // A shim that does not answer delays nobody: its container is looked after when it has, or when its deadline is over.
+  const finding = Promise.all(running.map((record) => find(engine, call, record)));
+  if (!(await happens(finding, findPatience))) later(engine, () => finding.then(() => {}));
   const recorded = new Set(running.map(({ id }) => id));
-  for (const record of engine.records.all()) if (!recorded.has(record.id)) await endUnrecorded(engine, call, record);
+  const unrecorded = engine.records.all().filter((record) => !recorded.has(record.id));
+  const ending = Promise.all(unrecorded.map((record) => endUnrecorded(engine, call, record)));
+  if (!(await happens(ending, findPatience))) later(engine, () => ending.then(() => {}));
   // A volatile container that was made and never started has no one who remembers it.
   for (const record of engine.records.all().filter((record) => record.config.autoRemove && record.status === "created"))
     await engine.records.remove(call, record);
@@ -82,7 +88,7 @@ async function find(engine: Engine, call: Call, record: Container): Promise<void
   } catch (error) {
     if (!isTsboxError(error) || error.code !== "NotFound") call.log.warn(`can't reach the shim of ${record.name}: ${String(error)}`);
   }
-  if (exitOf(directory) === null && isAlive(record.pid)) watchOrphan(engine, record, directory);
+  if (exitOf(directory) === null && isAlive(record.pid)) watchOrphan(engine, withoutShim(engine, record), directory);
   else await ended(engine, record.id, record.pid, exitOf(directory) ?? unknownExit());
 }
 
@@ -95,8 +101,15 @@ async function endUnrecorded(engine: Engine, call: Call, record: Container): Pro
   if (shim.pid === null) return engine.launcher.abandon(call, record.id);
   call.log.warn(`container ${record.name} was being started when the daemon died: it is killed`);
   engine.records.note({ ...record, status: "running", pid: shim.pid, startedAt: Date.now(), exit: null });
-  await engine.launcher.signal(call, record.id, signalNumber("SIGKILL"), { all: true });
+  await engine.launcher.signal(call, record.id, signalNumber("SIGKILL"), { all: true, pid: shim.pid });
 }
+
+/** Shown by `ps` and `inspect`. */
+export const withoutShim = (engine: Engine, { id }: Container): Container =>
+  engine.records.note({
+    ...engine.records.byId(id),
+    error: "its shim is dead or does not answer: the container runs on without logs, attach and exec; kill it, remove it or restart it",
+  });
 
 /** The shim is dead, its container is not: the launcher, its new parent, writes the exit file. */
 export function watchOrphan(engine: Engine, record: Container, directory: string): void {
@@ -133,11 +146,13 @@ async function sweep(engine: Engine, call: Call): Promise<void> {
   for (const name of engine.records.strangers()) {
     const id = name as ContainerId;
     // A shim that was spawned and not started, or whose start nobody recorded, is told to go.
-    await engine.launcher
-      .connect(call, id, engine.records.directory(id))
-      .then(() => engine.launcher.abandon(call, id))
-      .catch(() => {});
-    engine.records.discard(id);
+    later(engine, async () => {
+      await engine.launcher
+        .connect(call, id, engine.records.directory(id))
+        .then(() => engine.launcher.abandon(call, id))
+        .catch(() => {});
+      engine.records.discard(id);
+    });
   }
   later(engine, async () => {
     const storageId = await engine.preferred("storage");

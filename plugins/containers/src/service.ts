@@ -21,7 +21,7 @@ import { launch, restart, stop } from "./launching.ts";
 import { readLog } from "./logs/read.ts";
 import { connectNetwork, disconnectNetwork } from "./networks.ts";
 import { failedRestart, giveUp } from "./restarts.ts";
-import { exitOf, watchOrphan } from "./restore.ts";
+import { exitOf, watchOrphan, withoutShim } from "./restore.ts";
 import { top, update, usage } from "./running.ts";
 import { spawnEarly } from "./shims.ts";
 import { resolveInRoot } from "./spec/user.ts";
@@ -62,7 +62,7 @@ export function containersService(
         }
         refuseIdle(record);
         await tellKill(engine, call, fatal ? stopped(engine, record) : record, signal);
-        await launcher.signal(call, id, signal);
+        await launcher.signal(call, id, signal, { pid: record.pid });
       });
     },
     pause: (call, id) =>
@@ -231,7 +231,7 @@ export async function listen(engine: Engine): Promise<void> {
       engine.waiters.flushAll(id);
       later(engine, () => loseExecs(engine, id));
       if (event.killed && engine.records.has(id) && exitOf(engine.records.directory(id)) === null)
-        watchOrphan(engine, engine.records.byId(id), engine.records.directory(id));
+        watchOrphan(engine, withoutShim(engine, engine.records.byId(id)), engine.records.directory(id));
     }
   }
 }

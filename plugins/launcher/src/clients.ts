@@ -7,6 +7,8 @@ import { Queue } from "./queue.ts";
 
 /** Bytes on their way to a client before its writer waits. */
 const highWater = 256 << 10;
+/** Bytes of one frame to a client. */
+const piece = 128 << 10;
 
 interface Traffic {
   written: number;
@@ -55,15 +57,24 @@ export class Clients {
     }
   }
 
-  write(client: number, descriptor: 1 | 2, bytes: Uint8Array): Promise<void> {
+  /** In pieces, each of which waits until the client has taken enough of those before it. */
+  async write(client: number, descriptor: 1 | 2, bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; at += piece) {
+      const taken = this.#writePiece(client, descriptor, bytes.subarray(at, at + piece));
+      if (taken !== undefined) await taken;
+    }
+  }
+
+  /** Undefined: more is welcome at once. */
+  #writePiece(client: number, descriptor: 1 | 2, bytes: Uint8Array): Promise<void> | undefined {
     const traffic = this.#traffic.get(client);
-    if (traffic === undefined || bytes.length === 0) return Promise.resolve();
+    if (traffic === undefined) return;
     const payload = Buffer.allocUnsafe(bytes.length + 1);
     payload[0] = descriptor;
     payload.set(bytes, 1);
     this.#connection.send(outgoing.clientWrite, client, payload);
     traffic.written += bytes.length;
-    if (traffic.written < highWater) return Promise.resolve();
+    if (traffic.written < highWater) return;
     return new Promise((resolve) => {
       traffic.drained.push(resolve);
     });

@@ -11,7 +11,13 @@ export class Connection {
   constructor(descriptor: number, received: (frame: Frame) => void, ended: () => void) {
     this.#socket = new Socket({ fd: descriptor, readable: true, writable: true });
     this.#socket.on("data", (chunk) => {
-      for (const frame of this.#cutter.push(chunk)) received(frame);
+      try {
+        for (const frame of this.#cutter.push(chunk)) received(frame);
+      } catch (error) {
+        // What comes after it can't be trusted: the launcher starts another daemon, which finds everything again.
+        process.stderr.write(`tsbox: the daemon ends, since its launcher does not speak the protocol: ${String(error)}\n`);
+        this.#socket.destroy();
+      }
     });
     this.#socket.on("close", ended);
     // What a failed write means is told by `close`.

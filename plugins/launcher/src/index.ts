@@ -99,7 +99,7 @@ function serviceOf(connection: Connection, clients: Clients, shims: Shims, helpe
       shims.abandon(id);
       return done;
     },
-    signal: (_call, id, signal, options) => shims.request(id, { op: "signal", signal, all: options?.all ?? false }),
+    signal: (_call, id, signal, options) => shims.signal(id, signal, options?.all ?? false, options?.pid ?? null),
     pause: (_call, id) => shims.request(id, { op: "pause" }),
     resume: (_call, id) => shims.request(id, { op: "resume" }),
     resize: (_call, id, size) => {

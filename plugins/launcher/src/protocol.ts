@@ -1,7 +1,11 @@
 /** The frames between launcher and daemon: native/core/src/protocol.rs in TypeScript. Change both, and the version. */
 import { Buffer } from "node:buffer";
+import { fail } from "@tsbox/kernel";
 
-export const protocolVersion = 5;
+export const protocolVersion = 6;
+
+/** Bytes of a payload; a longer frame ends the connection at its other side (`LONGEST` of wire.rs). */
+export const longestPayload: number = 16 << 20;
 
 /** The first version of shims that know execs (`SHIM` of protocol.rs). */
 export const shimsWithExecs = 2;
@@ -17,6 +21,7 @@ export const incoming = {
   fromShim: 7,
   shimGone: 8,
   ran: 9,
+  signalled: 10,
 } as const;
 
 /** To the launcher. */
@@ -36,6 +41,7 @@ export const outgoing = {
   shutdown: 32,
   clientTaken: 33,
   shimRelease: 34,
+  signal: 35,
 } as const;
 
 /** Kinds of messages to a shim. */
@@ -51,6 +57,11 @@ const headerLength = 12;
 
 /** length u32, channel u32, kind u8, descriptors u8 (never any to or from here), zero u16; little endian. */
 export function encode(kind: number, channel: number, payload: Uint8Array): Buffer {
+  if (payload.length > longestPayload)
+    throw fail(
+      "ResourceExhausted",
+      `a message of ${payload.length} bytes is more than the engine's processes tell one another (${longestPayload})`,
+    );
   const frame = Buffer.allocUnsafe(headerLength + payload.length);
   frame.writeUInt32LE(payload.length, 0);
   frame.writeUInt32LE(channel, 4);
@@ -59,15 +70,30 @@ export function encode(kind: number, channel: number, payload: Uint8Array): Buff
   return frame;
 }
 
-/** Cuts a byte stream into frames; a frame's payload is a view of the bytes that came. */
+/** Cuts a byte stream into frames; a frame's payload is a view of the bytes that came. A frame beyond the bound is `DataLoss`: nothing after it can be trusted. */
 export class FrameCutter {
   #rest: Buffer = Buffer.alloc(0);
+  /** What has come since, while a long frame is on its way: joined once, when it is whole. */
+  #more: Buffer[] = [];
+  #missing = 0;
 
   *push(chunk: Buffer): Generator<Frame> {
-    let bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    this.#missing -= chunk.length;
+    if (this.#missing > 0) {
+      this.#more.push(chunk);
+      return;
+    }
+    let bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, ...this.#more, chunk]);
+    this.#more = [];
+    this.#missing = 0;
     while (bytes.length >= headerLength) {
-      const end = headerLength + bytes.readUInt32LE(0);
-      if (bytes.length < end) break;
+      const length = bytes.readUInt32LE(0);
+      if (length > longestPayload) throw fail("DataLoss", `a frame of ${length} bytes is none of the engine's`);
+      const end = headerLength + length;
+      if (bytes.length < end) {
+        this.#missing = end - bytes.length;
+        break;
+      }
       const kind = bytes.readUInt8(8);
       yield { kind, channel: bytes.readUInt32LE(4), payload: bytes.subarray(headerLength, end) };
       bytes = bytes.subarray(end);

@@ -7,6 +7,7 @@ import {
   type ExecId,
   type ExitStatus,
   fail,
+  isTsboxError,
   type ShimClient,
   type ShimEvent,
   type ShimExec,
@@ -25,6 +26,22 @@ interface Pending<T> {
   resolve(value: T): void;
   reject(error: unknown): void;
 }
+
+/** Milliseconds that a shim has for its answer. One that is late is stopped, or hangs: its container is signalled past it, and nobody waits for it. */
+const timeouts = {
+  /** A signal, a client that joins, a pause: no more than a message. */
+  message: 5_000,
+  /** What must get through is asked for past a shim that has not answered by then. */
+  kill: 700,
+  /** The shim's own deadline for an exec is 10 s. */
+  exec: 15_000,
+  /** Mounts, hooks and the network are waited for; the shim's own deadline is 150 s. */
+  start: 120_000,
+  spawn: 15_000,
+  connect: 5_000,
+} as const;
+
+const sigkill = 9;
 interface Shim {
   readonly id: ContainerId;
   readonly channel: number;
@@ -81,6 +98,7 @@ export class Shims {
   readonly #connection: Connection;
   readonly #byId: Map<string, Shim> = new Map();
   readonly #byChannel: Map<number, Shim> = new Map();
+  readonly #signals: Map<number, Pending<void>> = new Map();
   #lastChannel = 0;
   #lastRequest = 0;
 
@@ -108,20 +126,25 @@ export class Shims {
     const known = this.#byId.get(id);
     if (known === undefined) return this.#open(outgoing.shimConnect, id, directory, { network: "none", idMaps: null });
     known.directory = directory;
+    const state = this.#state(known, timeouts.connect);
+    this.#send(known, toShim.message, { op: "control" }, undefined, 0);
+    return state;
+  }
+
+  /** What the shim says of itself. One that is late stays known: it may be stopped for a while. */
+  #state(shim: Shim, timeout: number): Promise<ShimState> {
     return new Promise((resolve, reject) => {
-      known.state = { resolve, reject };
-      this.#send(known, toShim.message, { op: "control" }, undefined, 0);
+      shim.state = withDeadline({ resolve, reject }, timeout, () => silent(shim.id, timeout));
     });
   }
 
   #open(kind: number, id: ContainerId, directory: string, { network, idMaps }: ShimNamespaces): Promise<ShimState> {
     this.#lastChannel += 1;
     const shim = this.#add(id, directory, this.#lastChannel);
-    return new Promise((resolve, reject) => {
-      shim.state = { resolve, reject };
-      this.#connection.json(kind, shim.channel, { id, directory, network: network === "new", idMaps });
-      this.#connection.flush();
-    });
+    const state = this.#state(shim, kind === outgoing.shimSpawn ? timeouts.spawn : timeouts.connect);
+    this.#connection.json(kind, shim.channel, { id, directory, network: network === "new", idMaps });
+    this.#connection.flush();
+    return state;
   }
 
   #add(id: ContainerId, directory: string, channel: number): Shim {
@@ -139,6 +162,7 @@ export class Shims {
       (seq) => ({ seq, ...launch }),
       client?.client,
       client ? descriptorBits(client) : 0,
+      timeouts.start,
     ) as Promise<Started>;
   }
 
@@ -155,19 +179,45 @@ export class Shims {
   }
 
   /** A message that is answered with done or failed. */
-  async request(id: ContainerId, message: { readonly op: string } & Record<string, unknown>): Promise<void> {
-    await this.#ask(id, toShim.message, (seq) => ({ ...message, seq }), undefined, 0);
+  async request(
+    id: ContainerId,
+    message: { readonly op: string } & Record<string, unknown>,
+    timeout: number = timeouts.message,
+  ): Promise<void> {
+    await this.#ask(id, toShim.message, (seq) => ({ ...message, seq }), undefined, 0, timeout);
+  }
+
+  /** By the shim, or past it where it is dead or silent. `pid`: the container's first process, by its record. */
+  async signal(id: ContainerId, signal: number, all: boolean, pid: number | null): Promise<void> {
+    if (this.#byId.has(id)) {
+      try {
+        return await this.request(id, { op: "signal", signal, all }, signal === sigkill ? timeouts.kill : timeouts.message);
+      } catch (error) {
+        if (pid === null || !isTsboxError(error) || (error.code !== "DeadlineExceeded" && error.code !== "Unavailable")) throw error;
+      }
+    } else if (pid === null) throw notRunning(id);
+    await this.#signalPast(id, signal, all, pid);
+  }
+
+  #signalPast(id: ContainerId, signal: number, all: boolean, pid: number): Promise<void> {
+    this.#lastRequest += 1;
+    const request = this.#lastRequest;
+    return new Promise((resolve, reject) => {
+      this.#signals.set(request, { resolve, reject });
+      this.#connection.json(outgoing.signal, request, { id, pid, signal, all });
+    });
   }
 
   async join(id: ContainerId, client: ShimClient): Promise<void> {
-    await this.#ask(id, toShim.message, (seq) => ({ op: "join", seq, ...client }), client.client, descriptorBits(client));
+    await this.#ask(id, toShim.message, (seq) => ({ op: "join", seq, ...client }), client.client, descriptorBits(client), timeouts.message);
   }
 
   exec(id: ContainerId, exec: ShimExec): Promise<Started> {
     const { client } = exec;
     if ((this.#shim(id).version ?? 1) < shimsWithExecs)
       throw fail("Unsupported", `container ${id.slice(0, 12)} was started by an engine from before exec: restart the container`);
-    return this.#ask(id, toShim.exec, (seq) => ({ seq, ...exec }), client?.client, client ? descriptorBits(client) : 0) as Promise<Started>;
+    const bits = client ? descriptorBits(client) : 0;
+    return this.#ask(id, toShim.exec, (seq) => ({ seq, ...exec }), client?.client, bits, timeouts.exec) as Promise<Started>;
   }
 
   /** A message that is not answered. */
@@ -190,12 +240,17 @@ export class Shims {
     message: (seq: number) => unknown,
     client: number | undefined,
     descriptors: number,
+    timeout: number,
   ): Promise<Started | undefined> {
     const shim = this.#shim(id);
     this.#lastRequest += 1;
     const seq = this.#lastRequest;
     return new Promise((resolve, reject) => {
-      shim.pending.set(seq, { resolve, reject });
+      const late = (): TsboxError => {
+        shim.pending.delete(seq);
+        return silent(id, timeout);
+      };
+      shim.pending.set(seq, withDeadline({ resolve, reject }, timeout, late));
       this.#send(shim, kind, message(seq), client, descriptors);
     });
   }
@@ -212,12 +267,16 @@ export class Shims {
 
   #shim(id: ContainerId): Shim {
     const shim = this.#byId.get(id);
-    if (shim === undefined) throw fail("FailedPrecondition", `container ${id.slice(0, 12)} is not running`);
+    if (shim === undefined) throw notRunning(id);
     return shim;
   }
 
   /** True when the frame was about a shim. */
   receive(frame: Frame): boolean {
+    if (frame.kind === incoming.signalled) {
+      this.#signalled(frame);
+      return true;
+    }
     if (frame.kind !== incoming.fromShim && frame.kind !== incoming.shimGone) return false;
     const shim = this.#byChannel.get(frame.channel);
     const message: unknown = JSON.parse(frame.payload.toString());
@@ -225,6 +284,14 @@ export class Shims {
     if (frame.kind === incoming.shimGone) this.#gone(shim, (message as { killed: boolean }).killed);
     else this.#heard(shim, message as FromShim);
     return true;
+  }
+
+  #signalled(frame: Frame): void {
+    const { failure } = JSON.parse(frame.payload.toString()) as { readonly failure: Failure | null };
+    const pending = this.#signals.get(frame.channel);
+    this.#signals.delete(frame.channel);
+    if (failure === null) pending?.resolve();
+    else pending?.reject(errorOf(failure));
   }
 
   #heard(shim: Shim, message: FromShim): void {
@@ -304,6 +371,29 @@ export class Shims {
     this.#byChannel.delete(shim.channel);
     if (this.#byId.get(shim.id) === shim) this.#byId.delete(shim.id);
   }
+}
+
+const notRunning = (id: ContainerId): TsboxError => fail("FailedPrecondition", `container ${id.slice(0, 12)} is not running`);
+
+const silent = (id: ContainerId, timeout: number): TsboxError =>
+  fail(
+    "DeadlineExceeded",
+    `the shim of container ${id.slice(0, 12)} has not answered within ${timeout / 1000} s: it is stopped or hangs; kill or remove the container`,
+  );
+
+/** Rejected with `late` when nobody has answered in time. The timer keeps nobody alive. */
+function withDeadline<T>(pending: Pending<T>, timeout: number, late: () => TsboxError): Pending<T> {
+  const timer = setTimeout(() => pending.reject(late()), timeout).unref();
+  return {
+    resolve: (value) => {
+      clearTimeout(timer);
+      pending.resolve(value);
+    },
+    reject: (error) => {
+      clearTimeout(timer);
+      pending.reject(error);
+    },
+  };
 }
 
 function errorOf(failure: Failure): TsboxError {

@@ -183,12 +183,15 @@ export function listContainer(record: Container): Json {
   };
 }
 
+/** A container that runs has an error when its shim is dead or silent; `inspect` says which. */
+const unsupervised = ({ error }: Pick<Container, "error">): string => (error === "" ? "" : " (without its shim)");
+
 export function statusWords(record: Container, now: number): string {
   switch (record.status) {
     case "running":
-      return `Up ${ago(now - (record.startedAt ?? now))}${healthWords(record)}`;
+      return `Up ${ago(now - (record.startedAt ?? now))}${healthWords(record)}${unsupervised(record)}`;
     case "paused":
-      return `Up ${ago(now - (record.startedAt ?? now))} (Paused)`;
+      return `Up ${ago(now - (record.startedAt ?? now))} (Paused)${unsupervised(record)}`;
     case "restarting":
       return `Restarting (${record.exit?.code ?? 0}) ${ago(now - (record.exit?.at ?? now))} ago`;
     case "exited":

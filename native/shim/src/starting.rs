@@ -1,0 +1,190 @@
+//! Starts on their way, of the container or of an exec: states of the shim's poll set. Whoever is started reads from the container, which may be slow, hung or
+//! hostile (a fifo in the place of its passwd, a lease on the program, a signal to stop); the shim serves all others meanwhile, and gives up after a deadline.
+
+use crate::exec;
+use crate::launch::{self, Client, Pipes};
+use crate::session::Session;
+use std::os::fd::{OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_runtime::{Born, Cgroup, Launching, Pending};
+
+/// An exec waits for its command's file alone.
+const EXEC_TIMEOUT: Duration = Duration::from_secs(10);
+/// A start waits for its mounts, its hooks, and until the daemon lets it go on; the daemon's own deadline is shorter.
+const START_TIMEOUT: Duration = Duration::from_secs(150);
+/// How long the processes of a start that was given up may take to die. One that hangs in a file system is left behind.
+const DEATH_TIMEOUT: Duration = Duration::from_secs(2);
+
+pub enum Talk {
+    /// A process with a root of its own, and for a container with a cgroup that was made for it.
+    Launching(Launching),
+    /// A process that joins the container.
+    Joining(Pending),
+}
+
+/// What the process is to be.
+pub enum Target {
+    Container,
+    /// `answered`: the client that gets the exit code from here.
+    Exec {
+        id: String,
+        answered: Option<u32>,
+    },
+}
+
+pub struct Starting {
+    pub seq: u32,
+    pub target: Target,
+    talk: Talk,
+    session: Session,
+    pipes: Option<Pipes>,
+    stdin: bool,
+    client: Option<Client>,
+    fds: Vec<OwnedFd>,
+    begun: Instant,
+    timeout: Duration,
+}
+
+/// What has been begun: who talks to the new process, and what will carry its stdio.
+pub struct Begun {
+    pub talk: Talk,
+    pub session: Session,
+    pub pipes: Option<Pipes>,
+    pub since: Instant,
+}
+
+/// A start that has come to its end.
+pub struct Ready {
+    pub seq: u32,
+    pub target: Target,
+    pub born: Born,
+    pub session: Session,
+    /// Of a process with a root of its own.
+    pub cgroup: Option<Cgroup>,
+    pub client: Option<Client>,
+    pub fds: Vec<OwnedFd>,
+}
+
+impl Starting {
+    pub fn container(start: launch::Start, begun: Begun, fds: Vec<OwnedFd>) -> Starting {
+        Starting {
+            seq: start.seq,
+            target: Target::Container,
+            talk: begun.talk,
+            session: begun.session,
+            pipes: begun.pipes,
+            stdin: start.stdin,
+            client: start.client,
+            fds,
+            begun: begun.since,
+            timeout: START_TIMEOUT,
+        }
+    }
+
+    pub fn exec(start: exec::Start, begun: Begun, fds: Vec<OwnedFd>) -> Starting {
+        let answered = start.client.as_ref().filter(|client| client.answer).map(|client| client.client);
+        Starting {
+            seq: start.seq,
+            target: Target::Exec { id: start.exec, answered },
+            talk: begun.talk,
+            session: begun.session,
+            pipes: begun.pipes,
+            stdin: start.stdin,
+            client: start.client,
+            fds,
+            begun: begun.since,
+            timeout: EXEC_TIMEOUT,
+        }
+    }
+
+    pub fn is_container(&self) -> bool {
+        matches!(self.target, Target::Container)
+    }
+
+    /// The exec's id; None: it is the container's own process.
+    pub fn exec_id(&self) -> Option<&str> {
+        match &self.target {
+            Target::Container => None,
+            Target::Exec { id, .. } => Some(id),
+        }
+    }
+
+    /// Lets go of a client that is gone; the process is started for nobody then.
+    pub fn lose(&mut self, client: u32) {
+        if self.client.as_ref().is_some_and(|one| one.client == client) {
+            self.client = None;
+            self.fds.clear();
+        }
+    }
+
+    pub fn fd(&self) -> RawFd {
+        match &self.talk {
+            Talk::Launching(launching) => launching.fd(),
+            Talk::Joining(pending) => pending.fd(),
+        }
+    }
+
+    pub fn left(&self) -> Duration {
+        self.timeout.saturating_sub(self.begun.elapsed())
+    }
+
+    /// None: it is on its way still. After a failure the caller calls [`Starting::abandon`].
+    pub fn advance(&mut self) -> Result<Option<Born>> {
+        let advanced = match &mut self.talk {
+            Talk::Launching(launching) => launching.advance()?,
+            Talk::Joining(pending) => pending.advance()?,
+        };
+        if advanced.is_none() && self.left().is_zero() {
+            let what = format!(
+                "the process did not start within {} s: something in the container holds it up, its file system or its other processes",
+                self.timeout.as_secs()
+            );
+            return Err(Failure::new(Code::DeadlineExceeded, what));
+        }
+        Ok(advanced)
+    }
+
+    /// With what [`Starting::advance`] has answered. A process whose output nobody could read is ended.
+    pub fn finish(self, mut born: Born) -> Result<Ready> {
+        let mut session = self.session;
+        if let Err(error) = Pipes::join(&mut session, self.pipes, born.console.take(), self.stdin) {
+            // SAFETY: plain numbers; a child that is not reaped keeps its number.
+            unsafe { libc::kill(born.pid, libc::SIGKILL) };
+            return Err(Failure::io(&error, "stdio", None));
+        }
+        born.timings.push(("all".to_owned(), self.begun.elapsed().as_secs_f64() * 1000.0));
+        Ok(Ready {
+            seq: self.seq,
+            target: self.target,
+            born,
+            session,
+            cgroup: match self.talk {
+                Talk::Launching(launching) => Some(launching.into_cgroup()),
+                Talk::Joining(_) => None,
+            },
+            client: self.client,
+            fds: self.fds,
+        })
+    }
+
+    /// Ends its processes, which are heard of by [`Starting::advance`].
+    pub fn kill(&self) {
+        match &self.talk {
+            Talk::Launching(launching) => launching.kill(),
+            Talk::Joining(pending) => pending.kill(),
+        }
+    }
+
+    /// Ends what was started. An exec's processes are reaped with all others; a container's are waited for, since its shim ends with it.
+    pub fn abandon(self) {
+        match self.talk {
+            Talk::Launching(launching) => launching.abandon(if matches!(self.target, Target::Container) {
+                DEATH_TIMEOUT
+            } else {
+                Duration::ZERO
+            }),
+            Talk::Joining(pending) => pending.kill(),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+/** A container that holds up whoever enters it: by a fifo where a file should be, by a lease on the program, by signals. It can be killed and removed all the same, and nobody else waits. */
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
+import { type Case, needsRoot, suite } from "@tsbox/harness";
+import * as assert from "uvu/assert";
+import { busyboxTar, needsBusybox } from "../src/busybox.ts";
+import { binary, type Engine, engine, until } from "../src/engine.ts";
+import { probe } from "../src/probe.ts";
+
+const test = suite("containers that hold up who enters", { timeout: 180_000 });
+const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ?? needsBusybox();
+
+async function ready(t: Case): Promise<Engine> {
+  const own = await engine(t);
+  await own.ok(["import", "-", "bb"], { input: busyboxTar(t) });
+  return own;
+}
+
+/** Milliseconds that a command took. */
+async function timed(own: Engine, argv: readonly string[]): Promise<number> {
+  const began = performance.now();
+  await own.ok(argv);
+  return performance.now() - began;
+}
+
+test.skipIf(reason, "a passwd that is a fifo: an exec runs, by number and by name it is said what is wrong", async (t) => {
+  const own = await ready(t);
+  const script = "rm /etc/passwd /etc/group; mkfifo /etc/passwd /etc/group; echo made; sleep 1000";
+  await own.ok(["run", "-d", "--name", "trap", "--net", "none", "bb", "sh", "-c", script]);
+  await until(async () => (await own.ok(["logs", "trap"])) === "made\n", "the fifos");
+  assert.is(await own.ok(["exec", "trap", "sh", "-c", "echo $HOME"]), "/\n");
+  const named = await own.run(["exec", "-u", "app", "trap", "true"]);
+  assert.ok(named.code !== 0 && named.stderr.includes("/etc/passwd"), `${named.code}: ${named.stderr}`);
+  assert.ok((await timed(own, ["rm", "-f", "trap"])) < 5_000, "rm -f waits for nothing of the container's");
+});
+
+test.skipIf(reason, "a lease on the program: the exec ends with its deadline, and kill works meanwhile", async (t) => {
+  const own = await ready(t);
+  const lease = probe(t, "lease");
+  const flags = ["--cap-add", "LEASE", "-v", `${dirname(lease)}:/probe:ro`];
+  const script = "cp /bin/busybox /held; exec /probe/lease /held";
+  await own.ok(["run", "-d", "--name", "trap", "--net", "none", ...flags, "bb", "sh", "-c", script]);
+  await until(async () => (await own.ok(["logs", "trap"])) === "held\n", "the lease");
+  const late = own.run(["exec", "trap", "/held", "true"]);
+  // Somebody else is served while that one waits.
+  assert.is(await own.ok(["exec", "trap", "echo", "served"]), "served\n");
+  const { code, stderr } = await late;
+  assert.ok(code !== 0 && stderr.includes("did not start within"), `${code}: ${stderr}`);
+  const second = own.run(["exec", "trap", "/held", "true"]);
+  assert.is(await own.ok(["exec", "trap", "echo", "served"]), "served\n");
+  assert.ok((await timed(own, ["kill", "trap"])) < 5_000, "kill waits for no exec");
+  assert.is.not((await second).code, 0);
+});
+
+test.skipIf(reason, "a container that stops everything in it: execs hang as they are told to, and kill ends them", async (t) => {
+  const own = await ready(t);
+  await own.ok(["run", "-d", "--name", "trap", "--net", "none", "bb", "sh", "-c", "while :; do kill -STOP -1; done"]);
+  const execs = Array.from({ length: 12 }, () => own.run(["exec", "trap", "sleep", "0.2"]));
+  // One that has been looked at is not enough: all of them are on their way or stopped.
+  await Promise.race([...execs, own.ok(["exec", "-d", "trap", "true"])]).catch(() => {});
+  assert.ok((await timed(own, ["rm", "-f", "trap"])) < 5_000, "rm -f waits for no exec");
+  for (const { code } of await Promise.all(execs)) assert.ok(code === 0 || code === 137 || code >= 125 || code === 1, String(code));
+});

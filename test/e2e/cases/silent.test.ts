@@ -1,0 +1,140 @@
+/** A peer that is stopped, dead or lies: a shim, the daemon, a client. Everybody else goes on, and whoever waits is told in time. */
+import { existsSync, readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { type Case, needsRoot, suite } from "@tsbox/harness";
+import * as assert from "uvu/assert";
+import { busyboxTar, needsBusybox } from "../src/busybox.ts";
+import { alive, binary, type Engine, engine, until } from "../src/engine.ts";
+
+const test = suite("silent, dead and lying peers", { timeout: 180_000 });
+const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ?? needsBusybox();
+
+async function ready(t: Case): Promise<Engine> {
+  const own = await engine(t);
+  await own.ok(["import", "-", "bb"], { input: busyboxTar(t) });
+  return own;
+}
+
+async function sleeper(own: Engine, name: string, ...flags: readonly string[]): Promise<number> {
+  const before = new Set(own.shims());
+  await own.ok(["run", "-d", "--name", name, "--net", "none", ...flags, "bb", "sleep", "1000"]);
+  const shim = own.shims().find((pid) => !before.has(pid));
+  assert.ok(shim, "a container has a shim");
+  return shim as number;
+}
+
+async function within(milliseconds: number, own: Engine, argv: readonly string[]): Promise<void> {
+  const began = performance.now();
+  const { code, stderr } = await own.run(argv);
+  const took = performance.now() - began;
+  assert.is(code, 0, `${argv.join(" ")}: ${stderr}`);
+  assert.ok(took < milliseconds, `${argv.join(" ")} took ${took.toFixed(0)} ms`);
+}
+
+test.skipIf(reason, "a stopped shim: its container can be killed, stopped and removed, and others don't notice", async (t) => {
+  const own = await ready(t);
+  for (const verb of [["kill"], ["stop", "-t", "1"], ["rm", "-f"]]) {
+    const shim = await sleeper(own, "held");
+    process.kill(shim, "SIGSTOP");
+    await within(2_000, own, ["run", "--rm", "--net", "none", "bb", "true"]);
+    await within(10_000, own, [...verb, "held"]);
+    await until(() => !alive(shim), "the shim to go with its container");
+    assert.is((await own.run(["rm", "-f", "held"])).code, 0);
+    assert.is(await own.ok(["ps", "-aq"]), "");
+  }
+});
+
+test.skipIf(reason, "a dead shim: ps and inspect say so, and the container is removed, paused or not", async (t) => {
+  const own = await ready(t);
+  for (const paused of [false, true]) {
+    const shim = await sleeper(own, "orphan");
+    if (paused) await own.ok(["pause", "orphan"]);
+    const { State } = await own.inspect("orphan");
+    process.kill(shim, "SIGKILL");
+    await until(async () => (await own.ok(["ps"])).includes("(without its shim)"), "ps to show that the shim is dead");
+    assert.match(JSON.stringify(await own.inspect("orphan")), /its shim is dead/);
+    await within(5_000, own, ["rm", "-f", "orphan"]);
+    assert.ok(!alive(State.Pid), "the container's process is left");
+  }
+});
+
+test.skipIf(reason, "a stopped shim does not keep a new daemon from serving, nor a new engine", async (t) => {
+  const own = await ready(t);
+  const shim = await sleeper(own, "held");
+  await sleeper(own, "other");
+  process.kill(shim, "SIGSTOP");
+  t.cleanup(() => alive(shim) && process.kill(shim, "SIGCONT"));
+  const daemon = own.daemonPid();
+  process.kill(daemon, "SIGKILL");
+  await until(() => !alive(daemon), "the daemon to die");
+  await within(10_000, own, ["exec", "other", "true"]);
+  await own.stop();
+  await own.start();
+  await within(10_000, own, ["exec", "other", "true"]);
+  await within(10_000, own, ["rm", "-f", "held"]);
+  assert.is((await own.ok(["ps", "-q"])).trim().split("\n").length, 1);
+});
+
+test.skipIf(reason, "a daemon that dies again and again is started again with a pause, and the log says why it died", async (t) => {
+  const own = await ready(t);
+  for (let at = 0; at < 3; at += 1) {
+    const daemon = own.daemonPid();
+    process.kill(daemon, "SIGKILL");
+    await until(() => !alive(daemon), "the daemon to die");
+    await own.ok(["version"]);
+  }
+  assert.match(own.log, /the daemon was killed by signal 9; it is started again\n/);
+  assert.match(own.log, /the daemon was killed by signal 9; it is started again in 0\.2 s/);
+});
+
+/** Writes bytes as a client of the launcher would; answers when the connection has ended. */
+function say(own: Engine, bytes: Buffer): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = connect(launcherSocket(own));
+    socket.on("error", () => {});
+    socket.on("close", () => resolve());
+    socket.resume();
+    socket.write(bytes);
+  });
+}
+
+const launcherSocket = (own: Engine): string => {
+  const known = ["launcher.sock", "tsbox.launcher.sock", "tsbox.sock.launcher"].map((name) => join(own.state, name));
+  return known.find(existsSync) ?? "";
+};
+
+test.skipIf(reason, "a client that lies is let go, one that says half a word is waited for, and nobody else notices", async (t) => {
+  const own = await ready(t);
+  const header = (length: number, kind: number, descriptors: number): Buffer => {
+    const bytes = Buffer.alloc(12);
+    bytes.writeUInt32LE(length, 0);
+    bytes[8] = kind;
+    bytes[9] = descriptors;
+    return bytes;
+  };
+  await say(own, Buffer.alloc(64, 0xff));
+  await say(own, header(0xffffffff, 1, 0));
+  await say(own, header(0, 1, 3));
+  await say(own, Buffer.concat([header(2, 1, 0), Buffer.from("{}")]));
+  const half = connect(launcherSocket(own));
+  half.on("error", () => {});
+  half.write(header(1000, 1, 0));
+  t.cleanup(() => half.destroy());
+  await within(5_000, own, ["ps"]);
+  assert.match(own.log, /does not speak the protocol/);
+});
+
+test.skipIf(reason, "an answer of many megabytes reaches its client whole, and the next command its own", async (t) => {
+  const own = await ready(t);
+  // Names of 230 bytes, 80,000 of them: the list is longer than any frame may be.
+  const script =
+    "i=0; long=$(printf '%0220d' 0); mkdir /d; cd /d; while [ $i -lt 800 ]; do mkdir $i; cd $i; for n in $(seq 100); do : >$long$n; done; cd ..; i=$((i+1)); done";
+  await own.ok(["run", "--name", "many", "--net", "none", "bb", "sh", "-c", script], { timeout: 120_000 });
+  const { code, stdout, stderr } = await own.run(["diff", "many"], { timeout: 120_000 });
+  assert.is(code, 0, stderr);
+  assert.ok(stdout.length > 17 << 20, `${stdout.length} bytes`);
+  assert.is(stdout.split("\n").filter((line) => line.includes("/d/")).length, 80_800);
+  await within(5_000, own, ["ps"]);
+  assert.ok(readFileSync(`/proc/${own.daemonPid()}/stat`, "utf8").length > 0);
+});
