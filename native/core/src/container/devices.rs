@@ -5,7 +5,9 @@ use super::spec::Device;
 use super::sys;
 use crate::failure::{Code, Failure, Result};
 use crate::mount;
-use std::os::fd::{AsFd, AsRawFd};
+use crate::tree::{Named, at};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 /// Path, major and minor of the devices that the OCI runtime spec promises on Linux.
@@ -38,7 +40,12 @@ pub fn make(root: &Root, devices: &[Device], bind: bool) -> Result<()> {
             if bind {
                 bind_node(root, path, path)?;
             } else if !devices.iter().any(|device| device.path == path) {
-                node(dev.as_fd(), &path[5..], libc::S_IFCHR | 0o666, libc::makedev(major, minor), None)?;
+                let wanted = Node {
+                    mode: libc::S_IFCHR | 0o666,
+                    number: libc::makedev(major, minor),
+                    owner: (0, 0),
+                };
+                wanted.make(root, dev.as_fd(), &path[5..], path)?;
             }
         }
         for device in devices {
@@ -73,45 +80,67 @@ fn one(root: &Root, device: &Device, bind: bool) -> Result<()> {
         other => return Err(Failure::new(Code::InvalidArgument, format!("no such type of device: {other:?}"))),
     };
     let (parent, name) = split(&device.path)?;
-    let directory = root.make_directory(parent, 0o755)?;
-    let owner = Some((device.uid.unwrap_or(0), device.gid.unwrap_or(0)));
-    let mode = kind | device.file_mode.unwrap_or(0o666) & 0o7777;
-    node(
-        directory.as_fd(),
-        name,
-        mode,
-        libc::makedev(device.major as u32, device.minor as u32),
-        owner,
-    )
+    let wanted = Node {
+        mode: kind | device.file_mode.unwrap_or(0o666) & 0o7777,
+        number: libc::makedev(device.major as u32, device.minor as u32),
+        owner: (device.uid.unwrap_or(0), device.gid.unwrap_or(0)),
+    };
+    wanted.make(root, root.make_directory(parent, 0o755)?.as_fd(), name, &device.path)
 }
 
-fn node(directory: std::os::fd::BorrowedFd, name: &str, mode: u32, number: u64, owner: Option<(u32, u32)>) -> Result<()> {
-    let text = sys::text(name)?;
-    // SAFETY: `text` outlives the calls.
-    unsafe {
-        if libc::mknodat(directory.as_raw_fd(), text.as_ptr(), mode, number) != 0 {
-            let failure = Failure::last("mknod", Some(name));
-            // An image may bring the node; one of another kind or number under that name is no device of the spec.
-            if failure.errno != Some(libc::EEXIST) {
-                return Err(failure);
+struct Node {
+    mode: u32,
+    number: u64,
+    owner: (u32, u32),
+}
+
+impl Node {
+    /// `name` in `directory` is `path` in `root`.
+    fn make(&self, root: &Root, directory: BorrowedFd, name: &str, path: &str) -> Result<()> {
+        let text = sys::text(name)?;
+        match self.make_new(directory, &text, path) {
+            // An image may bring the node, or a link to where it is to be; one of another kind or number is no device of the spec.
+            Err(failure) if failure.errno == Some(libc::EEXIST) => {
+                let there = root.walk(path, 0o755, |directory, name, _| {
+                    self.make_new(directory, name, path)?;
+                    at::open(directory, name, libc::O_PATH, 0).named("openat", path.as_bytes())
+                })?;
+                let stat = at::stat_fd(there.as_fd()).named("stat", path.as_bytes())?;
+                if stat.kind() != self.mode & libc::S_IFMT || stat.0.st_rdev != self.number {
+                    return Err(Failure {
+                        message: format!("{name} is there already and is something else"),
+                        ..failure
+                    });
+                }
+                self.give(there.as_fd(), c"", path)
             }
-            let there = sys::stat(sys::open_at(directory, name, libc::O_PATH | libc::O_NOFOLLOW)?.as_fd())?;
-            if there.st_mode & libc::S_IFMT != mode & libc::S_IFMT || there.st_rdev != number {
-                return Err(Failure {
-                    message: format!("{name} is there already and is something else"),
-                    ..failure
-                });
-            }
-        }
-        if let Some((uid, gid)) = owner.filter(|owner| *owner != (0, 0)) {
-            sys::check(
-                libc::fchownat(directory.as_raw_fd(), text.as_ptr(), uid, gid, libc::AT_SYMLINK_NOFOLLOW).into(),
-                "chown",
-                Some(name),
-            )?;
+            made => made.and_then(|()| self.give(directory, &text, path)),
         }
     }
-    Ok(())
+
+    fn make_new(&self, directory: BorrowedFd, name: &CStr, path: &str) -> Result<()> {
+        // SAFETY: `name` outlives the call.
+        sys::check(
+            unsafe { libc::mknodat(directory.as_raw_fd(), name.as_ptr(), self.mode, self.number) }.into(),
+            "mknod",
+            Some(path),
+        )
+        .map(drop)
+    }
+
+    fn give(&self, directory: BorrowedFd, name: &CStr, path: &str) -> Result<()> {
+        let ((uid, gid), flags) = (self.owner, libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH);
+        if (uid, gid) == (0, 0) {
+            return Ok(());
+        }
+        // SAFETY: `name` outlives the call.
+        sys::check(
+            unsafe { libc::fchownat(directory.as_raw_fd(), name.as_ptr(), uid, gid, flags) }.into(),
+            "chown",
+            Some(path),
+        )
+        .map(drop)
+    }
 }
 
 fn bind_node(root: &Root, source: &str, path: &str) -> Result<()> {

@@ -1,10 +1,13 @@
 //! A container's root as a descriptor: every path in it is resolved by openat2 with RESOLVE_IN_ROOT, so that neither a symlink of an image nor a race
 //! with one leads out (CVE-2019-16884, CVE-2021-30465).
 
-use super::sys;
 use crate::failure::{Code, Failure, Result};
+use crate::limits::LONGEST_PATH;
 use crate::mount;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use crate::tree::{Named, at, join, too_deep};
+use std::collections::VecDeque;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub struct Root {
     fd: OwnedFd,
@@ -21,7 +24,7 @@ impl Root {
     }
 
     pub fn open(&self, path: &str, flags: i32) -> Result<OwnedFd> {
-        mount::open_in_root(self.fd(), path, flags)
+        mount::open_in_root(self.fd(), path, flags).map_err(|failure| plain(failure, path))
     }
 
     /// What a path shows, links followed within the root; none: it is not there.
@@ -39,36 +42,12 @@ impl Root {
             Err(failure) if failure.errno == Some(libc::ENOENT) => {}
             answer => return answer,
         }
-        // From the deepest part that exists on, one name at a time and each opened before the next: nothing is looked up twice.
-        let mut known = String::new();
-        let mut at = self.open("/", libc::O_PATH | libc::O_DIRECTORY)?;
-        for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
-            known.push('/');
-            known.push_str(name);
-            at = match self.open(&known, libc::O_PATH | libc::O_DIRECTORY) {
-                Ok(fd) => fd,
-                Err(failure) if failure.errno == Some(libc::ENOENT) && name != ".." => {
-                    let text = sys::text(name)?;
-                    // SAFETY: `text` outlives the call.
-                    let made = unsafe { libc::mkdirat(at.as_raw_fd(), text.as_ptr(), mode) };
-                    if made != 0 {
-                        let why = Failure::last("mkdir", Some(&known));
-                        if why.errno == Some(libc::EEXIST) {
-                            let what = format!("{path}: {known} is a link that leads nowhere");
-                            return Err(Failure {
-                                code: Code::InvalidArgument,
-                                message: what,
-                                ..why
-                            });
-                        }
-                        return Err(why);
-                    }
-                    sys::open_at(at.as_fd(), name, libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW)?
-                }
-                Err(failure) => return Err(failure),
-            };
+        let found = self.walk(path, mode, |directory, name, shown| make_and_open(directory, name, shown, mode))?;
+        if at::stat_fd(found.as_fd()).named("stat", path.as_bytes())?.is_directory() {
+            Ok(found)
+        } else {
+            Err(Failure::os(libc::ENOTDIR, "openat", Some(path)))
         }
-        Ok(at)
     }
 
     /// A place for a file to be mounted on: what is there, or a new empty file.
@@ -76,14 +55,104 @@ impl Root {
         if let Some(fd) = self.find(path)? {
             return Ok(fd);
         }
-        let (parent, name) = split(path)?;
-        let directory = self.make_directory(parent, 0o755)?;
-        sys::open_at(
-            directory.as_fd(),
-            name,
-            libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_WRONLY,
-        )?;
-        sys::open_at(directory.as_fd(), name, libc::O_PATH | libc::O_NOFOLLOW)
+        split(path)?;
+        self.walk(path, 0o755, |directory, name, shown| {
+            let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
+            at::open(directory, name, flags, 0o644).named("openat", shown)?;
+            at::open(directory, name, libc::O_PATH, 0).named("openat", shown)
+        })
+    }
+
+    /// What a path shows, links followed within the root. What is missing is made: `last` makes the last name (EEXIST where it is there by now),
+    /// directories of `mode` lead to it. So a link whose target is missing gets one: Docker does the same.
+    /// Links are read and followed here, since the kernel makes nothing behind a link. Each name is opened before the next one: nothing is looked up twice.
+    pub fn walk(&self, path: &str, mode: u32, last: impl Fn(BorrowedFd, &CStr, &[u8]) -> Result<OwnedFd>) -> Result<OwnedFd> {
+        let top = || self.open("/", libc::O_PATH | libc::O_DIRECTORY);
+        let mut ahead: VecDeque<Vec<u8>> = names(path.as_bytes()).collect();
+        // The real path of `here`, without links.
+        let mut real: Vec<Vec<u8>> = Vec::new();
+        let mut here = top()?;
+        let mut detours = 0;
+        while let Some(name) = ahead.pop_front() {
+            if name == b".." {
+                real.pop();
+                here = at::open_in_root(self.fd(), &real.join(b"/".as_slice()), libc::O_PATH | libc::O_DIRECTORY)
+                    .named("openat2", path.as_bytes())?;
+                continue;
+            }
+            let shown = [b"/".as_slice(), &real.join(b"/".as_slice())].concat();
+            let shown = join(shown.strip_suffix(b"/").unwrap_or(&shown), &name);
+            if shown.len() > LONGEST_PATH {
+                return Err(too_deep(&shown));
+            }
+            let text = at::c_string(&name).named("openat", &shown)?;
+            let found = match at::open(here.as_fd(), &text, libc::O_PATH, 0) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                    let made = if ahead.is_empty() {
+                        last(here.as_fd(), &text, &shown)
+                    } else {
+                        make_and_open(here.as_fd(), &text, &shown, mode)
+                    };
+                    match made {
+                        // Another container that has the same volume was faster: its file counts, be it a link.
+                        Err(failure) if failure.errno == Some(libc::EEXIST) => None,
+                        made => Some(made?),
+                    }
+                }
+                opened => Some(opened.named("openat", &shown)?),
+            };
+            let Some(found) = found else {
+                detours += 1;
+                if detours > MOST_LINKS {
+                    return Err(Failure::os(libc::EEXIST, "openat", Some(path)));
+                }
+                ahead.push_front(name);
+                continue;
+            };
+            if at::stat_fd(found.as_fd()).named("stat", &shown)?.kind() == libc::S_IFLNK {
+                detours += 1;
+                if detours > MOST_LINKS {
+                    return Err(plain(Failure::os(libc::ELOOP, "openat", Some(path)), path));
+                }
+                let target = at::read_link(found.as_fd(), c"").named("readlink", &shown)?;
+                if target.starts_with(b"/") {
+                    real.clear();
+                    here = top()?;
+                }
+                let rest = std::mem::take(&mut ahead);
+                ahead = names(&target).chain(rest).collect();
+            } else {
+                here = found;
+                real.push(name);
+            }
+        }
+        Ok(here)
+    }
+}
+
+/// As the kernel's own limit (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+
+fn names(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    path.split(|byte| *byte == b'/')
+        .filter(|name| !name.is_empty() && *name != b".")
+        .map(<[u8]>::to_vec)
+}
+
+fn make_and_open(directory: BorrowedFd, name: &CStr, shown: &[u8], mode: u32) -> Result<OwnedFd> {
+    at::make_directory(directory, name, mode).named("mkdir", shown)?;
+    at::open(directory, name, libc::O_PATH | libc::O_DIRECTORY, 0).named("openat", shown)
+}
+
+/// ELOOP in words.
+fn plain(failure: Failure, path: &str) -> Failure {
+    if failure.errno != Some(libc::ELOOP) {
+        return failure;
+    }
+    Failure {
+        code: Code::InvalidArgument,
+        message: format!("{path} cannot be resolved: its symbolic links form a loop, or there are more than {MOST_LINKS}; mend the links"),
+        ..failure
     }
 }
 
@@ -95,4 +164,120 @@ pub fn split(path: &str) -> Result<(&str, &str)> {
         return Err(Failure::new(Code::InvalidArgument, format!("{path:?} names no file")));
     }
     Ok((if parent.is_empty() { "/" } else { parent }, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+
+    struct World {
+        directory: PathBuf,
+        root: Root,
+    }
+
+    impl World {
+        /// A root with links, each given as name and target.
+        fn new(name: &str, links: &[(&str, &str)]) -> World {
+            let directory = std::env::temp_dir().join(format!("tsbox-root-{name}-{}", std::process::id()));
+            fs::create_dir_all(directory.join("root")).unwrap();
+            for (link, target) in links {
+                let link = directory.join("root").join(link);
+                fs::create_dir_all(link.parent().unwrap()).unwrap();
+                symlink(target, link).unwrap();
+            }
+            let root = at::open_path(directory.join("root").to_str().unwrap().as_bytes(), libc::O_PATH).unwrap();
+            World {
+                directory,
+                root: Root::new(root),
+            }
+        }
+
+        fn kind(&self, path: &str) -> Option<&'static str> {
+            let found = fs::symlink_metadata(self.directory.join("root").join(path)).ok()?;
+            Some(if found.is_dir() { "directory" } else { "file" })
+        }
+    }
+
+    impl Drop for World {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.directory);
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_gets_what_it_leads_to() {
+        let world = World::new(
+            "dangling",
+            &[
+                ("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
+                ("etc/hosts", "/var/lib/hosts"),
+                ("var", "data/var"),
+                ("one", "two"),
+                ("two", "/three/./four//"),
+                ("work", "missing/../there"),
+            ],
+        );
+        world.root.make_file("/etc/resolv.conf").unwrap();
+        assert_eq!(world.kind("run/systemd/resolve/stub-resolv.conf"), Some("file"));
+        world.root.make_file("/etc/hosts").unwrap();
+        assert_eq!(world.kind("data/var/lib/hosts"), Some("file"));
+        world.root.make_directory("/one/deep", 0o755).unwrap();
+        assert_eq!(world.kind("three/four/deep"), Some("directory"));
+        world.root.make_directory("/one/deep", 0o755).unwrap();
+        world.root.make_directory("/work", 0o755).unwrap();
+        assert_eq!(world.kind("there"), Some("directory"));
+    }
+
+    #[test]
+    fn no_link_leads_out_of_the_root() {
+        let out = ["../../../outside", "/../outside", "x/../../../outside"];
+        for (at, target) in out.into_iter().enumerate() {
+            let world = World::new(&format!("out{at}"), &[("file", target), ("directory", &format!("{target}-d"))]);
+            world.root.make_file("/file").unwrap();
+            world.root.make_directory("/directory/in", 0o755).unwrap();
+            assert_eq!(world.kind("outside"), Some("file"), "{target}");
+            assert_eq!(world.kind("outside-d/in"), Some("directory"), "{target}");
+            assert_eq!(fs::read_dir(&world.directory).unwrap().count(), 1, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_loop_of_links_is_refused_in_words() {
+        let world = World::new(
+            "loop",
+            &[("a", "b"), ("b", "/a"), ("self", "self/deeper"), ("grows", "new/../grows")],
+        );
+        for path in ["/a", "/a/below", "/self", "/grows", "/grows/x"] {
+            for made in [world.root.make_file(path), world.root.make_directory(path, 0o755)] {
+                let failure = made.unwrap_err();
+                assert_eq!(failure.errno, Some(libc::ELOOP), "{path}: {failure}");
+                assert!(failure.message.contains("form a loop"), "{failure}");
+            }
+        }
+        // Forty links are followed, as by the kernel; one more is not.
+        let names: Vec<(String, String)> = (0..41).map(|at| (format!("n{at}"), format!("n{}", at + 1))).collect();
+        let links: Vec<(&str, &str)> = names.iter().map(|(link, target)| (link.as_str(), target.as_str())).collect();
+        let world = World::new("chain", &links);
+        assert!(world.root.make_file("/n0").is_err());
+        world.root.make_file("/n1").unwrap();
+        assert_eq!(world.kind("n41"), Some("file"));
+    }
+
+    #[test]
+    fn a_file_is_no_parent_and_no_directory() {
+        let world = World::new("kinds", &[("to-file", "file"), ("below", "file/x")]);
+        world.root.make_file("/file").unwrap();
+        for failure in [
+            world.root.make_directory("/file", 0o755).unwrap_err(),
+            world.root.make_directory("/to-file", 0o755).unwrap_err(),
+            world.root.make_file("/file/x").unwrap_err(),
+            world.root.make_file("/below").unwrap_err(),
+        ] {
+            assert_eq!(failure.errno, Some(libc::ENOTDIR), "{failure}");
+        }
+        assert!(world.root.make_file("/").is_ok(), "what is there is the place");
+    }
 }
