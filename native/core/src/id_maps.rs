@@ -35,6 +35,19 @@ impl IdMaps {
         }
     }
 
+    /// The lines of /proc/PID/uid_map or gid_map (user_namespaces(7)).
+    pub fn parse(text: &str) -> Vec<IdMap> {
+        let line = |line: &str| {
+            let mut numbers = line.split_ascii_whitespace().map(|number| number.parse().ok());
+            Some(IdMap {
+                container_id: numbers.next()??,
+                host_id: numbers.next()??,
+                size: numbers.next()??,
+            })
+        };
+        text.lines().filter_map(line).collect()
+    }
+
     /// What an id of the container is on the host; none: nothing.
     pub fn to_host(maps: &[IdMap], id: u32) -> Option<u32> {
         let map = maps.iter().find(|map| id >= map.container_id && id - map.container_id < map.size)?;

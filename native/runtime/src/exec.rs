@@ -28,6 +28,7 @@ use tsbox_core::container::spec::Process;
 use tsbox_core::container::terminal::{self, Terminal};
 use tsbox_core::container::{identity, sys};
 use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::id_maps::IdMaps;
 
 pub struct Exec<'a> {
     /// The container's first process: its pid, and a pidfd that was opened while it was known to be this one.
@@ -91,6 +92,13 @@ fn start(exec: &Exec) -> Result<Pending> {
     }
     // Looked at from here, where the host's /proc is.
     let more = if is_separate(exec.pid, "user")? { USER } else { 0 } | if is_separate(exec.pid, "time")? { TIME } else { 0 };
+    if let (Stdio::Fds(fds), true) = (exec.stdio, more & USER != 0) {
+        // Where the container is gone by now, the join says so.
+        let maps = std::fs::read_to_string(format!("/proc/{}/uid_map", exec.pid)).unwrap_or_default();
+        if let Some(owner) = IdMaps::to_host(&IdMaps::parse(&maps), exec.process.user.uid) {
+            terminal::hand_over(fds, owner);
+        }
+    }
     let (ours, theirs) = Channel::pair()?;
     match fork(exec).map_err(|failure| failure.at("clone"))? {
         Forked::Child => {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tsbox_core::container::cgroup::Cgroup;
 use tsbox_core::container::namespaces::{self, Forked, Namespaces, PID, TIME, TimeNamespace, USER};
 use tsbox_core::container::spec::{Linux, Spec};
-use tsbox_core::container::{mounts, seccomp};
+use tsbox_core::container::{mounts, seccomp, terminal};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::id_maps::IdMaps;
 use tsbox_core::idmap;
@@ -107,6 +107,12 @@ fn prepare(launch: &Launch, gate: Option<BorrowedFd>) -> Result<Launching> {
         .unwrap_or_else(|| format!("/{}", launch.id));
     let cgroup = Cgroup::create(&path, linux.resources.as_ref(), &mut warnings).map_err(|failure| failure.at("cgroup"))?;
     clock.lap("cgroup");
+    if let (Stdio::Fds(fds), true) = (launch.stdio, wanted.separate(USER)) {
+        let maps = IdMaps::of(&linux.uid_mappings, &linux.gid_mappings);
+        if let Some(owner) = IdMaps::to_host(&maps.uids, process.user.uid) {
+            terminal::hand_over(fds, owner);
+        }
+    }
 
     let init = Init {
         id: launch.id,

@@ -246,7 +246,7 @@ fn assume(last: &Last, channel: &Channel, mut warnings: Vec<String>, mut clock: 
     };
     if !last.terminal {
         terminal::own_null().map_err(|failure| failure.at("stdio"))?;
-        terminal::hand_over(process.user.uid);
+        terminal::hand_over([0, 1, 2], process.user.uid);
     }
     // All that is above 2 goes at exec: a directory of the host among them would be a way out (CVE-2024-21626).
     match shape.keep {

@@ -90,6 +90,36 @@ test.skipIf(
   },
 );
 
+test.skipIf(
+  reason,
+  "/dev/stdin, /dev/stdout and /dev/stderr open by name for the container's user, in a user namespace and out of one",
+  async (t) => {
+    const own = await engine(t);
+    const script = "read line </dev/stdin; echo $line >/dev/stdout; echo err >/dev/stderr; stat -Lc %u /dev/stdout";
+    for (const userns of [[], ["--userns", "private"]]) {
+      await own.ok(["run", "-d", "--name", "one", "--net", "none", ...userns, "host:/", "sleep", "1000"]);
+      for (const user of ["0", "7"])
+        for (const words of [
+          [...none, "-i", ...userns, "-u", user, "host:/"],
+          ["exec", "-i", "-u", user, "one"],
+        ]) {
+          const ran = await own.run([...words, "sh", "-c", script], { input: "in\n" });
+          assert.equal(ran, { code: 0, stdout: `in\n${user}\n`, stderr: "err\n" }, words.join(" "));
+          const screen = await own.run([
+            words[0] ?? "",
+            "-t",
+            ...words.slice(1).filter((word) => word !== "-i"),
+            "sh",
+            "-c",
+            "echo out >/dev/stdout",
+          ]);
+          assert.equal([screen.code, screen.stdout], [0, "out\r\n"], `-t ${words.join(" ")}: ${screen.stderr}`);
+        }
+      await own.ok(["rm", "-f", "one"]);
+    }
+  },
+);
+
 test.skipIf(reason, "--ipc, --pid, --uts, --cgroupns: the host's, nobody's, or another container's", async (t) => {
   const own = await engine(t);
   const kinds = ["ipc", "pid", "uts", "cgroup"] as const;

@@ -4,7 +4,7 @@ use super::root::Root;
 use super::sys;
 use crate::failure::{Code, Failure, Result};
 use crate::mount;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub struct Terminal {
     pub master: OwnedFd,
@@ -101,9 +101,10 @@ pub fn redirect(wanted: [i32; 3]) -> Result<()> {
     Ok(())
 }
 
-/// Gives pipes and files that are standard input, output or error to the user that will read and write them by name (/dev/stdout), where the runtime's user owned them.
-pub fn hand_over(uid: u32) {
-    for fd in 0..3 {
+/// Gives pipes and files that are standard input, output or error to the user that opens them by name (/dev/stdout).
+/// A process in a user namespace can't do that with what the host's root has made: there its starter calls this, with the host's number of the user.
+pub fn hand_over(fds: [RawFd; 3], uid: u32) {
+    for fd in fds {
         // SAFETY: a descriptor number; fchown of what can't be handed over changes nothing.
         unsafe {
             let borrowed = BorrowedFd::borrow_raw(fd);
