@@ -152,6 +152,7 @@ impl Launcher {
             for (channel, answer) in self.helpers.ended() {
                 self.daemon.writer.push(daemon::RAN, channel, &answer, Vec::new());
             }
+            self.shims.write_again();
             self.flush_daemon();
         }
     }

@@ -9,7 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use tsbox_core::protocol::{FromShim, ShimSpawn, ToShim, shim};
 use tsbox_core::wire::{Fill, Frame, Reader, Writer};
-use tsbox_shim::{Config, status};
+use tsbox_shim::Config;
+use tsbox_shim::status::{self, Unwritten};
 
 pub struct Shim {
     pub id: String,
@@ -37,6 +38,8 @@ pub struct Heard {
 #[derive(Default)]
 pub struct Shims {
     all: HashMap<u32, Shim>,
+    /// Ends of containers whose shims were killed, for which the state directory has no room.
+    unwritten: Vec<Unwritten>,
 }
 
 impl Shims {
@@ -195,8 +198,13 @@ impl Shims {
             .map(|(channel, _)| *channel)?;
         let shim = self.all.remove(&channel)?;
         let exit = status::exit(wait, false);
-        let _ = status::write(&shim.directory, &exit);
+        self.unwritten.extend(status::keep(&shim.directory, &exit));
         Some((channel, FromShim::Exited { pid, status: exit }))
+    }
+
+    /// Whenever something happens here: there may be room by now.
+    pub fn write_again(&mut self) {
+        self.unwritten.retain(|end| !end.try_again());
     }
 
     /// Those that answer.

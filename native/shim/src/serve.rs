@@ -9,7 +9,8 @@ use crate::process::Process;
 use crate::session::{Part, Session, Told};
 use crate::sink::Owner;
 use crate::starting::{Ready, Starting, Target};
-use crate::{Config, memory, status};
+use crate::status::{self, Unwritten};
+use crate::{Config, memory};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
@@ -19,6 +20,9 @@ use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::protocol::{Attach, FromShim, SHIM, ToShim, shim};
 use tsbox_core::wire::Frame;
 use tsbox_runtime::{Born, Cgroup, told_by_end};
+
+/// Milliseconds until a write that failed is tried again.
+const RETRY: i32 = 1000;
 
 /// The container: its first process and what is around it.
 struct Container {
@@ -47,6 +51,8 @@ pub struct Shim {
     /// Those who attached before the start, of the container or of an exec: they miss nothing.
     early: Vec<(Channel, Attach, Owner)>,
     abandoned: bool,
+    /// How the container ended, for as long as the state directory has no room for it: then this process is the one that knows.
+    unwritten: Option<Unwritten>,
     /// In this round something was started or has ended, and took memory for it.
     busy: bool,
 }
@@ -90,6 +96,7 @@ impl Shim {
                     connections: 0,
                     early: Vec::new(),
                     abandoned: false,
+                    unwritten: None,
                     busy: false,
                 };
                 let state = shim.state();
@@ -125,6 +132,9 @@ impl Shim {
                 }
             }
             self.advance();
+            if ready == 0 && self.unwritten.as_ref().is_some_and(Unwritten::try_again) {
+                self.unwritten = None;
+            }
             self.settle();
             self.slim();
         }
@@ -139,7 +149,8 @@ impl Shim {
     fn timeout(&self) -> i32 {
         let drain = self.draining().then_some(100);
         let starts = self.starting.iter().map(|start| start.left().as_millis().min(60_000) as i32 + 1);
-        starts.chain(drain).min().unwrap_or(-1)
+        let retry = self.unwritten.is_some().then_some(RETRY);
+        starts.chain(drain).chain(retry).min().unwrap_or(-1)
     }
 
     /// Once the container runs, what the launch took goes back to the kernel: a shim does little from here on, and there may be thousands. So does what an exec took.
@@ -601,7 +612,7 @@ impl Shim {
             self.queue(&FromShim::ExecExited { exec, pid, status, output });
         }
         if let Some(exit) = self.container.as_mut().and_then(|container| container.process.ended()) {
-            let _ = status::write(&self.directory, &exit);
+            self.unwritten = status::keep(&self.directory, &exit);
             let pid = self.container.as_ref().map_or(0, |container| container.process.pid);
             self.queue(&FromShim::Exited { pid, status: exit });
         }
@@ -629,7 +640,7 @@ impl Shim {
         }
         // The client has its exit code by now: cleaning costs nobody's time.
         let _ = container.cgroup.remove();
-        !container.process.session.unread()
+        self.unwritten.is_none() && !container.process.session.unread()
     }
 
     fn state(&self) -> FromShim {

@@ -1,8 +1,10 @@
-//! The exit status on disk: written before anybody is told, so that no death of launcher or daemon loses it.
+//! The exit status in the state directory: written before anybody is told, so that no death of launcher or daemon loses it.
+//! Where there is no room, those who wait are told, and it is written when there is.
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tsbox_core::protocol::Exit;
 
@@ -29,6 +31,37 @@ pub fn write(directory: &Path, exit: &Exit) -> io::Result<()> {
     let fresh = directory.join("exit.new");
     fs::write(&fresh, serde_json::to_vec(exit)?)?;
     fs::rename(fresh, directory.join("exit"))
+}
+
+/// A status for which the state directory has no room yet.
+pub struct Unwritten {
+    exit: Exit,
+    directory: PathBuf,
+    /// The inode of the socket there: another one belongs to a later start of the same container.
+    socket: Option<u64>,
+}
+
+/// Written, or to be tried again.
+pub fn keep(directory: &Path, exit: &Exit) -> Option<Unwritten> {
+    write(directory, exit).err()?;
+    let unwritten = Unwritten {
+        exit: exit.clone(),
+        directory: directory.to_owned(),
+        socket: socket_in(directory),
+    };
+    // Without its directory the container is removed.
+    unwritten.socket.is_some().then_some(unwritten)
+}
+
+impl Unwritten {
+    /// Answers whether nothing is left to do: it is written, or nobody wants to know any more.
+    pub fn try_again(&self) -> bool {
+        socket_in(&self.directory) != self.socket || write(&self.directory, &self.exit).is_ok()
+    }
+}
+
+fn socket_in(directory: &Path) -> Option<u64> {
+    Some(fs::symlink_metadata(directory.join("shim.sock")).ok()?.ino())
 }
 
 pub fn read(directory: &Path) -> Option<Exit> {

@@ -20,6 +20,7 @@ import {
   withCleanup,
   withMounts,
 } from "@tsbox/kernel";
+import { diskDirectory } from "./directories.ts";
 import type { Engine } from "./engine.ts";
 import { freshHealth, healthCheckOf } from "./health.ts";
 import { resolveMounts } from "./mounts/resolve.ts";
@@ -185,7 +186,7 @@ function withImage(asked: ContainerConfig, image: Image, id: ContainerId): Conta
 /** Bounded whatever happens. A volatile container's log lies on tmpfs, which is memory, so it gets less. */
 function logOf(engine: Engine, id: ContainerId, config: ContainerConfig): ShimLog {
   const { driver, options } = config.log;
-  const directory = config.autoRemove ? engine.records.directory(id) : join(engine.rootDirectory, id);
+  const directory = config.autoRemove ? engine.records.directory(id) : diskDirectory(engine, id);
   return {
     driver,
     path: join(directory, "log"),

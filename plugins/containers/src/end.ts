@@ -1,8 +1,8 @@
 /** `exited` and gone: what happens when a first process ends, and how a container is removed. Whoever waits is answered first, the sweeping comes after. */
-import { join } from "node:path";
 import { type Call, type Container, type ContainerId, type ExitStatus, fail, isTsboxError, type Sparse, type ViewKey } from "@tsbox/kernel";
 import { attributes } from "./create.ts";
 import { decide, isNotRunning, runs } from "./decide.ts";
+import { diskDirectory } from "./directories.ts";
 import { endAtOnce } from "./ending.ts";
 import type { Engine } from "./engine.ts";
 import { release } from "./mounts/live.ts";
@@ -40,13 +40,13 @@ export async function ended(engine: Engine, id: ContainerId, pid: number | null,
     await engine.events.publish(call, { type: "container", action: "destroy", id, attributes: attributes(record) });
     await engine.hooks.removed(call, id);
   } else {
-    // A loop of restarts writes to tmpfs only: the durable record says that it runs, and so it will again.
-    if (record.status === "restarting") engine.records.note(record);
-    else await engine.records.save(call, record);
+    engine.records.note(record);
     await tell(engine, call, record, status, named);
     // Before it starts again: its address and its ports are the next start's.
     await disconnect(engine, call, before);
     engine.restarts.schedule(record);
+    // Nobody waits for the disk to hear of an end. A loop of restarts writes to tmpfs only: the durable record says that it runs, and so it will again.
+    if (record.status !== "restarting") await engine.records.keepSoon(call, record);
   }
 }
 
@@ -144,9 +144,8 @@ async function sweep(engine: Engine, record: Container, volumes: boolean): Promi
   await attempt(call, "remove the layer", async () => (await engine.storage(record.drivers.storage)).remove(call, record.layer));
   await attempt(call, "forget the container", async () => (await engine.exec(record.drivers.exec)).delete(call, record.id));
   // One call of native code each, off this thread: what Node does file by file would hold up everybody else.
-  if (!record.config.autoRemove)
-    await attempt(call, "remove the log", () => engine.host.removeTree(call, join(engine.rootDirectory, record.id)));
-  await attempt(call, "remove the directory", () => engine.host.removeTree(call, engine.records.directory(record.id)));
+  await attempt(call, "remove its files", () => engine.host.removeTree(call, diskDirectory(engine, record.id)));
+  await attempt(call, "remove its state", () => engine.host.removeTree(call, engine.records.directory(record.id)));
   engine.roots.forget(record.id);
 }
 

@@ -31,7 +31,7 @@ import type { Waiters } from "./waiters.ts";
 
 export interface Engine {
   readonly engineId: string;
-  /** Durable: logs of containers that last. */
+  /** On disk: one directory a container (directories.ts). */
   readonly rootDirectory: string;
   readonly records: Records;
   readonly waiters: Waiters;

@@ -17,6 +17,7 @@ import { Roots } from "./roots.ts";
 import { kernelHasSelinux } from "./selinux.ts";
 import { containersService, goOn, listen } from "./service.ts";
 import { Settling } from "./settling.ts";
+import { Unwritten } from "./unwritten.ts";
 import { Waiters } from "./waiters.ts";
 
 interface Config {
@@ -60,7 +61,11 @@ const plugin: Plugin<Config> = {
         engine = {
           engineId: context.engineId,
           rootDirectory: context.rootDirectory,
-          records: new Records(await context.service("state"), context.stateDirectory),
+          records: new Records(
+            await context.service("state"),
+            context.stateDirectory,
+            new Unwritten((text) => context.call().log.warn(text)),
+          ),
           waiters: new Waiters(),
           execs: new Execs(),
           images: await context.service("images"),

@@ -28,7 +28,7 @@ export function launch(engine: Engine, call: Call, id: ContainerId, options: Spa
     const record: Container = { ...last, restartCount: 0, restart: { stopped: false, backoff: 0, wanted: false, at: null } };
     try {
       const report = await start(engine, call, record, options);
-      await engine.settling.wait(id).catch(async (error: unknown) => {
+      await lasts(engine, record).catch(async (error: unknown) => {
         // It ends as any other does.
         await engine.launcher.signal(engine.call(), id, signalNumber("SIGKILL"), { all: true }).catch(() => {});
         throw error;
@@ -39,6 +39,13 @@ export function launch(engine: Engine, call: Call, id: ContainerId, options: Spa
       throw error;
     }
   });
+}
+
+/** Fails where the next daemon would not know that it runs. */
+async function lasts(engine: Engine, { id, name }: Container): Promise<void> {
+  await engine.settling.wait(id);
+  if (!engine.records.isNoted(id))
+    throw fail("ResourceExhausted", `container ${name} is not started: there is no room for its record in the state directory; make some`);
 }
 
 /** A start that failed: a volatile container is gone, another says why, and has the exit code that a shell would give, as Docker's. The layer stays. */

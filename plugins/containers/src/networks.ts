@@ -1,5 +1,5 @@
 /** The networks of a container: those that its next start joins, in order, and the endpoints that it has while it runs. The first has the ports and the way out. */
-import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Call,
@@ -13,9 +13,13 @@ import {
   type PortMap,
   withCleanup,
 } from "@tsbox/kernel";
+import { diskDirectory } from "./directories.ts";
 import type { Engine } from "./engine.ts";
 import { networkPeer } from "./namespaces.ts";
 import { hostNames } from "./spec/files.ts";
+
+/** Bytes of an /etc/hosts whose lines are edited. */
+const longestHosts = 1 << 20;
 
 /** All of them, or none. `netns` null: the host's. */
 export async function connectAll(engine: Engine, call: Call, record: Container, netns: string | null): Promise<readonly EndpointRecord[]> {
@@ -162,11 +166,14 @@ function nameEndpoint(engine: Engine, { id, config }: Container, endpoint: Endpo
 }
 
 function forgetEndpoint(engine: Engine, id: ContainerId, endpoint: EndpointRecord): void {
+  const path = hostsOf(engine, id);
+  // The container writes it, too: one that has made it that large keeps it as it is.
+  if (statSync(path).size > longestHosts) return;
   const gone = new Set(addressesOf(endpoint));
-  const lines = readFileSync(hostsOf(engine, id), "utf8").split("\n");
-  writeFileSync(hostsOf(engine, id), lines.filter((line) => !gone.has(line.split("\t")[0] ?? "")).join("\n"));
+  const lines = readFileSync(path, "utf8").split("\n");
+  writeFileSync(path, lines.filter((line) => !gone.has(line.split("\t")[0] ?? "")).join("\n"));
 }
 
-const hostsOf = (engine: Engine, id: ContainerId): string => join(engine.records.directory(id), "hosts");
+const hostsOf = (engine: Engine, id: ContainerId): string => join(diskDirectory(engine, id), "hosts");
 const addressesOf = (endpoint: EndpointRecord): readonly string[] =>
   endpoint.attachment.addresses.map((address) => address.split("/")[0] ?? "");

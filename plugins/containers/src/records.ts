@@ -7,17 +7,20 @@ import { join } from "node:path";
 import { type Call, type Container, type ContainerId, fail, type StateService } from "@tsbox/kernel";
 import { checkName, inventName } from "./names.ts";
 import { mayBeUnheard } from "./settling.ts";
+import type { Unwritten } from "./unwritten.ts";
 import { upgraded } from "./upgrade.ts";
 
 export class Records {
   readonly #state: StateService;
   readonly #directory: string;
+  readonly #unwritten: Unwritten;
   readonly #byId: Map<ContainerId, Container> = new Map();
   readonly #names: Map<string, ContainerId> = new Map();
 
   /** `directory`: on tmpfs, one folder a container. */
-  constructor(state: StateService, directory: string) {
+  constructor(state: StateService, directory: string, unwritten: Unwritten) {
     this.#state = state;
+    this.#unwritten = unwritten;
     this.#directory = directory;
   }
 
@@ -126,32 +129,65 @@ export class Records {
 
   /** The durable half of `save`: nobody sees it but the engine after a power cut. */
   async keep(call: Call, record: Container): Promise<void> {
+    this.#unwritten.forget(onDisk(record));
     if (!record.config.autoRemove) await this.#state.write(call, [{ table: "containers", key: record.id, value: record }]);
+  }
+
+  /** `keep`, which a full disk puts off and does not fail. `call` outlives the request. */
+  async keepSoon(call: Call, record: Container): Promise<void> {
+    try {
+      await this.keep(call, record);
+    } catch (error) {
+      // Removed meanwhile.
+      if (this.#byId.has(record.id)) this.#unwritten.add(onDisk(record), () => this.keep(call, record), error);
+    }
   }
 
   /** Takes back what was kept and never noted. */
   async drop(call: Call, record: Container): Promise<void> {
+    this.#unwritten.forget(onDisk(record));
     if (!record.config.autoRemove) await this.#state.write(call, [{ table: "containers", key: record.id, value: null }]);
   }
 
-  /** A change of what runs: survives the daemon, not the host. */
+  /** A change of what runs: survives the daemon, not the host. Counts at once, even if the state directory is full. */
   note(record: Container): Container {
     this.#keep(record);
-    const path = join(this.makeDirectory(record.id), "record.json");
-    writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
-    renameSync(`${path}.new`, path);
+    this.#unwritten.forget(onTmpfs(record));
+    try {
+      this.#write(record);
+    } catch (error) {
+      this.#unwritten.add(onTmpfs(record), () => this.#write(record), error);
+    }
     return record;
+  }
+
+  /** Whether the next daemon would find what was noted last. */
+  isNoted(id: ContainerId): boolean {
+    return !this.#unwritten.has(onTmpfs({ id }));
   }
 
   /** Out of sight at once; the files go with `discard`. */
   async remove(call: Call, record: Container): Promise<void> {
     this.#byId.delete(record.id);
     this.#names.delete(record.name);
-    await this.drop(call, record);
+    this.#unwritten.forget(onTmpfs(record));
+    try {
+      await this.drop(call, record);
+    } catch (error) {
+      // Still on disk, so it can be removed again.
+      this.#keep(record);
+      throw error;
+    }
   }
 
   discard(id: ContainerId): void {
     rmSync(this.directory(id), { recursive: true, force: true });
+  }
+
+  #write(record: Container): void {
+    const path = join(this.makeDirectory(record.id), "record.json");
+    writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
+    renameSync(`${path}.new`, path);
   }
 
   /** A container is written as started before it is: when the daemon died in between, and the host did not, it has its directory, and no record there that counts before this one. */
@@ -166,6 +202,9 @@ export class Records {
     this.#names.set(record.name, record.id);
   }
 }
+
+const onDisk = ({ id }: Pick<Container, "id">): string => `disk/${id}`;
+const onTmpfs = ({ id }: Pick<Container, "id">): string => `tmpfs/${id}`;
 
 function readRecord(directory: string): Container | null {
   try {

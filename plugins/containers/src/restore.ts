@@ -15,6 +15,7 @@ import {
 } from "@tsbox/kernel";
 import { unlessMissing } from "./create.ts";
 import { happens, isAlive } from "./decide.ts";
+import { diskDirectory } from "./directories.ts";
 import { ended, heardEnd, later } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { findExec, recallExec } from "./execs.ts";
@@ -141,7 +142,7 @@ export function exitOf(directory: string): ExitStatus | null {
 /** Nobody saw how it ended. */
 const unknownExit = (): ExitStatus => ({ code: 255, signal: null, outOfMemory: false, at: Date.now() });
 
-/** What no record knows, of this engine only: folders on tmpfs, layers, cgroups. */
+/** What no record knows, of this engine only: directories on tmpfs and on disk, layers, cgroups. */
 async function sweep(engine: Engine, call: Call): Promise<void> {
   for (const name of engine.records.strangers()) {
     const id = name as ContainerId;
@@ -155,6 +156,10 @@ async function sweep(engine: Engine, call: Call): Promise<void> {
     });
   }
   later(engine, async () => {
+    for (const name of await readdir(engine.rootDirectory)) {
+      const id = name as ContainerId;
+      if (/^[0-9a-f]{64}$/.test(name) && !engine.records.has(id)) await engine.host.removeTree(call, diskDirectory(engine, id));
+    }
     const storageId = await engine.preferred("storage");
     const storages = new Set([storageId, ...engine.records.all().map((record) => record.drivers.storage)]);
     for (const id of storages) {

@@ -1,6 +1,5 @@
 /** `running`: the walk of a start. Each step asks one service; a failure undoes what came before it, and nothing half done is left. */
-import { existsSync, mkdirSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync } from "node:fs";
 import {
   type Call,
   type Container,
@@ -21,6 +20,7 @@ import { edited } from "./cdi/edits.ts";
 import { CdiRegistry } from "./cdi/registry.ts";
 import { devicesRequested } from "./cdi/requests.ts";
 import { attributes } from "./create.ts";
+import { diskDirectory, makeDiskDirectory } from "./directories.ts";
 import { later } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { freshHealth, watchHealth } from "./health.ts";
@@ -81,14 +81,14 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     const idMaps = config.isolation.user === "private" ? engine.idRanges.of(id) : null;
     cleanup.undo(() => release(engine, cleanupCall(call), record));
     const mounts = await attach(engine, call, record, idMaps);
-    // Who shares another's network has the same names, as long as that one's files are there.
-    const shared = namespaces.networkOf === null ? null : engine.records.directory(namespaces.networkOf.id);
+    const onDisk = makeDiskDirectory(engine, id);
+    // A container that joins another one's network namespace uses that one's files, as long as they are there.
+    const shared = namespaces.networkOf === null ? null : diskDirectory(engine, namespaces.networkOf.id);
     const isOwn = shared === null || filesOf(shared).some(([, file]) => !existsSync(file));
-    const files = filesOf(isOwn ? directory : shared);
-    if (isOwn) makeFiles(directory);
+    const files = filesOf(isOwn ? onDisk : shared);
+    if (isOwn) makeFiles(onDisk);
     if (record.selinux !== null) for (const [, file] of files) await engine.host.relabel(call, file, sharedLabel(record.selinux));
     const labels = await labelModules(engine, call, record);
-    mkdirSync(dirname(record.log.path), { recursive: true, mode: 0o710 });
     phase("layer and mounts");
 
     const shim = await spawning;
@@ -139,7 +139,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     const ready = async (): Promise<readonly EndpointRecord[]> => {
       try {
         const endpoints = await connecting;
-        if (isOwn) writeFiles(directory, config, hostname, endpoints, netns === null);
+        if (isOwn) writeFiles(onDisk, config, hostname, endpoints, netns === null);
         phase("network");
         await engine.launcher.release(call, id);
         return endpoints;

@@ -6,6 +6,7 @@ import { type Container, type ContainerId, createCall, type StateService, silent
 import * as assert from "uvu/assert";
 import { Records } from "../src/records.ts";
 import { Settling, startedAtOnce } from "../src/settling.ts";
+import { Unwritten } from "../src/unwritten.ts";
 
 const test = suite("records");
 const call = createCall(silentLog);
@@ -30,7 +31,7 @@ test("what runs and was not on disk yet when the daemon died is kept; what was n
   }
   const durable = [record(5, "created"), record(7, "created")];
   const state = { list: async () => durable.map((value) => [value.id, value] as const) } as unknown as StateService;
-  const records = new Records(state, directory);
+  const records = new Records(state, directory, new Unwritten(() => {}));
   const { lost, unkept } = await records.load(call);
   assert.equal(lost, [idOf(7)]);
   assert.equal(unkept.map(({ id }) => id).sort(), [idOf(1), idOf(2)]);
@@ -49,7 +50,7 @@ test("a container that is started at once is on disk as one that runs: it ran if
   const [ofHost, ofDaemon] = [1, 2].map((at) => startedAtOnce({ ...record(at, "created"), createdAt: 7, startedAt: null }));
   mkdirSync(join(directory, idOf(2)));
   const state = { list: async () => [ofHost, ofDaemon].map((value) => [value?.id, value] as const) } as unknown as StateService;
-  const records = new Records(state, directory);
+  const records = new Records(state, directory, new Unwritten(() => {}));
   assert.equal((await records.load(call)).lost, [idOf(1), idOf(2)]);
   const told = [1, 2].map((at) => records.byId(idOf(at))).map(({ status, startedAt, exit }) => [status, startedAt, exit?.code ?? null]);
   assert.equal(told, [
