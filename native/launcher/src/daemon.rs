@@ -76,6 +76,8 @@ impl Daemon {
                 }
                 libc::close(a);
                 libc::close(b);
+                // As dockerd's: it can be started again, so it counts more than a shim.
+                set_oom_score(c"-500");
                 let mut none: libc::sigset_t = std::mem::zeroed();
                 libc::sigemptyset(&mut none);
                 libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
@@ -105,6 +107,18 @@ impl Daemon {
 
     pub fn fd(&self) -> i32 {
         self.socket.as_raw_fd()
+    }
+}
+
+/// Of the calling process, in the moment before it executes something else: by async-signal-safe calls alone.
+pub fn set_oom_score(score: &std::ffi::CStr) {
+    // SAFETY: C strings; a descriptor of our own.
+    unsafe {
+        let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if fd >= 0 {
+            libc::write(fd, score.as_ptr().cast(), score.count_bytes());
+            libc::close(fd);
+        }
     }
 }
 

@@ -40,6 +40,7 @@ impl Helpers {
         unsafe {
             command.pre_exec(|| {
                 libc::setpgid(0, 0);
+                crate::daemon::set_oom_score(c"0");
                 let mut none: libc::sigset_t = std::mem::zeroed();
                 libc::sigemptyset(&mut none);
                 libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());

@@ -87,6 +87,7 @@ impl Launcher {
         if options.background {
             leave_cgroups();
         }
+        protect();
         // SAFETY: what our children leave behind comes to us: containers of killed shims.
         unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
         let signals = signals().map_err(failed)?;
@@ -617,6 +618,12 @@ impl Launcher {
         self.sockets.remove();
         1
     }
+}
+
+/// A host that runs out of memory ends containers, not who holds them: shims are forks of this process and have its score, what a container runs has one of its own.
+/// A host that refuses it (no CAP_SYS_RESOURCE) has shims that count like any other process, which are small.
+fn protect() {
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
 }
 
 /// In words.

@@ -50,6 +50,23 @@ pub struct Exec {
     pub process: Process,
 }
 
+impl Start {
+    /// As of a container's own process.
+    pub fn expose(&mut self) {
+        match &mut self.launch {
+            Format::Oci { process, .. } => {
+                process.oom_score_adj.get_or_insert(0);
+            }
+            Format::Beside { spec, .. } => {
+                if let Some(process) = spec.process.as_mut() {
+                    process.oom_score_adj.get_or_insert(0);
+                }
+            }
+            Format::Other => {}
+        }
+    }
+}
+
 pub fn begin(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Begun> {
     let since = Instant::now();
     let mut session =

@@ -47,6 +47,15 @@ pub struct Client {
     pub answer: bool,
 }
 
+impl Start {
+    /// A process that names no score has the usual one, and not its shim's, which is protected.
+    pub fn expose(&mut self) {
+        if let Some(process) = self.launch.spec.as_mut().and_then(|spec| spec.process.as_mut()) {
+            process.oom_score_adj.get_or_insert(0);
+        }
+    }
+}
+
 /// `Launch` of kernel/src/contract/exec.ts.
 #[derive(Deserialize)]
 pub struct Format {

@@ -337,7 +337,8 @@ impl Shim {
         }
     }
 
-    fn start(&mut self, start: Start, mut fds: Vec<OwnedFd>) {
+    fn start(&mut self, mut start: Start, mut fds: Vec<OwnedFd>) {
+        start.expose();
         let without = || Failure::new(Code::InvalidArgument, "the start came without what holds it");
         let twice = self.container.is_some() || self.starting.iter().any(Starting::is_container);
         let begun = fds.pop().ok_or_else(without).and_then(|hold| match twice {
@@ -353,7 +354,8 @@ impl Shim {
         }
     }
 
-    fn exec(&mut self, start: exec::Start, fds: Vec<OwnedFd>) {
+    fn exec(&mut self, mut start: exec::Start, fds: Vec<OwnedFd>) {
+        start.expose();
         self.busy = true;
         let begun = self
             .running()

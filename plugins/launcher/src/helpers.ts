@@ -3,6 +3,9 @@ import { type Call, type Command, type CommandResult, fail } from "@tsbox/kernel
 import type { Connection } from "./connection.ts";
 import { type Frame, incoming, outgoing } from "./protocol.ts";
 
+/** Milliseconds. A helper is a short command; one that hangs in the kernel can't even be killed, and is left. */
+const timeout = 120_000;
+
 interface Ran {
   readonly code: number;
   readonly stdout: number;
@@ -24,17 +27,28 @@ export class Helpers {
     const channel = this.#last;
     const env = Object.entries(command.environment).map(([name, value]) => `${name}=${value}`);
     const cancel = (): void => this.#connection.send(outgoing.runCancel, channel);
+    const late = Promise.withResolvers<never>();
+    late.promise.catch(() => {});
+    const why = `${command.argv[0]} has not ended within ${timeout / 1000} s, and is killed: see whether what it works on hangs (a mount, a server)`;
+    const timer = setTimeout(() => {
+      cancel();
+      late.reject(fail("DeadlineExceeded", why));
+    }, timeout).unref();
     call.signal.addEventListener("abort", cancel, { once: true });
-    return new Promise<CommandResult>((resolve, reject) => {
+    const ran = new Promise<CommandResult>((resolve, reject) => {
       this.#waiting.set(channel, { resolve, reject });
       this.#connection.json(outgoing.run, channel, { argv: command.argv, env, cwd: command.workingDirectory });
-    })
+    });
+    return Promise.race([ran, late.promise])
       .then((result) => {
         // A canceled call answers when its work has stopped, and not with half an answer.
         call.signal.throwIfAborted();
         return result;
       })
-      .finally(() => call.signal.removeEventListener("abort", cancel));
+      .finally(() => {
+        clearTimeout(timer);
+        call.signal.removeEventListener("abort", cancel);
+      });
   }
 
   receive(frame: Frame): boolean {

@@ -1,6 +1,8 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
-import { encode, FrameCutter } from "../src/protocol.ts";
+import { encode, FrameCutter, incoming, longestPayload, outgoing, protocolVersion, shimsWithExecs, toShim } from "../src/protocol.ts";
 
 const test = suite("launcher: frames");
 
@@ -21,4 +23,46 @@ test("frames come out whole however the bytes were cut", () => {
     );
     assert.is(frames[0]?.payload.toString(), "first");
   }
+});
+
+/** Constants of a module in protocol.rs: names in camel case, and their numbers. */
+function native(text: string, module: string): ReadonlyMap<string, number> {
+  const body = new RegExp(`pub mod ${module} \\{([^}]*)\\}`).exec(text)?.[1] ?? "";
+  const camel = (name: string): string => name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+  return new Map([...body.matchAll(/pub const (\w+): u8 = (\d+);/g)].map(([, name = "", number]) => [camel(name), Number(number)]));
+}
+
+test("both languages have one table of messages, one version and one bound", () => {
+  const core = join(import.meta.dirname, "../../../native/core/src");
+  const protocol = readFileSync(join(core, "protocol.rs"), "utf8");
+  const wire = readFileSync(join(core, "wire.rs"), "utf8");
+  const number = (text: string, name: string): number => Number(new RegExp(`pub const ${name}: \\w+ = (\\d+)`).exec(text)?.[1]);
+  assert.is(number(protocol, "VERSION"), protocolVersion);
+  assert.ok(number(protocol, "SHIM") >= shimsWithExecs);
+  assert.is(number(wire, "LONGEST") << 20, longestPayload);
+  assert.equal(Object.fromEntries(native(protocol, "daemon")), { ...incoming, ...outgoing });
+  const toShims = Object.fromEntries(native(protocol, "shim"));
+  for (const [name, kind] of Object.entries(toShim)) assert.is(toShims[name], kind, name);
+});
+
+test("a frame beyond the bound is refused where it is made and where it comes", () => {
+  assert.throws(() => encode(1, 1, Buffer.alloc(longestPayload + 1)), /more than the engine's processes tell/);
+  const cutter = new FrameCutter();
+  const header = Buffer.alloc(12);
+  header.writeUInt32LE(longestPayload + 1, 0);
+  assert.throws(() => [...cutter.push(header)], /none of the engine's/);
+});
+
+test("a long frame in many pieces is joined once, and what comes behind it is kept", () => {
+  const bytes = Buffer.concat([encode(1, 1, Buffer.alloc(4 << 20, "a")), encode(2, 2, Buffer.from("next"))]);
+  const cutter = new FrameCutter();
+  const frames = [];
+  for (let at = 0; at < bytes.length; at += 1000) frames.push(...cutter.push(bytes.subarray(at, at + 1000)));
+  assert.equal(
+    frames.map((frame) => [frame.kind, frame.payload.length]),
+    [
+      [1, 4 << 20],
+      [2, 4],
+    ],
+  );
 });

@@ -202,6 +202,12 @@ scenes(
       code: 0,
       stdout: "sleep\n1\n0\npeer\n",
     },
+    {
+      title: "a host without memory ends containers and no shim: they have scores of their own",
+      script: `tsbox run -d --name scored --net none host:/ sleep 999 >/dev/null; for pid in /proc/[0-9]*; do [ "$(cat $pid/comm)" = 'tsbox:[shim]' ] && cat $pid/oom_score_adj; done; tsbox exec scored cat /proc/1/oom_score_adj /proc/self/oom_score_adj; tsbox rm -f scored`,
+      code: 0,
+      stdout: "-999\n0\n0\nscored\n",
+    },
     { title: "a command that is not there: 127", script: `${none} host:/ no-such-command`, code: 127, stdout: "" },
     {
       title: "bridge networks are refused with what the kernel lacks",
