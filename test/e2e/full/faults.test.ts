@@ -1,0 +1,20 @@
+/** The long form of cases/faults.test.ts: two thousand faults, some of which take ten seconds. */
+import { existsSync } from "node:fs";
+import { needsRoot, suite } from "@tsbox/harness";
+import { needsBusybox } from "../src/busybox.ts";
+import { binary } from "../src/engine.ts";
+import { faultRound, faultsARound, faultWorld, promisedNothing } from "../src/faults.ts";
+import { needsTools } from "../src/images.ts";
+
+const test = suite("faults, at length", { timeout: 7_200_000 });
+const built = existsSync(binary) ? null : "the native binary is not built: scripts/setup";
+const reason = needsRoot() ?? needsBusybox() ?? built ?? needsTools("docker-registry", "skopeo", "umoci");
+/** `FAULTS_FROM=N` repeats what was printed with it. */
+const seed = Number(process.env.FAULTS_FROM ?? Math.floor(Math.random() * 2 ** 31));
+
+test.skipIf(reason, "two thousand", async (t) => {
+  const world = await faultWorld(t);
+  const promised = promisedNothing();
+  console.log(`FAULTS_FROM=${seed}`);
+  for (let at = 0; at * faultsARound < Number(process.env.FAULTS ?? 2_000); at += 1) await faultRound(world, seed + at, promised, 0.02);
+});

@@ -1,0 +1,284 @@
+/**
+ * A fault injector. Clients run random commands; meanwhile one process at a time (client, launcher, daemon, shim) is killed or stopped, or the disk under the
+ * root or the state directory is full for a while. After each round everything is let go on, and the engine is compared with what it has acknowledged.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Case } from "@tsbox/harness";
+import * as assert from "uvu/assert";
+import { busyboxTar } from "./busybox.ts";
+import { alive, type Engine, engine, type Ran, until } from "./engine.ts";
+import { busyboxLayout, registry } from "./images.ts";
+import { randomOf } from "./life.ts";
+
+/** What a command may take, whatever happens to its peers; a stopped one is stopped for less. */
+const DEADLINE = 30_000;
+const CLIENTS = 3;
+export const faultsARound = 6;
+const kinds = ["client", "daemon", "shim", "launcher", "root", "state"] as const;
+type Kind = (typeof kinds)[number];
+
+export interface World {
+  readonly own: Engine;
+  /** The directories that lie on small disks of their own. */
+  readonly disks: Readonly<Record<"root" | "state", string>>;
+  /** A reference to pull. */
+  readonly remote: string;
+}
+
+/** An engine whose root and state lie on small disks of their own, with an image `bb`, and a registry that has another. */
+export async function faultWorld(t: Case): Promise<World> {
+  const base = mkdtempSync("/var/tmp/tsbox-faults-");
+  t.cleanup(() => rmSync(base, { recursive: true, force: true }));
+  const disk = (name: string, size: string): string => {
+    const path = join(base, name);
+    mkdirSync(path);
+    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", path], { encoding: "utf8" });
+    assert.is(mounted.status, 0, mounted.stderr);
+    t.cleanup(() => assert.is(spawnSync("umount", [path]).status, 0, `${path} is still in use`));
+    return path;
+  };
+  const disks = { root: disk("root", "256m"), state: disk("state", "16m") };
+  const server = await registry(t);
+  server.push(busyboxLayout(t), "bb", "far:1");
+  const before = process.env.TSBOX_TEST_ROOT;
+  process.env.TSBOX_TEST_ROOT = disks.root;
+  const state = join(disks.state, "state");
+  mkdirSync(state);
+  const own = await engine(t, null, [], undefined, state).finally(() => {
+    if (before === undefined) delete process.env.TSBOX_TEST_ROOT;
+    else process.env.TSBOX_TEST_ROOT = before;
+  });
+  await own.ok(["import", "-c", "ENV PATH=/bin", "-", "bb"], { input: busyboxTar(t) });
+  return { own, disks, remote: `${server.address}/far:1` };
+}
+
+/** What must be there, and what must not, by what clients were told. What a client was not told the end of may be either. */
+class Promised {
+  readonly containers: Set<string> = new Set();
+  readonly gone: Set<string> = new Set();
+  readonly images: Set<string> = new Set();
+}
+
+/** One round; `long`: how many of its stops take ten seconds. Throws when a command hangs, something that was acknowledged is lost, or `ps` and the processes differ. */
+export async function faultRound(world: World, seed: number, promised: Promised, long = 0): Promise<void> {
+  const { own } = world;
+  const random = randomOf(seed);
+  const told: string[] = [];
+  const tell = (line: string): void => void told.push(`${Math.round(performance.now())} ${line}`);
+  const clients = new Set<number>();
+  let ending = false;
+
+  const run = async (argv: readonly string[]): Promise<Ran> => {
+    const client = own.client(argv, { timeout: DEADLINE });
+    const pid = client.process.pid ?? 0;
+    let hung = false;
+    const timer = setTimeout(() => (hung = true), DEADLINE - 100);
+    clients.add(pid);
+    tell(`> ${argv.join(" ")}`);
+    const ran = await client.ended;
+    clearTimeout(timer);
+    clients.delete(pid);
+    tell(`< ${argv.join(" ")}: ${ran.code} ${ran.stderr.trim().slice(0, 300)}`);
+    if (hung) throw new Error(`${argv.join(" ")} did not answer within ${DEADLINE / 1000} s`);
+    return ran;
+  };
+
+  const work = async (which: number): Promise<void> => {
+    const next = randomOf(seed * 31 + which);
+    const pick = <T>(from: readonly T[]): T => from[Math.floor(next() * from.length)] as T;
+    const mine: string[] = [];
+    for (let at = 0; !ending; at += 1) {
+      const name = `f-${seed}-${which}-${at}`;
+      const some = mine.length > 0 ? pick(mine) : null;
+      const network = next() < 0.3 ? [] : ["--net", "none"];
+      const verb =
+        some === null ? "run -d" : pick(["run -d", "run --rm", "exec", "exec", "stop", "kill", "rm", "rm", "pull", "commit", "cp"]);
+      switch (verb) {
+        case "run -d":
+          if ((await run(["run", "-d", "--name", name, ...network, "bb", "sleep", "1000"])).code === 0) promised.containers.add(name);
+          mine.push(name);
+          break;
+        case "run --rm":
+          if ((await run(["run", "--rm", "--name", name, ...network, "bb", "true"])).code === 0) promised.gone.add(name);
+          break;
+        case "exec":
+          await run(["exec", some ?? "", "echo", "here"]);
+          break;
+        case "stop":
+          await run(["stop", "-t", "1", some ?? ""]);
+          break;
+        case "kill":
+          await run(["kill", some ?? ""]);
+          break;
+        case "rm":
+          mine.splice(mine.indexOf(some ?? ""), 1);
+          promised.containers.delete(some ?? "");
+          if ((await run(["rm", "-f", some ?? ""])).code === 0) promised.gone.add(some ?? "");
+          break;
+        case "pull":
+          promised.images.delete(world.remote);
+          if (which === 0) await run(["rmi", "-f", world.remote]);
+          if ((await run(["pull", world.remote])).code === 0 && which === 0) promised.images.add(world.remote);
+          break;
+        case "commit":
+          if ((await run(["commit", some ?? "", `${name}:1`])).code === 0) promised.images.add(`${name}:1`);
+          break;
+        case "cp":
+          await run(["cp", `${some}:/bin/busybox`, `${world.disks.state}/../${name}`]);
+          rmSync(join(world.disks.state, "..", name), { force: true });
+          break;
+      }
+    }
+  };
+
+  const fault = async (): Promise<void> => {
+    await pause(random() * 150);
+    const kind = kinds[Math.floor(random() * kinds.length)] as Kind;
+    const kills = random() < 0.5;
+    const milliseconds = random() < long ? 10_000 : 100 + random() * 700;
+    if (kind === "root" || kind === "state") return full(world.disks[kind], kind, milliseconds, tell);
+    const victims = { client: () => [...clients], daemon: () => daemons(own), shim: () => own.shims(), launcher: () => [own.launcherPid] };
+    const all = victims[kind]();
+    const victim = all[Math.floor(random() * all.length)];
+    if (victim === undefined) return;
+    tell(`${kills ? "kill" : "stop"} ${kind} ${victim}`);
+    if (!kills) return stopped(victim, milliseconds);
+    if (kind === "launcher") return launcherKilled(own);
+    signal(victim, "SIGKILL");
+  };
+
+  const all = Promise.all(Array.from({ length: CLIENTS }, (_, which) => work(which)));
+  try {
+    try {
+      for (let at = 0; at < faultsARound; at += 1) await fault();
+    } finally {
+      ending = true;
+      await all;
+    }
+    await compare(own, promised, tell);
+    if (promised.containers.size > 8) await clear(own, promised);
+  } catch (error) {
+    throw new Error(`FAULTS_FROM=${seed}: ${error instanceof Error ? error.message : error}\n${told.join("\n")}\n${own.log.slice(-3000)}`);
+  }
+}
+
+export const promisedNothing = (): Promised => new Promised();
+
+/** All containers go, acknowledged or not. */
+async function clear(own: Engine, promised: Promised): Promise<void> {
+  const ids = (await own.ok(["ps", "-aq"], { timeout: DEADLINE })).split("\n").filter(Boolean);
+  await own.ok(["rm", "-f", ...ids], { timeout: DEADLINE });
+  promised.containers.clear();
+  promised.gone.clear();
+  assert.is(await own.ok(["ps", "-aq"]), "");
+  await until(
+    () => processes(own).length === 0 && own.shims().length === 0,
+    () => `everything to end: ${[...processes(own), ...own.shims()].join(" ")} live`,
+  );
+}
+
+/** What is listed, what runs, and what was acknowledged are one. */
+async function compare(own: Engine, promised: Promised, tell: (line: string) => void): Promise<void> {
+  const ask = async (argv: readonly string[]): Promise<string[]> => {
+    const began = performance.now();
+    const ran = await own.run(argv, { timeout: DEADLINE });
+    const took = performance.now() - began;
+    if (took > 1_000) tell(`= ${argv.join(" ")}: ${ran.code} after ${Math.round(took)} ms ${ran.stderr.trim()}`);
+    assert.is(ran.code, 0, `${argv.join(" ")}: ${ran.stderr}`);
+    return ran.stdout.split("\n").filter(Boolean);
+  };
+  const names = new Set(await ask(["ps", "-a", "--format", "{{.Names}}"]));
+  for (const name of promised.containers) assert.ok(names.has(name), `${name} was acknowledged and is lost`);
+  const images = new Set(await ask(["images", "--format", "{{.Repository}}:{{.Tag}}"]));
+  for (const image of promised.images) assert.ok(images.has(image), `image ${image} was acknowledged and is lost`);
+  let kept: readonly string[] = [];
+  await until(
+    async () => {
+      kept = (await ask(["ps", "-a", "--format", "{{.Names}} {{.Status}}"])).filter((line) => promised.gone.has(line.split(" ")[0] ?? ""));
+      return kept.length === 0;
+    },
+    () => `removed containers to be gone: ${kept.join(", ")}`,
+    10_000,
+  );
+  await until(
+    async () => {
+      const pids = await running(own, ask);
+      return pids.every(alive) && processes(own).every((pid) => pids.includes(pid));
+    },
+    () => `ps to agree with the processes: ${processes(own).join(" ")} live`,
+    15_000,
+  );
+}
+
+/** First processes of the containers that `ps` shows as running. */
+async function running(own: Engine, ask: (argv: readonly string[]) => Promise<string[]>): Promise<number[]> {
+  const ids = await ask(["ps", "-q"]);
+  if (ids.length === 0) return [];
+  const { stdout } = await own.run(["inspect", "-f", "{{.State.Pid}}", ...ids]);
+  return stdout.split("\n").filter(Boolean).map(Number);
+}
+
+/** Those that live in a container's cgroup of this engine, as the kernel has it: the `sleep 1000` of each. */
+function processes(own: Engine): number[] {
+  const marker = `tsbox-${own.id}`;
+  const found = spawnSync("pgrep", ["-x", "sleep"], { encoding: "utf8" }).stdout.split("\n").filter(Boolean).map(Number);
+  return found.filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(marker) && alive(pid);
+    } catch {
+      return false;
+    }
+  });
+}
+
+function daemons(own: Engine): readonly number[] {
+  try {
+    return [own.daemonPid()];
+  } catch {
+    return [];
+  }
+}
+
+async function full(directory: string, kind: string, milliseconds: number, tell: (line: string) => void): Promise<void> {
+  const ballast = join(directory, "ballast");
+  const { bavail, bsize } = statfsSync(directory);
+  tell(`full: ${kind}, ${bavail * bsize} bytes were free`);
+  // To the last page, whatever is freed meanwhile.
+  spawnSync("fallocate", ["-l", String(bavail * bsize), ballast]);
+  spawnSync("sh", ["-c", `cat /dev/zero >>'${ballast}' 2>/dev/null`]);
+  await pause(milliseconds);
+  rmSync(ballast, { force: true });
+  tell(`free: ${kind}`);
+}
+
+async function stopped(pid: number, milliseconds: number): Promise<void> {
+  signal(pid, "SIGSTOP");
+  await pause(milliseconds);
+  signal(pid, "SIGCONT");
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+/** A client would start an engine of its own: the lock of those who start one keeps them waiting until the case's own is there again. */
+async function launcherKilled(own: Engine): Promise<void> {
+  const holder = spawn("flock", [join(own.state, "start.lock"), "sh", "-c", "echo held; cat"], { stdio: ["pipe", "pipe", "ignore"] });
+  const ended = new Promise((resolve) => holder.once("exit", resolve));
+  await new Promise((resolve) => holder.stdout.once("data", resolve));
+  try {
+    await until(() => daemons(own).length > 0, "a daemon");
+    await own.killLauncher();
+    await own.start();
+  } finally {
+    holder.stdin.end();
+    await ended;
+  }
+}
