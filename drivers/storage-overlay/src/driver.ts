@@ -48,7 +48,7 @@ const maxLowers = 500;
 const emptyRoot = { mode: 0o755, uid: 0, gid: 0 };
 const skeleton = [
   { name: "fs", mode: 0o755 },
-  { name: "work", mode: 0o711 },
+  { name: "work", mode: 0o700 },
 ];
 /** What a distribution may have switched on would write what `diffOverlay` and a later mount on another kernel can't read. */
 const fixed: readonly string[] = ["redirect_dir=off", "metacopy=off", "index=off"];

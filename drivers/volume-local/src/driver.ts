@@ -49,7 +49,7 @@ export class LocalVolumes implements VolumeDriver {
 
   /** What a crash left half made or half removed. */
   async sweep(call: Call): Promise<void> {
-    mkdirSync(this.#root, { recursive: true, mode: 0o711 });
+    mkdirSync(this.#root, { recursive: true, mode: 0o700 });
     for (const name of readdirSync(this.#root)) if (name.startsWith(unfinished)) await this.#host.removeTree(call, join(this.#root, name));
   }
 
@@ -60,8 +60,6 @@ export class LocalVolumes implements VolumeDriver {
     if (existsSync(place)) throw fail("AlreadyExists", `volume ${name} exists already`);
     const making = mkdtempSync(join(this.#root, `${unfinished}new-`));
     try {
-      // As Docker: others may pass through to what the volume's own mode lets them see.
-      chmodSync(making, 0o711);
       mkdirSync(join(making, "_data"));
       chmodSync(join(making, "_data"), 0o755);
       if (source !== null) writeFileSync(join(making, "options.json"), JSON.stringify(options));

@@ -1,5 +1,4 @@
 /** What a plugin sees of the host, and the awilix scope behind it: services resolve from the host's container, the plugin's own values from its scope. */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type AwilixContainer, asValue } from "awilix";
 import { type CallOptions, createCall } from "../call.ts";
@@ -8,6 +7,7 @@ import type { DriverKind, Drivers, PluginContext, Probe, ServiceKind, Services }
 import { fail } from "../errors/index.ts";
 import type { HookRegistry } from "../hooks.ts";
 import { type LoadedPlugin, Offer } from "./plugin-state.ts";
+import { makePrivate } from "./private.ts";
 
 export interface ContextParts {
   readonly plugin: LoadedPlugin;
@@ -81,8 +81,8 @@ export function makeContext(parts: ContextParts): { readonly context: PluginCont
     context,
     seal: () => {
       registering = false;
-      mkdirSync(context.rootDirectory, { recursive: true, mode: 0o711 });
-      mkdirSync(context.stateDirectory, { recursive: true, mode: 0o711 });
+      makePrivate(context.rootDirectory);
+      makePrivate(context.stateDirectory);
     },
   };
 }

@@ -3,7 +3,7 @@
  * directory when the start fails.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
@@ -12,6 +12,7 @@ import type { Logger } from "../contract/call.ts";
 import { asError, fail } from "../errors/index.ts";
 import { emptyConfig, readConfig } from "./config.ts";
 import { type Host, startHost } from "./host.ts";
+import { makeRootPrivate } from "./private.ts";
 
 const levels = ["debug", "info", "warn", "error"] as const;
 
@@ -33,7 +34,7 @@ async function main(): Promise<void> {
     });
     endOn(host);
   } catch (error) {
-    writeFileSync(join(state, "daemon.fatal"), `${asError(error).message}\n`);
+    writeFileSync(join(state, "daemon.fatal"), `${asError(error).message}\n`, { mode: 0o600 });
     throw error;
   }
 }
@@ -47,10 +48,9 @@ function engineList(): string {
 /** Made at the first start and never changed: it is in the name of everything that this engine leaves in the kernel. */
 function engineId(root: string): string {
   const path = join(root, "engine-id");
-  if (!existsSync(path)) {
-    mkdirSync(root, { recursive: true, mode: 0o711 });
-    writeFileSync(path, `${randomBytes(4).toString("hex")}\n`);
-  }
+  const isOurs = existsSync(path);
+  makeRootPrivate(root, isOurs);
+  if (!isOurs) writeFileSync(path, `${randomBytes(4).toString("hex")}\n`);
   const id = readFileSync(path, "utf8").trim();
   if (/^[0-9a-f]{8}$/.test(id)) return id;
   throw fail(

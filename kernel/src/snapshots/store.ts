@@ -103,7 +103,7 @@ export class SnapshotStore {
   constructor(options: StoreOptions) {
     this.#options = options;
     this.#boot = options.boot ?? readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-    for (const folder of [...kinds, "making", "removed"]) mkdirSync(join(options.directory, folder), { recursive: true, mode: 0o711 });
+    for (const folder of [...kinds, "making", "removed"]) mkdirSync(join(options.directory, folder), { recursive: true, mode: 0o700 });
     // An earlier store may have been faster than the clock.
     for (const folder of ["making", "removed"])
       for (const name of readdirSync(join(options.directory, folder))) this.#number = Math.max(this.#number, Number(name) + 1 || 0);
@@ -348,7 +348,7 @@ export class SnapshotStore {
   }
 
   #make(path: string, kind: SnapshotKind): void {
-    mkdirSync(path, { mode: 0o711 });
+    mkdirSync(path, { mode: 0o700 });
     if (kind !== "active" || this.#options.skeleton === undefined) return;
     for (const { name, mode } of this.#options.skeleton) mkdirSync(join(path, name), { mode });
     writeFileSync(join(path, recordName), "");

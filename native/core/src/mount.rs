@@ -448,32 +448,44 @@ fn open_plain(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<Ow
     context.mount(attributes)
 }
 
-/// `lowerdir+` is Linux 6.5's. Before that overlay takes one `lowerdir=a:b`, of which fsconfig(2) takes 255 bytes: so the lowers are opened, and named by
-/// their numbers from within /proc/self/fd, which holds some 80 of them. The thread that goes there has a working directory of its own.
+/// Directories that are opened before they are named to overlayfs, by their descriptors in /proc: the kernel shows the names as they were given to whoever reads a container's
+/// /proc/self/mountinfo, and these are nobody's. They are also short, where fsconfig(2) takes 255 bytes.
+struct Lent(Vec<OwnedFd>);
+
+impl Lent {
+    fn name(&mut self, path: &str) -> Result<String> {
+        let directory = open_path(Path::new(path))?;
+        let name = format!("/proc/self/fd/{}", directory.as_raw_fd());
+        self.0.push(directory);
+        Ok(name)
+    }
+
+    fn option(&mut self, option: &str) -> Result<String> {
+        match option.split_once('=') {
+            Some((key @ ("lowerdir+" | "upperdir" | "workdir"), path)) => Ok(format!("{key}={}", self.name(path)?)),
+            _ => Ok(option.to_owned()),
+        }
+    }
+}
+
+/// `lowerdir+` is Linux 6.5's. Before that overlay takes one `lowerdir=a:b`, of which fsconfig(2) takes 255 bytes: so the lowers are named by their
+/// numbers from within /proc/self/fd, which holds some 80 of them. The thread that goes there has a working directory of its own.
 fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<OwnedFd> {
-    let refused = match open_plain(mount, data, attributes) {
+    let mut lent = Lent(Vec::new());
+    let options = data.iter().map(|option| lent.option(option)).collect::<Result<Vec<String>>>()?;
+    let data: Vec<&str> = options.iter().map(String::as_str).collect();
+    let refused = match open_plain(mount, &data, attributes) {
         // An old kernel takes any string and says no when the superblock is made.
         Err(failure) if failure.errno == Some(libc::EINVAL) && !has_lowerdir_plus() => failure,
         answer => return answer,
     };
     let (lowers, others): (Vec<&str>, Vec<&str>) = data.iter().partition(|option| option.starts_with("lowerdir+="));
-    let lowers: Vec<&str> = lowers.iter().filter_map(|option| option.strip_prefix("lowerdir+=")).collect();
-    let joined = lowers.join(":");
-    let context = Context::open(&mount.type_)?;
-    for option in others {
-        context.option(option)?;
-    }
-    if joined.len() < LONGEST_VALUE && !lowers.iter().any(|lower| lower.contains([':', '\\', ','])) {
-        context.set("lowerdir", &joined)?;
-        return context.mount(attributes);
-    }
-    let opened = lowers
+    let numbers: Vec<&str> = lowers
         .iter()
-        .map(|lower| open_path(Path::new(lower)))
-        .collect::<Result<Vec<OwnedFd>>>()?;
-    let numbers: Vec<String> = opened.iter().map(|fd| fd.as_raw_fd().to_string()).collect();
-    let numbers = numbers.join(":");
-    if numbers.len() >= LONGEST_VALUE {
+        .filter_map(|option| option.strip_prefix("lowerdir+=/proc/self/fd/"))
+        .collect();
+    let joined = numbers.join(":");
+    if joined.len() >= LONGEST_VALUE {
         let what = format!("{} overlay layers are too many for this kernel; Linux 6.5 takes 500", lowers.len());
         return Err(Failure {
             message: what,
@@ -481,7 +493,9 @@ fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<
             ..refused
         });
     }
-    context.set("lowerdir", &numbers)?;
+    let context = Context::open(&mount.type_)?;
+    others.iter().try_for_each(|option| context.option(option))?;
+    context.set("lowerdir", &joined)?;
     within_descriptors(|| context.mount(attributes))
 }
 
@@ -513,15 +527,6 @@ pub(crate) fn has_lowerdir_plus() -> bool {
     };
     let mut numbers = release.split(['.', '-']).map(|part| part.trim().parse::<u32>().unwrap_or(0));
     (numbers.next(), numbers.next()) >= (Some(6), Some(5))
-}
-
-fn change_directory(directory: &OwnedFd) -> Result<()> {
-    // SAFETY: a descriptor that is open.
-    if unsafe { libc::fchdir(directory.as_raw_fd()) } == 0 {
-        Ok(())
-    } else {
-        Err(Failure::last("fchdir", None))
-    }
 }
 
 /// Attaches a detached mount at a path of the caller's mount namespace.

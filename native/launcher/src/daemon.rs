@@ -5,6 +5,7 @@ use crate::options::Options;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,7 @@ impl Daemon {
             let log = OpenOptions::new()
                 .create(true)
                 .append(true)
+                .mode(0o600)
                 .open(options.state.join("daemon.log"))?;
             command.stdout(log.try_clone()?).stderr(log);
         }

@@ -42,10 +42,11 @@ pub fn open(options: &Options) -> Result<Sockets, String> {
         move |error: io::Error| format!("can't use {path}: {error}")
     };
     let beside = options.host.parent().unwrap_or(Path::new("/")).to_owned();
-    for folder in [&options.state, &options.root, &beside] {
+    // Clients of the group tsbox pass the directories of the sockets; the root directory is root's alone.
+    for (folder, mode) in [(&options.state, 0o711), (&options.root, 0o700), (&beside, 0o711)] {
         fs::DirBuilder::new()
             .recursive(true)
-            .mode(0o711)
+            .mode(mode)
             .create(folder)
             .map_err(at(folder))?;
     }

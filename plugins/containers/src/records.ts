@@ -39,7 +39,7 @@ export class Records {
       const exit = ran ? { code: 255, signal: null, outOfMemory: false, at: Date.now() } : record.exit;
       this.#keep({ ...record, status: record.status === "created" ? "created" : "exited", pid: null, exit, endpoints: [], idMaps: null });
     }
-    mkdirSync(this.#directory, { recursive: true });
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     for (const id of readdirSync(this.#directory)) {
       const record = readRecord(join(this.#directory, id));
       if (record === null) continue;
@@ -52,6 +52,11 @@ export class Records {
     return { lost: [...lost], unkept };
   }
 
+  /** An older copy of the durable records was put back: what they don't know may still be somebody's. */
+  isRestored(call: Call): Promise<boolean> {
+    return this.#state.isRestored(call);
+  }
+
   directory(id: ContainerId): string {
     return join(this.#directory, id);
   }
@@ -59,7 +64,7 @@ export class Records {
   /** Made where it is not there: a restart of the host takes it away from a container that stays. */
   makeDirectory(id: ContainerId): string {
     const directory = this.directory(id);
-    mkdirSync(directory, { recursive: true, mode: 0o711 });
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
     return directory;
   }
 

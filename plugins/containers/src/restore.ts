@@ -156,9 +156,10 @@ async function sweep(engine: Engine, call: Call): Promise<void> {
     });
   }
   later(engine, async () => {
+    const restored = await engine.records.isRestored(call);
     for (const name of await readdir(engine.rootDirectory)) {
       const id = name as ContainerId;
-      if (/^[0-9a-f]{64}$/.test(name) && !engine.records.has(id)) await engine.host.removeTree(call, diskDirectory(engine, id));
+      if (!restored && /^[0-9a-f]{64}$/.test(name) && !engine.records.has(id)) await engine.host.removeTree(call, diskDirectory(engine, id));
     }
     const storageId = await engine.preferred("storage");
     const storages = new Set([storageId, ...engine.records.all().map((record) => record.drivers.storage)]);
@@ -169,6 +170,7 @@ async function sweep(engine: Engine, call: Call): Promise<void> {
         for (const { layer } of engine.records.all().filter(({ drivers, config }) => drivers.storage === id && !config.autoRemove))
           await storage.settle(call, layer).catch(unlessMissing);
       for await (const snapshot of await storage.list(call)) {
+        if (restored) continue;
         const owner = /^(?:container|mount)-([0-9a-f]{64})(?:-|$)/.exec(snapshot.key)?.[1];
         const user = toolsOwner(snapshot.key);
         if ((owner !== undefined && !engine.records.has(owner as ContainerId)) || (user !== null && !engine.execs.isRunning(user)))

@@ -12,7 +12,7 @@ import { asError, type BlobInfo, type Call, type ContentService, type Digest, fa
 export async function openBlobs(root: string): Promise<ContentService> {
   const blobs = join(root, "blobs", "sha256");
   const ingest = join(root, "ingest");
-  mkdirSync(blobs, { recursive: true, mode: 0o711 });
+  mkdirSync(blobs, { recursive: true, mode: 0o700 });
   mkdirSync(ingest, { recursive: true, mode: 0o700 });
   // What nobody can ask for again by its digest.
   for (const name of await readdir(ingest)) if (name.startsWith("any-")) await rm(join(ingest, name));
@@ -116,7 +116,7 @@ async function receive(
   expected: { digest?: Digest | undefined; size?: number | undefined },
   opened: () => void,
 ): Promise<BlobInfo> {
-  const output = await open(path, from === 0 ? "w" : "r+", 0o644);
+  const output = await open(path, from === 0 ? "w" : "r+", 0o600);
   let keep = expected.digest !== undefined;
   try {
     const hash = createHash("sha256");

@@ -247,6 +247,8 @@ function memoryState(): StateService {
         if (value === null) table(name).delete(key);
         else table(name).set(key, structuredClone(value));
     },
+    isRestored: async () => false,
+    acceptRestored: async () => undefined,
   };
 }
 

@@ -1,5 +1,4 @@
 /** The service `state`: the engine's durable records in one lmdb file. */
-import { join } from "node:path";
 import type { Plugin, PluginContext } from "@tsbox/kernel";
 import { openStore, type Store } from "./store.ts";
 
@@ -9,7 +8,11 @@ const plugin: Plugin<null> = {
     let store: Store | undefined;
     context.provideService("state", {
       open: async () => {
-        store = await openStore(join(context.rootDirectory, "records.lmdb"));
+        store = await openStore(context.rootDirectory, context.engineId);
+        if (store.restored)
+          context.log.warn(
+            "the records are an older copy: what they don't know is kept until `tsbox system prune`; `tsbox system df` counts it",
+          );
         return store.service;
       },
       close: async () => store?.close(),

@@ -1,37 +1,125 @@
 /**
- * Records in memory for reading and in lmdb for keeping; a value is CBOR that any language reads (no records of cbor-x's own).
- * lmdb's promise of a write resolves at the commit in memory; durable is `flushed`.
+ * Records in memory for reading and in lmdb for keeping. lmdb's promise of a write resolves at the commit in memory; durable is `flushed`.
+ * A database that can't be the one of this root directory is refused and left alone: what its records don't know would be swept as nobody's.
  */
-import { fail, type StateChange, type StateService, type StateTable } from "@tsbox/kernel";
-import { Encoder } from "cbor-x";
-import { open } from "lmdb";
-
-/** Raised with every change of a record's shape that an older engine could not read. An older store is migrated here, a newer one refused. */
-const formatVersion = 1;
+import { createHash } from "node:crypto";
+import { chmodSync, existsSync, renameSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fail, isTsboxError, type StateChange, type StateService, type StateTable, withCleanup } from "@tsbox/kernel";
+import { keepCopy, wayBack } from "./copies.ts";
+import { type Contents, checkFile, type Database, formatVersion, marked, openDatabase, readAll, reasonOf } from "./database.ts";
+import { type Generation, readGeneration, writeGeneration } from "./generation.ts";
+import { pack } from "./values.ts";
 
 export interface Store {
   readonly service: StateService;
+  /** An older copy was put back. */
+  readonly restored: boolean;
   close(): Promise<void>;
 }
 
-// Plain CBOR: no records of cbor-x's own, no tag for maps (an option that its types leave out).
-const options = { useRecords: false, useTag259ForMaps: false, mapsAsObjects: true };
-const cbor = new Encoder(options);
+/** What the database says of itself, under the key `engine`. */
+interface Origin {
+  readonly engine: string;
+  readonly generation: number;
+}
+
 const keyOf = (table: StateTable, key: string): string => `${table}/${key}`;
 
-export async function openStore(path: string): Promise<Store> {
-  const database = open<Buffer, string>({ path, encoding: "binary", noSubdir: true });
-  const version = database.get("format");
-  if (version === undefined) {
-    await database.put("format", cbor.encode(formatVersion));
-    await database.flushed;
-  } else if (cbor.decode(version) !== formatVersion) {
-    await database.close();
-    throw fail(
-      "FailedPrecondition",
-      `${path} has format ${String(cbor.decode(version))}, this engine writes ${formatVersion}: it was made by a newer tsbox; install that one again`,
-    );
+/** `directory`: `state` in the engine's root directory. */
+export async function openStore(directory: string, engineId: string): Promise<Store> {
+  const path = join(directory, "records.lmdb");
+  try {
+    return await openSound(directory, path, engineId);
+  } catch (error) {
+    const code = isTsboxError(error) ? error.code : "DataLoss";
+    throw fail(code, `the engine's records (${path}) can't be used: ${reasonOf(error)}; ${wayBack(path)}`, { path, cause: error });
   }
+}
+
+async function openSound(directory: string, path: string, engineId: string): Promise<Store> {
+  const before = readGeneration(directory);
+  const exists = existsSync(path);
+  const mark = join(directory, "opening");
+  if (exists) checkFile(path, mark);
+  else {
+    refuseMissing(directory, before);
+    await makeNew(path, engineId);
+  }
+  return marked(mark, () =>
+    withCleanup(async (cleanup) => {
+      const database = openDatabase(path);
+      cleanup.undo(() => database.close());
+      for (const file of [path, `${path}-lock`]) if (existsSync(file)) chmodSync(file, 0o600);
+      const contents = readAll(database);
+      if (contents.format === null) throw fail("DataLoss", "it holds nothing");
+      const origin = originOf(contents, engineId, before);
+      const copied = digestOf(contents);
+      if (exists && copied !== before?.copied) await keepCopy(path, (to) => database.backup(to, true));
+      const restored = before !== null && (before.restored || origin.generation < before.number);
+      const number = Math.max(origin.generation, before?.number ?? 0) + 1;
+      await bringUp(database, contents, { engine: engineId, generation: number });
+      const generation: Generation = { engine: engineId, number, copied, restored };
+      await writeGeneration(directory, generation);
+      return storeOf(database, contents, directory, generation);
+    }),
+  );
+}
+
+/** Whole or not at all: a database without a word in it is refused. */
+async function makeNew(path: string, engine: string): Promise<void> {
+  const making = `${path}.making`;
+  for (const left of [making, `${making}-lock`]) rmSync(left, { force: true });
+  const database = openDatabase(making);
+  try {
+    await bringUp(database, { format: formatVersion, values: new Map() }, { engine, generation: 0 });
+  } finally {
+    await database.close();
+  }
+  renameSync(making, path);
+  rmSync(`${making}-lock`, { force: true });
+}
+
+/** A new engine has no records; one that has chosen its drivers or numbered its starts is not new. */
+function refuseMissing(directory: string, before: Generation | null): void {
+  const choices = join(dirname(directory), "drivers.json");
+  if (before === null && !existsSync(choices)) return;
+  throw fail(
+    "DataLoss",
+    `the file is missing, and this is no new engine (which has no ${before === null ? choices : join(directory, "generation.json")})`,
+  );
+}
+
+function originOf(contents: Contents, engineId: string, before: Generation | null): Origin {
+  const origin = (contents.values.get("engine") ?? null) as Origin | null;
+  if (origin === null) {
+    // A new database, or one of an engine before: those had no number.
+    if (contents.format !== formatVersion) return { engine: engineId, generation: 0 };
+    throw fail("DataLoss", "it does not say which engine's it is");
+  }
+  if (origin.engine !== engineId || (before !== null && before.engine !== engineId))
+    throw fail("FailedPrecondition", `it is of the engine ${origin.engine}, and this one is ${engineId}`);
+  return origin;
+}
+
+/** To this format, with the number of this start, in one write. */
+async function bringUp(database: Database, contents: Contents, origin: Origin): Promise<void> {
+  await database.transaction(() => {
+    if (contents.format !== formatVersion) for (const [key, value] of contents.values) database.put(key, pack(key, value));
+    database.put("format", Buffer.from([formatVersion]));
+    database.put("engine", pack("engine", origin));
+  });
+  await database.flushed;
+}
+
+/** Of all records, whatever the format; not of the number. */
+function digestOf({ values }: Contents): string {
+  const hash = createHash("sha256");
+  for (const [key, value] of values) if (key !== "engine") hash.update(pack(key, value));
+  return hash.digest("hex");
+}
+
+function storeOf(database: Database, contents: Contents, directory: string, generation: Generation): Store {
   const tables = new Map<string, Map<string, unknown>>();
   const table = (name: string): Map<string, unknown> => {
     const found = tables.get(name);
@@ -40,17 +128,18 @@ export async function openStore(path: string): Promise<Store> {
     tables.set(name, made);
     return made;
   };
-  for (const { key, value } of database.getRange()) {
+  for (const [key, value] of contents.values) {
     const at = key.indexOf("/");
-    if (at > 0) table(key.slice(0, at)).set(key.slice(at + 1), cbor.decode(value));
+    if (at > 0) table(key.slice(0, at)).set(key.slice(at + 1), value);
   }
+  let { restored } = generation;
 
   const write = async (changes: readonly StateChange[]): Promise<void> => {
     await database.transaction(() => {
       for (const change of changes) {
         const key = keyOf(change.table, change.key);
         if (change.value === null) database.remove(key);
-        else database.put(key, cbor.encode(change.value));
+        else database.put(key, pack(key, change.value));
       }
     });
     await database.flushed;
@@ -61,10 +150,16 @@ export async function openStore(path: string): Promise<Store> {
   };
 
   return {
+    restored,
     service: {
       get: (_call, name, key) => Promise.resolve(table(name).get(key) ?? null),
       list: (_call, name) => Promise.resolve([...table(name)].sort(([a], [b]) => (a < b ? -1 : 1))),
       write: (_call, changes) => write(changes),
+      isRestored: () => Promise.resolve(restored),
+      acceptRestored: async () => {
+        if (restored) await writeGeneration(directory, { ...generation, restored: false });
+        restored = false;
+      },
     },
     close: () => database.close(),
   };

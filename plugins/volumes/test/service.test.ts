@@ -85,6 +85,8 @@ function world(): World {
     write: async (_call, changes) => {
       for (const { key, value } of changes) value === null ? records.delete(key) : records.set(key, structuredClone(value));
     },
+    isRestored: async () => false,
+    acceptRestored: async () => undefined,
   };
   const events: Pick<EventsService, "publish"> = {
     publish: async (_call, { action, id }: Omit<EngineEvent, "at">) => void told.push(`${action} ${id}`),

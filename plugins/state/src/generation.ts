@@ -1,0 +1,54 @@
+/**
+ * Which records belong to this root directory. Each start gives the database the next number, and writes the number beside it as well. So a database of another engine, an empty
+ * one, and an older copy that was put back are told from the one that the layers, blobs and volumes of this root were made with.
+ */
+import { chmodSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fail } from "@tsbox/kernel";
+
+export interface Generation {
+  readonly engine: string;
+  readonly number: number;
+  /** What the newest copy holds: a start that changed nothing makes no copy, so that three starts don't push out what is worth going back to. */
+  readonly copied: string;
+  /** An older copy was put back, and nobody has said since that what it does not know may go. */
+  readonly restored: boolean;
+}
+
+const pathOf = (directory: string): string => join(directory, "generation.json");
+
+/** Null: there is none, so no engine of this format was here. */
+export function readGeneration(directory: string): Generation | null {
+  let text: string;
+  try {
+    text = readFileSync(pathOf(directory), "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
+  }
+  try {
+    const { engine, number, copied, restored } = JSON.parse(text) as Generation;
+    if (typeof engine === "string" && Number.isSafeInteger(number))
+      return { engine, number, copied: String(copied), restored: restored === true };
+  } catch {
+    // Said below.
+  }
+  throw fail(
+    "DataLoss",
+    `${pathOf(directory)} is damaged: remove it, and what the records don't know is kept until \`tsbox system prune\``,
+  );
+}
+
+export async function writeGeneration(directory: string, generation: Generation): Promise<void> {
+  const path = pathOf(directory);
+  writeFileSync(`${path}.new`, JSON.stringify(generation), { mode: 0o600, flush: true });
+  chmodSync(`${path}.new`, 0o600);
+  renameSync(`${path}.new`, path);
+  const folder = await open(dirname(path), "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
