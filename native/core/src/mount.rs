@@ -521,6 +521,15 @@ fn within_descriptors<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Resul
     })
 }
 
+fn change_directory(directory: &OwnedFd) -> Result<()> {
+    // SAFETY: a descriptor that is open.
+    if unsafe { libc::fchdir(directory.as_raw_fd()) } == 0 {
+        Ok(())
+    } else {
+        Err(Failure::last("fchdir", None))
+    }
+}
+
 pub(crate) fn has_lowerdir_plus() -> bool {
     let Ok(release) = std::fs::read_to_string("/proc/sys/kernel/osrelease") else {
         return false;

@@ -9,6 +9,6 @@ export const diskDirectory = (engine: Pick<Engine, "rootDirectory">, id: Contain
 
 export function makeDiskDirectory(engine: Pick<Engine, "rootDirectory">, id: ContainerId): string {
   const directory = diskDirectory(engine, id);
-  mkdirSync(directory, { recursive: true, mode: 0o710 });
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
   return directory;
 }

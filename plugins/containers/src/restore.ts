@@ -159,7 +159,8 @@ async function sweep(engine: Engine, call: Call): Promise<void> {
     const restored = await engine.records.isRestored(call);
     for (const name of await readdir(engine.rootDirectory)) {
       const id = name as ContainerId;
-      if (!restored && /^[0-9a-f]{64}$/.test(name) && !engine.records.has(id)) await engine.host.removeTree(call, diskDirectory(engine, id));
+      if (!restored && /^[0-9a-f]{64}$/.test(name) && !engine.records.has(id))
+        await engine.host.removeTree(call, diskDirectory(engine, id));
     }
     const storageId = await engine.preferred("storage");
     const storages = new Set([storageId, ...engine.records.all().map((record) => record.drivers.storage)]);

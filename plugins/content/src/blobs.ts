@@ -9,19 +9,27 @@ import { type FileHandle, open, opendir, readdir, readFile, rename, rm, stat } f
 import { join } from "node:path";
 import { asError, type BlobInfo, type Call, type ContentService, type Digest, fail, limits, parseDigest } from "@tsbox/kernel";
 
+/** A download that a daemon died in goes on with the next one, if it is asked for again soon (milliseconds). */
+const resumeWithin = 3_600_000;
+
 export async function openBlobs(root: string): Promise<ContentService> {
   const blobs = join(root, "blobs", "sha256");
   const ingest = join(root, "ingest");
   mkdirSync(blobs, { recursive: true, mode: 0o700 });
   mkdirSync(ingest, { recursive: true, mode: 0o700 });
-  // What nobody can ask for again by its digest.
-  for (const name of await readdir(ingest)) if (name.startsWith("any-")) await rm(join(ingest, name));
+  // Of downloads that an earlier daemon did not end: what nobody can ask for again by its digest, and what nobody has asked for in a while.
+  for (const name of await readdir(ingest)) {
+    const { mtimeMs } = await stat(join(ingest, name));
+    if (name.startsWith("any-") || Date.now() - mtimeMs > resumeWithin) await rm(join(ingest, name), { force: true });
+  }
   const file = (digest: Digest): string => join(blobs, parseDigest(digest).slice("sha256:".length));
   const partial = (digest: Digest): string => join(ingest, parseDigest(digest).slice("sha256:".length));
   const busy = new Map<string, Promise<BlobInfo>>();
   /** Blobs on their way whose file is there, and what their whole size will be. */
   const arriving = new Map<Digest, number>();
   const followed = new Map<string, FileHandle>();
+  /** Files in `ingest` that somebody writes. */
+  const writing = new Set<string>();
   let count = 0;
 
   const look = async (digest: Digest): Promise<BlobInfo | null> => {
@@ -41,13 +49,19 @@ export async function openBlobs(root: string): Promise<ContentService> {
     if (known) return known;
     count += 1;
     const path = wanted === undefined ? join(ingest, `any-${process.pid}-${count}`) : partial(wanted);
+    writing.add(path);
     const { digest: key, size } = expected;
     const opened = (): void => {
       if (key !== undefined && size !== undefined) arriving.set(key, size);
     };
-    const got = await receive(call, path, from, bytes, expected, opened).finally(() => key !== undefined && arriving.delete(key));
-    await rename(path, file(got.digest));
-    await syncDirectory(blobs);
+    const got = await receive(call, path, from, bytes, expected, opened)
+      .finally(() => key !== undefined && arriving.delete(key))
+      .then(async (whole) => {
+        await rename(path, file(whole.digest));
+        await syncDirectory(blobs);
+        return whole;
+      })
+      .finally(() => writing.delete(path));
     return got;
   };
 
@@ -97,6 +111,18 @@ export async function openBlobs(root: string): Promise<ContentService> {
     },
     remove: (_call, digest) => rm(file(digest), { force: true }),
     list: async () => listBlobs(blobs, look),
+    unfinished: async (_call, options) => {
+      const found = { count: 0, bytes: 0 };
+      for (const name of await readdir(ingest)) {
+        const path = join(ingest, name);
+        const left = writing.has(path) ? null : await stat(path).catch(absent);
+        if (left === null) continue;
+        found.count += 1;
+        found.bytes += left.size;
+        if (options?.drop === true) await rm(path, { force: true });
+      }
+      return found;
+    },
   };
 }
 

@@ -1,7 +1,7 @@
 /** The content store: what is in sight is whole and what it says, whatever breaks. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { type Case, suite, temporaryDirectory } from "@tsbox/harness";
 import { type ContentService, createCall, type Digest, fail, isTsboxError, silentLog } from "@tsbox/kernel";
 import { openBlobs } from "../src/blobs.ts";
@@ -171,13 +171,39 @@ test("who follows a blob reads it while it comes, and to its end", async (t) => 
   assert.throws(() => readFileSync(followed.path), /ENOENT|ENXIO/);
 });
 
-test("after a crash nobody's downloads are gone, and those with a digest stay", async (t) => {
+test("after a crash nobody's downloads are gone, and those with a digest stay for a while", async (t) => {
   const { root, left } = await store(t);
   writeFileSync(`${root}/ingest/any-1-1`, "half");
   writeFileSync(`${root}/ingest/${digest.slice(7)}`, bytes.subarray(0, half));
   const next = await openBlobs(root);
   assert.deepEqual(left(), [digest.slice(7)]);
   assert.equal(await next.offset(call, digest), half);
+  assert.deepEqual(await next.unfinished(call), { count: 1, bytes: half });
+  const yesterday = Date.now() / 1000 - 86_400;
+  utimesSync(`${root}/ingest/${digest.slice(7)}`, yesterday, yesterday);
+  await openBlobs(root);
+  assert.deepEqual(left(), []);
+});
+
+test("what no download goes on with is counted, and dropped when somebody says so; what comes just now is not", async (t) => {
+  const { blobs, left } = await store(t);
+  await assert.rejects(
+    blobs.ingest(call, { digest, size: bytes.length }, 0, stream(bytes.subarray(0, half), "broken")),
+    code("Unavailable"),
+  );
+  assert.deepEqual(await blobs.unfinished(call, { drop: true }), { count: 1, bytes: half });
+  assert.deepEqual(left(), []);
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+  async function* slow(): AsyncGenerator<Uint8Array> {
+    yield bytes.subarray(0, half);
+    await gate;
+    yield bytes.subarray(half);
+  }
+  const ingested = blobs.ingest(call, { digest, size: bytes.length }, 0, slow());
+  while (left().length === 0) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(await blobs.unfinished(call, { drop: true }), { count: 0, bytes: 0 });
+  open();
+  await ingested;
 });
 
 test("what has rotted on disk is not handed out, and is gone then", async (t) => {

@@ -23,9 +23,9 @@ import { chainOf, rawConfig, type Step, stepsOf } from "./history.ts";
 import { applyInstructions } from "./instructions.ts";
 import { parseConfig } from "./manifest.ts";
 import { hostPlatform, parsePlatform } from "./platform.ts";
-import type { ImageRecord } from "./records.ts";
+import { blobsOf, type ImageRecord } from "./records.ts";
 import { familiar, full, parseNewName } from "./reference.ts";
-import { applyLayer, chainIds, unpackImage } from "./unpack.ts";
+import { applyLayer, beingMade, chainIds, unpackImage } from "./unpack.ts";
 
 const types = {
   manifest: "application/vnd.oci.image.manifest.v1+json",
@@ -46,10 +46,11 @@ export async function create(engine: ImagesEngine, call: Call, image: NewImage):
     const storageId = await engine.preferredStorage();
     const storage = await engine.storage(storageId);
     const base = parent === null ? [] : chainOf(parent);
-    cleanup.always(engine.leases.hold(base));
+    // Whoever removes the parent meanwhile leaves what the new image has of it.
+    cleanup.always(engine.leases.hold([...base, ...(parent === null ? [] : blobsOf(parent))]));
     const below = parent === null ? null : await unpackImage(engine, call, storageId, parent);
-    const made = image.layer === null ? null : await addLayer(engine, call, storage, below, image.layer);
-    if (made !== null) cleanup.always(engine.leases.hold([made.name]));
+    const hold = (names: readonly string[]): void => cleanup.always(engine.leases.hold(names));
+    const made = image.layer === null ? null : await addLayer(engine, call, storage, below, image.layer, hold);
     const diffIds = [...(parent?.diffIds ?? []), ...(made === null ? [] : [made.diffId])];
     const layers = [...(parent?.layers ?? []), ...(made === null ? [] : [made.blob])];
     const created = new Date().toISOString();
@@ -73,7 +74,7 @@ export async function create(engine: ImagesEngine, call: Call, image: NewImage):
       rootfs: { type: "layers", diff_ids: diffIds },
       history: [...steps, step],
     });
-    const configBlob = await keep(engine, call, types.config, blob);
+    const configBlob = await keep(engine, call, types.config, blob, hold);
     const adopted = parent?.adopted ?? null;
     const manifest = await keep(
       engine,
@@ -86,6 +87,7 @@ export async function create(engine: ImagesEngine, call: Call, image: NewImage):
         layers: layers.map(({ mediaType, digest, size }) => ({ mediaType, digest, size })),
         ...(adopted === null ? {} : { annotations: { "io.tsbox.directory": adopted } }),
       }),
+      hold,
     );
     const parsed = parseConfig(blob, "the new image");
     const record: ImageRecord = {
@@ -121,6 +123,7 @@ async function addLayer(
   storage: StorageDriver,
   below: SnapshotName | null,
   path: string,
+  hold: (names: readonly string[]) => void,
 ): Promise<Added | null> {
   return withCleanup(async (cleanup) => {
     const compression = await compressionOf(path);
@@ -128,6 +131,7 @@ async function addLayer(
     count += 1;
     const key = parseActiveKey(`create-${process.pid}-${count}`);
     let done = false;
+    cleanup.always(beingMade(key));
     await storage.prepare(call, key, below);
     cleanup.always(() => (done ? undefined : storage.remove(cleanupCall(call), key)));
     let layer: Layer = await applyLayer(engine, storage, call, key, file);
@@ -140,6 +144,7 @@ async function addLayer(
     }
     const base = below === null ? [] : [below];
     const name = nameOn(base[0] ?? null, layer.diffId);
+    hold([name, layer.digest]);
     await engine.content.ingest(
       call,
       { digest: layer.digest, size: layer.size },
@@ -194,8 +199,15 @@ async function compressionOf(path: string): Promise<"" | "+gzip" | "+zstd" | nul
   }
 }
 
-async function keep(engine: ImagesEngine, call: Call, mediaType: string, bytes: Uint8Array): Promise<Descriptor> {
+async function keep(
+  engine: ImagesEngine,
+  call: Call,
+  mediaType: string,
+  bytes: Uint8Array,
+  hold: (names: readonly string[]) => void,
+): Promise<Descriptor> {
   const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}` as Digest;
+  hold([digest]);
   await engine.content.ingest(call, { digest, size: bytes.length }, 0, once(bytes));
   return { mediaType, digest, size: bytes.length };
 }

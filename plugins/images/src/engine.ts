@@ -8,7 +8,7 @@ export interface ImagesEngine extends Unpacker {
   readonly events: EventsService;
   /** What committed snapshots take, by driver and name. */
   readonly sizes: Map<string, number>;
-  /** Snapshots of images that are being made: nobody may sweep them. */
+  /** Snapshots and blobs of images that are being made: nobody may sweep them until the image has its name. */
   readonly leases: Leases;
   /** Snapshots that no image needs any more, but something stood on when their image went. */
   readonly stranded: Set<SnapshotName>;

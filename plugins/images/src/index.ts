@@ -2,7 +2,8 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Plugin, PluginContext } from "@tsbox/kernel";
-import { Leases } from "./engine.ts";
+import { type ImagesEngine, Leases } from "./engine.ts";
+import { halfMadeSnapshots } from "./leftovers.ts";
 import { ImageRecords } from "./records.ts";
 import { imagesService } from "./service.ts";
 
@@ -18,7 +19,7 @@ const plugin: Plugin<null> = {
         // What a killed daemon left.
         await rm(workDirectory, { recursive: true, force: true });
         await mkdir(workDirectory, { recursive: true, mode: 0o700 });
-        return imagesService({
+        const engine: ImagesEngine = {
           records,
           sizes: new Map(),
           leases: new Leases(),
@@ -31,7 +32,12 @@ const plugin: Plugin<null> = {
           storage: (id) => context.driver("storage", id),
           registry: (scheme) => context.driver("registry", scheme),
           preferredStorage: async () => (await context.drivers("storage"))[0]?.id ?? "",
-        });
+        };
+        const own = context.call();
+        halfMadeSnapshots(engine, own, true).catch((error: unknown) =>
+          own.log.warn(`what an earlier daemon had half made is still there: ${String(error)}`),
+        );
+        return imagesService(engine);
       },
     });
   },

@@ -10,6 +10,7 @@ import {
   type Platform,
   type PullProgress,
   type RegistryDriver,
+  withCleanup,
 } from "@tsbox/kernel";
 import type { Leases } from "./engine.ts";
 import { type ConfigBlob, isIndex, type Manifest, mediaTypes, parseConfig, parseIndex, parseManifest } from "./manifest.ts";
@@ -37,8 +38,11 @@ const short = (digest: Digest): string => digest.slice("sha256:".length, "sha256
 const line = (report: Report, id: Digest | null, status: string, current: number | null = null, total: number | null = null): void =>
   report({ id: id === null ? null : short(id), status, current, total });
 
-/** Fetches one image's manifest, config and layers, and unpacks them with the storage driver `storageId`. */
-export async function bring(
+/**
+ * Fetches one image's manifest, config and layers, and unpacks them with the storage driver `storageId`. `keep` writes the image down: until it has, nobody who removes another
+ * image takes a blob or a layer that this one shares.
+ */
+export function bring(
   unpacker: Unpacker & { readonly leases: Leases },
   call: Call,
   source: Source,
@@ -46,12 +50,34 @@ export async function bring(
   wanted: string | undefined,
   storageId: string,
   report: Report,
+  keep: (record: ImageRecord) => Promise<void>,
+): Promise<ImageRecord> {
+  return withCleanup(async (cleanup) => {
+    const hold = (names: readonly string[]): void => cleanup.always(unpacker.leases.hold(names));
+    hold([top.digest]);
+    const record = await fetchImage(unpacker, call, source, top, wanted, storageId, report, hold);
+    await keep(record);
+    return record;
+  });
+}
+
+async function fetchImage(
+  unpacker: Unpacker,
+  call: Call,
+  source: Source,
+  top: Descriptor,
+  wanted: string | undefined,
+  storageId: string,
+  report: Report,
+  hold: (names: readonly string[]) => void,
 ): Promise<ImageRecord> {
   const { content } = unpacker;
   const platform: Platform = wanted === undefined ? hostPlatform : parsePlatform(wanted);
   const descriptor = isIndex(top) ? choose(parseIndex(await small(content, call, source, top), source.shown), platform, source.shown) : top;
+  hold([descriptor.digest]);
   const bytes = await small(content, call, source, descriptor);
   const manifest = parseManifest(bytes, source.shown);
+  hold([manifest.config.digest, ...manifest.layers.map(({ digest }) => digest)]);
   const config = parseConfig(await small(content, call, source, manifest.config), source.shown);
   if (wanted !== undefined && !isIndex(top) && (config.os !== platform.os || config.architecture !== platform.architecture))
     throw fail(
@@ -65,8 +91,8 @@ export async function bring(
     );
   const adopted = descriptor.mediaType === mediaTypes.adopted ? (descriptor.annotations?.["io.tsbox.directory"] ?? "/") : null;
   const base = adopted === null ? null : adoptedName(adopted);
-  const release = unpacker.leases.hold([...(base === null ? [] : [base]), ...chainIds(config.diffIds as readonly Digest[], base)]);
-  const size = await bringLayers(unpacker, call, source, manifest, config, adopted, storageId, report).finally(release);
+  hold([...(base === null ? [] : [base]), ...chainIds(config.diffIds as readonly Digest[], base)]);
+  const size = await bringLayers(unpacker, call, source, manifest, config, adopted, storageId, report);
   return {
     id: manifest.config.digest,
     manifest: descriptor,

@@ -27,6 +27,13 @@ export interface ImageRecord {
   /** Older records have none. */
   readonly parent?: Digest | null;
 }
+/** The blobs that an image is made of. */
+export const blobsOf = (image: ImageRecord): readonly Digest[] => [
+  image.rawConfig,
+  image.manifest.digest,
+  ...image.layers.map(({ digest }) => digest),
+];
+
 /** What a name stands for. `digest`: of the index or manifest that it was resolved to; null: it was given here. */
 export interface TagRecord {
   readonly image: Digest;
@@ -46,6 +53,11 @@ export class ImageRecords {
   async load(call: Call): Promise<void> {
     for (const [id, record] of await this.#state.list(call, "images")) this.#images.set(id as Digest, record as ImageRecord);
     for (const [name, record] of await this.#state.list(call, "tags")) this.#tags.set(name, record as TagRecord);
+  }
+
+  /** What records of an older copy don't know may go from now on. */
+  acceptRestored(call: Call): Promise<void> {
+    return this.#state.acceptRestored(call);
   }
 
   all(): readonly ImageRecord[] {

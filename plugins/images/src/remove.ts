@@ -14,7 +14,8 @@ import {
 } from "@tsbox/kernel";
 import type { ImagesEngine } from "./engine.ts";
 import { chainOf } from "./history.ts";
-import { type ImageRecord, isDockers } from "./records.ts";
+import { leftovers } from "./leftovers.ts";
+import { blobsOf, type ImageRecord, isDockers } from "./records.ts";
 import { familiar, familiarName, parseReference } from "./reference.ts";
 import { adoptedName } from "./unpack.ts";
 
@@ -122,9 +123,8 @@ async function removeImage(
 /** Blobs and snapshots that no other image needs; answers the snapshots that went, the topmost first. One that a container stands on stays until that is gone (`sweep`). */
 export async function discard(engine: ImagesEngine, call: Call, record: ImageRecord): Promise<readonly SnapshotName[]> {
   const others = engine.records.all();
-  const kept = new Set(others.flatMap((other) => [other.rawConfig, other.manifest.digest, ...other.layers.map((layer) => layer.digest)]));
-  for (const digest of [record.rawConfig, record.manifest.digest, ...record.layers.map((layer) => layer.digest)])
-    if (!kept.has(digest)) await engine.content.remove(call, digest);
+  const kept = new Set(others.flatMap(blobsOf));
+  for (const digest of blobsOf(record)) if (!kept.has(digest) && !engine.leases.has(digest)) await engine.content.remove(call, digest);
   return removeSnapshots(engine, call, [...wholeChain(record)].reverse());
 }
 
@@ -207,6 +207,8 @@ export async function prune(
     }
   }
   await sweep(engine, call, true);
-  const freed = removed.reduce((sum, line) => sum + ("deleted" in line ? (sizes.get(line.deleted) ?? 0) : 0), 0);
+  if (options.only === undefined) await records.acceptRestored(call);
+  const left = options.only === undefined ? await leftovers(engine, call, true) : { bytes: 0 };
+  const freed = removed.reduce((sum, line) => sum + ("deleted" in line ? (sizes.get(line.deleted) ?? 0) : 0), left.bytes);
   return { removed, freed };
 }

@@ -3,6 +3,7 @@ import { type Access, type Call, type Descriptor, fail, type Image, type ImagesS
 import { create } from "./create.ts";
 import type { ImagesEngine } from "./engine.ts";
 import { history, layersOf, rawConfig } from "./history.ts";
+import { leftovers } from "./leftovers.ts";
 import { isIndex, parseIndex } from "./manifest.ts";
 import { fits, parsePlatform, platformText } from "./platform.ts";
 import { progress } from "./progress.ts";
@@ -56,8 +57,8 @@ export function imagesService(engine: ImagesEngine): ImagesService {
       throw fail("DataLoss", `the registry answered ${top.digest} for ${shown}: the image is not the one that was asked for`);
     const former = records.tag(name);
     const before = former?.digest;
-    const record = await bring(engine, call, source, top, options.platform, await engine.preferredStorage(), report);
-    await records.keep(call, record, [name], top.digest);
+    const keep = (made: ImageRecord): Promise<void> => records.keep(call, made, [name], top.digest);
+    const record = await bring(engine, call, source, top, options.platform, await engine.preferredStorage(), report, keep);
     // What a path held before is nobody's image any more; what a tag stood for stays, as with docker.
     if (scheme !== "docker" && former && former.image !== record.id && records.namesOf(former.image).length === 0) {
       const old = records.byId(former.image);
@@ -109,6 +110,7 @@ export function imagesService(engine: ImagesEngine): ImagesService {
     },
     remove: (call, reference, options) => remove(engine, call, bare(reference), options),
     prune: (call, options) => prune(engine, call, options),
+    leftovers: (call, options) => leftovers(engine, call, options?.drop === true),
     sweep: async (call) => void (await sweep(engine, call, false)),
     load: async (call, path, options) => progress((report) => load(engine, call, path, options?.platform, report)),
     save: (call, references, options) => save(engine, call, references.map(bare), options),
@@ -139,8 +141,8 @@ async function load(engine: ImagesEngine, call: Call, path: string, platform: st
   // Before the first of them: an archive with a name that it must not give is taken as a whole or not at all.
   const named = entries.map((entry) => ({ entry, references: namesOf(entry) }));
   for (const { entry, references } of named) {
-    const record = await bring(engine, call, source, entry, platform, storage, () => {});
-    await engine.records.keep(call, record, references.map(full), null);
+    const keep = (made: ImageRecord): Promise<void> => engine.records.keep(call, made, references.map(full), null);
+    const record = await bring(engine, call, source, entry, platform, storage, () => {}, keep);
     await engine.events.publish(call, { type: "image", action: "load", id: record.id, attributes: {} });
     const lines =
       references.length > 0 ? references.map((reference) => `Loaded image: ${familiar(reference)}`) : [`Loaded image ID: ${record.id}`];

@@ -35,6 +35,15 @@ export interface Unpacker {
 /** What is under way: two pulls of one image unpack each layer once. */
 const underWay = new Map<string, Promise<void>>();
 let attempts = 0;
+/** Keys of snapshots that are being made here: all others of their form are nobody's. */
+const making = new Set<string>();
+export const isBeingMade = (key: string): boolean => making.has(key.replace(/-below$/, ""));
+
+/** Until the answered function is called. */
+export function beingMade(key: ActiveKey): () => void {
+  making.add(key);
+  return () => making.delete(key);
+}
 
 /** The chain id of each layer, the lowest first. `base`: an adopted directory's snapshot. */
 export function chainIds(diffIds: readonly Digest[], base: SnapshotName | null): readonly SnapshotName[] {
@@ -112,6 +121,7 @@ async function unpackFile(place: Place, call: Call, file: LayerFile, whole: Prom
   attempts += 1;
   const key = parseActiveKey(`unpack-${process.pid}-${attempts}`);
   await withCleanup(async (cleanup) => {
+    cleanup.always(beingMade(key));
     // A layer is unpacked anew from its blob, which is on disk, when a power cut takes it.
     await storage.prepare(call, key, parent, { volatile: true });
     cleanup.undo(() => storage.remove(cleanupCall(call), key));

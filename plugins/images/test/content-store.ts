@@ -52,6 +52,7 @@ export async function contentStore(directory: string): Promise<ContentService> {
     },
     unfollow: async (_call, path) => rmSync(path, { force: true }),
     remove: async (_call, digest) => rmSync(file(digest), { force: true }),
+    unfinished: async () => ({ count: 0, bytes: 0 }),
     list: async () =>
       (async function* () {
         for (const name of readdirSync(directory)) {

@@ -34,10 +34,7 @@ export function readGeneration(directory: string): Generation | null {
   } catch {
     // Said below.
   }
-  throw fail(
-    "DataLoss",
-    `${pathOf(directory)} is damaged: remove it, and what the records don't know is kept until \`tsbox system prune\``,
-  );
+  throw fail("DataLoss", `${pathOf(directory)} is damaged: remove it, then the engine starts with the records as they are`);
 }
 
 export async function writeGeneration(directory: string, generation: Generation): Promise<void> {

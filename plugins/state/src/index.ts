@@ -11,7 +11,7 @@ const plugin: Plugin<null> = {
         store = await openStore(context.rootDirectory, context.engineId);
         if (store.restored)
           context.log.warn(
-            "the records are an older copy: what they don't know is kept until `tsbox system prune`; `tsbox system df` counts it",
+            "the records are an older copy: layers that they don't know are kept until the start after `tsbox system prune`",
           );
         return store.service;
       },

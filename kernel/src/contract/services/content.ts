@@ -39,6 +39,8 @@ export interface ContentService {
   /** No error where it is gone already. */
   remove(call: Call, digest: Digest): Promise<void>;
   list(call: Call): Promise<AsyncIterable<BlobInfo>>;
+  /** Bytes of downloads that broke off and that no `ingest` goes on with. They go with `drop`, or at a start of the engine when they are old. */
+  unfinished(call: Call, options?: Sparse<{ drop: boolean }>): Promise<{ readonly count: number; readonly bytes: number }>;
 }
 
 declare module "../plugin.ts" {

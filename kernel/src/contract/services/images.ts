@@ -116,6 +116,11 @@ export interface ImagesService {
     call: Call,
     options: Sparse<{ all: boolean; only: readonly Digest[]; users: readonly ImageUser[] }>,
   ): Promise<{ readonly removed: readonly RemovedImage[]; readonly freed: number }>;
+  /**
+   * What pulls and builds left that did not end: parts of downloads, blobs that no image has, snapshots of layers that nobody unpacks any more. `drop`: removes it, and so does
+   * `prune` without `only`; half-made snapshots, and parts of downloads that are old, go at the engine's start as well.
+   */
+  leftovers(call: Call, options?: Sparse<{ drop: boolean }>): Promise<{ readonly count: number; readonly bytes: number }>;
   /** Frees snapshots that removed images left under containers which are gone by now. */
   sweep(call: Call): Promise<void>;
   /** An archive (docker-archive or oci-archive, plain or compressed) as a file on this host; answers lines like `Loaded image: x:y`. */

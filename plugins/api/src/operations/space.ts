@@ -67,7 +67,11 @@ export function spaceVerbs(services: SpaceServices): SpaceVerbs {
       const wanted = pruneFilter(rest, ["until", "label", "label!"]);
       const [list, users] = await Promise.all([images.list(call), containers.list(call)]);
       const only = list.filter((image) => wanted(image.createdAt, image.config.labels)).map((image) => image.id);
-      const { removed, freed } = await images.prune(call, { all, only, users: usersOf(users) });
+      const { removed, freed } = await images.prune(call, {
+        all,
+        users: usersOf(users),
+        ...(Object.keys(rest).length > 0 ? { only } : {}),
+      });
       const lines = removed.map((line) => ("untagged" in line ? { Untagged: line.untagged } : { Deleted: line.deleted }));
       await pruned(call, "image", freed);
       return { ImagesDeleted: lines.length > 0 ? lines : null, SpaceReclaimed: freed };
@@ -81,7 +85,9 @@ async function diskUsage(services: SpaceServices, call: Call, types: ReadonlySet
   for (const type of types) if (!known.includes(type)) throw fail("InvalidArgument", `unknown object type: ${type}`);
   const wants = (type: string): boolean => types.size === 0 || types.has(type);
   const [pictures, records] = await Promise.all([services.images.list(call), services.containers.list(call)]);
+  const left = wants("image") ? await services.images.leftovers(call) : { count: 0, bytes: 0 };
   return {
+    ...(left.count > 0 ? { TsboxLeftovers: { Count: left.count, Size: left.bytes } } : {}),
     ...(wants("image") ? await imageUsage(services, call, pictures, records) : {}),
     ...(wants("container") ? { Containers: await containerUsage(services, call, pictures, records) } : {}),
     ...(wants("volume") ? { Volumes: await volumeUsage(services, call) } : {}),

@@ -111,6 +111,8 @@ interface Usage {
   readonly Containers: readonly (Json & { readonly SizeRw: number; readonly State: string })[];
   readonly Volumes: readonly (Json & { readonly Name: string; readonly UsageData: { readonly RefCount: number; readonly Size: number } })[];
   readonly TsboxBlobs?: { readonly Count: number; readonly Size: number };
+  /** Of pulls and builds that did not end; missing where there is nothing. */
+  readonly TsboxLeftovers?: { readonly Count: number; readonly Size: number };
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
@@ -149,7 +151,7 @@ export const systemDf: Command = {
   },
 };
 
-function summary({ LayersSize, Images, Containers, Volumes }: Usage): readonly Json[] {
+function summary({ LayersSize, Images, Containers, Volumes, TsboxLeftovers: left }: Usage): readonly Json[] {
   const row = (Type: string, total: number, active: number, size: number, free: number): Json => ({
     Active: String(active),
     Reclaimable: percent(free, size),
@@ -177,10 +179,11 @@ function summary({ LayersSize, Images, Containers, Volumes }: Usage): readonly J
       sum(sizes.filter((volume) => volume.UsageData.RefCount === 0).map((volume) => volume.UsageData.Size)),
     ),
     row("Build Cache", 0, 0, 0, 0),
+    ...(left === undefined ? [] : [row("Leftovers", left.Count, 0, left.Size, left.Size)]),
   ];
 }
 
-function details({ Images, Containers, Volumes, TsboxBlobs }: Usage): string {
+function details({ Images, Containers, Volumes, TsboxBlobs, TsboxLeftovers }: Usage): string {
   const since = (created: unknown): string => (Number(created) <= 0 ? "N/A" : `${ago(Date.now() - Number(created) * 1000)} ago`);
   const images = Images.flatMap((image) => {
     const tags = (image.RepoTags ?? []) as readonly string[];
@@ -214,10 +217,13 @@ function details({ Images, Containers, Volumes, TsboxBlobs }: Usage): string {
     UsageData.Size === -1 ? "N/A" : humanSize(UsageData.Size, 4),
   ]);
   const blobs = TsboxBlobs ? `\nBlobs, as images were pulled: ${TsboxBlobs.Count}, ${humanSize(TsboxBlobs.Size, 4)}\n` : "";
+  const left = TsboxLeftovers
+    ? `\nLeft by pulls and builds that did not end: ${TsboxLeftovers.Count}, ${humanSize(TsboxLeftovers.Size, 4)}\n`
+    : "";
   return [
     `Images space usage:\n\n${table(["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED SIZE", "UNIQUE SIZE", "CONTAINERS"], images)}`,
     `Containers space usage:\n\n${table(["CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES"], containers)}`,
     `Local Volumes space usage:\n\n${table(["VOLUME NAME", "LINKS", "SIZE"], volumes)}`,
-    `Build cache usage: 0B\n${blobs}`,
+    `Build cache usage: 0B\n${blobs}${left}`,
   ].join("\n");
 }
