@@ -57,6 +57,7 @@ const all: readonly Command[] = [
   space.containerPrune,
   space.imagePrune,
   space.systemDf,
+  space.systemCheck,
   space.systemPrune,
   pull,
   ...networks,
@@ -78,7 +79,7 @@ const groups: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   volume: verbsOf("volume", { list: "ls", remove: "rm" }),
   container: { ls: "ps", list: "ps", ps: "ps", prune: "container prune" },
   image: { ls: "images", list: "images", rm: "rmi", remove: "rmi", prune: "image prune" },
-  system: { events: "events", info: "info", df: "system df", prune: "system prune" },
+  system: { events: "events", info: "info", check: "system check", df: "system df", prune: "system prune" },
 };
 
 /** Commands that are `container`'s as they are. */

@@ -1,5 +1,6 @@
 /** The service `images`: the verbs of kernel/src/contract/services/images.ts. */
 import { type Access, type Call, type Descriptor, fail, type Image, type ImagesService, isTsboxError, type Sparse } from "@tsbox/kernel";
+import { check } from "./check.ts";
 import { create } from "./create.ts";
 import type { ImagesEngine } from "./engine.ts";
 import { history, layersOf, rawConfig } from "./history.ts";
@@ -110,6 +111,7 @@ export function imagesService(engine: ImagesEngine): ImagesService {
     },
     remove: (call, reference, options) => remove(engine, call, bare(reference), options),
     prune: (call, options) => prune(engine, call, options),
+    check: (call, options) => check(engine, call, options?.repair === true),
     leftovers: (call, options) => leftovers(engine, call, options?.drop === true),
     sweep: async (call) => void (await sweep(engine, call, false)),
     load: async (call, path, options) => progress((report) => load(engine, call, path, options?.platform, report)),

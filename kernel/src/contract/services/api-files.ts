@@ -38,4 +38,6 @@ export interface FilesApi {
   imagePrune(call: Call, options: Sparse<{ filters: Filters }>): Promise<Json>;
 
   systemDiskUsage(call: Call, options: Sparse<{ types: readonly string[] }>): Promise<Json>;
+  /** tsbox's own: `Findings`, each with `What`, `Cure` and `Mended`. */
+  systemCheck(call: Call, options: Sparse<{ repair: boolean }>): Promise<Json>;
 }

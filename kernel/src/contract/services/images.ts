@@ -93,6 +93,15 @@ export interface NewImage {
   readonly reference: string | null;
 }
 
+/** One thing that `check` found. */
+export interface Finding {
+  /** What is wrong, and where. */
+  readonly what: string;
+  /** What to do about it. */
+  readonly cure: string;
+  readonly mended: boolean;
+}
+
 export interface ImagesService {
   /** Progress; when the stream ends without an error the image is there. `NotFound`, `PermissionDenied`, `Unavailable`, `DataLoss` in one line that names the reference. */
   pull(call: Call, reference: string, options: Sparse<{ platform: string; access: Partial<Access> }>): Promise<AsyncIterable<PullProgress>>;
@@ -121,6 +130,8 @@ export interface ImagesService {
    * `prune` without `only`; half-made snapshots, and parts of downloads that are old, go at the engine's start as well.
    */
   leftovers(call: Call, options?: Sparse<{ drop: boolean }>): Promise<{ readonly count: number; readonly bytes: number }>;
+  /** Compares what is on disk with the records, byte for byte; `repair` unpacks and pulls again what is missing or damaged. */
+  check(call: Call, options?: Sparse<{ repair: boolean }>): Promise<readonly Finding[]>;
   /** Frees snapshots that removed images left under containers which are gone by now. */
   sweep(call: Call): Promise<void>;
   /** An archive (docker-archive or oci-archive, plain or compressed) as a file on this host; answers lines like `Loaded image: x:y`. */

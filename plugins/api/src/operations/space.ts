@@ -9,6 +9,7 @@ import {
   type FilesApi,
   type FilesService,
   type Filters,
+  type Finding,
   fail,
   type Image,
   type ImagesService,
@@ -31,7 +32,7 @@ export interface SpaceServices {
   readonly volumes: VolumesService;
   readonly events: EventsService;
 }
-type SpaceVerbs = Pick<FilesApi, "containerPrune" | "imagePrune" | "systemDiskUsage">;
+type SpaceVerbs = Pick<FilesApi, "containerPrune" | "imagePrune" | "systemDiskUsage" | "systemCheck">;
 
 export const usersOf = (containers: readonly Container[]): readonly ImageUser[] =>
   containers.map(({ id, imageId, status }) => ({ container: id, image: imageId, running: status === "running" || status === "paused" }));
@@ -76,8 +77,31 @@ export function spaceVerbs(services: SpaceServices): SpaceVerbs {
       await pruned(call, "image", freed);
       return { ImagesDeleted: lines.length > 0 ? lines : null, SpaceReclaimed: freed };
     },
+    systemCheck: async (call, { repair }) => {
+      const found = [...(await images.check(call, { repair: repair === true })), ...(await containerFaults(services, call))];
+      return { Findings: found.map(({ what, cure, mended }) => ({ What: what, Cure: cure, Mended: mended })) };
+    },
     systemDiskUsage: async (call, { types }) => diskUsage(services, call, new Set(types ?? [])),
   };
+}
+
+/** A container's own files can't be had again: nothing is mended here. */
+async function containerFaults({ containers, files }: SpaceServices, call: Call): Promise<readonly Finding[]> {
+  const faults: Finding[] = [];
+  for (const { id, name } of await containers.list(call)) {
+    const isWhole = await files.size(call, id).then(
+      () => true,
+      () => false,
+    );
+    call.signal.throwIfAborted();
+    if (isWhole || !(await containers.list(call)).some((one) => one.id === id)) continue;
+    faults.push({
+      what: `container ${name}: its layer is missing`,
+      cure: `its files are lost; remove it with \`tsbox rm -f ${name}\``,
+      mended: false,
+    });
+  }
+  return faults;
 }
 
 async function diskUsage(services: SpaceServices, call: Call, types: ReadonlySet<string>): Promise<Json> {

@@ -91,6 +91,21 @@ export const systemPrune: Command = {
   },
 };
 
+export const systemCheck: Command = {
+  name: "system check",
+  usage: "system check [OPTIONS]",
+  about: "Compare images and containers on disk with the engine's records",
+  flags: { repair: { kind: "bool", help: "Unpack and pull again what is missing or damaged" } },
+  words: [0, 0],
+  async run(io, api, parsed) {
+    const { Findings } = (await api.systemCheck(io.call, { repair: parsed.bool("repair") })) as unknown as {
+      readonly Findings: readonly { readonly What: string; readonly Cure: string; readonly Mended: boolean }[];
+    };
+    for (const { What, Cure } of Findings) await io.out(`${What}: ${Cure}\n`);
+    return Findings.every(({ Mended }) => Mended) ? 0 : 1;
+  },
+};
+
 function warning(parsed: Parsed, all: boolean, volumes: boolean): string {
   const what = [
     "all stopped containers",

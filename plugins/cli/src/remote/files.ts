@@ -46,6 +46,7 @@ export function remoteFiles(remote: Remote): FilesApi {
     },
     imageSave: (call, names, query) => remote.send(call, "GET", "/images/get", { query: { names, ...query } }),
     imagePrune: (call, { filters }) => remote.json(call, "POST", "/images/prune", { query: { filters: filtersJson(filters) } }),
+    systemCheck: (call, { repair }) => remote.json(call, "POST", "/tsbox/check", { query: { repair: repair === true } }),
     systemDiskUsage: (call, { types }) => remote.json(call, "GET", "/system/df", { query: { type: types ?? [] } }),
   };
 }

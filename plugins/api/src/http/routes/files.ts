@@ -60,6 +60,7 @@ export function fileRoutes(app: FastifyInstance, front: Front): void {
   app.post<{ Querystring: Query }>("/images/prune", ({ query }) => api.imagePrune(calls.lasting(), { filters: filters(query) }));
   // There is no cache of builds to free; `docker system prune` asks all the same.
   app.post("/build/prune", () => ({ CachesDeleted: null, SpaceReclaimed: 0 }));
+  app.post<{ Querystring: Query }>("/tsbox/check", ({ query }) => api.systemCheck(calls.lasting(), { repair: flag(query, "repair") }));
   app.get<{ Querystring: Query }>("/system/df", ({ query }) => api.systemDiskUsage(calls.lasting(), { types: texts(query, "type") }));
   app.get<{ Querystring: Query }>("/images/get", async (request, reply) => {
     const names = texts(request.query, "names").flatMap((names) => names.split(","));

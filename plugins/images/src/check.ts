@@ -1,0 +1,154 @@
+/** `system check`: whether what the images' records say is on disk, byte for byte; and mending it, by unpacking and pulling again. */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import {
+  type Access,
+  type Call,
+  type Descriptor,
+  type Digest,
+  type Finding,
+  fail,
+  isTsboxError,
+  type SnapshotName,
+  type StorageDriver,
+} from "@tsbox/kernel";
+import type { ImagesEngine } from "./engine.ts";
+import { chainOf } from "./history.ts";
+import { bring } from "./pull.ts";
+import { blobsOf, type ImageRecord, isDockers } from "./records.ts";
+import { familiarName, full, parseReference } from "./reference.ts";
+import { unpackImage } from "./unpack.ts";
+
+const noAccess: Access = { credentials: null, endpoints: [] };
+
+/** Every fault that is found; with `repair` those that could not be mended say so, all others are `mended`. */
+export async function check(engine: ImagesEngine, call: Call, repair: boolean): Promise<readonly Finding[]> {
+  const found: Finding[] = [];
+  const sums = new Map<Digest, string | null>();
+  const storageId = await engine.preferredStorage();
+  const storage = await engine.storage(storageId);
+  for (const record of engine.records.all()) {
+    const faults = [...(await blobFaults(engine, call, record, sums)), ...(await layerFaults(storage, call, record))];
+    if (faults.length === 0) continue;
+    const failure = repair ? await mend(engine, call, record, faults, storageId, sums) : null;
+    for (const { what } of faults)
+      found.push({ what: `image ${nameOf(engine, record)}: ${what}`, ...outcome(engine, record, repair, failure) });
+  }
+  return found;
+}
+
+interface Fault {
+  readonly what: string;
+  /** Null: a layer is missing. */
+  readonly blob: Digest | null;
+}
+
+async function blobFaults(
+  engine: ImagesEngine,
+  call: Call,
+  record: ImageRecord,
+  sums: Map<Digest, string | null>,
+): Promise<readonly Fault[]> {
+  const faults: Fault[] = [];
+  for (const digest of new Set(blobsOf(record))) {
+    const sum = sums.has(digest) ? sums.get(digest) : await sumOf(engine, call, digest);
+    sums.set(digest, sum ?? null);
+    if (sum !== digest) faults.push({ what: `the blob ${digest} is ${sum == null ? "missing" : "damaged"}`, blob: digest });
+  }
+  return faults;
+}
+
+/** Null: it is not there. */
+async function sumOf(engine: ImagesEngine, call: Call, digest: Digest): Promise<string | null> {
+  if ((await engine.content.stat(call, digest)) === null) return null;
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(await engine.content.path(call, digest), { signal: call.signal }))
+    hash.update(chunk as Buffer);
+  return `sha256:${hash.digest("hex")}`;
+}
+
+async function layerFaults(storage: StorageDriver, call: Call, record: ImageRecord): Promise<readonly Fault[]> {
+  const faults: Fault[] = [];
+  for (const name of chainOf(record))
+    if (!(await isOnDisk(storage, call, name))) faults.push({ what: `the layer ${name} is missing`, blob: null });
+  return faults;
+}
+
+/** A driver knows its snapshots by heart; what one takes is looked up on disk. */
+async function isOnDisk(storage: StorageDriver, call: Call, name: SnapshotName): Promise<boolean> {
+  return storage.usage(call, name).then(
+    () => true,
+    () => {
+      call.signal.throwIfAborted();
+      return false;
+    },
+  );
+}
+
+/** Null: all of it is mended; else why not. */
+async function mend(
+  engine: ImagesEngine,
+  call: Call,
+  record: ImageRecord,
+  faults: readonly Fault[],
+  storageId: string,
+  sums: Map<Digest, string | null>,
+): Promise<string | null> {
+  try {
+    const blobs = faults.flatMap(({ blob }) => (blob === null ? [] : [blob]));
+    if (blobs.length > 0) await pullAgain(engine, call, record, blobs, storageId);
+    for (const blob of blobs) sums.delete(blob);
+    await unpackImage(engine, call, storageId, record);
+    const storage = await engine.storage(storageId);
+    const left = [...(await blobFaults(engine, call, record, sums)), ...(await layerFaults(storage, call, record))];
+    return left.length === 0 ? null : "the engine still has it in mind: `tsbox daemon stop`, and check again";
+  } catch (error) {
+    if (!isTsboxError(error)) throw error;
+    return error.message;
+  }
+}
+
+/** By digest, so that it is this very image whatever its name stands for by now. A blob goes when the source has answered. */
+async function pullAgain(
+  engine: ImagesEngine,
+  call: Call,
+  record: ImageRecord,
+  blobs: readonly Digest[],
+  storageId: string,
+): Promise<void> {
+  const names = engine.records.namesOf(record.id);
+  const [name] = names.filter((one) => isDockers(one) && engine.records.tag(one)?.digest != null);
+  if (name === undefined) throw noSource();
+  const ref = full({ ...parseReference(name), tag: null, digest: record.manifest.digest });
+  const source = { driver: await engine.registry("docker"), ref, access: noAccess, shown: name };
+  const top: Descriptor = await source.driver.resolve(call, ref, noAccess);
+  for (const blob of blobs) await engine.content.remove(call, blob);
+  await bring(
+    engine,
+    call,
+    source,
+    top,
+    undefined,
+    storageId,
+    () => {},
+    async () => {},
+  );
+}
+
+const noSource = (): Error => fail("FailedPrecondition", "it was made here, so there is nowhere to pull it from: make or load it again");
+
+const nameOf = (engine: ImagesEngine, record: ImageRecord): string => {
+  const [name] = engine.records.namesOf(record.id);
+  if (name === undefined) return record.id.slice("sha256:".length, "sha256:".length + 12);
+  return isDockers(name)
+    ? `${familiarName(parseReference(name))}${parseReference(name).tag === null ? "" : `:${parseReference(name).tag}`}`
+    : name;
+};
+
+function outcome(engine: ImagesEngine, record: ImageRecord, repair: boolean, failure: string | null): Pick<Finding, "mended" | "cure"> {
+  if (repair && failure === null) return { mended: true, cure: "mended" };
+  return {
+    mended: false,
+    cure: failure ?? `run \`tsbox system check --repair\`, or \`tsbox pull ${nameOf(engine, record)}\` after removing it`,
+  };
+}
