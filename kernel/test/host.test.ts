@@ -241,6 +241,23 @@ test("a probe that throws is a failure of that driver alone", async (test) => {
   assert.equal(overlay?.state, "failed");
 });
 
+test("a probe without room to tell is asked again, and no other driver is chosen in its place", async (test) => {
+  const full = `(() => { let times = 0; return async () => {
+    if (times++ < 2) throw Object.assign(new Error("ENOSPC: no space left on device, mkdir '/x'"), { code: "ENOSPC", errno: -28, syscall: "mkdir" });
+    return { usable: true };
+  }; })()`;
+  const engine = world(test, [driver("vfs", ""), driver("overlay", "", full)]);
+  const host = await engine.start();
+  await assert.rejects(host.drivers("storage"), coded("ResourceExhausted", /^no space left on device: make some/));
+  await assert.rejects(host.driver("storage", "overlay"), coded("ResourceExhausted", /^no space left on device: make some/));
+  assert.ok(!existsSync(join(engine.directory, "root/drivers.json")));
+  assert.deepEqual(await host.drivers("storage"), [
+    { id: "overlay", usable: true },
+    { id: "vfs", usable: true },
+  ]);
+  assert.deepEqual((await host.driver("storage", "overlay")).powers, []);
+});
+
 test("a driver that fails to open can be asked again", async (test) => {
   const engine = world(test, [
     {

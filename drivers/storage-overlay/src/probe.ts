@@ -1,7 +1,7 @@
 /** Can this host do it? Asked of the kernel by a real mount, not by its version. */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, statfsSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { asError, type Call, type HostToolkit, type Mount, type Probe, withCleanup, withMounts } from "@tsbox/kernel";
+import { asError, type Call, type HostToolkit, isTsboxError, type Mount, type Probe, withCleanup, withMounts } from "@tsbox/kernel";
 
 /** OVERLAYFS_SUPER_MAGIC, linux/magic.h */
 const overlayMagic = 0x794c7630;
@@ -20,6 +20,11 @@ export async function probe(call: Call, host: HostToolkit, rootDirectory: string
     await tryMount(call, host, rootDirectory);
     return { usable: true };
   } catch (error) {
+    // That it has layers says that it works: what is to be removed must be reached on a full disk, too.
+    if (isFull(error)) {
+      if (existsSync(join(rootDirectory, "committed"))) return { usable: true };
+      throw error;
+    }
     return unusable(
       `an overlay on ${rootDirectory} does not work: ${asError(error).message}`,
       "its file system must have d_type and trusted.* xattrs (ext4, xfs with ftype=1, btrfs, tmpfs)",
@@ -48,6 +53,12 @@ async function tryMount(call: Call, host: HostToolkit, rootDirectory: string): P
     });
     if (!statSync(join(base, "upper/file")).isCharacterDevice()) throw new Error("a removed file leaves no whiteout");
   });
+}
+
+/** Of the disk, or of anything else that may be there again in a moment. */
+function isFull(error: unknown): boolean {
+  if (isTsboxError(error)) return error.code === "ResourceExhausted";
+  return ["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM"].includes(String((error as NodeJS.ErrnoException).code));
 }
 
 function unusable(reason: string, hint: string): Probe {

@@ -86,7 +86,7 @@ export interface PluginContext<Config = unknown> {
 
 /** Who opens closes. Needs are there when `probe` and `open` are called, and still there in `close`. */
 export interface Provider<T> {
-  /** Looks, changes nothing. */
+  /** Looks, changes nothing that lasts. `ResourceExhausted` (a full disk, no free descriptor) says nothing of the host: it is asked again. */
   probe?(call: Call): Promise<Probe>;
   open(call: Call): Promise<T>;
   close?(call: Call, opened: T): Promise<void>;

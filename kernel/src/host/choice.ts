@@ -5,9 +5,9 @@
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { DriverChoice } from "../contract/engine.ts";
-import type { Probe } from "../contract/plugin.ts";
 import { fail } from "../errors/index.ts";
 import { record, text, values } from "./config.ts";
+import type { Answer } from "./plugin-state.ts";
 
 /** Kinds that are not here (a registry's id is a scheme) have no default. */
 const priority: Readonly<Record<string, readonly string[]>> = {
@@ -50,8 +50,11 @@ export class Choices {
     return [...this.#made.values()];
   }
 
-  /** Null: nothing here is usable, or the kind has no default. */
-  async choose(kind: string, installed: ReadonlyMap<string, Probe>): Promise<DriverChoice | null> {
+  /**
+   * Null: nothing here is usable, or the kind has no default. Fails where the probe of the driver that comes first could not tell: none is chosen in the place of one that
+   * may well be usable when there is room again.
+   */
+  async choose(kind: string, installed: ReadonlyMap<string, Answer>): Promise<DriverChoice | null> {
     const before = this.#made.get(kind);
     if (before !== undefined) return before;
     const choice = this.#pick(kind, installed);
@@ -61,7 +64,7 @@ export class Choices {
     return choice;
   }
 
-  #pick(kind: string, installed: ReadonlyMap<string, Probe>): DriverChoice | null {
+  #pick(kind: string, installed: ReadonlyMap<string, Answer>): DriverChoice | null {
     const named = this.#named[kind];
     if (named !== undefined) return { kind, id: named, why: "named" };
     const order = priority[kind];
@@ -70,14 +73,17 @@ export class Choices {
     if (recorded !== undefined) {
       const probe = installed.get(recorded);
       if (probe?.usable) return { kind, id: recorded, why: "recorded" };
+      if (probe?.unsure) throw probe.unsure;
       const why = probe === undefined ? "no plugin for it is installed" : probe.usable ? "" : probe.reason;
       throw fail(
         "FailedPrecondition",
         `this host's ${kind} driver is ${recorded} (${this.#path} says so), but ${why}; name another in the config file's "drivers" to leave what it holds behind`,
       );
     }
-    const usable = [...installed].flatMap(([id, probe]) => (probe.usable ? id : []));
+    const usable = [...installed].flatMap(([id, probe]) => (probe.usable || probe.unsure !== null ? id : []));
     const id = order.find((each) => usable.includes(each)) ?? usable[0];
+    const unsure = id === undefined ? null : installed.get(id)?.unsure;
+    if (unsure) throw unsure;
     return id === undefined ? null : { kind, id, why: "priority" };
   }
 

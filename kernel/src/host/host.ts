@@ -19,7 +19,7 @@ import { defaultGrace, defaultLimit, driverLimits, guard } from "./guard.ts";
 import { importPlugin } from "./import-plugin.ts";
 import { type LoadedManifest, readManifest } from "./manifest.ts";
 import { type Agreement, negotiate } from "./negotiate.ts";
-import type { LoadedPlugin, Offer } from "./plugin-state.ts";
+import type { Answer, LoadedPlugin, Offer } from "./plugin-state.ts";
 import { stamped } from "./stamp.ts";
 
 export interface HostOptions {
@@ -171,7 +171,7 @@ class RunningHost implements Host {
   async drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]> {
     const probes = new Map(
       await Promise.all(
-        this.#ids(kind).map(async (id): Promise<[string, Probe]> => {
+        this.#ids(kind).map(async (id): Promise<[string, Answer]> => {
           const entry = this.#entry(`${kind}/${id}`);
           await this.#openNeeds(entry.plugin);
           return [id, await entry.offer.probe(this.call())];
@@ -179,7 +179,7 @@ class RunningHost implements Host {
       ),
     );
     const chosen = await this.#choices.choose(kind, probes);
-    const all = [...probes].map(([id, probe]) => ({ id, ...probe }));
+    const all = [...probes].map(([id, { unsure: _, ...probe }]) => ({ id, ...probe }));
     return all.sort((a, b) => Number(b.id === chosen?.id) - Number(a.id === chosen?.id));
   }
 

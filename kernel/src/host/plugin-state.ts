@@ -1,7 +1,7 @@
 /** One entry of the engine's list, from its manifest to what it has opened. */
 import type { Call, Logger } from "../contract/call.ts";
 import type { Plugin, Probe, Provider } from "../contract/plugin.ts";
-import { fail } from "../errors/index.ts";
+import { fail, type TsboxError } from "../errors/index.ts";
 import type { LoadedManifest } from "./manifest.ts";
 import { stamped } from "./stamp.ts";
 
@@ -14,12 +14,15 @@ export interface LoadedPlugin {
   readonly offers: Map<string, Offer>;
 }
 
+/** Of a probe. `unsure`: it could not tell, and why. */
+export type Answer = Probe & { readonly unsure: TsboxError | null };
+
 /** Something that a plugin provides. Probed once, opened once; a failure to open is forgotten, so that it may be tried again. */
 export class Offer {
   readonly name: string;
   readonly plugin: string;
   readonly #provider: Provider<unknown>;
-  #probe: Promise<Probe> | undefined;
+  #probe: Promise<Answer> | undefined;
   #opened: Promise<unknown> | undefined;
 
   constructor(name: string, plugin: string, provider: Provider<unknown>) {
@@ -31,19 +34,23 @@ export class Offer {
   /** What it threw when it was last probed or opened; null: it did not. */
   failure: string | null = null;
 
-  /** Asked once: what this host can does not change while the engine runs. */
-  probe(call: Call): Promise<Probe> {
+  /** Asked once: what this host can does not change while the engine runs. A probe that could not tell is asked again. */
+  async probe(call: Call): Promise<Answer> {
     this.#probe ??= this.#ask(call);
-    return this.#probe;
+    const answer = await this.#probe;
+    if (answer.unsure !== null) this.#probe = undefined;
+    return answer;
   }
 
-  async #ask(call: Call): Promise<Probe> {
-    if (this.#provider.probe === undefined) return { usable: true };
+  async #ask(call: Call): Promise<Answer> {
+    if (this.#provider.probe === undefined) return { usable: true, unsure: null };
     try {
-      return await this.#provider.probe(call);
+      return { ...(await this.#provider.probe(call)), unsure: null };
     } catch (thrown) {
-      this.failure = stamped(thrown, this.plugin, call).message;
-      return { usable: false, reason: this.failure, hint: null };
+      const failure = stamped(thrown, this.plugin, call);
+      this.failure = failure.message;
+      const unsure = failure.code === "ResourceExhausted" ? failure : null;
+      return { usable: false, reason: this.failure, hint: null, unsure };
     }
   }
 
@@ -59,7 +66,7 @@ export class Offer {
   async #make(call: Call, needs: () => Promise<void>, make: (provider: Provider<unknown>) => Promise<unknown>): Promise<unknown> {
     await needs();
     const probe = await this.probe(call);
-    if (!probe.usable) throw notUsable(this, probe);
+    if (!probe.usable) throw probe.unsure ?? notUsable(this, probe);
     try {
       const opened = await make(this.#provider);
       this.failure = null;

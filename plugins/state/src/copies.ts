@@ -10,9 +10,14 @@ const place = (path: string, number: number): string => `${path}.${number}`;
 export async function keepCopy(path: string, write: (to: string) => Promise<void>): Promise<void> {
   const fresh = `${path}.new`;
   rmSync(fresh, { force: true });
-  await write(fresh);
-  chmodSync(fresh, 0o600);
-  await sync(fresh);
+  try {
+    await write(fresh);
+    chmodSync(fresh, 0o600);
+    await sync(fresh);
+  } catch (error) {
+    rmSync(fresh, { force: true });
+    throw error;
+  }
   for (let number = count; number > 1; number -= 1)
     if (existsSync(place(path, number - 1))) renameSync(place(path, number - 1), place(path, number));
   renameSync(fresh, place(path, 1));

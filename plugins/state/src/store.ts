@@ -9,6 +9,7 @@ import { fail, isTsboxError, type StateChange, type StateService, type StateTabl
 import { keepCopy, wayBack } from "./copies.ts";
 import { type Contents, checkFile, type Database, formatVersion, marked, openDatabase, readAll, reasonOf } from "./database.ts";
 import { type Generation, readGeneration, writeGeneration } from "./generation.ts";
+import { Headroom, roomFor } from "./headroom.ts";
 import { pack } from "./values.ts";
 
 export interface Store {
@@ -54,13 +55,19 @@ async function openSound(directory: string, path: string, engineId: string): Pro
       const contents = readAll(database);
       if (contents.format === null) throw fail("DataLoss", "it holds nothing");
       const origin = originOf(contents, engineId, before);
-      const copied = digestOf(contents);
-      if (exists && copied !== before?.copied) await keepCopy(path, (to) => database.backup(to, true));
+      const holds = digestOf(contents);
+      const wanted = exists && holds !== before?.copied;
+      // On a full disk the next start makes the copy.
+      const isKept = !wanted || (await roomFor(keepCopy(path, (to) => database.backup(to, true))));
+      const copied = isKept ? holds : (before?.copied ?? "");
       const restored = before !== null && (before.restored || origin.generation < before.number);
       const number = Math.max(origin.generation, before?.number ?? 0) + 1;
       await bringUp(database, contents, { engine: engineId, generation: number });
       const generation: Generation = { engine: engineId, number, copied, restored };
-      await writeGeneration(directory, generation);
+      const isWritten = await roomFor(writeGeneration(directory, generation));
+      // Without it the next start still tells these records from others; only that a copy was put back would be forgotten.
+      if (!isWritten && restored && before?.restored !== true)
+        throw fail("ResourceExhausted", "the disk is full, so that it can't be noted that a copy was put back; make room first");
       return storeOf(database, contents, directory, generation);
     }),
   );
@@ -134,7 +141,13 @@ function storeOf(database: Database, contents: Contents, directory: string, gene
   }
   let { restored } = generation;
 
+  const headroom = new Headroom(join(directory, "records.lmdb"), () => {
+    const { lastPageNumber, pageSize } = database.getStats() as { readonly lastPageNumber: number; readonly pageSize: number };
+    return (lastPageNumber + 1) * pageSize;
+  });
+
   const write = async (changes: readonly StateChange[]): Promise<void> => {
+    if (changes.some(({ table: name, key, value }) => value !== null && !table(name).has(key))) headroom.admit();
     await database.transaction(() => {
       for (const change of changes) {
         const key = keyOf(change.table, change.key);
@@ -161,6 +174,9 @@ function storeOf(database: Database, contents: Contents, directory: string, gene
         restored = false;
       },
     },
-    close: () => database.close(),
+    close: async () => {
+      headroom.close();
+      await database.close();
+    },
   };
 }

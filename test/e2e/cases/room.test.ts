@@ -1,9 +1,10 @@
-/** A host whose room is used up: memory behind the state directory. Nothing that ends is lost, and all is as before when there is room again. */
+/** A host whose room is used up: memory behind the state directory, the disk below the root directory. Nothing that ends is lost, and all is as before when there is room again. */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
+import { busyboxTar, needsBusybox } from "../src/busybox.ts";
 import { binary, type Engine, engine, until } from "../src/engine.ts";
 
 const test = suite("no room", { timeout: 120_000 });
@@ -141,3 +142,67 @@ test.skipIf(reason, "a full state directory loses no end: who waits is told, and
   await tellToEnd(own, "orphan", 7);
   assert.is(await own.ok(["wait", "orphan"]), "7\n");
 });
+
+/** Engines of this case have their root directory here. */
+function rootOn(t: Case, directory: string): void {
+  const before = process.env.TSBOX_TEST_ROOT;
+  process.env.TSBOX_TEST_ROOT = directory;
+  t.cleanup(() => {
+    if (before === undefined) delete process.env.TSBOX_TEST_ROOT;
+    else process.env.TSBOX_TEST_ROOT = before;
+  });
+}
+
+function smallDisk(t: Case, megabytes: number): string {
+  const place = temporaryDirectory(t, "/var/tmp");
+  const [image, directory] = [join(place, "image"), join(place, "mounted")];
+  execFileSync("truncate", ["-s", `${megabytes}M`, image]);
+  execFileSync("mkfs.ext4", ["-q", "-m", "0", image]);
+  mkdirSync(directory);
+  execFileSync("mount", ["-o", "loop", image, directory]);
+  t.cleanup(() => execFileSync("umount", [directory]));
+  return directory;
+}
+
+test.skipIf(
+  reason ?? needsBusybox(),
+  "on a full disk everything that frees space works, and so does a daemon that starts there",
+  async (t) => {
+    const disk = smallDisk(t, 64);
+    rootOn(t, disk);
+    const own = await engine(t);
+    const archive = join(temporaryDirectory(t), "box.tar");
+    writeFileSync(archive, busyboxTar(t));
+    await own.ok(["import", archive, "box:1"]);
+    await own.ok(["tag", "box:1", "box:2"]);
+    for (const volume of ["one", "two"]) await own.ok(["volume", "create", volume]);
+    for (const name of ["first", "second", "third", "fourth"])
+      await own.ok(["run", "-d", "--name", name, "--net", "none", "--stop-timeout", "0", "box:1", "sleep", "1000"]);
+    await own.ok(["create", "--name", "idle", "--net", "none", "box:1", "true"]);
+    const filler = fill(disk);
+    t.cleanup(() => rmSync(filler, { force: true }));
+
+    const refused = await own.run(["create", "--name", "more", "--net", "none", "box:1", "true"]);
+    assert.is.not(refused.code, 0);
+    assert.match(refused.stderr, /^tsbox: [^\n]*no space left[^\n]*\n$/);
+    await own.ok(["kill", "first"]);
+    await own.ok(["stop", "second"]);
+    await own.ok(["rm", "first"]);
+
+    process.kill(own.daemonPid(), "SIGKILL");
+    assert.equal((await own.ok(["ps", "-a", "--format", "{{.Names}}"])).trim().split("\n").sort(), ["fourth", "idle", "second", "third"]);
+    await own.ok(["stop", "third"]);
+    await own.ok(["rm", "-f", "fourth"]);
+    await own.ok(["rm", "third"]);
+    await own.ok(["volume", "rm", "one"]);
+    await own.ok(["rmi", "box:2"]);
+    await own.ok(["system", "prune", "-af", "--volumes"]);
+    assert.is(await own.ok(["ps", "-aq"]), "");
+    assert.is(await own.ok(["images", "-q"]), "");
+
+    rmSync(filler, { force: true });
+    await own.ok(["import", archive, "box:3"]);
+    assert.is(await own.ok(["run", "--rm", "--net", "none", "box:3", "echo", "again"]), "again\n");
+    assert.match(await own.ok(["info", "--why"]), /overlay/);
+  },
+);
