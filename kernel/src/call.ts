@@ -16,15 +16,16 @@ export type CallOptions = Sparse<{
 
 export function createCall(log: Logger, options: CallOptions = {}): Call {
   const { signal } = options;
-  if (options.timeout === undefined) return new PlainCall(log, Number.POSITIVE_INFINITY, () => signal ?? new AbortController().signal);
-  return new LazyCall(log, Date.now() + options.timeout, signal === undefined ? undefined : () => signal);
+  if (options.timeout === undefined)
+    return new PlainCall(log, Number.POSITIVE_INFINITY, () => (signal === undefined ? new AbortController().signal : inWords(signal)));
+  return new LazyCall(log, Date.now() + options.timeout, signal === undefined ? undefined : () => inWords(signal));
 }
 
 /** The same call with less time, another log, or a further reason to stop. Without changes it is `call` itself. */
 export function deriveCall(call: Call, options: CallOptions & Sparse<{ log: Logger }>): Call {
   const deadline = Math.min(call.deadline, options.timeout === undefined ? Number.POSITIVE_INFINITY : Date.now() + options.timeout);
   const extra = options.signal;
-  const inherited = extra === undefined ? () => call.signal : () => AbortSignal.any([call.signal, extra]);
+  const inherited = extra === undefined ? () => call.signal : () => AbortSignal.any([call.signal, inWords(extra)]);
   const log = options.log ?? call.log;
   return deadline === call.deadline ? new PlainCall(log, deadline, inherited) : new LazyCall(log, deadline, inherited, call.deadline);
 }
@@ -37,7 +38,7 @@ export function cleanupCall(call: Call): Call {
 /** A logger that drops everything: for tests, and for probes whose answer says it all. */
 export const silentLog: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** A call that stops when somebody else says so, and at no time of its own: it hands on the signal itself, so nothing has to be let go of. */
+/** A call that stops when somebody else says so, and at no time of its own: it hands on the signal, so nothing has to be let go of. */
 class PlainCall implements Call {
   readonly log: Logger;
   readonly deadline: number;
@@ -54,6 +55,20 @@ class PlainCall implements Call {
     this.#signal ??= this.#inherited();
     return this.#signal;
   }
+}
+
+const worded: WeakMap<AbortSignal, AbortSignal> = new WeakMap();
+
+/** The same signal with a reason that is an error of the engine's own; one for each, so that many calls leave one listener. */
+function inWords(signal: AbortSignal): AbortSignal {
+  const known = worded.get(signal);
+  if (known !== undefined) return known;
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(abortReason(signal.reason));
+  if (signal.aborted) abort();
+  else signal.addEventListener("abort", abort, { once: true });
+  worded.set(signal, controller.signal);
+  return controller.signal;
 }
 
 /** What follows a signal has one listener there, however many they are: addEventListener compares each new one with all that there are. */
