@@ -20,6 +20,8 @@ pub struct Daemon {
     pub writer: Writer,
     /// Its plugins are up.
     pub ready: bool,
+    /// It has brought a client's command to its end.
+    pub served: bool,
     started: Instant,
 }
 
@@ -94,6 +96,7 @@ impl Daemon {
             reader: Reader::default(),
             writer: Writer::default(),
             ready: false,
+            served: false,
             started: Instant::now(),
         })
     }

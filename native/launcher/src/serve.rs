@@ -22,7 +22,7 @@ use tsbox_core::wire::{Fill, Frame};
 
 /// A daemon that dies this often without ever being ready has something that a further start won't mend.
 const STARTS: u32 = 3;
-/// A daemon that lived this long was well; the next one is started at once.
+/// A daemon that lived this long, or has served somebody, was well; the next one is started at once.
 const SOUND: Duration = Duration::from_secs(10);
 /// The pause before a further start doubles from the one to the other.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
@@ -44,7 +44,7 @@ pub struct Launcher {
     failed: u32,
     /// What the last one said of it.
     fatal: Option<String>,
-    /// Daemons in a row that lived for a moment only.
+    /// Daemons in a row that lived for a moment only, and served nobody.
     short_lived: u32,
     /// When the next one is started; None: one runs.
     restart: Option<Instant>,
@@ -339,7 +339,10 @@ impl Launcher {
                 }
                 self.send_client(channel, if *descriptor == 2 { client::STDERR } else { client::STDOUT }, bytes);
             }
-            daemon::CLIENT_EXIT => self.send_client(channel, client::EXIT, &frame.payload),
+            daemon::CLIENT_EXIT => {
+                self.daemon.served = true;
+                self.send_client(channel, client::EXIT, &frame.payload);
+            }
             daemon::CLIENT_LOCAL => self.send_client(channel, client::LOCAL, &[]),
             daemon::CLIENT_RAW => self.send_client(channel, client::RAW, &frame.payload),
             daemon::CLIENT_BIND => {
@@ -568,7 +571,8 @@ impl Launcher {
             });
             return Some(self.give_up(&why));
         }
-        self.short_lived = if self.daemon.age() >= SOUND { 0 } else { self.short_lived + 1 };
+        let sound = self.daemon.served || self.daemon.age() >= SOUND;
+        self.short_lived = if sound { 0 } else { self.short_lived + 1 };
         let pause = match self.short_lived {
             0 | 1 => Duration::ZERO,
             many => PAUSES[1].min(PAUSES[0] * (1 << (many - 2).min(10))),
