@@ -1,7 +1,6 @@
 /** The long forms of cases/descriptors.test.ts: a thousand containers at once, ten thousand one after another. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { needsRoot, suite } from "@tsbox/harness";
-import * as assert from "uvu/assert";
 import { busyboxTar, needsBusybox } from "../src/busybox.ts";
 import { crowd } from "../src/crowd.ts";
 import { binary, type Engine, engine, until } from "../src/engine.ts";
@@ -26,24 +25,32 @@ function weigh(pid: number): Weight {
   return { descriptors: readdirSync(`/proc/${pid}/fd`).length, memory };
 }
 
-async function runs(own: Engine, count: number): Promise<readonly Weight[]> {
+const weights = (own: Engine): readonly Weight[] => [own.launcherPid, own.daemonPid()].map(weigh);
+
+/** Pages come back some collections later: so it is asked for as many as it takes. */
+async function runs(own: Engine, count: number, isLight: (weights: readonly Weight[]) => boolean): Promise<readonly Weight[]> {
   for (let at = 0; at < count; at += 1) await own.ok(["run", "--rm", "--net", "none", "bb", "true"]);
   await until(() => own.shims().length === 0, "the last shim to go");
-  // The daemon collects.
-  process.kill(own.daemonPid(), "SIGUSR2");
-  await own.ok(["version"]);
-  return [own.launcherPid, own.daemonPid()].map(weigh);
+  let collections = 0;
+  await until(
+    async () => {
+      process.kill(own.daemonPid(), "SIGUSR2");
+      await own.ok(["version"]);
+      collections += 1;
+      return collections >= 5 && isLight(weights(own));
+    },
+    () => `memory and descriptors to come back: ${JSON.stringify(weights(own))}`,
+    60_000,
+  );
+  return weights(own);
 }
 
 test.skipIf(reason, "ten thousand in a row: descriptors and memory of launcher and daemon stay flat", async (t) => {
   const own = await engine(t);
   await own.ok(["import", "-", "bb"], { input: busyboxTar(t) });
-  const before = await runs(own, 1000);
-  const after = await runs(own, 9000);
-  for (const [at, { descriptors, memory }] of after.entries()) {
-    const first = before[at] as Weight;
-    assert.ok(descriptors <= first.descriptors + 2, `descriptors: ${first.descriptors}, then ${descriptors}`);
-    // Less than a KiB a run.
-    assert.ok(memory <= first.memory + 8192, `KiB: ${first.memory}, then ${memory}`);
-  }
+  const before = await runs(own, 1000, () => true);
+  // A leak of one descriptor, or of a KiB, in each run is far more. Some descriptors are open for a moment only.
+  const isLight = ({ descriptors, memory }: Weight, at: number): boolean =>
+    descriptors <= (before[at]?.descriptors ?? 0) + 16 && memory <= (before[at]?.memory ?? 0) + 8192;
+  await runs(own, 9000, (after) => after.every(isLight));
 });
