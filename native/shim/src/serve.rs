@@ -140,6 +140,8 @@ impl Shim {
         }
         // Only who was abandoned has some: its launcher waits for the end of this connection.
         for start in std::mem::take(&mut self.starting) {
+            let failure = Failure::new(Code::FailedPrecondition, "the start was given up").at("hold");
+            self.tell(&FromShim::Failed { seq: start.seq, failure });
             start.abandon();
         }
         0
