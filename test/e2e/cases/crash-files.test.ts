@@ -9,7 +9,7 @@ import { docker } from "../src/docker.ts";
 import { alive, binary, engine, until } from "../src/engine.ts";
 import { ourFronts } from "../src/fronts.ts";
 
-const test = suite("kill -9 within files of images", { timeout: 240_000 });
+const test = suite("kill -9 within files of images", { timeout: 600_000 });
 const reason =
   needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ?? docker.reason ?? needsBusybox();
 

@@ -21,7 +21,7 @@ const serveNfs = [
 ].join("\n");
 
 scenes(
-  suite("Linux 6.1, cgroup v2 (User-Mode-Linux)", { timeout: 300_000 }),
+  suite("Linux 6.1, cgroup v2 (User-Mode-Linux)", { timeout: 720_000 }),
   "uml",
   [
     { title: "it runs", script: `${none} host:/ echo hello`, code: 0, stdout: "hello\n" },
@@ -223,5 +223,5 @@ scenes(
     },
     execSuiteHolds,
   ],
-  240,
+  600,
 );

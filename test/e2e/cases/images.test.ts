@@ -7,7 +7,7 @@ import * as assert from "uvu/assert";
 import { binary, engine, until } from "../src/engine.ts";
 import { busyboxLayout, debianLayout, freePort, needsTools, registry } from "../src/images.ts";
 
-const test = suite("images", { timeout: 300_000 });
+const test = suite("images", { timeout: 600_000 });
 const reason =
   needsRoot() ??
   (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ??
