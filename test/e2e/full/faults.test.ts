@@ -1,4 +1,4 @@
-/** The long form of cases/faults.test.ts: two thousand faults, some of which take ten seconds. */
+/** The long form of faults-short.test.ts: two thousand faults, some of which take ten seconds. */
 import { existsSync } from "node:fs";
 import { needsRoot, suite } from "@tsbox/harness";
 import { needsBusybox } from "../src/busybox.ts";
