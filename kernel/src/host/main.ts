@@ -14,6 +14,8 @@ import { emptyConfig, readConfig } from "./config.ts";
 import { type Host, startHost } from "./host.ts";
 import { makeRootPrivate } from "./private.ts";
 
+/** Milliseconds that all plugins have to close. */
+const endTimeout = 30_000;
 const levels = ["debug", "info", "warn", "error"] as const;
 
 async function main(): Promise<void> {
@@ -75,6 +77,11 @@ function endOn(host: Host): void {
   const end = (): void => {
     if (ending) return;
     ending = true;
+    // Whatever it still waits for is on disk, or was not acknowledged.
+    setTimeout(() => {
+      process.stderr.write(`tsbox: the engine did not end within ${endTimeout / 1000} s: it is killed\n`);
+      process.kill(process.pid, "SIGKILL");
+    }, endTimeout).unref();
     host
       .stop()
       .then(() => process.exit(0))

@@ -1,6 +1,6 @@
 /** After a daemon's death: shims are found again, what ended meanwhile is recorded, what nobody knows is swept. */
 import { existsSync, readFileSync, watch } from "node:fs";
-import { readdir, rmdir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type Call,
@@ -19,6 +19,7 @@ import { diskDirectory } from "./directories.ts";
 import { ended, heardEnd, later } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { findExec, recallExec } from "./execs.ts";
+import { endOrphans, sweepCgroups } from "./orphans.ts";
 import { wantsAfterBoot } from "./restarts.ts";
 import { mayBeUnheard } from "./settling.ts";
 import { toolsOwner } from "./tools.ts";
@@ -39,6 +40,7 @@ export async function restore(engine: Engine, call: Call): Promise<void> {
     running.flatMap((record) => record.endpoints),
   );
   for (const { id, idMaps } of running) if (idMaps !== null) engine.idRanges.hold(id, idMaps);
+  await endOrphans(engine, call);
   // A shim that does not answer delays nobody: its container is looked after when it has, or when its deadline is over.
   const finding = Promise.all(running.map((record) => find(engine, call, record)));
   if (!(await happens(finding, findPatience))) later(engine, () => finding.then(() => {}));
@@ -180,19 +182,4 @@ async function sweep(engine: Engine, call: Call): Promise<void> {
     }
     await sweepCgroups(engine);
   });
-}
-
-/** Cgroups of containers that are no more, and the engine's own where nothing is left in it. */
-export async function sweepCgroups(engine: Engine): Promise<void> {
-  const points = readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .filter((line) => line.includes(" - cgroup"))
-    .map((line) => line.split(" ")[4] ?? "");
-  for (const point of points) {
-    const parent = join(point, `tsbox-${engine.engineId}`);
-    for (const entry of await readdir(parent, { withFileTypes: true }).catch(() => []))
-      if (entry.isDirectory() && !engine.records.has(entry.name as ContainerId)) await rmdir(join(parent, entry.name)).catch(() => {});
-    // What still runs keeps it.
-    await rmdir(parent).catch(() => {});
-  }
 }

@@ -115,6 +115,35 @@ test.skipIf(reason, "daemon and launcher, when a container runs and no record sa
   await own.ok(["rm", "-f", "unrecorded"]);
 });
 
+test.skipIf(
+  reason,
+  "daemon and shim, when no record says that a container runs: its processes end, and nothing of it is left",
+  async (t) => {
+    const own = await engine(t);
+    for (const more of [[], ["--rm"]]) {
+      const id = await runObedient(own, "orphaned", more);
+      const { State } = await own.inspect("orphaned");
+      const shim = shimOf(State.Pid);
+      await own.killLauncher();
+      process.kill(shim, "SIGKILL");
+      await until(() => !alive(shim), "the shim to die");
+      // As it was before the start was recorded: of one with --rm nothing is known then.
+      const path = join(own.state, "containers", id, "record.json");
+      const record = JSON.parse(readFileSync(path, "utf8"));
+      if (more.length > 0) rmSync(path);
+      else writeFileSync(path, JSON.stringify({ ...record, status: "created", pid: null, startedAt: null, endpoints: [] }));
+      assert.ok(alive(State.Pid));
+      await own.start();
+      await until(() => !alive(State.Pid), "its process to end");
+      if (more.length === 0) {
+        await own.ok(["start", "orphaned"]);
+        await own.ok(["rm", "-f", "orphaned"]);
+      }
+      assert.is(await own.ok(["ps", "-aq"]), "");
+    }
+  },
+);
+
 test.skipIf(reason, "the client: the container goes on", async (t) => {
   const own = await engine(t);
   const client = own.client(["run", "--name", "left", "--net", "none", "host:/", "sh", "-c", obedient]);
