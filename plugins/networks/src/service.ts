@@ -178,9 +178,14 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
   };
   const close = async (last: Call): Promise<void> => {
     const needed = new Set(attached.values());
+    // Those of an earlier daemon, too: one that was killed has left what it made, and nobody has asked for it since.
     for (const network of networks.values()) {
-      if (!ensured.has(network.id) || needed.has(network.id)) continue;
-      await (await engine.driver(network.driver)).remove(last, network);
+      if (needed.has(network.id)) continue;
+      try {
+        await (await engine.driver(network.driver)).remove(last, network);
+      } catch (error) {
+        last.log.warn(`network ${network.name} stays on this host: ${error instanceof Error ? error.message : error}`);
+      }
     }
   };
   return { service, close };

@@ -1,4 +1,5 @@
 /** kill -9 of each process, and what docs/architecture.md promises of it. */
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { needsRoot, suite } from "@tsbox/harness";
@@ -67,6 +68,21 @@ test.skipIf(reason, "the daemon, while a container ends: the exit code is found 
   process.kill(stopped, "SIGKILL");
   assert.is(await own.ok(["wait", "ending"]), "6\n");
   assert.is(await own.ok(["logs", "ending"]), "first\nlast\n");
+});
+
+test.skipIf(reason, "the daemon, once it has made the bridge: its successor takes bridge and rules away at its end", async (t) => {
+  const own = await engine(t);
+  await own.ok(["run", "--rm", "host:/", "true"]);
+  const links = (kind: string): readonly string[] =>
+    readdirSync("/sys/class/net").filter((name) => name.startsWith(`tsb${own.id.slice(0, 4)}${kind}`));
+  assert.is(links("b").length, 1);
+  // A container that is known to the next daemon would make it use the bridge.
+  await until(() => links("v").length === 0, "its pair to go");
+  process.kill(own.daemonPid(), "SIGKILL");
+  await own.ok(["ps"]);
+  await own.stop();
+  assert.equal(links("b"), []);
+  assert.not.match(spawnSync("nft", ["list", "tables"], { encoding: "utf8" }).stdout, new RegExp(`tsbox-${own.id}`));
 });
 
 test.skipIf(reason, "the launcher: the daemon ends, shims go on, and the next engine finds them", async (t) => {
