@@ -231,6 +231,20 @@ test("the choice: priority among the usable, recorded, then never changed silent
   );
 });
 
+test("a choice is recorded once all services stand: a start that failed before leaves no trace of a former engine", async (test) => {
+  const early = (open: string): TestPlugin => ({
+    name: "early",
+    manifest: { kernel: "^1.0", provides: { images: contractVersions.images }, needs: { storage: "^1.0" } },
+    setup: `context.provideService("images", { async open() { await context.drivers("storage"); ${open} return {}; } });`,
+  });
+  const failing = world(test, [driver("vfs", ""), early(`throw new Error("killed");`)]);
+  await assert.rejects(failing.start(), coded("Internal", /killed/));
+  assert.ok(!existsSync(join(failing.directory, "root/drivers.json")));
+  const sound = world(test, [driver("vfs", ""), early("")]);
+  await sound.start();
+  assert.deepEqual(JSON.parse(readFileSync(join(sound.directory, "root/drivers.json"), "utf8")), { storage: "vfs" });
+});
+
 test("a probe that throws is a failure of that driver alone", async (test) => {
   const engine = world(test, [driver("vfs", ""), driver("overlay", "", `async () => { throw new Error("boom"); }`)]);
   const host = await engine.start();

@@ -21,6 +21,8 @@ export class Choices {
   readonly #named: Readonly<Record<string, string>>;
   readonly #made = new Map<string, DriverChoice>();
   #recorded: Record<string, string> = {};
+  /** False while services are being opened. */
+  #settled = false;
 
   private constructor(path: string, named: Readonly<Record<string, string>>) {
     this.#path = path;
@@ -64,6 +66,15 @@ export class Choices {
     return choice;
   }
 
+  /**
+   * From here on choices are recorded, those made before first. An engine that was killed in its first start must look new to the next one: the file says that the engine has
+   * had records, so it may not be there before them.
+   */
+  async settle(): Promise<void> {
+    this.#settled = true;
+    if ([...this.#made.values()].some(({ why }) => why === "priority")) await this.#write();
+  }
+
   #pick(kind: string, installed: ReadonlyMap<string, Answer>): DriverChoice | null {
     const named = this.#named[kind];
     if (named !== undefined) return { kind, id: named, why: "named" };
@@ -89,6 +100,10 @@ export class Choices {
 
   async #record(kind: string, id: string): Promise<void> {
     this.#recorded[kind] = id;
+    if (this.#settled) await this.#write();
+  }
+
+  async #write(): Promise<void> {
     const fresh = `${this.#path}.new`;
     await mkdir(dirname(this.#path), { recursive: true });
     const file = await open(fresh, "w");

@@ -145,6 +145,7 @@ class RunningHost implements Host {
     const services = [...this.#offers.values()].filter(({ offer }) => !offer.name.includes("/"));
     const results = await Promise.allSettled(services.map(({ offer }) => this.#openService(offer.name)));
     for (const result of results) if (result.status === "rejected") throw result.reason;
+    await this.#choices.settle();
     await this.#callHook.ready(this.call());
   }
 

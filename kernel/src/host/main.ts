@@ -3,7 +3,7 @@
  * directory when the start fails.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
@@ -52,7 +52,11 @@ function engineId(root: string): string {
   const path = join(root, "engine-id");
   const isOurs = existsSync(path);
   makeRootPrivate(root, isOurs);
-  if (!isOurs) writeFileSync(path, `${randomBytes(4).toString("hex")}\n`);
+  if (!isOurs) {
+    // Under its name it is there as a whole, whenever this start is killed.
+    writeFileSync(`${path}.new`, `${randomBytes(4).toString("hex")}\n`);
+    renameSync(`${path}.new`, path);
+  }
   const id = readFileSync(path, "utf8").trim();
   if (/^[0-9a-f]{8}$/.test(id)) return id;
   throw fail(

@@ -17,6 +17,6 @@ export function makePrivate(path: string): void {
  */
 export function makeRootPrivate(root: string, isOurs: boolean): void {
   mkdirSync(root, { recursive: true, mode: 0o700 });
-  // The launcher has Node keep its compiled code in `cache`.
-  if (isOurs || readdirSync(root).every((name) => name === "cache")) makePrivate(root);
+  // The launcher has Node keep its compiled code in `cache`; a first start that was killed may have left the other.
+  if (isOurs || readdirSync(root).every((name) => name === "cache" || name === "engine-id.new")) makePrivate(root);
 }
