@@ -1,4 +1,4 @@
-/** The long form of faults-short.test.ts: two thousand faults, some of which take ten seconds. */
+/** The long form of ../cases/faults.test.ts: two thousand faults, some of which take ten seconds. */
 import { existsSync } from "node:fs";
 import { needsRoot, suite } from "@tsbox/harness";
 import { needsBusybox } from "../src/busybox.ts";
@@ -8,7 +8,7 @@ import { needsTools } from "../src/images.ts";
 
 const test = suite("faults, at length", { timeout: 7_200_000 });
 const built = existsSync(binary) ? null : "the native binary is not built: scripts/setup";
-const reason = needsRoot() ?? needsBusybox() ?? built ?? needsTools("docker-registry", "skopeo", "umoci");
+const reason = needsRoot() ?? needsBusybox() ?? built ?? needsTools("docker-registry", "skopeo", "umoci", "strace");
 /** `FAULTS_FROM=N` repeats what was printed with it. */
 const seed = Number(process.env.FAULTS_FROM ?? Math.floor(Math.random() * 2 ** 31));
 

@@ -1,6 +1,7 @@
 /**
- * A fault injector. Clients run random commands; meanwhile one process at a time (client, launcher, daemon, shim) is killed or stopped, or the disk under the
- * root or the state directory is full for a while. After each round everything is let go on, and the engine is compared with what it has acknowledged.
+ * A fault injector. Clients run random commands; meanwhile one process at a time (client, launcher, daemon, shim, or what it forks) is killed or stopped, at any moment or at one
+ * of its next messages or writes, or the disk under the root or the state directory is full for a while. After each round everything is let go on, and the engine is compared
+ * with what it has acknowledged.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync } from "node:fs";
@@ -9,7 +10,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Case } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { busyboxTar } from "./busybox.ts";
-import { alive, type Engine, engine, type Ran, until } from "./engine.ts";
+import { alive, children, type Engine, engine, type Ran, until } from "./engine.ts";
 import { busyboxLayout, registry } from "./images.ts";
 import { randomOf } from "./life.ts";
 
@@ -19,6 +20,18 @@ const CLIENTS = 3;
 export const faultsARound = 6;
 const kinds = ["client", "daemon", "shim", "launcher", "root", "state"] as const;
 type Kind = (typeof kinds)[number];
+const actions = ["kill", "stop"] as const;
+type Action = (typeof actions)[number];
+/** Where a process is struck: as it speaks, as it hears, as it changes what is on disk or mounted. */
+const callsOf = {
+  speaking: "sendmsg,sendto,write,writev",
+  hearing: "recvmsg,recvfrom,read,readv",
+  storing: "mkdir,mkdirat,rename,renameat,renameat2,unlink,unlinkat,rmdir,fsync,fdatasync,pwrite64,mount,move_mount,umount2",
+} as const;
+type Calls = keyof typeof callsOf;
+const calls = Object.keys(callsOf) as Calls[];
+/** Milliseconds in which the call should come. */
+const callPatience = 1_500;
 
 export interface World {
   readonly own: Engine;
@@ -137,17 +150,21 @@ export async function faultRound(world: World, seed: number, promised: Promised,
   const fault = async (): Promise<void> => {
     await pause(random() * 150);
     const kind = kinds[Math.floor(random() * kinds.length)] as Kind;
-    const kills = random() < 0.5;
     const milliseconds = random() < long ? 10_000 : 100 + random() * 700;
     if (kind === "root" || kind === "state") return full(world.disks[kind], kind, milliseconds, tell);
     const victims = { client: () => [...clients], daemon: () => daemons(own), shim: () => own.shims(), launcher: () => [own.launcherPid] };
     const all = victims[kind]();
     const victim = all[Math.floor(random() * all.length)];
     if (victim === undefined) return;
-    tell(`${kills ? "kill" : "stop"} ${kind} ${victim}`);
-    if (!kills) return stopped(victim, milliseconds);
-    if (kind === "launcher") return launcherKilled(own);
-    signal(victim, "SIGKILL");
+    const action = actions[Math.floor(random() * actions.length)] as Action;
+    const call = random() < 0.5 ? null : { kind: calls[Math.floor(random() * calls.length)] as Calls, count: 1 + Math.floor(random() * 6) };
+    const strike = async (): Promise<void> => {
+      tell(`${action} ${kind} ${victim}${call === null ? "" : ` at ${call.kind} ${call.count}`}`);
+      if (call !== null) await atCall(victim, action, call, milliseconds, tell);
+      else if (action === "kill") await killed([victim]);
+      else await stopped([victim], milliseconds);
+    };
+    return kind === "launcher" ? launcherStruck(own, strike) : strike();
   };
 
   const all = Promise.all(Array.from({ length: CLIENTS }, (_, which) => work(which)));
@@ -254,10 +271,18 @@ async function full(directory: string, kind: string, milliseconds: number, tell:
   tell(`free: ${kind}`);
 }
 
-async function stopped(pid: number, milliseconds: number): Promise<void> {
-  signal(pid, "SIGSTOP");
+async function killed(pids: readonly number[]): Promise<void> {
+  for (const pid of pids) signal(pid, "SIGKILL");
+  await until(
+    () => !pids.some(alive),
+    () => `${pids} to die`,
+  );
+}
+
+async function stopped(pids: readonly number[], milliseconds: number): Promise<void> {
+  for (const pid of pids) signal(pid, "SIGSTOP");
   await pause(milliseconds);
-  signal(pid, "SIGCONT");
+  for (const pid of pids) signal(pid, "SIGCONT");
 }
 
 function signal(pid: number, name: NodeJS.Signals): void {
@@ -268,14 +293,54 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** A client would start an engine of its own: the lock of those who start one keeps them waiting until the case's own is there again. */
-async function launcherKilled(own: Engine): Promise<void> {
+/** A process, or one that it forks meanwhile, gets the signal in the very call, from a tracer. */
+async function atCall(
+  pid: number,
+  action: Action,
+  call: { readonly kind: Calls; readonly count: number },
+  milliseconds: number,
+  tell: (line: string) => void,
+): Promise<void> {
+  const set = callsOf[call.kind];
+  const inject = `${set}:signal=${action === "kill" ? "KILL" : "STOP"}:when=${call.count}`;
+  const argv = ["-f", "-q", "-o", "|cat >&2", "-p", String(pid), "-e", `trace=${set}`, "-e", `inject=${inject}`];
+  const tracer = spawn("strace", argv, { stdio: ["ignore", "ignore", "pipe"] });
+  const hit = action === "kill" ? /^(\d+) \+\+\+ killed by SIGKILL/m : /^(\d+) --- stopped by SIGSTOP/m;
+  let said = "";
+  const struck = new Promise<void>((resolve) => {
+    tracer.stderr.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+      if (hit.test(said)) resolve();
+    });
+    tracer.once("exit", () => resolve());
+  });
+  const ended = new Promise((resolve) => tracer.once("exit", resolve));
+  await Promise.race([struck, pause(callPatience)]);
+  tracer.kill("SIGTERM");
+  const patience = setTimeout(() => tracer.kill("SIGKILL"), 5_000);
+  await ended;
+  clearTimeout(patience);
+  const victims = [...said.matchAll(new RegExp(hit, "gm"))].map(([, one]) => Number(one));
+  tell(`struck: ${[...new Set(victims)].join(" ") || "nobody"}`);
+  // One that was stopped while the tracer left has told nobody.
+  if (action === "stop") {
+    await pause(milliseconds);
+    for (const one of [...victims, pid, ...children(pid)]) signal(one, "SIGCONT");
+  } else await killed(victims);
+}
+
+/** Without a launcher a client would start an engine of its own: the lock of those who start one keeps them waiting until the case's own is there again. */
+async function launcherStruck(own: Engine, strike: () => Promise<void>): Promise<void> {
   const holder = spawn("flock", [join(own.state, "start.lock"), "sh", "-c", "echo held; cat"], { stdio: ["pipe", "pipe", "ignore"] });
   const ended = new Promise((resolve) => holder.once("exit", resolve));
   await new Promise((resolve) => holder.stdout.once("data", resolve));
   try {
     await until(() => daemons(own).length > 0, "a daemon");
-    await own.killLauncher();
+    const [daemon = 0] = daemons(own);
+    const launcher = own.launcherPid;
+    await strike();
+    if (alive(launcher)) return;
+    await until(() => !own.running && !alive(daemon), "the daemon to end with its launcher");
     await own.start();
   } finally {
     holder.stdin.end();

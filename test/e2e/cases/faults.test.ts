@@ -8,7 +8,7 @@ import { needsTools } from "../src/images.ts";
 
 const test = suite("faults", { timeout: 300_000 });
 const built = existsSync(binary) ? null : "the native binary is not built: scripts/setup";
-const reason = needsRoot() ?? needsBusybox() ?? built ?? needsTools("docker-registry", "skopeo", "umoci");
+const reason = needsRoot() ?? needsBusybox() ?? built ?? needsTools("docker-registry", "skopeo", "umoci", "strace");
 /** `FAULTS_FROM=N` repeats what was printed with it. */
 const seed = Number(process.env.FAULTS_FROM ?? Math.floor(Math.random() * 2 ** 31));
 
