@@ -18,7 +18,7 @@ import {
   withCleanup,
   withMounts,
 } from "@tsbox/kernel";
-import type { ImagesEngine } from "./engine.ts";
+import type { Hold, ImagesEngine } from "./engine.ts";
 import { chainOf, rawConfig, type Step, stepsOf } from "./history.ts";
 import { applyInstructions } from "./instructions.ts";
 import { parseConfig } from "./manifest.ts";
@@ -43,13 +43,12 @@ export async function create(engine: ImagesEngine, call: Call, image: NewImage):
   const config = applyInstructions(image.config, image.changes);
   const parent = image.parent === null ? null : records.byId(image.parent);
   return withCleanup(async (cleanup) => {
+    const hold: Hold = async (names) => cleanup.always(await engine.leases.hold(names));
+    // Whoever removes the parent meanwhile leaves what the new image has of it.
+    if (parent !== null) await hold([...chainOf(parent), ...blobsOf(parent)]);
     const storageId = await engine.preferredStorage();
     const storage = await engine.storage(storageId);
-    const base = parent === null ? [] : chainOf(parent);
-    // Whoever removes the parent meanwhile leaves what the new image has of it.
-    cleanup.always(engine.leases.hold([...base, ...(parent === null ? [] : blobsOf(parent))]));
     const below = parent === null ? null : await unpackImage(engine, call, storageId, parent);
-    const hold = (names: readonly string[]): void => cleanup.always(engine.leases.hold(names));
     const made = image.layer === null ? null : await addLayer(engine, call, storage, below, image.layer, hold);
     const diffIds = [...(parent?.diffIds ?? []), ...(made === null ? [] : [made.diffId])];
     const layers = [...(parent?.layers ?? []), ...(made === null ? [] : [made.blob])];
@@ -123,7 +122,7 @@ async function addLayer(
   storage: StorageDriver,
   below: SnapshotName | null,
   path: string,
-  hold: (names: readonly string[]) => void,
+  hold: Hold,
 ): Promise<Added | null> {
   return withCleanup(async (cleanup) => {
     const compression = await compressionOf(path);
@@ -144,7 +143,7 @@ async function addLayer(
     }
     const base = below === null ? [] : [below];
     const name = nameOn(base[0] ?? null, layer.diffId);
-    hold([name, layer.digest]);
+    await hold([name, layer.digest]);
     await engine.content.ingest(
       call,
       { digest: layer.digest, size: layer.size },
@@ -199,15 +198,9 @@ async function compressionOf(path: string): Promise<"" | "+gzip" | "+zstd" | nul
   }
 }
 
-async function keep(
-  engine: ImagesEngine,
-  call: Call,
-  mediaType: string,
-  bytes: Uint8Array,
-  hold: (names: readonly string[]) => void,
-): Promise<Descriptor> {
+async function keep(engine: ImagesEngine, call: Call, mediaType: string, bytes: Uint8Array, hold: Hold): Promise<Descriptor> {
   const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}` as Digest;
-  hold([digest]);
+  await hold([digest]);
   await engine.content.ingest(call, { digest, size: bytes.length }, 0, once(bytes));
   return { mediaType, digest, size: bytes.length };
 }

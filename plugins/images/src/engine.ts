@@ -24,14 +24,20 @@ export interface ImagesEngine extends Unpacker {
 
 export class Leases {
   readonly #counts: Map<string, number> = new Map();
+  /** Removals that are under way. */
+  readonly #leaving: Map<string, Promise<unknown>> = new Map();
 
   has(name: string): boolean {
     return this.#counts.has(name);
   }
 
-  /** Until the answered function is called. */
-  hold(names: readonly string[]): () => void {
+  /**
+   * Until the answered function is called, nobody removes these. What was being removed when they were asked for is gone before this answers, so that who looks next does not
+   * find it on its way out.
+   */
+  async hold(names: readonly string[]): Promise<() => void> {
     for (const name of names) this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
+    await Promise.allSettled(names.flatMap((name) => this.#leaving.get(name) ?? []));
     return () => {
       for (const name of names) {
         const left = (this.#counts.get(name) ?? 1) - 1;
@@ -40,4 +46,20 @@ export class Leases {
       }
     };
   }
+
+  /** Removes what nobody holds. Whether it did. */
+  async drop(name: string, remove: () => Promise<unknown>): Promise<boolean> {
+    if (this.has(name)) return false;
+    const leaving = remove();
+    this.#leaving.set(name, leaving);
+    try {
+      await leaving;
+    } finally {
+      if (this.#leaving.get(name) === leaving) this.#leaving.delete(name);
+    }
+    return true;
+  }
 }
+
+/** Takes hold of more names, until the work that it was made for has ended. */
+export type Hold = (names: readonly string[]) => Promise<void>;

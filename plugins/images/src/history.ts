@@ -27,8 +27,15 @@ export function stepsOf(config: Readonly<Record<string, unknown>>, layers: numbe
 
 /** Names of snapshots, the lowest layer first. */
 export function chainOf(record: ImageRecord): readonly SnapshotName[] {
-  return chainIds(record.diffIds, record.adopted === null ? null : adoptedName(record.adopted));
+  const known = chains.get(record);
+  if (known !== undefined) return known;
+  const chain = chainIds(record.diffIds, record.adopted === null ? null : adoptedName(record.adopted));
+  chains.set(record, chain);
+  return chain;
 }
+
+/** A record never changes. */
+const chains = new WeakMap<ImageRecord, readonly SnapshotName[]>();
 
 export async function layersOf(
   engine: ImagesEngine,

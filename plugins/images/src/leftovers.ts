@@ -42,12 +42,13 @@ async function ownerlessBlobs(engine: ImagesEngine, call: Call, drop: boolean): 
       continue;
     count += 1;
     bytes += size;
-    if (drop) await content.remove(call, digest);
+    if (drop) await leases.drop(digest, () => content.remove(call, digest));
   }
   return { count, bytes };
 }
 
-function isNeeded(images: ReturnType<ImagesEngine["records"]["all"]>, digest: Digest): boolean {
+/** Each image is asked: a list of all their blobs would be old after the first removal. */
+export function isNeeded(images: ReturnType<ImagesEngine["records"]["all"]>, digest: Digest): boolean {
   return images.some((image) => blobsOf(image).includes(digest));
 }
 

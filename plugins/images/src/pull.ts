@@ -12,7 +12,7 @@ import {
   type RegistryDriver,
   withCleanup,
 } from "@tsbox/kernel";
-import type { Leases } from "./engine.ts";
+import type { Hold, Leases } from "./engine.ts";
 import { type ConfigBlob, isIndex, type Manifest, mediaTypes, parseConfig, parseIndex, parseManifest } from "./manifest.ts";
 import { choose, hostPlatform, parsePlatform } from "./platform.ts";
 import type { ImageRecord } from "./records.ts";
@@ -53,8 +53,8 @@ export function bring(
   keep: (record: ImageRecord) => Promise<void>,
 ): Promise<ImageRecord> {
   return withCleanup(async (cleanup) => {
-    const hold = (names: readonly string[]): void => cleanup.always(unpacker.leases.hold(names));
-    hold([top.digest]);
+    const hold: Hold = async (names) => cleanup.always(await unpacker.leases.hold(names));
+    await hold([top.digest]);
     const record = await fetchImage(unpacker, call, source, top, wanted, storageId, report, hold);
     await keep(record);
     return record;
@@ -69,15 +69,15 @@ async function fetchImage(
   wanted: string | undefined,
   storageId: string,
   report: Report,
-  hold: (names: readonly string[]) => void,
+  hold: Hold,
 ): Promise<ImageRecord> {
   const { content } = unpacker;
   const platform: Platform = wanted === undefined ? hostPlatform : parsePlatform(wanted);
   const descriptor = isIndex(top) ? choose(parseIndex(await small(content, call, source, top), source.shown), platform, source.shown) : top;
-  hold([descriptor.digest]);
+  await hold([descriptor.digest]);
   const bytes = await small(content, call, source, descriptor);
   const manifest = parseManifest(bytes, source.shown);
-  hold([manifest.config.digest, ...manifest.layers.map(({ digest }) => digest)]);
+  await hold([manifest.config.digest, ...manifest.layers.map(({ digest }) => digest)]);
   const config = parseConfig(await small(content, call, source, manifest.config), source.shown);
   if (wanted !== undefined && !isIndex(top) && (config.os !== platform.os || config.architecture !== platform.architecture))
     throw fail(
@@ -91,7 +91,7 @@ async function fetchImage(
     );
   const adopted = descriptor.mediaType === mediaTypes.adopted ? (descriptor.annotations?.["io.tsbox.directory"] ?? "/") : null;
   const base = adopted === null ? null : adoptedName(adopted);
-  hold([...(base === null ? [] : [base]), ...chainIds(config.diffIds as readonly Digest[], base)]);
+  await hold([...(base === null ? [] : [base]), ...chainIds(config.diffIds as readonly Digest[], base)]);
   const size = await bringLayers(unpacker, call, source, manifest, config, adopted, storageId, report);
   return {
     id: manifest.config.digest,

@@ -14,7 +14,7 @@ import {
 } from "@tsbox/kernel";
 import type { ImagesEngine } from "./engine.ts";
 import { chainOf } from "./history.ts";
-import { leftovers } from "./leftovers.ts";
+import { isNeeded, leftovers } from "./leftovers.ts";
 import { blobsOf, type ImageRecord, isDockers } from "./records.ts";
 import { familiar, familiarName, parseReference } from "./reference.ts";
 import { adoptedName } from "./unpack.ts";
@@ -122,9 +122,10 @@ async function removeImage(
 
 /** Blobs and snapshots that no other image needs; answers the snapshots that went, the topmost first. One that a container stands on stays until that is gone (`sweep`). */
 export async function discard(engine: ImagesEngine, call: Call, record: ImageRecord): Promise<readonly SnapshotName[]> {
-  const others = engine.records.all();
-  const kept = new Set(others.flatMap(blobsOf));
-  for (const digest of blobsOf(record)) if (!kept.has(digest) && !engine.leases.has(digest)) await engine.content.remove(call, digest);
+  for (const digest of blobsOf(record)) {
+    // Asked for each anew: an image may get its name while this goes on.
+    if (!isNeeded(engine.records.all(), digest)) await engine.leases.drop(digest, () => engine.content.remove(call, digest));
+  }
   return removeSnapshots(engine, call, [...wholeChain(record)].reverse());
 }
 
@@ -135,14 +136,13 @@ const wholeChain = (record: ImageRecord): readonly SnapshotName[] => [
 
 /** Those that no image needs and nothing stands on, in this order. */
 async function removeSnapshots(engine: ImagesEngine, call: Call, names: readonly SnapshotName[]): Promise<readonly SnapshotName[]> {
-  const needed = new Set<string>(engine.records.all().flatMap(wholeChain));
   const id = await engine.preferredStorage();
   const storage = await engine.storage(id);
   const gone: SnapshotName[] = [];
   for (const name of names) {
-    if (needed.has(name) || engine.leases.has(name)) continue;
+    if (engine.records.all().some((image) => wholeChain(image).includes(name))) continue;
     try {
-      await storage.remove(call, name);
+      if (!(await engine.leases.drop(name, () => storage.remove(call, name)))) continue;
       engine.sizes.delete(`${id} ${name}`);
       engine.stranded.delete(name);
       gone.push(name);

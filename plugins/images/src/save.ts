@@ -24,7 +24,7 @@ import { type Pack, pack } from "tar-stream";
 import type { ImagesEngine } from "./engine.ts";
 import { chainOf, rawConfig } from "./history.ts";
 import { fits, parsePlatform, platformText } from "./platform.ts";
-import { type ImageRecord, isDockers } from "./records.ts";
+import { blobsOf, type ImageRecord, isDockers } from "./records.ts";
 import { familiar, familiarName, full, parseReference } from "./reference.ts";
 
 /** What is written of one image. A blob is bytes, or a file. */
@@ -102,6 +102,8 @@ async function* archive(
   call: Call,
   images: readonly { readonly record: ImageRecord; readonly names: ReadonlySet<string> }[],
 ): AsyncGenerator<Uint8Array> {
+  const held = images.flatMap(({ record }) => [...blobsOf(record), ...chainOf(record)]);
+  const release = await engine.leases.hold(held);
   const tar = pack();
   const writing = write(engine, call, images, tar).then(
     () => tar.finalize(),
@@ -112,6 +114,7 @@ async function* archive(
   } finally {
     tar.destroy();
     await writing;
+    release();
   }
 }
 

@@ -1,8 +1,9 @@
 /** Pulling, naming, removing and loading, over a registry and a storage driver of the test's own. */
 import assert from "node:assert/strict";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { suite } from "@tsbox/harness";
-import { type Digest, type Image, isTsboxError } from "@tsbox/kernel";
+import { type Call, type Digest, type Image, isTsboxError } from "@tsbox/kernel";
 import { call, digestOf, drain, type Engine, FollowingStorage, makeEngine, putImage, types } from "./engine.ts";
 
 const test = suite("images");
@@ -313,6 +314,56 @@ test("what another image needs stays when one is removed", async (t) => {
   assert.deepEqual(committed(engine), [["base"], ["base", "b"]]);
   assert.ok((await blobs(engine)).includes(digestOf(Buffer.from("base"))));
   assert.ok(!(await blobs(engine)).includes(digestOf(Buffer.from("a"))));
+});
+
+/** From here on blobs are removed when `go` is called; `begun` when the first one is asked for. */
+function heldRemovals({ content }: Engine): { readonly begun: Promise<void>; readonly go: () => void } {
+  const [held, begun] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const { remove } = content;
+  Object.assign(content, {
+    remove: async (inner: Call, digest: Digest) => {
+      begun.resolve();
+      await held.promise;
+      return remove(inner, digest);
+    },
+  });
+  return { begun: begun.promise, go: held.resolve };
+}
+
+test("what shares a layer with an image on its way out, and gets its name meanwhile, is whole", async (t) => {
+  const engine = await makeEngine(t);
+  const { registry, images } = engine;
+  registry.tops.set(ref("a:1"), putImage(registry, ["base", "a"]));
+  registry.tops.set(ref("b:1"), putImage(registry, ["base", "b"]));
+  await drain(images.pull(call, "a:1", {}));
+  const removals = heldRemovals(engine);
+  const removing = images.remove(call, "a:1", {});
+  await removals.begun;
+  await drain(images.pull(call, "b:1", {}));
+  removals.go();
+  await removing;
+  assert.ok((await blobs(engine)).includes(digestOf(Buffer.from("base"))));
+  assert.ok(!(await blobs(engine)).includes(digestOf(Buffer.from("a"))));
+  assert.deepEqual(committed(engine).map(String), ["base", "base,b"]);
+});
+
+test("an image that is pulled again while it is on its way out is whole", async (t) => {
+  const engine = await makeEngine(t);
+  const { registry, images } = engine;
+  registry.tops.set(ref("a:1"), putImage(registry, ["base", "a"]));
+  await drain(images.pull(call, "a:1", {}));
+  const removals = heldRemovals(engine);
+  const removing = images.remove(call, "a:1", {});
+  await removals.begun;
+  const again = drain(images.pull(call, "a:1", {}));
+  // As far as it comes by itself.
+  for (let turn = 0; turn < 200; turn += 1) await nextTurn();
+  removals.go();
+  await removing;
+  await again;
+  const there = await blobs(engine);
+  for (const blob of registry.blobs.keys()) assert.ok(there.includes(blob), `${blob} is missing`);
+  assert.deepEqual(committed(engine).map(String), ["base", "base,a"]);
 });
 
 test("a name that moves leaves the old image without one", async (t) => {
