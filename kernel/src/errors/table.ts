@@ -21,7 +21,12 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   Unsupported: { meaning: "a power that this driver or host lacks", retry: "no", http: 501, exit: 125 },
   VersionMismatch: { meaning: "ranges of contracts do not meet", retry: "no", http: 400, exit: 125 },
   PermissionDenied: { meaning: "needs root, a subuid range or a login", retry: "after a change", http: 403, exit: 125 },
-  ResourceExhausted: { meaning: "disk, pids, quota or the address pool is used up", retry: "after a change", http: 500, exit: 125 },
+  ResourceExhausted: {
+    meaning: "disk, descriptors, pids, quota or the address pool is used up",
+    retry: "after a change",
+    http: 503,
+    exit: 125,
+  },
   Unavailable: { meaning: "a registry or device is busy or gone", retry: "yes, backing off", http: 503, exit: 125 },
   Conflict: { meaning: "lost a race against another request", retry: "yes, backing off", http: 409, exit: 125 },
   DataLoss: { meaning: "a digest or size is wrong, a record is torn", retry: "no", http: 500, exit: 125 },

@@ -1,10 +1,12 @@
 /** Open files: an engine that is given few takes what its host lets it have, and its containers don't inherit that. */
 import { existsSync, readFileSync } from "node:fs";
+import { request } from "node:http";
+import { connect, type Socket } from "node:net";
 import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { busyboxTar, needsBusybox } from "../src/busybox.ts";
 import { crowd } from "../src/crowd.ts";
-import { binary, engine } from "../src/engine.ts";
+import { binary, engine, until } from "../src/engine.ts";
 
 const test = suite("descriptors", { timeout: 120_000 });
 const reason = needsRoot() ?? needsBusybox() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
@@ -19,4 +21,40 @@ test.skipIf(reason, "200 containers at once, started with a soft limit of 256", 
   for (const pid of [own.launcherPid, own.daemonPid()]) assert.equal(limitOf(pid), [hard, hard]);
   await crowd(own, "bb", 200);
   assert.is(await own.ok(["run", "--rm", "--net", "none", "bb", "sh", "-c", "ulimit -Sn"]), "256\n");
+});
+
+interface Answer {
+  readonly status: number;
+  readonly body: string;
+}
+
+function ping(socketPath: string): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path: "/_ping", agent: false, timeout: 20_000 }, (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (text: string) => (body += text));
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
+    });
+    asked.on("timeout", () => asked.destroy(new Error("no answer"))).on("error", reject);
+    asked.end();
+  });
+}
+
+test.skipIf(reason, "more connections over HTTP than there are descriptors for are told so, and others go on", async (t) => {
+  const own = await engine(t, null, ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh"]);
+  const sockets: Socket[] = [];
+  t.cleanup(() => sockets.forEach((socket) => void socket.destroy()));
+  for (let count = 0; count < 200; count += 1) {
+    const socket = connect(own.socket);
+    socket.on("error", () => {});
+    sockets.push(socket);
+    await new Promise((resolve) => socket.once("connect", resolve));
+  }
+  const refused = await ping(own.socket);
+  assert.is(refused.status, 503, refused.body);
+  assert.match(refused.body, /"the engine has as many connections as its open files allow: close some, or raise its limit/);
+  // Who does not speak HTTP is no concern of it.
+  assert.is(await own.ok(["run", "--rm", "--net", "none", "host:/", "echo", "here"]), "here\n");
+  for (const socket of sockets) socket.destroy();
+  await until(async () => (await ping(own.socket)).status === 200, "the engine to answer again");
 });

@@ -2,7 +2,7 @@
  * Connections that stop being HTTP (Docker calls them hijacked). The framework does not route upgrades, so this path is the project's own: Node's `upgrade` event, the
  * body by hand (it is not on the request then), and the bytes both ways with half-close: the client's end is the process's end of input, and output goes on after it.
  */
-import type { IncomingMessage } from "node:http";
+import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { type Duplex, finished } from "node:stream";
 import { DetachWatch, fail } from "@tsbox/kernel";
@@ -40,7 +40,7 @@ export function takeUnasked(socket: Socket, accept: () => void): void {
   let got = Buffer.alloc(0);
   const give = (bytes: Buffer): void => {
     clearTimeout(timer);
-    socket.off("readable", look).off("end", through).off("error", broken);
+    socket.off("readable", look).off("end", broken).off("error", broken);
     if (bytes.length > 0) socket.unshift(bytes);
     accept();
   };
@@ -62,7 +62,8 @@ export function takeUnasked(socket: Socket, accept: () => void): void {
     give(Buffer.concat([got.subarray(0, after), asked, got.subarray(after)]));
   };
   const timer = setTimeout(broken, firstRequest).unref();
-  socket.on("readable", look).once("end", through).on("error", broken);
+  // Who ends before that wants no answer; Node's server would wait for an end that has been.
+  socket.on("readable", look).once("end", broken).on("error", broken);
   socket.once("close", () => clearTimeout(timer));
 }
 
@@ -70,7 +71,7 @@ export function refuse(socket: Duplex, error: unknown): void {
   const { status, message } = failureOf(error);
   const body = JSON.stringify({ message });
   const headers = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close`;
-  socket.end(`HTTP/1.1 ${status} ${status === 404 ? "Not Found" : "Error"}\r\n${headers}\r\n\r\n${body}`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}\r\n${headers}\r\n\r\n${body}`);
 }
 
 export interface Joining {

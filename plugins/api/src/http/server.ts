@@ -1,14 +1,15 @@
 /** Docker's Engine API over HTTP: the service `api` for the world outside. One server, on a socket that somebody else has opened (the launcher) or on a path. */
+import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { type ApiService, type ContainersService, type Logger, limits } from "@tsbox/kernel";
+import { type ApiService, type ContainersService, fail, type Logger, limits } from "@tsbox/kernel";
 import { fastify } from "fastify";
 import { attach } from "./attach.ts";
 import { type Calls, makeCalls } from "./calls.ts";
 import { failureOf } from "./errors.ts";
 import { execStart } from "./exec.ts";
-import { takeUnasked, wantsHijack } from "./hijack.ts";
+import { refuse, takeUnasked, wantsHijack } from "./hijack.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { execRoutes } from "./routes/execs.ts";
 import { fileRoutes } from "./routes/files.ts";
@@ -42,6 +43,7 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
   const front: Front = { ...services, calls: makeCalls(services.log), versionOf: (request) => versions.get(request) ?? "" };
   let server: Server | undefined;
   const hijacked = new Set<Duplex>();
+  const most = mostConnections();
   const app = fastify({
     bodyLimit: limits.largestJson,
     // Builds, loads and follows last as long as they last.
@@ -61,7 +63,13 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
       });
       const accept = server.listeners("connection") as ((socket: Socket) => void)[];
       const own = server.removeAllListeners("connection");
-      own.on("connection", (socket: Socket) => takeUnasked(socket, () => accept.forEach((one) => void one.call(own, socket))));
+      let connections = 0;
+      own.on("connection", (socket: Socket) => {
+        connections += 1;
+        socket.once("close", () => (connections -= 1));
+        if (connections > most) turnAway(socket);
+        else takeUnasked(socket, () => accept.forEach((one) => void one.call(own, socket)));
+      });
       server.on("upgrade", (request, socket, head) => {
         hijacked.add(socket.once("close", () => hijacked.delete(socket)));
         const take = /^(\/v[\d.]+)?\/exec\//.test(request.url ?? "") ? execStart : attach;
@@ -112,6 +120,23 @@ function listening(server: Server | undefined, options: Listener): Promise<void>
   return new Promise((resolve, reject) => {
     server?.once("error", reject).listen(options, () => resolve());
   });
+}
+
+/** Half of the descriptors that this process may have: the others are for what requests open. */
+function mostConnections(): number {
+  const limit = /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+  return limit === undefined ? Number.POSITIVE_INFINITY : Math.floor(Number(limit) / 2);
+}
+
+/** Nothing is read: who has too many connections learns that, whatever it sends. */
+function turnAway(socket: Socket): void {
+  socket.on("error", () => socket.destroy());
+  socket.setTimeout(patience, () => socket.destroy());
+  refuse(
+    socket,
+    fail("Unavailable", "the engine has as many connections as its open files allow: close some, or raise its limit (ulimit -n)"),
+  );
+  socket.resume();
 }
 
 /** How long a client may go on sending what nobody wants any more. */
