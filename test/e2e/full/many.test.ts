@@ -1,5 +1,6 @@
 /** The long forms of cases/descriptors.test.ts: a thousand containers at once, ten thousand one after another. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { needsRoot, suite } from "@tsbox/harness";
 import { busyboxTar, needsBusybox } from "../src/busybox.ts";
 import { crowd } from "../src/crowd.ts";
@@ -27,10 +28,14 @@ function weigh(pid: number): Weight {
 
 const weights = (own: Engine): readonly Weight[] => [own.launcherPid, own.daemonPid()].map(weigh);
 
-/** Pages come back some collections later: so it is asked for as many as it takes. */
 async function runs(own: Engine, count: number, isLight: (weights: readonly Weight[]) => boolean): Promise<readonly Weight[]> {
   for (let at = 0; at < count; at += 1) await own.ok(["run", "--rm", "--net", "none", "bb", "true"]);
   await until(() => own.shims().length === 0, "the last shim to go");
+  return settled(own, isLight);
+}
+
+/** Pages come back some collections later: so it is asked for as many as it takes. */
+async function settled(own: Engine, isLight: (weights: readonly Weight[]) => boolean): Promise<readonly Weight[]> {
   let collections = 0;
   await until(
     async () => {
@@ -45,12 +50,54 @@ async function runs(own: Engine, count: number, isLight: (weights: readonly Weig
   return weights(own);
 }
 
+// A leak of one descriptor, or of a KiB, in each round is far more. Some descriptors are open for a moment only.
+const notMore =
+  (before: readonly Weight[]) =>
+  (after: readonly Weight[]): boolean =>
+    after.every(
+      ({ descriptors, memory }, at) => descriptors <= (before[at]?.descriptors ?? 0) + 16 && memory <= (before[at]?.memory ?? 0) + 8192,
+    );
+
+/** What a client leaves before it is answered: waits, events (some with a filter that is none), logs that are followed, connections without a word. */
+async function abandon(own: Engine, count: number): Promise<void> {
+  const wrong = encodeURIComponent('{"nosuch":["x"]}');
+  const paths = [
+    "POST /containers/box/wait",
+    "GET /events",
+    `GET /events?filters=${wrong}`,
+    "GET /containers/box/logs?follow=1&stdout=1",
+    "",
+  ];
+  const one = (line: string): Promise<void> =>
+    new Promise((resolve) => {
+      const socket = connect(own.socket);
+      socket.on("error", () => {}).once("close", () => resolve());
+      socket.once("connect", () => {
+        if (line === "") socket.end();
+        else socket.write(`${line} HTTP/1.1\r\nHost: x\r\n\r\n`);
+        // Its head, or nothing: the engine has heard of it by then.
+        socket.once("data", () => socket.destroy());
+        setTimeout(() => socket.destroy(), 100);
+      });
+    });
+  for (let at = 0; at < count; at += 50)
+    await Promise.all(Array.from({ length: 50 }, (_, which) => one(paths[which % paths.length] ?? "")));
+}
+
+test.skipIf(reason, "ten thousand requests that their clients left: descriptors and memory of launcher and daemon stay flat", async (t) => {
+  const own = await engine(t);
+  await own.ok(["import", "-", "bb"], { input: busyboxTar(t) });
+  await own.ok(["run", "-d", "--name", "box", "--net", "none", "bb", "sleep", "10000"]);
+  // As many as it takes until the heap has its size.
+  await abandon(own, 4000);
+  const before = await settled(own, () => true);
+  await abandon(own, 6000);
+  await settled(own, notMore(before));
+});
+
 test.skipIf(reason, "ten thousand in a row: descriptors and memory of launcher and daemon stay flat", async (t) => {
   const own = await engine(t);
   await own.ok(["import", "-", "bb"], { input: busyboxTar(t) });
   const before = await runs(own, 1000, () => true);
-  // A leak of one descriptor, or of a KiB, in each run is far more. Some descriptors are open for a moment only.
-  const isLight = ({ descriptors, memory }: Weight, at: number): boolean =>
-    descriptors <= (before[at]?.descriptors ?? 0) + 16 && memory <= (before[at]?.memory ?? 0) + 8192;
-  await runs(own, 9000, (after) => after.every(isLight));
+  await runs(own, 9000, notMore(before));
 });
