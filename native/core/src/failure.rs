@@ -56,9 +56,10 @@ impl Failure {
     /// A system call that failed with `errno`; the code follows from the errno.
     pub fn os(errno: i32, syscall: &str, path: Option<&str>) -> Self {
         let why = std::io::Error::from_raw_os_error(errno);
+        let cure = cure_of(errno).map(|cure| format!(": {cure}")).unwrap_or_default();
         let message = match path {
-            Some(path) => format!("{syscall} {path}: {why}"),
-            None => format!("{syscall}: {why}"),
+            Some(path) => format!("{syscall} {path}: {why}{cure}"),
+            None => format!("{syscall}: {why}{cure}"),
         };
         Failure {
             code: code_of(errno),
@@ -124,6 +125,16 @@ fn code_of(errno: i32) -> Code {
     }
 }
 
+/// What helps when the host has no more of something; the same words as the kernel's (kernel/src/host/stamp.ts).
+fn cure_of(errno: i32) -> Option<&'static str> {
+    match errno {
+        libc::ENOSPC | libc::EDQUOT => Some("make room (rm, rmi, system prune), then repeat"),
+        libc::EMFILE => Some("end some containers, or raise the engine's limit (ulimit -n), then repeat"),
+        libc::ENFILE | libc::ENOMEM => Some("end some programs of the host, then repeat"),
+        _ => None,
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.stage {
@@ -147,5 +158,15 @@ mod tests {
         let failure = caught::<()>(|| Err(Failure::os(libc::ENOENT, "open", None))).unwrap_err();
         assert_eq!(failure.code, Code::NotFound);
         assert_eq!(caught(|| Ok(7)).unwrap(), 7);
+    }
+
+    #[test]
+    fn a_full_disk_is_said_with_its_cure() {
+        let failure = Failure::os(libc::ENOSPC, "write", Some("/x"));
+        assert_eq!(failure.code, Code::ResourceExhausted);
+        assert_eq!(
+            failure.message,
+            "write /x: No space left on device (os error 28): make room (rm, rmi, system prune), then repeat"
+        );
     }
 }
