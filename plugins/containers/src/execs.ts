@@ -89,13 +89,9 @@ export class Execs {
     for (const old of this.#ended.splice(0, Math.max(0, this.#ended.length - remembered))) this.#all.delete(old);
   }
 
-  /** The container has ended: what was never started never will be. */
+  /** The container has ended: an exec that was never started is forgotten, as Docker does. */
   dropUnstarted(container: ContainerId): void {
-    for (const entry of this.#all.values())
-      if (entry.exec.container === container && entry.exec.status === "created") {
-        entry.exec = { ...entry.exec, status: "ended" };
-        this.#remember(entry.exec.id);
-      }
+    for (const { exec } of this.#all.values()) if (exec.container === container && exec.status === "created") this.#all.delete(exec.id);
   }
 }
 
@@ -114,9 +110,20 @@ export async function createExec(engine: Engine, call: Call, id: ContainerId, co
 function ready(engine: Engine, id: ContainerId): Container {
   const record = engine.records.byId(id);
   refuseRestarting(record);
-  if (record.status === "paused") throw fail("FailedPrecondition", `container ${id} is paused, unpause the container before exec`);
+  refusePaused(record);
   if (record.status !== "running") throw fail("FailedPrecondition", `container ${id} is not running`, { reason: "containers/not-running" });
   return record;
+}
+
+export function refusePaused({ id, status }: Container): void {
+  if (status === "paused") throw fail("FailedPrecondition", `container ${id} is paused, unpause the container before exec`);
+}
+
+/** `NotFound`, as Docker has it: there is no such exec, or its container was removed. */
+export function knownExec(engine: Engine, id: string): Exec {
+  const { exec } = engine.execs.get(id);
+  if (!engine.records.has(exec.container)) throw fail("NotFound", `No such exec instance: ${id}`);
+  return exec;
 }
 
 export type ExecStart = Sparse<{ client: ShimClient; size: WindowSize; capture: number }>;
@@ -149,7 +156,8 @@ export async function startExec(engine: Engine, call: Call, id: ExecId, options:
     return started.timings;
   } catch (error) {
     if (client) engine.waiters.forgetFlush(exec.container, client.client);
-    await endExec(engine, id, codeOf(error), null);
+    // No event: there was no process that died.
+    conclude(engine, id, codeOf(error));
     // Its shim has ended under the request, and so the container before; or its files are gone already.
     if ((isTsboxError(error) && error.code === "Unavailable") || !engine.records.isRunning(exec.container))
       throw fail("FailedPrecondition", `container ${exec.container} is not running`, { cause: error });
@@ -180,10 +188,16 @@ async function launchOf(engine: Engine, call: Call, record: Container, exec: Exe
   return { kind: "oci", process, filter: template.filter };
 }
 
-/** Heard from the shim, or known since there is no shim any more. */
-export async function endExec(engine: Engine, id: ExecId, code: number, output: Uint8Array | null): Promise<void> {
+/** Records the end of an exec. Null: it had ended before. */
+function conclude(engine: Engine, id: ExecId, code: number, output: Uint8Array | null = null): Exec | null {
   const exec = engine.execs.end(id, code, output);
   if (exec !== null && exec.config.tools !== null) later(engine, () => removeTools(engine, id));
+  return exec;
+}
+
+/** Heard from the shim, or known since there is no shim any more. */
+export async function endExec(engine: Engine, id: ExecId, code: number, output: Uint8Array | null): Promise<void> {
+  const exec = conclude(engine, id, code, output);
   if (exec !== null) await tellExec(engine, engine.call(), exec, "exec_die", { exitCode: String(code) });
 }
 

@@ -51,11 +51,12 @@ export function afterProbe(health: Health, result: HealthResult, check: HealthCh
   return { status: failingStreak >= check.retries ? "unhealthy" : health.status, failingStreak, log, probe: null };
 }
 
-/** Milliseconds until the next probe. Pure. */
+/** Milliseconds until the next probe. A start interval that is longer than what is left of the start period ends with it. Pure. */
 export function nextProbe(health: Health, check: HealthCheck, startedAt: number, now: number): number {
-  const early = health.status === "starting" && now - startedAt < check.startPeriod;
   const last = health.log.at(-1)?.endedAt ?? startedAt;
-  return Math.max(0, last + (early ? check.startInterval : check.interval) - now);
+  const periodEnd = startedAt + check.startPeriod;
+  const early = health.status === "starting" && Math.max(last, now) < periodEnd;
+  return Math.max(0, (early ? Math.min(last + check.startInterval, periodEnd) : last + check.interval) - now);
 }
 
 /** Containers that are watched. */

@@ -15,7 +15,7 @@ import { decide, refuseIdle, runs } from "./decide.ts";
 import { heardEnd, later, remove } from "./end.ts";
 import { endAtOnce, stopped, stopSignalOf, tellKill } from "./ending.ts";
 import type { Engine } from "./engine.ts";
-import { createExec, heard, loseExecs, runExec, startExec, tellExec, waitExec } from "./execs.ts";
+import { createExec, heard, knownExec, loseExecs, refusePaused, runExec, startExec, tellExec, waitExec } from "./execs.ts";
 import { watchAgain, watchHealth } from "./health.ts";
 import { launch, restart, stop } from "./launching.ts";
 import { readLog } from "./logs/read.ts";
@@ -118,6 +118,7 @@ export function containersService(
         // An exec attaches to its own process, of which `exec_start` tells.
         if (exec !== undefined) {
           refuseIdle(record);
+          refusePaused(record);
           return launcher.attachSocket(call, id);
         }
         if (!runs(record)) await (await spawnEarly(engine, call, record)).shim;
@@ -142,10 +143,10 @@ export function containersService(
     },
     execCreate: (call, id, config) => createExec(engine, call, id, config),
     execStart: (call, exec, options) => startExec(engine, call, exec, options),
-    execGet: async (_call, exec) => engine.execs.get(exec).exec,
+    execGet: async (_call, exec) => knownExec(engine, exec),
     execList: async (_call, id) => engine.execs.of(id),
     execResize: async (call, exec, size) => {
-      const { container, status } = engine.execs.get(exec).exec;
+      const { container, status } = knownExec(engine, exec);
       if (status !== "running") throw fail("Conflict", `exec command ${exec} is not running`);
       await launcher.resizeExec(call, container, exec, size);
     },

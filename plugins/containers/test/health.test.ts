@@ -34,11 +34,13 @@ test("the next look: the start interval in the start period, else the interval, 
   assert.is(nextProbe(freshHealth, { ...check, startPeriod: 0 }, 1000, 1000), 30_000);
   assert.is(
     nextProbe(freshHealth, { ...check, startPeriod: 2000 }, 1000, 1000),
-    5000,
-    "as moby: the first waits for the start interval, though the period is over by then",
+    2000,
+    "the start interval does not outlast the start period",
   );
   const once = afterProbe(freshHealth, result(1, 6000), check, 1000);
   assert.is(nextProbe(once, check, 1000, 6010), 5000);
+  assert.is(nextProbe(once, { ...check, startPeriod: 7000 }, 1000, 6010), 2000 - 10, "it is cut short by the end of the start period");
+  assert.is(nextProbe(once, { ...check, startPeriod: 5000 }, 1000, 6010), 30_000);
   assert.is(nextProbe(once, check, 1000, 70_000), 0, "it is late already");
   const healthy = afterProbe(freshHealth, result(0, 6000), check, 1000);
   assert.is(nextProbe(healthy, check, 1000, 6010), 30_000);

@@ -274,6 +274,35 @@ test.skipIf(reason, "a killed launcher: execs go on and the next engine knows th
   await own.ok(["wait", "box"]);
 });
 
+test.skipIf(reason, "the API knows an exec as long as its container, and no event tells of the death of what never ran", async (t) => {
+  const own = await engine(t);
+  await sleeper(own);
+  const make = async (...words: readonly string[]): Promise<string> =>
+    ((await ask(own.socket, "POST", "/containers/box/exec", { Cmd: words })) as { readonly Id: string }).Id;
+  const begin = (id: string): Promise<unknown> => ask(own.socket, "POST", `/exec/${id}/start`, { Detach: true });
+  const [ended, missing, never] = [await make("sh", "-c", "exit 4"), await make("no-such-command"), await make("true")];
+  await begin(ended);
+  assert.match(JSON.stringify(await begin(missing)), /executable file not found/);
+  await until(async () => (await fetchJson(own, `/exec/${ended}/json`)).ExitCode === 4, "it to end");
+  assert.is((await fetchJson(own, `/exec/${missing}/json`)).ExitCode, 127);
+  const died = await own.ok(["events", "--until", "0s", "-f", "event=exec_die", "--format", "{{.Actor.Attributes.execID}}"]);
+  assert.is(died, `${ended}\n`);
+  await own.ok(["pause", "box"]);
+  assert.match(JSON.stringify(await ask(own.socket, "POST", `/exec/${never}/start`, {})), /is paused, unpause/);
+  await own.ok(["unpause", "box"]);
+  await own.ok(["stop", "-t", "0", "box"]);
+  assert.is((await fetchJson(own, `/exec/${ended}/json`)).ExitCode, 4);
+  const unknown = async (id: string): Promise<void> => {
+    const said = { message: `No such exec instance: ${id}` };
+    assert.equal(await fetchJson(own, `/exec/${id}/json`), said);
+    assert.equal(await begin(id), said);
+    assert.equal(await ask(own.socket, "POST", `/exec/${id}/resize?h=1&w=1`), said);
+  };
+  await unknown(never);
+  await own.ok(["rm", "box"]);
+  for (const id of [ended, missing]) await unknown(id);
+});
+
 test.skipIf(reason, "the portable client has the same", async (t) => {
   const own = await engine(t);
   await sleeper(own);

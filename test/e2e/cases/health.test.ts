@@ -63,9 +63,11 @@ test.skipIf(reason, "failures in the start period do not count; a check that han
   const run = (name: string, ...flags: readonly string[]): Promise<string> =>
     own.ok(["run", "-d", "--name", name, "--net", "none", ...flags, "host:/", "sleep", "1000"]);
   await run("early", "--health-cmd", "false", ...quick, "--health-start-period", "1h", "--health-start-interval", "50ms");
+  await run("short", "--health-cmd", "true", ...quick, "--health-start-period", "200ms", "--health-start-interval", "1h");
   await run("hangs", "--health-cmd", "sleep 1000", ...quick, "--health-timeout", "200ms");
   await run("talks", "--health-cmd", "head -c 10000 /dev/zero | tr '\\0' x", ...quick);
   await run("absent", "--health-cmd", "/no/such/command", ...quick);
+  await becomes(own, "short", "healthy");
   await becomes(own, "hangs", "unhealthy");
   const hung = (await healthOf(own, "hangs"))?.Log.at(-1);
   assert.equal([hung?.ExitCode, hung?.Output], [-1, "Health check exceeded timeout (200ms)"]);

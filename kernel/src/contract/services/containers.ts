@@ -394,7 +394,7 @@ export interface ContainersService {
    * `NotExecutable`: the command is to blame; `FailedPrecondition`: the container is paused, or has ended.
    */
   execStart(call: Call, exec: ExecId, options: Sparse<{ client: ShimClient; size: WindowSize }>): Promise<Timings>;
-  /** `NotFound`: `No such exec instance`. */
+  /** `NotFound`: `No such exec instance`; its container may have been removed. */
   execGet(call: Call, exec: string): Promise<Exec>;
   /** Of one container, those that have not ended. */
   execList(call: Call, id: ContainerId): Promise<readonly Exec[]>;

@@ -140,7 +140,7 @@ function readsFile(words: readonly string[]): boolean {
 /** A process that could not be: 126 and 127 say what a shell would, and are with the exec. All else that fails is docker's 1. */
 async function commandFailed(io: Io, api: ApiService, id: string, error: unknown): Promise<number> {
   if (!isTsboxError(error) || !blamed.includes(error.code)) throw error;
-  const { ExitCode } = (await api.execInspect(io.call, id)) as { readonly ExitCode: number | null };
+  const { ExitCode } = (await api.execInspect(io.call, id).catch(() => ({ ExitCode: null }))) as { readonly ExitCode: number | null };
   if (ExitCode === null) throw error;
   await io.err(`tsbox: ${error.message}\n`);
   return ExitCode;

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ReadStream, WriteStream } from "node:tty";
-import { type ApiService, createCall, DetachWatch, fail, silentLog } from "@tsbox/kernel";
+import { type ApiService, createCall, DetachWatch, fail, isTsboxError, silentLog } from "@tsbox/kernel";
 import { type Attached, type Session, warningText } from "../io.ts";
 import { redraw } from "../redraw.ts";
 import { demultiplex } from "./frames.ts";
@@ -57,7 +57,11 @@ export function remoteSession(remote: Remote): Session {
       const resize: Resize = (high, wide) => api.execResize(call, exec, high, wide);
       // A command that could not be started says so in the stream, as docker's engine has it; the exit code is then 126 or 127.
       if (!(await lend(connection, attached, resize, null, async () => {}))) return null;
-      const { ExitCode } = (await api.execInspect(call, exec)) as { readonly ExitCode: number | null };
+      const { ExitCode } = (await api.execInspect(call, exec).catch((error: unknown) => {
+        // The container was removed, and its processes with it.
+        if (isTsboxError(error) && error.code === "NotFound") return { ExitCode: 137 };
+        throw error;
+      })) as { readonly ExitCode: number | null };
       if (ExitCode === null) throw fail("Unavailable", `the engine let go of exec ${exec.slice(0, 12)} before it had ended`);
       return ExitCode;
     },
