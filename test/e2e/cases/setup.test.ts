@@ -49,6 +49,14 @@ test("Rust that is too old is named with its version", (t) => {
   assert.match(setup(t, searchPath(t, { ...old, rustup: "" })).stderr, /is needed: rustup update\n$/);
 });
 
+test("a C compiler without a C library is named with what it lacks", (t) => {
+  const bare = { npm: "", cc: "exit 1", cargo: "", rustc: "echo rustc 1.96.0", id: "echo 1000" };
+  assert.match(
+    setup(t, searchPath(t, bare)).stderr,
+    /^tsbox: the C compiler \(cc\) makes no program, .*: apt-get install libc6-dev, [^\n]*\n$/,
+  );
+});
+
 const debian = existsSync("/etc/os-release") && /^ID=debian$/m.test(readFileSync("/etc/os-release", "utf8"));
 test.skipIf(debian ? null : "this is no Debian", "as root on Debian they are installed from Debian; what fails is said", (t) => {
   const log = join(temporaryDirectory(t), "log");
