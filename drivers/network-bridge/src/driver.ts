@@ -42,6 +42,8 @@ export class BridgeDriver implements NetworkDriver, Publishes {
   /** Networks that this daemon has made true. */
   readonly #ensured = new Set<string>();
   #based: Promise<void> | null = null;
+  /** Networks are made and removed one after another: they share one firewall table, which comes with the first and goes with the last. */
+  #last: Promise<unknown> = Promise.resolve();
   readonly #leaving = new Map<EndpointId, NodeJS.Timeout>();
 
   constructor(host: HostToolkit, engineId: string, makeCall: () => Call) {
@@ -75,6 +77,10 @@ export class BridgeDriver implements NetworkDriver, Publishes {
   }
 
   async ensure(call: Call, network: Network): Promise<void> {
+    if (!this.#ensured.has(network.id)) await this.#alone(() => this.#make(call, network));
+  }
+
+  async #make(call: Call, network: Network): Promise<void> {
     if (this.#ensured.has(network.id)) return;
     const options = parseOptions(network);
     const bridge = bridgeName(this.#engineId, network);
@@ -130,7 +136,11 @@ export class BridgeDriver implements NetworkDriver, Publishes {
     return ports.length === 0 ? [] : this.#publish(call, endpoint, owner.address, ports);
   }
 
-  async remove(call: Call, network: Network): Promise<void> {
+  remove(call: Call, network: Network): Promise<void> {
+    return this.#alone(() => this.#remove(call, network));
+  }
+
+  async #remove(call: Call, network: Network): Promise<void> {
     const [first] = await this.#attached(call, network);
     if (first !== undefined)
       throw fail(
@@ -147,6 +157,12 @@ export class BridgeDriver implements NetworkDriver, Publishes {
 
   async list(call: Call, network: Network): Promise<AsyncIterable<EndpointId>> {
     return stream(await this.#attached(call, network));
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#last.then(work);
+    this.#last = mine.catch(() => {});
+    return mine;
   }
 
   async #attached(call: Call, network: Network): Promise<readonly EndpointId[]> {

@@ -44,6 +44,18 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
   const attached = new Map<EndpointId, NetworkId>();
   /** Made true on this host by this daemon. */
   const ensured = new Map<NetworkId, Promise<void>>();
+  /** How many containers are joining a network: it is in use before they are attached. */
+  const joining = new Map<NetworkId, number>();
+  /** Removals under way. */
+  const removals = new Map<NetworkId, Promise<void>>();
+
+  /** Changes of the list run one after another, since a new name and a new subnet are checked against those that are there. */
+  let last: Promise<unknown> = Promise.resolve();
+  const alone = <T>(work: () => Promise<T>): Promise<T> => {
+    const mine = last.then(work);
+    last = mine.catch(() => {});
+    return mine;
+  };
 
   const keep = async (network: NetworkRecord): Promise<void> => {
     await engine.state.write(call, [{ table: "networks", key: network.id, value: network }]);
@@ -72,12 +84,41 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
   const get = async (name: string): Promise<NetworkRecord> => {
     const word = predefined.find((one) => one === name);
     if (word === undefined || named(word)) return find(name);
-    return once(`predefined ${word}`, async () => {
-      const network =
-        named(word) ?? define(word, word, word === "bridge" ? pickSubnet("bridge", subnets()) : null, null, { predefined: true });
-      if (!networks.has(network.id)) await keep(network);
+    return alone(async () => {
+      const known = named(word);
+      if (known) return known;
+      const network = define(word, word, word === "bridge" ? pickSubnet("bridge", subnets()) : null, null, { predefined: true });
+      await keep(network);
       return network;
     });
+  };
+
+  /** The network can't be removed until `leave`. A removal that is under way is waited for: then the network is gone, or it stays. */
+  const join = async (name: string): Promise<NetworkRecord> => {
+    for (;;) {
+      const network = await get(name);
+      const removal = removals.get(network.id);
+      if (removal !== undefined) await removal.catch(() => {});
+      else if (networks.has(network.id)) {
+        joining.set(network.id, (joining.get(network.id) ?? 0) + 1);
+        return network;
+      }
+    }
+  };
+  const leave = (network: NetworkRecord): void => {
+    const left = (joining.get(network.id) ?? 0) - 1;
+    if (left > 0) joining.set(network.id, left);
+    else joining.delete(network.id);
+  };
+  const isUsed = (network: NetworkRecord): boolean => joining.has(network.id) || [...attached.values()].includes(network.id);
+
+  const takeAway = async (inner: Call, network: NetworkRecord): Promise<void> => {
+    // Half of it may be gone when this fails: whoever joins next makes it whole again.
+    ensured.delete(network.id);
+    await (await engine.driver(network.driver)).remove(inner, network);
+    await engine.state.write(inner, [{ table: "networks", key: network.id, value: null }]);
+    networks.delete(network.id);
+    pools.delete(network.id);
   };
 
   const ensure = (network: NetworkRecord, driver: NetworkDriver): Promise<void> => {
@@ -106,33 +147,39 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
     create: async (_call, { name, driver = "bridge", subnet, gateway, internal = false, labels = {}, options = {} }) => {
       if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name))
         throw fail("InvalidArgument", `invalid network name "${name}": only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
-      if (named(name) || (predefined as readonly string[]).includes(name))
-        throw fail("AlreadyExists", `network with name ${name} already exists`);
-      await engine.driver(driver);
-      const chosen = subnet === undefined ? pickSubnet("user", subnets()) : parseSubnet(subnet);
-      const network = { ...define(name, driver, chosen, gateway ?? null, { predefined: false }), internal, labels, options };
-      await keep(network);
-      await tell(call, "create", network);
-      return network;
+      return alone(async () => {
+        if (named(name) || (predefined as readonly string[]).includes(name))
+          throw fail("AlreadyExists", `network with name ${name} already exists`);
+        await engine.driver(driver);
+        const chosen = subnet === undefined ? pickSubnet("user", subnets()) : parseSubnet(subnet);
+        const network = { ...define(name, driver, chosen, gateway ?? null, { predefined: false }), internal, labels, options };
+        await keep(network);
+        await tell(call, "create", network);
+        return network;
+      });
     },
-    remove: async (inner, name) => {
-      const network = find(name);
-      if (network.predefined) throw fail("PermissionDenied", `${network.name} is a pre-defined network and cannot be removed`);
-      if ([...attached.values()].includes(network.id))
-        throw fail("PermissionDenied", `error while removing network: network ${network.name} id ${network.id} has active endpoints`);
-      await (await engine.driver(network.driver)).remove(inner, network);
-      await engine.state.write(inner, [{ table: "networks", key: network.id, value: null }]);
-      networks.delete(network.id);
-      pools.delete(network.id);
-      ensured.delete(network.id);
-      await tell(inner, "destroy", network);
-    },
+    remove: (inner, name) =>
+      alone(async () => {
+        const network = find(name);
+        if (network.predefined) throw fail("PermissionDenied", `${network.name} is a pre-defined network and cannot be removed`);
+        if (isUsed(network))
+          throw fail("PermissionDenied", `error while removing network: network ${network.name} id ${network.id} has active endpoints`);
+        const removal = takeAway(inner, network);
+        removals.set(network.id, removal);
+        try {
+          await removal;
+        } finally {
+          removals.delete(network.id);
+        }
+        await tell(inner, "destroy", network);
+      }),
     namespace: async (_call, name) => ((await get(name)).driver === "host" ? "host" : "new"),
     connect: async (inner, name, container, netns, options) => {
-      const network = await get(name);
-      const driver = await engine.driver(network.driver);
-      const pool = pools.get(network.id);
+      const network = await join(name);
       return withCleanup(async (cleanup) => {
+        cleanup.always(() => leave(network));
+        const driver = await engine.driver(network.driver);
+        const pool = pools.get(network.id);
         await ensure(network, driver);
         const address =
           pool && !supports(driver, "ipam") ? pool.take(options.address === undefined ? null : parseAddress(options.address)) : null;
@@ -144,6 +191,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
         const attachment = await driver.attach(inner, network, { ...endpoint, ports, defaultRoute: options.defaultRoute ?? true });
         cleanup.undo(() => driver.detach(cleanupCall(inner), network, endpoint.id));
         attached.set(endpoint.id, network.id);
+        cleanup.undo(() => attached.delete(endpoint.id));
         await tell(inner, "connect", network, { container });
         return {
           id: endpoint.id,
@@ -176,15 +224,15 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
       }
     },
   };
-  const close = async (last: Call): Promise<void> => {
+  const close = async (closing: Call): Promise<void> => {
     const needed = new Set(attached.values());
     // Those of an earlier daemon, too: one that was killed has left what it made, and nobody has asked for it since.
     for (const network of networks.values()) {
       if (needed.has(network.id)) continue;
       try {
-        await (await engine.driver(network.driver)).remove(last, network);
+        await (await engine.driver(network.driver)).remove(closing, network);
       } catch (error) {
-        last.log.warn(`network ${network.name} stays on this host: ${error instanceof Error ? error.message : error}`);
+        closing.log.warn(`network ${network.name} stays on this host: ${error instanceof Error ? error.message : error}`);
       }
     }
   };
@@ -239,13 +287,3 @@ const macOf = (address: string): string =>
     .split(".")
     .map((part) => Number(part).toString(16).padStart(2, "0"))
     .join(":")}`;
-
-const underWay = new Map<string, Promise<NetworkRecord>>();
-/** What two ask for at a time is done once. */
-async function once(key: string, work: () => Promise<NetworkRecord>): Promise<NetworkRecord> {
-  const running = underWay.get(key);
-  if (running) return running;
-  const mine = work().finally(() => underWay.delete(key));
-  underWay.set(key, mine);
-  return mine;
-}

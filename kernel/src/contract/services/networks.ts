@@ -39,6 +39,7 @@ export interface NetworksService {
       options: Strings;
     }>,
   ): Promise<NetworkRecord>;
+  /** `PermissionDenied`: it is a predefined one, or a container is on it or about to be. Who joins while it is being removed gets `NotFound`. */
   remove(call: Call, name: string): Promise<void>;
   /**
    * Takes an address from the pool and joins the namespace at path `netns`. On failure nothing is left. `AlreadyExists`: a host port is taken (text names it);

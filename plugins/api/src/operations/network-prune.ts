@@ -2,6 +2,7 @@
 import {
   type ApiService,
   type ContainersService,
+  type ErrorCode,
   type EventsService,
   isTsboxError,
   type NetworkRecord,
@@ -9,6 +10,9 @@ import {
 } from "@tsbox/kernel";
 import { hasLabel, matches } from "./filters.ts";
 import { parseTime } from "./times.ts";
+
+/** What `remove` says of a network that is gone, or in use. */
+const passedBy: readonly ErrorCode[] = ["NotFound", "PermissionDenied", "FailedPrecondition"];
 
 export function networkPrune(
   networks: NetworksService,
@@ -34,9 +38,8 @@ export function networkPrune(
           await networks.remove(call, network.id);
           deleted.push(network.name);
         } catch (error) {
-          // Somebody was faster, or is on it since.
-          if (!isTsboxError(error) || (error.code !== "NotFound" && error.code !== "Conflict" && error.code !== "FailedPrecondition"))
-            throw error;
+          // It was removed meanwhile, or a container has joined it.
+          if (!isTsboxError(error) || !passedBy.includes(error.code)) throw error;
         }
       }
       await events.publish(call, { type: "network", action: "prune", id: "", attributes: { reclaimed: "0" } });

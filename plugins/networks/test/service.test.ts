@@ -1,0 +1,134 @@
+/** The service `networks` over a driver in memory that is held where a test wants it: joins, removals and makings that meet one another. */
+import { setImmediate as turn } from "node:timers/promises";
+import { suite } from "@tsbox/harness";
+import {
+  type Attachment,
+  createCall,
+  type EndpointId,
+  type ErrorCode,
+  type EventsService,
+  isTsboxError,
+  type Network,
+  type NetworkDriver,
+  type NetworksService,
+  newContainerId,
+  type StateService,
+  silentLog,
+} from "@tsbox/kernel";
+import * as assert from "uvu/assert";
+import { openNetworks } from "../src/service.ts";
+
+const test = suite("networks: the service");
+const call = createCall(silentLog);
+const container = newContainerId();
+
+class Links implements NetworkDriver {
+  readonly powers = [];
+  /** Bridges, and who is on each. */
+  readonly bridges: Map<string, Set<EndpointId>> = new Map();
+  /** What the next verb of this name waits for. */
+  readonly holds: Map<"attach" | "remove", Promise<void>> = new Map();
+
+  async ensure(_call: unknown, network: Network): Promise<void> {
+    if (!this.bridges.has(network.id)) this.bridges.set(network.id, new Set());
+  }
+  async attach(_call: unknown, network: Network, endpoint: { id: EndpointId; addresses: readonly string[] }): Promise<Attachment> {
+    await this.holds.get("attach");
+    const bridge = this.bridges.get(network.id);
+    if (bridge === undefined) throw new Error("no such device");
+    bridge.add(endpoint.id);
+    return { addresses: endpoint.addresses, mac: "02:42:00:00:00:01", routes: [], ports: [], nameservers: [] };
+  }
+  async detach(_call: unknown, network: Network, endpoint: EndpointId): Promise<void> {
+    this.bridges.get(network.id)?.delete(endpoint);
+  }
+  async remove(_call: unknown, network: Network): Promise<void> {
+    this.bridges.delete(network.id);
+    await this.holds.get("remove");
+  }
+  async list(): Promise<AsyncIterable<EndpointId>> {
+    return (async function* () {})();
+  }
+}
+
+async function world(): Promise<{ readonly networks: NetworksService; readonly links: Links }> {
+  const links = new Links();
+  const state: Pick<StateService, "list" | "write"> = { list: async () => [], write: () => turn() };
+  const events: Pick<EventsService, "publish"> = { publish: async () => {} };
+  const { service } = await openNetworks(
+    { state: state as StateService, events: events as EventsService, driver: async () => links },
+    call,
+  );
+  return { networks: service, links };
+}
+
+async function refused(work: Promise<unknown>, code: ErrorCode): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    assert.ok(isTsboxError(error) && error.code === code, String(error));
+    return;
+  }
+  assert.unreachable(`${code} was expected`);
+}
+
+test("a network that a container is joining can't be removed", async () => {
+  const { networks, links } = await world();
+  await networks.create(call, { name: "lan", subnet: "10.231.8.0/24" });
+  const gate = Promise.withResolvers<void>();
+  links.holds.set("attach", gate.promise);
+  const joining = networks.connect(call, "lan", container, "/netns", {});
+  await turn();
+  await refused(networks.remove(call, "lan"), "PermissionDenied");
+  gate.resolve();
+  const endpoint = await joining;
+  await refused(networks.remove(call, "lan"), "PermissionDenied");
+  await networks.disconnect(call, endpoint);
+  await networks.remove(call, "lan");
+});
+
+test("a join that fails leaves the network as it was", async () => {
+  const { networks, links } = await world();
+  await networks.create(call, { name: "lan", subnet: "10.231.8.0/24" });
+  links.holds.set("attach", Promise.reject(new Error("no room")));
+  await networks.connect(call, "lan", container, "/netns", {}).then(
+    () => assert.unreachable(),
+    () => {},
+  );
+  await networks.remove(call, "lan");
+});
+
+test("whoever joins while the network is being removed is told that it is gone, or joins when it stays", async () => {
+  const { networks, links } = await world();
+  for (const outcome of ["stays", "goes"]) {
+    if (outcome === "stays") await networks.create(call, { name: "lan", subnet: "10.231.8.0/24" });
+    const gate = Promise.withResolvers<void>();
+    links.holds.set("remove", gate.promise);
+    const removal = networks.remove(call, "lan");
+    await turn();
+    const joining = networks.connect(call, "lan", container, "/netns", {});
+    joining.catch(() => {});
+    await turn();
+    if (outcome === "stays") {
+      gate.reject(new Error("busy"));
+      await removal.then(
+        () => assert.unreachable(),
+        () => {},
+      );
+      await networks.disconnect(call, await joining);
+    } else {
+      gate.resolve();
+      await removal;
+      await refused(joining, "NotFound");
+    }
+  }
+});
+
+test("of two that make one name one is refused, and two names never share a subnet", async () => {
+  const { networks } = await world();
+  const [first, second] = await Promise.allSettled([1, 2].map(() => networks.create(call, { name: "lan", subnet: "10.231.8.0/24" })));
+  assert.is(first?.status, "fulfilled");
+  assert.is(second?.status, "rejected");
+  const made = await Promise.all(["one", "two", "three"].map((name) => networks.create(call, { name })));
+  assert.is(new Set(made.map(({ subnets }) => subnets[0]?.cidr)).size, 3);
+});
