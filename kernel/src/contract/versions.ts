@@ -15,7 +15,7 @@ export const contractVersions: Readonly<Record<string, string>> = {
   launcher: "3.0.0",
   content: "1.1.0",
   images: "2.0.0",
-  containers: "2.4.0",
+  containers: "2.5.0",
   networks: "1.0.0",
   volumes: "1.0.0",
   files: "2.0.0",

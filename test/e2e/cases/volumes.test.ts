@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 
 import { join } from "node:path";
 import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
+import { busyboxTar, needsBusybox } from "../src/busybox.ts";
 import { docker, dockerClient } from "../src/docker.ts";
 import { alive, binary, type Engine, engine, until } from "../src/engine.ts";
 import { busyboxLayout, needsTools } from "../src/images.ts";
@@ -256,6 +257,25 @@ test.skipIf(withImages, "tmpfs, a part of a volume, another image: what --mount 
   assert.is(await run(`type=image,src=${image},dst=/i,image-subpath=data`, "cat /i/file; ls -A /i | wc -l"), "of the image\n4\n");
   assert.is(await run(`type=image,src=${image},dst=/i,image-subpath=data/up/data`, "cat /i/file"), "of the image\n", "no link leads out");
   assert.match((await own.run([...none, "--mount", "type=image,src=no-such,dst=/i", "host:/", "true"])).stderr, /No such image: no-such/);
+});
+
+test.skipIf(reason ?? needsBusybox(), "an image that a container mounts is in use, running or not", async (t) => {
+  const own = await engine(t);
+  for (const name of ["tools", "spare"]) await own.ok(["import", "-c", `LABEL is=${name}`, "-", name], { input: busyboxTar(t) });
+  const id = (
+    await own.ok(["create", "--name", "user", "--net", "none", "--mount", "type=image,src=tools,dst=/i", "host:/", "sleep", "1000"])
+  ).trim();
+  const refused = await own.run(["rmi", "tools"]);
+  assert.is(refused.code, 1);
+  assert.match(refused.stderr, new RegExp(`must force\\) - container ${id.slice(0, 12)} is using its referenced image`));
+  await own.ok(["image", "prune", "-af"]);
+  assert.is((await own.run(["image", "inspect", "spare"])).code, 1, "nobody uses it");
+  await own.ok(["start", "user"]);
+  const image = (await own.ok(["image", "inspect", "-f", "{{.Id}}", "tools"])).trim();
+  assert.match((await own.run(["rmi", "-f", image])).stderr, /cannot be forced\) - image is being used by running container/);
+  assert.is((await own.run(["exec", "user", "test", "-e", "/i/bin/busybox"])).code, 0);
+  await own.ok(["rm", "-f", "user"]);
+  await own.ok(["rmi", "tools"]);
 });
 
 test.skipIf(

@@ -1,5 +1,5 @@
 /** What a container sees besides its own root: asked for by the user, then resolved once, when the container is made, and kept in its record. */
-import type { Strings } from "../words.ts";
+import type { Digest, Strings } from "../words.ts";
 
 export type Propagation = "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave";
 
@@ -83,6 +83,8 @@ export interface TmpfsPoint extends Resolved {
 export interface ImagePoint extends Resolved {
   readonly kind: "image";
   readonly reference: string;
+  /** The image that the reference led to. Records of older engines have none. */
+  readonly imageId?: Digest;
   /** A view of the image's tree, of the container's own storage driver. */
   readonly view: string;
   readonly subpath: string;

@@ -34,8 +34,16 @@ export interface SpaceServices {
 }
 type SpaceVerbs = Pick<FilesApi, "containerPrune" | "imagePrune" | "systemDiskUsage" | "systemCheck">;
 
+/** Containers use the image that they were made of, and those that they mount. */
 export const usersOf = (containers: readonly Container[]): readonly ImageUser[] =>
-  containers.map(({ id, imageId, status }) => ({ container: id, image: imageId, running: status === "running" || status === "paused" }));
+  containers.flatMap(({ id, imageId, mounts, status }) => {
+    const mounted = mounts.flatMap((point) => (point.kind === "image" ? (point.imageId ?? []) : []));
+    return [...new Set([imageId, ...mounted])].map((image) => ({
+      container: id,
+      image,
+      running: status === "running" || status === "paused",
+    }));
+  });
 
 export function spaceVerbs(services: SpaceServices): SpaceVerbs {
   const { containers, images, files, events } = services;

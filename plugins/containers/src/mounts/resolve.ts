@@ -176,7 +176,7 @@ async function resolveImage(
   const view = viewKey(id, target);
   await storage.view(call, view, parent);
   cleanup.undo(() => storage.remove(cleanupCall(call), view));
-  return { kind: "image", target, readOnly: true, reference, view, subpath };
+  return { kind: "image", target, readOnly: true, reference, imageId: image.id, view, subpath };
 }
 
 /** A key is safe as a file name, a target is not. */
