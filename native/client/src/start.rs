@@ -3,13 +3,16 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use tsbox_core::{address, unit};
+use std::time::Duration;
+use tsbox_core::{address, lock, unit};
+
+/// So long a client waits for another one that is starting the engine. A start takes a second, or the twenty of a host that has just booted.
+const OTHER_START: Duration = Duration::from_secs(60);
 
 /// Answers a connection to the engine that it started, or that somebody else started meanwhile.
 /// `http`: the address that it shall listen on, if not its own.
@@ -25,7 +28,7 @@ pub fn engine(state: &Path, http: Option<&Path>, refused: &io::Error) -> Result<
     if unsafe { libc::geteuid() } != 0 {
         return Err("no engine runs on this host, and only root can start one: try `sudo tsbox …`, or `systemctl start tsbox`".to_owned());
     }
-    let lock = lock(state).map_err(|error| format!("can't make {}: {error}", state.display()))?;
+    let lock = lock(state, OTHER_START)?;
     // Whoever held the lock before has an engine up by now.
     if let Ok(stream) = address::connect(socket) {
         return Ok(stream);
@@ -48,19 +51,26 @@ pub fn engine(state: &Path, http: Option<&Path>, refused: &io::Error) -> Result<
 }
 
 /// An exclusive lock against a race of several clients; gone with the descriptor.
-fn lock(state: &Path) -> io::Result<File> {
-    fs::DirBuilder::new().recursive(true).mode(0o711).create(state)?;
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .custom_flags(libc::O_CLOEXEC)
-        .open(state.join("start.lock"))?;
-    // SAFETY: a descriptor that is open.
-    match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) } {
-        0 => Ok(file),
-        _ => Err(io::Error::last_os_error()),
+fn lock(state: &Path, within: Duration) -> Result<File, String> {
+    let path = state.join("start.lock");
+    let open = || {
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(state)?;
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .custom_flags(libc::O_CLOEXEC)
+            .open(&path)
+    };
+    let file = open().map_err(|error| format!("can't make {}: {error}", path.display()))?;
+    match lock::exclusive(&file, &path, within) {
+        Ok(()) => Ok(file),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(format!(
+            "another command is starting the engine and does not finish: {error}; see {}/daemon.log, end that process, and try again",
+            state.display()
+        )),
+        Err(error) => Err(format!("can't lock {}: {error}", path.display())),
     }
 }
 
@@ -111,5 +121,24 @@ fn start(state: &Path, http: Option<&Path>) -> Result<(), String> {
         Ok(())
     } else {
         Err(words.trim().trim_start_matches("tsbox: ").to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_that_somebody_else_does_not_finish_is_given_up_with_the_cure() {
+        let state = std::env::temp_dir().join(format!("tsbox-start-{}", std::process::id()));
+        let silent = lock(&state, Duration::ZERO).unwrap();
+        let why = lock(&state, Duration::from_millis(20)).unwrap_err();
+        for part in ["another command is starting the engine", "start.lock", "daemon.log", "try again"] {
+            assert!(why.contains(part), "{part} is missing in: {why}");
+        }
+        assert!(!why.contains('\n'), "{why}");
+        drop(silent);
+        lock(&state, Duration::ZERO).unwrap();
+        fs::remove_dir_all(&state).unwrap();
     }
 }

@@ -12,6 +12,7 @@ pub mod id_maps;
 pub mod idmap;
 pub mod layer;
 pub mod limits;
+pub mod lock;
 pub mod mount;
 pub mod net;
 pub mod protocol;

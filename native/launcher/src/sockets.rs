@@ -13,6 +13,10 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tsbox_core::address::{self, Address};
+use tsbox_core::lock;
+
+/// So long an engine waits for another one that makes its socket in the same folder, which takes a moment.
+const OTHER_ENGINE: Duration = Duration::from_secs(10);
 
 pub struct Sockets {
     pub clients: UnixListener,
@@ -21,7 +25,7 @@ pub struct Sockets {
     pub address: Option<Address>,
     /// Files of ours, and what they were when we made them.
     made: Vec<(PathBuf, Option<Address>)>,
-    /// Held as long as the launcher lives; its content is the launcher's pid, for people.
+    /// Held as long as the launcher lives; its content is the launcher's pid, for root to read.
     _lock: File,
 }
 
@@ -55,9 +59,11 @@ pub fn open(options: &Options) -> Result<Sockets, String> {
         .create(true)
         .truncate(false)
         .write(true)
-        .mode(0o644)
+        .mode(0o600)
         .open(&path)
         .map_err(at(&path))?;
+    // Whoever may read a file may lock it: the one of an older engine was everybody's.
+    lock.set_permissions(fs::Permissions::from_mode(0o600)).map_err(at(&path))?;
     // SAFETY: a descriptor that is open.
     if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
         return Err(format!(
@@ -68,11 +74,11 @@ pub fn open(options: &Options) -> Result<Sockets, String> {
     lock.set_len(0).map_err(at(&path))?;
     fs::write(&path, std::process::id().to_string()).map_err(at(&path))?;
     let mut made = vec![(path.clone(), address::of(&path))];
-    let http = listen(&options.host)?;
+    let http = listen(&options.host, OTHER_ENGINE)?;
     let address = address::of(&options.host);
     made.push((options.host.clone(), address));
     let own = options.state.join(address::LAUNCHER);
-    let clients = listen(&own)?;
+    let clients = listen(&own, OTHER_ENGINE)?;
     made.push((own.clone(), address::of(&own)));
     let link = address::link(&options.host);
     set_link(&own, &link).map_err(at(&link))?;
@@ -100,14 +106,13 @@ fn set_link(to: &Path, link: &Path) -> io::Result<()> {
 }
 
 /// Root and, where it exists, the group tsbox: who may connect may do all that root may. A socket that nobody listens on any more is replaced, nothing else is.
-fn listen(path: &Path) -> Result<UnixListener, String> {
+fn listen(path: &Path, lock_timeout: Duration) -> Result<UnixListener, String> {
     let failed = |error: io::Error| format!("can't listen on {}: {error}", path.display());
     let (folder, short) = address::through_folder(path).map_err(failed)?;
     // Two engines that start at once must not take each other's for a stale one.
-    // SAFETY: a descriptor that is open.
-    if unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_EX) } != 0 {
-        return Err(failed(io::Error::last_os_error()));
-    }
+    // Whoever may read the folder may lock it, and keep the lock.
+    let within = path.parent().unwrap_or(Path::new("/"));
+    lock::exclusive(&folder, within, lock_timeout).map_err(failed)?;
     match fs::symlink_metadata(path) {
         Ok(there) if !there.file_type().is_socket() => {
             return Err(format!("can't listen on {}: it is there, and is no socket", path.display()));
@@ -164,21 +169,34 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
+    fn a_folder_that_somebody_keeps_locked_is_an_error_that_says_so() {
+        let folder = std::env::temp_dir().join(format!("tsbox-sockets-locked-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let stranger = File::open(&folder).unwrap();
+        lock::exclusive(&stranger, &folder, Duration::ZERO).unwrap();
+        let why = listen(&folder.join("x.sock"), Duration::from_millis(20)).unwrap_err();
+        assert!(why.contains("has kept the lock on"), "{why}");
+        drop(stranger);
+        listen(&folder.join("x.sock"), Duration::ZERO).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn a_socket_is_replaced_only_when_nobody_listens_on_it() {
         let folder = std::env::temp_dir()
             .join(format!("tsbox-sockets-{}", std::process::id()))
             .join("long/".repeat(40));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("x.sock");
-        let first = listen(&path).unwrap();
-        assert!(listen(&path).unwrap_err().contains("somebody listens"));
+        let first = listen(&path, OTHER_ENGINE).unwrap();
+        assert!(listen(&path, OTHER_ENGINE).unwrap_err().contains("somebody listens"));
         drop(first);
-        let second = listen(&path).unwrap();
+        let second = listen(&path, OTHER_ENGINE).unwrap();
         assert!(address::connect(&path).is_ok());
         drop(second);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "precious").unwrap();
-        assert!(listen(&path).unwrap_err().contains("no socket"));
+        assert!(listen(&path, OTHER_ENGINE).unwrap_err().contains("no socket"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
         assert!(UnixStream::connect(&path).is_err());
         fs::remove_dir_all(std::env::temp_dir().join(format!("tsbox-sockets-{}", std::process::id()))).unwrap();
