@@ -153,8 +153,11 @@ export interface LauncherService {
   runLocally(call: Call, client: number): Promise<void>;
   /** Puts the client's terminal into raw mode or back; the client puts it back by itself when it ends. */
   rawTerminal(call: Call, client: number, raw: boolean): Promise<void>;
-  /** Remembers a word for a client over the daemon's death (see `ClientOpened.boundTo`). */
-  bind(call: Call, client: number, word: string): Promise<void>;
+  /**
+   * Remembers a word for a client over the daemon's death (see `ClientOpened.boundTo`). `signalsProxied`: its signals are a container's; else SIGHUP, SIGINT and SIGTERM end
+   * it, even when the daemon does not answer.
+   */
+  bind(call: Call, client: number, word: string, options: { readonly signalsProxied: boolean }): Promise<void>;
 
   /** Forks a shim. `directory` is the container's own on tmpfs. */
   spawn(call: Call, id: ContainerId, directory: string, namespaces: ShimNamespaces): Promise<ShimState>;

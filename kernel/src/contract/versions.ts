@@ -12,7 +12,7 @@ export const contractVersions: Readonly<Record<string, string>> = {
   log: "1.0.0",
   engine: "1.0.0",
   host: "1.4.0",
-  launcher: "3.0.0",
+  launcher: "4.0.0",
   content: "1.1.0",
   images: "2.0.0",
   containers: "2.5.0",

@@ -47,6 +47,8 @@ pub fn serve(stream: UnixStream, args: &[String], http: Option<&Path>) -> Outcom
 fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Result<Outcome> {
     let signals = signals()?;
     let socket = stream.as_raw_fd();
+    // An environment may be larger than what a socket takes at once: who is not heard can still be ended.
+    stream.set_nonblocking(true)?;
     let mut writer = Writer::default();
     let hello = ClientHello {
         version: VERSION,
@@ -74,7 +76,7 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
         let mut polled = [
             libc::pollfd {
                 fd: socket,
-                events: libc::POLLIN,
+                events: libc::POLLIN | if writer.pending() > 0 { libc::POLLOUT } else { 0 },
                 revents: 0,
             },
             libc::pollfd {
@@ -108,7 +110,10 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
                 return Ok(Outcome::Exit(1));
             }
         }
-        if polled[0].revents == 0 {
+        if polled[0].revents & libc::POLLOUT != 0 {
+            writer.flush(socket)?;
+        }
+        if polled[0].revents & !libc::POLLOUT == 0 {
             if polled[2].revents & (libc::POLLERR | libc::POLLHUP) != 0 {
                 return Ok(Outcome::Exit(NO_READER));
             }

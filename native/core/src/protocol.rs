@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::id_maps::IdMaps;
 use serde::{Deserialize, Serialize};
 
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// What a shim understands. 2: [`shim::EXEC`] and the words about execs, detach keys of one's own.
 pub const SHIM: u32 = 2;
@@ -70,7 +70,7 @@ pub mod daemon {
     pub const CLIENT_LOCAL: u8 = 24;
     /// payload: u8.
     pub const CLIENT_RAW: u8 = 25;
-    /// payload: the word.
+    /// payload: u8 (1: the client's signals are a container's, and don't end it), the word.
     pub const CLIENT_BIND: u8 = 26;
     /// Fork a shim; payload [`super::ShimSpawn`].
     pub const SHIM_SPAWN: u8 = 27;

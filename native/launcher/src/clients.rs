@@ -16,6 +16,8 @@ pub struct Client {
     pub stdio: Vec<OwnedFd>,
     /// What the daemon asked to be told after its own death.
     pub bound: Option<String>,
+    /// Its signals are a container's, so they don't end it.
+    pub signals_proxied: bool,
     /// The hello, kept until a daemon has taken it.
     pub opened: Option<Vec<u8>>,
     /// It has its exit code on the way and is nobody's any more.
@@ -55,6 +57,7 @@ impl Clients {
                 writer: Writer::default(),
                 stdio: Vec::new(),
                 bound: None,
+                signals_proxied: false,
                 opened: None,
                 ending: false,
                 owed: false,

@@ -213,13 +213,13 @@ impl Launcher {
         }
     }
 
-    /// A signal ends a client that waits, however the daemon is. The signals of `run` and `attach` are the container's.
+    /// A signal ends a client that waits, whatever state the daemon is in. The signals of `run` and `attach` go to the container, unless the user asked for `--sig-proxy=false`.
     fn end_by_signal(&mut self, number: u32, payload: &[u8]) {
         let Some(signal) = payload.first().filter(|signal| ENDING.contains(&i32::from(**signal))) else {
             return;
         };
         let Some(client) = self.clients.get(number) else { return };
-        if client.bound.as_ref().is_none_or(|word| word.starts_with("exec ")) {
+        if !client.signals_proxied {
             self.send_client(number, client::EXIT, &[128 + signal]);
         }
     }
@@ -346,8 +346,9 @@ impl Launcher {
             daemon::CLIENT_LOCAL => self.send_client(channel, client::LOCAL, &[]),
             daemon::CLIENT_RAW => self.send_client(channel, client::RAW, &frame.payload),
             daemon::CLIENT_BIND => {
-                if let Some(client) = self.clients.get(channel) {
-                    client.bound = Some(String::from_utf8_lossy(&frame.payload).into_owned());
+                if let (Some(client), Some((proxied, word))) = (self.clients.get(channel), frame.payload.split_first()) {
+                    client.signals_proxied = *proxied == 1;
+                    client.bound = Some(String::from_utf8_lossy(word).into_owned());
                 }
             }
             daemon::SHIM_SPAWN | daemon::SHIM_CONNECT => self.shim(frame),

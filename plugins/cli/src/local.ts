@@ -29,15 +29,21 @@ interface Services {
 interface Client {
   readonly abort: AbortController;
   /** What signals and sizes go to, while a container or an exec has its terminal. */
-  lent: { readonly container: string; readonly exec: string | null; readonly attached: Attached } | null;
+  lent: Lent | null;
   gone: boolean;
 }
 
-/** A client that waits for an end says so to the launcher, in a word that outlives this daemon. */
-const word = (id: string, removed: boolean): string => `run ${id} ${removed ? "removed" : "kept"}`;
-/** `before`: when it was started last, by which the next daemon sees whether it was started since. */
-const startWord = (id: string, removed: boolean, before: number | null): string => `start ${id} ${removed ? "removed" : "kept"} ${before}`;
-const execWord = (container: string, exec: string): string => `exec ${container} ${exec}`;
+interface Lent {
+  readonly container: string;
+  readonly exec: string | null;
+  readonly attached: Pick<Attached, "terminal" | "signalProxy" | "removed">;
+}
+
+/** What a client waits for. The launcher keeps it for the next daemon, as JSON. */
+interface Bound extends Lent {
+  /** A client that starts the container: when that was started last before, by which the next daemon sees whether it was started since. */
+  readonly starts?: { readonly before: number | null };
+}
 
 export async function serveClients(services: Services, stop: AbortSignal): Promise<void> {
   const clients = new Map<number, Client>();
@@ -101,7 +107,7 @@ async function serve(services: Services, opened: ClientOpened, client: Client): 
     err: (text) => launcher.write(call, opened.client, 2, bytes(text)),
     session: session(services, opened, client),
   };
-  const code = opened.boundTo === null ? await dispatch(io, api, opened.argv) : await waitAgain(services, opened);
+  const code = opened.boundTo === null ? await dispatch(io, api, opened.argv) : await waitAgain(services, opened, client, opened.boundTo);
   if (!client.gone) await launcher.exit(call, opened.client, code);
 }
 
@@ -116,9 +122,11 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
     stderr: stderr && !terminal,
     ...(detachKeys === null ? {} : { detachKeys }),
   });
-  const lend = async (lent: NonNullable<Client["lent"]>): Promise<void> => {
-    client.lent = lent;
-    const { terminal, stdin } = lent.attached;
+  const lend = async (container: string, exec: string | null, attached: Attached, starts?: Bound["starts"]): Promise<void> => {
+    const { terminal, stdin, signalProxy, removed } = attached;
+    client.lent = { container, exec, attached };
+    const bound: Bound = { container, exec, attached: { terminal, signalProxy, removed }, ...(starts === undefined ? {} : { starts }) };
+    await launcher.bind(call, opened.client, JSON.stringify(bound), { signalsProxied: signalProxy && exec === null });
     if (terminal && stdin && opened.terminals[0]) await launcher.rawTerminal(call, opened.client, true);
   };
   const flushed = async (id: string): Promise<boolean> =>
@@ -129,8 +137,7 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
       // Whoever fails to start never ends; then nobody listens here.
       ended.catch(() => {});
       const { startedAt } = await containers.get(call, id);
-      await launcher.bind(call, opened.client, startWord(id, attached.removed, startedAt));
-      await lend({ container: id, exec: null, attached });
+      await lend(id, null, attached, { before: startedAt });
       const { timings, warnings } = await api.containerStart(call, id, {
         client: descriptors(attached),
         ...(opened.size && attached.terminal ? { size: opened.size } : {}),
@@ -141,16 +148,14 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
     async attach(api, id, attached) {
       const ended = api.containerWait(call, id, attached.removed ? "removed" : "next-exit");
       ended.catch(() => {});
-      await launcher.bind(call, opened.client, word(id, attached.removed));
-      await lend({ container: id, exec: null, attached });
+      await lend(id, null, attached);
       await containers.attach(call, parseContainerId(id), descriptors(attached));
       if (opened.size && attached.terminal) await redraw(api, id, opened.size);
       return (await flushed(id)) ? (await ended).StatusCode : null;
     },
     async runExec(api, exec, attached) {
       const { container } = await containers.execGet(call, exec);
-      await launcher.bind(call, opened.client, execWord(container, exec));
-      await lend({ container, exec, attached });
+      await lend(container, exec, attached);
       await api.execStart(call, exec, {
         // Three hops less than by way of here, of the twelve that an exec has. Not for a container: what its user asks for next must find it ended.
         client: { ...descriptors(attached), answer: true },
@@ -161,21 +166,21 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
   };
 }
 
-/** The daemon that this client spoke to has died; what it waits for has not. */
-async function waitAgain({ containers, launcher, log }: Services, opened: ClientOpened): Promise<number> {
-  const [what, id = "", more = "", before = ""] = (opened.boundTo ?? "").split(" ");
+/** The daemon that this client spoke to has died; what it waits for has not, and still has its terminal. */
+async function waitAgain({ containers, launcher, log }: Services, opened: ClientOpened, client: Client, word: string): Promise<number> {
+  const { container, exec, attached, starts } = JSON.parse(word) as Bound;
   const call = createCall(log);
   const lost = async (why: string): Promise<number> => {
     await launcher.write(call, opened.client, 2, Buffer.from(`tsbox: the daemon died, and ${why}\n`));
     return 125;
   };
+  client.lent = { container, exec, attached };
   try {
-    if (what === "exec") return await containers.execWait(call, parseExecId(more));
-    const record = await containers.get(call, id);
-    if (what === "start" && String(record.startedAt) === before) return lost(`container ${record.name} was not started: start it again`);
-    return (
-      await containers.wait(call, record.id, record.status === "exited" ? "not-running" : more === "removed" ? "removed" : "next-exit")
-    ).code;
+    if (exec !== null) return await containers.execWait(call, parseExecId(exec));
+    const record = await containers.get(call, container);
+    if (starts !== undefined && record.startedAt === starts.before) return lost(`container ${record.name} was not started: start it again`);
+    return (await containers.wait(call, record.id, record.status === "exited" ? "not-running" : attached.removed ? "removed" : "next-exit"))
+      .code;
   } catch {
     return lost("what this command waited for is gone: nobody saw how it ended");
   }

@@ -84,8 +84,8 @@ function serviceOf(connection: Connection, clients: Clients, shims: Shims, helpe
       connection.send(outgoing.clientRaw, client, Uint8Array.of(raw ? 1 : 0));
       return done;
     },
-    bind: (_call, client, word) => {
-      connection.send(outgoing.clientBind, client, Buffer.from(word));
+    bind: (_call, client, word, { signalsProxied }) => {
+      connection.send(outgoing.clientBind, client, Buffer.concat([Uint8Array.of(signalsProxied ? 1 : 0), Buffer.from(word)]));
       return done;
     },
     spawn: (_call, id, directory, namespaces) => shims.spawn(id, directory, namespaces),

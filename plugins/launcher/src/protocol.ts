@@ -2,7 +2,7 @@
 import { Buffer } from "node:buffer";
 import { fail } from "@tsbox/kernel";
 
-export const protocolVersion = 6;
+export const protocolVersion = 7;
 
 /** Bytes of a payload; a longer frame ends the connection at its other side (`LONGEST` of wire.rs). */
 export const longestPayload: number = 16 << 20;

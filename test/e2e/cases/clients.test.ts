@@ -1,7 +1,8 @@
 /** Clients that leave: their reader is gone, they are told to end, the engine does not answer. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { request } from "node:http";
+import { join } from "node:path";
 import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { binary, type Engine, engine, until } from "../src/engine.ts";
@@ -89,6 +90,80 @@ test.skipIf(reason, "a signal ends a client that waits, and three end any, whate
   }
   assert.is((await own.inspect("deaf")).State.Status, "running");
 });
+
+test.skipIf(reason, "a signal ends each command that passes none on, while the daemon does not answer", async (t) => {
+  const own = await engine(t);
+  const talks = ["host:/", "sh", "-c", "while :; do echo line; sleep 0.1; done"];
+  for (const [name, ...flags] of [["box"], ["tty", "-t"]])
+    await own.ok(["run", "-d", "--name", name ?? "", ...flags, "--net", "none", ...talks]);
+  for (const name of ["first", "second", "third"]) await own.ok(["create", "--name", name, "--net", "none", ...talks]);
+  const begin = async (argv: readonly string[]): Promise<ChildProcess> => {
+    const { process: child } = own.client(argv);
+    let said = "";
+    child.stdout?.on("data", (text: string) => (said += text));
+    await until(() => said !== "", `${argv.join(" ")} to say something`);
+    return child;
+  };
+  const waiting: ChildProcess[] = [];
+  for (const argv of [
+    ["attach", "--sig-proxy=false", "box"],
+    // What is typed at a terminal is passed on, signals are not.
+    ["attach", "tty"],
+    ["start", "-a", "--sig-proxy=false", "first"],
+    ["run", "--sig-proxy=false", "--name", "mine", "--net", "none", ...talks],
+    ["exec", "box", "sh", "-c", "echo line; sleep 1000"],
+    ["logs", "-f", "box"],
+    ["stats", "box"],
+    ["events", "--since", "10m"],
+  ])
+    waiting.push(await begin(argv));
+  // The user's own process does these: it is another program by the time it waits.
+  for (const argv of [["load"], ["cp", "-", "box:/tmp"], ["import", "-"]]) {
+    const child = spawn(binary, argv, { env: own.environment, stdio: ["pipe", "ignore", "ignore"] });
+    child.stdin?.on("error", () => {});
+    await until(() => readlinkSync(`/proc/${child.pid}/exe`).endsWith("/node"), `${argv.join(" ")} to go on in Node`);
+    waiting.push(child);
+  }
+  const proxied = [await begin(["start", "-a", "second"]), await begin(["attach", "box"])];
+  const cidfile = join(own.state, "cid");
+  proxied.push(await begin(["run", "--cidfile", cidfile, "--name", "portable", "--net", "none", ...talks]));
+  const daemon = own.daemonPid();
+  process.kill(daemon, "SIGSTOP");
+  try {
+    for (const argv of [
+      ["pull", "nosuch.invalid/image"],
+      ["ps"],
+      ["start", "-a", "third"],
+      ["rm", "-f", "third"],
+      ["network", "rm", "lan"],
+    ])
+      waiting.push(own.client(argv).process);
+    for (const [at, child] of waiting.entries()) {
+      const [signal, code] = at % 2 === 0 ? (["SIGINT", 130] as const) : (["SIGTERM", 143] as const);
+      const ended = endedBy(child);
+      child.kill(signal);
+      const expected: readonly unknown[] = [code, signal];
+      assert.ok(expected.includes(await ended), child.spawnargs.join(" "));
+    }
+    for (const child of proxied) {
+      const ended = endedBy(child);
+      for (let count = 1; count <= 3 && child.exitCode === null; count += 1) {
+        child.kill("SIGTERM");
+        // Equal signals that wait together are one.
+        await until(() => !pending(child.pid ?? 0, 15), "the client to take the signal");
+      }
+      assert.is(await ended, 1, child.spawnargs.join(" "));
+    }
+  } finally {
+    process.kill(daemon, "SIGCONT");
+  }
+  for (const name of ["box", "tty", "first", "second", "mine", "portable"])
+    assert.ok(["running", "exited"].includes((await own.inspect(name)).State.Status), name);
+});
+
+/** Its exit code, or the signal that ended it. */
+const endedBy = (child: ChildProcess): Promise<number | string | null> =>
+  new Promise((resolve) => child.on("exit", (code, signal) => resolve(code ?? signal)));
 
 /** Whether a signal is on its way to a process. */
 function pending(pid: number, signal: number): boolean {

@@ -11,6 +11,8 @@ import type { Remote } from "./http.ts";
 
 /** What docker passes on. */
 const proxied = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2"] as const;
+/** So often the user has to ask before the client leaves, whatever the engine does: as docker's. */
+const terminations = 3;
 /** Docker's: ctrl-P ctrl-Q. */
 const dockersKeys: readonly number[] = [16, 17];
 
@@ -111,7 +113,16 @@ async function lend(
     // What has ended already has no size.
     if (attached.terminal && isTTY) await resize(rows, columns).catch(() => {});
   };
-  if (proxy !== null && !attached.terminal) for (const signal of proxied) on(signal, () => proxy(signal));
+  if (proxy !== null) {
+    let asked = 0;
+    for (const signal of proxied)
+      on(signal, async () => {
+        if (signal === "SIGINT" || signal === "SIGTERM") asked += 1;
+        if (asked < terminations) return proxy(signal);
+        process.stderr.write(`\ngot ${terminations} SIGTERM/SIGINTs, forcefully exiting\n`);
+        process.exit(1);
+      });
+  }
   if (attached.terminal) on("SIGWINCH", fit);
   const input = process.stdin as ReadStream;
   if (attached.terminal && attached.stdin && input.isTTY) {
