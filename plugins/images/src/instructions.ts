@@ -2,7 +2,7 @@
  * Dockerfile instructions on a config, as `commit --change` and `import --change` take them. The config is Docker's JSON (OCI's `config` member and what Docker
  * has besides); what is answered is a new one.
  */
-import { fail } from "@tsbox/kernel";
+import { fail, signalNumber } from "@tsbox/kernel";
 import { environmentOf, expand } from "./expand.ts";
 
 type Config = Readonly<Record<string, unknown>>;
@@ -10,16 +10,20 @@ type Apply = (config: Config, rest: string, line: string) => Config;
 
 /** `InvalidArgument`: no such instruction, or not in its form. */
 export function applyInstructions(config: Config, lines: readonly string[]): Config {
-  return lines
+  const given = lines
     .flatMap((text) => text.replace(/\\\r?\n/g, "").split(/\r?\n/))
     .map((line) => line.trim())
-    .filter((line) => line !== "" && !line.startsWith("#"))
-    .reduce((changed, line) => {
-      const [, name = "", rest = ""] = /^(\S+)\s*([\s\S]*)$/.exec(line) ?? [];
-      const apply = Object.hasOwn(instructions, name.toUpperCase()) ? instructions[name.toUpperCase()] : undefined;
-      if (apply === undefined) throw fail("InvalidArgument", `${name.toUpperCase()} is not a valid change command`);
-      return apply(changed, rest.trim(), line);
-    }, config);
+    .filter((line) => line !== "" && !line.startsWith("#"));
+  const gives = (name: string): boolean => given.some((line) => line.split(/\s/, 1)[0]?.toUpperCase() === name);
+  const changed = given.reduce((so, line) => {
+    const [, name = "", rest = ""] = /^(\S+)\s*([\s\S]*)$/.exec(line) ?? [];
+    const apply = Object.hasOwn(instructions, name.toUpperCase()) ? instructions[name.toUpperCase()] : undefined;
+    if (apply === undefined) throw fail("InvalidArgument", `${name.toUpperCase()} is not a valid change command`);
+    return apply(so, rest.trim(), line);
+  }, config);
+  // As Docker: a new entrypoint makes a command void that was not given beside it.
+  const isVoid = gives("ENTRYPOINT") && !gives("CMD") && list(changed, "Entrypoint").length > 0;
+  return isVoid ? { ...changed, Cmd: undefined } : changed;
 }
 
 const wrong = (line: string, why: string): Error => fail("InvalidArgument", `${line}: ${why}`);
@@ -38,7 +42,6 @@ const set = (config: Config, key: string, names: readonly string[]): Config => (
 
 const instructions: Readonly<Record<string, Apply>> = {
   CMD: (config, rest) => ({ ...config, Cmd: command(rest, config), ...(rest.startsWith("[") ? {} : { ArgsEscaped: undefined }) }),
-  // As Docker: a new entrypoint makes a command void that was not given beside it.
   ENTRYPOINT: (config, rest) => ({ ...config, Entrypoint: rest === "" ? null : command(rest, config) }),
   ENV: (config, rest, line) => {
     const fresh = pairs(config, needed(rest, line, "at least one argument"), line);
@@ -67,7 +70,12 @@ const instructions: Readonly<Record<string, Apply>> = {
     return { ...config, OnBuild: [...list(config, "OnBuild"), rest] };
   },
   SHELL: (config, rest, line) => ({ ...config, Shell: jsonList(rest) ?? refuse(line, "SHELL requires the arguments to be in JSON form") }),
-  STOPSIGNAL: (config, rest, line) => ({ ...config, StopSignal: one(config, rest, line) }),
+  STOPSIGNAL: (config, rest, line) => {
+    const signal = one(config, rest, line);
+    // Refused here, before an image has it of which no container can be made.
+    signalNumber(signal);
+    return { ...config, StopSignal: signal };
+  },
   USER: (config, rest, line) => ({ ...config, User: one(config, rest, line) }),
   VOLUME: (config, rest, line) => {
     const listed = jsonList(rest)?.map((word) => expanded(config, word, line));

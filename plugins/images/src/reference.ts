@@ -52,6 +52,8 @@ export function parseNewName(text: string, own: Digest | null, refusal: string):
   if (reference.digest !== null && reference.digest !== own) throw fail("InvalidArgument", refusal);
   if (/^[0-9a-f]{64}$/.test(text.split(/[:@]/, 1)[0] ?? ""))
     throw fail("InvalidArgument", `invalid repository name (${text}), cannot specify 64-byte hexadecimal strings`);
+  if (familiarName(reference) === "sha256")
+    throw fail("InvalidArgument", "refusing to create an ambiguous tag using digest algorithm as name");
   return reference;
 }
 

@@ -5,6 +5,7 @@ import { suite } from "@tsbox/harness";
 import { isTsboxError } from "@tsbox/kernel";
 import { environmentOf, expand } from "../src/expand.ts";
 import { applyInstructions } from "../src/instructions.ts";
+import { parseNewName } from "../src/reference.ts";
 
 const test = suite("variables in instructions");
 const environment = environmentOf(["A=one", "EMPTY=", "PATH=/bin:/usr/bin", "F=a.tar.gz", "N_1=n"]);
@@ -49,6 +50,20 @@ for (const word of ["${A", "${", "${}", "'a", '"a', "${NO:?must}", "${A!x}", `${
       () => expand(word, environment),
       (error: unknown) => isTsboxError(error) && error.code === "InvalidArgument",
     ));
+
+test("a new entrypoint makes the former command void, unless a command is given beside it", () => {
+  const config = { Cmd: ["sh"], Entrypoint: ["/old"] };
+  assert.equal(applyInstructions(config, ['ENTRYPOINT ["/new"]']).Cmd, undefined);
+  assert.deepEqual(applyInstructions(config, ['entrypoint ["/new"]', 'CMD ["x"]']).Cmd, ["x"]);
+  assert.deepEqual(applyInstructions(config, ["ENTRYPOINT []"]).Cmd, ["sh"]);
+});
+
+test("a stop signal that is none and the name of a digest's algorithm are refused", () => {
+  const isInvalid = (error: unknown): boolean => isTsboxError(error) && error.code === "InvalidArgument";
+  assert.throws(() => applyInstructions({}, ["STOPSIGNAL NOPE"]), isInvalid);
+  for (const name of ["sha256", `sha256:${"a".repeat(64)}`, "docker.io/library/sha256:1"])
+    assert.throws(() => parseNewName(name, null, "no"), isInvalid, name);
+});
 
 test("every instruction that Docker expands is expanded, no other", () => {
   const config = applyInstructions({ Env: ["PATH=/bin", "D=/data dir", "P=80 81/udp", "U=me"] }, [
