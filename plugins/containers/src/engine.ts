@@ -80,6 +80,8 @@ export interface Engine {
   exec(id: string): Promise<ExecDriver>;
   /** The host's choice of a kind. */
   preferred(kind: "storage" | "exec"): Promise<string>;
+  /** The ids of all storage drivers that work here, the preferred one first. */
+  storageIds(): Promise<readonly string[]>;
   /** For what no caller asked for. */
   call(options?: Sparse<{ signal: AbortSignal; timeout: number }>): Call;
 }

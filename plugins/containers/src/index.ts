@@ -99,6 +99,7 @@ const plugin: Plugin<Config> = {
           storage: (id) => context.driver("storage", id),
           exec: (id) => context.driver("exec", id),
           preferred: async (kind) => (await context.drivers(kind))[0]?.id ?? "",
+          storageIds: async () => (await context.drivers("storage")).filter(({ usable }) => usable).map(({ id }) => id),
           call: (options) => context.call(options),
         };
         if (context.config.selinux && !kernelHasSelinux)

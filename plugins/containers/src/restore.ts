@@ -164,9 +164,8 @@ async function sweep(engine: Engine, call: Call): Promise<void> {
       if (!restored && /^[0-9a-f]{64}$/.test(name) && !engine.records.has(id))
         await engine.host.removeTree(call, diskDirectory(engine, id));
     }
-    const storageId = await engine.preferred("storage");
-    const storages = new Set([storageId, ...engine.records.all().map((record) => record.drivers.storage)]);
-    for (const id of storages) {
+    // Of a container that no record tells of any more nobody knows with which driver it was.
+    for (const id of await engine.storageIds()) {
       const storage = await engine.storage(id);
       // Of a daemon that died while they were on their way to disk.
       if (supports(storage, "settle"))

@@ -12,7 +12,7 @@ import {
   type SnapshotName,
   type StorageDriver,
 } from "@tsbox/kernel";
-import type { ImagesEngine } from "./engine.ts";
+import type { ImagesEngine, OpenStorage } from "./engine.ts";
 import { chainOf } from "./history.ts";
 import { bring } from "./pull.ts";
 import { blobsOf, type ImageRecord, isDockers } from "./records.ts";
@@ -25,12 +25,11 @@ const noAccess: Access = { credentials: null, endpoints: [] };
 export async function check(engine: ImagesEngine, call: Call, repair: boolean): Promise<readonly Finding[]> {
   const found: Finding[] = [];
   const sums = new Map<Digest, string | null>();
-  const storageId = await engine.preferredStorage();
-  const storage = await engine.storage(storageId);
+  const uses = await usesOf(engine, call);
   for (const record of engine.records.all()) {
-    const faults = [...(await blobFaults(engine, call, record, sums)), ...(await layerFaults(storage, call, record))];
+    const faults = [...(await blobFaults(engine, call, record, sums)), ...(await layerFaults(uses, call, record))];
     if (faults.length === 0) continue;
-    const failure = repair ? await mend(engine, call, record, faults, storageId, sums) : null;
+    const failure = repair ? await mend(engine, call, record, faults, uses, sums) : null;
     for (const { what } of faults)
       found.push({ what: `image ${nameOf(engine, record)}: ${what}`, ...outcome(engine, record, repair, failure) });
   }
@@ -41,6 +40,35 @@ interface Fault {
   readonly what: string;
   /** Null: a layer is missing. */
   readonly blob: Digest | null;
+  /** Null: a blob is. */
+  readonly storage: string | null;
+}
+
+/** What a storage driver has of images. */
+interface Use extends OpenStorage {
+  readonly preferred: boolean;
+  /** What it holds, or holds something upon. */
+  readonly names: ReadonlySet<string>;
+}
+
+async function usesOf(engine: ImagesEngine, call: Call): Promise<readonly Use[]> {
+  const preferred = await engine.preferredStorage();
+  const uses: Use[] = [];
+  for (const { id, storage } of await engine.storages()) {
+    const names = new Set<string>();
+    for await (const { kind, key, parent } of await storage.list(call)) {
+      if (kind === "committed") names.add(key);
+      if (parent !== null) names.add(parent);
+    }
+    uses.push({ id, storage, preferred: id === preferred, names });
+  }
+  return uses;
+}
+
+/** All of the image with the preferred driver, which has each; with another one what the highest layer that is used stands on. */
+function expected({ preferred, names }: Use, record: ImageRecord): readonly SnapshotName[] {
+  const chain = chainOf(record);
+  return preferred ? chain : chain.slice(0, chain.findLastIndex((name) => names.has(name)) + 1);
 }
 
 async function blobFaults(
@@ -53,7 +81,7 @@ async function blobFaults(
   for (const digest of new Set(blobsOf(record))) {
     const sum = sums.has(digest) ? sums.get(digest) : await sumOf(engine, call, digest);
     sums.set(digest, sum ?? null);
-    if (sum !== digest) faults.push({ what: `the blob ${digest} is ${sum == null ? "missing" : "damaged"}`, blob: digest });
+    if (sum !== digest) faults.push({ what: `the blob ${digest} is ${sum == null ? "missing" : "damaged"}`, blob: digest, storage: null });
   }
   return faults;
 }
@@ -67,10 +95,14 @@ async function sumOf(engine: ImagesEngine, call: Call, digest: Digest): Promise<
   return `sha256:${hash.digest("hex")}`;
 }
 
-async function layerFaults(storage: StorageDriver, call: Call, record: ImageRecord): Promise<readonly Fault[]> {
+async function layerFaults(uses: readonly Use[], call: Call, record: ImageRecord): Promise<readonly Fault[]> {
   const faults: Fault[] = [];
-  for (const name of chainOf(record))
-    if (!(await isOnDisk(storage, call, name))) faults.push({ what: `the layer ${name} is missing`, blob: null });
+  for (const use of uses)
+    for (const name of expected(use, record)) {
+      if (await isOnDisk(use.storage, call, name)) continue;
+      const where = use.preferred ? "" : ` from the storage driver ${use.id}`;
+      faults.push({ what: `the layer ${name} is missing${where}`, blob: null, storage: use.id });
+    }
   return faults;
 }
 
@@ -91,16 +123,16 @@ async function mend(
   call: Call,
   record: ImageRecord,
   faults: readonly Fault[],
-  storageId: string,
+  uses: readonly Use[],
   sums: Map<Digest, string | null>,
 ): Promise<string | null> {
   try {
     const blobs = faults.flatMap(({ blob }) => (blob === null ? [] : [blob]));
-    if (blobs.length > 0) await pullAgain(engine, call, record, blobs, storageId);
+    const preferred = await engine.preferredStorage();
+    if (blobs.length > 0) await pullAgain(engine, call, record, blobs, preferred);
     for (const blob of blobs) sums.delete(blob);
-    await unpackImage(engine, call, storageId, record);
-    const storage = await engine.storage(storageId);
-    const left = [...(await blobFaults(engine, call, record, sums)), ...(await layerFaults(storage, call, record))];
+    for (const id of new Set([preferred, ...faults.flatMap(({ storage }) => storage ?? [])])) await unpackImage(engine, call, id, record);
+    const left = [...(await blobFaults(engine, call, record, sums)), ...(await layerFaults(uses, call, record))];
     return left.length === 0 ? null : "the engine still has it in mind: `tsbox daemon stop`, and check again";
   } catch (error) {
     if (!isTsboxError(error)) throw error;

@@ -1,5 +1,5 @@
 /** What the verbs of the service share. */
-import type { Call, Descriptor, EventsService, RegistryDriver, SnapshotName } from "@tsbox/kernel";
+import type { Call, Descriptor, EventsService, RegistryDriver, SnapshotName, StorageDriver } from "@tsbox/kernel";
 import type { ImageRecords } from "./records.ts";
 import type { Unpacker } from "./unpack.ts";
 
@@ -16,10 +16,17 @@ export interface ImagesEngine extends Unpacker {
   readonly workDirectory: string;
   registry(scheme: string): Promise<RegistryDriver>;
   preferredStorage(): Promise<string>;
+  /** Every storage driver that works here, the preferred one first. An image has layers in each that one of its containers asked for. */
+  storages(): Promise<readonly OpenStorage[]>;
   readonly hooks: {
     beforePull(call: Call, ref: string): Promise<void>;
     resolveImage(call: Call, ref: string): Promise<Descriptor | undefined>;
   };
+}
+
+export interface OpenStorage {
+  readonly id: string;
+  readonly storage: StorageDriver;
 }
 
 export class Leases {

@@ -1,6 +1,6 @@
 /** How an image was made, from its config; and what its layers take on disk. */
 import { type Call, type ContentService, type Digest, type HistoryEntry, isTsboxError, type SnapshotName } from "@tsbox/kernel";
-import type { ImagesEngine } from "./engine.ts";
+import type { ImagesEngine, OpenStorage } from "./engine.ts";
 import type { ImageRecord } from "./records.ts";
 import { adoptedName, chainIds } from "./unpack.ts";
 
@@ -42,25 +42,30 @@ export async function layersOf(
   call: Call,
   record: ImageRecord,
 ): Promise<readonly { readonly name: SnapshotName; readonly bytes: number }[]> {
-  const id = await engine.preferredStorage();
-  const storage = await engine.storage(id);
+  const storages = await engine.storages();
   const found: { name: SnapshotName; bytes: number }[] = [];
   for (const name of chainOf(record)) {
-    // A committed snapshot never changes.
-    const key = `${id} ${name}`;
-    let bytes = engine.sizes.get(key);
-    if (bytes === undefined) {
-      try {
-        bytes = (await storage.usage(call, name)).bytes;
-        engine.sizes.set(key, bytes);
-      } catch (error) {
-        // Unpacked with another driver only.
-        if (!isTsboxError(error) || error.code !== "NotFound") throw error;
-      }
-    }
+    let bytes: number | null = null;
+    for (const one of storages) if (bytes === null) bytes = await layerSize(engine, call, one, name);
     found.push({ name, bytes: bytes ?? 0 });
   }
   return found;
+}
+
+/** Null: it is not unpacked with this driver. */
+async function layerSize(engine: ImagesEngine, call: Call, { id, storage }: OpenStorage, name: SnapshotName): Promise<number | null> {
+  // A committed snapshot never changes.
+  const key = `${id} ${name}`;
+  const known = engine.sizes.get(key);
+  if (known !== undefined) return known;
+  try {
+    const { bytes } = await storage.usage(call, name);
+    engine.sizes.set(key, bytes);
+    return bytes;
+  } catch (error) {
+    if (!isTsboxError(error) || error.code !== "NotFound") throw error;
+    return null;
+  }
 }
 
 export async function history(engine: ImagesEngine, call: Call, record: ImageRecord): Promise<readonly HistoryEntry[]> {

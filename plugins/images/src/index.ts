@@ -2,7 +2,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Plugin, PluginContext } from "@tsbox/kernel";
-import { type ImagesEngine, Leases } from "./engine.ts";
+import { type ImagesEngine, Leases, type OpenStorage } from "./engine.ts";
 import { halfMadeSnapshots } from "./leftovers.ts";
 import { ImageRecords } from "./records.ts";
 import { imagesService } from "./service.ts";
@@ -32,6 +32,7 @@ const plugin: Plugin<null> = {
           storage: (id) => context.driver("storage", id),
           registry: (scheme) => context.driver("registry", scheme),
           preferredStorage: async () => (await context.drivers("storage"))[0]?.id ?? "",
+          storages: () => storagesOf(context),
         };
         const own = context.call();
         halfMadeSnapshots(engine, own, true).catch((error: unknown) =>
@@ -43,3 +44,17 @@ const plugin: Plugin<null> = {
   },
 };
 export default plugin;
+
+/** One that can't be opened now keeps what it has: nobody else can reach it. */
+async function storagesOf(context: PluginContext<null>): Promise<readonly OpenStorage[]> {
+  const usable = (await context.drivers("storage")).filter(({ usable }) => usable);
+  const opened = usable.map(async ({ id }): Promise<OpenStorage[]> => {
+    try {
+      return [{ id, storage: await context.driver("storage", id) }];
+    } catch (error) {
+      context.call().log.warn(`the storage driver ${id} can't be opened, so what it holds stays: ${String(error)}`);
+      return [];
+    }
+  });
+  return (await Promise.all(opened)).flat();
+}

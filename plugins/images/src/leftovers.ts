@@ -9,8 +9,14 @@ export interface Leftovers {
   readonly bytes: number;
 }
 
-/** Keys of this plugin's making: `create-PID-N`, `unpack-PID-N`. */
-const halfMade = /^(?:create|unpack)-\d+-\d+(?:-below)?$/;
+/** Of layers that are unpacked or made: `create-PID-N`, `unpack-PID-N`. Of looks at whole trees, by this plugin and `files`: `materialize-PID-…`, `files-PID-…`. */
+const halfMade = /^(?:(?:create|unpack)-\d+-\d+(?:-below)?|materialize-\d+-\d+|files-(\d+)-[\d-]+)$/;
+
+/** Is this nobody's any more? What this daemon looks at for `files` goes by itself. */
+function isAbandoned(key: string): boolean {
+  const match = halfMade.exec(key);
+  return match !== null && !isBeingMade(key) && match[1] !== String(process.pid);
+}
 
 export async function leftovers(engine: ImagesEngine, call: Call, drop: boolean): Promise<Leftovers> {
   const parts = await engine.content.unfinished(call, { drop });
@@ -21,15 +27,15 @@ export async function leftovers(engine: ImagesEngine, call: Call, drop: boolean)
 /** Of this daemon or an earlier one. */
 export async function halfMadeSnapshots(engine: ImagesEngine, call: Call, drop: boolean): Promise<Leftovers> {
   let [count, bytes] = [0, 0];
-  const storage = await engine.storage(await engine.preferredStorage());
-  for await (const { key, kind } of await storage.list(call)) {
-    if (kind === "committed" || !halfMade.test(key) || isBeingMade(key)) continue;
-    const size = await sizeOf(storage, call, key);
-    if (size === null) continue;
-    count += 1;
-    bytes += size;
-    if (drop) await storage.remove(call, key).catch(unlessGone);
-  }
+  for (const { storage } of await engine.storages())
+    for await (const { key, kind } of await storage.list(call)) {
+      if (kind === "committed" || !isAbandoned(key)) continue;
+      const size = kind === "view" ? 0 : await sizeOf(storage, call, key);
+      if (size === null) continue;
+      count += 1;
+      bytes += size;
+      if (drop) await storage.remove(call, key).catch(unlessGone);
+    }
   return { count, bytes };
 }
 

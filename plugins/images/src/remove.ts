@@ -129,28 +129,31 @@ export async function discard(engine: ImagesEngine, call: Call, record: ImageRec
   return removeSnapshots(engine, call, [...wholeChain(record)].reverse());
 }
 
-const wholeChain = (record: ImageRecord): readonly SnapshotName[] => [
+export const wholeChain = (record: ImageRecord): readonly SnapshotName[] => [
   ...(record.adopted === null ? [] : [adoptedName(record.adopted)]),
   ...chainOf(record),
 ];
 
-/** Those that no image needs and nothing stands on, in this order. */
+/** Those that no image needs and nothing stands on, in this order, with every storage driver. */
 async function removeSnapshots(engine: ImagesEngine, call: Call, names: readonly SnapshotName[]): Promise<readonly SnapshotName[]> {
-  const id = await engine.preferredStorage();
-  const storage = await engine.storage(id);
+  const storages = await engine.storages();
   const gone: SnapshotName[] = [];
   for (const name of names) {
     if (engine.records.all().some((image) => wholeChain(image).includes(name))) continue;
-    try {
-      if (!(await engine.leases.drop(name, () => storage.remove(call, name)))) continue;
-      engine.sizes.delete(`${id} ${name}`);
-      engine.stranded.delete(name);
-      gone.push(name);
-    } catch (error) {
-      if (!isTsboxError(error) || (error.code !== "NotFound" && error.code !== "FailedPrecondition")) throw error;
-      if (error.code === "FailedPrecondition") engine.stranded.add(name);
-      else engine.stranded.delete(name);
+    let [removed, held] = [false, false];
+    for (const { id, storage } of storages) {
+      try {
+        if (!(await engine.leases.drop(name, () => storage.remove(call, name)))) continue;
+        engine.sizes.delete(`${id} ${name}`);
+        removed = true;
+      } catch (error) {
+        if (!isTsboxError(error) || (error.code !== "NotFound" && error.code !== "FailedPrecondition")) throw error;
+        held ||= error.code === "FailedPrecondition";
+      }
     }
+    if (held) engine.stranded.add(name);
+    else engine.stranded.delete(name);
+    if (removed) gone.push(name);
   }
   return gone;
 }
@@ -161,15 +164,16 @@ export async function sweep(engine: ImagesEngine, call: Call, all: boolean): Pro
   const gone: SnapshotName[] = [];
   const names = new Set<SnapshotName>(engine.stranded);
   if (all) {
-    const storage = await engine.storage(await engine.preferredStorage());
-    for await (const snapshot of await storage.list(call))
-      if (snapshot.kind === "committed" && /^(sha256:|adopted-)/.test(snapshot.key)) names.add(snapshot.key);
+    for (const { storage } of await engine.storages())
+      for await (const snapshot of await storage.list(call))
+        if (snapshot.kind === "committed" && /^(sha256:|adopted-)/.test(snapshot.key)) names.add(snapshot.key);
   }
   // A layer goes when the one above it has gone.
   for (;;) {
     const round = await removeSnapshots(engine, call, [...names]);
     if (round.length === 0) return gone;
-    for (const name of round) names.delete(name);
+    // With another driver something may still stand on it.
+    for (const name of round) if (!engine.stranded.has(name)) names.delete(name);
     gone.push(...round);
   }
 }
@@ -180,13 +184,15 @@ export async function prune(
   options: Sparse<{ all: boolean; only: readonly Digest[]; users: readonly ImageUser[] }>,
 ): Promise<{ readonly removed: readonly RemovedImage[]; readonly freed: number }> {
   const { records } = engine;
-  const id = await engine.preferredStorage();
-  const storage = await engine.storage(id);
+  const storages = await engine.storages();
   const sizes = new Map<string, number>();
   const measure = async (record: ImageRecord): Promise<void> => {
     for (const name of chainOf(record)) {
       if (sizes.has(name)) continue;
-      sizes.set(name, engine.sizes.get(`${id} ${name}`) ?? (await storage.usage(call, name).catch(() => ({ bytes: 0 }))).bytes);
+      let bytes = 0;
+      for (const { id, storage } of storages)
+        bytes += engine.sizes.get(`${id} ${name}`) ?? (await storage.usage(call, name).catch(() => ({ bytes: 0 }))).bytes;
+      sizes.set(name, bytes);
     }
   };
   const removed: RemovedImage[] = [];

@@ -22,10 +22,12 @@ import {
 } from "@tsbox/kernel";
 import { type Pack, pack } from "tar-stream";
 import type { ImagesEngine } from "./engine.ts";
-import { chainOf, rawConfig } from "./history.ts";
+import { rawConfig } from "./history.ts";
 import { fits, parsePlatform, platformText } from "./platform.ts";
 import { blobsOf, type ImageRecord, isDockers } from "./records.ts";
 import { familiar, familiarName, full, parseReference } from "./reference.ts";
+import { discard, wholeChain } from "./remove.ts";
+import { beingMade, unpackImage } from "./unpack.ts";
 
 /** What is written of one image. A blob is bytes, or a file. */
 interface Saved {
@@ -102,7 +104,8 @@ async function* archive(
   call: Call,
   images: readonly { readonly record: ImageRecord; readonly names: ReadonlySet<string> }[],
 ): AsyncGenerator<Uint8Array> {
-  const held = images.flatMap(({ record }) => [...blobsOf(record), ...chainOf(record)]);
+  // Whoever removes an image meanwhile leaves what it is made of to this archive, which removes it in the end.
+  const held = images.flatMap(({ record }) => [...blobsOf(record), ...wholeChain(record)]);
   const release = await engine.leases.hold(held);
   const tar = pack();
   const writing = write(engine, call, images, tar).then(
@@ -115,6 +118,7 @@ async function* archive(
     tar.destroy();
     await writing;
     release();
+    for (const { record } of images) if (engine.records.known(record.id) === null) await discard(engine, cleanupCall(call), record);
   }
 }
 
@@ -208,11 +212,13 @@ async function materialized(
 }
 
 async function flatten(engine: ImagesEngine, call: Call, record: ImageRecord, into: LayerFile): Promise<Layer> {
-  const storage = await engine.storage(await engine.preferredStorage());
-  const top = chainOf(record).at(-1);
-  if (top === undefined) throw fail("Internal", `${record.id} stands on a directory and has no layer`);
+  const storageId = await engine.preferredStorage();
+  const storage = await engine.storage(storageId);
+  const top = await unpackImage(engine, call, storageId, record);
+  if (top === null) throw fail("Internal", `${record.id} stands on a directory and has no layer`);
   const key = parseViewKey(`materialize-${process.pid}-${Date.now()}`);
   return withCleanup(async (cleanup) => {
+    cleanup.always(beingMade(key));
     const mounts = await storage.view(call, key, top);
     cleanup.always(() => storage.remove(cleanupCall(call), key));
     return supports(storage, "diff")

@@ -21,6 +21,7 @@ import {
   type StorageDriver,
   snapshotExists,
   supports,
+  type ViewKey,
   withCleanup,
   withMounts,
 } from "@tsbox/kernel";
@@ -40,7 +41,7 @@ const making = new Set<string>();
 export const isBeingMade = (key: string): boolean => making.has(key.replace(/-below$/, ""));
 
 /** Until the answered function is called. */
-export function beingMade(key: ActiveKey): () => void {
+export function beingMade(key: ActiveKey | ViewKey): () => void {
   making.add(key);
   return () => making.delete(key);
 }

@@ -227,6 +227,7 @@ export async function makeEngine<S extends MemoryStorage = MemoryStorage>(
       storage: async () => storage as unknown as StorageDriver,
       registry: async () => registry,
       preferredStorage: async () => "memory",
+      storages: async () => [{ id: "memory", storage: storage as unknown as StorageDriver }],
     });
   };
   return { images: await again(), registry, storage, content, events: published, again };

@@ -44,3 +44,22 @@ test.skipIf(reason, "a flipped byte in a blob, a layer that is gone, a record wi
   assert.is(readFileSync(blob).equals(low.bytes), true);
   await own.ok(["save", "-o", join(temporaryDirectory(t), "whole.tar"), `${host}/image`]);
 });
+
+test.skipIf(reason, "a layer that is gone from a storage driver that is not the preferred one", async (t) => {
+  const { host } = await registry(t, { image: [layer(t, "only", 100_000)] });
+  const own = await engine(t);
+  await own.ok(["pull", `${host}/image`]);
+  await own.ok(["create", "--storage", "vfs", "--name", "box", `${host}/image`, "/nothing"]);
+  assert.is(await own.ok(["system", "check"]), "");
+  await own.stop();
+  const committed = join(own.root, "storage-vfs/committed");
+  for (const name of readdirSync(committed)) rmSync(join(committed, name), { recursive: true });
+  await own.start();
+  const found = await own.run(["system", "check"]);
+  assert.is(found.code, 1, found.stderr);
+  assert.match(found.stdout, /^image \S+: the layer sha256:\w+ is missing from the storage driver vfs: run [^\n]+\n$/);
+  const mended = await own.run(["system", "check", "--repair"]);
+  assert.is(mended.code, 0, mended.stdout);
+  assert.match(mended.stdout, /: mended\n$/);
+  assert.is(readdirSync(committed).length, 1);
+});

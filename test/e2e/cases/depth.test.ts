@@ -150,6 +150,8 @@ test.skipIf(
     const verbose = await own.ok(["system", "df", "-v"]);
     assert.match(verbose, /N\/A.*deeper/);
     assert.match(await own.ok(["system", "df"]), /Containers +2 /);
+    // Deep is not damaged.
+    assert.is(await own.ok(["system", "check"]), "");
     const flat = Buffer.concat([member("d", "0", "flat"), Buffer.alloc(1024)]);
     assert.equal((await put(own, "/srv", flat, 0).answer).status, 200);
     const there = await own.run(["cp", "box:/srv/d", "-"]);

@@ -1,5 +1,5 @@
 /** Pulls that are cut off, and images that share a layer with one that is removed meanwhile, from a registry of the test's own that sends what it is told to. */
-import { existsSync, readdirSync, utimesSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -66,5 +66,50 @@ test.skipIf(reason, "what a killed daemon had half made is gone when the next on
   utimesSync(join(own.root, "content/ingest", part), 1_700_000_000, 1_700_000_000);
   await own.stop();
   await own.start();
+  assert.equal(names(own, "content/ingest"), []);
+});
+
+test.skipIf(reason, "what a storage driver that is not the preferred one has of an image goes with the image", async (t) => {
+  const only = layer(t, "only", 100_000);
+  const { host } = await registry(t, { image: [only] });
+  const own = await engine(t);
+  await own.ok(["pull", `${host}/image`]);
+  await own.ok(["create", "--storage", "vfs", "--name", "box", `${host}/image`, "/nothing"]);
+  const committed = (): readonly string[] => ["overlay", "vfs"].flatMap((id) => names(own, `storage-${id}/committed`));
+  assert.is(committed().length, 2);
+  // Under a container, by force: it goes with that.
+  await own.ok(["rmi", "-f", `${host}/image`]);
+  assert.is(committed().length, 1);
+  await own.ok(["rm", "box"]);
+  await until(() => committed().length === 0, "the layer to go with its last container");
+  assert.is(await left(own), "");
+});
+
+test.skipIf(reason, "what an earlier daemon had half made with any storage driver goes at the next start", async (t) => {
+  const own = await engine(t);
+  await own.stop();
+  const planted = [
+    "active/unpack-1-1",
+    "active/create-1-1",
+    `active/container-${"0".repeat(64)}`,
+    "view/files-1-1-1",
+    "view/materialize-1-1",
+  ];
+  const drivers = ["overlay", "vfs"];
+  for (const id of drivers)
+    for (const key of planted) {
+      const path = join(own.root, `storage-${id}`, key);
+      mkdirSync(join(path, "fs"), { recursive: true });
+      writeFileSync(join(path, "snapshot.json"), '{"parent":null,"createdAt":1,"source":null,"boot":null}');
+    }
+  // What is no blob at all keeps nobody from seeing the others.
+  writeFileSync(join(own.root, "content/blobs/sha256/README"), "x");
+  mkdirSync(join(own.root, "content/ingest/folder"));
+  await own.start();
+  await until(
+    () => drivers.every((id) => planted.every((key) => !existsSync(join(own.root, `storage-${id}`, key)))),
+    "what was half made to go",
+  );
+  assert.is(await left(own), "");
   assert.equal(names(own, "content/ingest"), []);
 });

@@ -1,6 +1,7 @@
 /** What takes space, and freeing it: `system df` and the prunes. */
 import { statSync } from "node:fs";
 import {
+  asError,
   type Call,
   type Container,
   type ContainersService,
@@ -97,15 +98,18 @@ export function spaceVerbs(services: SpaceServices): SpaceVerbs {
 async function containerFaults({ containers, files }: SpaceServices, call: Call): Promise<readonly Finding[]> {
   const faults: Finding[] = [];
   for (const { id, name } of await containers.list(call)) {
-    const isWhole = await files.size(call, id).then(
-      () => true,
-      () => false,
+    const failure = await files.size(call, id).then(
+      () => null,
+      (error: unknown) => asError(error),
     );
     call.signal.throwIfAborted();
-    if (isWhole || !(await containers.list(call)).some((one) => one.id === id)) continue;
+    // A container may nest its directories deeper than any path: then its size is not known, and nothing is wrong.
+    const isFault = failure !== null && !(isTsboxError(failure) && failure.code === "InvalidArgument");
+    if (!isFault || !(await containers.list(call)).some((one) => one.id === id)) continue;
+    const isGone = isTsboxError(failure) && failure.code === "NotFound";
     faults.push({
-      what: `container ${name}: its layer is missing`,
-      cure: `its files are lost; remove it with \`tsbox rm -f ${name}\``,
+      what: `container ${name}: its layer ${isGone ? "is missing" : `can't be read: ${failure.message}`}`,
+      cure: isGone ? `its files are lost; remove it with \`tsbox rm -f ${name}\`` : "look after the disk of the engine's root directory",
       mended: false,
     });
   }
