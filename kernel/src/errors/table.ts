@@ -29,7 +29,7 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   },
   Unavailable: { meaning: "a registry or device is busy or gone", retry: "yes, backing off", http: 503, exit: 125 },
   Conflict: { meaning: "lost a race against another request", retry: "yes, backing off", http: 409, exit: 125 },
-  DataLoss: { meaning: "a digest or size is wrong, a record is torn", retry: "no", http: 500, exit: 125 },
+  DataLoss: { meaning: "a digest or size is wrong, a record is torn", retry: "no", http: 422, exit: 125 },
   Canceled: { meaning: "stopped by the caller", retry: "caller decides", http: 499, exit: 130 },
   DeadlineExceeded: { meaning: "stopped by time", retry: "caller decides", http: 504, exit: 124 },
   NotExecutable: { meaning: "the container's command can't be executed", retry: "no", http: 400, exit: 126 },

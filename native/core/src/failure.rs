@@ -117,10 +117,12 @@ fn code_of(errno: i32) -> Code {
         libc::EEXIST | libc::EADDRINUSE => Code::AlreadyExists,
         libc::EPERM | libc::EACCES => Code::PermissionDenied,
         libc::ENOSPC | libc::EDQUOT | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::EAGAIN => Code::ResourceExhausted,
-        libc::EBUSY => Code::Unavailable,
+        libc::EBUSY | libc::ETXTBSY => Code::Unavailable,
+        libc::EROFS | libc::ENOTEMPTY => Code::FailedPrecondition,
         libc::ECANCELED => Code::Canceled,
         libc::ENOSYS | libc::EOPNOTSUPP => Code::Unsupported,
         libc::EINVAL | libc::ENOTDIR | libc::EISDIR | libc::ELOOP | libc::ENAMETOOLONG | libc::E2BIG | libc::EFBIG => Code::InvalidArgument,
+        libc::EOVERFLOW | libc::ERANGE | libc::EDOM | libc::ENODEV | libc::ENXIO | libc::EXDEV | libc::EMLINK => Code::InvalidArgument,
         _ => Code::Internal,
     }
 }
@@ -149,6 +151,22 @@ impl std::error::Error for Failure {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a tree, a limit or a name of somebody else's runs into is no bug of ours.
+    #[test]
+    fn bounds_of_the_kernel_are_the_callers_mistakes() {
+        for errno in [
+            libc::EMLINK,
+            libc::EOVERFLOW,
+            libc::ERANGE,
+            libc::ENAMETOOLONG,
+            libc::EXDEV,
+            libc::ENXIO,
+        ] {
+            assert_eq!(code_of(errno), Code::InvalidArgument, "{errno}");
+        }
+        assert_eq!(code_of(libc::EROFS), Code::FailedPrecondition);
+    }
 
     #[test]
     fn a_panic_is_a_failure_of_the_call_alone() {

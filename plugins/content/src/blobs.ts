@@ -5,7 +5,7 @@
 import { Buffer } from "node:buffer";
 import { createHash, type Hash } from "node:crypto";
 import { mkdirSync } from "node:fs";
-import { type FileHandle, open, opendir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, lstat, open, opendir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { asError, type BlobInfo, type Call, type ContentService, type Digest, fail, limits, parseDigest } from "@tsbox/kernel";
 
@@ -19,8 +19,8 @@ export async function openBlobs(root: string): Promise<ContentService> {
   mkdirSync(ingest, { recursive: true, mode: 0o700 });
   // Of downloads that an earlier daemon did not end: what nobody can ask for again by its digest, and what nobody has asked for in a while.
   for (const name of await readdir(ingest)) {
-    const { mtimeMs } = await stat(join(ingest, name));
-    if (name.startsWith("any-") || Date.now() - mtimeMs > resumeWithin) await rm(join(ingest, name), { force: true });
+    const { mtimeMs } = await lstat(join(ingest, name));
+    if (!/^[0-9a-f]{64}$/.test(name) || Date.now() - mtimeMs > resumeWithin) await rm(join(ingest, name), { force: true, recursive: true });
   }
   const file = (digest: Digest): string => join(blobs, parseDigest(digest).slice("sha256:".length));
   const partial = (digest: Digest): string => join(ingest, parseDigest(digest).slice("sha256:".length));
@@ -128,7 +128,8 @@ export async function openBlobs(root: string): Promise<ContentService> {
 
 async function* listBlobs(directory: string, look: (digest: Digest) => Promise<BlobInfo | null>): AsyncGenerator<BlobInfo> {
   for await (const entry of await opendir(directory)) {
-    const found = await look(parseDigest(`sha256:${entry.name}`));
+    // What somebody else put there is nobody's blob, and keeps nobody from seeing the others.
+    const found = /^[0-9a-f]{64}$/.test(entry.name) ? await look(parseDigest(`sha256:${entry.name}`)) : null;
     if (found) yield found;
   }
 }

@@ -21,6 +21,8 @@ const form = new RegExp(`^(${component}(?:/${component})*)(?::([\\w][\\w.-]{0,12
 const label = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
 const hostForm = new RegExp(`^(?:${label}(?:\\.${label})*|\\[[0-9a-f:]+\\])(?::\\d+)?$`);
 const hub = "docker.io";
+/** Characters of host and repository in full, as Docker counts them. Records and files are named by them. */
+const longestRepository = 255;
 
 /** Without tag and digest: `latest`. */
 export function parseReference(text: string): Reference {
@@ -35,9 +37,12 @@ export function parseReference(text: string): Reference {
       `invalid reference format${/[A-Z]/.test(rest.split(":")[0] ?? "") ? `: repository name (${rest.split(":")[0]}) must be lowercase` : `: "${text}" is not NAME[:TAG|@DIGEST]`}`,
     );
   const host = !hasHost || first === "index.docker.io" || first === "registry-1.docker.io" ? hub : first;
+  const repository = host === hub && !name.includes("/") ? `library/${name}` : name;
+  if (host.length + 1 + repository.length > longestRepository)
+    throw fail("InvalidArgument", `invalid reference format: repository name must not be more than ${longestRepository} characters`);
   return {
     host,
-    repository: host === hub && !name.includes("/") ? `library/${name}` : name,
+    repository,
     tag: tag ?? (digest === undefined ? "latest" : null),
     digest: (digest as Digest | undefined) ?? null,
   };

@@ -60,6 +60,7 @@ for (const text of [
   "host.io/",
   "https://a/b",
   "a\nb",
+  `${"a/".repeat(120)}${"b".repeat(16)}`,
 ])
   test(`${JSON.stringify(text)} is no reference`, () => {
     assert.throws(() => parseReference(text), code("InvalidArgument", /invalid reference format/));

@@ -25,7 +25,14 @@ interface Origin {
   readonly generation: number;
 }
 
-const keyOf = (table: StateTable, key: string): string => `${table}/${key}`;
+/** lmdb's bound for a key. */
+const longestKey = 1978;
+
+function keyOf(table: StateTable, key: string): string {
+  const whole = `${table}/${key}`;
+  if (Buffer.byteLength(whole) <= longestKey) return whole;
+  throw fail("InvalidArgument", `a name of ${Buffer.byteLength(key)} bytes is too long for the engine's records: choose a shorter one`);
+}
 
 /** `directory`: `state` in the engine's root directory. */
 export async function openStore(directory: string, engineId: string): Promise<Store> {
@@ -148,11 +155,11 @@ function storeOf(database: Database, contents: Contents, directory: string, gene
 
   const write = async (changes: readonly StateChange[]): Promise<void> => {
     if (changes.some(({ table: name, key, value }) => value !== null && !table(name).has(key))) headroom.admit();
+    const keyed = changes.map(({ table: name, key, value }) => ({ key: keyOf(name, key), value }));
     await database.transaction(() => {
-      for (const change of changes) {
-        const key = keyOf(change.table, change.key);
-        if (change.value === null) database.remove(key);
-        else database.put(key, pack(key, change.value));
+      for (const { key, value } of keyed) {
+        if (value === null) database.remove(key);
+        else database.put(key, pack(key, value));
       }
     });
     await database.flushed;

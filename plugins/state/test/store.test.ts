@@ -47,6 +47,16 @@ const refusal = async (here: World): Promise<string> =>
     (error: unknown) => (isTsboxError(error) ? error.message : String(error)),
   );
 
+test("a name that is too long for the database is refused, and nothing of its write is kept", async (t) => {
+  const here = await world(t);
+  const store = await openStore(here.directory, "01234567");
+  t.cleanup(() => store.close());
+  const long = { table: "images", key: "k".repeat(3000), value: 1 } as const;
+  const refused = await store.service.write(call, [{ table: "images", key: "short", value: 1 }, long]).catch((error: unknown) => error);
+  assert.is(isTsboxError(refused) && refused.code, "InvalidArgument");
+  assert.is(await store.service.get(call, "images", "short"), null);
+});
+
 test("what was written is there again, with a copy of each change for three starts", async (t) => {
   const here = await world(t);
   await live(here, records);

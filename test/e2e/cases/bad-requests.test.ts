@@ -31,17 +31,47 @@ function ask(own: Engine, method: string, path: string, body?: string | Buffer, 
   });
 }
 
-const values: readonly unknown[] = [7, "x", [], [1], [null], { a: 1 }, { "": "" }, true, -1, "\0", [[]], "a".repeat(5000)];
+const values: readonly unknown[] = [
+  7,
+  "x",
+  "99999999999999999999",
+  [],
+  [1],
+  [null],
+  { a: 1 },
+  { "": "" },
+  true,
+  -1,
+  "\0",
+  [[]],
+  "a".repeat(5000),
+];
 const broken = ["", "{", "null", "[]", "7", '"x"', "\0", "[".repeat(100_000), '{"__proto__":1}', '{"constructor":{}}'];
 const containerFields =
   "Cmd Entrypoint Env Labels User WorkingDir ExposedPorts Volumes Healthcheck StopSignal StopTimeout Hostname MacAddress Tty NetworkingConfig HostConfig";
 const hostFields =
   "Binds Mounts PortBindings RestartPolicy NetworkMode CapAdd Dns ExtraHosts GroupAdd IpcMode CgroupParent PidMode SecurityOpt StorageOpt Tmpfs UsernsMode ShmSize Sysctls Runtime MaskedPaths Memory NanoCpus BlkioWeightDevice CpusetCpus Devices DeviceCgroupRules DeviceRequests PidsLimit Ulimits LogConfig Annotations VolumesFrom";
-const names = ["%00", "%2e%2e%2f", "a%0ab", "%1b%5b31m", "%ff", "..", "-", "a".repeat(900), "sha256:zz", "bb@sha256:zz", "@", "bb::x"];
+const names = [
+  "%00",
+  "%2e%2e%2f",
+  "a%0ab",
+  "%1b%5b31m",
+  "%ff",
+  "%",
+  "a/".repeat(3000).concat("b"),
+  "..",
+  "-",
+  "a".repeat(900),
+  "sha256:zz",
+  "bb@sha256:zz",
+  "@",
+  "bb::x",
+];
 const places: readonly (readonly [method: string, path: string])[] = [
   ["GET", "/containers/N/json"],
   ["GET", "/containers/N/logs?stdout=1"],
   ["GET", "/containers/N/export"],
+  ["POST", "/containers/N/attach?stream=1"],
   ["POST", "/containers/N/start"],
   ["POST", "/containers/box/rename?name=N"],
   ["DELETE", "/containers/N"],
@@ -88,7 +118,7 @@ test.skipIf(reason, "wrong types, broken JSON, names of all kinds, garbage for a
       await post("/networks/create", { Name: "net", IPAM: { Config: [{ [field]: value }] } });
     for (const field of ["Driver", "IPAM", "Options", "Labels"]) await post("/networks/create", { Name: "net", [field]: value });
     for (const field of ["Name", "Driver", "DriverOpts", "Labels"]) await post("/volumes/create", { [field]: value });
-    for (const field of ["Memory", "RestartPolicy", "CpusetCpus"]) await post("/containers/box/update", { [field]: value });
+    for (const field of ["Memory", "RestartPolicy", "CpusetCpus", "CpusetMems"]) await post("/containers/box/update", { [field]: value });
     for (const field of ["Container", "EndpointConfig"]) await post("/networks/bridge/connect", { Container: "box", [field]: value });
     for (const path of ["/containers/json", "/images/json", "/networks", "/volumes"])
       await check("GET", `${path}?filters=${encodeURIComponent(JSON.stringify(value))}`);

@@ -37,7 +37,7 @@ export async function attach(services: AttachServices, request: IncomingMessage,
     const [, id = "", search = ""] = form.exec(versioned.path) ?? [];
     const query: Query = Object.fromEntries(new URLSearchParams(search));
     const call = createCall(services.log);
-    const record = await services.containers.get(call, decodeURIComponent(id));
+    const record = await services.containers.get(call, decoded(id));
     const shim = flag(query, "stream") ? await openStream(services, call, record, query) : null;
     const before = flag(query, "logs") ? await logs(services.api, call, record, query) : null;
     upgrade(request, socket, framesType(versioned.version, record.config.terminal));
@@ -46,6 +46,14 @@ export async function attach(services: AttachServices, request: IncomingMessage,
     else join(socket, shim, { stdin: flag(query, "stdin") });
   } catch (error) {
     refuse(socket, error);
+  }
+}
+
+function decoded(id: string): string {
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    throw fail("InvalidArgument", `invalid URL escape in ${JSON.stringify(id.slice(0, 100))}`);
   }
 }
 

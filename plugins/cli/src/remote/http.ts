@@ -21,6 +21,7 @@ const codes: Readonly<Record<number, ErrorCode>> = {
   403: "PermissionDenied",
   404: "NotFound",
   409: "Conflict",
+  422: "DataLoss",
   501: "Unsupported",
   503: "Unavailable",
   504: "DeadlineExceeded",
