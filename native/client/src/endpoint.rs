@@ -94,7 +94,7 @@ pub fn wants_no_engine(args: &[String]) -> bool {
     let words = args.get(at..).unwrap_or_default();
     match words {
         [] => true,
-        [first, ..] if first == "help" => true,
+        [first, ..] if first == "help" || first == "completion" => true,
         [group] if GROUPS.contains(&group.as_str()) => true,
         [group, rest @ ..] if group == "container" => asks_for_help(rest),
         words => asks_for_help(words),
@@ -103,9 +103,56 @@ pub fn wants_no_engine(args: &[String]) -> bool {
 
 fn asks_for_help(words: &[String]) -> bool {
     match words {
-        [command, rest @ ..] if OWN_WORDS.contains(&command.as_str()) => rest.first().is_some_and(|word| word == "--help"),
-        words => words.iter().any(|word| word == "--help"),
+        [command, rest @ ..] if OWN_WORDS.contains(&command.as_str()) => {
+            help_before_words(rest, matches!(command.as_str(), "exec" | "debug"))
+        }
+        words => words
+            .iter()
+            .take_while(|word| *word != "--")
+            .any(|word| word == "--help" || word == "-h"),
     }
+}
+
+/// Flags of `OWN_WORDS` that take no other word; a test of plugins/cli compares them with its own.
+const STANDING: [&str; 14] = [
+    "detach",
+    "disable-content-trust",
+    "init",
+    "interactive",
+    "no-healthcheck",
+    "oom-kill-disable",
+    "privileged",
+    "publish-all",
+    "quiet",
+    "read-only",
+    "rm",
+    "sig-proxy",
+    "timings",
+    "tty",
+];
+const STANDING_LETTERS: &str = "ditPq";
+
+/// `--help` among the flags, before the first word that is no flag. `-h` is the host's name where `short` is false.
+fn help_before_words(words: &[String], short: bool) -> bool {
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        if word == "--help" || (short && word == "-h") {
+            return true;
+        }
+        if word == "--" || word == "-" || !word.starts_with('-') {
+            return false;
+        }
+        let takes_another = match word.strip_prefix("--") {
+            Some(name) => !name.contains('=') && !STANDING.contains(&name),
+            // The first letter that takes a value has the rest of the word, or the next one.
+            None => word[1..]
+                .chars()
+                .position(|letter| !STANDING_LETTERS.contains(letter))
+                .is_some_and(|at| at + 2 == word.chars().count()),
+        };
+        at += if takes_another { 2 } else { 1 };
+    }
+    false
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -140,10 +187,26 @@ mod tests {
             "ps -a --help",
             "volume",
             "volume ls --help",
+            "network --help",
+            "ps -h",
+            "exec -h",
+            "run --rm -it --name --help --help",
+            "run -itv a:b --net=none -h x --help",
+            "create -e A --read-only --help box --rm",
         ] {
             assert!(wants_no_engine(&words(text)), "{text}");
         }
-        for text in ["version", "run box prog --help", "exec box --help", "ps", "-l debug ps"] {
+        for text in [
+            "version",
+            "run box prog --help",
+            "run --rm -v a:b box --help",
+            "run --name --help box",
+            "run -h box",
+            "exec box --help",
+            "run -it -- --help",
+            "ps",
+            "-l debug ps",
+        ] {
             assert!(!wants_no_engine(&words(text)), "{text}");
         }
     }

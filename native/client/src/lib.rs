@@ -18,6 +18,10 @@ pub use portable::home;
 
 /// Runs `tsbox ARGS`; answers the exit code.
 pub fn main(args: Vec<String>) -> i32 {
+    // Whatever state the engine is in.
+    if endpoint::wants_no_engine(&args) {
+        return portable::exec(&args);
+    }
     let endpoint = match endpoint::choose(&args) {
         Ok(endpoint) => endpoint,
         Err(why) => return refuse(&why),
@@ -26,7 +30,6 @@ pub fn main(args: Vec<String>) -> i32 {
         Endpoint::Remote => return portable::exec(&args),
         Endpoint::Own { state, http } => match address::connect(&state.join(address::LAUNCHER)) {
             Ok(stream) => (stream, http),
-            Err(_) if endpoint::wants_no_engine(&args) => return portable::exec(&args),
             Err(error) => match start::engine(&state, http.as_deref(), &error) {
                 Ok(stream) => (stream, http),
                 Err(why) => return refuse(&why),

@@ -18,7 +18,7 @@ import { attach, debug, exec } from "./commands/sessions.ts";
 import * as space from "./commands/space.ts";
 import * as system from "./commands/system.ts";
 import { volumes } from "./commands/volumes.ts";
-import { helpText, parseFlags, rememberUsage } from "./flags.ts";
+import { asksForHelp, helpText, parseFlags, rememberUsage } from "./flags.ts";
 import type { Command, Io } from "./io.ts";
 import { plain } from "./plain.ts";
 
@@ -87,6 +87,13 @@ const ofContainers: Readonly<Record<string, string>> = Object.fromEntries(
   all.filter(({ usage }) => / CONTAINER/.test(usage) && !usage.includes("NETWORK")).map(({ name }) => [name, name]),
 );
 
+/** Flags that stand alone, of the commands whose later words are another program's. The native client finds a wish for help among them (`endpoint.rs`). */
+export const standingFlags = (): readonly string[] => [
+  ...new Set(
+    all.filter(({ ownWords }) => ownWords).flatMap(({ flags }) => Object.keys(flags).filter((name) => flags[name]?.kind === "bool")),
+  ),
+];
+
 /** Answers the exit code. */
 export async function dispatch(io: Io, api: ApiService, argv: readonly string[]): Promise<number> {
   let command: Command | undefined;
@@ -94,8 +101,7 @@ export async function dispatch(io: Io, api: ApiService, argv: readonly string[])
     const words = globalFlags(argv);
     const [name = "", ...rest] = longName(words);
     if (name === "" || name === "help" || name === "--help" || name === "-h") {
-      const about = commands.get(rest[0] ?? "");
-      await io.out(about ? helpText(about.name, about.about, about.flags) : overview());
+      await io.out(topic(rest.filter((word) => word !== "--help")));
       return 0;
     }
     if (name === "--version" || name === "-v") {
@@ -103,12 +109,12 @@ export async function dispatch(io: Io, api: ApiService, argv: readonly string[])
       return 0;
     }
     command = commands.get(name);
-    if (command === undefined && strict(name)) {
-      await io.out(groupText(name));
+    if (command === undefined && groupOf(words) !== null) {
+      await io.out(groupText(groupOf(words) ?? ""));
       return 0;
     }
     if (command === undefined) throw new CommandError(1, `unknown command: ${name}\n\nRun 'tsbox --help' for more information`);
-    if (rest.includes("--help") && (!command.ownWords || rest[0] === "--help")) {
+    if (asksForHelp(rest, command.flags, !command.ownWords)) {
       await io.out(helpText(command.name, command.about, command.flags));
       return 0;
     }
@@ -120,6 +126,22 @@ export async function dispatch(io: Io, api: ApiService, argv: readonly string[])
     if ((error as NodeJS.ErrnoException).code === "EPIPE") throw error;
     return failed(io, command, error);
   }
+}
+
+/** Of `help WORDS`. */
+function topic(words: readonly string[]): string {
+  const [name = ""] = longName(words);
+  const about = commands.get(name);
+  if (about) return helpText(about.name, about.about, about.flags);
+  const group = groupOf(words);
+  if (group !== null) return groupText(group);
+  if (name === "" || Object.hasOwn(groups, name)) return overview();
+  throw new CommandError(1, `unknown help topic: ${words.join(" ")}`);
+}
+
+/** The group that is named alone, or with nothing but a wish for help. */
+function groupOf([group = "", ...rest]: readonly string[]): string | null {
+  return strict(group) && rest.every((word) => word === "--help" || word === "-h") ? group : null;
 }
 
 /** Whether a command line is for the user's own process: its command says so, and help is not what is asked for. */

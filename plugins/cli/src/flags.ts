@@ -86,6 +86,26 @@ export function parseFlags(command: string, argv: readonly string[], specs: Flag
   };
 }
 
+/** Whether `--help` is among a command's flags; `-h` means the same where the command has no such flag of its own. */
+export function asksForHelp(argv: readonly string[], specs: FlagSpecs, interspersed: boolean): boolean {
+  const shorts = new Map(Object.values(specs).map(({ short, kind }) => [short, kind]));
+  for (let at = 0; at < argv.length; at += 1) {
+    const word = argv[at] ?? "";
+    if (word === "--") return false;
+    if (!word.startsWith("-") || word === "-") {
+      if (!interspersed) return false;
+    } else if (word === "--help" || (word === "-h" && !shorts.has("h"))) return true;
+    else if (word.startsWith("--")) {
+      const name = word.slice(2);
+      if (Object.hasOwn(specs, name) && specs[name]?.kind !== "bool") at += 1;
+    } else {
+      const valued = [...word].findIndex((letter, index) => index > 0 && shorts.has(letter) && shorts.get(letter) !== "bool");
+      if (valued === word.length - 1) at += 1;
+    }
+  }
+  return false;
+}
+
 const usages = new Map<string, string>();
 /** Said with every wrong use of the command. */
 export function rememberUsage(command: string, text: string): void {

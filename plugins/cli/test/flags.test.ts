@@ -1,10 +1,13 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { CommandError } from "../src/command-error.ts";
 import { imageOf } from "../src/commands/pull.ts";
 import { createBody, publish, run } from "../src/commands/run.ts";
 import { gpuRequest, isQualified } from "../src/devices.ts";
-import { parseFlags } from "../src/flags.ts";
+import { standingFlags } from "../src/dispatch.ts";
+import { asksForHelp, parseFlags } from "../src/flags.ts";
 import { compileTemplate } from "../src/template.ts";
 
 const test = suite("cli: flags and templates");
@@ -30,6 +33,22 @@ test("a wrong flag exits 125 and says what is wrong", () => {
       () => parse(...argv),
       (error: unknown) => error instanceof CommandError && error.exitCode === 125 && text.test(error.message),
     );
+});
+
+test("help is asked for among a command's own flags, not in their values and not in another program's words", () => {
+  const asks = (line: string): boolean => asksForHelp(line.split(" "), run.flags, false);
+  for (const line of ["--help", "--rm --help", "-it --name --help --help", "-itv a:b -h x --help"]) assert.ok(asks(line), line);
+  for (const line of ["box --help", "--name --help box", "-h box", "-it -- --help", "-itv --help box"]) assert.not.ok(asks(line), line);
+  assert.ok(asksForHelp(["x", "-h"], {}, true));
+});
+
+test("the native client knows which flags take no other word", () => {
+  const source = readFileSync(join(import.meta.dirname, "../../../native/client/src/endpoint.rs"), "utf8");
+  const listed = /const STANDING: [^=]+= \[([^\]]+)\]/.exec(source)?.[1] ?? "";
+  assert.equal(
+    [...listed.matchAll(/"([^"]+)"/g)].map(([, name]) => name),
+    [...standingFlags()].sort(),
+  );
 });
 
 test("ports are published as docker reads them", () => {

@@ -142,10 +142,23 @@ test.skipIf(reason, "help and the client's version need no engine, and start non
       env: { PATH: process.env.PATH ?? "", HOME: "/root", TSBOX_STATE: state, TSBOX_ROOT: `${state}-root` },
       encoding: "utf8",
     });
-  for (const words of [["--help"], ["run", "--help"], ["container", "ls", "--help"], ["help", "ps"], ["volume"], []]) {
-    const { status, stdout } = ask(words);
-    assert.equal([status, /Usage:/.test(stdout)], [0, true], words.join(" "));
+  const lines = [
+    "--help",
+    "run --help",
+    "run --rm -it --name x --help",
+    "container ls --help",
+    "ps -h",
+    "help ps",
+    "volume",
+    "network --help",
+    "",
+  ];
+  for (const line of lines) {
+    const { status, stdout } = ask(line.split(" ").filter(Boolean));
+    assert.equal([status, /Usage:/.test(stdout)], [0, true], line);
   }
+  assert.match(ask(["completion", "bash"]).stdout, /complete/);
+  assert.is(ask(["help", "nosuch"]).status, 1);
   for (const word of ["-v", "--version"]) assert.match(ask([word]).stdout, /^tsbox version \S+\n$/);
   assert.not.ok(existsSync(state), "an engine was started");
 });
