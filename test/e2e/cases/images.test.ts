@@ -28,6 +28,8 @@ test.skipIf(reason, "busybox from a registry: pulled by a run, its digest skopeo
   const byDigest = await own.run([...none, `${hub.address}/test/busybox@${digest}`, "true"]);
   assert.is(byDigest.code, 0);
   assert.match(await own.ok(["rmi", name]), /^Untagged: /);
+  assert.is((await own.run(["rmi", name])).code, 1);
+  assert.is((await own.run(["rmi", "-f", name])).code, 0);
 });
 
 test.skipIf(reason ?? needsTools("debootstrap"), "a Debian by debootstrap: pulled, run, and every file of it there", async (t) => {

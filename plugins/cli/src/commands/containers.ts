@@ -1,5 +1,5 @@
 /** Commands about containers that are there: ps, logs, rm, stop, kill, wait, start, restart, pause, unpause, rename, port. */
-import { type ApiService, type Filters, isTsboxError } from "@tsbox/kernel";
+import { type ApiService, type Filters, isTsboxError, type TsboxError } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import type { Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
@@ -9,14 +9,19 @@ import { count } from "../units.ts";
 import { detachFlag, exitCode, signalProxyFlag, streamsOf } from "./sessions.ts";
 
 /** Each in turn; each failure is said, and the command fails if one did. */
-export async function each(io: Io, names: readonly string[], work: (name: string) => Promise<void>): Promise<number> {
+export async function each(
+  io: Io,
+  names: readonly string[],
+  work: (name: string) => Promise<void>,
+  isFailure: (error: TsboxError) => boolean = () => true,
+): Promise<number> {
   let failed = false;
   for (const name of names) {
     try {
       await work(name);
     } catch (error) {
       if (!isTsboxError(error)) throw error;
-      failed = true;
+      failed ||= isFailure(error);
       await io.err(`tsbox: ${error.message}\n`);
     }
   }

@@ -69,15 +69,19 @@ export const rmi: Command = {
     platform: { kind: "list", help: "Remove the image only if it is for the given platform: OS/ARCHITECTURE[/VARIANT]" },
   },
   words: [1, Number.POSITIVE_INFINITY],
-  run: (io, api, parsed) =>
-    each(io, parsed.words, async (name) => {
+  run(io, api, parsed) {
+    const force = parsed.bool("force");
+    const remove = async (name: string): Promise<void> => {
       for (const line of await api.imageRemove(io.call, name, {
-        force: parsed.bool("force"),
+        force,
         noprune: parsed.bool("no-prune"),
         platforms: parsed.list("platform"),
       }))
         await io.out(line.Untagged === undefined ? `Deleted: ${String(line.Deleted)}\n` : `Untagged: ${String(line.Untagged)}\n`);
-    }),
+    };
+    // As docker's: what is forced and not there is said, and no failure.
+    return each(io, parsed.words, remove, (error) => !force || error.code !== "NotFound");
+  },
 };
 
 export const tag: Command = {
