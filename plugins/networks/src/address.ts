@@ -32,3 +32,15 @@ export const showSubnet = ({ first, length }: Subnet): string => `${showAddress(
 export const size = ({ length }: Subnet): number => 2 ** (32 - length);
 export const contains = (subnet: Subnet, address: number): boolean => address >= subnet.first && address < subnet.first + size(subnet);
 export const overlap = (a: Subnet, b: Subnet): boolean => contains(a, b.first) || contains(b, a.first);
+
+/** A host's address in the subnet. */
+export function checkGateway(subnet: Subnet, gateway: string): void {
+  const address = parseAddress(gateway);
+  if (!contains(subnet, address))
+    throw fail("InvalidArgument", `no matching subnet for gateway ${gateway}: ${showSubnet(subnet)} is the network's`);
+  if (address === subnet.first || address === subnet.first + size(subnet) - 1)
+    throw fail(
+      "InvalidArgument",
+      `gateway ${gateway} is the network's own or its broadcast address: give another of ${showSubnet(subnet)}`,
+    );
+}

@@ -19,7 +19,7 @@ import {
   supports,
   withCleanup,
 } from "@tsbox/kernel";
-import { parseAddress, parseSubnet, type Subnet, showAddress, showSubnet } from "./address.ts";
+import { checkGateway, parseAddress, parseSubnet, type Subnet, showAddress, showSubnet } from "./address.ts";
 import { AddressPool, pickSubnet } from "./pool.ts";
 
 export interface NetworksEngine {
@@ -69,7 +69,15 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
   const subnets = (): readonly Subnet[] =>
     [...networks.values()].flatMap((network) => network.subnets.map(({ cidr }) => parseSubnet(cidr)));
 
-  for (const [, value] of await engine.state.list(call, "networks")) know(value as NetworkRecord);
+  for (const [, value] of await engine.state.list(call, "networks")) {
+    const network = value as NetworkRecord;
+    try {
+      know(network);
+    } catch (error) {
+      // It can be removed; nobody gets an address in it.
+      call.log.warn(`network ${network.name} can't be used: ${error instanceof Error ? error.message : String(error)}; remove it`);
+    }
+  }
   const named = (name: string): NetworkRecord | undefined => [...networks.values()].find((network) => network.name === name);
 
   const find = (name: string): NetworkRecord => {
@@ -152,6 +160,8 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
           throw fail("AlreadyExists", `network with name ${name} already exists`);
         await engine.driver(driver);
         const chosen = subnet === undefined ? pickSubnet("user", subnets()) : parseSubnet(subnet);
+        // Before it is recorded: what a record says is taken for true at each start.
+        if (gateway !== undefined) checkGateway(chosen, gateway);
         const network = { ...define(name, driver, chosen, gateway ?? null, { predefined: false }), internal, labels, options };
         await keep(network);
         await tell(call, "create", network);
