@@ -17,6 +17,7 @@ pub struct Parts {
 impl Parts {
     pub fn make(config: &Config) -> Result<Parts> {
         become_shim()?;
+        forget_words();
         let namespaces = Namespaces::make(config.network, config.id_maps.as_ref())?;
         Ok(Parts {
             namespaces,
@@ -40,6 +41,40 @@ fn become_shim() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Overwrites the launcher's environment and arguments, of which this fork has a copy, and with it each process that enters a container: with CAP_SYS_PTRACE a container could
+/// read them in `/proc/PID/environ` and `cmdline`. The program's name stays. Nothing in a shim asks for either.
+fn forget_words() {
+    unsafe extern "C" {
+        static mut environ: *mut *mut libc::c_char;
+    }
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else {
+        return;
+    };
+    // proc_pid_stat(5): arg_start to env_end are fields 48 to 51, the first after the name is the third.
+    let fields: Vec<usize> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .map(|field| field.parse().unwrap_or(0))
+        .collect();
+    let Some(&[arguments, arguments_end, environment, environment_end]) = fields.get(45..49) else {
+        return;
+    };
+    // SAFETY: the kernel's own bounds of the words at the top of this process's stack, which has one thread; nothing names the variables any more when they go.
+    unsafe {
+        environ = std::ptr::null_mut();
+        if arguments != 0 && arguments < arguments_end {
+            let name = libc::strnlen(arguments as *const libc::c_char, arguments_end - arguments);
+            let rest = arguments + name;
+            std::ptr::write_bytes(rest as *mut u8, 0, arguments_end - rest);
+        }
+        if environment != 0 && environment < environment_end {
+            std::ptr::write_bytes(environment as *mut u8, 0, environment_end - environment);
+        }
+    }
 }
 
 /// `shim.sock` in the container's directory. A socket's path has 107 bytes at most, so it is bound by a short way round.

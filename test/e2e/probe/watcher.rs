@@ -1,6 +1,6 @@
 //! An attacker in a container that has CAP_SYS_PTRACE: it looks into whatever process it sees in its pid namespace, as early as it can, for something of the host's.
 //!
-//! `watcher MARKER`: MARKER is a path that exists on the host alone. It prints one line for each thing that it found, and runs until it is killed.
+//! `watcher MARKER`: MARKER is a path that exists on the host alone, in a directory that the engine's options and environment name. It prints one line for each thing that it found, and runs until it is killed.
 //! The next process ids are foreseen, and asked for before a listing of /proc would show them.
 
 use std::collections::HashSet;
@@ -8,6 +8,8 @@ use std::fs;
 
 fn main() {
     let marker = std::env::args().nth(1).expect("a marker");
+    // The engine's own options and environment name the directory that it is in.
+    let directory = marker.rsplit_once('/').map_or(marker.as_str(), |(directory, _)| directory);
     let own = capabilities("self").unwrap_or(0);
     let mut told = HashSet::new();
     let mut tell = |what: String| {
@@ -32,6 +34,12 @@ fn main() {
                 let Ok(name) = fs::read_to_string(format!("{base}/comm")) else { break };
                 if !name.starts_with("tsbox") {
                     continue;
+                }
+                for words in ["environ", "cmdline"] {
+                    let text = fs::read(format!("{base}/{words}")).unwrap_or_default();
+                    if String::from_utf8_lossy(&text).contains(directory) {
+                        tell(format!("{words} of the engine's in {}", name.trim()));
+                    }
                 }
                 for entry in fs::read_dir(format!("{base}/fd")).into_iter().flatten().flatten() {
                     let path = entry.path();
