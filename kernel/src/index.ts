@@ -10,6 +10,7 @@ export type * from "./contract/hooks.ts";
 export type * from "./contract/host.ts";
 export type * from "./contract/log.ts";
 export type * from "./contract/network.ts";
+export type * from "./contract/oci-resources.ts";
 export type * from "./contract/plugin.ts";
 export type * from "./contract/registry.ts";
 export type * from "./contract/services/index.ts";

@@ -13,6 +13,7 @@ import type { Call } from "./call.ts";
 import type { Driver } from "./driver.ts";
 import type { ErrorCode } from "./error.ts";
 import type { Command } from "./host.ts";
+import type { OciResources } from "./oci-resources.ts";
 import type { Mount } from "./storage.ts";
 import type { ContainerId, ExecId, Sparse, Strings } from "./words.ts";
 
@@ -156,8 +157,5 @@ export interface OciLinux {
   readonly namespaces?: readonly { readonly type: string; readonly path?: string }[];
   readonly resources?: OciResources;
   readonly cgroupsPath?: string;
-  readonly [key: string]: unknown;
-}
-export interface OciResources {
   readonly [key: string]: unknown;
 }

@@ -3,8 +3,8 @@
  * What comes from a layer or a container's tree is hostile: no method here follows a link out of the root that it was given.
  */
 import type { Call } from "./call.ts";
-import type { OciResources } from "./exec.ts";
 import type { HostNetwork } from "./host-network.ts";
+import type { OciResources } from "./oci-resources.ts";
 import type { Change, DiffOptions, IdMaps, Layer, LayerFile, Mount, Usage } from "./storage.ts";
 import type { Sparse, Strings } from "./words.ts";
 

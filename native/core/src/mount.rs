@@ -325,7 +325,7 @@ fn split(mounts: &[Mount]) -> Result<(&Mount, impl Iterator<Item = &Mount>)> {
 fn attach_below(root: BorrowedFd, mount: &Mount, opened: OwnedFd) -> Result<()> {
     let target = mount.target.as_deref().unwrap_or("/");
     let is_directory = at::stat_fd(opened.as_fd()).named("stat", target.as_bytes())?.is_directory();
-    let place = match open_in_root(root, target, libc::O_PATH) {
+    let place = match at::open_in_root(root, target.as_bytes(), libc::O_PATH).named("openat2", target.as_bytes()) {
         Err(failure) if failure.errno == Some(libc::ENOENT) => {
             let root = Root::new(root.try_clone_to_owned().named("dup", target.as_bytes())?);
             match if is_directory {
@@ -647,35 +647,6 @@ fn setattr(mount: BorrowedFd, attributes: Attributes, recursive: bool, user_name
     }
 }
 
-/// openat2(2) with the descriptor as the root: no link, `..` or mount of what is below leads out of it.
-pub fn open_in_root(root: BorrowedFd, path: &str, flags: i32) -> Result<OwnedFd> {
-    let name = text(path)?;
-    // SAFETY: open_how is plain numbers.
-    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-    how.flags = (flags | libc::O_CLOEXEC) as u64;
-    how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
-    loop {
-        // SAFETY: `name` and `how` outlive the call.
-        let fd = unsafe {
-            libc::syscall(
-                libc::SYS_openat2,
-                root.as_raw_fd(),
-                name.as_ptr(),
-                &how,
-                std::mem::size_of::<libc::open_how>(),
-            )
-        };
-        if let Some(fd) = own(fd) {
-            return Ok(fd);
-        }
-        let failure = Failure::last("openat2", Some(path));
-        // EAGAIN: something was renamed or mounted on this host while `..` was looked up; the kernel asks to be asked again.
-        if failure.errno != Some(libc::EAGAIN) {
-            return Err(failure);
-        }
-    }
-}
-
 fn open_path(path: &Path) -> Result<OwnedFd> {
     let shown = path.to_string_lossy();
     let name = text(&shown)?;
@@ -766,8 +737,8 @@ mod tests {
             id_maps: None,
         };
         let tree = open_detached(std::slice::from_ref(&mount)).unwrap();
-        assert!(open_in_root(tree.as_fd(), "/one", libc::O_RDONLY).is_ok());
-        assert!(open_in_root(tree.as_fd(), "../../two", libc::O_RDONLY).is_ok());
+        assert!(at::open_in_root(tree.as_fd(), b"/one", libc::O_RDONLY).is_ok());
+        assert!(at::open_in_root(tree.as_fd(), b"../../two", libc::O_RDONLY).is_ok());
         assert!(!std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&at("upper")));
         drop(tree);
         let wrong = Mount {

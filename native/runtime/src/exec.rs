@@ -14,9 +14,10 @@
 //! Nobody in the container sees the process that joins: it is in the host's pid namespace.
 
 use crate::channel::{Channel, Message};
-use crate::launch::{Clock, Stdio};
+use crate::clock::Clock;
 use crate::pending::{Born, Pending, await_end};
 use crate::process::{self, Last};
+use crate::stdio::Stdio;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;

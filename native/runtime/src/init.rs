@@ -1,10 +1,12 @@
 //! Stage two, in the process that becomes the container's first: from its namespaces to the change of root. It never returns.
 
 use crate::channel::{Channel, Message};
+use crate::clock::Clock;
 use crate::hooks;
-use crate::launch::{Clock, Root, Stdio};
 use crate::own_files;
 use crate::process::{self, Last};
+use crate::rootfs::Root;
+use crate::stdio::Stdio;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use tsbox_core::container::cgroup::Cgroup;

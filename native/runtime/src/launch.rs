@@ -1,13 +1,15 @@
 //! Stage one, in the caller: cgroups and their limits, namespaces to be, the fork, and the talk with what was forked.
 
 use crate::channel::Channel;
+use crate::clock::Clock;
 use crate::init::{self, Init};
 use crate::join;
 use crate::pending::{Born, EarlyHooks, Pending};
+use crate::rootfs::Root;
+use crate::stdio::Stdio;
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tsbox_core::container::cgroup::Cgroup;
 use tsbox_core::container::namespaces::{self, Forked, Namespaces, PID, TIME, TimeNamespace, USER};
 use tsbox_core::container::spec::{Linux, Spec};
@@ -15,21 +17,6 @@ use tsbox_core::container::{mounts, seccomp, terminal};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::id_maps::IdMaps;
 use tsbox_core::idmap;
-use tsbox_core::mount::Mount;
-
-/// Where the root file system comes from. Mounts are opened in the child's own mount namespace: the host's table never changes.
-#[derive(Clone, Copy)]
-pub enum Root<'a> {
-    Path(&'a Path),
-    Mounts(&'a [Mount]),
-}
-
-/// Descriptors for 0, 1 and 2; or a pseudo-terminal, made in the container's own devpts, whose master is handed back.
-#[derive(Clone, Copy)]
-pub enum Stdio {
-    Fds([RawFd; 3]),
-    Terminal { rows: u16, columns: u16 },
-}
 
 pub struct Launch<'a> {
     pub id: &'a str,
@@ -263,29 +250,5 @@ fn fork(init: Init) -> Result<((i32, OwnedFd), Channel)> {
                 init::run(init, theirs)
             }
         }
-    }
-}
-
-/// Where the time goes.
-pub(crate) struct Clock {
-    since: Instant,
-    pub laps: Vec<(String, f64)>,
-}
-
-impl Clock {
-    pub fn start() -> Clock {
-        Clock {
-            since: Instant::now(),
-            laps: Vec::new(),
-        }
-    }
-
-    pub fn lap(&mut self, stage: &str) {
-        self.laps.push((stage.to_owned(), self.since.elapsed().as_secs_f64() * 1000.0));
-        self.reset();
-    }
-
-    pub fn reset(&mut self) {
-        self.since = Instant::now();
     }
 }

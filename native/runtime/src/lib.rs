@@ -24,6 +24,7 @@
 
 mod channel;
 mod cli;
+mod clock;
 mod exec;
 mod hooks;
 mod init;
@@ -33,11 +34,15 @@ mod own_files;
 mod pending;
 mod process;
 pub mod reaper;
+mod rootfs;
 pub mod sealed;
+mod stdio;
 
 pub use cli::main;
 pub use exec::{Exec, exec, exec_and_wait, told_by_end};
-pub use launch::{Launch, Launching, Root, Started, Stdio, begin, launch};
+pub use launch::{Launch, Launching, Started, begin, launch};
 pub use pending::{Born, Pending};
+pub use rootfs::Root;
+pub use stdio::Stdio;
 pub use tsbox_core::container::cgroup::{Cgroup, Stats};
 pub use tsbox_core::container::spec::{Process, Spec};

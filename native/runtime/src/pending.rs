@@ -2,8 +2,8 @@
 //! process that is started may read from a hung file system, or be stopped by the container that it joins.
 
 use crate::channel::{Channel, Message};
+use crate::clock::Clock;
 use crate::hooks;
-use crate::launch::Clock;
 use crate::process;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};

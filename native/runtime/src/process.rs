@@ -1,7 +1,7 @@
 //! The last steps of every process of a container, its first one and those that join: limits, user, capabilities, seccomp, execve.
 
 use crate::channel::{Channel, Message};
-use crate::launch::Clock;
+use crate::clock::Clock;
 use crate::reaper;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};

@@ -1,14 +1,16 @@
 //! Execs: further processes in the running container, each with stdio of its own. Nothing of one is left when its end is told and its output is read.
 
-use crate::launch::{Client, Pipes, read_filter};
+use crate::client::Client;
+use crate::filter::read_filter;
 use crate::log::Log;
+use crate::pipes::Pipes;
 use crate::process::Process;
 use crate::session::{Part, Session};
-use crate::starting::{Begun, Talk};
+use crate::starting::{Begun, Starting, Talk, Target, Wanted};
 use crate::status;
 use serde::Deserialize;
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::time::Instant;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::Mount;
@@ -51,6 +53,17 @@ pub struct Exec {
 }
 
 impl Start {
+    pub fn starting(self, begun: Begun, fds: Vec<OwnedFd>) -> Starting {
+        let answered = self.client.as_ref().filter(|client| client.answer).map(|client| client.client);
+        let wanted = Wanted {
+            seq: self.seq,
+            target: Target::Exec { id: self.exec, answered },
+            stdin: self.stdin,
+            client: self.client,
+        };
+        Starting::new(wanted, begun, fds)
+    }
+
     /// As of a container's own process.
     pub fn expose(&mut self) {
         match &mut self.launch {

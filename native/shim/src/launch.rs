@@ -1,17 +1,18 @@
 //! From the daemon's words to a process on its way: the pipes, the log, and the runtime's launch.
 
+use crate::client::Client;
+use crate::filter::read_filter;
 use crate::log::Log;
+use crate::pipes::Pipes;
 use crate::session::Session;
-use crate::sink::Stream;
-use crate::starting::{Begun, Talk};
+use crate::starting::{Begun, Starting, Talk, Target, Wanted};
 use serde::Deserialize;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::Mount;
 use tsbox_core::protocol::{Log as LogSettings, Window};
-use tsbox_runtime::{Launch, Root, Spec, Stdio};
+use tsbox_runtime::{Launch, Root, Spec};
 
 /// The compiled seccomp filter's file, which exec drivers put in the place of a profile (30 KB of JSON a start).
 const FILTER: &str = "io.tsbox.seccomp-filter";
@@ -32,22 +33,17 @@ pub struct Start {
     pub client: Option<Client>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Client {
-    pub client: u32,
-    pub stdin: bool,
-    pub stdout: bool,
-    pub stderr: bool,
-    /// None: Docker's.
-    #[serde(default)]
-    pub detach_keys: Option<Vec<u8>>,
-    /// It gets the process's exit code with the end of the output.
-    #[serde(default)]
-    pub answer: bool,
-}
-
 impl Start {
+    pub fn starting(self, begun: Begun, fds: Vec<OwnedFd>) -> Starting {
+        let wanted = Wanted {
+            seq: self.seq,
+            target: Target::Container,
+            stdin: self.stdin,
+            client: self.client,
+        };
+        Starting::new(wanted, begun, fds)
+    }
+
     /// A process that names no score has the usual one, and not its shim's, which is protected.
     pub fn expose(&mut self) {
         if let Some(process) = self.launch.spec.as_mut().and_then(|spec| spec.process.as_mut()) {
@@ -97,63 +93,4 @@ pub fn begin(id: &str, start: &Start, hold: &OwnedFd) -> Result<Begun> {
         pipes,
         since,
     })
-}
-
-/// A compiled seccomp filter.
-pub fn read_filter(path: &str) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| Failure::io(&error, "read", Some(path)).at("seccomp"))
-}
-
-pub struct Pipes {
-    /// What the container reads from, and the shim's end of it.
-    stdin: (OwnedFd, Option<OwnedFd>),
-    stdout: (OwnedFd, OwnedFd),
-    stderr: (OwnedFd, OwnedFd),
-}
-
-impl Pipes {
-    pub fn new(stdin: bool) -> Result<Pipes> {
-        let pipe = || io::pipe().map(|(reading, writing)| (OwnedFd::from(reading), OwnedFd::from(writing)));
-        let failed = |error: io::Error| Failure::io(&error, "pipe", None).at("stdio");
-        let stdin = if stdin {
-            let (reading, writing) = pipe().map_err(failed)?;
-            (reading, Some(writing))
-        } else {
-            (OwnedFd::from(std::fs::File::open("/dev/null").map_err(failed)?), None)
-        };
-        Ok(Pipes {
-            stdin,
-            stdout: pipe().map_err(failed)?,
-            stderr: pipe().map_err(failed)?,
-        })
-    }
-
-    /// What the runtime gives the process: these, or a terminal.
-    pub fn stdio(pipes: Option<&Pipes>, size: Option<Window>) -> Stdio {
-        match pipes {
-            Some(pipes) => Stdio::Fds([pipes.stdin.0.as_raw_fd(), pipes.stdout.1.as_raw_fd(), pipes.stderr.1.as_raw_fd()]),
-            None => Stdio::Terminal {
-                rows: size.map_or(0, |size| size.rows),
-                columns: size.map_or(0, |size| size.columns),
-            },
-        }
-    }
-
-    /// The shim keeps its ends; the process's are closed here with `Pipes`, so that the end of the last writer is seen.
-    pub fn join(session: &mut Session, pipes: Option<Pipes>, console: Option<OwnedFd>, stdin: bool) -> io::Result<()> {
-        if let Some(pipes) = pipes {
-            // The shim goes over what is ready backwards: where both are, output comes before errors, as programs mostly write them.
-            session.output(pipes.stderr.0, Stream::Stderr)?;
-            session.output(pipes.stdout.0, Stream::Stdout)?;
-            if let Some(writing) = pipes.stdin.1 {
-                session.input(writing)?;
-            }
-        } else if let Some(console) = console {
-            if stdin {
-                session.input(console.try_clone()?)?;
-            }
-            session.output(console, Stream::Stdout)?;
-        }
-        Ok(())
-    }
 }

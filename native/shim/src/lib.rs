@@ -10,13 +10,16 @@
 
 mod birth;
 mod channel;
+mod client;
 mod exec;
+mod filter;
 pub mod heap;
 mod input;
 mod launch;
 mod log;
 pub mod memory;
 mod namespaces;
+mod pipes;
 mod process;
 mod serve;
 mod session;

@@ -2,8 +2,9 @@
 
 use crate::birth::Parts;
 use crate::channel::Channel;
+use crate::client::Client;
 use crate::exec::{self, Execs, not_running};
-use crate::launch::{self, Client, Start};
+use crate::launch::{self, Start};
 use crate::namespaces::Namespaces;
 use crate::process::Process;
 use crate::session::{Part, Session, Told};
@@ -348,7 +349,7 @@ impl Shim {
             false => launch::begin(&self.id, &start, &hold),
         });
         match begun {
-            Ok(begun) => self.starting.push(Starting::container(start, begun, fds)),
+            Ok(begun) => self.starting.push(start.starting(begun, fds)),
             Err(failure) => {
                 self.tell(&FromShim::Failed { seq: start.seq, failure });
                 self.abandoned |= !twice;
@@ -363,7 +364,7 @@ impl Shim {
             .running()
             .and_then(|container| exec::begin(&start, &container.process, &container.cgroup));
         match begun {
-            Ok(begun) => self.starting.push(Starting::exec(start, begun, fds)),
+            Ok(begun) => self.starting.push(start.starting(begun, fds)),
             Err(failure) => {
                 self.early.retain(|(_, attach, _)| attach.exec.as_deref() != Some(&start.exec));
                 self.tell(&FromShim::Failed { seq: start.seq, failure });

@@ -1,8 +1,8 @@
 //! Starts on their way, of the container or of an exec: states of the shim's poll set. Whoever is started reads from the container, which may be slow, hung or
 //! hostile (a fifo in the place of its passwd, a lease on the program, a signal to stop); the shim serves all others meanwhile, and gives up after a deadline.
 
-use crate::exec;
-use crate::launch::{self, Client, Pipes};
+use crate::client::Client;
+use crate::pipes::Pipes;
 use crate::session::Session;
 use std::os::fd::{OwnedFd, RawFd};
 use std::time::{Duration, Instant};
@@ -46,6 +46,14 @@ pub struct Starting {
     timeout: Duration,
 }
 
+/// What the daemon has asked for.
+pub struct Wanted {
+    pub seq: u32,
+    pub target: Target,
+    pub stdin: bool,
+    pub client: Option<Client>,
+}
+
 /// What has been begun: who talks to the new process, and what will carry its stdio.
 pub struct Begun {
     pub talk: Talk,
@@ -67,34 +75,22 @@ pub struct Ready {
 }
 
 impl Starting {
-    pub fn container(start: launch::Start, begun: Begun, fds: Vec<OwnedFd>) -> Starting {
+    /// `fds`: the client's standard streams.
+    pub fn new(wanted: Wanted, begun: Begun, fds: Vec<OwnedFd>) -> Starting {
         Starting {
-            seq: start.seq,
-            target: Target::Container,
+            seq: wanted.seq,
+            timeout: match wanted.target {
+                Target::Container => START_TIMEOUT,
+                Target::Exec { .. } => EXEC_TIMEOUT,
+            },
+            target: wanted.target,
             talk: begun.talk,
             session: begun.session,
             pipes: begun.pipes,
-            stdin: start.stdin,
-            client: start.client,
+            stdin: wanted.stdin,
+            client: wanted.client,
             fds,
             begun: begun.since,
-            timeout: START_TIMEOUT,
-        }
-    }
-
-    pub fn exec(start: exec::Start, begun: Begun, fds: Vec<OwnedFd>) -> Starting {
-        let answered = start.client.as_ref().filter(|client| client.answer).map(|client| client.client);
-        Starting {
-            seq: start.seq,
-            target: Target::Exec { id: start.exec, answered },
-            talk: begun.talk,
-            session: begun.session,
-            pipes: begun.pipes,
-            stdin: start.stdin,
-            client: start.client,
-            fds,
-            begun: begun.since,
-            timeout: EXEC_TIMEOUT,
         }
     }
 

@@ -20,9 +20,10 @@ import {
   withCleanup,
   withMounts,
 } from "@tsbox/kernel";
+import { attributes } from "./attributes.ts";
 import { diskDirectory } from "./directories.ts";
 import type { Engine } from "./engine.ts";
-import { freshHealth, healthCheckOf } from "./health.ts";
+import { freshHealth, healthCheckOf } from "./health-check.ts";
 import { resolveMounts } from "./mounts/resolve.ts";
 import { networkPeer } from "./namespaces.ts";
 import { selinuxLabels } from "./selinux.ts";
@@ -132,10 +133,6 @@ async function networksOf(engine: Engine, call: Call, config: ContainerConfig): 
   const more: NetworkWish[] = [];
   for (const wish of config.networks) more.push({ ...wish, network: (await engine.networks.get(call, wish.network)).name });
   return [{ network, address, mac }, ...more.filter((wish) => wish.network !== network)];
-}
-
-export function attributes(record: Container): Readonly<Record<string, string>> {
-  return { image: record.imageName, name: record.name, ...record.config.labels };
 }
 
 /** In the layer, so that files can be copied there before the first start. What is mounted there for a moment gets a place. */

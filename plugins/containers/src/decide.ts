@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { type Container, type ContainerId, fail, isTsboxError } from "@tsbox/kernel";
 import type { Engine } from "./engine.ts";
-import { refuseRestarting } from "./restarts.ts";
+import { refuseRestarting } from "./restart-policy.ts";
 import type { Waiting } from "./waiters.ts";
 
 /** How long an end may take: of SIGKILL, and from a process's death to the record of it. Docker's. */

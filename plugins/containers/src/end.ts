@@ -1,12 +1,13 @@
 /** `exited` and gone: what happens when a first process ends, and how a container is removed. Whoever waits is answered first, the sweeping comes after. */
 import { type Call, type Container, type ContainerId, type ExitStatus, fail, isTsboxError, type Sparse, type ViewKey } from "@tsbox/kernel";
-import { attributes } from "./create.ts";
+import { attributes } from "./attributes.ts";
+import { later } from "./background.ts";
 import { decide, isNotRunning, runs } from "./decide.ts";
 import { diskDirectory } from "./directories.ts";
 import { endAtOnce } from "./ending.ts";
 import type { Engine } from "./engine.ts";
 import { release } from "./mounts/live.ts";
-import { afterEnd } from "./restarts.ts";
+import { afterEnd } from "./restart-policy.ts";
 import { dropEarly } from "./shims.ts";
 
 /** Under the container's lock: the first process, which was `pid`, has ended; its status is on disk. Told twice, or of an earlier round, it is no news. */
@@ -160,11 +161,4 @@ async function attempt(call: Call, what: string, work: () => Promise<void>): Pro
   } catch (error) {
     if (!(isTsboxError(error) && error.code === "NotFound")) call.log.warn(`can't ${what}: ${String(error)}`);
   }
-}
-
-/** Work behind the answer. */
-export function later(engine: Engine, work: () => Promise<void>): void {
-  const running = work().catch((error: unknown) => engine.call().log.error(`behind an answer: ${String(error)}`));
-  engine.background.add(running);
-  running.finally(() => engine.background.delete(running));
 }

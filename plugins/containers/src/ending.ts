@@ -3,7 +3,7 @@
  * waited for outside of it, since it needs the lock itself, and since whoever kills must not stand behind who waits.
  */
 import { type Call, type Container, type ContainerId, fail, isTsboxError, signalNumber } from "@tsbox/kernel";
-import { attributes } from "./create.ts";
+import { attributes } from "./attributes.ts";
 import { decide, decideUrgently, endTimeout, happens, isNotRunning, refuseIdle, runs } from "./decide.ts";
 import type { Engine } from "./engine.ts";
 import { giveUp } from "./restarts.ts";

@@ -18,12 +18,12 @@ import type {
 } from "@tsbox/kernel";
 import type { AppArmor } from "./apparmor.ts";
 import type { CgroupDriver } from "./cgroup-driver.ts";
-import type { Execs } from "./execs.ts";
-import type { HealthWatch } from "./health.ts";
+import type { Execs } from "./exec-table.ts";
+import type { HealthWatch } from "./health-watch.ts";
 import type { IdRanges } from "./id-ranges.ts";
 import type { Locks } from "./locks.ts";
 import type { Records } from "./records.ts";
-import type { Restarts } from "./restarts.ts";
+import type { Restarts } from "./restart-timers.ts";
 import type { Roots } from "./roots.ts";
 import type { Settling } from "./settling.ts";
 import type { ResolvedUser } from "./spec/build.ts";

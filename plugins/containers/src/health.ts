@@ -1,99 +1,14 @@
 /** Health checks of running containers: a probe after each interval, what its answers mean, and what is done about a container that turned unhealthy. */
-import {
-  type Call,
-  type Container,
-  type ContainerId,
-  fail,
-  type Health,
-  type HealthCheck,
-  type HealthRequest,
-  type HealthResult,
-  isTsboxError,
-} from "@tsbox/kernel";
-import { attributes } from "./create.ts";
-import { later } from "./end.ts";
+import { type Call, type Container, type ContainerId, type Health, type HealthCheck, type HealthResult, isTsboxError } from "@tsbox/kernel";
+import { attributes } from "./attributes.ts";
+import { later } from "./background.ts";
 import type { Engine } from "./engine.ts";
 import { runExec } from "./execs.ts";
+import { afterProbe, freshHealth, nextProbe } from "./health-check.ts";
+import { longestTimer } from "./timers.ts";
 
-/** As many results as Docker keeps, and bytes of each one's output. */
-const kept = 5;
+/** Bytes of a result's output, as many as Docker keeps. */
 const longestOutput = 4096;
-/** Of a setTimeout. */
-const furthest = 2 ** 31 - 1;
-
-const defaults = { interval: 30_000, timeout: 30_000, startPeriod: 0, startInterval: 5000, retries: 3 };
-
-/** The user's parts before the image's before Docker's; null: none. */
-export function healthCheckOf(asked: HealthRequest | null, image: HealthRequest | null): HealthCheck | null {
-  const test = asked?.test && asked.test.length > 0 ? asked.test : (image?.test ?? []);
-  if (test.length === 0 || test[0] === "NONE") return null;
-  if (test[0] !== "CMD" && test[0] !== "CMD-SHELL")
-    throw fail("InvalidArgument", `Unknown healthcheck type '${test[0]}' (expected 'CMD' or 'CMD-SHELL')`);
-  const part = (name: keyof typeof defaults): number => asked?.[name] || image?.[name] || defaults[name];
-  return {
-    test,
-    interval: part("interval"),
-    timeout: part("timeout"),
-    startPeriod: part("startPeriod"),
-    startInterval: part("startInterval"),
-    retries: part("retries"),
-  };
-}
-
-export const freshHealth: Health = { status: "starting", failingStreak: 0, log: [], probe: null };
-
-/** Pure. A failure in the start period does not count, as long as there was no success yet. */
-export function afterProbe(health: Health, result: HealthResult, check: HealthCheck, startedAt: number): Health {
-  const log = [...health.log, result].slice(-kept);
-  if (result.exitCode === 0) return { status: "healthy", failingStreak: 0, log, probe: null };
-  const early = health.status === "starting" && result.startedAt - startedAt < check.startPeriod;
-  const failingStreak = early ? health.failingStreak : health.failingStreak + 1;
-  return { status: failingStreak >= check.retries ? "unhealthy" : health.status, failingStreak, log, probe: null };
-}
-
-/** Milliseconds until the next probe. A start interval that is longer than what is left of the start period ends with it. Pure. */
-export function nextProbe(health: Health, check: HealthCheck, startedAt: number, now: number): number {
-  const last = health.log.at(-1)?.endedAt ?? startedAt;
-  const periodEnd = startedAt + check.startPeriod;
-  const early = health.status === "starting" && Math.max(last, now) < periodEnd;
-  return Math.max(0, (early ? Math.min(last + check.startInterval, periodEnd) : last + check.interval) - now);
-}
-
-/** Containers that are watched. */
-export class HealthWatch {
-  readonly #timers: Map<ContainerId, NodeJS.Timeout> = new Map();
-  readonly #probes: Map<ContainerId, AbortController> = new Map();
-  #closed = false;
-
-  next(id: ContainerId, milliseconds: number, probe: () => void): void {
-    clearTimeout(this.#timers.get(id));
-    if (!this.#closed) this.#timers.set(id, setTimeout(probe, Math.min(furthest, milliseconds)).unref());
-  }
-
-  /** Canceled when nobody watches any more. */
-  begin(id: ContainerId): AbortController {
-    const controller = new AbortController();
-    this.#probes.set(id, controller);
-    return controller;
-  }
-
-  finish(id: ContainerId, probe: AbortController): void {
-    if (this.#probes.get(id) === probe) this.#probes.delete(id);
-  }
-
-  stop(id: ContainerId): void {
-    clearTimeout(this.#timers.get(id));
-    this.#timers.delete(id);
-    this.#probes.get(id)?.abort(fail("Canceled", "the container's health is not watched any more"));
-    this.#probes.delete(id);
-  }
-
-  close(): void {
-    this.#closed = true;
-    for (const id of new Set([...this.#timers.keys(), ...this.#probes.keys()])) this.stop(id);
-  }
-}
-
 /** From now until its end or pause; without a health check nothing is done. */
 export function watchHealth(engine: Engine, record: Container): void {
   const { id, config, health, startedAt } = record;
@@ -136,7 +51,7 @@ class TooLong extends Error {}
 
 async function ask(engine: Engine, record: Container, check: HealthCheck, controller: AbortController): Promise<HealthResult> {
   const startedAt = Date.now();
-  const timer = setTimeout(() => controller.abort(new TooLong()), Math.min(furthest, check.timeout));
+  const timer = setTimeout(() => controller.abort(new TooLong()), Math.min(longestTimer, check.timeout));
   const [kind, ...words] = check.test;
   const argv = kind === "CMD" ? words : [...(record.config.shell ?? ["/bin/sh", "-c"]), ...words];
   const answer = (exitCode: number, output: string): HealthResult => ({ startedAt, endedAt: Date.now(), exitCode, output });

@@ -12,7 +12,7 @@ import {
   type StartReport,
   signalNumber,
 } from "@tsbox/kernel";
-import { attributes } from "./create.ts";
+import { attributes } from "./attributes.ts";
 import { decide, isNotRunning, runs } from "./decide.ts";
 import { forget } from "./end.ts";
 import { endGently, stopSignalOf } from "./ending.ts";

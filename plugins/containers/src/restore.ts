@@ -13,14 +13,15 @@ import {
   supports,
   type VolumeClaim,
 } from "@tsbox/kernel";
+import { later } from "./background.ts";
 import { unlessMissing } from "./create.ts";
 import { happens, isAlive } from "./decide.ts";
 import { diskDirectory } from "./directories.ts";
-import { ended, heardEnd, later } from "./end.ts";
+import { ended, heardEnd } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { findExec, recallExec } from "./execs.ts";
 import { endOrphans, sweepCgroups } from "./orphans.ts";
-import { wantsAfterBoot } from "./restarts.ts";
+import { wantsAfterBoot } from "./restart-policy.ts";
 import { mayBeUnheard } from "./settling.ts";
 import { toolsOwner } from "./tools.ts";
 

@@ -6,13 +6,23 @@ import {
   type ContainerId,
   cleanupCall,
   fail,
+  type HostToolkit,
   type Mount,
   type MountPoint,
   newContainerId,
+  type StorageDriver,
   type ViewKey,
+  type VolumesService,
   withCleanup,
 } from "@tsbox/kernel";
-import type { Engine } from "./engine.ts";
+
+export interface RootServices {
+  readonly host: HostToolkit;
+  readonly volumes: VolumesService;
+  storage(id: string): Promise<StorageDriver>;
+  /** For what no caller asked for. */
+  call(): Call;
+}
 
 export class Roots {
   /** What is to be done when one of them is closed. */
@@ -23,21 +33,21 @@ export class Roots {
   /** Containers that have a place for each of their mounts. */
   readonly #places: Set<ContainerId> = new Set();
 
-  async open(engine: Engine, call: Call, record: Container, use: "read" | "write"): Promise<string> {
+  async open(services: RootServices, call: Call, record: Container, use: "read" | "write"): Promise<string> {
     const { id, pid, status } = record;
-    if ((status === "running" || status === "paused") && pid !== null) return engine.host.openProcess(call, pid, id);
+    if ((status === "running" || status === "paused") && pid !== null) return services.host.openProcess(call, pid, id);
     if (status === "removing" || status === "dead") throw fail("FailedPrecondition", `container ${id} is being removed`);
     // Where nothing can be written, a mount without a place is left out: so the places are made before.
     if (use === "read" && record.mounts.length > 0 && !this.#places.has(id)) {
-      await this.close(engine, call, await this.open(engine, call, record, "write"));
+      await this.close(services, call, await this.open(services, call, record, "write"));
       this.#places.add(id);
     }
     return withCleanup(async (cleanup) => {
       const done = use === "write" ? this.#writing(id) : (): void => {};
       cleanup.undo(done);
-      const { mounts, release } = await this.#mounts(engine, call, record, use === "read");
+      const { mounts, release } = await this.#mounts(services, call, record, use === "read");
       cleanup.undo(release);
-      const path = await engine.host.open(call, mounts);
+      const path = await services.host.open(call, mounts);
       this.#open.set(path, async () => {
         done();
         await release();
@@ -46,11 +56,11 @@ export class Roots {
     });
   }
 
-  async close(engine: Engine, call: Call, root: string): Promise<void> {
+  async close(services: RootServices, call: Call, root: string): Promise<void> {
     const after = this.#open.get(root);
     this.#open.delete(root);
     try {
-      await engine.host.close(cleanupCall(call), root);
+      await services.host.close(cleanupCall(call), root);
     } finally {
       await after?.();
     }
@@ -81,18 +91,18 @@ export class Roots {
   }
 
   /** The layer, and what is mounted below it when the container runs and is somebody's files. */
-  async #mounts(engine: Engine, call: Call, record: Container, readOnly: boolean): Promise<Held> {
-    const storage = await engine.storage(record.drivers.storage);
+  async #mounts(services: RootServices, call: Call, record: Container, readOnly: boolean): Promise<Held> {
+    const storage = await services.storage(record.drivers.storage);
     // A user of its own, so that nobody else's ends with it.
     const user = newContainerId();
     const volumes: string[] = [];
     const release = async (): Promise<void> => {
-      for (const name of volumes) await engine.volumes.unmount(engine.call(), name, user);
+      for (const name of volumes) await services.volumes.unmount(services.call(), name, user);
     };
     try {
       const mounts = [...(await storage.mounts(call, record.layer, { readOnly }))];
       for (const point of record.mounts) {
-        const mount = await this.#mount(engine, call, record, point, user);
+        const mount = await this.#mount(services, call, record, point, user);
         if (point.kind === "volume") volumes.push(point.name);
         if (mount !== null) mounts.push(mount);
       }
@@ -103,7 +113,7 @@ export class Roots {
     }
   }
 
-  async #mount(engine: Engine, call: Call, record: Container, point: MountPoint, user: ContainerId): Promise<Mount | null> {
+  async #mount(services: RootServices, call: Call, record: Container, point: MountPoint, user: ContainerId): Promise<Mount | null> {
     const ro = point.readOnly ? ["ro"] : [];
     switch (point.kind) {
       case "bind":
@@ -111,7 +121,7 @@ export class Roots {
         if (!existsSync(point.source)) return null;
         return { type: "bind", source: point.source, target: point.target, options: [point.recursive ? "rbind" : "bind", ...ro] };
       case "volume": {
-        const mount = await engine.volumes.mount(call, point.name, user, {
+        const mount = await services.volumes.mount(call, point.name, user, {
           destination: point.target,
           propagation: "",
           "read/write": String(!point.readOnly),
@@ -119,7 +129,7 @@ export class Roots {
         return { ...mount, target: point.target, options: [...mount.options, ...ro] };
       }
       case "image": {
-        const storage = await engine.storage(record.drivers.storage);
+        const storage = await services.storage(record.drivers.storage);
         const [root, ...rest] = await storage.mounts(call, point.view as ViewKey);
         return root === undefined || rest.length > 0 ? null : { ...root, target: point.target, options: [...root.options, "ro"] };
       }

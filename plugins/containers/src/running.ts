@@ -13,7 +13,7 @@ import {
   type Sparse,
   supports,
 } from "@tsbox/kernel";
-import { attributes } from "./create.ts";
+import { attributes } from "./attributes.ts";
 import { isAlive, isNotRunning, refuseIdle, runs } from "./decide.ts";
 import type { Engine } from "./engine.ts";
 import { blockDevices } from "./spec/devices.ts";

@@ -9,10 +9,12 @@ import {
   type Strings,
   signalNumber,
 } from "@tsbox/kernel";
+import { attributes } from "./attributes.ts";
+import { later } from "./background.ts";
 import { CdiRegistry } from "./cdi/registry.ts";
-import { attributes, create } from "./create.ts";
+import { create } from "./create.ts";
 import { decide, refuseIdle, runs } from "./decide.ts";
-import { heardEnd, later, remove } from "./end.ts";
+import { heardEnd, remove } from "./end.ts";
 import { endAtOnce, stopped, stopSignalOf, tellKill } from "./ending.ts";
 import type { Engine } from "./engine.ts";
 import { createExec, heard, knownExec, loseExecs, refusePaused, runExec, startExec, tellExec, waitExec } from "./execs.ts";

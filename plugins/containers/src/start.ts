@@ -16,18 +16,19 @@ import {
   type StartReport,
   withCleanup,
 } from "@tsbox/kernel";
+import { attributes } from "./attributes.ts";
+import { later } from "./background.ts";
 import { edited } from "./cdi/edits.ts";
 import { CdiRegistry } from "./cdi/registry.ts";
 import { devicesRequested } from "./cdi/requests.ts";
-import { attributes } from "./create.ts";
 import { diskDirectory, makeDiskDirectory } from "./directories.ts";
-import { later } from "./end.ts";
 import type { Engine } from "./engine.ts";
-import { freshHealth, watchHealth } from "./health.ts";
+import { watchHealth } from "./health.ts";
+import { freshHealth } from "./health-check.ts";
 import { attach, release } from "./mounts/live.ts";
 import { namespaceSources } from "./namespaces.ts";
 import { connectAll } from "./networks.ts";
-import { isKept } from "./restarts.ts";
+import { isKept } from "./restart-policy.ts";
 import { labelled, sharedLabel } from "./selinux.ts";
 import { takeShim } from "./shims.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";

@@ -1,7 +1,7 @@
 import { suite } from "@tsbox/harness";
 import { type Health, type HealthCheck, type HealthResult, isTsboxError } from "@tsbox/kernel";
 import * as assert from "uvu/assert";
-import { afterProbe, freshHealth, healthCheckOf, nextProbe } from "../src/health.ts";
+import { afterProbe, freshHealth, healthCheckOf, nextProbe } from "../src/health-check.ts";
 
 const test = suite("containers: health");
 const check: HealthCheck = { test: ["CMD", "x"], interval: 30_000, timeout: 1000, startPeriod: 60_000, startInterval: 5000, retries: 3 };

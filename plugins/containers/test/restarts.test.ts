@@ -1,7 +1,7 @@
 import { suite } from "@tsbox/harness";
 import type { Container, ExitStatus, RestartPolicy } from "@tsbox/kernel";
 import * as assert from "uvu/assert";
-import { afterEnd, wantsAfterBoot } from "../src/restarts.ts";
+import { afterEnd, wantsAfterBoot } from "../src/restart-policy.ts";
 
 const test = suite("containers: restart policies");
 const exit = (code: number, at: number): ExitStatus => ({ code, signal: null, outOfMemory: false, at });

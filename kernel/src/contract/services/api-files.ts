@@ -1,7 +1,7 @@
 /** The part of the API that is about files, archives of images, and space. */
 import type { Call } from "../call.ts";
 import type { Sparse } from "../words.ts";
-import type { Filters, Json, ProgressLine } from "./api.ts";
+import type { Filters, Json, ProgressLine } from "./api-json.ts";
 
 export interface FilesApi {
   /** What `X-Docker-Container-Path-Stat` holds: name, size, mode (Go's os.FileMode), mtime, linkTarget. */

@@ -6,14 +6,8 @@ import type { Call } from "../call.ts";
 import type { ShimClient } from "../launcher.ts";
 import type { Sparse, Strings } from "../words.ts";
 import type { FilesApi } from "./api-files.ts";
+import type { Filters, Json, ProgressLine } from "./api-json.ts";
 import type { Timings } from "./containers.ts";
-
-/** Docker's JSON. */
-export type Json = { readonly [key: string]: unknown };
-/** Docker's filters: key to values. */
-export type Filters = { readonly [key: string]: readonly string[] };
-/** One line of a progress stream: `{status, id?, progressDetail?}`, `{stream}`, `{error, errorDetail}`. */
-export type ProgressLine = Json;
 
 export interface ApiService extends FilesApi {
   version(call: Call): Promise<Json>;

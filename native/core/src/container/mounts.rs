@@ -10,7 +10,7 @@ use crate::failure::{Code, Failure, Result};
 use crate::id_maps::IdMaps;
 use crate::idmap;
 use crate::mount::{self, Attributes, Context};
-use crate::tree::xattr;
+use crate::tree::{Named, at, xattr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -186,11 +186,13 @@ fn clone_source(source: &str, options: &Options) -> Result<OwnedFd> {
 }
 
 fn find_inside(top: BorrowedFd, path: &str) -> Result<OwnedFd> {
-    mount::open_in_root(top, path, libc::O_PATH).map_err(|failure| Failure {
-        code: Code::InvalidArgument,
-        message: format!("cannot access path {path} of the source: {}", failure.message),
-        ..failure
-    })
+    at::open_in_root(top, path.as_bytes(), libc::O_PATH)
+        .named("openat2", path.as_bytes())
+        .map_err(|failure| Failure {
+            code: Code::InvalidArgument,
+            message: format!("cannot access path {path} of the source: {}", failure.message),
+            ..failure
+        })
 }
 
 /// What the mounts of one container share.

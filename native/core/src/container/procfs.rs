@@ -3,7 +3,8 @@
 
 use super::sys;
 use crate::failure::{Code, Failure, Result};
-use crate::mount::{self, Attributes, Context};
+use crate::mount::{Attributes, Context};
+use crate::tree::{Named, at};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub struct Procfs {
@@ -33,7 +34,7 @@ impl Procfs {
 
     /// One value into one file, links of an image never in the way.
     pub fn write(&self, path: &str, value: &str) -> Result<()> {
-        let file = mount::open_in_root(self.fd.as_fd(), path, libc::O_WRONLY)?;
+        let file = at::open_in_root(self.fd.as_fd(), path.as_bytes(), libc::O_WRONLY).named("openat2", path.as_bytes())?;
         if sys::file_system(file.as_fd())? != sys::PROC_MAGIC {
             return Err(Failure::new(Code::FailedPrecondition, format!("/proc/{path} is not on procfs")));
         }

@@ -3,7 +3,6 @@
 
 use crate::failure::{Code, Failure, Result};
 use crate::limits::LONGEST_PATH;
-use crate::mount;
 use crate::tree::{Named, at, join, too_deep};
 use std::collections::VecDeque;
 use std::ffi::CStr;
@@ -24,7 +23,9 @@ impl Root {
     }
 
     pub fn open(&self, path: &str, flags: i32) -> Result<OwnedFd> {
-        mount::open_in_root(self.fd(), path, flags).map_err(|failure| plain(failure, path))
+        at::open_in_root(self.fd(), path.as_bytes(), flags)
+            .named("openat2", path.as_bytes())
+            .map_err(|failure| plain(failure, path))
     }
 
     /// What a path shows, links followed within the root; none: it is not there.

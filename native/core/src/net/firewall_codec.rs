@@ -3,7 +3,7 @@
 //! Rules compute in registers of four bytes; a key of several parts lies in consecutive ones, each part filled up to a multiple of four.
 
 use super::Cidr;
-use super::firewall::{Element, Part, Set, Test, Verdict, invalid};
+use super::firewall_words::{Element, Part, Set, Test, Verdict, invalid};
 use super::netlink::{Message, attribute, text};
 use crate::failure::Result;
 use std::net::Ipv4Addr;

@@ -4,6 +4,7 @@
 
 pub mod firewall;
 mod firewall_codec;
+mod firewall_words;
 mod link;
 pub mod namespace;
 mod netlink;

@@ -3,7 +3,7 @@
 use super::state::{self, Container, Status};
 use super::{Global, create, foreground, next, unexpected, value, warn};
 use crate::exec::{Exec, exec_and_wait as run};
-use crate::launch::Stdio;
+use crate::stdio::Stdio;
 use lexopt::prelude::*;
 use std::os::fd::AsFd;
 use std::path::PathBuf;

@@ -3,12 +3,13 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { type ApiService, type ContainersService, fail, type Logger, limits } from "@tsbox/kernel";
+import { fail, limits } from "@tsbox/kernel";
 import { fastify } from "fastify";
 import { attach } from "./attach.ts";
-import { type Calls, makeCalls } from "./calls.ts";
+import { makeCalls } from "./calls.ts";
 import { failureOf } from "./errors.ts";
 import { execStart } from "./exec.ts";
+import type { Front } from "./front.ts";
 import { refuse, takeUnasked, wantsHijack } from "./hijack.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { execRoutes } from "./routes/execs.ts";
@@ -19,17 +20,6 @@ import { headers, systemRoutes } from "./routes/system.ts";
 import { volumeRoutes } from "./routes/volumes.ts";
 import { versionOf } from "./versions.ts";
 
-/** What routes work with. */
-export interface Front {
-  readonly api: ApiService;
-  readonly containers: ContainersService;
-  readonly log: Logger;
-  readonly calls: Calls;
-  /** A directory for bodies that must be files. */
-  readonly uploads: string;
-  /** The API version that a request asked for. */
-  versionOf(request: IncomingMessage): string;
-}
 export type Listener = { readonly fd: number } | { readonly path: string } | { readonly host: string; readonly port: number };
 export interface HttpServer {
   close(): Promise<void>;

@@ -1,7 +1,7 @@
 /** Docker's Healthcheck, and what it shows of a container's health. */
 import { type Container, type ContainerConfig, fail, type HealthRequest, type Json, type OnUnhealthy } from "@tsbox/kernel";
 import { flag, type Loose, object, strings, text } from "./loose.ts";
-import { time } from "./show.ts";
+import { time } from "./time.ts";
 
 /** Nanoseconds of one millisecond. */
 const unit = 1e6;

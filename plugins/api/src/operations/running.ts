@@ -14,7 +14,7 @@ import {
 import { resourcesOf } from "./create-limits.ts";
 import { type Loose, object } from "./loose.ts";
 import { parseRestart } from "./restart.ts";
-import { time } from "./show.ts";
+import { time } from "./time.ts";
 
 type RunningVerbs = Pick<ApiService, "containerTop" | "containerStats" | "containerUpdate">;
 

@@ -3,13 +3,7 @@ import { ago, type Container, type EndpointRecord, type Exec, type Image, type J
 import { healthWords, showHealth, showHealthCheck } from "./health.ts";
 import { showMounts } from "./mounts.ts";
 import { hostConfigOf } from "./show-host-config.ts";
-
-const zeroTime = "0001-01-01T00:00:00Z";
-
-export const time = (at: number | null): string => (at === null ? zeroTime : new Date(at).toISOString().replace(/Z$/, "000000Z"));
-
-/** Without fractions, as Docker shows when a volume was made. */
-export const seconds = (at: number): string => `${new Date(at).toISOString().slice(0, 19)}Z`;
+import { time, zeroTime } from "./time.ts";
 
 export function inspectContainer(record: Container, storageData: Json, execs: readonly Exec[]): Json {
   const { config } = record;

@@ -16,7 +16,7 @@ import {
 import { shownEvents } from "./events.ts";
 import { hasLabel, matches } from "./filters.ts";
 import { hostFacts } from "./host-facts.ts";
-import { time } from "./show.ts";
+import { time } from "./time.ts";
 import { parseTime } from "./times.ts";
 import { apiVersion, engineVersion, minimumApiVersion } from "./versions.ts";
 

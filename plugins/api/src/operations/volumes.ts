@@ -12,7 +12,7 @@ import {
   type VolumesService,
 } from "@tsbox/kernel";
 import { hasLabel, matches } from "./filters.ts";
-import { seconds } from "./show.ts";
+import { seconds } from "./time.ts";
 
 type VolumeVerbs = Pick<ApiService, "volumeList" | "volumeInspect" | "volumeCreate" | "volumeRemove" | "volumePrune">;
 

@@ -1,18 +1,13 @@
 /** The service `api` over HTTP: the commands do not know where the engine is. */
 import { createReadStream } from "node:fs";
 import type { Readable } from "node:stream";
-import { type ApiService, type Call, type Filters, fail, isTsboxError, type Json, type ProgressLine, type Strings } from "@tsbox/kernel";
+import { type ApiService, type Call, fail, isTsboxError, type Json, type ProgressLine, type Strings } from "@tsbox/kernel";
 import { remoteFiles } from "./files.ts";
+import { filtersJson } from "./filters.ts";
 import type { Remote } from "./http.ts";
 
 /** Names have slashes in them, which stay. */
 const name = (text: string): string => text.split("/").map(encodeURIComponent).join("/").replaceAll("%3A", ":").replaceAll("%40", "@");
-export const filtersJson = (filters: Filters | undefined): string | undefined =>
-  filters === undefined || Object.keys(filters).length === 0
-    ? undefined
-    : JSON.stringify(
-        Object.fromEntries(Object.entries(filters).map(([key, values]) => [key, Object.fromEntries(values.map((value) => [value, true]))])),
-      );
 const authHeader = (auth: Strings | undefined): Readonly<Record<string, string>> => ({
   "x-registry-auth": Buffer.from(JSON.stringify(auth ?? {})).toString("base64url"),
 });

@@ -2,7 +2,7 @@
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { type FilesApi, fail, type Json } from "@tsbox/kernel";
-import { filtersJson } from "./api.ts";
+import { filtersJson } from "./filters.ts";
 import type { Remote } from "./http.ts";
 
 export function remoteFiles(remote: Remote): FilesApi {

@@ -3,8 +3,8 @@ import { fail, type Json } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
 import { framesType, logs, openStream } from "../attach.ts";
 import { failureOf } from "../errors.ts";
+import type { Front } from "../front.ts";
 import { filters, flag, number, type Query, text } from "../query.ts";
-import type { Front } from "../server.ts";
 import { checked } from "../shapes.ts";
 import { begin, sendBytes, sendLines } from "../streams.ts";
 

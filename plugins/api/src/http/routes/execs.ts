@@ -3,8 +3,8 @@ import { fail, type Json } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
 import { framesType } from "../attach.ts";
 import { execStartBody, openExec, startFailure } from "../exec.ts";
+import type { Front } from "../front.ts";
 import { number, type Query } from "../query.ts";
-import type { Front } from "../server.ts";
 import { checked } from "../shapes.ts";
 import { sendBytes } from "../streams.ts";
 

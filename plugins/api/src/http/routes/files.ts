@@ -6,8 +6,8 @@ import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type Call, fail, isTsboxError, type Json, type TsboxError } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
+import type { Front } from "../front.ts";
 import { filters, flag, type Query, text, texts } from "../query.ts";
-import type { Front } from "../server.ts";
 import { checked } from "../shapes.ts";
 import { sendBytes } from "../streams.ts";
 

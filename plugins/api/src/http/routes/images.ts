@@ -1,9 +1,9 @@
 /** /images. Names have slashes in them, so what follows a name is cut off by hand. */
 import { type Call, fail, type ProgressLine } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
+import type { Front } from "../front.ts";
 import { filters, flag, type Query, text, texts } from "../query.ts";
 import { registryAuth } from "../registry-auth.ts";
-import type { Front } from "../server.ts";
 import { sendBytes, sendLines } from "../streams.ts";
 import { platformOf, saveOptions, uploaded } from "./files.ts";
 

@@ -1,8 +1,8 @@
 /** /networks. */
 import { fail, type Json } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
+import type { Front } from "../front.ts";
 import { filters, type Query } from "../query.ts";
-import type { Front } from "../server.ts";
 import { checked } from "../shapes.ts";
 
 type Named = { Params: { id: string } };

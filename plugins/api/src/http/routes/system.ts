@@ -2,8 +2,8 @@
 import { arch } from "node:os";
 import type { FastifyInstance } from "fastify";
 import { apiVersion, engineVersion } from "../../operations/versions.ts";
+import type { Front } from "../front.ts";
 import { filters, type Query, text } from "../query.ts";
-import type { Front } from "../server.ts";
 import { sendLines } from "../streams.ts";
 
 /** Of every answer. */

@@ -1,0 +1,4 @@
+/** Limits of a container's cgroup in the words of the OCI runtime specification (`linux.resources`). Both the exec contract and the host's toolkit take them. */
+export interface OciResources {
+  readonly [key: string]: unknown;
+}

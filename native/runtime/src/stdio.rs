@@ -1,0 +1,10 @@
+//! The standard streams of a process that is started.
+
+use std::os::fd::RawFd;
+
+/// Descriptors for 0, 1 and 2; or a pseudo-terminal, made in the container's own devpts, whose master is handed back.
+#[derive(Clone, Copy)]
+pub enum Stdio {
+    Fds([RawFd; 3]),
+    Terminal { rows: u16, columns: u16 },
+}

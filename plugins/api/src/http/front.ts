@@ -1,0 +1,15 @@
+import type { IncomingMessage } from "node:http";
+import type { ApiService, ContainersService, Logger } from "@tsbox/kernel";
+import type { Calls } from "./calls.ts";
+
+/** What routes work with. */
+export interface Front {
+  readonly api: ApiService;
+  readonly containers: ContainersService;
+  readonly log: Logger;
+  readonly calls: Calls;
+  /** A directory for bodies that must be files. */
+  readonly uploads: string;
+  /** The API version that a request asked for. */
+  versionOf(request: IncomingMessage): string;
+}

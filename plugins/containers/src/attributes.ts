@@ -1,0 +1,6 @@
+/** What events tell of a container. */
+import type { Container } from "@tsbox/kernel";
+
+export function attributes(record: Container): Readonly<Record<string, string>> {
+  return { image: record.imageName, name: record.name, ...record.config.labels };
+}

@@ -1,0 +1,43 @@
+/** Health checks as values: what a container's check is, and what the answer of a probe means. All functions are pure. */
+import { fail, type Health, type HealthCheck, type HealthRequest, type HealthResult } from "@tsbox/kernel";
+
+/** As many results as Docker keeps. */
+const kept = 5;
+
+const defaults = { interval: 30_000, timeout: 30_000, startPeriod: 0, startInterval: 5000, retries: 3 };
+
+/** The user's parts before the image's before Docker's; null: none. */
+export function healthCheckOf(asked: HealthRequest | null, image: HealthRequest | null): HealthCheck | null {
+  const test = asked?.test && asked.test.length > 0 ? asked.test : (image?.test ?? []);
+  if (test.length === 0 || test[0] === "NONE") return null;
+  if (test[0] !== "CMD" && test[0] !== "CMD-SHELL")
+    throw fail("InvalidArgument", `Unknown healthcheck type '${test[0]}' (expected 'CMD' or 'CMD-SHELL')`);
+  const part = (name: keyof typeof defaults): number => asked?.[name] || image?.[name] || defaults[name];
+  return {
+    test,
+    interval: part("interval"),
+    timeout: part("timeout"),
+    startPeriod: part("startPeriod"),
+    startInterval: part("startInterval"),
+    retries: part("retries"),
+  };
+}
+
+export const freshHealth: Health = { status: "starting", failingStreak: 0, log: [], probe: null };
+
+/** A failure in the start period does not count, as long as there was no success yet. */
+export function afterProbe(health: Health, result: HealthResult, check: HealthCheck, startedAt: number): Health {
+  const log = [...health.log, result].slice(-kept);
+  if (result.exitCode === 0) return { status: "healthy", failingStreak: 0, log, probe: null };
+  const early = health.status === "starting" && result.startedAt - startedAt < check.startPeriod;
+  const failingStreak = early ? health.failingStreak : health.failingStreak + 1;
+  return { status: failingStreak >= check.retries ? "unhealthy" : health.status, failingStreak, log, probe: null };
+}
+
+/** Milliseconds until the next probe. A start interval that is longer than what is left of the start period ends with it. */
+export function nextProbe(health: Health, check: HealthCheck, startedAt: number, now: number): number {
+  const last = health.log.at(-1)?.endedAt ?? startedAt;
+  const periodEnd = startedAt + check.startPeriod;
+  const early = health.status === "starting" && Math.max(last, now) < periodEnd;
+  return Math.max(0, (early ? Math.min(last + check.startInterval, periodEnd) : last + check.interval) - now);
+}

@@ -1,0 +1,93 @@
+/** The structure of the tree, as docs/architecture.md promises it: imports run one way. */
+import assert from "node:assert/strict";
+import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { builtinModules } from "node:module";
+import { dirname, join } from "node:path";
+import { circles, rustImports, typescriptImports, unimported } from "../src/import-graph.ts";
+import { suite, temporaryDirectory } from "../src/index.ts";
+
+const test = suite("imports");
+const root = join(import.meta.dirname, "..", "..", "..");
+const sources = ["kernel/src/**/*.ts", "plugins/*/src/**/*.ts", "drivers/*/src/**/*.ts", "conformance/src/**/*.ts"];
+const helpers = ["test/*/src/**/*.ts", "bench/*.ts"];
+const tests = ["{kernel,plugins/*,drivers/*,conformance,test/harness}/test/**/*.ts", "test/e2e/{cases,full}/*.ts", "test/run.ts"];
+
+/** Files that processes are started with, or that are loaded by name. */
+const entries: readonly RegExp[] = [
+  /^kernel\/src\/(index|host\/index|snapshots\/index)\.ts$/,
+  /^(plugins|drivers)\/[^/]+\/src\/index\.ts$/,
+  /^conformance\/src\/(index|broken\/[^/]+|reference\/memory-world|storage\/victim)\.ts$/,
+  // The daemon, the portable client, the process that looks at a database, the runner of tests, the benchmarks.
+  /^(kernel\/src\/host\/main|plugins\/cli\/src\/portable|plugins\/state\/src\/check|test\/harness\/src\/(run|index)|bench\/bench)\.ts$/,
+];
+
+/** The command is the suite's front door; the suite is loaded when somebody asks for it, and need not be installed. */
+const front: ReadonlySet<string> = new Set(["plugins/cli/src/commands/conformance.ts @tsbox/conformance"]);
+
+test("no file imports itself, however far round, in TypeScript or in Rust", () => {
+  assert.deepEqual(circles(typescriptImports(root, [...sources, ...helpers]).files), []);
+  assert.deepEqual(circles(rustImports(root)), []);
+});
+
+test("a package reaches another one by its name, and plugins reach the kernel alone", () => {
+  const { files, packages } = typescriptImports(root, sources);
+  const wrong: string[] = [];
+  for (const [file, targets] of files)
+    for (const target of targets) if (packageOf(target) !== packageOf(file)) wrong.push(`${file} imports ${target} by its path`);
+  for (const [file, names] of packages) {
+    const { dependencies = {}, peerDependencies = {}, optionalDependencies = {} } = manifestOf(file);
+    const known = new Set([...Object.keys(dependencies), ...Object.keys(peerDependencies), ...Object.keys(optionalDependencies)]);
+    for (const name of names) {
+      const [scope = "", rest = ""] = name.split("/");
+      const bare = scope.startsWith("@") ? `${scope}/${rest}` : scope;
+      if (bare.startsWith("node:") || builtinModules.includes(bare)) continue;
+      if (front.has(`${file} ${bare}`)) continue;
+      if (!known.has(bare)) wrong.push(`${file} imports ${bare}, which its package does not name`);
+      if (/^(plugins|drivers)\//.test(file) && bare.startsWith("@tsbox/") && bare !== "@tsbox/kernel")
+        wrong.push(`${file} imports ${bare}`);
+      if (file.startsWith("kernel/") && bare.startsWith("@tsbox/")) wrong.push(`${file}: the kernel imports ${bare}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test("every file is imported by another one, or is where something starts", () => {
+  const used = unimported(typescriptImports(root, [...sources, ...helpers, ...tests]).files);
+  const isTest = (file: string): boolean => !/(^|\/)src\/|^bench\//.test(file);
+  const lost = used.filter((file) => !isTest(file) && !entries.some((entry) => entry.test(file)));
+  assert.deepEqual(lost, []);
+});
+
+test("the walk finds what it is to find", (t) => {
+  const directory = temporaryDirectory(t);
+  const write = (path: string, text: string): void => {
+    mkdirSync(join(directory, dirname(path)), { recursive: true });
+    writeFileSync(join(directory, path), text);
+  };
+  write("a/one.ts", 'import type { Two } from "./two.ts";\nimport { x } from "far";\n');
+  write("a/two.ts", 'export * from "./three.ts";\n');
+  write("a/three.ts", 'const one = await import("./one.ts");\n');
+  write("a/alone.ts", "");
+  const { files, packages } = typescriptImports(directory, ["a/*.ts"]);
+  assert.deepEqual(circles(files), [["a/one.ts", "a/three.ts", "a/two.ts"]]);
+  assert.deepEqual([...(packages.get("a/one.ts") ?? [])], ["far"]);
+  assert.deepEqual(unimported(files), ["a/alone.ts"]);
+  write("native/core/src/lib.rs", "pub mod net;\nmod mount;\n");
+  write("native/core/src/net/mod.rs", "mod codec;\nmod wall;\n");
+  write("native/core/src/net/codec.rs", "use super::wall::{Part, Set};\nuse crate::mount;\n");
+  write("native/core/src/net/wall.rs", "// use super::codec;\nfn f() { super::codec::encode() }\n");
+  write("native/core/src/mount.rs", "#[cfg(test)]\nmod tests { use crate::net::codec; }\n");
+  assert.deepEqual(circles(rustImports(directory)), [["native/core/src/net/codec.rs", "native/core/src/net/wall.rs"]]);
+});
+
+interface Manifest {
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly peerDependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+const packages: ReadonlySet<string> = new Set(
+  globSync("{kernel,conformance,plugins/*,drivers/*}/package.json", { cwd: root }).map(dirname),
+);
+const packageOf = (file: string): string => [...packages].find((one) => file.startsWith(`${one}/`)) ?? "";
+const manifestOf = (file: string): Manifest => JSON.parse(readFileSync(join(root, packageOf(file), "package.json"), "utf8")) as Manifest;
