@@ -12,5 +12,5 @@ export interface Background {
 export function later(engine: Background, work: () => Promise<void>): void {
   const running = work().catch((error: unknown) => engine.call().log.error(`behind an answer: ${String(error)}`));
   engine.background.add(running);
-  running.finally(() => engine.background.delete(running));
+  void running.finally(() => engine.background.delete(running));
 }

@@ -119,9 +119,10 @@ function originOf(contents: Contents, engineId: string, before: Generation | nul
 /** To this format, with the number of this start, in one write. */
 async function bringUp(database: Database, contents: Contents, origin: Origin): Promise<void> {
   await database.transaction(() => {
-    if (contents.format !== formatVersion) for (const [key, value] of contents.values) database.put(key, pack(key, value));
-    database.put("format", Buffer.from([formatVersion]));
-    database.put("engine", pack("engine", origin));
+    // What these promise comes with the transaction.
+    if (contents.format !== formatVersion) for (const [key, value] of contents.values) void database.put(key, pack(key, value));
+    void database.put("format", Buffer.from([formatVersion]));
+    void database.put("engine", pack("engine", origin));
   });
   await database.flushed;
 }
@@ -158,8 +159,8 @@ function storeOf(database: Database, contents: Contents, directory: string, gene
     const keyed = changes.map(({ table: name, key, value }) => ({ key: keyOf(name, key), value }));
     await database.transaction(() => {
       for (const { key, value } of keyed) {
-        if (value === null) database.remove(key);
-        else database.put(key, pack(key, value));
+        if (value === null) void database.remove(key);
+        else void database.put(key, pack(key, value));
       }
     });
     await database.flushed;
