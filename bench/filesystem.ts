@@ -1,6 +1,6 @@
 /**
- * A file system of the bench's own: ext4 with a journal, as Debian makes it, fresh, in a file. On the host's own one counts what lies there, how full it is, and (without a journal) how much
- * was deleted in the last minutes.
+ * A file system of the bench's own: ext4 with a journal, as Debian makes it, fresh, in a file. On the host's own one counts what lies
+ * there, how full it is, and (without a journal) how much was deleted in the last minutes.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";

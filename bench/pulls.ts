@@ -10,8 +10,9 @@ import { home, type Peer, tsbox } from "./peers.ts";
 const pulled = 3;
 
 /**
- * Pull and unpack of the Debian that the tests make, from a registry on loopback that both reach. An ext4 without a journal does not give out an inode for minutes after it
- * was freed, and looks at each of them again for every file that it makes: so each pull is of another image, nothing is removed between two, and the images are made on a tmpfs.
+ * Pull and unpack of the Debian that the tests make, from a registry on loopback that both reach. An ext4 without a journal does not give
+ * out an inode for minutes after it was freed, and looks at each of them again for every file that it makes: so each pull is of another
+ * image, nothing is removed between two, and the images are made on a tmpfs.
  */
 export async function pulls(directory: string, ours: Peer, docker: Peer | null): Promise<void> {
   const layout = join(home, ".cache/debian-layout");

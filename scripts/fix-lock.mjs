@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Some packages list optional builds for platforms whose packages are not to be had everywhere: npm then writes a lock that `npm ci` refuses ("Missing: … from lock file").
-// Takes those names out of package-lock.json. Run it after every `npm install`.
+// Some packages list optional builds for platforms whose packages are not to be had everywhere: npm then writes a lock that `npm ci`
+// refuses ("Missing: … from lock file"). Takes those names out of package-lock.json. Run it after every `npm install`.
 import { readFileSync, writeFileSync } from "node:fs";
 
 const path = new URL("../package-lock.json", import.meta.url);

@@ -22,7 +22,9 @@ export interface OpenedPart<T> {
 
 type AnyProvider = Provider<Drivers[DriverKind]> | Provider<Services[keyof Services]>;
 
-/** `services`: what the plugin may ask for. `config` goes through its own parser. Not usable here is `Unsupported` with the probe's words. */
+/**
+ * `services`: what the plugin may ask for. `config` goes through its own parser. Not usable here is `Unsupported` with the probe's words.
+ */
 export async function openDriver<K extends DriverKind>(
   plugin: Plugin,
   kind: K,

@@ -1,6 +1,7 @@
 /**
- * What a suite is made of. A *rule* is one promise of a contract with a stable id; a *world* is all that a rule may touch, made afresh for each. A rule that needs
- * a power which the driver lacks is skipped, one that is about the lack is skipped where the power is there. What a rule judges by is data: trees, error codes.
+ * What a suite is made of. A *rule* is one promise of a contract with a stable id; a *world* is all that a rule may touch, made afresh for
+ * each. A rule that needs a power which the driver lacks is skipped, one that is about the lack is skipped where the power is there. What a
+ * rule judges by is data: trees, error codes.
  */
 import { type ErrorCode, isTsboxError } from "@tsbox/kernel";
 

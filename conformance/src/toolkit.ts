@@ -1,4 +1,7 @@
-/** The host toolkit for suites and drivers' own tests, without an engine: the plugin that provides it is named, not imported, as in an engine's list. */
+/**
+ * The host toolkit for suites and drivers' own tests, without an engine: the plugin that provides it is named, not imported, as in an
+ * engine's list.
+ */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,6 @@
-/** Makes calls. The signal is made when it is first read: most calls end without anybody looking, and a hot path pays for what it uses only. */
+/**
+ * Makes calls. The signal is made when it is first read: most calls end without anybody looking, and a hot path pays for what it uses only.
+ */
 import type { Call, Logger } from "./contract/call.ts";
 import type { Sparse } from "./contract/words.ts";
 import { abortReason, fail, type TsboxError } from "./errors/index.ts";

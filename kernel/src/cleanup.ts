@@ -9,8 +9,8 @@ export interface Cleanup {
 }
 
 /**
- * Runs `body`, then the steps that it registered, last first. The body's error comes out, with those of the steps in `suppressed`; where only steps
- * threw, the first of their errors does. A step must not use a call that may be canceled: `cleanupCall(call)` makes one for it.
+ * Runs `body`, then the steps that it registered, last first. The body's error comes out, with those of the steps in `suppressed`; where
+ * only steps threw, the first of their errors does. A step must not use a call that may be canceled: `cleanupCall(call)` makes one for it.
  */
 export async function withCleanup<T>(body: (cleanup: Cleanup) => Promise<T>): Promise<T> {
   const steps: { readonly run: () => unknown; readonly onlyOnError: boolean }[] = [];

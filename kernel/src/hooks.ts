@@ -1,4 +1,7 @@
-/** The hooks' machinery: tapable behind a facade that knows which plugin tapped, so that a plugin can be untapped (tapable alone can't) and a throw has a name. */
+/**
+ * The hooks' machinery: tapable behind a facade that knows which plugin tapped, so that a plugin can be untapped (tapable alone can't) and
+ * a throw has a name.
+ */
 import tapable from "tapable";
 import type { Call, Logger } from "./contract/call.ts";
 import type { HookKind, Hooks } from "./contract/hooks.ts";

@@ -1,6 +1,6 @@
 /**
- * The bounds of what comes from a layer, an archive, a registry, a container's tree or a client, named in one place. Those that native code keeps, too, are in
- * native/core/src/limits.rs; a test holds the two equal.
+ * The bounds of what comes from a layer, an archive, a registry, a container's tree or a client, named in one place. Those that native code
+ * keeps, too, are in native/core/src/limits.rs; a test holds the two equal.
  */
 export interface Limits {
   /** Bytes of a path below a tree's root: PATH_MAX without its NUL. So no walk is deeper than 2,048 directories. */

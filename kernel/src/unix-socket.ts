@@ -1,4 +1,6 @@
-/** Unix sockets whose path is longer than the 107 bytes that an address has room for: they are reached through a descriptor of their folder. */
+/**
+ * Unix sockets whose path is longer than the 107 bytes that an address has room for: they are reached through a descriptor of their folder.
+ */
 import { closeSync, constants, openSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { basename, dirname } from "node:path";

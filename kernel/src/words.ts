@@ -1,4 +1,7 @@
-/** The parsers of the contracts' words: the only way from a stranger's string to a branded one. Each throws `InvalidArgument` that quotes what it got. */
+/**
+ * The parsers of the contracts' words: the only way from a stranger's string to a branded one. Each throws `InvalidArgument` that quotes
+ * what it got.
+ */
 import { randomBytes } from "node:crypto";
 import type { ActiveKey, SnapshotName, ViewKey } from "./contract/storage.ts";
 import type { ContainerId, Digest, EndpointId, ExecId, NetworkId } from "./contract/words.ts";

@@ -1,6 +1,6 @@
 /**
- * Nothing in a contract may rule out a driver in a process of its own. This file is checked by the compiler alone: every verb of every contract takes a `Call`
- * first, answers a promise, and carries data and streams of data only.
+ * Nothing in a contract may rule out a driver in a process of its own. This file is checked by the compiler alone: every verb of every
+ * contract takes a `Call` first, answers a promise, and carries data and streams of data only.
  */
 import type {
   Call,

@@ -1,4 +1,7 @@
-/** A host with plugins made on the spot: each is a package of its own in a temporary directory, with a manifest and a few lines of JavaScript. */
+/**
+ * A host with plugins made on the spot: each is a package of its own in a temporary directory, with a manifest and a few lines of
+ * JavaScript.
+ */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, temporaryDirectory } from "@tsbox/harness";

@@ -1,4 +1,7 @@
-/** The details that programs and attackers find: limits of a process, signals, devices one by one, masks one by one, sysctls, mount options, long words. */
+/**
+ * The details that programs and attackers find: limits of a process, signals, devices one by one, masks one by one, sysctls, mount options,
+ * long words.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import type { OciMount, OciSpec } from "@tsbox/kernel";
 import { expect, type Rule } from "../rule.ts";

@@ -15,7 +15,10 @@ import type { ExecWorld } from "./world.ts";
 
 export const execRules: readonly Rule<ExecWorld>[] = [...wordRules, ...processRules, ...isolationRules, ...detailRules, ...streamRules];
 
-/** Registers every rule as a case, over the driver that `plugin` provides as `id`. A host that can't start containers skips them, with the reason. */
+/**
+ * Registers every rule as a case, over the driver that `plugin` provides as `id`. A host that can't start containers skips them, with the
+ * reason.
+ */
 export async function execSuite(test: TestRunner, plugin: Plugin, id: string, directory: string = tmpdir()): Promise<void> {
   const toolkit = await openToolkit();
   const reason = "skip" in toolkit ? toolkit.skip : whyNoExecWorld();

@@ -1,6 +1,7 @@
 /**
- * A world of real containers. It plays the engine's shim: mounts the root in a mount namespace of its own and carries the launch out there, a spec by the engine's
- * runtime from its command line, a command as it stands. Their root is an overlay over a directory with busybox and little else.
+ * A world of real containers. It plays the engine's shim: mounts the root in a mount namespace of its own and carries the launch out there,
+ * a spec by the engine's runtime from its command line, a command as it stands. Their root is an overlay over a directory with busybox and
+ * little else.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";

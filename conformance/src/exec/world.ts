@@ -7,7 +7,10 @@ export interface ExecWorld extends BaseWorld {
   readonly call: Call;
   /** A container that was never planned: its directory is empty, its root is an overlay of its own over a busybox. */
   bundle(spec: OciSpec): ExecSubjectBundle;
-  /** Plans and starts it, feeds it `input` (nothing: it ends at once), waits, deletes. A start that fails rejects with the format's own code. */
+  /**
+   * Plans and starts it, feeds it `input` (nothing: it ends at once), waits, deletes. A start that fails rejects with the format's own
+   * code.
+   */
   run(bundle: ExecSubjectBundle, input?: string): Promise<Ended>;
   /** As `run`, with its streams and signals in hand. It has to be ended by the rule. */
   start(bundle: ExecSubjectBundle, streams?: Streams): Promise<RunningContainer>;

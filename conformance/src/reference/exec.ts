@@ -1,4 +1,7 @@
-/** The exec contract as short as it can be: every spec goes to the engine's own runtime as it came, and nothing is remembered. The ground that the broken drivers stand on. */
+/**
+ * The exec contract as short as it can be: every spec goes to the engine's own runtime as it came, and nothing is remembered. The ground
+ * that the broken drivers stand on.
+ */
 import { type Bundle, type Call, type ContainerId, type ExecDriver, type ExecPowers, fail, type Launch, type OciSpec } from "@tsbox/kernel";
 import { streamOf } from "./storage.ts";
 

@@ -1,6 +1,6 @@
 /**
- * The storage contract in memory, as short as it can be: what the words mean, to be read beside the contract, and the ground that the broken drivers stand on. Its
- * mounts are of a type of its own (`memory`), which its world can read and write; no kernel can.
+ * The storage contract in memory, as short as it can be: what the words mean, to be read beside the contract, and the ground that the
+ * broken drivers stand on. Its mounts are of a type of its own (`memory`), which its world can read and write; no kernel can.
  */
 import {
   type ActiveKey,

@@ -1,4 +1,7 @@
-/** The volume contract in memory, as short as it can be. Its mounts are of a type of its own (`memory`), which its world can read and write; no kernel can. */
+/**
+ * The volume contract in memory, as short as it can be. Its mounts are of a type of its own (`memory`), which its world can read and write;
+ * no kernel can.
+ */
 import {
   type Call,
   type ContainerId,

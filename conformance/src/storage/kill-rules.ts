@@ -1,4 +1,7 @@
-/** kill -9 within each verb: whatever the moment, what was done stays done, what was not is as before or after it, and nothing half done is left. */
+/**
+ * kill -9 within each verb: whatever the moment, what was done stays done, what was not is as before or after it, and nothing half done is
+ * left.
+ */
 import { expect, type Rule } from "../rule.ts";
 import { base } from "./edits.ts";
 import { expectSame } from "./tree.ts";

@@ -32,8 +32,8 @@ export interface WorldFiles {
   /** Where a new layer may be written. */
   newLayer(): LayerFile;
   /**
-   * Opens the driver over this world's directory in a process of its own, which does `verb` over and over, and is killed so many milliseconds after it began. Answers what it
-   * said (`begin N`, `done N`). Not there: nobody said where the driver's module is.
+   * Opens the driver over this world's directory in a process of its own, which does `verb` over and over, and is killed so many
+   * milliseconds after it began. Answers what it said (`begin N`, `done N`). Not there: nobody said where the driver's module is.
    */
   kill?: (verb: string, after: number) => Promise<readonly string[]>;
 }

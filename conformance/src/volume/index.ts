@@ -9,7 +9,10 @@ import { volumeRules } from "./rules.ts";
 
 export { volumeRules };
 
-/** Registers every rule as a case, over the driver that `plugin` provides as `id`. A host without what that needs skips them, with the reason. */
+/**
+ * Registers every rule as a case, over the driver that `plugin` provides as `id`. A host without what that needs skips them, with the
+ * reason.
+ */
 export async function volumeSuite(test: TestRunner, plugin: Plugin, id: string, directory: string = tmpdir()): Promise<void> {
   const toolkit = await openToolkit();
   if ("skip" in toolkit) {

@@ -1,6 +1,6 @@
 /**
- * Containers of the engine's own OCI runtime, which its shim has inside: there is nothing to run beside it and nothing to remember. What a spec asks for is
- * refused by name when the runtime can't do it; the rest goes on as it came.
+ * Containers of the engine's own OCI runtime, which its shim has inside: there is nothing to run beside it and nothing to remember. What a
+ * spec asks for is refused by name when the runtime can't do it; the rest goes on as it came.
  */
 import type { Bundle, Call, ContainerId, ExecDriver, ExecPowers, Launch, OciLinux, OciSpec } from "@tsbox/kernel";
 import type { FilterStore } from "./internal/filter-store.ts";

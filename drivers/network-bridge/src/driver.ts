@@ -24,7 +24,10 @@ import { parseOptions } from "./options.ts";
 import { holdPorts, releasePorts } from "./ports.ts";
 import { addKeys, baseSteps, deleteKeys, networkKeys, type PortElement, portElements, portMaps, tableName } from "./rules.ts";
 
-/** A pair goes with its container's namespace, some 26 ms after the last process. Only what is still there after this many milliseconds is removed by hand, which takes as long and holds up whoever makes links meanwhile. */
+/**
+ * A pair goes with its container's namespace, some 26 ms after the last process. Only what is still there after this many milliseconds is
+ * removed by hand, which takes as long and holds up whoever makes links meanwhile.
+ */
 const grace = 1_000;
 
 interface Published {

@@ -1,4 +1,7 @@
-/** What this driver calls the things that it makes. Interface names have 15 characters: `tsb`, four of the engine's id, a letter, seven of what it stands for. */
+/**
+ * What this driver calls the things that it makes. Interface names have 15 characters: `tsb`, four of the engine's id, a letter, seven of
+ * what it stands for.
+ */
 import type { EndpointId, HostLink, Network, NetworkId } from "@tsbox/kernel";
 
 export function linkPrefix(engineId: string): string {

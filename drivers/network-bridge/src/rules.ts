@@ -1,11 +1,13 @@
 /**
- * The engine's one nftables table. Its rules are written when the first network is made and never change; networks and published ports are elements of
- * its sets and maps, so that the thousandth costs what the first did.
+ * The engine's one nftables table. Its rules are written when the first network is made and never change; networks and published ports are
+ * elements of its sets and maps, so that the thousandth costs what the first did.
  *
  *     loopback     what comes from a bridge for 127.0.0.0/8 is dropped: route_localnet, which published ports need there, would let it in
  *     prerouting   what comes for a published port of this host goes to its container; output: what this host sends there, too
- *     postrouting  what leaves a network gets the host's address; so does what comes back into one by a published port, or the answer would miss the host
- *     forward      known connections and published ports pass, traffic within a network passes; nothing else goes into a network, nor out of an internal one
+ *     postrouting  what leaves a network gets the host's address; so does what comes back into one by a published port, or the answer
+ *                  would miss the host
+ *     forward      known connections and published ports pass, traffic within a network passes; nothing else goes into a network, nor
+ *                  out of an internal one
  */
 import type { FirewallElement, FirewallSet, FirewallStep, PortMap } from "@tsbox/kernel";
 

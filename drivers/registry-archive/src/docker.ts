@@ -1,6 +1,6 @@
 /**
- * `docker-archive`: what `docker save` makes. manifest.json lists the images; each becomes an OCI manifest, made here. A layer that is a plain tar has its config's diff id
- * as digest, so nothing is read to learn it; the content store finds out when that is not true.
+ * `docker-archive`: what `docker save` makes. manifest.json lists the images; each becomes an OCI manifest, made here. A layer that is a
+ * plain tar has its config's diff id as digest, so nothing is read to learn it; the content store finds out when that is not true.
  */
 import { createHash } from "node:crypto";
 import { type Call, type Descriptor, type Digest, fail, limits, parseDigest } from "@tsbox/kernel";

@@ -1,6 +1,6 @@
 /**
- * `host:DIRECTORY`: an image made of a directory of this machine. Its base is the directory itself, adopted by the storage driver; its one layer hides what
- * holds secrets. That is hygiene, not a security boundary: a lower tree that changes while it is mounted shows through.
+ * `host:DIRECTORY`: an image made of a directory of this machine. Its base is the directory itself, adopted by the storage driver; its one
+ * layer hides what holds secrets. That is hygiene, not a security boundary: a lower tree that changes while it is mounted shows through.
  */
 import { createHash } from "node:crypto";
 import { arch } from "node:os";
@@ -15,7 +15,10 @@ interface Made {
   readonly blobs: ReadonlyMap<string, Uint8Array>;
 }
 
-/** How many states of a directory are remembered: one that was looked at can be fetched even if another has looked since, and seen it changed. */
+/**
+ * How many states of a directory are remembered: one that was looked at can be fetched even if another has looked since, and seen it
+ * changed.
+ */
 const remembered = 8;
 
 /** `hidden`: directories of the engine itself. */

@@ -1,6 +1,6 @@
 /**
- * An OCI distribution client (github.com/opencontainers/distribution-spec), reading. Each endpoint of a reference is asked in turn until one answers; the last one's
- * failure is told. Foreign layers' `urls` are never followed: what an image is made of comes from its registry.
+ * An OCI distribution client (github.com/opencontainers/distribution-spec), reading. Each endpoint of a reference is asked in turn until
+ * one answers; the last one's failure is told. Foreign layers' `urls` are never followed: what an image is made of comes from its registry.
  */
 import { createHash } from "node:crypto";
 import {

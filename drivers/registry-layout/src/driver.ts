@@ -1,6 +1,6 @@
 /**
- * `oci:DIRECTORY[:TAG]`: an image layout (github.com/opencontainers/image-spec, image-layout.md), reading. The directory comes from strangers: links that lead out of it
- * are not followed, and what is no plain file is not opened for long enough to wait for it.
+ * `oci:DIRECTORY[:TAG]`: an image layout (github.com/opencontainers/image-spec, image-layout.md), reading. The directory comes from
+ * strangers: links that lead out of it are not followed, and what is no plain file is not opened for long enough to wait for it.
  */
 import { constants } from "node:fs";
 import { type FileHandle, open, realpath, stat } from "node:fs/promises";

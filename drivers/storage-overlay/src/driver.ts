@@ -1,12 +1,13 @@
 /**
- * Snapshots as overlayfs layers. A snapshot's directory holds `fs`, its own changes (an overlay's upper, or a lower of its children), and `work` while it is active.
- * Nothing is copied: a prepare is three mkdirs.
+ * Snapshots as overlayfs layers. A snapshot's directory holds `fs`, its own changes (an overlay's upper, or a lower of its children), and
+ * `work` while it is active. Nothing is copied: a prepare is three mkdirs.
  *
- * All mounts are overlays, one of a snapshot without a parent too (over an empty directory): so a layer's whiteouts are the overlay's own wherever they lie, and a
- * layer unpacked by itself can be put on a parent later (power `rebase`).
+ * All mounts are overlays, one of a snapshot without a parent too (over an empty directory): so a layer's whiteouts are the overlay's own
+ * wherever they lie, and a layer unpacked by itself can be put on a parent later (power `rebase`).
  *
- * An adopted directory that holds this store itself (`/` does) is a base of its own kind: overlayfs refuses a lower that lies in another one (ELOOP), an upper may. So a
- * snapshot on such a base carries all changes since the base in its own directory: they are copied when it is prepared. That is cheap for what `host:/` hides, and right for all else.
+ * An adopted directory that holds this store itself (`/` does) is a base of its own kind: overlayfs refuses a lower that lies in another
+ * one (ELOOP), an upper may. So a snapshot on such a base carries all changes since the base in its own directory: they are copied when it
+ * is prepared. That is cheap for what `host:/` hides, and right for all else.
  */
 import { chmodSync, chownSync, mkdirSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -111,7 +112,8 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
     const lowers = this.#lowers(snapshot.parent);
     if (snapshot.kind === "active") {
       if (options.readOnly !== true) return writable(snapshot, lowers, this.#empty);
-      // Never as an upper: making a second overlay on its work directory would disturb the first. What lies inside its base can't be a lower.
+      // Never as an upper: making a second overlay on its work directory would disturb the first. What lies inside its base can't be a
+      // lower.
       return this.#isInside(snapshot)
         ? writable(snapshot, lowers, this.#empty, ["ro"])
         : readOnly([tree(snapshot), ...lowers], this.#empty);

@@ -32,7 +32,10 @@ export async function probe(call: Call, host: HostToolkit, rootDirectory: string
   }
 }
 
-/** A file and a directory of the lower layer are removed and the directory made again: that takes a whiteout (d_type) and an opaque directory (trusted.*). */
+/**
+ * A file and a directory of the lower layer are removed and the directory made again: that takes a whiteout (d_type) and an opaque
+ * directory (trusted.*).
+ */
 async function tryMount(call: Call, host: HostToolkit, rootDirectory: string): Promise<void> {
   await withCleanup(async (cleanup) => {
     const base = mkdtempSync(join(rootDirectory, "probe-"));

@@ -1,6 +1,6 @@
 /**
- * Snapshots as plain directories: each is a whole copy of its parent, with reflinks where the file system has them. Slow and large elsewhere, but it works on every
- * file system and every host; so it is also the measure of the others.
+ * Snapshots as plain directories: each is a whole copy of its parent, with reflinks where the file system has them. Slow and large
+ * elsewhere, but it works on every file system and every host; so it is also the measure of the others.
  */
 import { chmodSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * Volumes as directories: `<root>/NAME/_data`, and `<root>/NAME/options.json` where another tree stands in its place. Who uses one is a file `<state>/NAME/USER` on tmpfs,
- * so it is forgotten where every mount is: with the host's restart.
+ * Volumes as directories: `<root>/NAME/_data`, and `<root>/NAME/options.json` where another tree stands in its place. Who uses one is a
+ * file `<state>/NAME/USER` on tmpfs, so it is forgotten where every mount is: with the host's restart.
  */
 import {
   chmodSync,

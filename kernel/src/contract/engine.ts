@@ -1,4 +1,7 @@
-/** What the kernel itself tells: which plugins there are, what works here, and what was picked and why. The host provides this service; no plugin does. */
+/**
+ * What the kernel itself tells: which plugins there are, what works here, and what was picked and why. The host provides this service; no
+ * plugin does.
+ */
 import type { Call } from "./call.ts";
 
 export interface EngineService {

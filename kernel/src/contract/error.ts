@@ -1,6 +1,6 @@
 /**
- * What an error says. Logic branches on `code` alone; docs/errors.md says what each means. `fail(code, text)` of the kernel makes one; anything else that a
- * plugin throws reaches others as `Internal`. Codes are frozen within a major version of the kernel.
+ * What an error says. Logic branches on `code` alone; docs/errors.md says what each means. `fail(code, text)` of the kernel makes one;
+ * anything else that a plugin throws reaches others as `Internal`. Codes are frozen within a major version of the kernel.
  */
 
 export type ErrorCode =

@@ -1,13 +1,16 @@
 /**
- * An exec driver is a container format: it knows how to turn an OCI runtime spec into a running, isolated process. It says what to start and
- * the engine's shim starts it; so stdio, terminals, logs, attach, waiting and exit codes are the same for every format and survive the daemon.
- * A driver of *processes* (native, runc, lxc) is done with that: the shim signals, freezes, weighs, limits and joins them; it offers a verb only where the format
- * does better. One whose processes the host can't see (a virtual machine, a kernel of its own) offers the verbs that it has, and the rest is refused.
+ * An exec driver is a container format: it knows how to turn an OCI runtime spec into a running, isolated process. It says what to start
+ * and the engine's shim starts it; so stdio, terminals, logs, attach, waiting and exit codes are the same for every format and survive the
+ * daemon. A driver of *processes* (native, runc, lxc) is done with that: the shim signals, freezes, weighs, limits and joins them; it
+ * offers a verb only where the format does better. One whose processes the host can't see (a virtual machine, a kernel of its own) offers
+ * the verbs that it has, and the rest is refused.
  *
- * Starting:  namespaces made → networks attached → `plan` → a child of the shim makes the root file system's mounts in a slave mount namespace
+ * Starting:  namespaces made → networks attached → `plan` → a child of the shim makes the root file system's mounts in a slave mount
+ * namespace
  *            and runs the launch there → the first process runs; or it doesn't, and `explain` says why.
  * Ending:    the shim reaps (strangers too: it knows its own by `pidFile`), writes the exit status to disk, tells the daemon → `delete`.
- * After a daemon's death: shims go on; `list` says what the format itself still knows, and `delete` ends and forgets a container that nobody remembers.
+ * After a daemon's death: shims go on; `list` says what the format itself still knows, and `delete` ends and forgets a container that
+ * nobody remembers.
  */
 import type { Call } from "./call.ts";
 import type { Driver } from "./driver.ts";
@@ -18,7 +21,10 @@ import type { Mount } from "./storage.ts";
 import type { ContainerId, ExecId, Sparse, Strings } from "./words.ts";
 
 export interface ExecDriver extends Driver<ExecPowers> {
-  /** Writes below `bundle.directory` at most, and may be asked again. A spec that the format can't express is `Unsupported` with the field's name. */
+  /**
+   * Writes below `bundle.directory` at most, and may be asked again. A spec that the format can't express is `Unsupported` with the field's
+   * name.
+   */
   plan(call: Call, bundle: Bundle): Promise<Launch>;
   delete(call: Call, id: ContainerId): Promise<void>;
   list(call: Call): Promise<AsyncIterable<ContainerId>>;
@@ -39,7 +45,10 @@ export interface ExecPowers {
   rootless: unknown;
 }
 
-/** `directory` is the container's own, on tmpfs, until `delete`; `spec` is complete: the namespaces made before (user first, then network …) are in it by path. */
+/**
+ * `directory` is the container's own, on tmpfs, until `delete`; `spec` is complete: the namespaces made before (user first, then network …)
+ * are in it by path.
+ */
 export interface Bundle {
   readonly id: ContainerId;
   readonly directory: string;
@@ -48,16 +57,19 @@ export interface Bundle {
 }
 
 /**
- * What the shim starts: a spec that its own OCI runtime carries out, or the command of another runtime. `rootfs` is where the shim mounts `bundle.rootfs` first;
- * null: the format mounts it by itself. A spec may carry its seccomp filter compiled (`HostToolkit.compileSeccomp`): the annotation `io.tsbox.seccomp-filter` then
- * names the file, and `linux.seccomp` is left out.
+ * What the shim starts: a spec that its own OCI runtime carries out, or the command of another runtime. `rootfs` is where the shim mounts
+ * `bundle.rootfs` first; null: the format mounts it by itself. A spec may carry its seccomp filter compiled (`HostToolkit.compileSeccomp`):
+ * the annotation `io.tsbox.seccomp-filter` then names the file, and `linux.seccomp` is left out.
  */
 export type Launch = { readonly kind: "oci"; readonly spec: OciSpec } | (LaunchCommand & { readonly rootfs: string | null });
 export interface LaunchCommand {
   readonly kind: "command";
   /** One after another; each that leaves must leave with 0: [runc create, runc start], [lxc-start -F]. */
   readonly steps: readonly Command[];
-  /** The last step stays beside the container as its monitor; false: all leave, and the shim, their subreaper, adopts the process of `pidFile`. */
+  /**
+   * The last step stays beside the container as its monitor; false: all leave, and the shim, their subreaper, adopts the process of
+   * `pidFile`.
+   */
   readonly stays: boolean;
   /** null: the last step is itself the first process. */
   readonly pidFile: string | null;
@@ -79,8 +91,9 @@ export interface ExecBundle {
 }
 
 /**
- * What the shim starts for it: a process that it joins to the container by itself, `filter` the file of the container's compiled seccomp filter; one beside the container, with a
- * root of its own and the namespaces that its spec names by path; or the command of another runtime.
+ * What the shim starts for it: a process that it joins to the container by itself, `filter` the file of the container's compiled seccomp
+ * filter; one beside the container, with a root of its own and the namespaces that its spec names by path; or the command of another
+ * runtime.
  */
 export type ExecLaunch =
   | { readonly kind: "oci"; readonly process: OciProcess; readonly filter: string | null }
@@ -90,7 +103,10 @@ export type ExecLaunch =
 export interface Execs {
   planExec(call: Call, exec: ExecBundle): Promise<LaunchCommand>;
 }
-/** What the report says: why nothing started (a user sees 125, 126 or 127 and this sentence), or the exit code that the host could not see (neither its child, nor told by its pidfd). */
+/**
+ * What the report says: why nothing started (a user sees 125, 126 or 127 and this sentence), or the exit code that the host could not see
+ * (neither its child, nor told by its pidfd).
+ */
 export interface Explains {
   explain(call: Call, report: string): Promise<{ readonly code: ErrorCode; readonly message: string } | { readonly exitCode: number }>;
 }

@@ -1,15 +1,24 @@
 /**
- * The host's network as drivers change it: links by rtnetlink, the firewall by nftables, both without a process. Names of interfaces have at most 15 characters.
- * What is made here outlives the daemon: its name carries the engine's id, and whoever made it looks for it again (`links`, `firewallElements`).
+ * The host's network as drivers change it: links by rtnetlink, the firewall by nftables, both without a process. Names of interfaces have
+ * at most 15 characters. What is made here outlives the daemon: its name carries the engine's id, and whoever made it looks for it again
+ * (`links`, `firewallElements`).
  */
 import type { Call } from "./call.ts";
 
 export interface HostNetwork {
-  /** Whether this kernel and these privileges suffice for all below; tried in a network namespace that goes at once. `Unsupported` or `PermissionDenied` say what is missing. */
+  /**
+   * Whether this kernel and these privileges suffice for all below; tried in a network namespace that goes at once. `Unsupported` or
+   * `PermissionDenied` say what is missing.
+   */
   probeNetwork(call: Call): Promise<void>;
-  /** A bridge of that name, up, with those addresses; what is there already stays. `AlreadyExists`: another kind of interface has the name. */
+  /**
+   * A bridge of that name, up, with those addresses; what is there already stays. `AlreadyExists`: another kind of interface has the name.
+   */
   ensureBridge(call: Call, bridge: HostBridge): Promise<void>;
-  /** Makes a pair of interfaces, one end on a bridge, the other in a network namespace with addresses and routes, both up. `AlreadyExists`: a name is taken. */
+  /**
+   * Makes a pair of interfaces, one end on a bridge, the other in a network namespace with addresses and routes, both up. `AlreadyExists`:
+   * a name is taken.
+   */
   attachVeth(call: Call, veth: HostVeth): Promise<{ readonly mac: string }>;
   /** Brings up the loopback of a network namespace that has nothing else. */
   attachLoopback(call: Call, netns: string): Promise<void>;
@@ -20,15 +29,18 @@ export interface HostNetwork {
   /** The main table's routes, IPv4 and IPv6: what a new subnet must not overlap. */
   routes(call: Call): Promise<readonly { readonly to: string; readonly interface: number | null }[]>;
 
-  /** One nftables transaction (IPv4): all steps, or none. `AlreadyExists`: a map has another value for that key; `NotFound`: what a step names is not there. */
+  /**
+   * One nftables transaction (IPv4): all steps, or none. `AlreadyExists`: a map has another value for that key; `NotFound`: what a step
+   * names is not there.
+   */
   firewall(call: Call, steps: readonly FirewallStep[]): Promise<void>;
   /** What a set or map holds that is not one of ranges. `NotFound`: no such table or set. */
   firewallElements(call: Call, table: string, set: FirewallSet): Promise<readonly FirewallElement[]>;
   firewallTables(call: Call, prefix: string): Promise<readonly string[]>;
 
   /**
-   * Holds a host port by a socket that nobody reads, so that others are told that it is taken; port 0 takes any free one. Until `releasePort`, or as long as the
-   * daemon. `AlreadyExists`: it is taken.
+   * Holds a host port by a socket that nobody reads, so that others are told that it is taken; port 0 takes any free one. Until
+   * `releasePort`, or as long as the daemon. `AlreadyExists`: it is taken.
    */
   reservePort(call: Call, protocol: "tcp" | "udp" | "sctp", address: string, port: number): Promise<PortReservation>;
   releasePort(call: Call, reservation: number): Promise<void>;
@@ -125,7 +137,10 @@ export type FirewallTest =
   /** Its connection goes where a `translate` sent it. */
   | { readonly test: "destinationTranslated" };
 
-/** `translate` looks the destination up in a map of `address . port` and sends the packet there; what is not in the map goes on to the next rule. */
+/**
+ * `translate` looks the destination up in a map of `address . port` and sends the packet there; what is not in the map goes on to the next
+ * rule.
+ */
 export type FirewallVerdict =
   | { readonly verdict: "accept" | "drop" | "masquerade" }
   | { readonly verdict: "translate"; readonly map: string; readonly key: readonly ("protocol" | "address" | "port")[] };

@@ -1,9 +1,11 @@
 /**
- * The launcher as the daemon sees it: the native process that accepts local clients, forks shims, and runs helpers, since the daemon must never fork
- * and can't receive descriptors. One socket joins the two (native/launcher draws its frames); this service is that socket in words.
+ * The launcher as the daemon sees it: the native process that accepts local clients, forks shims, and runs helpers, since the daemon must
+ * never fork and can't receive descriptors. One socket joins the two (native/launcher draws its frames); this service is that socket in
+ * words.
  *
- * A *client* is a `tsbox` on this host that waits for its command to end; its three descriptors stay with the launcher, which passes them to a shim when asked.
- * A *shim* is the process that holds one container: its network namespace, its stdio, its log, its first process. It outlives launcher and daemon.
+ * A *client* is a `tsbox` on this host that waits for its command to end; its three descriptors stay with the launcher, which passes them
+ * to a shim when asked. A *shim* is the process that holds one container: its network namespace, its stdio, its log, its first process. It
+ * outlives launcher and daemon.
  */
 import type { Call } from "./call.ts";
 import type { ExecLaunch, ExitStatus, Launch } from "./exec.ts";
@@ -68,8 +70,9 @@ export interface ShimLaunch {
 }
 
 /**
- * A local client and which of its descriptors are meant. `detachKeys`: bytes that a terminal's user types to leave; left out: Docker's, ctrl-P ctrl-Q; empty: none.
- * `answer`, of an exec's client: it ends with the exec's exit code when it has all output, without a word of the daemon, which is told (`gone`).
+ * A local client and which of its descriptors are meant. `detachKeys`: bytes that a terminal's user types to leave; left out: Docker's,
+ * ctrl-P ctrl-Q; empty: none. `answer`, of an exec's client: it ends with the exec's exit code when it has all output, without a word of
+ * the daemon, which is told (`gone`).
  */
 export interface ShimClient {
   readonly client: number;
@@ -80,7 +83,9 @@ export interface ShimClient {
   readonly answer?: boolean | undefined;
 }
 
-/** One more process in a running container. Whoever connects to the shim's socket for this id before is joined to it from its first byte on. */
+/**
+ * One more process in a running container. Whoever connects to the shim's socket for this id before is joined to it from its first byte on.
+ */
 export interface ShimExec {
   readonly exec: ExecId;
   readonly launch: ExecLaunch;
@@ -114,9 +119,15 @@ export type ShimEvent =
       readonly pid: number;
       readonly output: Uint8Array | null;
     }
-  /** All that was written is with the client that is attached to the container or one of its execs; the client may end. Comes after `exited`, `exec-exited`. */
+  /**
+   * All that was written is with the client that is attached to the container or one of its execs; the client may end. Comes after
+   * `exited`, `exec-exited`.
+   */
   | { readonly kind: "flushed"; readonly id: ContainerId; readonly client: number }
-  /** The shim's process has ended and the cgroups are gone, or it was killed (`killed`) and its container's first process falls to the launcher. */
+  /**
+   * The shim's process has ended and the cgroups are gone, or it was killed (`killed`) and its container's first process falls to the
+   * launcher.
+   */
   | { readonly kind: "gone"; readonly id: ContainerId; readonly killed: boolean }
   /** The user of an attached client typed the detach keys. */
   | { readonly kind: "detached"; readonly id: ContainerId; readonly client: number };
@@ -154,8 +165,8 @@ export interface LauncherService {
   /** Puts the client's terminal into raw mode or back; the client puts it back by itself when it ends. */
   rawTerminal(call: Call, client: number, raw: boolean): Promise<void>;
   /**
-   * Remembers a word for a client over the daemon's death (see `ClientOpened.boundTo`). `signalsProxied`: its signals are a container's; else SIGHUP, SIGINT and SIGTERM end
-   * it, even when the daemon does not answer.
+   * Remembers a word for a client over the daemon's death (see `ClientOpened.boundTo`). `signalsProxied`: its signals are a container's;
+   * else SIGHUP, SIGINT and SIGTERM end it, even when the daemon does not answer.
    */
   bind(call: Call, client: number, word: string, options: { readonly signalsProxied: boolean }): Promise<void>;
 
@@ -166,7 +177,8 @@ export interface LauncherService {
   /** Shims that this launcher is connected to already (after a daemon's death). */
   shims(call: Call): Promise<readonly ContainerId[]>;
   /**
-   * Makes everything ready for the first process, which waits for `release`: nothing of the user's runs before that. Answers when it runs; else fails with `CommandNotFound`, `NotExecutable` or what stopped it, and the shim ends.
+   * Makes everything ready for the first process, which waits for `release`: nothing of the user's runs before that. Answers when it runs;
+   * else fails with `CommandNotFound`, `NotExecutable` or what stopped it, and the shim ends.
    */
   start(call: Call, id: ContainerId, launch: ShimLaunch): Promise<Started>;
   /** Lets a start go on, which may be on its way yet. */
@@ -174,8 +186,9 @@ export interface LauncherService {
   /** Ends a shim that was spawned and shall start nothing; a start that waits fails. */
   abandon(call: Call, id: ContainerId): Promise<void>;
   /**
-   * To the first process, with `all` to every process. `pid`: the first process by the container's record; with it the launcher signals past a shim that is dead or has not answered in time,
-   * and SIGKILL takes that shim along. `FailedPrecondition`: it does not run. `DeadlineExceeded`: the shim is silent, and there is no `pid`.
+   * To the first process, with `all` to every process. `pid`: the first process by the container's record; with it the launcher signals
+   * past a shim that is dead or has not answered in time, and SIGKILL takes that shim along. `FailedPrecondition`: it does not run.
+   * `DeadlineExceeded`: the shim is silent, and there is no `pid`.
    */
   signal(
     call: Call,
@@ -188,7 +201,10 @@ export interface LauncherService {
   resize(call: Call, id: ContainerId, size: WindowSize): Promise<void>;
   /** Joins a client's descriptors to a running container. */
   attach(call: Call, id: ContainerId, client: ShimClient): Promise<void>;
-  /** Answers when the process runs; else fails as `start` does, and the container runs on. `FailedPrecondition`: it is paused, or ends. `Unsupported`: a shim from before execs. */
+  /**
+   * Answers when the process runs; else fails as `start` does, and the container runs on. `FailedPrecondition`: it is paused, or ends.
+   * `Unsupported`: a shim from before execs.
+   */
   exec(call: Call, id: ContainerId, exec: ShimExec): Promise<Started>;
   /** To the exec's process and its process group. */
   signalExec(call: Call, id: ContainerId, exec: ExecId, signal: number): Promise<void>;

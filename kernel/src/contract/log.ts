@@ -1,4 +1,7 @@
-/** Where log lines go besides the shim's own file, which is bounded and always readable; a log driver follows that file and may lag or fail without harm. */
+/**
+ * Where log lines go besides the shim's own file, which is bounded and always readable; a log driver follows that file and may lag or fail
+ * without harm.
+ */
 import type { Call } from "./call.ts";
 import type { Driver } from "./driver.ts";
 import type { ContainerId, Strings } from "./words.ts";

@@ -11,7 +11,9 @@ export interface NetworkDriver extends Driver<NetworkPowers> {
   /** Again and again, without harm. */
   ensure(call: Call, network: Network): Promise<void>;
   attach(call: Call, network: Network, endpoint: Endpoint): Promise<Attachment>;
-  /** The namespace may be gone already, or goes in a moment. `live`: it lives on, and nothing of the endpoint is in it when this answers. */
+  /**
+   * The namespace may be gone already, or goes in a moment. `live`: it lives on, and nothing of the endpoint is in it when this answers.
+   */
   detach(call: Call, network: Network, endpoint: EndpointId, options?: Sparse<{ live: boolean }>): Promise<void>;
   /** `FailedPrecondition` while an endpoint is attached. */
   remove(call: Call, network: Network): Promise<void>;

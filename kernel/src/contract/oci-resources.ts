@@ -1,4 +1,7 @@
-/** Limits of a container's cgroup in the words of the OCI runtime specification (`linux.resources`). Both the exec contract and the host's toolkit take them. */
+/**
+ * Limits of a container's cgroup in the words of the OCI runtime specification (`linux.resources`). Both the exec contract and the host's
+ * toolkit take them.
+ */
 export interface OciResources {
   readonly [key: string]: unknown;
 }

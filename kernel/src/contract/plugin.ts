@@ -1,9 +1,9 @@
 /**
- * A plugin is an npm package whose `package.json#tsbox` is its manifest and whose default export is a `Plugin`. It provides drivers (many of a kind, chosen by
- * configuration) and services (one of each in an engine), and reaches others only through these.
+ * A plugin is an npm package whose `package.json#tsbox` is its manifest and whose default export is a `Plugin`. It provides drivers (many
+ * of a kind, chosen by configuration) and services (one of each in an engine), and reaches others only through these.
  *
- * The host reads all manifests, refuses what does not fit, imports, calls `setup` (which registers and opens nothing), then opens services in order of need and
- * drivers when they are first asked for, and closes all in reverse.
+ * The host reads all manifests, refuses what does not fit, imports, calls `setup` (which registers and opens nothing), then opens services
+ * in order of need and drivers when they are first asked for, and closes all in reverse.
  */
 import type { Call, Logger } from "./call.ts";
 import type { EngineService } from "./engine.ts";
@@ -34,7 +34,10 @@ export interface Services {
 export type DriverKind = keyof Drivers;
 export type ServiceKind = keyof Services;
 
-/** `package.json#tsbox`; read before any code of the plugin is. The values of `kernel` and `needs` are semver ranges; those of `provides` are versions, or ranges which the kernel's contract must meet. */
+/**
+ * `package.json#tsbox`; read before any code of the plugin is. The values of `kernel` and `needs` are semver ranges; those of `provides`
+ * are versions, or ranges which the kernel's contract must meet.
+ */
 export interface PluginManifest {
   readonly kernel: string;
   /** `{"storage/zfs": "^1.2"}` */
@@ -47,7 +50,10 @@ export interface PluginManifest {
   readonly isolation?: "none" | "process";
 }
 
-/** A package's default export. Set up once for each entry of the engine's list that names it: three OCI runtimes are three, each with its own config and directories. */
+/**
+ * A package's default export. Set up once for each entry of the engine's list that names it: three OCI runtimes are three, each with its
+ * own config and directories.
+ */
 export interface Plugin<Config = unknown> {
   /** Throws `InvalidArgument` with the path of the wrong key. */
   parseConfig(raw: unknown): Config;
@@ -86,7 +92,9 @@ export interface PluginContext<Config = unknown> {
 
 /** Who opens closes. Needs are there when `probe` and `open` are called, and still there in `close`. */
 export interface Provider<T> {
-  /** Looks, changes nothing that lasts. `ResourceExhausted` (a full disk, no free descriptor) says nothing of the host: it is asked again. */
+  /**
+   * Looks, changes nothing that lasts. `ResourceExhausted` (a full disk, no free descriptor) says nothing of the host: it is asked again.
+   */
   probe?(call: Call): Promise<Probe>;
   open(call: Call): Promise<T>;
   close?(call: Call, opened: T): Promise<void>;

@@ -1,6 +1,6 @@
 /**
- * A registry driver moves bytes between a place and the content store, which alone verifies them. Its id is the scheme that it serves ("docker",
- * "oci-archive"); a ref comes without it. What is no blob (a directory of the host) is a manifest of a media type of its own.
+ * A registry driver moves bytes between a place and the content store, which alone verifies them. Its id is the scheme that it serves
+ * ("docker", "oci-archive"); a ref comes without it. What is no blob (a directory of the host) is a manifest of a media type of its own.
  */
 import type { Call } from "./call.ts";
 import type { Driver } from "./driver.ts";

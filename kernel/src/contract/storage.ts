@@ -2,17 +2,17 @@
  * A storage driver keeps file trees as snapshots. A snapshot is *active* (somebody may write), a *view* (somebody reads), or *committed*
  * (immutable, and the only thing that may be a parent). A driver answers with mounts and mounts nothing itself.
  *
- * Unpacking a layer: `prepare(key, parent)` → apply the tar over the mounts → `commit(name, key)`; `name` is the layer's ChainID (OCI image spec).
- * Running:          `prepare(key, image)` → mounts go to the container → it ends → `remove(key)`.
- * Committing:       as running, but `commit(name, key)` instead of `remove`.
+ * Unpacking a layer: `prepare(key, parent)` → apply the tar over the mounts → `commit(name, key)`; `name` is the layer's ChainID (OCI image
+ * spec). Running:          `prepare(key, image)` → mounts go to the container → it ends → `remove(key)`. Committing:       as running, but
+ * `commit(name, key)` instead of `remove`.
  *
- * Keys and names share one namespace and are safe as file names: 1 to 200 of [A-Za-z0-9._:-], no dot first. Types keep them apart; on the wire all are strings,
- * so a verb still looks: unknown is `NotFound`, taken `AlreadyExists`, of the wrong kind (a parent that is not committed) `FailedPrecondition`. A refused verb
- * changes nothing.
+ * Keys and names share one namespace and are safe as file names: 1 to 200 of [A-Za-z0-9._:-], no dot first. Types keep them apart; on the
+ * wire all are strings, so a verb still looks: unknown is `NotFound`, taken `AlreadyExists`, of the wrong kind (a parent that is not
+ * committed) `FailedPrecondition`. A refused verb changes nothing.
  *
- * Asked again after a crash: a `prepare` or `commit` that was done is `AlreadyExists` (ask `mounts`), a `remove` that was done is `NotFound`.
- * Durability: when `commit` answers, the tree survives a power cut (but see `volatile`). Active trees need not. A crash leaves a tree under its key or its name, never neither.
- * Of a `remove` and a `prepare` on top of it at the same time, one is refused.
+ * Asked again after a crash: a `prepare` or `commit` that was done is `AlreadyExists` (ask `mounts`), a `remove` that was done is
+ * `NotFound`. Durability: when `commit` answers, the tree survives a power cut (but see `volatile`). Active trees need not. A crash leaves
+ * a tree under its key or its name, never neither. Of a `remove` and a `prepare` on top of it at the same time, one is refused.
  */
 import type { Call } from "./call.ts";
 import type { Driver } from "./driver.ts";
@@ -34,7 +34,8 @@ export interface SnapshotOf<Kind extends string, Key extends SnapshotKey> {
 
 /**
  * One mount as mount_setattr(2) and fsconfig(2) see it: options are `key` or `key=value`, in order; a key may repeat (`lowerdir+`).
- * `target` is relative to the root file system; null is the root itself. A bind mount has the type `bind` and a directory or file as source.
+ * `target` is relative to the root file system; null is the root itself. A bind mount has the type `bind` and a directory or file as
+ * source.
  */
 export interface Mount {
   readonly type: string;
@@ -42,8 +43,8 @@ export interface Mount {
   readonly target: string | null;
   readonly options: readonly string[];
   /**
-   * The ids that its files are shown with; on disk they stay as they are. Set by who mounts for a container in a user namespace, never by a driver: the shim maps binds and the
-   * layers of an overlay (Linux 5.19), and `HostToolkit.open` leaves it out of account.
+   * The ids that its files are shown with; on disk they stay as they are. Set by who mounts for a container in a user namespace, never by a
+   * driver: the shim maps binds and the layers of an overlay (Linux 5.19), and `HostToolkit.open` leaves it out of account.
    */
   readonly idMaps?: IdMaps | undefined;
 }
@@ -78,8 +79,8 @@ export type CommitOptions = Sparse<{
   /** Power `rebase`. */
   parent: SnapshotName;
   /**
-   * A hint, for what was prepared as volatile and can be made anew: the answer need not wait for the disk. A power cut soon after takes the snapshot whole; one that is prepared
-   * or committed durably on top of it makes it durable first.
+   * A hint, for what was prepared as volatile and can be made anew: the answer need not wait for the disk. A power cut soon after takes the
+   * snapshot whole; one that is prepared or committed durably on top of it makes it durable first.
    */
   volatile: boolean;
 }>;
@@ -120,8 +121,8 @@ export interface LayerFile {
   readonly path: string;
   readonly mediaType: string;
   /**
-   * For `HostToolkit.apply`, and for `apply` with power `follow`: the file is still being written, and whole with so many bytes. Who comes to its end before waits for more;
-   * what will never come cancels the call.
+   * For `HostToolkit.apply`, and for `apply` with power `follow`: the file is still being written, and whole with so many bytes. Who comes
+   * to its end before waits for more; what will never come cancels the call.
    */
   readonly growingTo?: number;
 }
@@ -132,7 +133,10 @@ export interface Layer {
   readonly size: number;
 }
 
-/** Lays a layer over an active snapshot as a tar applied over its mounts would, without mounting. `InvalidArgument`: not a layer, or one that reaches outside. */
+/**
+ * Lays a layer over an active snapshot as a tar applied over its mounts would, without mounting. `InvalidArgument`: not a layer, or one
+ * that reaches outside.
+ */
 export interface Applies {
   apply(call: Call, key: ActiveKey, layer: LayerFile): Promise<Layer>;
 }
@@ -141,7 +145,10 @@ export interface Diffs {
   diff(call: Call, lower: SnapshotName | null, upper: SnapshotKey, into: LayerFile, options?: DiffOptions): Promise<Layer>;
 }
 export type DiffOptions = Sparse<{
-  /** Absolute paths where an empty file, a link, or a directory with nothing else in it is no change: the engine put it there to mount something on it. */
+  /**
+   * Absolute paths where an empty file, a link, or a directory with nothing else in it is no change: the engine put it there to mount
+   * something on it.
+   */
   own: readonly string[];
 }>;
 /** Tells how `upper` differs from `lower` (null: an empty tree) without comparing what did not change. */
@@ -149,21 +156,24 @@ export interface Lists {
   changes(call: Call, lower: SnapshotName | null, upper: SnapshotKey, options?: DiffOptions): Promise<AsyncIterable<Change>>;
 }
 /**
- * One difference between two trees, as `docker diff` tells it: a directory counts as modified when its mode or owner changed or something in it did, a removed one is
- * told without what was in it. Files are compared by kind, mode, owner, size, time and capabilities.
+ * One difference between two trees, as `docker diff` tells it: a directory counts as modified when its mode or owner changed or something
+ * in it did, a removed one is told without what was in it. Files are compared by kind, mode, owner, size, time and capabilities.
  */
 export interface Change {
   readonly kind: "modified" | "added" | "deleted";
   /** Absolute. */
   readonly path: string;
 }
-/** Takes a directory that the engine does not own as a read-only base (`host:/`). Mounts below it are not part of it; nothing is ever written or removed there. */
+/**
+ * Takes a directory that the engine does not own as a read-only base (`host:/`). Mounts below it are not part of it; nothing is ever
+ * written or removed there.
+ */
 export interface Adopts {
   adopt(call: Call, name: SnapshotName, directory: string): Promise<void>;
 }
 /**
- * Makes last what was prepared or committed as volatile, with all below it: it survives a power cut when this answers. Of an active snapshot that is its being there; what is
- * written to it need not. What lasts already is done at once.
+ * Makes last what was prepared or committed as volatile, with all below it: it survives a power cut when this answers. Of an active
+ * snapshot that is its being there; what is written to it need not. What lasts already is done at once.
  */
 export interface Settles {
   settle(call: Call, key: SnapshotKey): Promise<void>;

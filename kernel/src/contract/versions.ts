@@ -1,6 +1,6 @@
 /**
- * The version of each contract that this kernel speaks, services included. A change to a contract is a change here, in its doc comment, in its suite and in
- * every in-tree driver. An addition that old drivers need not know raises the minor, all else the major version.
+ * The version of each contract that this kernel speaks, services included. A change to a contract is a change here, in its doc comment, in
+ * its suite and in every in-tree driver. An addition that old drivers need not know raises the minor, all else the major version.
  */
 export const contractVersions: Readonly<Record<string, string>> = {
   kernel: "1.0.0",

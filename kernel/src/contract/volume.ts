@@ -1,19 +1,20 @@
 /**
- * A volume driver keeps named trees that outlive containers. It answers with mounts; who uses a volume, and whether one may go, is the engine's knowledge (the
- * service `volumes`), but a driver, too, refuses to remove what somebody has attached.
+ * A volume driver keeps named trees that outlive containers. It answers with mounts; who uses a volume, and whether one may go, is the
+ * engine's knowledge (the service `volumes`), but a driver, too, refuses to remove what somebody has attached.
  *
- * Living:  `create(name, options)` → `attach(name, user)` → the mount goes into the user's mount namespace → it ends → `detach(name, user)` → … → `remove(name)`.
- * Sharing: many users may have one attached at a time; all see the same tree, and what one writes the others read. A tree that only lives in memory (tmpfs)
+ * Living:  `create(name, options)` → `attach(name, user)` → the mount goes into the user's mount namespace → it ends → `detach(name, user)`
+ * → … → `remove(name)`. Sharing: many users may have one attached at a time; all see the same tree, and what one writes the others read. A
+ * tree that only lives in memory (tmpfs)
  *          lives from the first `attach` to the last `detach`.
  *
- * Names are safe as file names: 2 to 200 of [A-Za-z0-9_.-], a letter or digit first; anything else is `InvalidArgument`, as is an option that the driver does
- * not know or can't take. Unknown is `NotFound`, taken `AlreadyExists`. A refused verb changes nothing.
+ * Names are safe as file names: 2 to 200 of [A-Za-z0-9_.-], a letter or digit first; anything else is `InvalidArgument`, as is an option
+ * that the driver does not know or can't take. Unknown is `NotFound`, taken `AlreadyExists`. A refused verb changes nothing.
  *
- * Asked again after a crash: a `create` that was done is `AlreadyExists`, a `remove` that was done is `NotFound`; `attach` and `detach` may be repeated, by the same
- * user, as often as one likes, and a `detach` of what is not attached is no error. Who was attached outlives the daemon, not the host: after a restart of
- * the host nobody is.
- * Durability: the engine's record says that a volume exists. A `create` need not survive a power cut by itself: `attach` is then `NotFound`, and the engine
- * creates it anew. A `remove` is out of sight at once; a crash in the middle of it leaves no volume of that name.
+ * Asked again after a crash: a `create` that was done is `AlreadyExists`, a `remove` that was done is `NotFound`; `attach` and `detach` may
+ * be repeated, by the same user, as often as one likes, and a `detach` of what is not attached is no error. Who was attached outlives the
+ * daemon, not the host: after a restart of the host nobody is. Durability: the engine's record says that a volume exists. A `create` need
+ * not survive a power cut by itself: `attach` is then `NotFound`, and the engine creates it anew. A `remove` is out of sight at once; a
+ * crash in the middle of it leaves no volume of that name.
  */
 import type { Call } from "./call.ts";
 import type { Driver } from "./driver.ts";
@@ -24,7 +25,9 @@ export interface VolumeDriver extends Driver<VolumePowers> {
   create(call: Call, name: string, options: Strings): Promise<void>;
   /** `FailedPrecondition` while attached. */
   remove(call: Call, name: string): Promise<void>;
-  /** Answers what shows the tree to this user: `target` is null. `FailedPrecondition`: its options can't be carried out on this host now. */
+  /**
+   * Answers what shows the tree to this user: `target` is null. `FailedPrecondition`: its options can't be carried out on this host now.
+   */
   attach(call: Call, name: string, user: ContainerId): Promise<Mount>;
   detach(call: Call, name: string, user: ContainerId): Promise<void>;
   /** What can be told of a volume without attaching it. */

@@ -1,6 +1,6 @@
 /**
- * Words: strings that have been checked. The parser of a kind of word (kernel/src/words.ts) makes one; who keeps what it got from the engine may cast.
- * So a key can't pass for a name, nor a network's id for a container's.
+ * Words: strings that have been checked. The parser of a kind of word (kernel/src/words.ts) makes one; who keeps what it got from the
+ * engine may cast. So a key can't pass for a name, nor a network's id for a container's.
  */
 
 declare const brand: unique symbol;

@@ -35,7 +35,8 @@ export class TsboxError extends Error implements ErrorFields {
 }
 
 /**
- * Makes an error to throw: `throw fail("NotFound", "no such image: x; pull it first")`. The text is one line that says what happened, why and what to do.
+ * Makes an error to throw: `throw fail("NotFound", "no such image: x; pull it first")`. The text is one line that says what happened, why
+ * and what to do.
  */
 export function fail(code: ErrorCode, text: string, fields?: ErrorFields): TsboxError {
   return new TsboxError(code, text, fields);

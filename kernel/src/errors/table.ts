@@ -1,5 +1,6 @@
 /**
- * What each error code means to the world outside: Docker's API, a shell, a caller that may ask again. docs/errors.md is held to this table by a test.
+ * What each error code means to the world outside: Docker's API, a shell, a caller that may ask again. docs/errors.md is held to this table
+ * by a test.
  */
 import type { ErrorCode } from "../contract/error.ts";
 

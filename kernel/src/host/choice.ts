@@ -1,6 +1,6 @@
 /**
- * Which driver of a kind this host uses: named by the operator, else what an earlier start recorded, else the first of a fixed priority that is usable. What priority
- * picks is recorded, so that a default never changes silently: a container's layers lie where they were made.
+ * Which driver of a kind this host uses: named by the operator, else what an earlier start recorded, else the first of a fixed priority
+ * that is usable. What priority picks is recorded, so that a default never changes silently: a container's layers lie where they were made.
  */
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -53,8 +53,8 @@ export class Choices {
   }
 
   /**
-   * Null: nothing here is usable, or the kind has no default. Fails where the probe of the driver that comes first could not tell: none is chosen in the place of one that
-   * may well be usable when there is room again.
+   * Null: nothing here is usable, or the kind has no default. Fails where the probe of the driver that comes first could not tell: none is
+   * chosen in the place of one that may well be usable when there is room again.
    */
   async choose(kind: string, installed: ReadonlyMap<string, Answer>): Promise<DriverChoice | null> {
     const before = this.#made.get(kind);
@@ -67,8 +67,8 @@ export class Choices {
   }
 
   /**
-   * From here on choices are recorded, those made before first. An engine that was killed in its first start must look new to the next one: the file says that the engine has
-   * had records, so it may not be there before them.
+   * From here on choices are recorded, those made before first. An engine that was killed in its first start must look new to the next one:
+   * the file says that the engine has had records, so it may not be there before them.
    */
   async settle(): Promise<void> {
     this.#settled = true;

@@ -1,6 +1,6 @@
 /**
- * The operator's config file (`/etc/tsbox/config.json` or `--config`). Every key may be left out; an unknown key or a value of the wrong shape is
- * `InvalidArgument` with its path, in one line.
+ * The operator's config file (`/etc/tsbox/config.json` or `--config`). Every key may be left out; an unknown key or a value of the wrong
+ * shape is `InvalidArgument` with its path, in one line.
  */
 import { readFile } from "node:fs/promises";
 import { isAbsolute } from "node:path";

@@ -1,4 +1,7 @@
-/** What a plugin sees of the host, and the awilix scope behind it: services resolve from the host's container, the plugin's own values from its scope. */
+/**
+ * What a plugin sees of the host, and the awilix scope behind it: services resolve from the host's container, the plugin's own values from
+ * its scope.
+ */
 import { join } from "node:path";
 import { type AwilixContainer, asValue } from "awilix";
 import { type CallOptions, createCall } from "../call.ts";

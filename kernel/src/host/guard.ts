@@ -1,6 +1,6 @@
 /**
- * What stands between a caller and a plugin's contract: each verb gets a deadline, an error gets the plugin's name, and a stream that its reader leaves stops the
- * work behind it. One object is made when the contract is opened; a verb through it costs about a microsecond.
+ * What stands between a caller and a plugin's contract: each verb gets a deadline, an error gets the plugin's name, and a stream that its
+ * reader leaves stops the work behind it. One object is made when the contract is opened; a verb through it costs about a microsecond.
  */
 import { LazyCall } from "../call.ts";
 import type { Call } from "../contract/call.ts";

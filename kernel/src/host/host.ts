@@ -1,6 +1,7 @@
 /**
- * The host: reads the list of plugins, refuses what does not fit, imports the rest side by side, sets them up in order of need, opens every service as soon as its
- * needs are open and a driver when it is first asked for, and closes all in reverse. What throws on the way is named, and what was open is closed again.
+ * The host: reads the list of plugins, refuses what does not fit, imports the rest side by side, sets them up in order of need, opens every
+ * service as soon as its needs are open and a driver when it is first asked for, and closes all in reverse. What throws on the way is
+ * named, and what was open is closed again.
  */
 import { join } from "node:path";
 import { type AwilixContainer, asValue, createContainer, InjectionMode } from "awilix";

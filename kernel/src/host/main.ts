@@ -1,6 +1,6 @@
 /**
- * The daemon's first file: starts the host with the engine's list, and ends it on SIGTERM. Started by the launcher, which reads `daemon.fatal` in the state
- * directory when the start fails.
+ * The daemon's first file: starts the host with the engine's list, and ends it on SIGTERM. Started by the launcher, which reads
+ * `daemon.fatal` in the state directory when the start fails.
  */
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";

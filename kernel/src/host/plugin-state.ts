@@ -54,7 +54,10 @@ export class Offer {
     }
   }
 
-  /** `needs` opens what the provider needs; `make` opens it, given the provider. Where this host can't, it is `Unsupported` with the probe's words. */
+  /**
+   * `needs` opens what the provider needs; `make` opens it, given the provider. Where this host can't, it is `Unsupported` with the probe's
+   * words.
+   */
   open(call: Call, needs: () => Promise<void>, make: (provider: Provider<unknown>) => Promise<unknown>): Promise<unknown> {
     this.#opened ??= this.#make(call, needs, make).catch((thrown: unknown) => {
       this.#opened = undefined;

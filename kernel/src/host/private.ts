@@ -1,6 +1,6 @@
 /**
- * Directories that nobody but root may enter. Layers hold set-user-ID programs of their images, which would run as root for any user who reaches them (CVE-2021-41091), and
- * records hold what users gave with `-e`.
+ * Directories that nobody but root may enter. Layers hold set-user-ID programs of their images, which would run as root for any user who
+ * reaches them (CVE-2021-41091), and records hold what users gave with `-e`.
  */
 import { chmodSync, mkdirSync, readdirSync, statSync } from "node:fs";
 
@@ -12,8 +12,8 @@ export function makePrivate(path: string): void {
 }
 
 /**
- * The same for the engine's root directory, unless it is a directory of somebody else's that the engine was put into: then others may need it, and only what the engine makes in
- * it is private. `isOurs`: an engine was here before.
+ * The same for the engine's root directory, unless it is a directory of somebody else's that the engine was put into: then others may need
+ * it, and only what the engine makes in it is private. `isOurs`: an engine was here before.
  */
 export function makeRootPrivate(root: string, isOurs: boolean): void {
   mkdirSync(root, { recursive: true, mode: 0o700 });

@@ -10,7 +10,10 @@ const scarce: ReadonlyMap<string, string> = new Map([
   ["ENOMEM", "the host has no memory left: end some programs, then repeat"],
 ]);
 
-/** What a plugin threw, as others see it: our own errors get the plugin's name unless they have one, a stop of the call says why, what the host has no more of is `ResourceExhausted`, all else is `Internal`. */
+/**
+ * What a plugin threw, as others see it: our own errors get the plugin's name unless they have one, a stop of the call says why, what the
+ * host has no more of is `ResourceExhausted`, all else is `Internal`.
+ */
 export function stamped(thrown: unknown, plugin: string, call?: Call): TsboxError {
   if (isTsboxError(thrown)) return thrown.plugin === undefined ? thrown.with({ plugin }) : thrown;
   const error = asError(thrown);

@@ -7,9 +7,9 @@
  *     <directory>/making/<number>/   not yet there, or made ahead; goes with the next start
  *     <directory>/removed/<number>/  out of sight, not yet deleted
  *
- * The folder says the kind, so that each step is one rename(2): a snapshot is there whole or not at all, and a crash in `commit` leaves a tree under its key or under
- * its name. The index in memory is the truth while the engine runs; it changes without an await between look and
- * change, so that of two verbs that exclude each other one is refused.
+ * The folder says the kind, so that each step is one rename(2): a snapshot is there whole or not at all, and a crash in `commit` leaves a
+ * tree under its key or under its name. The index in memory is the truth while the engine runs; it changes without an await between look
+ * and change, so that of two verbs that exclude each other one is refused.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { open, rename, writeFile } from "node:fs/promises";
@@ -33,7 +33,9 @@ export interface StoredSnapshot {
   readonly source: string | null;
 }
 interface Entry extends StoredSnapshot {
-  /** While a power cut may still take parts of the tree: the boot of the host that wrote it. After another boot it is no snapshot any more. */
+  /**
+   * While a power cut may still take parts of the tree: the boot of the host that wrote it. After another boot it is no snapshot any more.
+   */
   boot: string | null;
   children: number;
   /** False while it is being made: nobody else may see it yet. */
@@ -49,8 +51,8 @@ interface SnapshotRecord {
 export interface CreateOptions {
   readonly source?: string | null;
   /**
-   * The record is on disk before the snapshot is there, so that a power cut can't leave a tree without one, and so are its parents. An active snapshot that is not
-   * durable goes with a power cut.
+   * The record is on disk before the snapshot is there, so that a power cut can't leave a tree without one, and so are its parents. An
+   * active snapshot that is not durable goes with a power cut.
    */
   readonly durable: boolean;
   /** What the snapshot may hold; with `quotas` alone. */
@@ -67,8 +69,8 @@ export interface StoreOptions {
   /** For the deletions that nobody waits for. */
   readonly makeCall: () => Call;
   /**
-   * Directories that every active snapshot of this driver has. Some snapshots are then made ahead, while nobody waits: creating an inode costs 0.1 ms on a busy ext4,
-   * renaming one a fifth of that.
+   * Directories that every active snapshot of this driver has. Some snapshots are then made ahead, while nobody waits: creating an inode
+   * costs 0.1 ms on a busy ext4, renaming one a fifth of that.
    */
   readonly skeleton?: readonly { readonly name: string; readonly mode: number }[];
   /** `HostToolkit.canLimit` says so of `directory`. */
@@ -119,7 +121,10 @@ export class SnapshotStore {
     for (const entry of this.#entries.values()) if (entry.kind === "committed" && entry.boot !== null) this.#settleSoon(entry);
   }
 
-  /** Makes a snapshot: `fill` puts the tree into its directory, where the skeleton is already. When it throws, or the engine dies meanwhile, nothing is left. */
+  /**
+   * Makes a snapshot: `fill` puts the tree into its directory, where the skeleton is already. When it throws, or the engine dies meanwhile,
+   * nothing is left.
+   */
   async create(
     kind: SnapshotKind,
     key: SnapshotKey,
@@ -215,7 +220,10 @@ export class SnapshotStore {
     else await this.#syncFolders("active", "committed");
   }
 
-  /** What was made as volatile lasts when this answers, and so does all below it: of an active snapshot its record, of a committed one its tree. */
+  /**
+   * What was made as volatile lasts when this answers, and so does all below it: of an active snapshot its record, of a committed one its
+   * tree.
+   */
   async settle(call: Call, key: SnapshotKey): Promise<void> {
     await this.#settle(call, this.#entry(key));
   }

@@ -1,5 +1,5 @@
-//! What the user's own docker configuration says to this client: `config.json` in `--config DIR`, DOCKER_CONFIG or ~/.docker. It is the user's file (with their credentials in it),
-//! so the client reads it, and hands on the one value that counts.
+//! What the user's own docker configuration says to this client: `config.json` in `--config DIR`, DOCKER_CONFIG or ~/.docker. It is the
+//! user's file (with their credentials in it), so the client reads it, and hands on the one value that counts.
 
 use crate::terminal;
 use serde::Deserialize;

@@ -84,7 +84,8 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
                 events: libc::POLLIN,
                 revents: 0,
             },
-            // A follower (`logs -f`, `events`) hears that its reader is gone when that happens, not with the next line. Whoever has printed nothing has work to end.
+            // A follower (`logs -f`, `events`) hears that its reader is gone when that happens, not with the next line. Whoever has printed
+            // nothing has work to end.
             libc::pollfd {
                 fd: if printed { 1 } else { -1 },
                 events: 0,

@@ -1,7 +1,8 @@
-//! The client: a `tsbox` on this host that hands its words and its three descriptors to the launcher, and ends with the code that comes back.
+//! The client: a `tsbox` on this host that hands its words and its three descriptors to the launcher, and ends with the code that comes
+//! back.
 //!
-//! It decides nothing. Where no engine runs, it starts one (`start.rs`); where the engine is elsewhere, or the command needs the user's own files,
-//! the portable CLI takes over (`portable.rs`).
+//! It decides nothing. Where no engine runs, it starts one (`start.rs`); where the engine is elsewhere, or the command needs the user's own
+//! files, the portable CLI takes over (`portable.rs`).
 
 mod config;
 mod connection;

@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tsbox_core::{address, lock, unit};
 
-/// So long a client waits for another one that is starting the engine. A start takes a second, or the twenty of a host that has just booted.
+/// So long a client waits for another one that is starting the engine. A start takes a second, or the twenty of a host that has just
+/// booted.
 const OTHER_START: Duration = Duration::from_secs(60);
 
 /// Answers a connection to the engine that it started, or that somebody else started meanwhile.
@@ -74,7 +75,8 @@ fn lock(state: &Path, within: Duration) -> Result<File, String> {
     }
 }
 
-/// Starts `tsbox daemon --background` and waits until it listens: the launcher closes its standard output then, or says on it what is wrong.
+/// Starts `tsbox daemon --background` and waits until it listens: the launcher closes its standard output then, or says on it what is
+/// wrong.
 fn start(state: &Path, http: Option<&Path>) -> Result<(), String> {
     let binary = std::env::current_exe().map_err(|error| format!("can't find my own binary: {error}"))?;
     let mut command = Command::new(binary);

@@ -1,5 +1,6 @@
-//! Mounts whose files are shown with other ids than those on disk: what a container in a user namespace wrote as its root is root's on disk, whatever ids stood for it while
-//! it ran. Binds are mapped as they are (Linux 5.12), an overlay by its layers (5.19), since overlayfs itself can't be.
+//! Mounts whose files are shown with other ids than those on disk: what a container in a user namespace wrote as its root is root's on
+//! disk, whatever ids stood for it while it ran. Binds are mapped as they are (Linux 5.12), an overlay by its layers (5.19), since
+//! overlayfs itself can't be.
 //!
 //! Sources: mount_setattr(2), idmappings.rst and overlayfs.rst of the kernel.
 
@@ -65,8 +66,8 @@ fn mapped(tree: &OwnedFd, path: &Path, recursive: bool, attributes: Attributes, 
     })
 }
 
-/// A detached overlay of mapped layers. Its layers must be attached somewhere while it is made, so that is done in a mount namespace of the moment; the caller must
-/// have one thread, and finds itself at `/` of its own one again.
+/// A detached overlay of mapped layers. Its layers must be attached somewhere while it is made, so that is done in a mount namespace of the
+/// moment; the caller must have one thread, and finds itself at `/` of its own one again.
 fn overlay(wanted: &Mount, data: &[&str], attributes: Attributes, maps: &IdMaps) -> Result<OwnedFd> {
     let namespace = namespace(maps)?;
     let layer = |path: &Path| {
@@ -173,8 +174,8 @@ impl Drop for OwnMounts {
     }
 }
 
-/// An overlay works with the ids of who made it: they must have a meaning in its mapped upper directory, or it is read-only without a word. The capabilities stay, which a
-/// change of the file system's uid takes away otherwise.
+/// An overlay works with the ids of who made it: they must have a meaning in its mapped upper directory, or it is read-only without a word.
+/// The capabilities stay, which a change of the file system's uid takes away otherwise.
 pub fn as_owner<T>((uid, gid): (u32, u32), work: impl FnOnce() -> Result<T>) -> Result<T> {
     const NO_SETUID_FIXUP: u64 = 4;
     let before = sys::prctl(libc::PR_GET_SECUREBITS, 0, 0, "PR_GET_SECUREBITS")?;

@@ -1,4 +1,5 @@
-//! The bounds of what comes from a layer, an archive, a container's tree or a client. kernel/src/limits.ts is the twin for TypeScript; a test holds them equal.
+//! The bounds of what comes from a layer, an archive, a container's tree or a client. kernel/src/limits.ts is the twin for TypeScript; a
+//! test holds them equal.
 
 /// Bytes of a path below a tree's root: PATH_MAX without its NUL. A path of one-letter names has 2,048 levels, so no walk goes deeper.
 /// A container can nest directories deeper than any path; removing them works at any depth, all else refuses them.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 /// Between two attempts: short at first, since most holders are about to finish.
 const PAUSES: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(50)];
 
-/// Takes an exclusive lock, which ends with the last copy of the descriptor. `TimedOut` when somebody else keeps it for `within`: the error names that process where
-/// it is known, and the file by `path`.
+/// Takes an exclusive lock, which ends with the last copy of the descriptor. `TimedOut` when somebody else keeps it for `within`: the error
+/// names that process where it is known, and the file by `path`.
 pub fn exclusive(file: &File, path: &Path, within: Duration) -> io::Result<()> {
     let deadline = Instant::now() + within;
     let mut pause = PAUSES[0];
@@ -39,7 +39,8 @@ pub fn exclusive(file: &File, path: &Path, within: Duration) -> io::Result<()> {
     }
 }
 
-/// The process that took the lock, by /proc/locks. None for one of another pid namespace, and where a file system numbers its devices in its own way (btrfs).
+/// The process that took the lock, by /proc/locks. None for one of another pid namespace, and where a file system numbers its devices in
+/// its own way (btrfs).
 fn holder(file: &File) -> Option<u32> {
     let there = file.metadata().ok()?;
     let (major, minor) = (libc::major(there.dev()), libc::minor(there.dev()));

@@ -1,7 +1,7 @@
 //! Mounts by descriptor: the new mount API of Linux 5.2 (fsopen, fsconfig, fsmount, open_tree, move_mount) and 5.12 (mount_setattr).
 //!
-//! A mount that is *detached* belongs to no mount namespace: it is absent from /proc/mounts, `openat2` works below its descriptor, and it goes
-//! with the last descriptor of it. [`attach`] puts one into the caller's own mount namespace.
+//! A mount that is *detached* belongs to no mount namespace: it is absent from /proc/mounts, `openat2` works below its descriptor, and it
+//! goes with the last descriptor of it. [`attach`] puts one into the caller's own mount namespace.
 //!
 //! Sources: open_tree(2), fsconfig(2), mount_setattr(2), overlayfs.rst of the kernel.
 
@@ -15,8 +15,8 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
-/// `Mount` of kernel/src/contract/storage.ts: options are `key` or `key=value`, in order, and a key may repeat (`lowerdir+`). `target` is relative to
-/// the root file system; none is the root itself.
+/// `Mount` of kernel/src/contract/storage.ts: options are `key` or `key=value`, in order, and a key may repeat (`lowerdir+`). `target` is
+/// relative to the root file system; none is the root itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     #[serde(rename = "type")]
@@ -193,7 +193,8 @@ impl Context {
         if result == 0 { Ok(()) } else { Err(self.failure("fsconfig")) }
     }
 
-    /// The errno alone says little: file systems put their reason into the context's log (`e overlay: …`), which is read from its descriptor.
+    /// The errno alone says little: file systems put their reason into the context's log (`e overlay: …`), which is read from its
+    /// descriptor.
     fn failure(&self, syscall: &str) -> Failure {
         let failure = Failure::last(syscall, Some(&self.kind));
         let mut why = Vec::new();
@@ -228,8 +229,8 @@ impl Context {
 /// Opens mounts as one detached tree: the root first (the mount without target), the others below it. Nothing is left when it fails.
 /// A target that is missing is made; where nothing can be written its mount is left out.
 ///
-/// A mount on a detached tree is refused before Linux 6.15; there more than the root is `Unsupported`, and who has a mount namespace of his own uses
-/// [`attach_all`], who has none [`open_held`].
+/// A mount on a detached tree is refused before Linux 6.15; there more than the root is `Unsupported`, and who has a mount namespace of his
+/// own uses [`attach_all`], who has none [`open_held`].
 pub fn open_detached(mounts: &[Mount]) -> Result<OwnedFd> {
     open_detached_by(mounts, open_one)
 }
@@ -264,7 +265,8 @@ pub struct Held {
     pub namespace: Option<OwnedFd>,
 }
 
-/// As [`open_detached`], on every kernel: where it takes no mounts on a detached tree, a thread makes a mount namespace for them, which no process is in.
+/// As [`open_detached`], on every kernel: where it takes no mounts on a detached tree, a thread makes a mount namespace for them, which no
+/// process is in.
 pub fn open_held(mounts: &[Mount]) -> Result<Held> {
     match open_detached(mounts) {
         Ok(root) => Ok(Held { root, namespace: None }),
@@ -345,8 +347,9 @@ fn attach_below(root: BorrowedFd, mount: &Mount, opened: OwnedFd) -> Result<()> 
     })
 }
 
-/// The root directory of a running process as the process sees it, with all its mounts, which stay as long as the answer does. `cgroup`: a name in the path of its
-/// cgroup that no other process has, since a number may be used again; `FailedPrecondition` where the process is gone.
+/// The root directory of a running process as the process sees it, with all its mounts, which stay as long as the answer does. `cgroup`: a
+/// name in the path of its cgroup that no other process has, since a number may be used again; `FailedPrecondition` where the process is
+/// gone.
 pub fn process_root(pid: u32, cgroup: &str) -> Result<Held> {
     let gone = || {
         Failure::new(
@@ -448,8 +451,9 @@ fn open_plain(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<Ow
     context.mount(attributes)
 }
 
-/// Directories that are opened before they are named to overlayfs, by their descriptors in /proc: the kernel shows the names as they were given to whoever reads a container's
-/// /proc/self/mountinfo, and these are nobody's. They are also short, where fsconfig(2) takes 255 bytes.
+/// Directories that are opened before they are named to overlayfs, by their descriptors in /proc: the kernel shows the names as they were
+/// given to whoever reads a container's /proc/self/mountinfo, and these are nobody's. They are also short, where fsconfig(2) takes 255
+/// bytes.
 struct Lent(Vec<OwnedFd>);
 
 impl Lent {
@@ -468,8 +472,8 @@ impl Lent {
     }
 }
 
-/// `lowerdir+` is Linux 6.5's. Before that overlay takes one `lowerdir=a:b`, of which fsconfig(2) takes 255 bytes: so the lowers are named by their
-/// numbers from within /proc/self/fd, which holds some 80 of them. The thread that goes there has a working directory of its own.
+/// `lowerdir+` is Linux 6.5's. Before that overlay takes one `lowerdir=a:b`, of which fsconfig(2) takes 255 bytes: so the lowers are named
+/// by their numbers from within /proc/self/fd, which holds some 80 of them. The thread that goes there has a working directory of its own.
 fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<OwnedFd> {
     let mut lent = Lent(Vec::new());
     let options = data.iter().map(|option| lent.option(option)).collect::<Result<Vec<String>>>()?;

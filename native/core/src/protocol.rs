@@ -1,4 +1,5 @@
-//! What the frames of [`crate::wire`] mean between client, launcher, daemon and shim. plugins/launcher/src/protocol.ts is the same table in TypeScript.
+//! What the frames of [`crate::wire`] mean between client, launcher, daemon and shim. plugins/launcher/src/protocol.ts is the same table in
+//! TypeScript.
 //!
 //! ```text
 //! client ──Hello(argv, env, cwd; descriptors 0 1 2)──▶ launcher ──ClientOpened──▶ daemon
@@ -6,8 +7,8 @@
 //!                                    shim ◀──ToShim (start, signal …)── launcher ◀── daemon
 //!                                    shim ───FromShim (ready, exited …)▶ launcher ──▶ daemon
 //! ```
-//! A change here is a change of [`VERSION`]: client, launcher and daemon must be of one. Old shims meet new daemons: what they say of themselves ([`FromShim::State`])
-//! has the version that they speak ([`SHIM`]), and a daemon asks none for what it does not know.
+//! A change here is a change of [`VERSION`]: client, launcher and daemon must be of one. Old shims meet new daemons: what they say of
+//! themselves ([`FromShim::State`]) has the version that they speak ([`SHIM`]), and a daemon asks none for what it does not know.
 
 use crate::address::Address;
 use crate::id_maps::IdMaps;
@@ -76,7 +77,8 @@ pub mod daemon {
     pub const SHIM_SPAWN: u8 = 27;
     /// Find a shim again; payload [`super::ShimSpawn`] without network.
     pub const SHIM_CONNECT: u8 = 28;
-    /// A message to a shim; payload: client u32 (whose descriptors go along; 0: none), which of them u8 (bits 1, 2, 4 for 0, 1, 2), kind u8 (of [`super::shim`]), the message.
+    /// A message to a shim; payload: client u32 (whose descriptors go along; 0: none), which of them u8 (bits 1, 2, 4 for 0, 1, 2), kind u8
+    /// (of [`super::shim`]), the message.
     pub const TO_SHIM: u8 = 29;
     /// Run a helper; payload [`super::Run`].
     pub const RUN: u8 = 30;
@@ -88,7 +90,8 @@ pub mod daemon {
     pub const CLIENT_TAKEN: u8 = 33;
     /// The start that a shim holds may go on (payload 1), or never will (0).
     pub const SHIM_RELEASE: u8 = 34;
-    /// Signal a container past its shim, which is dead or does not answer; payload [`super::Signal`]. The channel is the request's own number.
+    /// Signal a container past its shim, which is dead or does not answer; payload [`super::Signal`]. The channel is the request's own
+    /// number.
     pub const SIGNAL: u8 = 35;
 }
 
@@ -98,10 +101,11 @@ pub mod shim {
     pub const MESSAGE: u8 = 1;
     /// ← shim: JSON [`super::FromShim`].
     pub const EVENT: u8 = 2;
-    /// → shim: JSON of the launch (`Start` of the shim), a kind of its own since it is large and parsed into types at once. Its last descriptor is a pipe that holds the
-    /// start until [`super::daemon::SHIM_RELEASE`].
+    /// → shim: JSON of the launch (`Start` of the shim), a kind of its own since it is large and parsed into types at once. Its last
+    /// descriptor is a pipe that holds the start until [`super::daemon::SHIM_RELEASE`].
     pub const START: u8 = 3;
-    /// → shim: JSON of one more process in the running container (`Exec` of the shim), with the descriptors of a client if there is one. Answered by `exec-started` or `failed`.
+    /// → shim: JSON of one more process in the running container (`Exec` of the shim), with the descriptors of a client if there is one.
+    /// Answered by `exec-started` or `failed`.
     pub const EXEC: u8 = 4;
 }
 
@@ -165,7 +169,8 @@ pub struct ShimGone {
     pub killed: bool,
 }
 
-/// To a container's first process, or with `all`, and with SIGKILL always, to all that are in its cgroup. With SIGKILL its shim is killed, too.
+/// To a container's first process, or with `all`, and with SIGKILL always, to all that are in its cgroup. With SIGKILL its shim is killed,
+/// too.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Signal {
     pub id: String,
@@ -330,8 +335,8 @@ pub enum FromShim {
     },
     /// The container has met its memory limit, and the kernel kills one of its processes.
     OutOfMemory,
-    /// All output is with this client. `code`: how the process ended that it was joined to, if the client was to be answered by that: then the launcher lets it go,
-    /// and the daemon hears of it.
+    /// All output is with this client. `code`: how the process ended that it was joined to, if the client was to be answered by that: then
+    /// the launcher lets it go, and the daemon hears of it.
     Flushed {
         client: u32,
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -34,8 +34,9 @@ impl Daemon {
         let (ours, theirs) = UnixStream::pair()?;
         let (socket, listener) = (theirs.as_raw_fd(), http.as_raw_fd());
         let mut command = Command::new(node(home));
-        // A young generation of 1 MiB instead of 16: the daemon is 10 MiB smaller, and its memory follows what it holds, not how much it has done.
-        // So much may be added to what it holds before all of it is marked: the least that V8 gives a small heap is used up by each 9 MiB of a download.
+        // A young generation of 1 MiB instead of 16: the daemon is 10 MiB smaller, and its memory follows what it holds, not how much it
+        // has done. So much may be added to what it holds before all of it is marked: the least that V8 gives a small heap is used up by
+        // each 9 MiB of a download.
         command.args(["--max-semi-space-size=1", "--heap-growing-percent=100"]);
         if home.join("kernel/src/index.ts").exists() {
             command

@@ -1,7 +1,8 @@
-//! The launcher: resident, one thread, small. It listens first, starts the daemon and starts it again when it dies, forks shims for it, and is their subreaper.
+//! The launcher: resident, one thread, small. It listens first, starts the daemon and starts it again when it dies, forks shims for it, and
+//! is their subreaper.
 //!
-//! It decides nothing: clients' words go to the daemon, the daemon's orders go to clients and shims. It writes to no descriptor of a client, so that a
-//! reader who does not read (`| less`) holds up nobody.
+//! It decides nothing: clients' words go to the daemon, the daemon's orders go to clients and shims. It writes to no descriptor of a
+//! client, so that a reader who does not read (`| less`) holds up nobody.
 
 /// A line for the log. `eprintln!` ends the process where nobody reads its standard error any more, and with it the engine.
 macro_rules! say {
@@ -28,7 +29,8 @@ mod stop;
 use options::{Options, Order};
 use std::path::PathBuf;
 
-/// `tsbox daemon ARGS`; answers the exit code. `seal` comes back in a process whose own binary nobody can write to, before anything is forked.
+/// `tsbox daemon ARGS`; answers the exit code. `seal` comes back in a process whose own binary nobody can write to, before anything is
+/// forked.
 pub fn main(args: Vec<String>, home: Option<PathBuf>, seal: impl FnOnce() -> Result<(), String>) -> i32 {
     obey(&args, home, seal).unwrap_or_else(|why| refuse(&why, args.iter().any(|word| word == options::BACKGROUND)))
 }
@@ -60,7 +62,8 @@ fn serve(options: Options, home: Option<PathBuf>) -> Result<i32, String> {
     Ok(serve::Launcher::new(options, home)?.serve())
 }
 
-/// One line where whoever started us looks: a client that started us in the background reads our standard output, people see standard error.
+/// One line where whoever started us looks: a client that started us in the background reads our standard output, people see standard
+/// error.
 fn refuse(why: &str, background: bool) -> i32 {
     if background {
         println!("tsbox: {why}");

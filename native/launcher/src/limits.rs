@@ -1,4 +1,5 @@
-//! Open files: the launcher has two for each container and more for each client, so it takes all that the host lets it have. What it starts gets what it was given itself.
+//! Open files: the launcher has two for each container and more for each client, so it takes all that the host lets it have. What it starts
+//! gets what it was given itself.
 
 use std::sync::OnceLock;
 

@@ -213,7 +213,8 @@ impl Launcher {
         }
     }
 
-    /// A signal ends a client that waits, whatever state the daemon is in. The signals of `run` and `attach` go to the container, unless the user asked for `--sig-proxy=false`.
+    /// A signal ends a client that waits, whatever state the daemon is in. The signals of `run` and `attach` go to the container, unless
+    /// the user asked for `--sig-proxy=false`.
     fn end_by_signal(&mut self, number: u32, payload: &[u8]) {
         let Some(signal) = payload.first().filter(|signal| ENDING.contains(&i32::from(**signal))) else {
             return;
@@ -471,7 +472,8 @@ impl Launcher {
         self.shims.flush(channel, &self.epoll, token(Kind::Shim, channel));
         match self.shims.receive(channel) {
             Some(heard) => {
-                // The daemon hears it before any command that the client's end leads to: what goes to it leaves in the order in which it was put here.
+                // The daemon hears it before any command that the client's end leads to: what goes to it leaves in the order in which it
+                // was put here.
                 for frame in heard.frames {
                     self.daemon.writer.push(daemon::FROM_SHIM, channel, &frame.payload, Vec::new());
                 }
@@ -625,8 +627,8 @@ impl Launcher {
     }
 }
 
-/// A host that runs out of memory ends containers, not who holds them: shims are forks of this process and have its score, what a container runs has one of its own.
-/// A host that refuses it (no CAP_SYS_RESOURCE) has shims that count like any other process, which are small.
+/// A host that runs out of memory ends containers, not who holds them: shims are forks of this process and have its score, what a container
+/// runs has one of its own. A host that refuses it (no CAP_SYS_RESOURCE) has shims that count like any other process, which are small.
 fn protect() {
     let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
 }

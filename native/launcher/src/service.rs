@@ -8,7 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use tsbox_core::unit::{self, systemctl};
 
-/// The service runs when this comes back. An engine that runs already gives way to it; its containers go on. What fails leaves no service behind.
+/// The service runs when this comes back. An engine that runs already gives way to it; its containers go on. What fails leaves no service
+/// behind.
 pub fn enable(options: &Options) -> Result<(), String> {
     require_systemd()?;
     match fs::read_to_string(unit::PATH) {

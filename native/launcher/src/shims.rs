@@ -189,7 +189,8 @@ impl Shims {
         killed
     }
 
-    /// A child has died: if it is the first process of a container whose shim was killed, its exit status goes to disk as the shim would have written it.
+    /// A child has died: if it is the first process of a container whose shim was killed, its exit status goes to disk as the shim would
+    /// have written it.
     pub fn reaped(&mut self, pid: i32, wait: i32) -> Option<(u32, FromShim)> {
         let channel = self
             .all
@@ -238,7 +239,8 @@ fn peer(socket: &UnixStream) -> Option<i32> {
 fn become_shim(spawn: &ShimSpawn, control: UnixStream) -> ! {
     limits::restore();
     let control = control.into_raw_fd();
-    // SAFETY: descriptors of a process just forked; what the launcher's values still name is closed, and no destructor of theirs runs before `_exit`.
+    // SAFETY: descriptors of a process just forked; what the launcher's values still name is closed, and no destructor of theirs runs
+    // before `_exit`.
     let control = unsafe {
         if control != 3 {
             libc::dup3(control, 3, libc::O_CLOEXEC);

@@ -1,8 +1,8 @@
 //! What the launcher listens on, and the locks that make it the only one.
 //!
-//! Clients come over `launcher.sock` in the state directory. Beside the HTTP socket `X.sock` lies a link to it, `X.launcher.sock`, for clients that were given that
-//! address. A client says which HTTP socket it was given ([`Address`]), and an engine that listens on another one sends it on to that one: so a link that is out of date
-//! leads nobody to the wrong engine.
+//! Clients come over `launcher.sock` in the state directory. Beside the HTTP socket `X.sock` lies a link to it, `X.launcher.sock`, for
+//! clients that were given that address. A client says which HTTP socket it was given ([`Address`]), and an engine that listens on another
+//! one sends it on to that one: so a link that is out of date leads nobody to the wrong engine.
 
 use crate::options::Options;
 use std::fs::{self, File, OpenOptions};
@@ -105,7 +105,8 @@ fn set_link(to: &Path, link: &Path) -> io::Result<()> {
     symlink(to, link)
 }
 
-/// Root and, where it exists, the group tsbox: who may connect may do all that root may. A socket that nobody listens on any more is replaced, nothing else is.
+/// Root and, where it exists, the group tsbox: who may connect may do all that root may. A socket that nobody listens on any more is
+/// replaced, nothing else is.
 fn listen(path: &Path, lock_timeout: Duration) -> Result<UnixListener, String> {
     let failed = |error: io::Error| format!("can't listen on {}: {error}", path.display());
     let (folder, short) = address::through_folder(path).map_err(failed)?;

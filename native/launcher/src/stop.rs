@@ -11,7 +11,8 @@ use tsbox_core::address;
 /// What an engine may take to end: its plugins close within less.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The engine of the address that was given, else that of the state directory; of both if both were given. Which process it is, the kernel says of the connection.
+/// The engine of the address that was given, else that of the state directory; of both if both were given. Which process it is, the kernel
+/// says of the connection.
 pub fn stop(options: &Options) -> Result<(), String> {
     let (stream, pid) = find(options)?;
     // SAFETY: pidfd_open takes plain numbers; the descriptor is ours.
@@ -77,7 +78,8 @@ fn find(options: &Options) -> Result<(UnixStream, i32), String> {
 /// How long a daemon may take to listen again that died this moment.
 const RESTART: Duration = Duration::from_secs(10);
 
-/// Whether the engine of this launcher listens on `host`. listen(2) was called there by the launcher, and by its daemon after it, which the kernel names.
+/// Whether the engine of this launcher listens on `host`. listen(2) was called there by the launcher, and by its daemon after it, which the
+/// kernel names.
 fn listens(launcher: i32, host: &Path) -> Result<bool, String> {
     let end = Instant::now() + RESTART;
     loop {

@@ -1,7 +1,7 @@
 //! The addon of plugins/host-linux: it takes a request apart, calls native/core, and puts the answer together. Nothing is decided here.
 //!
-//! A request is JSON with its verb in `call`; an answer is JSON, `{"ok": …}` or `{"failure": Failure}`. Text, because napi makes a BigInt of every number that
-//! needs more than 32 bits, and an error of napi carries neither code nor errno. A panic is the failure of its call.
+//! A request is JSON with its verb in `call`; an answer is JSON, `{"ok": …}` or `{"failure": Failure}`. Text, because napi makes a BigInt
+//! of every number that needs more than 32 bits, and an error of napi carries neither code nor errno. A panic is the failure of its call.
 
 mod request;
 
@@ -33,8 +33,8 @@ impl Cancel {
     }
 }
 
-/// Carries out a request on a thread of its own, which ends with it: so a request may join another network namespace, and a long one holds up none of the four
-/// threads that Node keeps for its file system calls.
+/// Carries out a request on a thread of its own, which ends with it: so a request may join another network namespace, and a long one holds
+/// up none of the four threads that Node keeps for its file system calls.
 #[napi(ts_return_type = "Promise<string>")]
 pub fn call<'env>(env: &'env Env, request: String, cancel: &Cancel) -> Result<Object<'env>> {
     let (deferred, promise) = env.create_deferred::<String, Box<dyn FnOnce(Env) -> Result<String>>>()?;

@@ -229,7 +229,8 @@ impl Request {
                 )?)
             }
             Request::CloseFd { fd } => {
-                // SAFETY: toolkit.ts, streams.ts and network.ts give back each descriptor of `OpenMounts`, `ProcessRoot`, `Pipe` and `ReservePort` once.
+                // SAFETY: toolkit.ts, streams.ts and network.ts give back each descriptor of `OpenMounts`, `ProcessRoot`, `Pipe` and
+                // `ReservePort` once.
                 drop(unsafe { OwnedFd::from_raw_fd(fd) });
                 value(())
             }
@@ -396,8 +397,8 @@ fn copy(from: &str, to: &str, exclude: &[String], cancel: &Cancel) -> Result<Val
     value(copied?)
 }
 
-/// Copies the directory at `path` below `root` into the empty directory `to`, which gets its owner, mode and times too. Answers what there was to copy; `check`:
-/// answers only.
+/// Copies the directory at `path` below `root` into the empty directory `to`, which gets its owner, mode and times too. Answers what there
+/// was to copy; `check`: answers only.
 fn copy_into(root: &str, path: &str, to: &str, check: bool, cancel: &Cancel) -> Result<&'static str> {
     let source = match at::open_in_root(directory(root)?.as_fd(), path.as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => return Ok("nothing"),

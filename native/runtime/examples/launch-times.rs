@@ -1,5 +1,5 @@
-//! Where the time of a container's start goes: `launch-times SPEC.json ROOTFS [COUNT]` launches the spec's process over an overlay of ROOTFS, again and again, and
-//! prints each stage's median in milliseconds. Needs root.
+//! Where the time of a container's start goes: `launch-times SPEC.json ROOTFS [COUNT]` launches the spec's process over an overlay of
+//! ROOTFS, again and again, and prints each stage's median in milliseconds. Needs root.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};

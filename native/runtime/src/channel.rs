@@ -17,9 +17,9 @@
 //!   │ ◀──────────────────────────────── Executing │ user, capabilities, seccomp
 //!   │ ◀───────────────────── (end of file: exec)  │ execve
 //! ```
-//! Where the pid namespace of a running container is joined, the process on the right stays outside of it until it has given up all that the container shall not
-//! have, and then makes the one that goes on (`process::Last`): `Born`, after `Executing`.
-//! At any time `Failed` instead. An end of file before `Executing` is a process that was killed.
+//! Where the pid namespace of a running container is joined, the process on the right stays outside of it until it has given up all that
+//! the container shall not have, and then makes the one that goes on (`process::Last`): `Born`, after `Executing`. At any time `Failed`
+//! instead. An end of file before `Executing` is a process that was killed.
 
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -30,7 +30,8 @@ use tsbox_core::failure::{Code, Failure, Result};
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
     Unmapped,
-    /// From a process that has made the next one and ends: the pid of the one that goes on, a child of the caller. Its pidfd may come along.
+    /// From a process that has made the next one and ends: the pid of the one that goes on, a child of the caller. Its pidfd may come
+    /// along.
     Born(i32),
     Console,
     Mounted,

@@ -54,8 +54,8 @@ pub fn exec_and_wait(exec: &Exec) -> Result<Born> {
         .map_err(|failure| told_by_end(failure, exec.pid, exec.pidfd))
 }
 
-/// What to say when nothing could be started beside the process `pid`: while that is on its way out its namespaces can't be joined (ESRCH), nor can anything
-/// be born in them (ENOMEM), and the files and groups that belong to it go; only that it has ended is worth telling.
+/// What to say when nothing could be started beside the process `pid`: while that is on its way out its namespaces can't be joined (ESRCH),
+/// nor can anything be born in them (ENOMEM), and the files and groups that belong to it go; only that it has ended is worth telling.
 pub fn told_by_end(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure {
     let command = matches!(failure.code, Code::CommandNotFound | Code::NotExecutable);
     if !command && (has_ended(pidfd) || is_ending(pid)) {
@@ -69,7 +69,8 @@ fn has_ended(pidfd: BorrowedFd) -> bool {
     pidfd.try_clone_to_owned().is_ok_and(|pidfd| await_end(&pidfd, Duration::ZERO))
 }
 
-/// PF_EXITING in field 9 of /proc/PID/stat. It is set before a process lets go of anything; its pidfd tells nothing before all else in its pid namespace is gone.
+/// PF_EXITING in field 9 of /proc/PID/stat. It is set before a process lets go of anything; its pidfd tells nothing before all else in its
+/// pid namespace is gone.
 fn is_ending(pid: i32) -> bool {
     const PF_EXITING: u32 = 4;
     let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
@@ -114,7 +115,8 @@ fn start(exec: &Exec) -> Result<Pending> {
     }
 }
 
-/// Whether the container's namespace of this kind is not ours: joining one's own user namespace is EINVAL, and time namespaces are not in every kernel.
+/// Whether the container's namespace of this kind is not ours: joining one's own user namespace is EINVAL, and time namespaces are not in
+/// every kernel.
 fn is_separate(pid: i32, file: &str) -> Result<bool> {
     let inode = |path: &str| match sys::open(path, libc::O_PATH) {
         Ok(namespace) => sys::stat(namespace.as_fd()).map(|stat| stat.st_ino),

@@ -169,7 +169,8 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
     }
 }
 
-/// The sealed copy of this program, which nobody can write to, as one that every container may execute. A kernel without SELinux has no such attribute.
+/// The sealed copy of this program, which nobody can write to, as one that every container may execute. A kernel without SELinux has no
+/// such attribute.
 fn show_to_all(program: BorrowedFd, label: &str) {
     let mut parts = label.splitn(4, ':');
     if let (Some(user), Some(role), Some(kind)) = (parts.next(), parts.next(), parts.next()) {
@@ -199,7 +200,8 @@ fn enter_namespaces(init: &Init, channel: &Channel) -> Result<()> {
     process::new_session()
 }
 
-/// Over `/`, where it needs no directory of the host, or where hooks look for it. The process goes on looking paths up below the old root until it pivots.
+/// Over `/`, where it needs no directory of the host, or where hooks look for it. The process goes on looking paths up below the old root
+/// until it pivots.
 fn open_root(init: &mut Init) -> Result<Tree> {
     let place = match init.root {
         Root::Mounts(_) if !init.bundle.is_empty() => Path::new(init.bundle).join("rootfs"),

@@ -1,5 +1,5 @@
-//! Between launch and init, only where a user namespace is joined: the other namespaces must belong to it, so they are made by a process that is in it already.
-//! It makes the one that goes on as its sibling, so that the caller is the parent, says so and ends.
+//! Between launch and init, only where a user namespace is joined: the other namespaces must belong to it, so they are made by a process
+//! that is in it already. It makes the one that goes on as its sibling, so that the caller is the parent, says so and ends.
 
 use crate::channel::{Channel, Message};
 use crate::init::{self, Init};

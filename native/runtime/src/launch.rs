@@ -25,9 +25,11 @@ pub struct Launch<'a> {
     pub stdio: Stdio,
     /// A compiled filter (`tsbox_core::container::seccomp::compile`); none: `linux.seccomp` of the spec is compiled.
     pub seccomp: Option<&'a [u8]>,
-    /// The reading end of a pipe. When all else is done, the process waits there for a byte; an end without one is a failure (`FailedPrecondition`).
+    /// The reading end of a pipe. When all else is done, the process waits there for a byte; an end without one is a failure
+    /// (`FailedPrecondition`).
     pub hold: Option<BorrowedFd<'a>>,
-    /// A directory with a `config.json`, which hooks are told; empty: none. A root of mounts lies on its directory `rootfs` while hooks of the container's namespaces run.
+    /// A directory with a `config.json`, which hooks are told; empty: none. A root of mounts lies on its directory `rootfs` while hooks of
+    /// the container's namespaces run.
     pub bundle: &'a str,
 }
 
@@ -43,7 +45,8 @@ pub struct Started {
     pub timings: Vec<(String, f64)>,
 }
 
-/// Starts a container's first process; answers when it has exec'ed. The failure says the stage, and `CommandNotFound` or `NotExecutable` where the command is to blame.
+/// Starts a container's first process; answers when it has exec'ed. The failure says the stage, and `CommandNotFound` or `NotExecutable`
+/// where the command is to blame.
 pub fn launch(launch: &Launch) -> Result<Started> {
     create(launch, None).map(|(started, _)| started)
 }
@@ -53,8 +56,8 @@ pub fn begin(launch: &Launch) -> Result<Launching> {
     prepare(launch, None)
 }
 
-/// As [`launch`]; with a gate (a listening SOCK_SEQPACKET socket) the process stops before exec until somebody connects there, and this answers when it does.
-/// True: it waits at its gate.
+/// As [`launch`]; with a gate (a listening SOCK_SEQPACKET socket) the process stops before exec until somebody connects there, and this
+/// answers when it does. True: it waits at its gate.
 pub(crate) fn create(launch: &Launch, gate: Option<BorrowedFd>) -> Result<(Started, bool)> {
     prepare(launch, gate)?.wait()
 }
@@ -162,8 +165,9 @@ impl Launching {
         self.talk.fd()
     }
 
-    /// The caller gets the container's mount namespace, to hold it over the end of the first process: else that process takes its mounts down itself, before its
-    /// parent hears of its end, and waits for a sync of the whole file system that its layer lies on, with all that anybody else has written there.
+    /// The caller gets the container's mount namespace, to hold it over the end of the first process: else that process takes its mounts
+    /// down itself, before its parent hears of its end, and waits for a sync of the whole file system that its layer lies on, with all that
+    /// anybody else has written there.
     pub fn hold_mounts(mut self) -> Launching {
         self.talk.holds_mounts = true;
         self

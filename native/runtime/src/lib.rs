@@ -7,20 +7,23 @@
 //!   Stdio   Fds([RawFd; 3]) | Terminal { rows: u16, columns: u16 }
 //!   Started { pid: i32, pidfd: OwnedFd, console: Option<OwnedFd>, cgroup: Cgroup, warnings: Vec<String>, timings: Vec<(String, f64)> }
 //! pub fn begin(launch: &Launch) -> Result<Launching>       // as launch, without waiting: fd(), advance() -> Option<Born>, abandon()
-//! pub fn exec(exec: &Exec) -> Result<Pending>              // one more process in a running container: fd(), advance() -> Option<Born>, kill(), wait()
+//! pub fn exec(exec: &Exec) -> Result<Pending>              // one more process in a running container
+//!   Pending fd(), advance() -> Option<Born>, kill(), wait()
 //!   Exec    { pid: i32, pidfd: BorrowedFd, cgroup: &Cgroup, process: &Process, stdio: Stdio, seccomp: Option<&[u8]> }
 //!   Born    { pid, pidfd, console, warnings, timings }      // as of Started
-//! pub fn told_by_end(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure   // the failure, or that the process which was to be joined has ended
+//! pub fn told_by_end(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure
+//!                                                          // the failure, or that the process which was to be joined has ended
 //! Cgroup  at(path), kill_all(signal), freeze(), thaw(), is_frozen(), pids(), oom_killed(), stats(), apply(resources, warnings), remove()
-//! pub fn main(args: Vec<String>) -> i32                    // tsbox-runtime create | start | run | state | kill | delete | exec | features …
-//! pub fn sealed::ensure() -> Result<()>                    // first thing in main of whoever launches: runs on from a sealed copy of its binary
+//! pub fn main(args: Vec<String>) -> i32                    // tsbox-runtime create | start | run | state | kill | delete | exec …
+//! pub fn sealed::ensure() -> Result<()>                    // first thing in main: runs on from a sealed copy of its binary
 //! ```
-//! The caller is single-threaded: processes are forked without exec and go on with this program's heap. What is started is the caller's own child, which it reaps;
-//! when starting fails nothing is left behind: no process, no cgroup, no mount. The host's table of mounts never changes.
+//! The caller is single-threaded: processes are forked without exec and go on with this program's heap. What is started is the caller's own
+//! child, which it reaps; when starting fails nothing is left behind: no process, no cgroup, no mount. The host's table of mounts never
+//! changes.
 //!
-//! One file a stage: [`mod@launch`] and then `pending` in the caller, `join` where a user namespace is joined first, `init` in what becomes the container's first process,
-//! `own_files` for what Docker has in every root, `process` for the last steps that it shares with `exec`, `reaper` for a first process of our own (`--init`).
-//! `channel` draws how they talk.
+//! One file a stage: [`mod@launch`] and then `pending` in the caller, `join` where a user namespace is joined first, `init` in what becomes
+//! the container's first process, `own_files` for what Docker has in every root, `process` for the last steps that it shares with `exec`,
+//! `reaper` for a first process of our own (`--init`). `channel` draws how they talk.
 
 mod channel;
 mod cli;

@@ -1,5 +1,5 @@
-//! What Docker puts into the root of every container, which programs look for: `/.dockerenv`, and `/etc/mtab`. In the container's layer, so it is made before
-//! anything is mounted over that.
+//! What Docker puts into the root of every container, which programs look for: `/.dockerenv`, and `/etc/mtab`. In the container's layer, so
+//! it is made before anything is mounted over that.
 
 use std::os::fd::AsRawFd;
 use tsbox_core::container::root::Root;

@@ -1,5 +1,5 @@
-//! A start on its way: the caller's side of the talk that `channel` draws. It never blocks, so that whoever starts a process can serve others meanwhile; the
-//! process that is started may read from a hung file system, or be stopped by the container that it joins.
+//! A start on its way: the caller's side of the talk that `channel` draws. It never blocks, so that whoever starts a process can serve
+//! others meanwhile; the process that is started may read from a hung file system, or be stopped by the container that it joins.
 
 use crate::channel::{Channel, Message};
 use crate::clock::Clock;

@@ -25,8 +25,8 @@ pub struct Last<'a> {
     pub procfs: Option<&'a Procfs>,
 }
 
-/// First thing after the fork. Until exec this is our own binary, in a container's namespaces: nobody there may look into it (CVE-2019-5736), and it goes
-/// with the one who started it.
+/// First thing after the fork. Until exec this is our own binary, in a container's namespaces: nobody there may look into it
+/// (CVE-2019-5736), and it goes with the one who started it.
 pub fn begin(title: &CStr) -> Result<()> {
     sys::prctl(libc::PR_SET_DUMPABLE, 0, 0, "PR_SET_DUMPABLE")?;
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, "PR_SET_PDEATHSIG")?;
@@ -116,10 +116,11 @@ pub fn become_and_exec(last: &Last, channel: &Channel, warnings: Vec<String>, cl
     Err(command.execute(last))
 }
 
-/// As [`become_and_exec`], in a process that is outside of the pid namespace which its children are born in. A process of the container that has CAP_SYS_PTRACE
-/// may look into whoever it sees, and stop and change it. So what it sees is born with nothing that the container does not have: its root, its user and
-/// capabilities, its seccomp filter, descriptors 0, 1 and 2 and the channel. All that is left to do there is to lead a session and to execute.
-/// It tells its failure itself (`stage`): its caller's descriptors are closed by then, and must not be closed again.
+/// As [`become_and_exec`], in a process that is outside of the pid namespace which its children are born in. A process of the container
+/// that has CAP_SYS_PTRACE may look into whoever it sees, and stop and change it. So what it sees is born with nothing that the container
+/// does not have: its root, its user and capabilities, its seccomp filter, descriptors 0, 1 and 2 and the channel. All that is left to do
+/// there is to lead a session and to execute. It tells its failure itself (`stage`): its caller's descriptors are closed by then, and must
+/// not be closed again.
 pub fn become_and_exec_inside(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clock, stage: &str) -> ! {
     let failure = match born_inside(last, channel, warnings, clock) {
         Ok(never) => match never {},
@@ -130,7 +131,8 @@ pub fn become_and_exec_inside(last: &Last, channel: &Channel, warnings: Vec<Stri
 }
 
 fn born_inside(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clock) -> Result<Infallible> {
-    // A filter that forbids what comes after it is installed by the new process: with one capability more for that long, unless it has no_new_privs.
+    // A filter that forbids what comes after it is installed by the new process: with one capability more for that long, unless it has
+    // no_new_privs.
     let late = last.filter.filter(|filter| !lets_begin(filter, last));
     let mut keep = vec![channel.fd()];
     keep.extend(last.reaper.map(|reaper| reaper.as_raw_fd()));
@@ -165,7 +167,8 @@ fn born_inside(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clo
     Err(command.execute(last))
 }
 
-/// The caller goes on as a new process in another pid namespace, with no descriptor but the channel's, its gate's and 0, 1, 2. Whatever else it owned it has dropped.
+/// The caller goes on as a new process in another pid namespace, with no descriptor but the channel's, its gate's and 0, 1, 2. Whatever
+/// else it owned it has dropped.
 pub fn be_born_in(namespace: BorrowedFd, channel: &Channel, gate: BorrowedFd, reaper: Option<BorrowedFd>) -> Result<()> {
     namespaces::join(namespace, namespaces::PID).map_err(|failure| failure.at("namespaces"))?;
     let mut keep = vec![channel.fd(), gate.as_raw_fd()];
@@ -399,7 +402,8 @@ fn reason(errno: Option<i32>) -> String {
         .unwrap_or_default()
 }
 
-/// A working directory outside of the root (a descriptor of the host that leaked, CVE-2024-21626) has no path from it: the kernel says "(unreachable)".
+/// A working directory outside of the root (a descriptor of the host that leaked, CVE-2024-21626) has no path from it: the kernel says
+/// "(unreachable)".
 fn check_directory(path: &str) -> Result<()> {
     let mut buffer = [0u8; 4096];
     // SAFETY: a buffer of that length. The call itself: the C library's hides what the kernel says.

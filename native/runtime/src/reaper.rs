@@ -1,5 +1,6 @@
-//! The first process of a container with `--init`: the command is its child. It passes signals on, reaps whatever becomes an orphan in the container, and ends with the command's
-//! exit code. It is this binary's own sealed copy, executed from a descriptor: nothing of it lies in the container's file system, and nothing of the shim's memory is in it.
+//! The first process of a container with `--init`: the command is its child. It passes signals on, reaps whatever becomes an orphan in the
+//! container, and ends with the command's exit code. It is this binary's own sealed copy, executed from a descriptor: nothing of it lies in
+//! the container's file system, and nothing of the shim's memory is in it.
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;

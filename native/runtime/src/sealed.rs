@@ -1,8 +1,8 @@
 //! A runtime's binary that no container can change.
 //!
-//! A process that enters a container is this binary until it execs, and a container's command can be a link to /proc/self/exe: whoever gets a descriptor of the
-//! binary that way keeps it until nothing runs it, and then writes (CVE-2019-5736). So whoever launches containers runs from a sealed copy in memory: there
-//! is nothing to write to. The copy is made once for a resident launcher, of whom all shims are forks.
+//! A process that enters a container is this binary until it execs, and a container's command can be a link to /proc/self/exe: whoever gets
+//! a descriptor of the binary that way keeps it until nothing runs it, and then writes (CVE-2019-5736). So whoever launches containers runs
+//! from a sealed copy in memory: there is nothing to write to. The copy is made once for a resident launcher, of whom all shims are forks.
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -12,8 +12,8 @@ use tsbox_core::failure::{Code, Failure, Result};
 
 const SEALS: i32 = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
 
-/// Runs on from a sealed copy: executes it with the same arguments and environment unless this process is one already. Call it first thing in main,
-/// before threads and descriptors.
+/// Runs on from a sealed copy: executes it with the same arguments and environment unless this process is one already. Call it first thing
+/// in main, before threads and descriptors.
 pub fn ensure() -> Result<()> {
     let own = sys::open("/proc/self/exe", libc::O_RDONLY)?;
     // SAFETY: plain numbers; what is no memory file says EINVAL.
@@ -71,7 +71,8 @@ fn copy(own: &OwnedFd) -> Result<OwnedFd> {
     Ok(copy)
 }
 
-/// A page of it that the kernel just has in its hands (to swap it, to move it, on another processor's list) is EBUSY, after a sixth of a second of waiting in the call.
+/// A page of it that the kernel just has in its hands (to swap it, to move it, on another processor's list) is EBUSY, after a sixth of a
+/// second of waiting in the call.
 fn seal(copy: &OwnedFd) -> Result<()> {
     const ATTEMPTS: u32 = 30;
     for attempt in 1..=ATTEMPTS {

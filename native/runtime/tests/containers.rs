@@ -1,4 +1,5 @@
-//! Real containers, from a busybox image made here: the library as the shim uses it, and the command line as other engines do. Needs root and busybox-static.
+//! Real containers, from a busybox image made here: the library as the shim uses it, and the command line as other engines do. Needs root
+//! and busybox-static.
 
 mod command_line;
 mod world;
@@ -487,7 +488,8 @@ fn join_refused(world: &World) {
     world.end(started);
 }
 
-/// A filter that forbids what comes before the command is installed last, and costs the process nothing that it should have, nor leaves it more.
+/// A filter that forbids what comes before the command is installed last, and costs the process nothing that it should have, nor leaves it
+/// more.
 fn join_strict(world: &World) {
     let started = world.start("sleep 1000");
     let process = Process {
@@ -536,7 +538,8 @@ fn join_strict(world: &World) {
     world.end(started);
 }
 
-/// A first process stays on its way out until everybody has reaped what was born in its pid namespace: here an exec that nobody waits for yet.
+/// A first process stays on its way out until everybody has reaped what was born in its pid namespace: here an exec that nobody waits for
+/// yet.
 fn join_dying(world: &World) {
     let started = world.start("sleep 1000");
     let process = |command: &str| Process {

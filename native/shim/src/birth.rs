@@ -43,8 +43,9 @@ fn become_shim() -> Result<()> {
     Ok(())
 }
 
-/// Overwrites the launcher's environment and arguments, of which this fork has a copy, and with it each process that enters a container: with CAP_SYS_PTRACE a container could
-/// read them in `/proc/PID/environ` and `cmdline`. The program's name stays. Nothing in a shim asks for either.
+/// Overwrites the launcher's environment and arguments, of which this fork has a copy, and with it each process that enters a container:
+/// with CAP_SYS_PTRACE a container could read them in `/proc/PID/environ` and `cmdline`. The program's name stays. Nothing in a shim asks
+/// for either.
 fn forget_words() {
     unsafe extern "C" {
         static mut environ: *mut *mut libc::c_char;
@@ -63,7 +64,8 @@ fn forget_words() {
     let Some(&[arguments, arguments_end, environment, environment_end]) = fields.get(45..49) else {
         return;
     };
-    // SAFETY: the kernel's own bounds of the words at the top of this process's stack, which has one thread; nothing names the variables any more when they go.
+    // SAFETY: the kernel's own bounds of the words at the top of this process's stack, which has one thread; nothing names the variables
+    // any more when they go.
     unsafe {
         environ = std::ptr::null_mut();
         if arguments != 0 && arguments < arguments_end {

@@ -1,4 +1,5 @@
-//! Execs: further processes in the running container, each with stdio of its own. Nothing of one is left when its end is told and its output is read.
+//! Execs: further processes in the running container, each with stdio of its own. Nothing of one is left when its end is told and its
+//! output is read.
 
 use crate::client::Client;
 use crate::filter::read_filter;

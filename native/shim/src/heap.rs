@@ -1,5 +1,5 @@
-//! The allocator of the native binary: one that is fast with small pieces (musl's is not), and gives back what is free in the middle of its heap, too. A shim lives as
-//! long as its container, and what its launch has used would be its weight ever after.
+//! The allocator of the native binary: one that is fast with small pieces (musl's is not), and gives back what is free in the middle of its
+//! heap, too. A shim lives as long as its container, and what its launch has used would be its weight ever after.
 
 use dlmalloc::{Allocator, Dlmalloc};
 use std::alloc::{GlobalAlloc, Layout};
@@ -35,10 +35,11 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// Goes on with an empty heap, and without the old one: in a fork each page that the other side still writes to would be a copy more. `keep` makes anew what is to be kept.
+/// Goes on with an empty heap, and without the old one: in a fork each page that the other side still writes to would be a copy more.
+/// `keep` makes anew what is to be kept.
 ///
-/// # Safety
-/// Nothing that was allocated before may be used or freed after this: not by the caller, nor by its callers, who must never get the word again, nor by a static.
+/// # Safety Nothing that was allocated before may be used or freed after this: not by the caller, nor by its callers, who must never get
+/// the word again, nor by a static.
 pub unsafe fn begin_anew<T>(keep: impl FnOnce() -> T) -> T {
     let old = std::mem::replace(&mut *heap(), Dlmalloc::new_with_allocator(Pages { closed: false }));
     let kept = keep();
@@ -47,8 +48,8 @@ pub unsafe fn begin_anew<T>(keep: impl FnOnce() -> T) -> T {
     kept
 }
 
-/// Gives back every whole page that is free: mappings that hold nothing, the end of the others, and what lies between blocks that live. The latter is found by
-/// taking all free blocks that are larger than a page, and putting them back.
+/// Gives back every whole page that is free: mappings that hold nothing, the end of the others, and what lies between blocks that live. The
+/// latter is found by taking all free blocks that are larger than a page, and putting them back.
 pub fn give_back() {
     const PAGE: usize = 4096;
     let mut heap = heap();

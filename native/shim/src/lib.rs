@@ -1,5 +1,5 @@
-//! The shim: one small process a container, forked from the launcher without exec. It holds what must outlive launcher and daemon: the container's network
-//! namespace, its stdio, its log, and the right to reap its first process.
+//! The shim: one small process a container, forked from the launcher without exec. It holds what must outlive launcher and daemon: the
+//! container's network namespace, its stdio, its log, and the right to reap its first process.
 //!
 //! ```text
 //! spawned ──▶ state ──▶ (start) ──▶ started ──▶ … stdio, signals … ──▶ exited ──▶ flushed ──▶ cgroups removed, gone

@@ -3,12 +3,14 @@
 //! `local`, the default, is a sequence of records, one a read from the container (so one write a read, however many lines it holds):
 //! ```text
 //! ┌────────────┬───────────┬─────────┬─────────────────────┬─────────┬────────────┐
-//! │ length u32 │ stream u8 │ zero ×3 │ nanoseconds u64     │ bytes … │ length u32 │   little endian; the second length lets a reader go backwards
+//! │ length u32 │ stream u8 │ zero ×3 │ nanoseconds u64     │ bytes … │ length u32 │
 //! └────────────┴───────────┴─────────┴─────────────────────┴─────────┴────────────┘
 //! ```
-//! The first one, of stream 3, says where the records end (u64), and its time is the file's generation: a file that is full takes the place of the oldest, whose pages
-//! are written over. To have the kernel find new ones costs ten times what writing does. So what lies behind the end is of no account, and who reads looks at the
-//! generation again after each read: when it has changed, what was read is not what was meant.
+//! Numbers are little endian; the second length lets a reader go backwards.
+//! The first one, of stream 3, says where the records end (u64), and its time is the file's generation: a file that is full takes the place
+//! of the oldest, whose pages are written over. To have the kernel find new ones costs ten times what writing does. So what lies behind the
+//! end is of no account, and who reads looks at the generation again after each read: when it has changed, what was read is not what was
+//! meant.
 //!
 //! `json-file` is Docker's: `{"log":"line\n","stream":"stdout","time":"…"}` a line, a line longer than 16 KiB in parts.
 //! A full file becomes `PATH.1`, that `PATH.2` …; the last is dropped. A disk that is full loses log lines, never the container.
@@ -152,7 +154,8 @@ impl Log {
         }
     }
 
-    /// Adds a line's record to those that wait. They are written first where it would not fit into the file any more, and with it when they are many.
+    /// Adds a line's record to those that wait. They are written first where it would not fit into the file any more, and with it when they
+    /// are many.
     fn line(&mut self, records: &mut Vec<u8>, line: &[u8], ending: &[u8]) {
         let before = records.len();
         records.extend_from_slice(b"{\"log\":");

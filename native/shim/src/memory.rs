@@ -1,4 +1,5 @@
-//! What a shim weighs. It shares every page with the launcher that neither has written since the fork; the rest is its own, times the number of containers.
+//! What a shim weighs. It shares every page with the launcher that neither has written since the fork; the rest is its own, times the
+//! number of containers.
 
 use crate::heap;
 
@@ -10,7 +11,8 @@ pub fn give_back() {
     let here = 0u8;
     // Some way below this frame, so that the call itself has room.
     let end = ((&raw const here) as usize & !(PAGE - 1)) - 2 * PAGE;
-    // SAFETY: below the stack pointer nothing is alive; where the stack does not reach that far down, madvise says so and has done the rest.
+    // SAFETY: below the stack pointer nothing is alive; where the stack does not reach that far down, madvise says so and has done the
+    // rest.
     for page in (end - DEEPEST..end).step_by(PAGE).rev() {
         if unsafe { libc::madvise(page as *mut libc::c_void, PAGE, libc::MADV_DONTNEED) } != 0 {
             break;

@@ -11,7 +11,8 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// A network namespace belongs to the user namespace that it was made in: with id maps both are made at once, by a process of the moment.
+    /// A network namespace belongs to the user namespace that it was made in: with id maps both are made at once, by a process of the
+    /// moment.
     pub fn make(network: bool, id_maps: Option<&IdMaps>) -> Result<Namespaces> {
         let made = match id_maps {
             Some(maps) => {

@@ -156,7 +156,8 @@ impl Shim {
         starts.chain(drain).chain(retry).min().unwrap_or(-1)
     }
 
-    /// Once the container runs, what the launch took goes back to the kernel: a shim does little from here on, and there may be thousands. So does what an exec took.
+    /// Once the container runs, what the launch took goes back to the kernel: a shim does little from here on, and there may be thousands.
+    /// So does what an exec took.
     fn slim(&mut self) {
         if std::mem::take(&mut self.busy) {
             memory::give_back();

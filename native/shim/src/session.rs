@@ -31,7 +31,8 @@ pub struct Session {
     kept: Option<(Vec<u8>, usize)>,
 }
 
-/// One read's worth; a pipe holds no more by default. Its own mapping, so that an idle container's costs no page: what was never read into was never touched.
+/// One read's worth; a pipe holds no more by default. Its own mapping, so that an idle container's costs no page: what was never read into
+/// was never touched.
 struct Scratch(*mut u8);
 
 impl Scratch {
@@ -209,7 +210,8 @@ impl Session {
         self.sinks.iter().any(|sink| sink.pending() >= FULL)
     }
 
-    /// One descriptor is ready. Ended parts are taken out by `tidy` afterwards, so that positions hold while the shim goes over its poll set.
+    /// One descriptor is ready. Ended parts are taken out by `tidy` afterwards, so that positions hold while the shim goes over its poll
+    /// set.
     pub fn ready(&mut self, part: Part) -> Option<Told> {
         match part {
             Part::Output(at) => self.read_output(at),
@@ -228,7 +230,8 @@ impl Session {
         None
     }
 
-    /// Takes out dead sinks. A client that writes to nobody leaves, as a program does that SIGPIPE ends; a connection's own end is read elsewhere.
+    /// Takes out dead sinks. A client that writes to nobody leaves, as a program does that SIGPIPE ends; a connection's own end is read
+    /// elsewhere.
     pub fn tidy(&mut self) {
         let broken = self
             .sinks

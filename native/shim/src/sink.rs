@@ -1,7 +1,8 @@
 //! Somebody who reads what the container writes: a client's own descriptor, or a connection to the shim's socket.
 //!
-//! A client's descriptor shares its file description with the user's shell, so it is never made non-blocking itself. What can block is opened anew
-//! through /proc/self/fd (pipes, terminals), or written with MSG_DONTWAIT (sockets); a regular file can't block and keeps the offset it shares.
+//! A client's descriptor shares its file description with the user's shell, so it is never made non-blocking itself. What can block is
+//! opened anew through /proc/self/fd (pipes, terminals), or written with MSG_DONTWAIT (sockets); a regular file can't block and keeps the
+//! offset it shares.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -29,7 +30,8 @@ pub struct Unblocked {
 }
 
 impl Unblocked {
-    /// A descriptor of the shim's own, which nobody shares and which is non-blocking already. (A terminal's master must not be opened anew: that makes another terminal.)
+    /// A descriptor of the shim's own, which nobody shares and which is non-blocking already. (A terminal's master must not be opened anew:
+    /// that makes another terminal.)
     pub fn own(fd: OwnedFd) -> Unblocked {
         Unblocked { fd, socket: false }
     }
@@ -196,7 +198,8 @@ impl Sink {
     }
 }
 
-/// A connection that is closed with unread input in it is reset, and its reader may lose the output: so no more is taken, and what has come is read.
+/// A connection that is closed with unread input in it is reset, and its reader may lose the output: so no more is taken, and what has come
+/// is read.
 impl Drop for Sink {
     fn drop(&mut self) {
         if !self.to.socket || !matches!(self.owner, Owner::Connection(_)) {

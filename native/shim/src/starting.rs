@@ -1,5 +1,6 @@
-//! Starts on their way, of the container or of an exec: states of the shim's poll set. Whoever is started reads from the container, which may be slow, hung or
-//! hostile (a fifo in the place of its passwd, a lease on the program, a signal to stop); the shim serves all others meanwhile, and gives up after a deadline.
+//! Starts on their way, of the container or of an exec: states of the shim's poll set. Whoever is started reads from the container, which
+//! may be slow, hung or hostile (a fifo in the place of its passwd, a lease on the program, a signal to stop); the shim serves all others
+//! meanwhile, and gives up after a deadline.
 
 use crate::client::Client;
 use crate::pipes::Pipes;

@@ -1,4 +1,7 @@
-/** The user's own docker configuration: `config.json` in `--config DIR`, DOCKER_CONFIG or ~/.docker. native/client/src/config.rs is the same for clients of this host. */
+/**
+ * The user's own docker configuration: `config.json` in `--config DIR`, DOCKER_CONFIG or ~/.docker. native/client/src/config.rs is the same
+ * for clients of this host.
+ */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Strings } from "@tsbox/kernel";

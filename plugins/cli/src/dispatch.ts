@@ -87,7 +87,10 @@ const ofContainers: Readonly<Record<string, string>> = Object.fromEntries(
   all.filter(({ usage }) => / CONTAINER/.test(usage) && !usage.includes("NETWORK")).map(({ name }) => [name, name]),
 );
 
-/** Flags that stand alone, of the commands whose later words are another program's. The native client finds a wish for help among them (`endpoint.rs`). */
+/**
+ * Flags that stand alone, of the commands whose later words are another program's. The native client finds a wish for help among them
+ * (`endpoint.rs`).
+ */
 export const standingFlags = (): readonly string[] => [
   ...new Set(
     all.filter(({ ownWords }) => ownWords).flatMap(({ flags }) => Object.keys(flags).filter((name) => flags[name]?.kind === "bool")),

@@ -1,4 +1,7 @@
-/** The command line for clients of this host. Its commands (commands/) are docker's, over the service `api`; portable.ts runs the same ones on the user's side. */
+/**
+ * The command line for clients of this host. Its commands (commands/) are docker's, over the service `api`; portable.ts runs the same ones
+ * on the user's side.
+ */
 import { fail, type Plugin, type PluginContext } from "@tsbox/kernel";
 import { serveClients } from "./local.ts";
 

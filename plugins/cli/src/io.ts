@@ -17,7 +17,9 @@ export interface Io {
   readonly session: Session;
 }
 
-/** How a command's own stdio becomes a container's or an exec's: by descriptor on this host, over the API's hijacked connection elsewhere. */
+/**
+ * How a command's own stdio becomes a container's or an exec's: by descriptor on this host, over the API's hijacked connection elsewhere.
+ */
 export interface Session {
   /** Starts a container with the user's stdio as its own and answers its exit code; null: the user left it with the detach keys. */
   runAttached(
@@ -58,7 +60,10 @@ export type Command = {
   readonly runs?: boolean;
   /** How many words it takes. */
   readonly words: readonly [least: number, most: number];
-  /** It reads or writes the user's own files or terminal, so the user's own process has to do it: always, or with these words behind its name. */
+  /**
+   * It reads or writes the user's own files or terminal, so the user's own process has to do it: always, or with these words behind its
+   * name.
+   */
   readonly local?: boolean | ((words: readonly string[]) => boolean);
   /** Answers the exit code. */
   run(io: Io, api: ApiService, parsed: Parsed): Promise<number>;

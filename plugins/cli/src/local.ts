@@ -157,7 +157,8 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
       const { container } = await containers.execGet(call, exec);
       await lend(container, exec, attached);
       await api.execStart(call, exec, {
-        // Three hops less than by way of here, of the twelve that an exec has. Not for a container: what its user asks for next must find it ended.
+        // Three hops less than by way of here, of the twelve that an exec has. Not for a container: what its user asks for next must find
+        // it ended.
         client: { ...descriptors(attached), answer: true },
         ...(opened.size && attached.terminal ? { size: opened.size } : {}),
       });

@@ -1,6 +1,6 @@
 /**
- * The command line as a program of its own, on the user's side: for engines elsewhere, and for commands that read or write the user's own files. The same commands as
- * local.ts runs in the daemon, over HTTP. It loads no native code.
+ * The command line as a program of its own, on the user's side: for engines elsewhere, and for commands that read or write the user's own
+ * files. The same commands as local.ts runs in the daemon, over HTTP. It loads no native code.
  */
 import { once } from "node:events";
 import { createCall, isTsboxError, type Logger, type Strings, silentLog } from "@tsbox/kernel";

@@ -1,4 +1,7 @@
-/** Whoever attaches to a terminal sees nothing until something is written: a size that changes and changes back has programs draw themselves anew, as docker does. */
+/**
+ * Whoever attaches to a terminal sees nothing until something is written: a size that changes and changes back has programs draw themselves
+ * anew, as docker does.
+ */
 import { type ApiService, createCall, silentLog, type WindowSize } from "@tsbox/kernel";
 
 export async function redraw(api: ApiService, id: string, { rows, columns }: WindowSize): Promise<void> {

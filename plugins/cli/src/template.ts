@@ -1,6 +1,6 @@
 /**
- * `--format`: the part of Go's templates that docker's users write: fields (`{{.State.Pid}}`, `{{.ID}}`), `json`, `join`, `index`, `len`, `upper`, `lower`, `println`, `range`, `if`/`else`,
- * variables of a range, comparison, pipes. `table` before a template prints heads.
+ * `--format`: the part of Go's templates that docker's users write: fields (`{{.State.Pid}}`, `{{.ID}}`), `json`, `join`, `index`, `len`,
+ * `upper`, `lower`, `println`, `range`, `if`/`else`, variables of a range, comparison, pipes. `table` before a template prints heads.
  */
 import { CommandError } from "./command-error.ts";
 import { plain } from "./plain.ts";

@@ -1,6 +1,7 @@
 /**
- * The AppArmor profile of containers that ask for none, on hosts where AppArmor is on: one more wall behind masks and read-only mounts, which stands when a capability or an option has taken those
- * away. It is loaded once, by the host's own apparmor_parser, and stays loaded when the engine ends: containers run on under it. Source of what Docker's denies: moby/profiles, `apparmor/template.go`.
+ * The AppArmor profile of containers that ask for none, on hosts where AppArmor is on: one more wall behind masks and read-only mounts,
+ * which stands when a capability or an option has taken those away. It is loaded once, by the host's own apparmor_parser, and stays loaded
+ * when the engine ends: containers run on under it. Source of what Docker's denies: moby/profiles, `apparmor/template.go`.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,13 +11,17 @@ export const defaultProfile = "tsbox-default";
 
 const parser = ["/usr/sbin/apparmor_parser", "/sbin/apparmor_parser"];
 
-/** Everything is allowed that is not denied. AppArmor knows no "all but": so a name that begins with what is allowed is left out letter by letter. */
+/**
+ * Everything is allowed that is not denied. AppArmor knows no "all but": so a name that begins with what is allowed is left out letter by
+ * letter.
+ */
 export function profileText(name: string): string {
   const denied = [
     // Plain files of /proc, and what lies in its folders but those of processes (digits) and sys.
     "/proc/* w",
     "/proc/{[^1-9],[^1-9][^0-9],[^1-9s][^0-9y][^0-9s],[^1-9][^0-9][^0-9][^0-9/]*}/** w",
-    // Of sys only kernel/shm*: the container's own ipc namespace. What is written for net and other namespaces is written before the profile holds.
+    // Of sys only kernel/shm*: the container's own ipc namespace. What is written for net and other namespaces is written before the
+    // profile holds.
     "/proc/sys/[^k]** w",
     "/proc/sys/kernel/{?,??,[^s][^h][^m]**} w",
     "/proc/sysrq-trigger rwklx",

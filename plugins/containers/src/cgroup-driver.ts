@@ -1,7 +1,8 @@
 /**
- * Who owns the tree of cgroups. `cgroupfs`: the engine makes its own directory at the top. `systemd`: on a host that systemd manages as its own, each container's shim becomes a scope of systemd's
- * that is delegated to it, and the container's cgroup lies inside: systemd then knows of every container (`systemd-cgls`), and never takes their limits away.
- * Docker's `native.cgroupdriver`. Sources: systemd's CGROUP_DELEGATION.md, org.freedesktop.systemd1(5).
+ * Who owns the tree of cgroups. `cgroupfs`: the engine makes its own directory at the top. `systemd`: on a host that systemd manages as its
+ * own, each container's shim becomes a scope of systemd's that is delegated to it, and the container's cgroup lies inside: systemd then
+ * knows of every container (`systemd-cgls`), and never takes their limits away. Docker's `native.cgroupdriver`. Sources: systemd's
+ * CGROUP_DELEGATION.md, org.freedesktop.systemd1(5).
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -23,7 +24,9 @@ export function cgroupDriver(name: CgroupDriverName, engineId: string, host: Hos
 
 const patience = 5_000;
 
-/** A scope a start, since that of an earlier one may still be on its way out. It goes by itself when its last process, the shim, has ended. */
+/**
+ * A scope a start, since that of an earlier one may still be on its way out. It goes by itself when its last process, the shim, has ended.
+ */
 async function placeInScope(call: Call, host: HostToolkit, container: Container, shimPid: number): Promise<string> {
   const scope = `tsbox-${container.id.slice(0, 12)}-${shimPid}.scope`;
   const slice = container.config.cgroupParent || "tsbox.slice";

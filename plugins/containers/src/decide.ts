@@ -1,6 +1,7 @@
 /**
- * Decisions over a container. They are taken under its lock, by its record as it is then. The record is a moment behind the kernel: where a request fails since the first
- * process has just died, the end is waited for, outside the lock that it needs, and the request is decided anew.
+ * Decisions over a container. They are taken under its lock, by its record as it is then. The record is a moment behind the kernel: where a
+ * request fails since the first process has just died, the end is waited for, outside the lock that it needs, and the request is decided
+ * anew.
  */
 import { readFileSync } from "node:fs";
 import { type Container, type ContainerId, fail, isTsboxError } from "@tsbox/kernel";
@@ -66,7 +67,10 @@ function isEnding({ records }: Engine, record: Container, error: unknown): boole
   return (isTsboxError(error) && error.code === "Unavailable") || !isAlive(record.pid);
 }
 
-/** Neither dead nor on its way out: from the moment that it exits, a process has no files and no namespaces, which is long before it is a zombie. */
+/**
+ * Neither dead nor on its way out: from the moment that it exits, a process has no files and no namespaces, which is long before it is a
+ * zombie.
+ */
 export function isAlive(pid: number | null): boolean {
   if (pid === null) return false;
   try {

@@ -1,4 +1,7 @@
-/** `exited` and gone: what happens when a first process ends, and how a container is removed. Whoever waits is answered first, the sweeping comes after. */
+/**
+ * `exited` and gone: what happens when a first process ends, and how a container is removed. Whoever waits is answered first, the sweeping
+ * comes after.
+ */
 import { type Call, type Container, type ContainerId, type ExitStatus, fail, isTsboxError, type Sparse, type ViewKey } from "@tsbox/kernel";
 import { attributes } from "./attributes.ts";
 import { later } from "./background.ts";
@@ -10,7 +13,10 @@ import { release } from "./mounts/live.ts";
 import { afterEnd } from "./restart-policy.ts";
 import { dropEarly } from "./shims.ts";
 
-/** Under the container's lock: the first process, which was `pid`, has ended; its status is on disk. Told twice, or of an earlier round, it is no news. */
+/**
+ * Under the container's lock: the first process, which was `pid`, has ended; its status is on disk. Told twice, or of an earlier round, it
+ * is no news.
+ */
 export async function ended(engine: Engine, id: ContainerId, pid: number | null, status: ExitStatus): Promise<void> {
   if (!engine.records.has(id)) return;
   const before = engine.records.byId(id);
@@ -46,7 +52,8 @@ export async function ended(engine: Engine, id: ContainerId, pid: number | null,
     // Before it starts again: its address and its ports are the next start's.
     await disconnect(engine, call, before);
     engine.restarts.schedule(record);
-    // Nobody waits for the disk to hear of an end. A loop of restarts writes to tmpfs only: the durable record says that it runs, and so it will again.
+    // Nobody waits for the disk to hear of an end. A loop of restarts writes to tmpfs only: the durable record says that it runs, and so it
+    // will again.
     if (record.status !== "restarting") await engine.records.keepSoon(call, record);
   }
 }

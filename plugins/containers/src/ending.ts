@@ -1,6 +1,7 @@
 /**
- * How a running container is brought to its end, by signals and deadlines, and why it may be without a user. The decision is taken under the container's lock; the end is
- * waited for outside of it, since it needs the lock itself, and since whoever kills must not stand behind who waits.
+ * How a running container is brought to its end, by signals and deadlines, and why it may be without a user. The decision is taken under
+ * the container's lock; the end is waited for outside of it, since it needs the lock itself, and since whoever kills must not stand behind
+ * who waits.
  */
 import { type Call, type Container, type ContainerId, fail, isTsboxError, signalNumber } from "@tsbox/kernel";
 import { attributes } from "./attributes.ts";
@@ -45,7 +46,10 @@ export async function endGently(
   }
 }
 
-/** SIGKILL, with `all` to every process of it. Answers when the end is recorded, or fails after ten seconds, as Docker does. Not running: `FailedPrecondition`. */
+/**
+ * SIGKILL, with `all` to every process of it. Answers when the end is recorded, or fails after ten seconds, as Docker does. Not running:
+ * `FailedPrecondition`.
+ */
 export async function endAtOnce(engine: Engine, call: Call, id: ContainerId, all: boolean): Promise<void> {
   const ending = await decideUrgently(engine, id, async (record) => {
     if (record.status === "restarting") {

@@ -1,4 +1,7 @@
-/** Health checks of running containers: a probe after each interval, what its answers mean, and what is done about a container that turned unhealthy. */
+/**
+ * Health checks of running containers: a probe after each interval, what its answers mean, and what is done about a container that turned
+ * unhealthy.
+ */
 import { type Call, type Container, type ContainerId, type Health, type HealthCheck, type HealthResult, isTsboxError } from "@tsbox/kernel";
 import { attributes } from "./attributes.ts";
 import { later } from "./background.ts";

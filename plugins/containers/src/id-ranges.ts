@@ -1,6 +1,7 @@
 /**
- * Ids of the host for user namespaces: each container in one gets 65,536 of its own, so that what breaks out of one container is nobody on the host and nobody in another container.
- * Operators may set ranges aside (`tsbox:START:COUNT` in /etc/subuid and /etc/subgid); where none are, ids are taken from above 2^30, around whatever those files give to anybody.
+ * Ids of the host for user namespaces: each container in one gets 65,536 of its own, so that what breaks out of one container is nobody on
+ * the host and nobody in another container. Operators may set ranges aside (`tsbox:START:COUNT` in /etc/subuid and /etc/subgid); where none
+ * are, ids are taken from above 2^30, around whatever those files give to anybody.
  */
 import { readFileSync } from "node:fs";
 import { type ContainerId, fail, type IdMaps } from "@tsbox/kernel";

@@ -48,7 +48,10 @@ async function lasts(engine: Engine, { id, name }: Container): Promise<void> {
     throw fail("ResourceExhausted", `container ${name} is not started: there is no room for its record in the state directory; make some`);
 }
 
-/** A start that failed: a volatile container is gone, another says why, and has the exit code that a shell would give, as Docker's. The layer stays. */
+/**
+ * A start that failed: a volatile container is gone, another says why, and has the exit code that a shell would give, as Docker's. The
+ * layer stays.
+ */
 async function failed(engine: Engine, record: Container, error: unknown): Promise<void> {
   if (!engine.records.has(record.id) || runs(engine.records.byId(record.id))) return;
   const call = engine.call();

@@ -8,11 +8,16 @@ interface Waiter {
   readonly enter: () => void;
 }
 
-/** Fair: whoever asked first has it first. A holder lets go however its work ends; who waits too long is told so, and the turn is the next one's. */
+/**
+ * Fair: whoever asked first has it first. A holder lets go however its work ends; who waits too long is told so, and the turn is the next
+ * one's.
+ */
 export class Locks {
   readonly #queues: Map<string, Waiter[]> = new Map();
 
-  /** `Unavailable` when it was not free within `timeout` milliseconds. The work must not wait for the container's end, which needs the lock. */
+  /**
+   * `Unavailable` when it was not free within `timeout` milliseconds. The work must not wait for the container's end, which needs the lock.
+   */
   async run<T>(id: string, work: () => Promise<T>, timeout: number = lockTimeout): Promise<T> {
     const queue = this.#queues.get(id);
     if (queue === undefined) this.#queues.set(id, []);

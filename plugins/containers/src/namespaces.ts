@@ -1,4 +1,7 @@
-/** Which namespaces a container gets: its own, the host's, or those of another one that runs. Looked up at each start, since the other one's process is another each time. */
+/**
+ * Which namespaces a container gets: its own, the host's, or those of another one that runs. Looked up at each start, since the other one's
+ * process is another each time.
+ */
 import { type Container, type ContainerConfig, fail } from "@tsbox/kernel";
 import type { Records } from "./records.ts";
 

@@ -1,4 +1,7 @@
-/** The networks of a container: those that its next start joins, in order, and the endpoints that it has while it runs. The first has the ports and the way out. */
+/**
+ * The networks of a container: those that its next start joins, in order, and the endpoints that it has while it runs. The first has the
+ * ports and the way out.
+ */
 import { appendFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {

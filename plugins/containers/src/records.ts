@@ -1,6 +1,7 @@
 /**
- * All containers, in memory. What lasts is kept by the state service, what runs on tmpfs: a container's directory there holds `record.json`, its whole
- * record as of now, which counts before the durable one. After a power cut tmpfs is empty, so nothing runs; `--rm` containers have no other record.
+ * All containers, in memory. What lasts is kept by the state service, what runs on tmpfs: a container's directory there holds
+ * `record.json`, its whole record as of now, which counts before the durable one. After a power cut tmpfs is empty, so nothing runs; `--rm`
+ * containers have no other record.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -25,8 +26,8 @@ export class Records {
   }
 
   /**
-   * Everything that is known. Answers those of which tmpfs knows nothing, since the host was restarted (`lost`), and those that run and were not on disk yet when an earlier
-   * daemon died (`unkept`). What is removed does not run.
+   * Everything that is known. Answers those of which tmpfs knows nothing, since the host was restarted (`lost`), and those that run and
+   * were not on disk yet when an earlier daemon died (`unkept`). What is removed does not run.
    */
   async load(call: Call): Promise<{ readonly lost: readonly ContainerId[]; readonly unkept: readonly Container[] }> {
     const lost = new Set<ContainerId>();
@@ -195,7 +196,10 @@ export class Records {
     renameSync(`${path}.new`, path);
   }
 
-  /** A container is written as started before it is: when the daemon died in between, and the host did not, it has its directory, and no record there that counts before this one. */
+  /**
+   * A container is written as started before it is: when the daemon died in between, and the host did not, it has its directory, and no
+   * record there that counts before this one.
+   */
   #asHeard(record: Container): Container {
     return mayBeUnheard(record) && existsSync(this.directory(record.id)) ? { ...record, status: "created", startedAt: null } : record;
   }

@@ -7,7 +7,10 @@ export class Restarts {
   readonly #timers: Map<ContainerId, NodeJS.Timeout> = new Map();
   #again: ((id: ContainerId) => void) | null = null;
 
-  /** From now on those whose time has come are given to `again`, which starts them if they are still `restarting`. What ended earlier is in the records. */
+  /**
+   * From now on those whose time has come are given to `again`, which starts them if they are still `restarting`. What ended earlier is in
+   * the records.
+   */
   open(again: (id: ContainerId) => void, records: readonly Container[]): void {
     this.#again = again;
     for (const record of records) this.schedule(record);

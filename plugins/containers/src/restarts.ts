@@ -1,14 +1,16 @@
 /**
- * Restart policies. When a first process ends, its policy says whether it comes back, and after how long; until then the container is `restarting`, and what it waits for
- * is in its record on tmpfs, so that the next daemon goes on with it. After a restart of the host tmpfs is empty, and the durable record says who has to run again.
+ * Restart policies. When a first process ends, its policy says whether it comes back, and after how long; until then the container is
+ * `restarting`, and what it waits for is in its record on tmpfs, so that the next daemon goes on with it. After a restart of the host tmpfs
+ * is empty, and the durable record says who has to run again.
  */
 import type { Call, Container, ExitStatus } from "@tsbox/kernel";
 import type { Engine } from "./engine.ts";
 import { afterEnd } from "./restart-policy.ts";
 
 /**
- * A start that was to bring it back has failed, and nothing of it is left. It counts as an end: what it lacks (another container's network, a port, a directory) may
- * come, so the policy goes on with it. Docker gives up here, and after a restart of the host the order of starts decides who runs.
+ * A start that was to bring it back has failed, and nothing of it is left. It counts as an end: what it lacks (another container's network,
+ * a port, a directory) may come, so the policy goes on with it. Docker gives up here, and after a restart of the host the order of starts
+ * decides who runs.
  */
 export async function failedRestart(engine: Engine, call: Call, record: Container, why: unknown): Promise<void> {
   const error = why instanceof Error ? why.message : String(why);

@@ -96,7 +96,10 @@ async function find(engine: Engine, call: Call, record: Container): Promise<void
   else await ended(engine, record.id, record.pid, exitOf(directory) ?? unknownExit());
 }
 
-/** A start that the last daemon did not live to record: nobody was told of it, and what its network is has died with that daemon. So it ends. */
+/**
+ * A start that the last daemon did not live to record: nobody was told of it, and what its network is has died with that daemon. So it
+ * ends.
+ */
 async function endUnrecorded(engine: Engine, call: Call, record: Container): Promise<void> {
   const directory = engine.records.directory(record.id);
   if (!existsSync(join(directory, "shim.sock")) || exitOf(directory) !== null) return;

@@ -1,6 +1,7 @@
 /**
- * SELinux, for an operator who asks for it (`"selinux": true`, Docker's `selinux-enabled`): each container's processes and files have container-selinux's types, and two
- * random categories keep containers apart. Source of the rules: opencontainers/selinux, moby's `generateSecurityOpt`.
+ * SELinux, for an operator who asks for it (`"selinux": true`, Docker's `selinux-enabled`): each container's processes and files have
+ * container-selinux's types, and two random categories keep containers apart. Source of the rules: opencontainers/selinux, moby's
+ * `generateSecurityOpt`.
  */
 import { randomInt } from "node:crypto";
 import { existsSync, writeFileSync } from "node:fs";
@@ -26,7 +27,10 @@ export function selinuxLabels(engine: Engine, config: ContainerConfig): SelinuxL
   return labels;
 }
 
-/** By the values of `--security-opt label=`, the last first; who shares another's processes or memory has that one's label. Pure, but for the categories. */
+/**
+ * By the values of `--security-opt label=`, the last first; who shares another's processes or memory has that one's label. Pure, but for
+ * the categories.
+ */
 export function composeLabels(options: readonly string[], peer: SelinuxLabels | null): SelinuxLabels {
   const first = randomInt(1023);
   const [user = "system_u", role = "system_r", type = "container_t", ...level] = peer?.process.split(":") ?? [];

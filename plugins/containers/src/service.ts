@@ -172,7 +172,10 @@ export function containersService(
   };
 }
 
-/** What goes on by itself from now on: health is watched, and whose time has come is started, one after another for one container, side by side for several. */
+/**
+ * What goes on by itself from now on: health is watched, and whose time has come is started, one after another for one container, side by
+ * side for several.
+ */
 export function goOn(engine: Engine): void {
   const again = async (id: ContainerId): Promise<void> => {
     if (!engine.records.has(id)) return;

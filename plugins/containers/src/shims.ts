@@ -1,4 +1,6 @@
-/** A shim comes before its container, which may have others to wait for: it is spawned as soon as it is known that there will be a start. */
+/**
+ * A shim comes before its container, which may have others to wait for: it is spawned as soon as it is known that there will be a start.
+ */
 import type { Call, Container, ContainerId, ShimState } from "@tsbox/kernel";
 import type { Engine } from "./engine.ts";
 import { ownsNamespace } from "./networks.ts";

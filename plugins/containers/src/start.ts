@@ -56,7 +56,8 @@ export async function start(engine: Engine, call: Call, record: Container, optio
   const isWritten = record.status === "restarting" || engine.settling.has(id);
   return withCleanup(async (cleanup) => {
     const directory = engine.records.makeDirectory(id);
-    // Asked for first, since it may be there already: the shim makes its network namespace while we look after the layer. Its failure is told where it is awaited.
+    // Asked for first, since it may be there already: the shim makes its network namespace while we look after the layer. Its failure is
+    // told where it is awaited.
     const spawning = takeShim(engine, call, record);
     spawning.catch(() => {});
     cleanup.undo(async () => {
@@ -183,8 +184,8 @@ export async function start(engine: Engine, call: Call, record: Container, optio
 }
 
 /**
- * Network and process, when each has come to its end. A failure of the network makes the process give up (stage `hold`), and says more; any other failure of the process
- * counts first, since a network namespace that went with its shim fails the network.
+ * Network and process, when each has come to its end. A failure of the network makes the process give up (stage `hold`), and says more; any
+ * other failure of the process counts first, since a network namespace that went with its shim fails the network.
  */
 async function both<E>(network: Promise<E>, process: Promise<Started>): Promise<[E, Started]> {
   const [connected, started] = await Promise.allSettled([network, process]);

@@ -1,4 +1,7 @@
-/** A process beside a container, with the tree of an image as its root: tools for a container that has none. Its layer lives as long as it does. */
+/**
+ * A process beside a container, with the tree of an image as its root: tools for a container that has none. Its layer lives as long as it
+ * does.
+ */
 import { type ActiveKey, type Call, type Container, type Exec, type ExecId, type ExecLaunch, isTsboxError } from "@tsbox/kernel";
 import type { Engine } from "./engine.ts";
 import { besideSpec, type ExecTemplate } from "./spec/exec-process.ts";

@@ -1,6 +1,6 @@
 /**
- * Records of an engine before version 0.1's volumes, policies and isolation: what they had no word for is what it was then. Told by their missing `mounts`; a record is written anew, whole, at its next
- * change.
+ * Records of an engine before version 0.1's volumes, policies and isolation: what they had no word for is what it was then. Told by their
+ * missing `mounts`; a record is written anew, whole, at its next change.
  */
 import type { BindPoint, Container, ContainerConfig, TmpfsPoint } from "@tsbox/kernel";
 

@@ -1,6 +1,6 @@
 /**
- * Blobs on disk: `blobs/sha256/HEX`, and `ingest/HEX` (a download under way or broken; `ingest/any-N` where the digest is not known before).
- * A blob is renamed into sight when its bytes are verified and on disk, so what is in sight is whole, even after a power cut.
+ * Blobs on disk: `blobs/sha256/HEX`, and `ingest/HEX` (a download under way or broken; `ingest/any-N` where the digest is not known
+ * before). A blob is renamed into sight when its bytes are verified and on disk, so what is in sight is whole, even after a power cut.
  */
 import { Buffer } from "node:buffer";
 import { createHash, type Hash } from "node:crypto";

@@ -39,7 +39,10 @@ async function* ended(past: readonly EngineEvent[]): AsyncGenerator<EngineEvent>
   yield* past;
 }
 
-/** History first, then what comes until `until` or the end of the call. It listens from the moment it is made, so nothing falls between the two. */
+/**
+ * History first, then what comes until `until` or the end of the call. It listens from the moment it is made, so nothing falls between the
+ * two.
+ */
 function follow(
   past: readonly EngineEvent[],
   live: Set<(event: EngineEvent) => void>,

@@ -53,7 +53,9 @@ export async function commit(engine: FilesEngine, call: Call, record: Container,
   });
 }
 
-/** A tree that is written while it is read would be an image of no moment. One that ends, or is paused by somebody else, is not written to. */
+/**
+ * A tree that is written while it is read would be an image of no moment. One that ends, or is paused by somebody else, is not written to.
+ */
 async function paused(engine: FilesEngine, call: Call, record: Container, wanted: boolean, work: () => Promise<void>): Promise<void> {
   if (!wanted || record.status !== "running") return work();
   await withCleanup(async (cleanup) => {

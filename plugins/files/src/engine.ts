@@ -24,8 +24,8 @@ export interface FilesEngine {
 }
 
 /**
- * Where an engine mounts something of its own in every container: what it puts there when an image has nothing is no change of the container's. Docker keeps these in a layer
- * below the container's own (its "init" layer).
+ * Where an engine mounts something of its own in every container: what it puts there when an image has nothing is no change of the
+ * container's. Docker keeps these in a layer below the container's own (its "init" layer).
  */
 export const own: readonly string[] = [
   "/.dockerenv",

@@ -1,5 +1,6 @@
 /**
- * The native addon in words of TypeScript. Nothing above this file sees it: requests and answers cross as JSON text, a failure becomes the kernel's error.
+ * The native addon in words of TypeScript. Nothing above this file sees it: requests and answers cross as JSON text, a failure becomes the
+ * kernel's error.
  */
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";

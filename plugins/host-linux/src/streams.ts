@@ -1,4 +1,6 @@
-/** Files of a tree as streams: native code works at one end of a pipe, Node at the other, and nothing is in memory but what the pipe holds. */
+/**
+ * Files of a tree as streams: native code works at one end of a pipe, Node at the other, and nothing is in memory but what the pipe holds.
+ */
 import { Socket } from "node:net";
 import { asError, type Call, type HostToolkit, type IdMaps } from "@tsbox/kernel";
 import type { Binding } from "./binding.ts";

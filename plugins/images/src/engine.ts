@@ -39,8 +39,8 @@ export class Leases {
   }
 
   /**
-   * Until the answered function is called, nobody removes these. What was being removed when they were asked for is gone before this answers, so that who looks next does not
-   * find it on its way out.
+   * Until the answered function is called, nobody removes these. What was being removed when they were asked for is gone before this
+   * answers, so that who looks next does not find it on its way out.
    */
   async hold(names: readonly string[]): Promise<() => void> {
     for (const name of names) this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);

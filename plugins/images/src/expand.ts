@@ -1,5 +1,6 @@
 /**
- * One word of a Dockerfile instruction: quotes taken off, variables replaced. Docker's rules (BuildKit's frontend/dockerfile/shell/lex.go), which are a part of the shell's:
+ * One word of a Dockerfile instruction: quotes taken off, variables replaced. Docker's rules (BuildKit's frontend/dockerfile/shell/lex.go),
+ * which are a part of the shell's:
  *
  *   $name ${name}                     the value; nothing when there is none
  *   ${name:-word} ${name-word}        `word` when there is none (`:`: or an empty one)

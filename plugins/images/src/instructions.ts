@@ -1,6 +1,6 @@
 /**
- * Dockerfile instructions on a config, as `commit --change` and `import --change` take them. The config is Docker's JSON (OCI's `config` member and what Docker
- * has besides); what is answered is a new one.
+ * Dockerfile instructions on a config, as `commit --change` and `import --change` take them. The config is Docker's JSON (OCI's `config`
+ * member and what Docker has besides); what is answered is a new one.
  */
 import { fail, signalNumber } from "@tsbox/kernel";
 import { environmentOf, expand } from "./expand.ts";

@@ -9,7 +9,10 @@ export interface Leftovers {
   readonly bytes: number;
 }
 
-/** Of layers that are unpacked or made: `create-PID-N`, `unpack-PID-N`. Of looks at whole trees, by this plugin and `files`: `materialize-PID-…`, `files-PID-…`. */
+/**
+ * Of layers that are unpacked or made: `create-PID-N`, `unpack-PID-N`. Of looks at whole trees, by this plugin and `files`:
+ * `materialize-PID-…`, `files-PID-…`.
+ */
 const halfMade = /^(?:(?:create|unpack)-\d+-\d+(?:-below)?|materialize-\d+-\d+|files-(\d+)-[\d-]+)$/;
 
 /** Is this nobody's any more? What this daemon looks at for `files` goes by itself. */

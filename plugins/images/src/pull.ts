@@ -1,4 +1,6 @@
-/** From a reference to blobs in the content store, snapshots, and a record: resolve, manifest, config, layers side by side, unpack in order. */
+/**
+ * From a reference to blobs in the content store, snapshots, and a record: resolve, manifest, config, layers side by side, unpack in order.
+ */
 import {
   type Access,
   type Call,
@@ -39,8 +41,8 @@ const line = (report: Report, id: Digest | null, status: string, current: number
   report({ id: id === null ? null : short(id), status, current, total });
 
 /**
- * Fetches one image's manifest, config and layers, and unpacks them with the storage driver `storageId`. `keep` writes the image down: until it has, nobody who removes another
- * image takes a blob or a layer that this one shares.
+ * Fetches one image's manifest, config and layers, and unpacks them with the storage driver `storageId`. `keep` writes the image down:
+ * until it has, nobody who removes another image takes a blob or a layer that this one shares.
  */
 export function bring(
   unpacker: Unpacker & { readonly leases: Leases },
@@ -119,7 +121,10 @@ interface Download {
   readonly whole: Promise<void>;
 }
 
-/** Downloads run ahead of the unpacking, which goes up the chain and begins with a layer when its first bytes are there. Answers the bytes that the layers take. */
+/**
+ * Downloads run ahead of the unpacking, which goes up the chain and begins with a layer when its first bytes are there. Answers the bytes
+ * that the layers take.
+ */
 async function bringLayers(
   unpacker: Unpacker,
   call: Call,

@@ -49,8 +49,8 @@ export function parseReference(text: string): Reference {
 }
 
 /**
- * A name that an image shall be given by somebody who did not get the image under it: an archive, `tag`, `commit`, `import`. A digest says what an image is, so only an image
- * that has it (`own`) may be called by it; and no name may look like an image's id.
+ * A name that an image shall be given by somebody who did not get the image under it: an archive, `tag`, `commit`, `import`. A digest says
+ * what an image is, so only an image that has it (`own`) may be called by it; and no name may look like an image's id.
  */
 export function parseNewName(text: string, own: Digest | null, refusal: string): Reference {
   const reference = parseReference(text);

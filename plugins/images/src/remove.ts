@@ -1,6 +1,7 @@
 /**
- * Removing images by Docker's rules (daemon/images/image_delete.go): names first, then the image, then the nameless parents that it was made on. What stands in the way is
- * *hard* (children, a running container) or *soft* (other names, a stopped container); force overcomes what is soft.
+ * Removing images by Docker's rules (daemon/images/image_delete.go): names first, then the image, then the nameless parents that it was
+ * made on. What stands in the way is *hard* (children, a running container) or *soft* (other names, a stopped container); force overcomes
+ * what is soft.
  */
 import {
   type Call,
@@ -120,7 +121,10 @@ async function removeImage(
   if (parent) await removeImage(engine, call, parent, gone, { ...how, force: false, quiet: true });
 }
 
-/** Blobs and snapshots that no other image needs; answers the snapshots that went, the topmost first. One that a container stands on stays until that is gone (`sweep`). */
+/**
+ * Blobs and snapshots that no other image needs; answers the snapshots that went, the topmost first. One that a container stands on stays
+ * until that is gone (`sweep`).
+ */
 export async function discard(engine: ImagesEngine, call: Call, record: ImageRecord): Promise<readonly SnapshotName[]> {
   for (const digest of blobsOf(record)) {
     // Asked for each anew: an image may get its name while this goes on.

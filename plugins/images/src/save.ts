@@ -1,6 +1,7 @@
 /**
- * Images as one tar, as Docker 25 and later write it: an OCI layout (blobs, index.json, oci-layout) that is a docker-archive too (manifest.json, repositories). Blobs go in as
- * they are in the content store, packed as they came: every digest stays, and nothing is held in memory.
+ * Images as one tar, as Docker 25 and later write it: an OCI layout (blobs, index.json, oci-layout) that is a docker-archive too
+ * (manifest.json, repositories). Blobs go in as they are in the content store, packed as they came: every digest stays, and nothing is held
+ * in memory.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";

@@ -92,8 +92,8 @@ interface Place {
 }
 
 /**
- * Unpacks a layer while it is being downloaded; it is committed when all of it has been verified. False: nobody downloads it, or that went wrong, and it is to be
- * unpacked from the whole file, which also says best what is wrong with it.
+ * Unpacks a layer while it is being downloaded; it is committed when all of it has been verified. False: nobody downloads it, or that went
+ * wrong, and it is to be unpacked from the whole file, which also says best what is wrong with it.
  */
 async function unpackAhead(place: Place, call: Call, whole: Promise<void>): Promise<boolean> {
   const { content } = place.unpacker;

@@ -1,4 +1,7 @@
-/** An engine of parts that the tests can look into: the real content store and records, a storage driver in memory, a registry that serves what it is told. */
+/**
+ * An engine of parts that the tests can look into: the real content store and records, a storage driver in memory, a registry that serves
+ * what it is told.
+ */
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { watch } from "node:fs/promises";

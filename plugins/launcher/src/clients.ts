@@ -80,7 +80,10 @@ export class Clients {
     });
   }
 
-  /** An answer of the launcher may overtake what was written after it asked: then a writer waits a little less than it should, which does no harm. */
+  /**
+   * An answer of the launcher may overtake what was written after it asked: then a writer waits a little less than it should, which does no
+   * harm.
+   */
   #drain(client: number): void {
     const traffic = this.#traffic.get(client);
     if (traffic === undefined) return;

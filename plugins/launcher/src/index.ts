@@ -57,8 +57,8 @@ function open(): Promise<{ readonly service: LauncherService; readonly announce:
         shims.adopt(hello.shims);
         resolve({ service: serviceOf(connection, clients, shims, helpers), announce: () => connection.send(outgoing.ready, 0) });
       },
-      // The launcher is dead: shims go on, and whoever starts the engine next starts both.
-      // Not by exit: libraries that clean up then may wait for a disk (lmdb does after a full one), and the next daemon for this one's sockets.
+      // The launcher is dead: shims go on, and whoever starts the engine next starts both. Not by exit: libraries that clean up then may
+      // wait for a disk (lmdb does after a full one), and the next daemon for this one's sockets.
       () => process.kill(process.pid, "SIGKILL"),
     );
     const clients = new Clients(connection);

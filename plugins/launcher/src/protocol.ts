@@ -70,7 +70,10 @@ export function encode(kind: number, channel: number, payload: Uint8Array): Buff
   return frame;
 }
 
-/** Cuts a byte stream into frames; a frame's payload is a view of the bytes that came. A frame beyond the bound is `DataLoss`: nothing after it can be trusted. */
+/**
+ * Cuts a byte stream into frames; a frame's payload is a view of the bytes that came. A frame beyond the bound is `DataLoss`: nothing after
+ * it can be trusted.
+ */
 export class FrameCutter {
   #rest: Buffer = Buffer.alloc(0);
   /** What has come since, while a long frame is on its way: joined once, when it is whole. */

@@ -27,7 +27,10 @@ interface Pending<T> {
   reject(error: unknown): void;
 }
 
-/** Milliseconds that a shim has for its answer. One that is late is stopped, or hangs: its container is signalled past it, and nobody waits for it. */
+/**
+ * Milliseconds that a shim has for its answer. One that is late is stopped, or hangs: its container is signalled past it, and nobody waits
+ * for it.
+ */
 const timeouts = {
   /** A signal, a client that joins, a pause: no more than a message. */
   message: 5_000,

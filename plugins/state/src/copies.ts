@@ -1,4 +1,7 @@
-/** Copies of the database, made at clean starts: `records.lmdb.1` is the newest of three. Each is a whole database, which can be put in the place of the engine's. */
+/**
+ * Copies of the database, made at clean starts: `records.lmdb.1` is the newest of three. Each is a whole database, which can be put in the
+ * place of the engine's.
+ */
 import { chmodSync, existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";

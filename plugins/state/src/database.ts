@@ -1,6 +1,7 @@
 /**
- * Opening the database file. lmdb maps it into memory and trusts it: a truncated or damaged file ends the process (SIGBUS), and nobody is told why. So a file marks that it is
- * being opened; when the next start finds the mark, another process opens a copy first, and its end says whether the file is sound.
+ * Opening the database file. lmdb maps it into memory and trusts it: a truncated or damaged file ends the process (SIGBUS), and nobody is
+ * told why. So a file marks that it is being opened; when the next start finds the mark, another process opens a copy first, and its end
+ * says whether the file is sound.
  */
 import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";

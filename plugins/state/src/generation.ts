@@ -1,6 +1,7 @@
 /**
- * Which records belong to this root directory. Each start gives the database the next number, and writes the number beside it as well. So a database of another engine, an empty
- * one, and an older copy that was put back are told from the one that the layers, blobs and volumes of this root were made with.
+ * Which records belong to this root directory. Each start gives the database the next number, and writes the number beside it as well. So a
+ * database of another engine, an empty one, and an older copy that was put back are told from the one that the layers, blobs and volumes of
+ * this root were made with.
  */
 import { chmodSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
@@ -10,7 +11,10 @@ import { fail } from "@tsbox/kernel";
 export interface Generation {
   readonly engine: string;
   readonly number: number;
-  /** What the newest copy holds: a start that changed nothing makes no copy, so that three starts don't push out what is worth going back to. */
+  /**
+   * What the newest copy holds: a start that changed nothing makes no copy, so that three starts don't push out what is worth going back
+   * to.
+   */
   readonly copied: string;
   /** An older copy was put back, and nobody has said since that what it does not know may go. */
   readonly restored: boolean;

@@ -1,6 +1,6 @@
 /**
- * Room at the end of the database's file, on disk before it is needed: lmdb writes every change to new pages, so on a full disk it could not even record a removal. New
- * records leave it alone; what changes or removes one may use it.
+ * Room at the end of the database's file, on disk before it is needed: lmdb writes every change to new pages, so on a full disk it could
+ * not even record a removal. New records leave it alone; what changes or removes one may use it.
  */
 import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
 import { constants } from "node:os";

@@ -1,6 +1,7 @@
 /**
  * Records in memory for reading and in lmdb for keeping. lmdb's promise of a write resolves at the commit in memory; durable is `flushed`.
- * A database that can't be the one of this root directory is refused and left alone: what its records don't know would be swept as nobody's.
+ * A database that can't be the one of this root directory is refused and left alone: what its records don't know would be swept as
+ * nobody's.
  */
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, renameSync, rmSync } from "node:fs";

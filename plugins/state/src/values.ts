@@ -1,6 +1,6 @@
 /**
- * How a record lies in the database: plain CBOR, which any language reads, and behind it four bytes, the CRC-32 (little endian) of the key and the CBOR. lmdb has no checksums,
- * and a record that lost one bit could name another image's layers, whose own would then be swept.
+ * How a record lies in the database: plain CBOR, which any language reads, and behind it four bytes, the CRC-32 (little endian) of the key
+ * and the CBOR. lmdb has no checksums, and a record that lost one bit could name another image's layers, whose own would then be swept.
  */
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";

@@ -1,6 +1,7 @@
 /**
- * A container of ours beside one of Debian's dockerd, from the same image, looked at from inside: capabilities, every line of /proc/self/status, mounts, devices, limits, environment, and what each
- * system call answers. What differs must be explained in docs/compatibility.md, and what is explained there must differ.
+ * A container of ours beside one of Debian's dockerd, from the same image, looked at from inside: capabilities, every line of
+ * /proc/self/status, mounts, devices, limits, environment, and what each system call answers. What differs must be explained in
+ * docs/compatibility.md, and what is explained there must differ.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,6 +1,7 @@
 /**
- * Whoever enters a running container is seen by the processes of that container, and with CAP_SYS_PTRACE they may look into it. An attacker in the container watches for the host's root, for
- * directories and files of the host, and for capabilities that the container lacks, while the engine enters it in every way that it has.
+ * Whoever enters a running container is seen by the processes of that container, and with CAP_SYS_PTRACE they may look into it. An attacker
+ * in the container watches for the host's root, for directories and files of the host, and for capabilities that the container lacks, while
+ * the engine enters it in every way that it has.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

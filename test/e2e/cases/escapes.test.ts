@@ -1,6 +1,6 @@
 /**
- * Ways out of a container that other engines have had, each tried for real. A case is named by its CVE, tries what the report describes, and fails if anything of the host is reached.
- * Those of `cp` and of image layers have files of their own.
+ * Ways out of a container that other engines have had, each tried for real. A case is named by its CVE, tries what the report describes,
+ * and fails if anything of the host is reached. Those of `cp` and of image layers have files of their own.
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";

@@ -1,4 +1,7 @@
-/** A container that holds up whoever enters it: by a fifo where a file should be, by a lease on the program, by signals. It can be killed and removed all the same, and nobody else waits. */
+/**
+ * A container that holds up whoever enters it: by a fifo where a file should be, by a lease on the program, by signals. It can be killed
+ * and removed all the same, and nobody else waits.
+ */
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { type Case, needsRoot, suite } from "@tsbox/harness";

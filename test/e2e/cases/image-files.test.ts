@@ -1,4 +1,7 @@
-/** diff, commit, export, import, save, load, history, rmi, the prunes and system df: beside dockerd where it has a word, and with skopeo as a reader of what we write. */
+/**
+ * diff, commit, export, import, save, load, history, rmi, the prunes and system df: beside dockerd where it has a word, and with skopeo as
+ * a reader of what we write.
+ */
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,7 @@
-/** Pulls that are cut off, and images that share a layer with one that is removed meanwhile, from a registry of the test's own that sends what it is told to. */
+/**
+ * Pulls that are cut off, and images that share a layer with one that is removed meanwhile, from a registry of the test's own that sends
+ * what it is told to.
+ */
 import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { needsRoot, suite, temporaryDirectory } from "@tsbox/harness";

@@ -1,4 +1,7 @@
-/** A container's life under requests of many at a time: what one verb leaves behind is what the next one finds, and nothing runs that no list shows. */
+/**
+ * A container's life under requests of many at a time: what one verb leaves behind is what the next one finds, and nothing runs that no
+ * list shows.
+ */
 import { existsSync } from "node:fs";
 import { type Case, needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";

@@ -1,4 +1,6 @@
-/** Mount targets that are symbolic links: they are followed within the container's root, and what is missing there is made, as Docker does. */
+/**
+ * Mount targets that are symbolic links: they are followed within the container's root, and what is missing there is made, as Docker does.
+ */
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

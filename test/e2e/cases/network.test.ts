@@ -1,4 +1,7 @@
-/** The bridge network: the six steps of a run one by one, outward, host and container to container, published ports; two engines beside each other. */
+/**
+ * The bridge network: the six steps of a run one by one, outward, host and container to container, published ports; two engines beside each
+ * other.
+ */
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { connect, createServer } from "node:net";

@@ -1,4 +1,7 @@
-/** A damaged database of records: the engine says in one line what to do, does not start, and removes nothing; with the copy put back all is there again. */
+/**
+ * A damaged database of records: the engine says in one line what to do, does not start, and removes nothing; with the copy put back all is
+ * there again.
+ */
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

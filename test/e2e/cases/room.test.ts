@@ -1,4 +1,7 @@
-/** A host whose room is used up: memory behind the state directory, the disk below the root directory. Nothing that ends is lost, and all is as before when there is room again. */
+/**
+ * A host whose room is used up: memory behind the state directory, the disk below the root directory. Nothing that ends is lost, and all is
+ * as before when there is room again.
+ */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,7 @@
-/** A network that is late, fails, or never comes, by somebody else's driver: the container's process waits for it, and runs nothing before it is there. */
+/**
+ * A network that is late, fails, or never comes, by somebody else's driver: the container's process waits for it, and runs nothing before
+ * it is there.
+ */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";

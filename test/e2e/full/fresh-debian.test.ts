@@ -1,6 +1,6 @@
 /**
- * A Debian 12 by debootstrap with a copy of the sources and nothing else: the README's first command installs, builds, starts an engine and runs a container, and its second
- * one has what it needs. A quarter of an hour on two idle cores.
+ * A Debian 12 by debootstrap with a copy of the sources and nothing else: the README's first command installs, builds, starts an engine and
+ * runs a container, and its second one has what it needs. A quarter of an hour on two idle cores.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,7 @@
-/** SELinux: labels of containers, in a QEMU guest with a policy of the tests' own (test/vm/selinux.cil) that has container-selinux's types and enforces them. */
+/**
+ * SELinux: labels of containers, in a QEMU guest with a policy of the tests' own (test/vm/selinux.cil) that has container-selinux's types
+ * and enforces them.
+ */
 import { join } from "node:path";
 import { suite } from "@tsbox/harness";
 import { home } from "../src/engine.ts";

@@ -1,4 +1,7 @@
-/** A host that systemd manages, with cgroup v2 alone: systemd as cgroup driver, in a QEMU guest whose first process is the host's own systemd. */
+/**
+ * A host that systemd manages, with cgroup v2 alone: systemd as cgroup driver, in a QEMU guest whose first process is the host's own
+ * systemd.
+ */
 import { suite } from "@tsbox/harness";
 import { scenes } from "../src/guest.ts";
 

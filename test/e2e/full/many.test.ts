@@ -58,7 +58,10 @@ const notMore =
       ({ descriptors, memory }, at) => descriptors <= (before[at]?.descriptors ?? 0) + 16 && memory <= (before[at]?.memory ?? 0) + 8192,
     );
 
-/** What a client leaves before it is answered: waits, events (some with a filter that is none), logs that are followed, connections without a word. */
+/**
+ * What a client leaves before it is answered: waits, events (some with a filter that is none), logs that are followed, connections without
+ * a word.
+ */
 async function abandon(own: Engine, count: number): Promise<void> {
   const wrong = encodeURIComponent('{"nosuch":["x"]}');
   const paths = [

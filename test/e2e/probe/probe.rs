@@ -1,5 +1,6 @@
-//! What a process can see and do, one line each: `section key = value`. Runs as a container's command, built static and without crates, so that it needs nothing of an image.
-//! `syscalls`: each number with invalid arguments, in a child of its own, with a time limit. What it answers tells a filter (EPERM, ENOSYS, a signal) from a kernel (EINVAL, EFAULT …).
+//! What a process can see and do, one line each: `section key = value`. Runs as a container's command, built static and without crates, so
+//! that it needs nothing of an image. `syscalls`: each number with invalid arguments, in a child of its own, with a time limit. What it
+//! answers tells a filter (EPERM, ENOSYS, a signal) from a kernel (EINVAL, EFAULT …).
 
 use std::ffi::{c_char, c_int, c_long, c_uint, c_void};
 use std::fs;

@@ -1,7 +1,9 @@
-//! An attacker in a container that has CAP_SYS_PTRACE: it looks into whatever process it sees in its pid namespace, as early as it can, for something of the host's.
+//! An attacker in a container that has CAP_SYS_PTRACE: it looks into whatever process it sees in its pid namespace, as early as it can, for
+//! something of the host's.
 //!
-//! `watcher MARKER`: MARKER is a path that exists on the host alone, in a directory that the engine's options and environment name. It prints one line for each thing that it found, and runs until it is killed.
-//! The next process ids are foreseen, and asked for before a listing of /proc would show them.
+//! `watcher MARKER`: MARKER is a path that exists on the host alone, in a directory that the engine's options and environment name. It
+//! prints one line for each thing that it found, and runs until it is killed. The next process ids are foreseen, and asked for before a
+//! listing of /proc would show them.
 
 use std::collections::HashSet;
 use std::fs;

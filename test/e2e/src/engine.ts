@@ -1,4 +1,7 @@
-/** An engine of a test's own: its root, its state on tmpfs, its sockets, beside whatever else runs on the host. Ended, and all of it gone, with the case. */
+/**
+ * An engine of a test's own: its root, its state on tmpfs, its sockets, beside whatever else runs on the host. Ended, and all of it gone,
+ * with the case.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { connect } from "node:net";
@@ -86,8 +89,8 @@ export class Engine {
   }
 
   /**
-   * Descriptors of launcher and daemon that nobody needs when no container is left: files of containers and layers, and in the launcher more of any kind than there were at the start (sockets of shims
-   * and clients).
+   * Descriptors of launcher and daemon that nobody needs when no container is left: files of containers and layers, and in the launcher
+   * more of any kind than there were at the start (sockets of shims and clients).
    */
   heldOpen(): readonly string[] {
     const launcher = this.#wrapper.length > 0 ? undefined : this.#launcher?.pid;

@@ -1,7 +1,7 @@
 /**
- * A fault injector. Clients run random commands; meanwhile one process at a time (client, launcher, daemon, shim, or what it forks) is killed or stopped, at any moment or at one
- * of its next messages or writes, or the disk under the root or the state directory is full for a while. After each round everything is let go on, and the engine is compared
- * with what it has acknowledged.
+ * A fault injector. Clients run random commands; meanwhile one process at a time (client, launcher, daemon, shim, or what it forks) is
+ * killed or stopped, at any moment or at one of its next messages or writes, or the disk under the root or the state directory is full for
+ * a while. After each round everything is let go on, and the engine is compared with what it has acknowledged.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync } from "node:fs";
@@ -75,7 +75,10 @@ class Promised {
   readonly images: Set<string> = new Set();
 }
 
-/** One round; `long`: how many of its stops take ten seconds. Throws when a command hangs, something that was acknowledged is lost, or `ps` and the processes differ. */
+/**
+ * One round; `long`: how many of its stops take ten seconds. Throws when a command hangs, something that was acknowledged is lost, or `ps`
+ * and the processes differ.
+ */
 export async function faultRound(world: World, seed: number, promised: Promised, long = 0): Promise<void> {
   const { own } = world;
   const random = randomOf(seed);
@@ -329,7 +332,10 @@ async function atCall(
   } else await killed(victims);
 }
 
-/** Without a launcher a client would start an engine of its own: the lock of those who start one keeps them waiting until the case's own is there again. */
+/**
+ * Without a launcher a client would start an engine of its own: the lock of those who start one keeps them waiting until the case's own is
+ * there again.
+ */
 async function launcherStruck(own: Engine, strike: () => Promise<void>): Promise<void> {
   const holder = spawn("flock", [join(own.state, "start.lock"), "sh", "-c", "echo held; cat"], { stdio: ["pipe", "pipe", "ignore"] });
   const ended = new Promise((resolve) => holder.once("exit", resolve));

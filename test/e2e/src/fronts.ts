@@ -1,4 +1,7 @@
-/** The same command line to three: docker's client to dockerd, docker's client to our engine, and our own client. What they do must be the same. */
+/**
+ * The same command line to three: docker's client to dockerd, docker's client to our engine, and our own client. What they do must be the
+ * same.
+ */
 import { spawnSync } from "node:child_process";
 import type { Case } from "@tsbox/harness";
 import { docker } from "./docker.ts";

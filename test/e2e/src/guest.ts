@@ -1,4 +1,7 @@
-/** Guest kernels for cases that this host's own can't show: the host's root under a layer, a directory in both, one boot for a list of scenes. */
+/**
+ * Guest kernels for cases that this host's own can't show: the host's root under a layer, a directory in both, one boot for a list of
+ * scenes.
+ */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -102,7 +105,10 @@ export function sizesHold(fileSystem: keyof typeof make): readonly Scene[] {
   ];
 }
 
-/** Registers a case for each scene. They run in one boot, one after another; each case looks at what its scene came to. `config`: the engine's. */
+/**
+ * Registers a case for each scene. They run in one boot, one after another; each case looks at what its scene came to. `config`: the
+ * engine's.
+ */
 export function scenes(test: Suite, guest: Guest, list: readonly Scene[], seconds: number, config: unknown = {}): void {
   const reason = whyNoGuest(guest);
   let booting: Promise<Booted> | undefined;

@@ -1,7 +1,8 @@
 /**
- * A model of a container's life, and a check of a history against it: requests of several clients, when each began and ended, and what it was answered. A history is right when
- * each request can be split into steps of the model, taken one after another between its beginning and its end, that give all the answers. Every such order is followed at
- * once, as a set of worlds; where none is left, the last answer is one that the model forbids.
+ * A model of a container's life, and a check of a history against it: requests of several clients, when each began and ended, and what it
+ * was answered. A history is right when each request can be split into steps of the model, taken one after another between its beginning
+ * and its end, that give all the answers. Every such order is followed at once, as a set of worlds; where none is left, the last answer is
+ * one that the model forbids.
  */
 
 export type Verb =

@@ -1,4 +1,7 @@
-/** Which file of the tree imports which, in TypeScript and in Rust, read from the sources' text. For the test that holds the structure (test/imports.test.ts). */
+/**
+ * Which file of the tree imports which, in TypeScript and in Rust, read from the sources' text. For the test that holds the structure
+ * (test/imports.test.ts).
+ */
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 

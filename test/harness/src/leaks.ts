@@ -1,6 +1,6 @@
 /**
- * What a test may leave on a host. Others work on the same machine, so a snapshot holds only what carries one of the markers (an engine's id, a temporary
- * directory) in its name, its path or its command line.
+ * What a test may leave on a host. Others work on the same machine, so a snapshot holds only what carries one of the markers (an engine's
+ * id, a temporary directory) in its name, its path or its command line.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";

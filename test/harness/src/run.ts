@@ -1,6 +1,7 @@
 /**
- * Runs test files, each in a process of its own: `node run.ts [--jobs N] [--timeout SECONDS] FILE…`. Prints a file's output only when it failed or skipped
- * something, adds up the counts, and ends with `N passed, N failed, N skipped`. A file that prints no counts is a failure.
+ * Runs test files, each in a process of its own: `node run.ts [--jobs N] [--timeout SECONDS] FILE…`. Prints a file's output only when it
+ * failed or skipped something, adds up the counts, and ends with `N passed, N failed, N skipped`. A file that prints no counts is a
+ * failure.
  */
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";

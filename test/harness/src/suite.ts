@@ -1,7 +1,7 @@
 /**
- * uvu with counting. uvu alone can be green while broken: a hook that throws, an empty suite or a forgotten `run()` exits 0, and a skip keeps neither name nor
- * reason. Here a file runs by itself once it is loaded, set-up and clean-up belong to the case, a suite without cases fails, skips are printed with their
- * reasons, and the last line is `N passed, N failed, N skipped`.
+ * uvu with counting. uvu alone can be green while broken: a hook that throws, an empty suite or a forgotten `run()` exits 0, and a skip
+ * keeps neither name nor reason. Here a file runs by itself once it is loaded, set-up and clean-up belong to the case, a suite without
+ * cases fails, skips are printed with their reasons, and the last line is `N passed, N failed, N skipped`.
  */
 import "./defer.ts";
 import { AssertionError } from "node:assert";

@@ -1,4 +1,7 @@
-/** Compiled seccomp filters, one file for each distinct profile: thousands of containers share Docker's default, and 1 KiB is read faster than a profile is parsed. */
+/**
+ * Compiled seccomp filters, one file for each distinct profile: thousands of containers share Docker's default, and 1 KiB is read faster
+ * than a profile is parsed.
+ */
 import { createHash } from "node:crypto";
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import type { Call, HostToolkit } from "@tsbox/kernel";

@@ -1,6 +1,7 @@
 /**
- * A bundle for hooks: they are told a directory and read its `config.json`, whose root they change (NVIDIA's make links and the linker's cache there). A container without
- * hooks has none. Hooks in the container's namespaces see its root as `rootfs` beside that file, where the runtime mounts it for them.
+ * A bundle for hooks: they are told a directory and read its `config.json`, whose root they change (NVIDIA's make links and the linker's
+ * cache there). A container without hooks has none. Hooks in the container's namespaces see its root as `rootfs` beside that file, where
+ * the runtime mounts it for them.
  */
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -16,7 +17,8 @@ export function withBundle(directory: string, spec: OciSpec): OciSpec {
   const path = join(directory, "config.json");
   // It has the environment, which is nobody else's to read.
   writeFileSync(path, JSON.stringify(spec), { mode: 0o600 });
-  // Hooks of the container's own namespaces run as its root, which must get to the file: its group may pass this directory, and everybody the one above, which shows nothing.
+  // Hooks of the container's own namespaces run as its root, which must get to the file: its group may pass this directory, and everybody
+  // the one above, which shows nothing.
   const [uid, gid] = [rootOf(spec.linux?.uidMappings), rootOf(spec.linux?.gidMappings)];
   if (uid !== 0 || gid !== 0) {
     chownSync(path, uid, gid);

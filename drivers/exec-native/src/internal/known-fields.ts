@@ -1,4 +1,7 @@
-/** What the native runtime carries out of an OCI runtime spec. All else is refused by its name: a limit that is silently dropped is no limit. */
+/**
+ * What the native runtime carries out of an OCI runtime spec. All else is refused by its name: a limit that is silently dropped is no
+ * limit.
+ */
 import { fail, type OciSpec } from "@tsbox/kernel";
 
 interface Fields {

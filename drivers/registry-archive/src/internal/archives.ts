@@ -1,6 +1,6 @@
 /**
- * Open archives: each is indexed once and stays open for a moment after its last use, so that the blobs of one image share the work. A compressed one is unpacked to a file
- * without a name, since what is compressed can't be read from the middle.
+ * Open archives: each is indexed once and stays open for a moment after its last use, so that the blobs of one image share the work. A
+ * compressed one is unpacked to a file without a name, since what is compressed can't be read from the middle.
  */
 import { constants, mkdirSync } from "node:fs";
 import { type FileHandle, open, rm } from "node:fs/promises";

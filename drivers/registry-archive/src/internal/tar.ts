@@ -1,4 +1,7 @@
-/** Where the files of a tar lie (POSIX.1-2001 pax, ustar, GNU long names): headers are read, contents are passed over. What is in it comes from strangers. */
+/**
+ * Where the files of a tar lie (POSIX.1-2001 pax, ustar, GNU long names): headers are read, contents are passed over. What is in it comes
+ * from strangers.
+ */
 import type { FileHandle } from "node:fs/promises";
 import { type Call, fail, limits } from "@tsbox/kernel";
 

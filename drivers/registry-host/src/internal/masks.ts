@@ -52,8 +52,8 @@ export async function maskLayer(directory: string, hidden: readonly string[]): P
 }
 
 /**
- * A directory in a layer counts for the merged tree, so each has its own mode and owner there. Not its time, which changes with every file that anybody makes in it: the image would be another one each
- * time, with a layer to be unpacked anew.
+ * A directory in a layer counts for the merged tree, so each has its own mode and owner there. Not its time, which changes with every file
+ * that anybody makes in it: the image would be another one each time, with a layer to be unpacked anew.
  */
 async function parents(archive: ReturnType<typeof pack>, directory: string, path: string, written: Set<string>): Promise<void> {
   if (path === "." || path === "" || written.has(path)) return;

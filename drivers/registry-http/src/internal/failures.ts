@@ -1,4 +1,7 @@
-/** What a registry or the way to it answers, as the engine's errors: one line with what to do. What the other side says is quoted cut short and on one line. */
+/**
+ * What a registry or the way to it answers, as the engine's errors: one line with what to do. What the other side says is quoted cut short
+ * and on one line.
+ */
 import { type Call, fail, isTsboxError, type TsboxError } from "@tsbox/kernel";
 import type { Response } from "./connections.ts";
 import type { Reference } from "./reference.ts";

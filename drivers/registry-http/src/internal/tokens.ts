@@ -1,6 +1,7 @@
 /**
- * Who we are to a registry. A 401 says how to ask: Basic, or Bearer with a token server (distribution.github.io/distribution/spec/auth/token).
- * Tokens are kept for their life per host, repository and user, so that the layers of an image share one.
+ * Who we are to a registry. A 401 says how to ask: Basic, or Bearer with a token server
+ * (distribution.github.io/distribution/spec/auth/token). Tokens are kept for their life per host, repository and user, so that the layers
+ * of an image share one.
  */
 import { createHash } from "node:crypto";
 import { type Access, type Call, fail } from "@tsbox/kernel";

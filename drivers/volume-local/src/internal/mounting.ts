@@ -1,4 +1,7 @@
-/** File systems on the host for as long as a volume is used. mount(8) does it, since it knows the helpers (mount.nfs, mount.cifs), which look names up. */
+/**
+ * File systems on the host for as long as a volume is used. mount(8) does it, since it knows the helpers (mount.nfs, mount.cifs), which
+ * look names up.
+ */
 import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { type Call, fail, type HostToolkit } from "@tsbox/kernel";
@@ -17,8 +20,8 @@ export function isMounted(path: string): boolean {
 }
 
 /**
- * `FailedPrecondition` with mount's own words. Who names the server among the options (`addr=NAME`, device `:/path`), as Docker's users do, speaks to the kernel itself:
- * helpers take the server from the device, and refuse such a one.
+ * `FailedPrecondition` with mount's own words. Who names the server among the options (`addr=NAME`, device `:/path`), as Docker's users do,
+ * speaks to the kernel itself: helpers take the server from the device, and refuse such a one.
  */
 export async function mountAt(call: Call, host: HostToolkit, path: string, { type, device, options }: MountedSource): Promise<void> {
   const words = await Promise.all(

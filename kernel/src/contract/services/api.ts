@@ -1,6 +1,7 @@
 /**
- * Docker's Engine API as verbs: requests and answers in Docker's own JSON (names, cases and zero values as Docker's documentation of `/v1.51` has them), without HTTP.
- * The HTTP front serves them to the world, the CLI calls them directly, and the portable CLI has the same interface over a socket.
+ * Docker's Engine API as verbs: requests and answers in Docker's own JSON (names, cases and zero values as Docker's documentation of
+ * `/v1.51` has them), without HTTP. The HTTP front serves them to the world, the CLI calls them directly, and the portable CLI has the same
+ * interface over a socket.
  */
 import type { Call } from "../call.ts";
 import type { ShimClient } from "../launcher.ts";
@@ -62,7 +63,10 @@ export interface ApiService extends FilesApi {
   ): Promise<{ readonly terminal: boolean; readonly frames: AsyncIterable<Uint8Array> }>;
 
   containerTop(call: Call, id: string, psArgs: string): Promise<Json>;
-  /** One object a second while the container runs, empty ones while it does not; with `stream` false the second one alone, with `oneShot` the first. */
+  /**
+   * One object a second while the container runs, empty ones while it does not; with `stream` false the second one alone, with `oneShot`
+   * the first.
+   */
   containerStats(call: Call, id: string, options: Sparse<{ stream: boolean; oneShot: boolean }>): Promise<AsyncIterable<Json>>;
   containerUpdate(call: Call, id: string, body: Json): Promise<{ readonly Warnings: readonly string[] }>;
   execCreate(call: Call, container: string, body: Json): Promise<{ readonly Id: string }>;

@@ -1,11 +1,13 @@
 /**
- * Containers: records and their lifecycle. One container, one shim; one decision at a time over one container, by its record as it is then. Who waits for an end holds up
- * nobody. A request that meets a container whose process has just died waits until its end is recorded, ten seconds at most, and is decided by that.
+ * Containers: records and their lifecycle. One container, one shim; one decision at a time over one container, by its record as it is then.
+ * Who waits for an end holds up nobody. A request that meets a container whose process has just died waits until its end is recorded, ten
+ * seconds at most, and is decided by that.
  *
  *   created ──start──▶ running ──▶ exited ──start──▶ running …        remove: from created and exited, or by force
  *                        ⇅ paused  ↘ restarting (its policy brings it back) ──▶ running, or by stop, kill, rm -f ──▶ exited
- * A start asks, in this order: storage (read-write layer), launcher (a shim with a network namespace), networks, exec (what to start), launcher (start).
- * When it fails all of it is undone. `--rm` containers are volatile: no durable record, no synced write; they are known by their directory on tmpfs alone.
+ * A start asks, in this order: storage (read-write layer), launcher (a shim with a network namespace), networks, exec (what to start),
+ * launcher (start). When it fails all of it is undone. `--rm` containers are volatile: no durable record, no synced write; they are known
+ * by their directory on tmpfs alone.
  */
 import type { Call } from "../call.ts";
 import type { ExitStatus } from "../exec.ts";
@@ -101,9 +103,9 @@ export interface RestartPolicy {
   readonly maximumRetryCount: number;
 }
 /**
- * Where each namespace comes from. "private": the container's own; "host": the host's; "container:ID": that of a container that runs. `ipc` has two more:
- * "shareable", a private one that others may join, and "none", without /dev/shm. `user` is "host" unless asked for; "private" maps the container's root to a range of ids
- * that nobody else on the host has.
+ * Where each namespace comes from. "private": the container's own; "host": the host's; "container:ID": that of a container that runs. `ipc`
+ * has two more: "shareable", a private one that others may join, and "none", without /dev/shm. `user` is "host" unless asked for; "private"
+ * maps the container's root to a range of ids that nobody else on the host has.
  */
 export interface Isolation {
   readonly ipc: string;
@@ -126,7 +128,10 @@ export interface DeviceMap {
   readonly target: string;
   readonly access: string;
 }
-/** Devices by other names than paths: looked up at each start. Driver `cdi`: `ids` are CDI's full names (`vendor.com/class=name`); "": whoever has the capabilities, as `--gpus` asks. */
+/**
+ * Devices by other names than paths: looked up at each start. Driver `cdi`: `ids` are CDI's full names (`vendor.com/class=name`); "":
+ * whoever has the capabilities, as `--gpus` asks.
+ */
 export interface DeviceRequest {
   readonly driver: string;
   /** -1: all there are. Where there are `ids`, those count. */
@@ -229,7 +234,9 @@ export interface RestartState {
   readonly at: number | null;
 }
 
-/** What a start says: warnings are sentences for the user, of what the host did not let the container have (a limit above the host's own). */
+/**
+ * What a start says: warnings are sentences for the user, of what the host did not let the container have (a limit above the host's own).
+ */
 export interface StartReport {
   readonly timings: Timings;
   readonly warnings: readonly string[];
@@ -266,8 +273,8 @@ export interface LogPart {
 }
 
 /**
- * One more process in a running container. `created` by `execCreate`, started once, and known for a while after its end; those that never start go with the
- * container's end. A daemon that comes after one that died knows those that still run, by id alone.
+ * One more process in a running container. `created` by `execCreate`, started once, and known for a while after its end; those that never
+ * start go with the container's end. A daemon that comes after one that died knows those that still run, by id alone.
  */
 export interface ExecConfig {
   readonly argv: readonly string[];
@@ -283,7 +290,10 @@ export interface ExecConfig {
   readonly attach: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean };
   /** Null: Docker's. */
   readonly detachKeys: readonly number[] | null;
-  /** An image whose tree is this process's root in the place of the container's, which is left alone: for tools that it has none of. The container's files are below /proc/PID/root. */
+  /**
+   * An image whose tree is this process's root in the place of the container's, which is left alone: for tools that it has none of. The
+   * container's files are below /proc/PID/root.
+   */
   readonly tools: string | null;
 }
 export interface Exec {
@@ -339,29 +349,38 @@ export interface ContainersService {
   /** Where specs of CDI devices are looked for, those that count most last, and the full names of the devices that are there now. */
   cdi(call: Call): Promise<{ readonly directories: readonly string[]; readonly devices: readonly string[] }>;
   /**
-   * `AlreadyExists`: the name is taken; `NotFound`: no such image. `name` null: one is made up. It survives a power cut when this answers, or, with `starting`, when the
-   * caller's `start` does, which comes next.
+   * `AlreadyExists`: the name is taken; `NotFound`: no such image. `name` null: one is made up. It survives a power cut when this answers,
+   * or, with `starting`, when the caller's `start` does, which comes next.
    */
   create(call: Call, name: string | null, config: ContainerConfig, options?: Sparse<{ starting: boolean }>): Promise<Container>;
-  /** `FailedPrecondition` when it runs already; `Conflict` while it is removed. On failure the container is as before (`created`, with `error`), or gone if it is `--rm`. */
+  /**
+   * `FailedPrecondition` when it runs already; `Conflict` while it is removed. On failure the container is as before (`created`, with
+   * `error`), or gone if it is `--rm`.
+   */
   start(call: Call, id: ContainerId, options: Sparse<StartOptions>): Promise<StartReport>;
   /** By id, name, or the beginning of an id. `NotFound` (`No such container: x`); `InvalidArgument` when the beginning is ambiguous. */
   get(call: Call, reference: string): Promise<Container>;
   list(call: Call): Promise<readonly Container[]>;
   /**
-   * The stop signal, then SIGKILL after `timeout` seconds (-1: never). Answers when it has ended, and then its restart policy does not bring it back; a container
-   * that is `restarting` is exited at once. Not running: `FailedPrecondition`.
+   * The stop signal, then SIGKILL after `timeout` seconds (-1: never). Answers when it has ended, and then its restart policy does not
+   * bring it back; a container that is `restarting` is exited at once. Not running: `FailedPrecondition`.
    */
   stop(call: Call, id: ContainerId, options: Sparse<{ timeout: number; signal: number }>): Promise<void>;
   /** Stops it if it runs, and starts it; `--rm` does not take it meanwhile. */
   restart(call: Call, id: ContainerId, options: Sparse<{ timeout: number; signal: number }>): Promise<void>;
-  /** SIGKILL and the stop signal count as a stop by the user. After SIGKILL it answers when the container has ended; `DeadlineExceeded` when it has not after ten seconds. */
+  /**
+   * SIGKILL and the stop signal count as a stop by the user. After SIGKILL it answers when the container has ended; `DeadlineExceeded` when
+   * it has not after ten seconds.
+   */
   kill(call: Call, id: ContainerId, signal: number): Promise<void>;
   pause(call: Call, id: ContainerId): Promise<void>;
   resume(call: Call, id: ContainerId): Promise<void>;
   rename(call: Call, id: ContainerId, name: string): Promise<void>;
   resize(call: Call, id: ContainerId, size: WindowSize): Promise<void>;
-  /** Answers at the condition, unless the call is canceled before. `not-running`: at once when it does not run; `next-exit`: the next one; `removed`. */
+  /**
+   * Answers at the condition, unless the call is canceled before. `not-running`: at once when it does not run; `next-exit`: the next one;
+   * `removed`.
+   */
   wait(call: Call, id: ContainerId, condition: "not-running" | "next-exit" | "removed"): Promise<ExitStatus>;
   /** Answers when all that the container wrote is with this client (at once, when it never was attached). */
   flushed(call: Call, id: ContainerId, client: number): Promise<"flushed" | "detached">;
@@ -372,17 +391,20 @@ export interface ContainersService {
   /** `Conflict` while it runs, unless forced, and while another removal is under way. No start begins beside it. */
   remove(call: Call, id: ContainerId, options: Sparse<{ force: boolean; volumes: boolean }>): Promise<void>;
   /**
-   * Opens the container's files for the toolkit's verbs: as its processes see them while it runs, else its layer with its volumes. Until `closeFiles` closes what was
-   * opened to `write`, a container that does not run does not start.
+   * Opens the container's files for the toolkit's verbs: as its processes see them while it runs, else its layer with its volumes. Until
+   * `closeFiles` closes what was opened to `write`, a container that does not run does not start.
    */
   openFiles(call: Call, id: ContainerId, use: "read" | "write"): Promise<string>;
   closeFiles(call: Call, root: string): Promise<void>;
   /**
-   * Who its processes are, by its own passwd and group below `root`, which `openFiles` has opened; null: neither who made it nor its image names anybody. `InvalidArgument`: nobody of that name
-   * is in there.
+   * Who its processes are, by its own passwd and group below `root`, which `openFiles` has opened; null: neither who made it nor its image
+   * names anybody. `InvalidArgument`: nobody of that name is in there.
    */
   userIn(call: Call, id: ContainerId, root: string): Promise<{ readonly uid: number; readonly gid: number } | null>;
-  /** The path of the socket that carries its stdio in Docker's framing; a container that does not run yet gets its shim now, and `start` finds it. */
+  /**
+   * The path of the socket that carries its stdio in Docker's framing; a container that does not run yet gets its shim now, and `start`
+   * finds it.
+   */
   attachSocket(call: Call, id: ContainerId, exec?: ExecId): Promise<string>;
   /** Joins a local client to a running container. */
   attach(call: Call, id: ContainerId, client: ShimClient): Promise<void>;
@@ -390,8 +412,9 @@ export interface ContainersService {
   /** `FailedPrecondition` when it does not run or is paused; `InvalidArgument` without a command. */
   execCreate(call: Call, id: ContainerId, config: ExecConfig): Promise<Exec>;
   /**
-   * Answers when the process runs. Joined to it: the local client, and whoever asked the socket of `attachSocket` for this exec before. `Conflict`: it was started already; `CommandNotFound` and
-   * `NotExecutable`: the command is to blame; `FailedPrecondition`: the container is paused, or has ended.
+   * Answers when the process runs. Joined to it: the local client, and whoever asked the socket of `attachSocket` for this exec before.
+   * `Conflict`: it was started already; `CommandNotFound` and `NotExecutable`: the command is to blame; `FailedPrecondition`: the container
+   * is paused, or has ended.
    */
   execStart(call: Call, exec: ExecId, options: Sparse<{ client: ShimClient; size: WindowSize }>): Promise<Timings>;
   /** `NotFound`: `No such exec instance`; its container may have been removed. */
@@ -401,14 +424,20 @@ export interface ContainersService {
   execResize(call: Call, exec: ExecId, size: WindowSize): Promise<void>;
   /** Answers the exit code when it has ended; a client's output may still be on its way (`flushed`). */
   execWait(call: Call, exec: ExecId): Promise<number>;
-  /** A command from its start to its end, with nothing to read, and the first `limit` bytes of what it writes. When the call ends before, by its deadline or otherwise, the process is killed and the call's reason thrown. Errors as of `execCreate` and `execStart`. */
+  /**
+   * A command from its start to its end, with nothing to read, and the first `limit` bytes of what it writes. When the call ends before, by
+   * its deadline or otherwise, the process is killed and the call's reason thrown. Errors as of `execCreate` and `execStart`.
+   */
   execRun(
     call: Call,
     id: ContainerId,
     command: Pick<ExecConfig, "argv"> & Sparse<Pick<ExecConfig, "env" | "workingDirectory" | "user">>,
     limit: number,
   ): Promise<ExecOutcome>;
-  /** The host's ps(1) with these arguments, of the container's processes alone. `FailedPrecondition` when it does not run; `InvalidArgument` when the output has no column PID. */
+  /**
+   * The host's ps(1) with these arguments, of the container's processes alone. `FailedPrecondition` when it does not run; `InvalidArgument`
+   * when the output has no column PID.
+   */
   top(call: Call, id: ContainerId, psArguments: readonly string[]): Promise<ProcessTable>;
   /** What it uses now; null when it does not run. */
   usage(call: Call, id: ContainerId): Promise<ContainerUsage | null>;

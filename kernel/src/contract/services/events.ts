@@ -4,7 +4,10 @@ import type { Sparse, Strings } from "../words.ts";
 
 export interface EngineEvent {
   readonly type: "container" | "image" | "network" | "volume" | "daemon" | "plugin";
-  /** Docker's word: create, start, die, kill, stop, destroy, attach, detach, resize, pause, unpause, oom, pull, load, tag, untag, delete, connect, disconnect … */
+  /**
+   * Docker's word: create, start, die, kill, stop, destroy, attach, detach, resize, pause, unpause, oom, pull, load, tag, untag, delete,
+   * connect, disconnect …
+   */
   readonly action: string;
   readonly id: string;
   readonly attributes: Strings;

@@ -1,8 +1,9 @@
 /**
  * The files of a container: what `cp`, `diff`, `export` and `commit` work on, whether it runs or not.
  *
- * A running container is seen as its processes see it, volumes included; of one that does not run its layer and volumes are opened detached. Paths are
- * the container's: a link leads where it leads inside, never out of its root, whatever a process inside does meanwhile. No code of the container is run.
+ * A running container is seen as its processes see it, volumes included; of one that does not run its layer and volumes are opened
+ * detached. Paths are the container's: a link leads where it leads inside, never out of its root, whatever a process inside does meanwhile.
+ * No code of the container is run.
  */
 import type { Call } from "../call.ts";
 import type { PathStat } from "../host.ts";
@@ -15,8 +16,8 @@ export interface FilesService {
   /** A tar of what lies at `path`; its first member has the path's last name. */
   read(call: Call, id: ContainerId, path: string): Promise<AsyncIterable<Uint8Array>>;
   /**
-   * Lays a tar below the directory `path`. `InvalidArgument` where the container's root, or the volume there, is read-only. `toUser`: all of it becomes the container's user's (see
-   * `ContainersService.userIn`), and whose the archive says where there is none.
+   * Lays a tar below the directory `path`. `InvalidArgument` where the container's root, or the volume there, is read-only. `toUser`: all
+   * of it becomes the container's user's (see `ContainersService.userIn`), and whose the archive says where there is none.
    */
   write(
     call: Call,

@@ -1,4 +1,7 @@
-/** Health checks: a command that is run in a container from time to time, and what its last answers make of the container. Milliseconds throughout. */
+/**
+ * Health checks: a command that is run in a container from time to time, and what its last answers make of the container. Milliseconds
+ * throughout.
+ */
 
 import type { ExecId } from "../words.ts";
 
@@ -19,8 +22,8 @@ export interface HealthCheck {
 export type HealthRequest = { readonly [Part in keyof HealthCheck]?: HealthCheck[Part] | undefined };
 
 /**
- * What becomes of a container that turned unhealthy: `restart` stops it and starts it anew, whatever its restart policy, with that policy's waits; `stop` as a user
- * would; `kill` as if it had died, so its restart policy decides.
+ * What becomes of a container that turned unhealthy: `restart` stops it and starts it anew, whatever its restart policy, with that policy's
+ * waits; `stop` as a user would; `kill` as if it had died, so its restart policy decides.
  */
 export type OnUnhealthy = "none" | "restart" | "stop" | "kill";
 

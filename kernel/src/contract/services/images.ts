@@ -1,9 +1,9 @@
 /**
  * Images: names, manifests and configs over the content store; layers unpacked once per storage driver, by chain id.
  *
- * A *reference* is what a user types: `debian`, `debian:12`, `host:5000/a/b@sha256:…` (Docker's grammar; `docker.io/library/` is left out again when shown), an image id or
- * its beginning, or `scheme:rest` for another transport (`oci:PATH`, `docker-archive:PATH`, `host:/`).
- * An image's *id* is the digest of its config (as docker shows it); `digest` that of the manifest or index that the name was resolved to.
+ * A *reference* is what a user types: `debian`, `debian:12`, `host:5000/a/b@sha256:…` (Docker's grammar; `docker.io/library/` is left out
+ * again when shown), an image id or its beginning, or `scheme:rest` for another transport (`oci:PATH`, `docker-archive:PATH`, `host:/`). An
+ * image's *id* is the digest of its config (as docker shows it); `digest` that of the manifest or index that the name was resolved to.
  */
 import type { Call } from "../call.ts";
 import type { Access, Descriptor } from "../registry.ts";
@@ -103,31 +103,42 @@ export interface Finding {
 }
 
 export interface ImagesService {
-  /** Progress; when the stream ends without an error the image is there. `NotFound`, `PermissionDenied`, `Unavailable`, `DataLoss` in one line that names the reference. */
+  /**
+   * Progress; when the stream ends without an error the image is there. `NotFound`, `PermissionDenied`, `Unavailable`, `DataLoss` in one
+   * line that names the reference.
+   */
   pull(call: Call, reference: string, options: Sparse<{ platform: string; access: Partial<Access> }>): Promise<AsyncIterable<PullProgress>>;
-  /** `NotFound` with Docker's text (`No such image: x:latest`); `InvalidArgument` for what is no reference; `Conflict` for an ambiguous id. `platform`: that one, else `NotFound`. */
+  /**
+   * `NotFound` with Docker's text (`No such image: x:latest`); `InvalidArgument` for what is no reference; `Conflict` for an ambiguous id.
+   * `platform`: that one, else `NotFound`.
+   */
   get(call: Call, reference: string, options?: Sparse<{ platform: string }>): Promise<Image>;
   /** As `get`, but schemes that need no network (`host:/`, `oci:`, archives) are brought in first. */
   ensure(call: Call, reference: string, options?: Sparse<{ platform: string }>): Promise<Image>;
   list(call: Call): Promise<readonly Image[]>;
   tag(call: Call, reference: string, target: string): Promise<void>;
   /**
-   * Docker's rules: untags; the last name takes the image with it, and the nameless images that it was made on (`keepParents`: not those). `Conflict` while a container or
-   * another image stands on it; what is soft of that gives way to `force`. `users`: the containers there are.
+   * Docker's rules: untags; the last name takes the image with it, and the nameless images that it was made on (`keepParents`: not those).
+   * `Conflict` while a container or another image stands on it; what is soft of that gives way to `force`. `users`: the containers there
+   * are.
    */
   remove(
     call: Call,
     reference: string,
     options: Sparse<{ force: boolean; keepParents: boolean; users: readonly ImageUser[] }>,
   ): Promise<readonly RemovedImage[]>;
-  /** Removes what no container uses: images without a name, or (`all`) with one too. `only`: those of these ids. `freed`: bytes of snapshots. */
+  /**
+   * Removes what no container uses: images without a name, or (`all`) with one too. `only`: those of these ids. `freed`: bytes of
+   * snapshots.
+   */
   prune(
     call: Call,
     options: Sparse<{ all: boolean; only: readonly Digest[]; users: readonly ImageUser[] }>,
   ): Promise<{ readonly removed: readonly RemovedImage[]; readonly freed: number }>;
   /**
-   * What pulls and builds left that did not end: parts of downloads, blobs that no image has, snapshots of layers that nobody unpacks any more. `drop`: removes it, and so does
-   * `prune` without `only`; half-made snapshots, and parts of downloads that are old, go at the engine's start as well.
+   * What pulls and builds left that did not end: parts of downloads, blobs that no image has, snapshots of layers that nobody unpacks any
+   * more. `drop`: removes it, and so does `prune` without `only`; half-made snapshots, and parts of downloads that are old, go at the
+   * engine's start as well.
    */
   leftovers(call: Call, options?: Sparse<{ drop: boolean }>): Promise<{ readonly count: number; readonly bytes: number }>;
   /** Compares what is on disk with the records, byte for byte; `repair` unpacks and pulls again what is missing or damaged. */
@@ -137,8 +148,9 @@ export interface ImagesService {
   /** An archive (docker-archive or oci-archive, plain or compressed) as a file on this host; answers lines like `Loaded image: x:y`. */
   load(call: Call, path: string, options?: Sparse<{ platform: string }>): Promise<AsyncIterable<PullProgress>>;
   /**
-   * Images as one archive that `load` and every other engine reads: Docker's manifest.json and repositories in an OCI layout. `materialize`: an adopted directory is
-   * written out as a layer; without it such an image is `InvalidArgument`, since it is not whole elsewhere.
+   * Images as one archive that `load` and every other engine reads: Docker's manifest.json and repositories in an OCI layout.
+   * `materialize`: an adopted directory is written out as a layer; without it such an image is `InvalidArgument`, since it is not whole
+   * elsewhere.
    */
   save(
     call: Call,
@@ -153,7 +165,10 @@ export interface ImagesService {
   history(call: Call, image: Digest): Promise<readonly HistoryEntry[]>;
   /** What each layer takes on disk, unpacked by the preferred driver; the lowest first. */
   layers(call: Call, image: Digest): Promise<readonly { readonly name: SnapshotName; readonly bytes: number }[]>;
-  /** Unpacks what is not unpacked yet with this storage driver; answers the snapshot to put a read-write layer on; null for an image without layers. */
+  /**
+   * Unpacks what is not unpacked yet with this storage driver; answers the snapshot to put a read-write layer on; null for an image without
+   * layers.
+   */
   unpack(call: Call, image: Digest, storage: string): Promise<SnapshotName | null>;
 }
 

@@ -1,4 +1,7 @@
-/** What a container sees besides its own root: asked for by the user, then resolved once, when the container is made, and kept in its record. */
+/**
+ * What a container sees besides its own root: asked for by the user, then resolved once, when the container is made, and kept in its
+ * record.
+ */
 import type { Digest, Strings } from "../words.ts";
 
 export type Propagation = "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave";

@@ -39,11 +39,14 @@ export interface NetworksService {
       options: Strings;
     }>,
   ): Promise<NetworkRecord>;
-  /** `PermissionDenied`: it is a predefined one, or a container is on it or about to be. Who joins while it is being removed gets `NotFound`. */
+  /**
+   * `PermissionDenied`: it is a predefined one, or a container is on it or about to be. Who joins while it is being removed gets
+   * `NotFound`.
+   */
   remove(call: Call, name: string): Promise<void>;
   /**
-   * Takes an address from the pool and joins the namespace at path `netns`. On failure nothing is left. `AlreadyExists`: a host port is taken (text names it);
-   * `ResourceExhausted`: the pool is empty.
+   * Takes an address from the pool and joins the namespace at path `netns`. On failure nothing is left. `AlreadyExists`: a host port is
+   * taken (text names it); `ResourceExhausted`: the pool is empty.
    */
   connect(
     call: Call,
@@ -59,7 +62,10 @@ export interface NetworksService {
       defaultRoute: boolean;
     }>,
   ): Promise<EndpointRecord>;
-  /** The namespace may be gone; `live`: it lives on, and the interface is out of it when this answers. The address rests a moment before it is given again. Gone already: no error. */
+  /**
+   * The namespace may be gone; `live`: it lives on, and the interface is out of it when this answers. The address rests a moment before it
+   * is given again. Gone already: no error.
+   */
   disconnect(call: Call, endpoint: EndpointRecord, options?: Sparse<{ live: boolean }>): Promise<void>;
   /** After a daemon's death: the endpoints of containers that still run, once, before any `connect`; frees what no one holds. */
   restore(call: Call, endpoints: readonly EndpointRecord[]): Promise<void>;

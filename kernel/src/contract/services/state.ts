@@ -17,8 +17,8 @@ export interface StateService {
   /** All or nothing, and on disk when it answers. */
   write(call: Call, changes: readonly StateChange[]): Promise<void>;
   /**
-   * True: an older copy of the records was put back. What they don't know may be of containers and images that were made since: nobody sweeps it at a start, until
-   * `acceptRestored`.
+   * True: an older copy of the records was put back. What they don't know may be of containers and images that were made since: nobody
+   * sweeps it at a start, until `acceptRestored`.
    */
   isRestored(call: Call): Promise<boolean>;
   acceptRestored(call: Call): Promise<void>;

@@ -1,6 +1,7 @@
 /**
- * Volumes: names, labels and users are the engine's; drivers keep the trees. A volume that a container *claims* (from its creation to its removal, whether it runs or
- * not) is never lost: `remove` refuses it whatever is asked. `mount` and `unmount` go with the container's running.
+ * Volumes: names, labels and users are the engine's; drivers keep the trees. A volume that a container *claims* (from its creation to its
+ * removal, whether it runs or not) is never lost: `remove` refuses it whatever is asked. `mount` and `unmount` go with the container's
+ * running.
  */
 import type { Call } from "../call.ts";
 import type { Mount, Usage } from "../storage.ts";
@@ -21,8 +22,9 @@ export interface Volume {
 
 export interface VolumesService {
   /**
-   * A volume that is there already is the answer, when it is of the same driver; else `AlreadyExists`. `name` null: an anonymous one, with 64 hex digits for a
-   * name. `claim`: held for that container from the first moment on; `volatile`: when no container that is known claims it after a restart of the host, it goes.
+   * A volume that is there already is the answer, when it is of the same driver; else `AlreadyExists`. `name` null: an anonymous one, with
+   * 64 hex digits for a name. `claim`: held for that container from the first moment on; `volatile`: when no container that is known claims
+   * it after a restart of the host, it goes.
    */
   create(
     call: Call,
@@ -51,11 +53,15 @@ export interface VolumesService {
   /** No error where it is not mounted. */
   unmount(call: Call, name: string, container: ContainerId): Promise<void>;
   /**
-   * Fills an empty volume with what lies at `path` below `root` (a host path that stays open), with the directory's own owner and mode. Anything in the volume, or
-   * nothing at the path: nothing happens. A fill that a crash broke off is begun anew by the next. Answers whether it was filled.
+   * Fills an empty volume with what lies at `path` below `root` (a host path that stays open), with the directory's own owner and mode.
+   * Anything in the volume, or nothing at the path: nothing happens. A fill that a crash broke off is begun anew by the next. Answers
+   * whether it was filled.
    */
   fill(call: Call, name: string, container: ContainerId, root: string, path: string): Promise<boolean>;
-  /** After a daemon's death: who claims what, and who runs, once, before any other verb of containers. What nobody claims any more is let go. */
+  /**
+   * After a daemon's death: who claims what, and who runs, once, before any other verb of containers. What nobody claims any more is let
+   * go.
+   */
   restore(call: Call, claims: readonly VolumeClaim[]): Promise<void>;
 }
 export interface VolumeClaim {

@@ -62,7 +62,8 @@ pub struct Sets {
 }
 
 impl Sets {
-    /// Names that this kernel or this program does not know, and those that the caller does not have itself, are left out and told, as runc does.
+    /// Names that this kernel or this program does not know, and those that the caller does not have itself, are left out and told, as runc
+    /// does.
     pub fn of(wanted: &Capabilities, warnings: &mut Vec<String>) -> Result<Sets> {
         let have = current_bounding()?;
         let mut left_out = Vec::new();

@@ -1,4 +1,5 @@
-//! `tmpcopyup`: what an image has in a directory, copied into the tmpfs that is about to cover it. Every step goes by descriptor and follows no link.
+//! `tmpcopyup`: what an image has in a directory, copied into the tmpfs that is about to cover it. Every step goes by descriptor and
+//! follows no link.
 
 use super::sys;
 use crate::failure::{Failure, Result};

@@ -4,7 +4,8 @@ use super::spec::{IoPriority, Rlimit, Scheduler, User};
 use super::sys;
 use crate::failure::{Code, Failure, Result};
 
-/// Sets groups, gid and uid for good. Permitted capabilities survive (PR_SET_KEEPCAPS) until [`super::capabilities::Sets::apply`]; exec takes the flag away.
+/// Sets groups, gid and uid for good. Permitted capabilities survive (PR_SET_KEEPCAPS) until [`super::capabilities::Sets::apply`]; exec
+/// takes the flag away.
 pub fn become_user(user: &User) -> Result<()> {
     sys::prctl(libc::PR_SET_KEEPCAPS, 1, 0, "PR_SET_KEEPCAPS")?;
     // SAFETY: plain numbers and an array of that length. Raw calls: a C library would send signals to threads that are not there.
@@ -169,7 +170,8 @@ pub fn set_title(title: &std::ffi::CStr) {
     unsafe { libc::prctl(libc::PR_SET_NAME, title.as_ptr()) };
 }
 
-/// A session keyring of its own: the starter's keys are not the container's. What a kernel without keyrings or a full quota says is no reason not to start.
+/// A session keyring of its own: the starter's keys are not the container's. What a kernel without keyrings or a full quota says is no
+/// reason not to start.
 pub fn join_session_keyring(name: &str) {
     const JOIN_SESSION_KEYRING: i32 = 1;
     if let Ok(name) = sys::text(name) {

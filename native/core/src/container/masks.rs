@@ -1,4 +1,5 @@
-//! Masked and read-only paths, by descriptor: what covers a path is opened and verified before, and is joined to exactly what was found there.
+//! Masked and read-only paths, by descriptor: what covers a path is opened and verified before, and is joined to exactly what was found
+//! there.
 
 use super::root::Root;
 use super::sys;
@@ -6,8 +7,8 @@ use crate::failure::{Code, Failure, Result};
 use crate::mount::{self, Attributes, Context};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// The host's /dev/null, opened before the root is changed. The one in a container can be replaced by a link to whatever shall be "masked" writable
-/// (CVE-2025-31133); this one is verified to be character device 1:3.
+/// The host's /dev/null, opened before the root is changed. The one in a container can be replaced by a link to whatever shall be "masked"
+/// writable (CVE-2025-31133); this one is verified to be character device 1:3.
 pub struct Mask {
     null: OwnedFd,
     /// One empty read-only tmpfs covers all directories.

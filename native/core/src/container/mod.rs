@@ -1,6 +1,8 @@
-//! What a container is made of, one part a file and no policy: the runtime (native/runtime) puts the parts together, from an OCI runtime spec.
+//! What a container is made of, one part a file and no policy: the runtime (native/runtime) puts the parts together, from an OCI runtime
+//! spec.
 //!
-//! Everything below a container's root is reached through [`root::Root`] and mounted by descriptor: an image's symlinks are data, never a way out.
+//! Everything below a container's root is reached through [`root::Root`] and mounted by descriptor: an image's symlinks are data, never a
+//! way out.
 
 pub mod capabilities;
 pub mod cgroup;

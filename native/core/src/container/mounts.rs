@@ -1,5 +1,5 @@
-//! The `mounts` of an OCI spec: each opened detached, each target found below the root by descriptor, then joined by move_mount. No path of the container is
-//! ever handed to the kernel as a string that something could change in between.
+//! The `mounts` of an OCI spec: each opened detached, each target found below the root by descriptor, then joined by move_mount. No path of
+//! the container is ever handed to the kernel as a string that something could change in between.
 
 use super::cgroup::{Cgroup, Layout};
 use super::namespaces;
@@ -71,10 +71,11 @@ pub fn propagation(word: &str) -> Option<(u64, bool)> {
     Some((kind, recursive))
 }
 
-/// Opens, in the host's mount namespace and with the host's rights, the binds that can't be opened later: those that must stay peers of the host's mounts
-/// (`rshared`) or hear of them (`rslave`), for which it is too late in the container's own slave namespace, whose root is nobody's peer; those whose ids are mapped, overlays of other images among them; those that lie in another container (`/proc/PID/root/…`); and all of them for a container in a
-/// user namespace (`mapped`), whose root may not walk the host's directories. One answer a mount.
-/// `pids`: a pid namespace that is joined; its /proc can be opened from here alone.
+/// Opens, in the host's mount namespace and with the host's rights, the binds that can't be opened later: those that must stay peers of the
+/// host's mounts (`rshared`) or hear of them (`rslave`), for which it is too late in the container's own slave namespace, whose root is
+/// nobody's peer; those whose ids are mapped, overlays of other images among them; those that lie in another container
+/// (`/proc/PID/root/…`); and all of them for a container in a user namespace (`mapped`), whose root may not walk the host's directories.
+/// One answer a mount. `pids`: a pid namespace that is joined; its /proc can be opened from here alone.
 pub fn open_early(mounts: &[OciMount], mapped: bool, pids: Option<BorrowedFd>) -> Result<Vec<Option<OwnedFd>>> {
     let open = |one: &OciMount| {
         let options = Options::parse(&one.options);
@@ -125,7 +126,8 @@ fn proc_of(pids: BorrowedFd, options: &Options) -> Result<OwnedFd> {
         options.data.iter().try_for_each(|option| context.option(option))?;
         return context.mount(options.attributes);
     }
-    // Before, a process of that namespace would have to mount it, which its others could see and stop. So it is one that somebody there has already.
+    // Before, a process of that namespace would have to mount it, which its others could see and stop. So it is one that somebody there has
+    // already.
     let pid = member_of(pids)?;
     let tree = clone_inside(pid, "/proc")?;
     if sys::file_system(tree.as_fd())? != sys::PROC_MAGIC || sys::stat(tree.as_fd())?.st_ino != sys::PROC_ROOT {
@@ -407,8 +409,8 @@ fn guard_proc(target: BorrowedFd, one: &OciMount) -> Result<()> {
     }
 }
 
-/// The container's own cgroups: one file system on v2, a tmpfs with one a hierarchy on v1 and hybrid. With a cgroup namespace the container's directory is the
-/// root of each; without, its directories are bound there.
+/// The container's own cgroups: one file system on v2, a tmpfs with one a hierarchy on v1 and hybrid. With a cgroup namespace the
+/// container's directory is the root of each; without, its directories are bound there.
 fn mount_cgroup(place: &Place, one: &OciMount, options: &Options) -> Result<()> {
     let target = place.root.make_directory(&one.destination, 0o755)?;
     let layout = Layout::discover()?;

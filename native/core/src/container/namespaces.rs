@@ -129,8 +129,8 @@ pub fn fork(namespaces: i32, cgroup: Option<BorrowedFd>, sibling: bool) -> Resul
     }
 }
 
-/// Makes namespaces of the kinds of `flags` (USER among them) that live as long as their descriptors, without a process in them. Answers one a kind: the user namespace
-/// last, the others, which belong to it, before it in the order of [`HELD`].
+/// Makes namespaces of the kinds of `flags` (USER among them) that live as long as their descriptors, without a process in them. Answers
+/// one a kind: the user namespace last, the others, which belong to it, before it in the order of [`HELD`].
 pub fn hold(flags: i32, maps: &IdMaps) -> Result<Vec<OwnedFd>> {
     let Forked::Parent { pid, pidfd } = fork(flags, None, false)? else {
         wait_for_end()

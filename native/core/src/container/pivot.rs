@@ -5,8 +5,8 @@ use crate::failure::Result;
 use crate::mount::{self, Attributes};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-/// Takes every mount of this namespace out of the way of the host's: what is mounted here goes nowhere, what the host mounts later still comes in
-/// (volumes that are `rslave` must see it). `/` itself gets a new root laid over it: it must not be shared at all.
+/// Takes every mount of this namespace out of the way of the host's: what is mounted here goes nowhere, what the host mounts later still
+/// comes in (volumes that are `rslave` must see it). `/` itself gets a new root laid over it: it must not be shared at all.
 pub fn isolate() -> Result<()> {
     let root = sys::open("/", libc::O_PATH | libc::O_DIRECTORY)?;
     mount::set_attributes(

@@ -1,5 +1,5 @@
-//! A container's root as a descriptor: every path in it is resolved by openat2 with RESOLVE_IN_ROOT, so that neither a symlink of an image nor a race
-//! with one leads out (CVE-2019-16884, CVE-2021-30465).
+//! A container's root as a descriptor: every path in it is resolved by openat2 with RESOLVE_IN_ROOT, so that neither a symlink of an image
+//! nor a race with one leads out (CVE-2019-16884, CVE-2021-30465).
 
 use crate::failure::{Code, Failure, Result};
 use crate::limits::LONGEST_PATH;
@@ -64,9 +64,9 @@ impl Root {
         })
     }
 
-    /// What a path shows, links followed within the root. What is missing is made: `last` makes the last name (EEXIST where it is there by now),
-    /// directories of `mode` lead to it. So a link whose target is missing gets one: Docker does the same.
-    /// Links are read and followed here, since the kernel makes nothing behind a link. Each name is opened before the next one: nothing is looked up twice.
+    /// What a path shows, links followed within the root. What is missing is made: `last` makes the last name (EEXIST where it is there by
+    /// now), directories of `mode` lead to it. So a link whose target is missing gets one: Docker does the same. Links are read and
+    /// followed here, since the kernel makes nothing behind a link. Each name is opened before the next one: nothing is looked up twice.
     pub fn walk(&self, path: &str, mode: u32, last: impl Fn(BorrowedFd, &CStr, &[u8]) -> Result<OwnedFd>) -> Result<OwnedFd> {
         let top = || self.open("/", libc::O_PATH | libc::O_DIRECTORY);
         let mut ahead: VecDeque<Vec<u8>> = names(path.as_bytes()).collect();

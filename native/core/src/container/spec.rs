@@ -1,7 +1,8 @@
 //! config.json of the OCI runtime spec (1.2), as far as this runtime carries it out.
 //!
-//! Types of our own instead of the oci-spec crate: that one brings builders, getters and their macros (derive_builder, getset, strum, regex) into a
-//! process of which one is forked a container, and parses what nobody reads. Unknown fields are ignored here; exec-native refuses them by name.
+//! Types of our own instead of the oci-spec crate: that one brings builders, getters and their macros (derive_builder, getset, strum,
+//! regex) into a process of which one is forked a container, and parses what nobody reads. Unknown fields are ignored here; exec-native
+//! refuses them by name.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -101,8 +101,8 @@ pub fn redirect(wanted: [i32; 3]) -> Result<()> {
     Ok(())
 }
 
-/// Gives pipes and files that are standard input, output or error to the user that opens them by name (/dev/stdout).
-/// A process in a user namespace can't do that with what the host's root has made: there its starter calls this, with the host's number of the user.
+/// Gives pipes and files that are standard input, output or error to the user that opens them by name (/dev/stdout). A process in a user
+/// namespace can't do that with what the host's root has made: there its starter calls this, with the host's number of the user.
 pub fn hand_over(fds: [RawFd; 3], uid: u32) {
     for fd in fds {
         // SAFETY: a descriptor number; fchown of what can't be handed over changes nothing.
@@ -118,8 +118,8 @@ pub fn hand_over(fds: [RawFd; 3], uid: u32) {
     }
 }
 
-/// Where standard input, output or error is the host's /dev/null, the container's own takes its place: who has a descriptor of an inode may change the inode's mode.
-/// The root is the container's already, and what it has under that name need not be a device.
+/// Where standard input, output or error is the host's /dev/null, the container's own takes its place: who has a descriptor of an inode may
+/// change the inode's mode. The root is the container's already, and what it has under that name need not be a device.
 pub fn own_null() -> Result<()> {
     for number in 0..3 {
         // SAFETY: a descriptor number; what is closed says so.

@@ -1,4 +1,5 @@
-//! The decoders of what strangers send, as functions of bytes: the targets of fuzz/ (libFuzzer) and of this module's own mutations. None may panic or hang.
+//! The decoders of what strangers send, as functions of bytes: the targets of fuzz/ (libFuzzer) and of this module's own mutations. None
+//! may panic or hang.
 
 #[cfg(test)]
 mod mutations;

@@ -1,4 +1,5 @@
-//! Seeded mutations of the corpora: the same inputs each time. `TSBOX_FUZZ_SECONDS` has each target run that long, with a seed of the moment, which is told.
+//! Seeded mutations of the corpora: the same inputs each time. `TSBOX_FUZZ_SECONDS` has each target run that long, with a seed of the
+//! moment, which is told.
 
 use super::{TARGETS, Target};
 use std::panic::{AssertUnwindSafe, catch_unwind};

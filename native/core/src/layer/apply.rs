@@ -26,13 +26,15 @@ pub enum Whiteouts {
 
 pub struct Options {
     pub whiteouts: Whiteouts,
-    /// With [`Whiteouts::Overlay`]: the lower directories, the topmost first. None: not known yet; every whiteout is then kept, and nothing is copied up.
+    /// With [`Whiteouts::Overlay`]: the lower directories, the topmost first. None: not known yet; every whiteout is then kept, and nothing
+    /// is copied up.
     pub lowers: Option<Vec<OwnedFd>>,
 }
 
 /// Applies the layer in `file` (gzip, zstd or plain, by its first bytes) to the tree at `root`.
 ///
-/// `InvalidArgument`: it is no layer, or reaches outside the root (the member is named). `DataLoss`: it is damaged or cut short. What was applied until then stays.
+/// `InvalidArgument`: it is no layer, or reaches outside the root (the member is named). `DataLoss`: it is damaged or cut short. What was
+/// applied until then stays.
 pub fn apply(root: BorrowedFd, file: impl Read + Send, options: Options, cancel: &Cancel) -> Result<Layer> {
     let root = at::open_beneath(root, b"", libc::O_PATH | libc::O_DIRECTORY).named("openat2", b"")?;
     let ((), layer) = inflate(file, cancel, |stream| {
@@ -245,7 +247,8 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// The overlay's own whiteout, where there is something to hide. An upper directory may have begun with something: that goes, as from any tree.
+    /// The overlay's own whiteout, where there is something to hide. An upper directory may have begun with something: that goes, as from
+    /// any tree.
     fn mark(&mut self, member: &Member, place: &Place, name: &CStr) -> Result<()> {
         self.sweep(place.fd.as_fd(), place.inode.1, name, &member.name)?;
         match at::find(place.fd.as_fd(), name).named("stat", &member.name)? {

@@ -1,8 +1,8 @@
 //! Writes what a tree changes as a layer.
 //!
-//! Two ways give the same layer: comparing two trees, and reading an overlay's upper directory, where the kernel has noted the changes already (what was copied up and
-//! left as it was counts as changed there). Members come in the order of their paths' bytes, directory by directory; a directory that leads to a change is
-//! written with it; a whiteout stands where the name that it hides would.
+//! Two ways give the same layer: comparing two trees, and reading an overlay's upper directory, where the kernel has noted the changes
+//! already (what was copied up and left as it was counts as changed there). Members come in the order of their paths' bytes, directory by
+//! directory; a directory that leads to a change is written with it; a whiteout stands where the name that it hides would.
 
 use super::changes::Pair;
 use super::deflate::Stream;
@@ -29,7 +29,8 @@ pub fn diff(
     compare(lower, upper, Trees::Whole, own, into, compression, cancel)
 }
 
-/// What an overlay's upper directory says that it did not say when it was `since`, another upper directory over the same lower ones, of which it began as a copy.
+/// What an overlay's upper directory says that it did not say when it was `since`, another upper directory over the same lower ones, of
+/// which it began as a copy.
 pub fn diff_overlay_since(
     since: BorrowedFd,
     upper: BorrowedFd,

@@ -1,7 +1,8 @@
 //! What differs between two trees, as `docker diff` tells it.
 //!
-//! Docker's rules: a directory's own times and what is in it are no change of the directory's, but where something inside has changed it is told as changed
-//! before that; a directory that went is told without what was in it; a new one with all that is in it. Content is not compared: size and time are.
+//! Docker's rules: a directory's own times and what is in it are no change of the directory's, but where something inside has changed it is
+//! told as changed before that; a directory that went is told without what was in it; a new one with all that is in it. Content is not
+//! compared: size and time are.
 
 use super::OVERLAY_OPAQUE;
 use super::own::Own;
@@ -31,8 +32,8 @@ pub struct Change {
 #[derive(Clone, Copy)]
 pub enum Upper<'a> {
     Whole,
-    /// An overlay's upper directory, which holds its changes alone, with the overlay's own marks. `since`: another one, which is part of the lower tree and of which it began as a copy: what
-    /// came with that, and has gone, has left no mark.
+    /// An overlay's upper directory, which holds its changes alone, with the overlay's own marks. `since`: another one, which is part of
+    /// the lower tree and of which it began as a copy: what came with that, and has gone, has left no mark.
     Overlay {
         since: Option<BorrowedFd<'a>>,
     },

@@ -21,7 +21,8 @@ const MOST_PIECES: usize = 4096;
 pub enum Purpose {
     /// A layer: names that would be taken for a whiteout are refused, holes are told, and a file that changes meanwhile is an error.
     Layer,
-    /// Anybody: Docker's readers copy members on, which loses what they don't know. What shrinks meanwhile is filled up with zeros, as tar(1) does.
+    /// Anybody: Docker's readers copy members on, which loses what they don't know. What shrinks meanwhile is filled up with zeros, as
+    /// tar(1) does.
     Plain,
 }
 

@@ -59,7 +59,8 @@ pub fn special(member: &Member, place: &Place, name: &CStr) -> Result<()> {
     at::set_times(directory, name, member.mtime).named("utimensat", &member.name)
 }
 
-/// Owner, attributes and mode of a directory that is there; attributes that the member does not name go. Its times and its default ACL come last of all.
+/// Owner, attributes and mode of a directory that is there; attributes that the member does not name go. Its times and its default ACL come
+/// last of all.
 pub fn directory(member: &Member, place: &Place, name: &CStr, is_new: bool) -> Result<()> {
     let parent = place.fd.as_fd();
     let own = if name.is_empty() { c"." } else { name };

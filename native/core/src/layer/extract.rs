@@ -1,7 +1,8 @@
 //! Lays an archive of somebody's over a container's tree: what `cp` brings in.
 //!
-//! Unlike a layer it has no whiteouts, and goes below a directory. Names that lead above that directory are refused; links that lie in the container are followed as
-//! the container would, never out of its root, whatever a process inside does to the tree meanwhile: each directory is opened from its parent, without following.
+//! Unlike a layer it has no whiteouts, and goes below a directory. Names that lead above that directory are refused; links that lie in the
+//! container are followed as the container would, never out of its root, whatever a process inside does to the tree meanwhile: each
+//! directory is opened from its parent, without following.
 
 use super::deferred::Deferred;
 use super::inflate::inflate;
@@ -31,7 +32,8 @@ pub struct Extract {
 
 /// Lays the archive in `stream` (plain, gzip, zstd, bzip2 or xz, by its first bytes) below the directory `into` of the tree at `root`.
 ///
-/// `NotFound`: there is no such directory; `InvalidArgument`: it is none, or the archive is none, or a member reaches outside. What was laid until then stays.
+/// `NotFound`: there is no such directory; `InvalidArgument`: it is none, or the archive is none, or a member reaches outside. What was
+/// laid until then stays.
 pub fn extract(root: BorrowedFd, into: &[u8], stream: impl Read + Send, options: Extract, cancel: &Cancel) -> Result<()> {
     let root = at::open_in_root(root, b"", libc::O_PATH | libc::O_DIRECTORY).named("openat2", b"")?;
     check_target(root.as_fd(), into)?;
@@ -207,7 +209,8 @@ impl Work<'_> {
     }
 }
 
-/// From another mount namespace the kernel lets a mount point be removed, and takes the mount from the container with it: so it is looked for.
+/// From another mount namespace the kernel lets a mount point be removed, and takes the mount from the container with it: so it is looked
+/// for.
 fn refuse_mounts(directory: BorrowedFd, name: &CStr, path: &[u8], cancel: &Cancel) -> Result<()> {
     let mut descent = Descent::new(directory, b"");
     let mut ahead = vec![vec![name.to_owned()].into_iter()];

@@ -11,7 +11,8 @@ use std::path::Path;
 /// How long a canceled reader may go on waiting, in milliseconds: nothing but data wakes it.
 const PATIENCE: libc::c_int = 100;
 
-/// Reads `size` bytes, and waits (inotify(7)) where they have not come yet. ECANCELED: the caller canceled; ESTALE: the file was removed unfinished.
+/// Reads `size` bytes, and waits (inotify(7)) where they have not come yet. ECANCELED: the caller canceled; ESTALE: the file was removed
+/// unfinished.
 pub struct Growing<'a> {
     file: File,
     left: u64,

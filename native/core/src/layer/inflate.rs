@@ -19,7 +19,8 @@ const XZ_MEMORY: u32 = 128 << 10;
 
 type Chunk = io::Result<Vec<u8>>;
 
-/// Runs `use_plain` on the plain stream of the layer in `file`. The hashes are those of the whole file, so `use_plain` has to read to the end.
+/// Runs `use_plain` on the plain stream of the layer in `file`. The hashes are those of the whole file, so `use_plain` has to read to the
+/// end.
 pub fn inflate<T>(file: impl Read + Send, cancel: &Cancel, use_plain: impl FnOnce(Stream) -> Result<T>) -> Result<(T, Layer)> {
     std::thread::scope(|scope| {
         let (full, chunks) = sync_channel::<Chunk>(AHEAD);

@@ -1,4 +1,5 @@
-//! What an engine itself puts into a container's tree so that something can be mounted there: empty files and directories, which are no change of the container's.
+//! What an engine itself puts into a container's tree so that something can be mounted there: empty files and directories, which are no
+//! change of the container's.
 
 use crate::failure::Result;
 use crate::tree::{Descent, Named, at, list};
@@ -15,8 +16,8 @@ impl Own {
         Own(paths.iter().map(|path| path.trim_matches('/').as_bytes().to_vec()).collect())
     }
 
-    /// Whether an entry that the tree below lacks is the engine's: it stands at one of the paths, and is an empty file, a link, or a directory with nothing
-    /// else in it.
+    /// Whether an entry that the tree below lacks is the engine's: it stands at one of the paths, and is an empty file, a link, or a
+    /// directory with nothing else in it.
     pub fn is_ours(&self, directory: BorrowedFd, name: &CStr, path: &[u8], stat: &at::Stat) -> Result<bool> {
         if !self.0.contains(path) {
             return Ok(false);

@@ -32,8 +32,9 @@ pub struct Pack<'a> {
     pub maps: Option<&'a IdMaps>,
 }
 
-/// Writes what lies at `path` below `root`, as `name`; without a name what is in that directory, each by its own. Links on the way are followed within the root; one at the end only where the path ends with `/` or `/.`.
-/// `across`: into what is mounted below, too; else an empty directory or file stands for it. `maps`: owners are told as the container's.
+/// Writes what lies at `path` below `root`, as `name`; without a name what is in that directory, each by its own. Links on the way are
+/// followed within the root; one at the end only where the path ends with `/` or `/.`. `across`: into what is mounted below, too; else an
+/// empty directory or file stands for it. `maps`: owners are told as the container's.
 pub fn pack(
     root: BorrowedFd,
     path: &[u8],

@@ -1,10 +1,12 @@
 //! Finds the directory that a member goes into.
 //!
-//! A path is walked one component at a time, each opened without following it; where one is a symbolic link, its target is put in its place and the walk goes
-//! on, with `..` and absolute targets ending at the root. So a layer that links `lib` to `usr/lib` (or to `/../../etc`) stays inside, and what is
-//! returned is the real path below the root. Some directories of the last walk stay open: members mostly come directory by directory.
+//! A path is walked one component at a time, each opened without following it; where one is a symbolic link, its target is put in its place
+//! and the walk goes on, with `..` and absolute targets ending at the root. So a layer that links `lib` to `usr/lib` (or to `/../../etc`)
+//! stays inside, and what is returned is the real path below the root. Some directories of the last walk stay open: members mostly come
+//! directory by directory.
 //!
-//! Over an overlay's upper directory, what the upper directory lacks is looked for in the lower ones as the overlay would, and copied up when something goes in.
+//! Over an overlay's upper directory, what the upper directory lacks is looked for in the lower ones as the overlay would, and copied up
+//! when something goes in.
 
 use super::deferred::Deferred;
 use super::{OVERLAY_OPAQUE, Whiteouts};

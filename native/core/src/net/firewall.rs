@@ -1,7 +1,7 @@
 //! nftables, IPv4: one transaction of steps, and what is in a set. The words are those of nft(8), as far as container networks need them.
 //!
-//! Sets and maps have keys of one or more parts ("tcp . 8080"). Rules are written once, and what comes and goes are elements: an element costs a fraction of a rule,
-//! and its lookup does not grow with their number.
+//! Sets and maps have keys of one or more parts ("tcp . 8080"). Rules are written once, and what comes and goes are elements: an element
+//! costs a fraction of a rule, and its lookup does not grow with their number.
 
 use super::firewall_codec as codec;
 pub use super::firewall_words::{ChainKind, Element, Hook, Part, Set, Step, Test, Verdict};

@@ -124,7 +124,8 @@ pub enum Verdict {
     Accept,
     Drop,
     Masquerade,
-    /// Looks the packet up in a map of `address . port`, and sends it there. The key's parts: the transport protocol, the destination's address and port.
+    /// Looks the packet up in a map of `address . port`, and sends it there. The key's parts: the transport protocol, the destination's
+    /// address and port.
     Translate {
         map: String,
         key: Vec<Part>,

@@ -1,4 +1,5 @@
-//! Work in another network namespace. A namespace belongs to a thread (setns(2)): the thread that joins one is made for it, and never comes back.
+//! Work in another network namespace. A namespace belongs to a thread (setns(2)): the thread that joins one is made for it, and never comes
+//! back.
 
 use crate::failure::{Code, Failure, Result};
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -139,7 +139,8 @@ pub fn find(directory: BorrowedFd, name: &CStr) -> io::Result<Option<Stat>> {
     }
 }
 
-/// Whether something is mounted on `name`, in whatever namespace `directory` belongs to (Linux 5.8); an empty name is the directory, or whatever it is, itself.
+/// Whether something is mounted on `name`, in whatever namespace `directory` belongs to (Linux 5.8); an empty name is the directory, or
+/// whatever it is, itself.
 pub fn is_mount_root(directory: BorrowedFd, name: &CStr) -> io::Result<bool> {
     // SAFETY: the kernel fills it before it is read.
     let mut stat: libc::statx = unsafe { std::mem::zeroed() };

@@ -5,9 +5,9 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-/// Copies everything that makes up the tree `from` into the empty directory `to`: contents with their holes, hard links, devices, extended attributes, owners,
-/// modes and times, those of the root too. Blocks are shared where the file system can (FICLONE). Mounts inside stay behind as empty directories.
-/// `exclude` has paths below the root (no slash first or last) that are left out with all below them.
+/// Copies everything that makes up the tree `from` into the empty directory `to`: contents with their holes, hard links, devices, extended
+/// attributes, owners, modes and times, those of the root too. Blocks are shared where the file system can (FICLONE). Mounts inside stay
+/// behind as empty directories. `exclude` has paths below the root (no slash first or last) that are left out with all below them.
 pub fn copy_tree(from: BorrowedFd, to: BorrowedFd, exclude: &HashSet<Vec<u8>>, cancel: &Cancel) -> Result<()> {
     let mut copier = Copier {
         reflinks: true,

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The way from a tree's root down to one of its directories.
 ///
-/// It holds at most [`HELD_DIRECTORIES`] descriptors, however deep it goes: on the way back it opens the others again from the root, and checks that they are
-/// the same directories as before. It goes no deeper than a path can say.
+/// It holds at most [`HELD_DIRECTORIES`] descriptors, however deep it goes: on the way back it opens the others again from the root, and
+/// checks that they are the same directories as before. It goes no deeper than a path can say.
 pub struct Descent<'a> {
     root: BorrowedFd<'a>,
     /// Of the present directory, below `base`.

@@ -7,7 +7,8 @@ use std::os::fd::AsFd;
 
 const KEY: &[u8] = b"security.selinux";
 
-/// Gives the file, or the tree, at `path` a label; links below get it themselves, what is mounted there keeps its own. A file system that keeps no labels is no error.
+/// Gives the file, or the tree, at `path` a label; links below get it themselves, what is mounted there keeps its own. A file system that
+/// keeps no labels is no error.
 pub fn relabel(path: &[u8], label: &str, cancel: &Cancel) -> Result<()> {
     let top = at::open_path(path, libc::O_PATH).named("open", path)?;
     if at::stat_fd(top.as_fd()).named("stat", path)?.is_directory() {

@@ -1,4 +1,5 @@
-//! File trees by descriptor: open below a root, list, copy, remove, weigh, sync. What lies in a tree may be hostile; nothing here follows a link out of it.
+//! File trees by descriptor: open below a root, list, copy, remove, weigh, sync. What lies in a tree may be hostile; nothing here follows a
+//! link out of it.
 
 pub mod at;
 mod cancel;
@@ -56,7 +57,8 @@ pub(crate) fn too_deep(path: &[u8]) -> Failure {
     Failure::new(Code::InvalidArgument, text)
 }
 
-/// A name or path for a message, which is one line: long ones are cut, and control characters, which may mean something to a terminal, are escaped.
+/// A name or path for a message, which is one line: long ones are cut, and control characters, which may mean something to a terminal, are
+/// escaped.
 pub(crate) fn shown(path: &[u8]) -> String {
     const LONGEST: usize = 200;
     let (path, more) = match path.len() > LONGEST {

@@ -1,5 +1,6 @@
-//! Limits to what directories hold: project quotas of ext4 and XFS (mount option `prjquota`). What is made in a directory belongs to its project and inherits it on; the
-//! kernel counts a project's blocks wherever they lie. Which projects there are is nobody's to say, so one is taken that the file system knows nothing of.
+//! Limits to what directories hold: project quotas of ext4 and XFS (mount option `prjquota`). What is made in a directory belongs to its
+//! project and inherits it on; the kernel counts a project's blocks wherever they lie. Which projects there are is nobody's to say, so one
+//! is taken that the file system knows nothing of.
 
 use super::at;
 use crate::failure::{Code, Failure, Result};
@@ -7,8 +8,8 @@ use std::ffi::CStr;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-/// What new directories hold together is limited to so many bytes; writes beyond are EDQUOT, or ENOSPC. They are empty, and on one file system.
-/// `Unsupported`: it has no project quotas.
+/// What new directories hold together is limited to so many bytes; writes beyond are EDQUOT, or ENOSPC. They are empty, and on one file
+/// system. `Unsupported`: it has no project quotas.
 pub fn limit(directories: &[BorrowedFd], bytes: u64) -> Result<()> {
     let Some(first) = directories.first() else { return Ok(()) };
     let project = unused_project(*first)?;

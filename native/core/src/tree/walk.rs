@@ -11,7 +11,8 @@ pub struct Found<'a> {
     pub path: &'a [u8],
 }
 
-/// Calls `each` for all below a directory, which itself is not told: a directory before what is in it. What is mounted there is left out, as is what goes meanwhile.
+/// Calls `each` for all below a directory, which itself is not told: a directory before what is in it. What is mounted there is left out,
+/// as is what goes meanwhile.
 pub fn walk(directory: BorrowedFd, path: &[u8], cancel: &Cancel, each: &mut dyn FnMut(Found) -> Result<()>) -> Result<()> {
     let mut descent = Descent::new(directory, path);
     let mut ahead = vec![list(directory).named("getdents64", path)?.into_iter()];

@@ -21,7 +21,8 @@ struct Options {
     bundle: PathBuf,
     pid_file: Option<PathBuf>,
     console_socket: Option<PathBuf>,
-    /// A compiled filter, in the place of the spec's own profile: an engine compiles once for many containers. Not an annotation: those may come from a user.
+    /// A compiled filter, in the place of the spec's own profile: an engine compiles once for many containers. Not an annotation: those may
+    /// come from a user.
     seccomp_filter: Option<Vec<u8>>,
     detach: bool,
     keep: bool,

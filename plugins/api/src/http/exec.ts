@@ -1,4 +1,7 @@
-/** `POST /exec/{id}/start`: the connection becomes the stdio of the process. Joined before the start, so that nothing of a short life is missed. */
+/**
+ * `POST /exec/{id}/start`: the connection becomes the stdio of the process. Joined before the start, so that nothing of a short life is
+ * missed.
+ */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type Call, createCall, type Exec, fail, isTsboxError, type Json, type WindowSize } from "@tsbox/kernel";

@@ -1,6 +1,7 @@
 /**
- * Connections that stop being HTTP (Docker calls them hijacked). The framework does not route upgrades, so this path is the project's own: Node's `upgrade` event, the
- * body by hand (it is not on the request then), and the bytes both ways with half-close: the client's end is the process's end of input, and output goes on after it.
+ * Connections that stop being HTTP (Docker calls them hijacked). The framework does not route upgrades, so this path is the project's own:
+ * Node's `upgrade` event, the body by hand (it is not on the request then), and the bytes both ways with half-close: the client's end is
+ * the process's end of input, and output goes on after it.
  */
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
@@ -33,8 +34,9 @@ const longestLine = 2048;
 const firstRequest = 60_000;
 
 /**
- * Docker takes the connection over whether the client asks for an upgrade or not, and Node's parser gives it to those alone who ask. So the first request of a connection is looked
- * at before Node is, and asks for it from there on. On a connection that has had other requests such a client gets output alone.
+ * Docker takes the connection over whether the client asks for an upgrade or not, and Node's parser gives it to those alone who ask. So the
+ * first request of a connection is looked at before Node is, and asks for it from there on. On a connection that has had other requests
+ * such a client gets output alone.
  */
 export function takeUnasked(socket: Socket, accept: () => void): void {
   let got = Buffer.alloc(0);
@@ -96,7 +98,8 @@ export function join(client: Duplex, shim: Duplex, { stdin, last, keys }: Joinin
       client.once("close", () => clearTimeout(timer));
     });
   };
-  // A process that says nothing may be over before anybody listens here: then no event tells of it any more. A shim that was killed ends the output, too.
+  // A process that says nothing may be over before anybody listens here: then no event tells of it any more. A shim that was killed ends
+  // the output, too.
   finished(shim, { writable: false }, () => {
     if (last === undefined || detached) end();
     else last.then(end, end);

@@ -1,4 +1,7 @@
-/** The HTTP front of the daemon, on the listener that the launcher hands over as descriptor 4: it is there before the daemon and after it, so no client is refused. */
+/**
+ * The HTTP front of the daemon, on the listener that the launcher hands over as descriptor 4: it is there before the daemon and after it,
+ * so no client is refused.
+ */
 import { fstatSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,7 +10,10 @@ import { type HttpServer, serveHttp } from "./server.ts";
 
 const listener = 4;
 
-/** Null: nobody handed a listener over (a daemon that tests start without a launcher). `directory`: on disk, since an uploaded image may be larger than memory. */
+/**
+ * Null: nobody handed a listener over (a daemon that tests start without a launcher). `directory`: on disk, since an uploaded image may be
+ * larger than memory.
+ */
 export async function openFront(
   services: { readonly api: ApiService; readonly containers: ContainersService; readonly log: Logger },
   directory: string,

@@ -1,4 +1,7 @@
-/** Docker's Engine API over HTTP: the service `api` for the world outside. One server, on a socket that somebody else has opened (the launcher) or on a path. */
+/**
+ * Docker's Engine API over HTTP: the service `api` for the world outside. One server, on a socket that somebody else has opened (the
+ * launcher) or on a path.
+ */
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";

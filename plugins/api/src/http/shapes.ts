@@ -1,4 +1,7 @@
-/** The types of what requests carry as JSON: as Docker's daemon, which decodes into structs, a wrong type is refused with 400. Fields that are not here are anybody's. */
+/**
+ * The types of what requests carry as JSON: as Docker's daemon, which decodes into structs, a wrong type is refused with 400. Fields that
+ * are not here are anybody's.
+ */
 import { fail, type Json } from "@tsbox/kernel";
 
 /** Null is in place of any. `words`: a string, or a list of them. */

@@ -1,6 +1,6 @@
 /**
- * A connection to a container's shim that carries its stdio. The first frame asks for it, the shim's first frame grants it (native/core/src/wire.rs and protocol.rs draw
- * both), and from there on the connection is the container's: bare, or in Docker's frames.
+ * A connection to a container's shim that carries its stdio. The first frame asks for it, the shim's first frame grants it
+ * (native/core/src/wire.rs and protocol.rs draw both), and from there on the connection is the container's: bare, or in Docker's frames.
  */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -37,7 +37,10 @@ function ignoreRefusedInput(socket: Socket): void {
   socket._writev = (chunks, done) => _writev?.call(socket, chunks, kept(done));
 }
 
-/** Answers when the shim has granted it: nothing that the container writes from now on is missed. `FailedPrecondition`: there is no process to attach to. */
+/**
+ * Answers when the shim has granted it: nothing that the container writes from now on is missed. `FailedPrecondition`: there is no process
+ * to attach to.
+ */
 export function connectShim(path: string, wishes: AttachWishes): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = opened(path);

@@ -3,7 +3,10 @@ import type { Json } from "@tsbox/kernel";
 import type { FastifyReply } from "fastify";
 import { errorLine } from "./errors.ts";
 
-/** One JSON object a line. Fails as an ordinary answer before the first line (`whenItBegins`: not before it either, the head goes out now), in the stream after it. */
+/**
+ * One JSON object a line. Fails as an ordinary answer before the first line (`whenItBegins`: not before it either, the head goes out now),
+ * in the stream after it.
+ */
 export async function sendLines(reply: FastifyReply, lines: AsyncIterable<Json>, head: "at once" | "with the first line"): Promise<void> {
   const iterator = lines[Symbol.asyncIterator]();
   const first = head === "at once" ? null : await iterator.next();

@@ -1,4 +1,7 @@
-/** Docker's create body → what the engine knows. All of Docker's zero-value rules are here: "" and 0 and null and absent mean the default, except where they don't. */
+/**
+ * Docker's create body → what the engine knows. All of Docker's zero-value rules are here: "" and 0 and null and absent mean the default,
+ * except where they don't.
+ */
 import { type ContainerConfig, fail, type Json, type NetworkWish, type PortMap } from "@tsbox/kernel";
 import { isolatedOf } from "./create-isolation.ts";
 import { groupsOf, oomScoreOf, quotaOf, resourcesOf, ulimitsOf } from "./create-limits.ts";

@@ -131,7 +131,10 @@ function sysctlsOf(host: Loose, network: string, isolation: Isolation): Containe
   return sysctls;
 }
 
-/** `key=value`, or `key:value` of old clients; the keys that Docker has. A seccomp profile is here in its own JSON: the client has read the file. */
+/**
+ * `key=value`, or `key:value` of old clients; the keys that Docker has. A seccomp profile is here in its own JSON: the client has read the
+ * file.
+ */
 function securityOption(option: string): string {
   if (option === "no-new-privileges" || option === "disable") return option;
   const [, key = "", value = ""] = /^([a-z-]+)[=:](.*)$/s.exec(option) ?? [];

@@ -1,4 +1,7 @@
-/** A container's log as Docker sends it: frames, or bare bytes of a terminal, with times and attributes before each line where they are asked for. */
+/**
+ * A container's log as Docker sends it: frames, or bare bytes of a terminal, with times and attributes before each line where they are
+ * asked for.
+ */
 import type { ContainerConfig, LogPart } from "@tsbox/kernel";
 
 export interface FrameOptions {
@@ -79,7 +82,10 @@ function timestamp(nanoseconds: string): string {
   return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${whole.slice(-9)}Z`;
 }
 
-/** What `--details` shows: labels and variables that the log's own options name (`labels`, `labels-regex`, `env`, `env-regex`), and a space even without any. */
+/**
+ * What `--details` shows: labels and variables that the log's own options name (`labels`, `labels-regex`, `env`, `env-regex`), and a space
+ * even without any.
+ */
 export function attributesOf({ labels, env, log }: Pick<ContainerConfig, "labels" | "env" | "log">): string {
   const names = (option: string): readonly string[] => (log.options[option] ?? "").split(",").filter(Boolean);
   const pattern = (option: string): RegExp | null => {

@@ -1,4 +1,7 @@
-/** `HostConfig` as Docker's inspect has it: every field is there, with what the engine made of those that were left out. Clients read them without looking whether they are there. */
+/**
+ * `HostConfig` as Docker's inspect has it: every field is there, with what the engine made of those that were left out. Clients read them
+ * without looking whether they are there.
+ */
 import type { Container, Json } from "@tsbox/kernel";
 
 /** Go's zero values, in Docker's order: null, [] and "" are told apart by clients. */

@@ -1,4 +1,6 @@
-/** The engine's containers and images in Docker's JSON. Go's zero values are there where Docker has them: clients tell null from [] from "". */
+/**
+ * The engine's containers and images in Docker's JSON. Go's zero values are there where Docker has them: clients tell null from [] from "".
+ */
 import { ago, type Container, type EndpointRecord, type Exec, type Image, type Json, type PortMap } from "@tsbox/kernel";
 import { healthWords, showHealth, showHealthCheck } from "./health.ts";
 import { showMounts } from "./mounts.ts";

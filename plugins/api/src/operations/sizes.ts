@@ -4,7 +4,10 @@ import { asError, isTsboxError, parseContainerId } from "@tsbox/kernel";
 
 type Sized = Pick<ApiService, "containerInspect" | "containerList">;
 
-/** What a container's own layer takes. As Docker, -1 where that can't be told: the reason is this container's alone. Null: it was removed meanwhile. */
+/**
+ * What a container's own layer takes. As Docker, -1 where that can't be told: the reason is this container's alone. Null: it was removed
+ * meanwhile.
+ */
 export async function ownSize(
   files: FilesService,
   call: Call,

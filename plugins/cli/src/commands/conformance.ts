@@ -56,7 +56,9 @@ interface FoundDriver {
   readonly config: unknown;
 }
 
-/** `word`: the id of a driver in the engine's list or the operator's, the id of a package `tsbox-KIND-ID`, a package's name, or a directory. */
+/**
+ * `word`: the id of a driver in the engine's list or the operator's, the id of a package `tsbox-KIND-ID`, a package's name, or a directory.
+ */
 async function findDriver(kind: string, word: string, workingDirectory: string): Promise<FoundDriver> {
   const from = [installation(), workingDirectory];
   if (word.includes("/") || word.startsWith(".")) {

@@ -130,7 +130,10 @@ function localTime(at: number): string {
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())} ${zone} ${name}`;
 }
 
-/** As docker: ports that are the same on both sides, or not published, are put together where they follow one another; the others come last, each by itself. */
+/**
+ * As docker: ports that are the same on both sides, or not published, are put together where they follow one another; the others come last,
+ * each by itself.
+ */
 export function showPorts(ports: readonly Port[]): string {
   const sorted = [...ports].sort(
     (a, b) =>

@@ -1,4 +1,7 @@
-/** Flags of `run` and `create` for limits, isolation, identity and devices, and what they say in Docker's create body. The rest of them is in run.ts. */
+/**
+ * Flags of `run` and `create` for limits, isolation, identity and devices, and what they say in Docker's create body. The rest of them is
+ * in run.ts.
+ */
 import type { Json } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import { deviceRequests, isQualified } from "../devices.ts";

@@ -137,7 +137,9 @@ function attachedTo(parsed: Parsed): { readonly stdin: boolean; readonly stdout:
   return { stdin: named.includes("stdin") && interactive, stdout: named.includes("stdout"), stderr: named.includes("stderr") };
 }
 
-/** Creates; an image that is not here is pulled first. Answers the id, which is in the user's file by then. `starting`: it is started next. */
+/**
+ * Creates; an image that is not here is pulled first. Answers the id, which is in the user's file by then. `starting`: it is started next.
+ */
 async function make(io: Io, api: ApiService, parsed: Parsed, starting: boolean): Promise<string> {
   const notes = ignored(parsed);
   const file = parsed.text("cidfile");

@@ -1,4 +1,7 @@
-/** Completion for bash and zsh: one set of functions that both understand, made of the command table, and a few lines for each shell's own ways. */
+/**
+ * Completion for bash and zsh: one set of functions that both understand, made of the command table, and a few lines for each shell's own
+ * ways.
+ */
 import type { CommandWords, Groups, Kind } from "./table.ts";
 
 /** `'it'\''s'` */

@@ -1,6 +1,6 @@
 /**
- * A tar from a container on the user's own disk, written by the user's own process. The archive is a stranger's: nothing is written through a link that it brought, and
- * nothing above the directory that it goes into.
+ * A tar from a container on the user's own disk, written by the user's own process. The archive is a stranger's: nothing is written through
+ * a link that it brought, and nothing above the directory that it goes into.
  */
 import { execFileSync } from "node:child_process";
 import {

@@ -1,6 +1,6 @@
 /**
- * docker cp's rules about paths (moby's pkg/archive/copy.go): what a trailing slash, a `/.` and a destination that is there or not mean. Pure, but for the looks at the user's
- * own files.
+ * docker cp's rules about paths (moby's pkg/archive/copy.go): what a trailing slash, a `/.` and a destination that is there or not mean.
+ * Pure, but for the looks at the user's own files.
  */
 import { lstatSync, readlinkSync, realpathSync, statSync } from "node:fs";
 import { posix } from "node:path";

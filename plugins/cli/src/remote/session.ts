@@ -1,4 +1,7 @@
-/** The user's terminal as a container's or an exec's, over a hijacked connection. Attached and waited for before the start, so that nothing of a short life is missed. */
+/**
+ * The user's terminal as a container's or an exec's, over a hijacked connection. Attached and waited for before the start, so that nothing
+ * of a short life is missed.
+ */
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
@@ -94,7 +97,10 @@ async function text(stream: AsyncIterable<Uint8Array>): Promise<string> {
   return Buffer.concat(parts).toString();
 }
 
-/** Signals, window sizes, raw mode, input and output, until all output is written (true) or the user has typed the detach keys (false). `begin` comes when all of that is there. */
+/**
+ * Signals, window sizes, raw mode, input and output, until all output is written (true) or the user has typed the detach keys (false).
+ * `begin` comes when all of that is there.
+ */
 async function lend(
   { socket, framed }: Connection,
   attached: Attached,

@@ -1,4 +1,7 @@
-/** CDI's container edits, applied to an OCI spec as CDI's own library does (pkg/cdi/container-edits.go). Pure, but for the host's nodes that an edit leaves to be looked at. */
+/**
+ * CDI's container edits, applied to an OCI spec as CDI's own library does (pkg/cdi/container-edits.go). Pure, but for the host's nodes that
+ * an edit leaves to be looked at.
+ */
 import { type Stats, statSync } from "node:fs";
 import { fail, type OciMount, type OciSpec } from "@tsbox/kernel";
 import type { DeviceRule } from "../spec/defaults.ts";

@@ -1,6 +1,7 @@
 /**
- * A CDI spec file (Container Device Interface, github.com/cncf-tags/container-device-interface, SPEC.md): the devices of one vendor and class, and for each what a container
- * needs to have it. It is the host administrator's own, yet read with care: what is no spec is told with its file, and the others count.
+ * A CDI spec file (Container Device Interface, github.com/cncf-tags/container-device-interface, SPEC.md): the devices of one vendor and
+ * class, and for each what a container needs to have it. It is the host administrator's own, yet read with care: what is no spec is told
+ * with its file, and the others count.
  */
 
 /** An OCI hook, with the moment it runs at. */

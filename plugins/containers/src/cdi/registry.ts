@@ -57,7 +57,10 @@ export class CdiRegistry {
     return this.#devices.get(name)?.doubtful === false;
   }
 
-  /** What a container gets for these devices, in their order; a spec's own edits once, before its first device. `InvalidArgument`: an unknown one, in Docker's words. */
+  /**
+   * What a container gets for these devices, in their order; a spec's own edits once, before its first device. `InvalidArgument`: an
+   * unknown one, in Docker's words.
+   */
   editsFor(names: readonly string[]): readonly CdiEdits[] {
     const unknown = names.filter((name) => !this.has(name));
     if (unknown.length > 0) throw fail("InvalidArgument", `CDI device injection failed: unresolvable CDI devices ${unknown.join(", ")}`);

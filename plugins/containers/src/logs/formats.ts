@@ -19,7 +19,10 @@ export interface Format {
   extent(file: FileHandle): Promise<Extent>;
   /** The whole entries at the beginning of `buffer`, which may be written over, and how many of its bytes they take. */
   parse(buffer: Buffer): { readonly entries: readonly Entry[]; readonly taken: number };
-  /** Whole entries from the end of `buffer` backwards, each with its offset in it. Ends where a beginning is not in sight. `first`: the buffer begins where the file does. */
+  /**
+   * Whole entries from the end of `buffer` backwards, each with its offset in it. Ends where a beginning is not in sight. `first`: the
+   * buffer begins where the file does.
+   */
   backwards(buffer: Buffer, first: boolean): Iterable<{ readonly at: number; readonly stream: Entry["stream"]; readonly bytes: Buffer }>;
 }
 

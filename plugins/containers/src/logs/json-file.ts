@@ -1,4 +1,7 @@
-/** Docker's JSON, a line each, as native/shim/src/log.rs and dockerd write it. Lines of one moment become one entry, so that a million of them are some thousand. */
+/**
+ * Docker's JSON, a line each, as native/shim/src/log.rs and dockerd write it. Lines of one moment become one entry, so that a million of
+ * them are some thousand.
+ */
 import { type Entry, type Format, plainExtent } from "./formats.ts";
 
 interface Line {
@@ -38,12 +41,16 @@ const unescaped = new Uint8Array(256);
 for (const [name, meaning] of [...'"\\/bfnrt'].entries()) unescaped[meaning.charCodeAt(0)] = '"\\/\b\f\n\r\t'.charCodeAt(name);
 
 /**
- * Reads the text of a line byte by byte, and knows what stands behind it, stream and time, by what stood behind an earlier one. JSON.parse is asked when that changes, and
- * for escapes longer than two bytes. A line that it doesn't understand, which a power cut can leave, is left out.
+ * Reads the text of a line byte by byte, and knows what stands behind it, stream and time, by what stood behind an earlier one. JSON.parse
+ * is asked when that changes, and for escapes longer than two bytes. A line that it doesn't understand, which a power cut can leave, is
+ * left out.
  */
 class Decoder {
   readonly #entries: Entry[] = [];
-  /** Whole lines, and what of them has been read: their text, which is never longer than what it was escaped to, is put together at the beginning. */
+  /**
+   * Whole lines, and what of them has been read: their text, which is never longer than what it was escaped to, is put together at the
+   * beginning.
+   */
   readonly #bytes: Buffer;
   /** Where the text of the present entry begins, and where it goes on. */
   #begun = 0;

@@ -10,7 +10,10 @@ interface Open {
   length: number;
 }
 
-/** Joins what came in pieces: a line has the time of its first byte, and comes when it is whole. One that is longer than the bound comes in pieces after all. */
+/**
+ * Joins what came in pieces: a line has the time of its first byte, and comes when it is whole. One that is longer than the bound comes in
+ * pieces after all.
+ */
 export class Lines {
   readonly #open: Map<Entry["stream"], Open> = new Map();
 

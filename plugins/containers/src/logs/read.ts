@@ -10,7 +10,10 @@ import { countLines, Lines, skipLines } from "./lines.ts";
 import { local } from "./local.ts";
 import { findTail } from "./tail.ts";
 
-/** `ended`: resolves when the container writes no more. As docker, the last lines are counted before any are left out for their stream or time. */
+/**
+ * `ended`: resolves when the container writes no more. As docker, the last lines are counted before any are left out for their stream or
+ * time.
+ */
 export async function* readLog(
   call: Call,
   log: ShimLog,
@@ -68,8 +71,8 @@ interface Opened extends Extent {
 }
 
 /**
- * The rotated files, the oldest first, then the present one, each as far as it went when this was asked: a container that writes on and on is not followed.
- * `tail`: the last lines alone; null: all.
+ * The rotated files, the oldest first, then the present one, each as far as it went when this was asked: a container that writes on and on
+ * is not followed. `tail`: the last lines alone; null: all.
  */
 async function* history(log: ShimLog, cursor: Cursor, format: Format, lines: Lines, tail: number | null): AsyncGenerator<LogPart> {
   const files = await openAll(log, format);
@@ -100,7 +103,9 @@ async function* history(log: ShimLog, cursor: Cursor, format: Format, lines: Lin
 /** How often all files are opened anew because the log was rotated meanwhile. */
 const mostTries = 20;
 
-/** All that are there, the oldest first; the last one is the present one. They are of one moment, unless the log is rotated again and again. */
+/**
+ * All that are there, the oldest first; the last one is the present one. They are of one moment, unless the log is rotated again and again.
+ */
 async function openAll(log: ShimLog, format: Format): Promise<Opened[]> {
   for (let tries = 1; ; tries += 1) {
     const files: Opened[] = [];

@@ -17,8 +17,9 @@ import { mappings } from "../spec/build.ts";
 import { mountInfo, propagationAt } from "./propagation.ts";
 
 /**
- * Everything in place for a start, as the OCI spec has it. What was attached until a failure is let go by `release`. Volumes and images are the engine's own: in a user namespace
- * (`idMaps`) they show their files as those of the container's ids, so that one of them serves containers in and out of user namespaces. A bind of the host's stays as it is.
+ * Everything in place for a start, as the OCI spec has it. What was attached until a failure is let go by `release`. Volumes and images are
+ * the engine's own: in a user namespace (`idMaps`) they show their files as those of the container's ids, so that one of them serves
+ * containers in and out of user namespaces. A bind of the host's stays as it is.
  */
 export async function attach(engine: Engine, call: Call, record: Container, idMaps: IdMaps | null): Promise<readonly OciMount[]> {
   const mounts: OciMount[] = [];

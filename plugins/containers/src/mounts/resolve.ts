@@ -1,4 +1,7 @@
-/** What a container will see besides its root, settled once, when it is made: volumes found or created and claimed, images opened as views, bind sources looked at. */
+/**
+ * What a container will see besides its root, settled once, when it is made: volumes found or created and claimed, images opened as views,
+ * bind sources looked at.
+ */
 import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
 import {
@@ -35,7 +38,8 @@ export interface Settled {
 }
 
 /**
- * Docker's clients take "not found" of a create for "no such image", and would pull the image that is there: what a mount lacks is a wrong wish.
+ * Docker's clients take "not found" of a create for "no such image", and would pull the image that is there: what a mount lacks is a wrong
+ * wish.
  */
 export async function resolveMounts(engine: Engine, call: Call, making: Making): Promise<Settled> {
   try {
@@ -46,7 +50,10 @@ export async function resolveMounts(engine: Engine, call: Call, making: Making):
   }
 }
 
-/** Docker's order: other containers' first, then what was asked for, then anonymous volumes where nothing else is. What comes later at a place counts. */
+/**
+ * Docker's order: other containers' first, then what was asked for, then anonymous volumes where nothing else is. What comes later at a
+ * place counts.
+ */
 async function settle(engine: Engine, call: Call, making: Making): Promise<Settled> {
   const { config } = making;
   const asked = new Set<string>();

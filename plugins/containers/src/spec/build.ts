@@ -1,4 +1,7 @@
-/** The OCI runtime spec of a container: Docker's defaults, the image's config, the user's wishes, in this order. Pure: looks at nothing on the host. */
+/**
+ * The OCI runtime spec of a container: Docker's defaults, the image's config, the user's wishes, in this order. Pure: looks at nothing on
+ * the host.
+ */
 import { type ContainerConfig, type ContainerId, fail, type IdMaps, type OciIdMapping, type OciMount, type OciSpec } from "@tsbox/kernel";
 import type { NamespaceSource, NamespaceSources } from "../namespaces.ts";
 import { allCapabilities, allDevices, defaultCapabilities, defaultMounts, defaultPath, deviceRules, ociVersion } from "./defaults.ts";
@@ -116,7 +119,10 @@ function clock(nanoseconds: number): { readonly secs: number; readonly nanosecs:
   return { secs, nanosecs: nanoseconds - secs * 1e9 };
 }
 
-/** Docker's two, where the network is the container's own: every user may listen on any port and ping. A user namespace does not have the ids of the second. */
+/**
+ * Docker's two, where the network is the container's own: every user may listen on any port and ping. A user namespace does not have the
+ * ids of the second.
+ */
 function sysctlsOf(config: ContainerConfig, netns: string | null, mapped: boolean): Readonly<Record<string, string>> {
   const own = netns !== null && !config.network.startsWith("container:");
   return {
@@ -145,8 +151,8 @@ function capability(name: string): string {
 }
 
 /**
- * PATH, HOSTNAME, TERM and HOME where neither image nor user says otherwise; an empty HOME is none. Where another passwd lies over the image's, the runtime looks for HOME,
- * in the container.
+ * PATH, HOSTNAME, TERM and HOME where neither image nor user says otherwise; an empty HOME is none. Where another passwd lies over the
+ * image's, the runtime looks for HOME, in the container.
  */
 function environment({ config, user, mounts }: SpecInput): readonly string[] {
   const env = config.env.filter((pair) => pair !== "HOME=");

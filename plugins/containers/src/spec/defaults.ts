@@ -1,4 +1,7 @@
-/** Docker's default isolation, as data: what a container gets that nobody asked anything for. Source: moby 28, `oci/defaults.go` and `oci/caps/defaults.go`. */
+/**
+ * Docker's default isolation, as data: what a container gets that nobody asked anything for. Source: moby 28, `oci/defaults.go` and
+ * `oci/caps/defaults.go`.
+ */
 import type { OciMount } from "@tsbox/kernel";
 
 export const ociVersion = "1.1.0";

@@ -65,7 +65,10 @@ export function execProcess(template: OciProcess, container: ContainerConfig, ex
   };
 }
 
-/** With a root of its own instead of the container's, in the same namespaces and limits: what it mounts, nobody inside sees. `pid`: the container's first process. */
+/**
+ * With a root of its own instead of the container's, in the same namespaces and limits: what it mounts, nobody inside sees. `pid`: the
+ * container's first process.
+ */
 export function besideSpec(
   template: ExecTemplate,
   container: ContainerConfig,

@@ -1,4 +1,7 @@
-/** /etc/hostname, /etc/hosts and /etc/resolv.conf of a container, made anew at each start in its directory on disk: the container may fill them, and the state directory is memory. */
+/**
+ * /etc/hostname, /etc/hosts and /etc/resolv.conf of a container, made anew at each start in its directory on disk: the container may fill
+ * them, and the state directory is memory.
+ */
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerConfig, EndpointRecord } from "@tsbox/kernel";

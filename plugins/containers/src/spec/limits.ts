@@ -58,7 +58,10 @@ export function blockDevicesOf(resources: Resources): readonly string[] {
   return [...new Set(all.map(({ path }) => path))];
 }
 
-/** "No limit" is the largest 64-bit number, which JavaScript can only come near to; the runtime takes all from here on for it (native/core/src/container/spec.rs). */
+/**
+ * "No limit" is the largest 64-bit number, which JavaScript can only come near to; the runtime takes all from here on for it
+ * (native/core/src/container/spec.rs).
+ */
 const unlimited = 2 ** 64;
 
 export function rlimitsOf(ulimits: readonly Ulimit[]): readonly Words[] {

@@ -1,6 +1,7 @@
 /**
- * A seccomp profile of the user's own (`--security-opt seccomp=FILE`) as the runtime spec's `linux.seccomp`. Docker's profiles say more than the runtime spec can: which rules are for which
- * capabilities, processors and kernels. That is decided here, for this container on this host. Source: moby/profiles, `seccomp/seccomp_linux.go`.
+ * A seccomp profile of the user's own (`--security-opt seccomp=FILE`) as the runtime spec's `linux.seccomp`. Docker's profiles say more
+ * than the runtime spec can: which rules are for which capabilities, processors and kernels. That is decided here, for this container on
+ * this host. Source: moby/profiles, `seccomp/seccomp_linux.go`.
  */
 import { release } from "node:os";
 import { fail } from "@tsbox/kernel";

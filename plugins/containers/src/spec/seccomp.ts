@@ -1,6 +1,6 @@
 /**
- * Docker's default seccomp profile (moby/profiles, `seccomp/default.json`), resolved for a container's capabilities: what is not named is EPERM. Kernels before 4.8, where
- * ptrace could walk around seccomp, are below our floor. io_uring stays out, as in Docker since 25.
+ * Docker's default seccomp profile (moby/profiles, `seccomp/default.json`), resolved for a container's capabilities: what is not named is
+ * EPERM. Kernels before 4.8, where ptrace could walk around seccomp, are below our floor. io_uring stays out, as in Docker since 25.
  */
 
 /** `linux.seccomp` of the runtime spec, as far as a profile of ours goes. */
@@ -106,7 +106,10 @@ const machines: Readonly<Record<string, Machine>> = {
   },
 };
 
-/** `capabilities` are the bounding set's names (`CAP_…`); `machine` is Node's word for the processor. The same arguments give the same profile, rule for rule. */
+/**
+ * `capabilities` are the bounding set's names (`CAP_…`); `machine` is Node's word for the processor. The same arguments give the same
+ * profile, rule for rule.
+ */
 export function seccompFor(capabilities: readonly string[], machine: string = process.arch): OciSeccomp {
   const { architectures, names } = machines[machine] ?? { architectures: [], names: [] };
   const granted = Object.entries(byCapability).flatMap(([capability, calls]) => (capabilities.includes(capability) ? calls : []));

@@ -1,6 +1,6 @@
 /**
- * Who `--user` or the image's USER is, by the container's own /etc/passwd and /etc/group, as Docker reads them. The files are the image's, so they are
- * opened below its root by the toolkit, and whatever is in them is only parsed.
+ * Who `--user` or the image's USER is, by the container's own /etc/passwd and /etc/group, as Docker reads them. The files are the image's,
+ * so they are opened below its root by the toolkit, and whatever is in them is only parsed.
  */
 import { type Call, fail, type HostToolkit, isTsboxError, type Mount, withMounts } from "@tsbox/kernel";
 import type { ResolvedUser } from "./build.ts";

@@ -22,8 +22,8 @@ pub struct Rule {
     access: u32,
 }
 
-/// Kind, major, minor and access of what every container may use (the runtime spec's default devices, its terminals, and making nodes, which are checked when
-/// they are opened).
+/// Kind, major, minor and access of what every container may use (the runtime spec's default devices, its terminals, and making nodes,
+/// which are checked when they are opened).
 const DEFAULT: [(char, Option<u32>, Option<u32>, u32); 11] = [
     ('c', None, None, MKNOD),
     ('b', None, None, MKNOD),
@@ -145,8 +145,8 @@ const JUMP_UNEQUAL: u8 = 0x56;
 const JUMP_EQUAL: u8 = 0x16;
 const EXIT: u8 = 0x95;
 
-/// The last rule that speaks of an access decides, as on v1: from the end on, an allowed rule takes its letters from what is still asked for, a denied
-/// one ends it. What no rule speaks of is allowed.
+/// The last rule that speaks of an access decides, as on v1: from the end on, an allowed rule takes its letters from what is still asked
+/// for, a denied one ends it. What no rule speaks of is allowed.
 ///
 /// r2 type (1 block, 2 character), r3 what is still asked for, r4 major, r5 minor.
 fn compile(rules: &[Rule]) -> Vec<Instruction> {

@@ -1,9 +1,9 @@
 //! A container's cgroups: one directory a v1 hierarchy, one in the unified hierarchy (v2), or both (hybrid).
 //!
-//! Moving is what costs: a pid written into `cgroup.procs` of v1 waits for a grace period, 5 to 23 ms. A single-threaded process that writes `0` to its own
-//! `tasks` files does not (0.2 ms for all), and `CLONE_INTO_CGROUP` begins in the right v2 directory. So the container's processes go by themselves
-//! ([`Cgroup::enter`]), and nobody moves them. On hybrid the v2 directory has no controller that matters, but `cgroup.kill`, `cgroup.freeze` and
-//! `cgroup.events`, which v1 lacks.
+//! Moving is what costs: a pid written into `cgroup.procs` of v1 waits for a grace period, 5 to 23 ms. A single-threaded process that
+//! writes `0` to its own `tasks` files does not (0.2 ms for all), and `CLONE_INTO_CGROUP` begins in the right v2 directory. So the
+//! container's processes go by themselves ([`Cgroup::enter`]), and nobody moves them. On hybrid the v2 directory has no controller that
+//! matters, but `cgroup.kill`, `cgroup.freeze` and `cgroup.events`, which v1 lacks.
 
 mod devices;
 mod memory_watch;

@@ -18,8 +18,8 @@ pub fn delegate(root: &Path, relative: &Path) -> Result<()> {
         );
         let given: Vec<&str> = given.split_whitespace().collect();
         for controller in available.split_whitespace().filter(|controller| !given.contains(controller)) {
-            // A directory that has processes itself gives none of the domain controllers (EBUSY), and cpu is refused while realtime tasks are about: the limit
-            // that needs it then fails with its own words.
+            // A directory that has processes itself gives none of the domain controllers (EBUSY), and cpu is refused while realtime tasks
+            // are about: the limit that needs it then fails with its own words.
             let _ = put(&parent.join("cgroup.subtree_control"), &format!("+{controller}"));
         }
         parent = parent.join(part);

@@ -1,8 +1,8 @@
-//! `linux.seccomp` of an OCI spec as a classic BPF program, as Docker means its profile: an action and errno of its own for each rule, several
-//! architectures in one program, ENOSYS for system calls that are newer than the profile.
+//! `linux.seccomp` of an OCI spec as a classic BPF program, as Docker means its profile: an action and errno of its own for each rule,
+//! several architectures in one program, ENOSYS for system calls that are newer than the profile.
 //!
-//! System calls are found in a balanced tree of their numbers: loading such a program costs a quarter of what one test after another costs (0.1 ms
-//! against 0.4), and so does each system call later.
+//! System calls are found in a balanced tree of their numbers: loading such a program costs a quarter of what one test after another costs
+//! (0.1 ms against 0.4), and so does each system call later.
 
 mod program;
 mod share;
@@ -42,7 +42,8 @@ pub struct Argument {
     pub op: String,
 }
 
-/// Compiles `linux.seccomp` as JSON; 8 bytes an instruction (struct sock_filter). A profile with flags is `Unsupported`: a program can't carry them.
+/// Compiles `linux.seccomp` as JSON; 8 bytes an instruction (struct sock_filter). A profile with flags is `Unsupported`: a program can't
+/// carry them.
 pub fn compile(json: &str) -> Result<Vec<u8>> {
     let profile: Profile =
         serde_json::from_str(json).map_err(|error| Failure::new(Code::InvalidArgument, format!("not a seccomp profile: {error}")))?;
@@ -157,7 +158,8 @@ pub fn flags(profile: &Profile) -> Result<u32> {
     Ok(flags)
 }
 
-/// Whether a compiled program lets a system call of this machine's own kind pass, by the kernel's rules for classic BPF. `arguments`: all six.
+/// Whether a compiled program lets a system call of this machine's own kind pass, by the kernel's rules for classic BPF. `arguments`: all
+/// six.
 pub fn allows(program: &[u8], number: libc::c_long, arguments: [u64; 6]) -> bool {
     const ALLOW: u32 = 0x7fff_0000;
     const LOG: u32 = 0x7ffc_0000;

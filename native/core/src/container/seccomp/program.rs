@@ -157,7 +157,8 @@ fn numbers(architectures: &[Architecture], rules: &[(&[String], Rule)], fallback
                 }
             }
         }
-        // What the profile's author could not know: programs take ENOSYS for an old kernel and try the older way, and EPERM for a refusal. Not where all is allowed.
+        // What the profile's author could not know: programs take ENOSYS for an old kernel and try the older way, and EPERM for a refusal.
+        // Not where all is allowed.
         let permissive = fallback == libc::SECCOMP_RET_ALLOW || fallback == libc::SECCOMP_RET_LOG;
         let newer = if permissive || known.is_empty() {
             plain.clone()
@@ -258,7 +259,8 @@ fn chain(rules: &[&Rule], fallback: u32, wide: bool) -> Vec<Instruction> {
     code
 }
 
-/// Falls through when the test holds, else skips `skip` instructions. Rules have six tests at most, of eight instructions at most: one byte holds every distance.
+/// Falls through when the test holds, else skips `skip` instructions. Rules have six tests at most, of eight instructions at most: one byte
+/// holds every distance.
 fn compare(test: &Test, wide: bool, skip: usize) -> Vec<Instruction> {
     use Comparison::*;
     let at = ARGUMENTS + 8 * test.argument;

@@ -1,5 +1,5 @@
-//! Makes a program shorter: a tree's leaves are mostly one of two answers, and a jump may as well lead to another leaf that says the same. The kernel translates and
-//! compiles a program each time that a process takes it on, in time that follows its length.
+//! Makes a program shorter: a tree's leaves are mostly one of two answers, and a jump may as well lead to another leaf that says the same.
+//! The kernel translates and compiles a program each time that a process takes it on, in time that follows its length.
 
 use super::program::{Instruction, JUMP, JUMP_AT_LEAST, JUMP_EQUAL, JUMP_GREATER, RETURN};
 use std::collections::HashMap;

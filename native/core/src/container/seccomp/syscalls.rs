@@ -1,5 +1,5 @@
-//! The numbers of Linux's system calls (6.17), from the kernel's own headers: uapi asm/unistd_64.h, unistd_32.h and unistd_x32.h of x86, asm-generic/unistd.h
-//! for arm64, and asm/unistd-*.h of arm.
+//! The numbers of Linux's system calls (6.17), from the kernel's own headers: uapi asm/unistd_64.h, unistd_32.h and unistd_x32.h of x86,
+//! asm-generic/unistd.h for arm64, and asm/unistd-*.h of arm.
 
 use crate::failure::{Code, Failure, Result};
 

@@ -1,4 +1,7 @@
-/** Files of containers, archives of images, and space: /containers/{id}/archive, changes, export, /commit, /images/get, the prunes, /system/df. */
+/**
+ * Files of containers, archives of images, and space: /containers/{id}/archive, changes, export, /commit, /images/get, the prunes,
+ * /system/df.
+ */
 import { createWriteStream } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
