@@ -44,7 +44,7 @@ export async function dockerdSocket(test: Case): Promise<DockerSocket> {
     "-H",
     `unix://${socket}`,
     "--cgroup-parent",
-    "tsbox-test-docker",
+    cgroups,
   ];
   const start = `ip link set lo up; exec dockerd ${flags.join(" ")} >${base}/log 2>&1`;
   const daemon = spawn("unshare", ["-n", "-m", "--propagation", "private", "sh", "-c", start], { stdio: "ignore" });
@@ -66,10 +66,13 @@ export async function dockerdSocket(test: Case): Promise<DockerSocket> {
   return { socket, environment };
 }
 
+/** Of this process alone: other test files have a dockerd of theirs at the same time. */
+const cgroups = `tsbox-test-docker-${process.pid}`;
+
 /** runc leaves the parent that it was told to use. */
 function sweepCgroups(): void {
   for (const controller of readdirSync("/sys/fs/cgroup"))
-    for (const parent of [join("/sys/fs/cgroup", controller, "tsbox-test-docker")])
+    for (const parent of [join("/sys/fs/cgroup", controller, cgroups)])
       try {
         rmdirSync(parent);
       } catch {
