@@ -90,7 +90,9 @@ async function rust(): Promise<void> {
   );
 }
 
-/** Through the counting runner, so many side by side. `longest`: names of files that begin first, so that none of them is left to run alone. */
+/**
+ * Through the counting runner, so many side by side. `longest`: names of files that begin first, so that none of them is left to run alone.
+ */
 async function files(patterns: readonly string[], jobs: number, longest: readonly string[] = []): Promise<void> {
   const isLong = (path: string): boolean => longest.some((name) => path.endsWith(`/${name}.test.ts`));
   const found = globSync(patterns as string[], { cwd: root, exclude: (path) => path.includes("node_modules") })
