@@ -44,7 +44,7 @@ test("docs/errors.md lists every reason in the sources, and no other", () => {
 });
 
 test("docs/hooks.md lists every hook with its kind and what its doc comment says", () => {
-  const documented = [...read("kernel/src/contract/hooks.ts").matchAll(/\/\*\* Kind: (\w+)\. (.*?) \*\/\s+(\w+): Hook<"(\w+)"/gs)];
+  const documented = [...read("kernel/src/contract/hooks.ts").matchAll(/\/\*\*[\s*]*Kind: (\w+)\. (.*?)\s*\*\/\s+(\w+): Hook<"(\w+)"/gs)];
   for (const [, kind, , name, declared] of documented) assert.equal(kind, declared, `doc comment of ${name}`);
   assert.deepEqual(
     table("docs/hooks.md", "hook"),
