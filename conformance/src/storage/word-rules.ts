@@ -179,6 +179,24 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
     },
   },
   {
+    id: "storage/discarded",
+    title: "what nobody will need is written, mounted again, also after the engine's death, looked at, and committed like any other",
+    async run(world) {
+      const { call } = world;
+      const parent = await layer(world, "l", null, base);
+      const written = [{ op: "write", path: "new", content: "x" }] as const;
+      await world.edit(await world.driver.prepare(call, active("a"), parent, { volatile: true, discarded: true }), written);
+      const more = [{ op: "write", path: "more", content: "y" }] as const;
+      await world.edit(await mountsOf(world, active("a")), more);
+      await world.crash();
+      const whole = await world.plain(base, [...written, ...more]);
+      expectSame(await world.read(await mountsOf(world, active("a"))), whole, "active");
+      expectSame(await world.read(await world.driver.mounts(call, active("a"), { readOnly: true })), whole, "looked at");
+      await world.driver.commit(call, named("m"), active("a"));
+      expectSame(await shown(world, named("m")), whole, "committed");
+    },
+  },
+  {
     id: "storage/race",
     title: "of a remove and a prepare on top of it at the same time, one is refused",
     async run(world) {

@@ -83,7 +83,7 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
   }
 
   async prepare(call: Call, key: ActiveKey, parent: SnapshotName | null, options: PrepareOptions = {}): Promise<readonly Mount[]> {
-    const { quotaBytes, volatile } = options;
+    const { quotaBytes, volatile, discarded } = options;
     if (quotaBytes !== undefined && !supports(this, "quota"))
       throw fail(
         "Unsupported",
@@ -91,7 +91,7 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
       );
     const lowers = this.#lowers(parent);
     const carried = this.#carried(parent);
-    const snapshot = await this.#store.create("active", key, parent, { durable: volatile !== true, quotaBytes }, (directory) =>
+    const snapshot = await this.#store.create("active", key, parent, { durable: volatile !== true, discarded, quotaBytes }, (directory) =>
       carried === null ? setRoot(join(directory, "fs"), lowers[0]) : this.#carry(call, carried, directory),
     );
     return writable(snapshot, lowers, this.#empty);
@@ -265,7 +265,10 @@ function setRoot(path: string, parent: string | undefined): void {
 
 function writable(snapshot: StoredSnapshot, lowers: readonly string[], empty: string, more: readonly string[] = []): readonly Mount[] {
   const upper = [`upperdir=${tree(snapshot)}`, `workdir=${join(snapshot.directory, "work")}`];
-  return [overlay([...(lowers.length === 0 ? [empty] : lowers).map((lower) => `lowerdir+=${lower}`), ...upper, ...more])];
+  // Without a sync at the unmount, and without any that the container asks for. The mark of it that the kernel leaves in the work
+  // directory, and refuses at the next mount, is removed by whoever mounts (native/core/src/mount.rs).
+  const volatile = snapshot.discarded ? ["volatile"] : [];
+  return [overlay([...(lowers.length === 0 ? [empty] : lowers).map((lower) => `lowerdir+=${lower}`), ...upper, ...volatile, ...more])];
 }
 
 /** Without an upper directory overlayfs wants two lowers. */

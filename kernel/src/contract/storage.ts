@@ -70,6 +70,12 @@ export type PrepareOptions = Sparse<{
   quotaBytes: number;
   /** A hint to every driver: contents may be lost in a power cut (build steps, `--rm` containers). A `commit` is durable all the same. */
   volatile: boolean;
+  /**
+   * A hint on top of `volatile`: nobody will need what is written there, not even after a sync by whoever writes it (`--rm` containers,
+   * tools beside a container). The driver may leave out each sync, that of the unmount included, which waits for all that anybody has
+   * written to the file system. It is mounted, looked at, and committed like any other.
+   */
+  discarded: boolean;
 }>;
 export type MountsOptions = Sparse<{
   /** To look only, also while the writable ones are mounted elsewhere: what is written there may or may not show. */

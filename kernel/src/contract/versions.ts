@@ -4,7 +4,7 @@
  */
 export const contractVersions: Readonly<Record<string, string>> = {
   kernel: "1.0.0",
-  storage: "1.3.0",
+  storage: "1.4.0",
   exec: "1.1.0",
   network: "1.0.0",
   registry: "1.0.0",

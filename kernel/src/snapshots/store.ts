@@ -31,6 +31,8 @@ export interface StoredSnapshot {
   readonly directory: string;
   /** The directory that was adopted and is not the engine's; null: the tree is in `directory`. */
   readonly source: string | null;
+  /** What is written to it need not reach the disk, ever. */
+  readonly discarded: boolean;
 }
 interface Entry extends StoredSnapshot {
   /**
@@ -47,6 +49,7 @@ interface SnapshotRecord {
   readonly createdAt: number;
   readonly source: string | null;
   readonly boot: string | null;
+  readonly discarded?: boolean;
 }
 export interface CreateOptions {
   readonly source?: string | null;
@@ -55,6 +58,8 @@ export interface CreateOptions {
    * active snapshot that is not durable goes with a power cut.
    */
   readonly durable: boolean;
+  /** What is written to it need not reach the disk, ever; of one that is not durable. */
+  readonly discarded?: boolean | undefined;
   /** What the snapshot may hold; with `quotas` alone. */
   readonly quotaBytes?: number | undefined;
 }
@@ -144,6 +149,7 @@ export class SnapshotStore {
       directory,
       source: options.source ?? null,
       boot: kind === "active" && !options.durable ? this.#boot : null,
+      discarded: kind === "active" && !options.durable && options.discarded === true,
       children: 0,
       ready: false,
     };
@@ -195,6 +201,7 @@ export class SnapshotStore {
       parent: rebased ?? active.parent,
       directory: join(this.#options.directory, "committed", name),
       boot: volatile ? active.boot : null,
+      discarded: false,
       children: 0,
       ready: false,
     };
@@ -417,16 +424,16 @@ function article(kind: SnapshotKind): string {
   return kind === "active" ? "an active snapshot" : kind === "view" ? "a view" : "a committed snapshot";
 }
 
-function recordOf({ parent, createdAt, source, boot }: Entry): string {
-  return JSON.stringify({ parent, createdAt, source, boot } satisfies SnapshotRecord);
+function recordOf({ parent, createdAt, source, boot, discarded }: Entry): string {
+  return JSON.stringify({ parent, createdAt, source, boot, ...(discarded ? { discarded } : {}) } satisfies SnapshotRecord);
 }
 
 /** Null: not there or torn, so the snapshot was never finished. */
-function readRecord(path: string): SnapshotRecord | null {
+function readRecord(path: string): Required<SnapshotRecord> | null {
   try {
     // Stores before knew no `boot`: what they committed was on disk.
-    const { parent, createdAt, source, boot = null } = JSON.parse(readFileSync(path, "utf8")) as SnapshotRecord;
-    return { parent, createdAt, source, boot };
+    const { parent, createdAt, source, boot = null, discarded = false } = JSON.parse(readFileSync(path, "utf8")) as SnapshotRecord;
+    return { parent, createdAt, source, boot, discarded };
   } catch (error) {
     if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw error;

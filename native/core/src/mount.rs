@@ -12,6 +12,7 @@ use crate::id_maps::IdMaps;
 use crate::tree::{Named, at};
 use serde::{Deserialize, Serialize};
 use std::ffi::{CStr, CString};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
@@ -475,6 +476,7 @@ impl Lent {
 /// `lowerdir+` is Linux 6.5's. Before that overlay takes one `lowerdir=a:b`, of which fsconfig(2) takes 255 bytes: so the lowers are named
 /// by their numbers from within /proc/self/fd, which holds some 80 of them. The thread that goes there has a working directory of its own.
 fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<OwnedFd> {
+    forget_volatile(data)?;
     let mut lent = Lent(Vec::new());
     let options = data.iter().map(|option| lent.option(option)).collect::<Result<Vec<String>>>()?;
     let data: Vec<&str> = options.iter().map(String::as_str).collect();
@@ -501,6 +503,25 @@ fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<
     others.iter().try_for_each(|option| context.option(option))?;
     context.set("lowerdir", &joined)?;
     within_descriptors(|| context.mount(attributes))
+}
+
+/// An overlay that was mounted with `volatile` leaves a mark in its work directory, and is refused from then on: the host may have crashed.
+/// Whoever mounts with that option does not mind.
+pub(crate) fn forget_volatile(data: &[&str]) -> Result<()> {
+    let Some(work) = data.iter().find_map(|option| option.strip_prefix("workdir=")) else {
+        return Ok(());
+    };
+    if !data.contains(&"volatile") {
+        return Ok(());
+    }
+    let mark = Path::new(work).join("work/incompat/volatile");
+    let removed = [std::fs::remove_file(mark.join("dirty")), std::fs::remove_dir(&mark)];
+    for error in removed.into_iter().filter_map(std::result::Result::err) {
+        if error.kind() != ErrorKind::NotFound {
+            return Err(Failure::io(&error, "remove", Some(&mark.to_string_lossy())));
+        }
+    }
+    Ok(())
 }
 
 /// Runs `work` on a thread whose working directory, which is not the process's, lists this process's descriptors.
@@ -745,6 +766,12 @@ mod tests {
         assert!(at::open_in_root(tree.as_fd(), b"../../two", libc::O_RDONLY).is_ok());
         assert!(!std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&at("upper")));
         drop(tree);
+        let mut volatile = mount.clone();
+        volatile.options.push("volatile".into());
+        for _ in 0..2 {
+            drop(open_detached(std::slice::from_ref(&volatile)).unwrap());
+            assert!(world.join("work/work/incompat/volatile").exists());
+        }
         let wrong = Mount {
             options: vec![format!("lowerdir+={}", at("a")), "nonsense=1".into()],
             ..mount

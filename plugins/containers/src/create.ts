@@ -99,6 +99,7 @@ export async function create(
     const later = starting && !config.autoRemove && supports(storage, "settle");
     const preparing = storage.prepare(call, layer, parent, {
       volatile: config.autoRemove || later,
+      discarded: config.autoRemove,
       // A driver without quotas refuses it in its own words.
       ...(config.quotaBytes === null ? {} : { quotaBytes: config.quotaBytes }),
     });

@@ -24,7 +24,7 @@ export async function launchBeside(
   const { id: imageId } = await engine.images.ensure(call, image, {});
   const parent = await engine.images.unpack(call, imageId, storageId);
   const storage = await engine.storage(storageId);
-  const rootfs = await storage.prepare(call, layerOf(id), parent, { volatile: true });
+  const rootfs = await storage.prepare(call, layerOf(id), parent, { volatile: true, discarded: true });
   const user = await resolveUser(call, engine.host, rootfs, config.user || "0");
   const spec = besideSpec(template, record.config, config, user, record.pid ?? 0, record.idMaps);
   await engine.hooks.beforeExec(call, record.id, spec.process);

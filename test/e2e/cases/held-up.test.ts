@@ -1,6 +1,6 @@
 /**
  * A container that holds up whoever enters it: by a fifo where a file should be, by a lease on the program, by signals. It can be killed
- * and removed all the same, and nobody else waits.
+ * and removed all the same, and nobody else waits. And the disk, which others hold up.
  */
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
@@ -63,4 +63,28 @@ test.skipIf(reason, "a container that stops everything in it: execs hang as they
   await Promise.race([...execs, own.ok(["exec", "-d", "trap", "true"])]).catch(() => {});
   assert.ok((await timed(own, ["rm", "-f", "trap"])) < 5_000, "rm -f waits for no exec");
   for (const { code } of await Promise.all(execs)) assert.ok(code === 0 || code === 137 || code >= 125 || code === 1, String(code));
+});
+
+/** Whether the container's root is an overlay that leaves out every sync. */
+const isVolatile =
+  "grep -q '^[0-9]* [0-9]* [0-9:]* / / .* - overlay overlay .*volatile' /proc/self/mountinfo && echo volatile || echo synced";
+
+test.skipIf(reason, "a container with --rm waits for nobody's disk: its layer asks for no sync, however often it is mounted", async (t) => {
+  const own = await ready(t);
+  assert.is(await own.ok(["run", "--rm", "--net", "none", "bb", "sh", "-c", isVolatile]), "volatile\n");
+  assert.is(await own.ok(["run", "--rm", "--userns", "private", "--net", "none", "bb", "sh", "-c", isVolatile]), "volatile\n");
+  // What lasts keeps the promises that fsync(2) makes.
+  assert.is(await own.ok(["run", "--name", "lasts", "--net", "none", "bb", "sh", "-c", isVolatile]), "synced\n");
+  await own.ok(["run", "-d", "--rm", "--name", "again", "-w", "/made", "--net", "none", "bb", "sh", "-c", "echo x >>/made/x; sleep 1000"]);
+  await until(async () => (await own.run(["exec", "again", "cat", "/made/x"])).stdout === "x\n", "its first line");
+  await own.ok(["restart", "-t", "0", "again"]);
+  await until(async () => (await own.run(["exec", "again", "cat", "/made/x"])).stdout === "x\nx\n", "its second line");
+  assert.match(await own.ok(["diff", "again"]), /^A \/made\/x$/m);
+  await own.ok(["commit", "again", "kept"]);
+  assert.is(await own.ok(["run", "--rm", "--net", "none", "kept", "cat", "/made/x"]), "x\nx\n");
+  // A new daemon knows it, too.
+  process.kill(own.daemonPid(), "SIGKILL");
+  await own.ok(["restart", "-t", "0", "again"]);
+  await until(async () => (await own.run(["exec", "again", "cat", "/made/x"])).stdout === "x\nx\nx\n", "its third line");
+  await own.ok(["rm", "-f", "again"]);
 });
