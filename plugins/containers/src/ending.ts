@@ -7,6 +7,7 @@ import { type Call, type Container, type ContainerId, fail, isTsboxError, signal
 import { attributes } from "./attributes.ts";
 import { decide, decideUrgently, endTimeout, happens, isNotRunning, refuseIdle, runs } from "./decide.ts";
 import type { Engine } from "./engine.ts";
+import { isKept } from "./restart-policy.ts";
 import { giveUp } from "./restarts.ts";
 import type { Waiting } from "./waiters.ts";
 
@@ -41,6 +42,7 @@ export async function endGently(
   try {
     if (ending.seconds < 0) await engine.waiters.until(ending.end, call.signal);
     else if (!(await happens(ending.end.promise, ending.seconds * 1000))) await finish(engine, call, ending);
+    await keepStopped(engine, id);
   } finally {
     ending.end.leave();
   }
@@ -62,9 +64,16 @@ export async function endAtOnce(engine: Engine, call: Call, id: ContainerId, all
   if (ending === null) return;
   try {
     if (!(await happens(ending.end.promise, endTimeout))) throw outlived(ending.record);
+    await keepStopped(engine, id);
   } finally {
     ending.end.leave();
   }
+}
+
+/** On disk, before anybody is told: a restart of the host must not bring back what a user has stopped. A full disk puts it off. */
+async function keepStopped({ records, call }: Engine, id: ContainerId): Promise<void> {
+  const record = records.has(id) ? records.byId(id) : null;
+  if (record !== null && !runs(record) && record.restart.stopped && isKept(record)) await records.keepSoon(call(), record);
 }
 
 /** It does not come back when it ends. */
