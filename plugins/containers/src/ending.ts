@@ -70,10 +70,12 @@ export async function endAtOnce(engine: Engine, call: Call, id: ContainerId, all
   }
 }
 
-/** On disk, before anybody is told: a restart of the host must not bring back what a user has stopped. A full disk puts it off. */
-async function keepStopped({ records, call }: Engine, id: ContainerId): Promise<void> {
-  const record = records.has(id) ? records.byId(id) : null;
-  if (record !== null && !runs(record) && record.restart.stopped && isKept(record)) await records.keepSoon(call(), record);
+/**
+ * A user's stop is on disk before it is answered: a restart of the host must not start the container again. A full disk delays the write.
+ */
+async function keepStopped(engine: Engine, id: ContainerId): Promise<void> {
+  const record = engine.records.has(id) ? engine.records.byId(id) : null;
+  if (record !== null && !runs(record) && record.restart.stopped && isKept(record)) await engine.records.keepSoon(engine.call(), record);
 }
 
 /** It does not come back when it ends. */

@@ -53,6 +53,11 @@ test.skipIf(reason, "more connections over HTTP than there are descriptors for a
   const refused = await ping(own.socket);
   assert.is(refused.status, 503, refused.body);
   assert.match(refused.body, /"the engine has as many connections as its open files allow: close some, or raise its limit/);
+  // Who is turned away and goes on sending is not listened to for ever.
+  const stubborn = connect({ path: own.socket, allowHalfOpen: true }).resume();
+  const sending = setInterval(() => stubborn.write("GET / HTTP/1.1\r\n"), 100);
+  t.cleanup(() => clearInterval(sending));
+  await new Promise((resolve) => stubborn.on("error", () => {}).once("close", resolve));
   // Who does not speak HTTP is no concern of it.
   assert.is(await own.ok(["run", "--rm", "--net", "none", "host:/", "echo", "here"]), "here\n");
   for (const socket of sockets) socket.destroy();

@@ -123,8 +123,9 @@ function mostConnections(): number {
 
 /** Nothing is read: who has too many connections learns that, whatever it sends. */
 function turnAway(socket: Socket): void {
-  socket.on("error", () => socket.destroy());
-  socket.setTimeout(patience, () => socket.destroy());
+  // Whatever it goes on sending: a limit on silence alone would be no limit.
+  const timer = setTimeout(() => socket.destroy(), patience);
+  socket.on("error", () => socket.destroy()).once("close", () => clearTimeout(timer));
   refuse(
     socket,
     fail("Unavailable", "the engine has as many connections as its open files allow: close some, or raise its limit (ulimit -n)"),
