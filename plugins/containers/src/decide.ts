@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { type Container, type ContainerId, fail, isTsboxError } from "@tsbox/kernel";
 import type { Engine } from "./engine.ts";
 import { refuseRestarting } from "./restart-policy.ts";
+import { longestTimer } from "./timers.ts";
 import type { Waiting } from "./waiters.ts";
 
 /** How long an end may take: of SIGKILL, and from a process's death to the record of it. Docker's. */
@@ -91,7 +92,7 @@ const exiting = 0x4;
 export async function happens(what: Promise<unknown>, milliseconds: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, Math.min(Math.max(0, milliseconds), longest), false);
+    timer = setTimeout(resolve, Math.min(Math.max(0, milliseconds), longestTimer), false);
   });
   try {
     return await Promise.race([what.then(() => true as const), late]);
@@ -99,6 +100,3 @@ export async function happens(what: Promise<unknown>, milliseconds: number): Pro
     clearTimeout(timer);
   }
 }
-
-/** Of a setTimeout. */
-const longest = 2 ** 31 - 1;
