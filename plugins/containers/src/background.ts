@@ -1,11 +1,11 @@
 /** Work that goes on after the answer. */
-import type { Call } from "@tsbox/kernel";
+import type { Call, Sparse } from "@tsbox/kernel";
 
 export interface Background {
   /** Work that nobody waits for, but that must be done before the engine ends. */
   readonly background: Set<Promise<void>>;
   /** For what no caller asked for. */
-  call(): Call;
+  call(options?: Sparse<{ signal: AbortSignal; timeout: number }>): Call;
 }
 
 /** Begins `work`; a failure of it is logged. */

@@ -22,18 +22,21 @@ import {
 } from "@tsbox/kernel";
 import { attributes } from "./attributes.ts";
 import { diskDirectory } from "./directories.ts";
-import type { Engine } from "./engine.ts";
+import { dropEarly, type EarlyShimNeeds, spawnEarly } from "./early-shims.ts";
+import type { Drivers, Engine, Services } from "./engine.ts";
 import { freshHealth, healthCheckOf } from "./health-check.ts";
 import { resolveMounts } from "./mounts/resolve.ts";
 import { networkPeer } from "./namespaces.ts";
 import { selinuxLabels } from "./selinux.ts";
 import { settled } from "./settled.ts";
 import { startedAtOnce } from "./settling.ts";
-import { dropEarly, spawnEarly } from "./shims.ts";
 import { capabilitiesOf } from "./spec/build.ts";
 
+/** What a `create` needs of the engine. */
+export type CreateNeeds = EarlyShimNeeds & Drivers & Services & Pick<Engine, "call" | "events" | "rootDirectory" | "selinux" | "settling">;
+
 export async function create(
-  engine: Engine,
+  engine: CreateNeeds,
   call: Call,
   name: string | null,
   asked: ContainerConfig,
@@ -128,7 +131,7 @@ export function unlessMissing(error: unknown): void {
 }
 
 /** The one that its mode names, and those that it was asked to join besides. Joining another's namespace it has none. */
-async function networksOf(engine: Engine, call: Call, config: ContainerConfig): Promise<readonly NetworkWish[]> {
+async function networksOf(engine: Pick<Engine, "networks">, call: Call, config: ContainerConfig): Promise<readonly NetworkWish[]> {
   if (networkPeer(config) !== null) return [];
   const { network, address, mac } = config;
   const more: NetworkWish[] = [];
@@ -138,7 +141,7 @@ async function networksOf(engine: Engine, call: Call, config: ContainerConfig): 
 
 /** In the layer, so that files can be copied there before the first start. What is mounted there for a moment gets a place. */
 async function makeWorkingDirectory(
-  engine: Engine,
+  engine: Pick<Engine, "host">,
   call: Call,
   { workingDirectory }: ContainerConfig,
   layer: readonly Mount[],
@@ -182,7 +185,7 @@ function withImage(asked: ContainerConfig, image: Image, id: ContainerId): Conta
 }
 
 /** Bounded whatever happens. A volatile container's log lies on tmpfs, which is memory, so it gets less. */
-function logOf(engine: Engine, id: ContainerId, config: ContainerConfig): ShimLog {
+function logOf(engine: Pick<Engine, "records" | "rootDirectory">, id: ContainerId, config: ContainerConfig): ShimLog {
   const { driver, options } = config.log;
   const directory = config.autoRemove ? engine.records.directory(id) : diskDirectory(engine, id);
   return {

@@ -3,9 +3,9 @@
  * request fails since the first process has just died, the end is waited for, outside the lock that it needs, and the request is decided
  * anew.
  */
-import { readFileSync } from "node:fs";
 import { type Container, type ContainerId, fail, isTsboxError } from "@tsbox/kernel";
-import type { Engine } from "./engine.ts";
+import { isAlive } from "./alive.ts";
+import type { Engine, Journal, Turns } from "./engine.ts";
 import { refuseRestarting } from "./restart-policy.ts";
 import { longestTimer } from "./timers.ts";
 import type { Waiting } from "./waiters.ts";
@@ -25,7 +25,11 @@ export function refuseIdle(record: Container): void {
 export const isNotRunning = (error: unknown): boolean => isTsboxError(error) && error.reason === "containers/not-running";
 
 /** Does `work` under the container's lock. */
-export async function decide<T>(engine: Engine, id: ContainerId, work: (record: Container) => Promise<T>): Promise<T> {
+export async function decide<T>(
+  engine: Journal & Pick<Engine, "locks">,
+  id: ContainerId,
+  work: (record: Container) => Promise<T>,
+): Promise<T> {
   const deadline = Date.now() + endTimeout;
   for (;;) {
     let end: Waiting | undefined;
@@ -49,7 +53,11 @@ export async function decide<T>(engine: Engine, id: ContainerId, work: (record: 
 }
 
 /** As `decide`, for what must get through: a start that takes too long is given up, and any other request is passed by. */
-export async function decideUrgently<T>(engine: Engine, id: ContainerId, work: (record: Container) => Promise<T>): Promise<T> {
+export async function decideUrgently<T>(
+  engine: Turns & Pick<Engine, "records">,
+  id: ContainerId,
+  work: (record: Container) => Promise<T>,
+): Promise<T> {
   const now = (): Promise<T> => work(engine.records.byId(id));
   if (await isFree(engine, id)) return engine.locks.run(id, now);
   engine.starts.get(id)?.();
@@ -57,36 +65,16 @@ export async function decideUrgently<T>(engine: Engine, id: ContainerId, work: (
 }
 
 /** Whether the lock was free within a while. */
-async function isFree({ locks }: Engine, id: ContainerId): Promise<boolean> {
+async function isFree({ locks }: Pick<Engine, "locks">, id: ContainerId): Promise<boolean> {
   if (!locks.isHeld(id)) return true;
   return locks.run(id, async () => true, urgentTimeout).catch(() => false);
 }
 
 /** Whether a request failed since the container's first process is dead, which is not recorded yet. */
-function isEnding({ records }: Engine, record: Container, error: unknown): boolean {
+function isEnding({ records }: Pick<Engine, "records">, record: Container, error: unknown): boolean {
   if (!runs(record) || !records.has(record.id) || !runs(records.byId(record.id))) return false;
   return (isTsboxError(error) && error.code === "Unavailable") || !isAlive(record.pid);
 }
-
-/**
- * Neither dead nor on its way out: from the moment that it exits, a process has no files and no namespaces, which is long before it is a
- * zombie.
- */
-export function isAlive(pid: number | null): boolean {
-  if (pid === null) return false;
-  try {
-    // The second field is the program's name, which may have anything in it.
-    const [state = "", , , , , , flags = ""] = readFileSync(`/proc/${pid}/stat`, "utf8")
-      .replace(/^.*\) /s, "")
-      .split(" ");
-    return !/[ZX]/.test(state) && (Number(flags) & exiting) === 0;
-  } catch {
-    return false;
-  }
-}
-
-/** PF_EXITING of the kernel's sched.h. */
-const exiting = 0x4;
 
 /** True when it happened within so many milliseconds. */
 export async function happens(what: Promise<unknown>, milliseconds: number): Promise<boolean> {

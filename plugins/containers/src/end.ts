@@ -4,20 +4,31 @@
  */
 import { type Call, type Container, type ContainerId, type ExitStatus, fail, isTsboxError, type Sparse, type ViewKey } from "@tsbox/kernel";
 import { attributes } from "./attributes.ts";
-import { later } from "./background.ts";
+import { type Background, later } from "./background.ts";
 import { decide, isNotRunning, runs } from "./decide.ts";
 import { diskDirectory } from "./directories.ts";
+import { dropEarly } from "./early-shims.ts";
 import { endAtOnce } from "./ending.ts";
-import type { Engine } from "./engine.ts";
+import type { Drivers, Engine, Journal, Place, Services, ShimSupply, Turns, Watches } from "./engine.ts";
 import { release } from "./mounts/live.ts";
 import { afterEnd } from "./restart-policy.ts";
-import { dropEarly } from "./shims.ts";
+
+/** What the end and the removal of a container need of the engine. */
+export type EndNeeds = Journal &
+  Drivers &
+  Services &
+  ShimSupply &
+  Turns &
+  Watches &
+  Background &
+  Place &
+  Pick<Engine, "execs" | "hooks" | "removing" | "roots">;
 
 /**
  * Under the container's lock: the first process, which was `pid`, has ended; its status is on disk. Told twice, or of an earlier round, it
  * is no news.
  */
-export async function ended(engine: Engine, id: ContainerId, pid: number | null, status: ExitStatus): Promise<void> {
+export async function ended(engine: EndNeeds, id: ContainerId, pid: number | null, status: ExitStatus): Promise<void> {
   if (!engine.records.has(id)) return;
   const before = engine.records.byId(id);
   if (!runs(before) || before.pid !== pid) return;
@@ -59,7 +70,7 @@ export async function ended(engine: Engine, id: ContainerId, pid: number | null,
 }
 
 /** After the start that it may have overtaken, however long that takes. */
-export function heardEnd(engine: Engine, id: ContainerId, pid: number | null, status: ExitStatus): Promise<void> {
+export function heardEnd(engine: EndNeeds, id: ContainerId, pid: number | null, status: ExitStatus): Promise<void> {
   return engine.locks.run(id, () => ended(engine, id, pid, status), Number.POSITIVE_INFINITY);
 }
 
@@ -67,10 +78,10 @@ export function heardEnd(engine: Engine, id: ContainerId, pid: number | null, st
 const unwatched = ({ health }: Container): Container["health"] => (health === null ? null : { ...health, status: "unhealthy" });
 
 /** `--rm`, unless this end is a restart's. */
-const removes = (engine: Engine, record: Container): boolean => record.config.autoRemove && !engine.kept.has(record.id);
+const removes = (engine: Pick<Engine, "kept">, record: Container): boolean => record.config.autoRemove && !engine.kept.has(record.id);
 
 async function tell(
-  engine: Engine,
+  engine: Journal & Pick<Engine, "hooks" | "kept" | "volumes">,
   call: Call,
   record: Container,
   status: ExitStatus,
@@ -86,7 +97,7 @@ async function tell(
 
 /** From created, exited and dead; by force from everywhere. One removal at a time of one container, and no start beside it. */
 export async function remove(
-  engine: Engine,
+  engine: EndNeeds,
   call: Call,
   id: ContainerId,
   { force = false, volumes = false }: Sparse<{ force: boolean; volumes: boolean }>,
@@ -119,7 +130,7 @@ function refuseRemoval({ name, status }: Container): void {
 }
 
 /** Removes what does not run; `volumes`: with its anonymous volumes that nobody else has. */
-export async function forget(engine: Engine, call: Call, id: ContainerId, volumes: boolean): Promise<void> {
+export async function forget(engine: EndNeeds, call: Call, id: ContainerId, volumes: boolean): Promise<void> {
   await engine.hooks.beforeRemove(call, id);
   await dropEarly(engine, call, id);
   const last = engine.records.byId(id);
@@ -132,12 +143,12 @@ export async function forget(engine: Engine, call: Call, id: ContainerId, volume
 }
 
 /** From now on its volumes may be removed. */
-async function releaseClaims(engine: Engine, call: Call, record: Container): Promise<void> {
+async function releaseClaims(engine: Pick<Engine, "volumes">, call: Call, record: Container): Promise<void> {
   for (const point of record.mounts) if (point.kind === "volume") await engine.volumes.release(call, point.name, record.id);
 }
 
 /** All that a container leaves outside its namespaces. Each step is tried, whatever became of the others. */
-async function sweep(engine: Engine, record: Container, volumes: boolean): Promise<void> {
+async function sweep(engine: EndNeeds, record: Container, volumes: boolean): Promise<void> {
   const call = engine.call();
   await disconnect(engine, call, record);
   for (const point of record.mounts) {
@@ -157,7 +168,7 @@ async function sweep(engine: Engine, record: Container, volumes: boolean): Promi
   engine.roots.forget(record.id);
 }
 
-export async function disconnect(engine: Engine, call: Call, record: Container): Promise<void> {
+export async function disconnect(engine: Pick<Engine, "networks">, call: Call, record: Container): Promise<void> {
   for (const endpoint of record.endpoints) await attempt(call, "free the address", () => engine.networks.disconnect(call, endpoint));
 }
 

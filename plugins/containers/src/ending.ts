@@ -6,10 +6,13 @@
 import { type Call, type Container, type ContainerId, fail, isTsboxError, signalNumber } from "@tsbox/kernel";
 import { attributes } from "./attributes.ts";
 import { decide, decideUrgently, endTimeout, happens, isNotRunning, refuseIdle, runs } from "./decide.ts";
-import type { Engine } from "./engine.ts";
+import type { Engine, Journal, Turns } from "./engine.ts";
 import { isKept } from "./restart-policy.ts";
 import { giveUp } from "./restarts.ts";
 import type { Waiting } from "./waiters.ts";
+
+/** What bringing a container to its end needs of the engine. */
+export type StopNeeds = Journal & Turns & Pick<Engine, "call" | "restarts" | "shims">;
 
 const sigkill = 9;
 
@@ -21,7 +24,7 @@ interface Ending {
 
 /** The signal, then SIGKILL after so many seconds (below 0: never). Answers when the end is recorded. Not running: `FailedPrecondition`. */
 export async function endGently(
-  engine: Engine,
+  engine: StopNeeds,
   call: Call,
   id: ContainerId,
   how: (record: Container) => { readonly signal: number; readonly seconds: number },
@@ -35,7 +38,7 @@ export async function endGently(
     refuseIdle(record);
     const { signal, seconds } = how(record);
     const begun = await begin(engine, call, engine.records.note(before(record)), signal, false);
-    if (record.status === "paused") await engine.launcher.resume(call, id).catch(unlessOver);
+    if (record.status === "paused") await engine.shims.container(record).resume(call).catch(unlessOver);
     return { ...begun, seconds };
   });
   if (ending === null) return;
@@ -52,7 +55,7 @@ export async function endGently(
  * SIGKILL, with `all` to every process of it. Answers when the end is recorded, or fails after ten seconds, as Docker does. Not running:
  * `FailedPrecondition`.
  */
-export async function endAtOnce(engine: Engine, call: Call, id: ContainerId, all: boolean): Promise<void> {
+export async function endAtOnce(engine: StopNeeds, call: Call, id: ContainerId, all: boolean): Promise<void> {
   const ending = await decideUrgently(engine, id, async (record) => {
     if (record.status === "restarting") {
       await giveUp(engine, call, record, true);
@@ -73,21 +76,27 @@ export async function endAtOnce(engine: Engine, call: Call, id: ContainerId, all
 /**
  * A user's stop is on disk before it is answered: a restart of the host must not start the container again. A full disk delays the write.
  */
-async function keepStopped(engine: Engine, id: ContainerId): Promise<void> {
+async function keepStopped(engine: Pick<Engine, "call" | "records">, id: ContainerId): Promise<void> {
   const record = engine.records.has(id) ? engine.records.byId(id) : null;
   if (record !== null && !runs(record) && record.restart.stopped && isKept(record)) await engine.records.keepSoon(engine.call(), record);
 }
 
 /** It does not come back when it ends. */
-export const stopped = (engine: Engine, record: Container): Container =>
+export const stopped = (engine: Pick<Engine, "records">, record: Container): Container =>
   engine.records.note({ ...record, restart: { ...record.restart, stopped: true } });
 
-async function begin(engine: Engine, call: Call, record: Container, signal: number, all: boolean): Promise<Ending> {
+async function begin(
+  engine: Journal & Pick<Engine, "shims">,
+  call: Call,
+  record: Container,
+  signal: number,
+  all: boolean,
+): Promise<Ending> {
   const end = engine.waiters.expect(record.id, "exit");
   try {
     // Told first: its end may be quicker than the answer.
     await tellKill(engine, call, record, signal);
-    await engine.launcher.signal(call, record.id, signal, { all, pid: record.pid }).catch(unlessOver);
+    await engine.shims.container(record).signal(call, signal, { all }).catch(unlessOver);
     return { record, end };
   } catch (error) {
     end.leave();
@@ -96,13 +105,13 @@ async function begin(engine: Engine, call: Call, record: Container, signal: numb
 }
 
 /** Its time is over. Another start since is none of ours. */
-async function finish(engine: Engine, call: Call, { record, end }: Ending): Promise<void> {
+async function finish(engine: StopNeeds, call: Call, { record, end }: Ending): Promise<void> {
   const isSame = ({ pid, startedAt, status }: Container): boolean =>
     runs({ status }) && pid === record.pid && startedAt === record.startedAt;
   await decideUrgently(engine, record.id, async (now) => {
     if (!isSame(now)) return;
     await tellKill(engine, call, now, sigkill);
-    await engine.launcher.signal(call, now.id, sigkill, { pid: now.pid }).catch(unlessOver);
+    await engine.shims.container(now).signal(call, sigkill).catch(unlessOver);
   }).catch((error: unknown) => {
     // With --rm its end was its removal.
     if (!isTsboxError(error) || error.code !== "NotFound") throw error;
@@ -121,7 +130,7 @@ const outlived = ({ name }: Container): Error =>
     `tried to kill container ${name}, but did not receive an exit event: look at its processes (top), and try again`,
   );
 
-export function tellKill(engine: Engine, call: Call, record: Container, signal: number): Promise<void> {
+export function tellKill(engine: Pick<Engine, "events">, call: Call, record: Container, signal: number): Promise<void> {
   const { id } = record;
   return engine.events.publish(call, {
     type: "container",
@@ -141,7 +150,7 @@ export function stopSignalOf({ config }: Container): number {
 }
 
 /** What its user wants when it turns unhealthy. `startedAt`: of the round that did. */
-export async function endUnhealthy(engine: Engine, id: ContainerId, startedAt: number | null): Promise<void> {
+export async function endUnhealthy(engine: StopNeeds, id: ContainerId, startedAt: number | null): Promise<void> {
   const call = engine.call();
   const same = ({ status, startedAt: now }: Container): boolean => status === "running" && now === startedAt;
   try {
@@ -150,7 +159,7 @@ export async function endUnhealthy(engine: Engine, id: ContainerId, startedAt: n
       await decide(engine, id, async (record) => {
         if (!same(record)) return;
         await tellKill(engine, call, record, sigkill);
-        await engine.launcher.signal(call, id, sigkill, { pid: record.pid });
+        await engine.shims.container(record).signal(call, sigkill);
       });
       return;
     }

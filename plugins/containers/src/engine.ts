@@ -7,16 +7,15 @@ import type {
   ExitStatus,
   HostToolkit,
   ImagesService,
-  LauncherService,
   NetworksService,
   OciProcess,
   OciSpec,
   ShimState,
-  Sparse,
   StorageDriver,
   VolumesService,
 } from "@tsbox/kernel";
 import type { AppArmor } from "./apparmor.ts";
+import type { Background } from "./background.ts";
 import type { CgroupDriver } from "./cgroup-driver.ts";
 import type { Execs } from "./exec-table.ts";
 import type { HealthWatch } from "./health-watch.ts";
@@ -26,26 +25,74 @@ import type { Records } from "./records.ts";
 import type { Restarts } from "./restart-timers.ts";
 import type { Roots } from "./roots.ts";
 import type { Settling } from "./settling.ts";
+import type { Shims } from "./shims.ts";
 import type { ResolvedUser } from "./spec/build.ts";
 import type { Waiters } from "./waiters.ts";
 
-export interface Engine {
-  readonly engineId: string;
-  /** On disk: one directory a container (directories.ts). */
-  readonly rootDirectory: string;
+/** What is known of the containers, and who is told when it changes. */
+export interface Journal {
   readonly records: Records;
+  /** Who waits for an end, a removal or the last output. */
   readonly waiters: Waiters;
-  readonly execs: Execs;
+  readonly events: EventsService;
+}
+
+/** One change at a time of one container (decide.ts). */
+export interface Turns {
+  readonly locks: Locks;
+  /** Starts that are under way, each with what gives it up. */
+  readonly starts: Map<ContainerId, () => void>;
+}
+
+/** The drivers of this host. */
+export interface Drivers {
+  storage(id: string): Promise<StorageDriver>;
+  exec(id: string): Promise<ExecDriver>;
+  /** The id of the driver that the host prefers. */
+  preferred(kind: "storage" | "exec"): Promise<string>;
+  /** The ids of all storage drivers that work here, the preferred one first. */
+  storageIds(): Promise<readonly string[]>;
+}
+
+/** The services of other plugins. */
+export interface Services {
   readonly images: ImagesService;
   readonly networks: NetworksService;
   readonly volumes: VolumesService;
-  readonly launcher: LauncherService;
-  readonly events: EventsService;
   readonly host: HostToolkit;
-  /** Containers' files that somebody outside has open. */
-  readonly roots: Roots;
-  /** One change at a time of one container (decide.ts). */
-  readonly locks: Locks;
+}
+
+/** What a container has before it starts: a shim, and ids of the host. */
+export interface ShimSupply {
+  readonly shims: Shims;
+  /** Shims that were spawned before the start, which finds them here (early-shims.ts). */
+  readonly early: Map<ContainerId, Promise<ShimState>>;
+  /** Ids of the host for containers in user namespaces. */
+  readonly idRanges: IdRanges;
+}
+
+/** What goes on by itself while a container lives. */
+export interface Watches {
+  /** Who waits for its restart. */
+  readonly restarts: Restarts;
+  /** Containers whose end is part of a restart by the user, and how many restarts that are: `--rm` does not remove them. */
+  readonly kept: Map<ContainerId, number>;
+  readonly healthWatch: HealthWatch;
+  /** Does what the container's user wants done. */
+  onUnhealthy(id: ContainerId, startedAt: number | null): Promise<void>;
+  /** Containers that have run out of memory since their start, for which the event was sent. */
+  readonly outOfMemory: Set<ContainerId>;
+}
+
+/** Whose engine it is. */
+export interface Place {
+  readonly engineId: string;
+  /** On disk: one directory a container (directories.ts). */
+  readonly rootDirectory: string;
+}
+
+/** What the operator and the host decide for every container. */
+export interface HostChoices {
   readonly apparmor: AppArmor;
   /** Whether containers have labels of SELinux. */
   readonly selinux: boolean;
@@ -53,37 +100,19 @@ export interface Engine {
   readonly cdiSpecDirs: readonly string[];
   /** Where cgroups lie, and who owns them. */
   readonly cgroups: CgroupDriver;
-  /** Ids of the host for containers in user namespaces. */
-  readonly idRanges: IdRanges;
-  /** Who an image's user is, where nobody has changed its files yet: image, driver and name. */
-  readonly users: Map<string, ResolvedUser>;
-  /** Shims that were spawned before the start, which finds them here (shims.ts). */
-  readonly early: Map<ContainerId, Promise<ShimState>>;
-  readonly settling: Settling;
-  /** Who waits for its restart. */
-  readonly restarts: Restarts;
-  /** Whose end is part of a restart by the user, by how many of them: `--rm` does not take them. */
-  readonly kept: Map<ContainerId, number>;
-  /** Those that a removal is under way for: they don't start. */
-  readonly removing: Set<ContainerId>;
-  /** Starts that are under way, each with what gives it up. */
-  readonly starts: Map<ContainerId, () => void>;
-  readonly healthWatch: HealthWatch;
-  /** Does what the container's user wants done. */
-  onUnhealthy(id: ContainerId, startedAt: number | null): Promise<void>;
-  /** Those that have run out of memory since their start, which was told. */
-  readonly outOfMemory: Set<ContainerId>;
-  /** Work that nobody waits for, but that must be done before the engine ends. */
-  readonly background: Set<Promise<void>>;
+}
+
+/** All of it. Each step says in its signature which parts it needs; only the service holds the whole. */
+export interface Engine extends Journal, Turns, Drivers, Services, ShimSupply, Watches, Place, HostChoices, Background {
+  readonly execs: Execs;
   readonly hooks: ContainerHooks;
-  storage(id: string): Promise<StorageDriver>;
-  exec(id: string): Promise<ExecDriver>;
-  /** The host's choice of a kind. */
-  preferred(kind: "storage" | "exec"): Promise<string>;
-  /** The ids of all storage drivers that work here, the preferred one first. */
-  storageIds(): Promise<readonly string[]>;
-  /** For what no caller asked for. */
-  call(options?: Sparse<{ signal: AbortSignal; timeout: number }>): Call;
+  /** Containers' files that somebody outside has open. */
+  readonly roots: Roots;
+  /** The user of an image, by image, driver and name, as long as nobody has changed its files. */
+  readonly users: Map<string, ResolvedUser>;
+  readonly settling: Settling;
+  /** Containers that are being removed: they don't start. */
+  readonly removing: Set<ContainerId>;
 }
 
 export interface ContainerHooks {

@@ -20,14 +20,25 @@ import {
   type WindowSize,
 } from "@tsbox/kernel";
 import { attributes } from "./attributes.ts";
-import { later } from "./background.ts";
-import type { Engine } from "./engine.ts";
+import { type Background, later } from "./background.ts";
+import type { Drivers, Engine, Journal } from "./engine.ts";
 import { refuseRestarting } from "./restart-policy.ts";
 import { execProcess, readTemplate } from "./spec/exec-process.ts";
 import { resolveInRoot } from "./spec/user.ts";
 import { launchBeside, removeTools } from "./tools.ts";
 
-export async function createExec(engine: Engine, call: Call, id: ContainerId, config: ExecConfig): Promise<Exec> {
+/** What the start of an exec needs of the engine. */
+export type ExecNeeds = Journal & Drivers & Background & Pick<Engine, "execs" | "hooks" | "host" | "images" | "shims">;
+
+/** What the end of an exec needs of the engine. */
+export type ExecEndNeeds = Journal & Background & Pick<Engine, "execs" | "preferred" | "storage">;
+
+export async function createExec(
+  engine: Journal & Pick<Engine, "execs" | "images">,
+  call: Call,
+  id: ContainerId,
+  config: ExecConfig,
+): Promise<Exec> {
   ready(engine, id);
   if (config.argv.length === 0) throw fail("InvalidArgument", "No exec command specified");
   // As with a container: one that is not here is told before anything is made, so that a client can pull it.
@@ -39,7 +50,7 @@ export async function createExec(engine: Engine, call: Call, id: ContainerId, co
 }
 
 /** In the state to take another process. */
-function ready(engine: Engine, id: ContainerId): Container {
+function ready(engine: Pick<Engine, "records">, id: ContainerId): Container {
   const record = engine.records.byId(id);
   refuseRestarting(record);
   refusePaused(record);
@@ -52,7 +63,7 @@ export function refusePaused({ id, status }: Container): void {
 }
 
 /** `NotFound`, as Docker has it: there is no such exec, or its container was removed. */
-export function knownExec(engine: Engine, id: string): Exec {
+export function knownExec(engine: Pick<Engine, "execs" | "records">, id: string): Exec {
   const { exec } = engine.execs.get(id);
   if (!engine.records.has(exec.container)) throw fail("NotFound", `No such exec instance: ${id}`);
   return exec;
@@ -60,7 +71,7 @@ export function knownExec(engine: Engine, id: string): Exec {
 
 export type ExecStart = Sparse<{ client: ShimClient; size: WindowSize; capture: number }>;
 
-export async function startExec(engine: Engine, call: Call, id: ExecId, options: ExecStart): Promise<Timings> {
+export async function startExec(engine: ExecNeeds, call: Call, id: ExecId, options: ExecStart): Promise<Timings> {
   const entry = engine.execs.get(id);
   const { exec } = entry;
   const record = ready(engine, exec.container);
@@ -74,7 +85,7 @@ export async function startExec(engine: Engine, call: Call, id: ExecId, options:
     const launch = await launchOf(engine, call, record, exec);
     if (client) engine.waiters.expectFlush(exec.container, client.client);
     const { config } = exec;
-    const started = await engine.launcher.exec(call, exec.container, {
+    const started = await engine.shims.container(record).exec(call, {
       exec: id,
       launch,
       terminal: config.terminal ? (options.size ?? config.size ?? { rows: 0, columns: 0 }) : null,
@@ -103,7 +114,7 @@ function codeOf(error: unknown): number {
   return error.code === "CommandNotFound" || error.code === "NotFound" ? 127 : 126;
 }
 
-async function launchOf(engine: Engine, call: Call, record: Container, exec: Exec): Promise<ExecLaunch> {
+async function launchOf(engine: ExecNeeds, call: Call, record: Container, exec: Exec): Promise<ExecLaunch> {
   const directory = engine.records.directory(record.id);
   const template = readTemplate(directory);
   const { user, tools } = exec.config;
@@ -121,26 +132,26 @@ async function launchOf(engine: Engine, call: Call, record: Container, exec: Exe
 }
 
 /** Records the end of an exec. Null: it had ended before. */
-function conclude(engine: Engine, id: ExecId, code: number, output: Uint8Array | null = null): Exec | null {
+function conclude(engine: ExecEndNeeds, id: ExecId, code: number, output: Uint8Array | null = null): Exec | null {
   const exec = engine.execs.end(id, code, output);
   if (exec !== null && exec.config.tools !== null) later(engine, () => removeTools(engine, id));
   return exec;
 }
 
 /** Heard from the shim, or known since there is no shim any more. */
-export async function endExec(engine: Engine, id: ExecId, code: number, output: Uint8Array | null): Promise<void> {
+export async function endExec(engine: ExecEndNeeds, id: ExecId, code: number, output: Uint8Array | null): Promise<void> {
   const exec = conclude(engine, id, code, output);
   if (exec !== null) await tellExec(engine, engine.call(), exec, "exec_die", { exitCode: String(code) });
 }
 
 /** Of a shim that was killed: its execs have lost their parent, and nobody learns how they end. */
-export async function loseExecs(engine: Engine, container: ContainerId): Promise<void> {
+export async function loseExecs(engine: ExecEndNeeds, container: ContainerId): Promise<void> {
   for (const { id, status } of engine.execs.of(container)) if (status === "running") await endExec(engine, id, unknown, null);
 }
 const unknown = 255;
 
 /** An earlier daemon started it. */
-export function findExec(engine: Engine, container: ContainerId, id: ExecId, pid: number): void {
+export function findExec(engine: ExecEndNeeds, container: ContainerId, id: ExecId, pid: number): void {
   if (engine.execs.has(id)) return;
   const exec = formerExec(container, id, wordsOf(pid));
   // Not known any more: it may have had a layer of its own.
@@ -148,7 +159,7 @@ export function findExec(engine: Engine, container: ContainerId, id: ExecId, pid
 }
 
 /** It has ended since, or the earlier daemon has told of it: who asks for its exit code is answered, and nothing is told again. */
-export function recallExec(engine: Engine, container: ContainerId, id: ExecId, { code }: ExitStatus): void {
+export function recallExec(engine: ExecEndNeeds, container: ContainerId, id: ExecId, { code }: ExitStatus): void {
   if (engine.execs.has(id)) return;
   engine.execs.add({ ...formerExec(container, id, []), status: "running" });
   engine.execs.end(id, code, null);
@@ -180,13 +191,13 @@ function wordsOf(pid: number): readonly string[] {
   }
 }
 
-export function waitExec(engine: Engine, id: ExecId): Promise<number> {
+export function waitExec(engine: Pick<Engine, "execs">, id: ExecId): Promise<number> {
   return engine.execs.get(id).ended.promise;
 }
 
 /** From start to end, as the engine itself needs it. */
 export async function runExec(
-  engine: Engine,
+  engine: ExecNeeds,
   call: Call,
   id: ContainerId,
   command: Pick<ExecConfig, "argv"> & Sparse<Pick<ExecConfig, "env" | "workingDirectory" | "user">>,
@@ -208,8 +219,9 @@ export async function runExec(
   });
   made?.(exec.id);
   const entry = engine.execs.get(exec.id);
+  const container = engine.shims.container(engine.records.byId(id));
   await startExec(engine, call, exec.id, { capture: limit });
-  const kill = (): void => void engine.launcher.signalExec(engine.call(), id, exec.id, 9).catch(() => {});
+  const kill = (): void => void container.signalExec(engine.call(), exec.id, 9).catch(() => {});
   if (call.signal.aborted) kill();
   call.signal.addEventListener("abort", kill, { once: true });
   try {
@@ -227,7 +239,7 @@ export async function runExec(
 const shown = ([program = "", ...args]: readonly string[]): string => `${program} ${args.join(" ")}`;
 
 export async function tellExec(
-  engine: Engine,
+  engine: Journal,
   call: Call,
   exec: Exec,
   action: string,
@@ -240,5 +252,5 @@ export async function tellExec(
 }
 
 /** What a shim tells of an exec's end. */
-export const heard = (engine: Engine, exec: ExecId, status: ExitStatus, output: Uint8Array | null): Promise<void> =>
+export const heard = (engine: ExecEndNeeds, exec: ExecId, status: ExitStatus, output: Uint8Array | null): Promise<void> =>
   endExec(engine, exec, status.code, output);

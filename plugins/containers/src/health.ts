@@ -6,14 +6,17 @@ import { type Call, type Container, type ContainerId, type Health, type HealthCh
 import { attributes } from "./attributes.ts";
 import { later } from "./background.ts";
 import type { Engine } from "./engine.ts";
-import { runExec } from "./execs.ts";
+import { type ExecNeeds, runExec } from "./execs.ts";
 import { afterProbe, freshHealth, nextProbe } from "./health-check.ts";
 import { longestTimer } from "./timers.ts";
+
+/** What a health check needs of the engine. */
+export type HealthNeeds = ExecNeeds & Pick<Engine, "healthWatch" | "onUnhealthy">;
 
 /** Bytes of a result's output, as many as Docker keeps. */
 const longestOutput = 4096;
 /** From now until its end or pause; without a health check nothing is done. */
-export function watchHealth(engine: Engine, record: Container): void {
+export function watchHealth(engine: HealthNeeds, record: Container): void {
   const { id, config, health, startedAt } = record;
   if (config.healthCheck === null || health === null) return;
   const wait = nextProbe(health, config.healthCheck, startedAt ?? Date.now(), Date.now());
@@ -21,17 +24,20 @@ export function watchHealth(engine: Engine, record: Container): void {
 }
 
 /** After a daemon's death: its last look is ended, and the next one comes when it is due. */
-export function watchAgain(engine: Engine, record: Container): void {
+export function watchAgain(engine: HealthNeeds, record: Container): void {
   const { id, health } = record;
   if (health?.probe == null) watchHealth(engine, record);
   else {
     // It may have ended by itself.
-    engine.launcher.signalExec(engine.call(), id, health.probe, 9).catch(() => {});
+    engine.shims
+      .container(record)
+      .signalExec(engine.call(), health.probe, 9)
+      .catch(() => {});
     watchHealth(engine, engine.records.note({ ...record, health: { ...health, probe: null } }));
   }
 }
 
-async function probe(engine: Engine, id: ContainerId): Promise<void> {
+async function probe(engine: HealthNeeds, id: ContainerId): Promise<void> {
   if (!engine.records.has(id)) return;
   const before = engine.records.byId(id);
   const check = before.config.healthCheck;
@@ -52,7 +58,7 @@ async function probe(engine: Engine, id: ContainerId): Promise<void> {
 
 class TooLong extends Error {}
 
-async function ask(engine: Engine, record: Container, check: HealthCheck, controller: AbortController): Promise<HealthResult> {
+async function ask(engine: HealthNeeds, record: Container, check: HealthCheck, controller: AbortController): Promise<HealthResult> {
   const startedAt = Date.now();
   const timer = setTimeout(() => controller.abort(new TooLong()), Math.min(longestTimer, check.timeout));
   const [kind, ...words] = check.test;
@@ -81,7 +87,7 @@ function shown(output: Uint8Array): string {
   return output.length > longestOutput ? `${text}...` : text;
 }
 
-async function changed(engine: Engine, record: Container, status: Health["status"]): Promise<void> {
+async function changed(engine: HealthNeeds, record: Container, status: Health["status"]): Promise<void> {
   const call = engine.call();
   const { id, config } = record;
   await engine.events.publish(call, { type: "container", action: `health_status: ${status}`, id, attributes: attributes(record) });

@@ -1,6 +1,6 @@
 /** The service `containers`. A `run` passes create.ts, start.ts and end.ts, in this order. */
 import { setTimeout as pause } from "node:timers/promises";
-import { fail, type Plugin, type PluginContext } from "@tsbox/kernel";
+import { type ExecDriver, fail, type Plugin, type PluginContext } from "@tsbox/kernel";
 import { AppArmor } from "./apparmor.ts";
 import { defaultDirectories } from "./cdi/registry.ts";
 import { type CgroupDriverName, cgroupDriver } from "./cgroup-driver.ts";
@@ -18,6 +18,7 @@ import { Roots } from "./roots.ts";
 import { kernelHasSelinux } from "./selinux.ts";
 import { containersService, goOn, listen } from "./service.ts";
 import { Settling } from "./settling.ts";
+import { Shims } from "./shims.ts";
 import { Unwritten } from "./unwritten.ts";
 import { Waiters } from "./waiters.ts";
 
@@ -59,21 +60,24 @@ const plugin: Plugin<Config> = {
     context.provideService("containers", {
       open: async (call) => {
         const host = await context.service("host");
+        const records = new Records(
+          await context.service("state"),
+          context.stateDirectory,
+          new Unwritten((text) => context.call().log.warn(text)),
+        );
+        const exec = (id: string): Promise<ExecDriver> => context.driver("exec", id);
+        const launcher = await context.service("launcher");
         engine = {
           engineId: context.engineId,
           rootDirectory: context.rootDirectory,
-          records: new Records(
-            await context.service("state"),
-            context.stateDirectory,
-            new Unwritten((text) => context.call().log.warn(text)),
-          ),
+          records,
           waiters: new Waiters(),
           execs: new Execs(),
           images: await context.service("images"),
           networks: await context.service("networks"),
           volumes: await context.service("volumes"),
-          launcher: await context.service("launcher"),
           events: await context.service("events"),
+          shims: new Shims({ launcher, host, directory: (id) => records.directory(id), exec }),
           host,
           apparmor: new AppArmor(host, context.rootDirectory),
           selinux: context.config.selinux && kernelHasSelinux,
@@ -97,7 +101,7 @@ const plugin: Plugin<Config> = {
           background: new Set(),
           hooks,
           storage: (id) => context.driver("storage", id),
-          exec: (id) => context.driver("exec", id),
+          exec,
           preferred: async (kind) => (await context.drivers(kind))[0]?.id ?? "",
           storageIds: async () => (await context.drivers("storage")).filter(({ usable }) => usable).map(({ id }) => id),
           call: (options) => context.call(options),
@@ -128,9 +132,7 @@ export default plugin;
 async function leaveNothing(engine: Engine): Promise<void> {
   const call = engine.call();
   for (let patience = 50; patience > 0; patience -= 1) {
-    const ending = (await engine.launcher.shims(call)).filter(
-      (id) => !engine.records.has(id) || engine.records.byId(id).status === "exited",
-    );
+    const ending = (await engine.shims.ids(call)).filter((id) => !engine.records.has(id) || engine.records.byId(id).status === "exited");
     if (ending.length === 0) break;
     await pause(20);
   }

@@ -14,14 +14,17 @@ import {
 } from "@tsbox/kernel";
 import { attributes } from "./attributes.ts";
 import { decide, isNotRunning, runs } from "./decide.ts";
-import { forget } from "./end.ts";
-import { endGently, stopSignalOf } from "./ending.ts";
+import { type EndNeeds, forget } from "./end.ts";
+import { endGently, type StopNeeds, stopSignalOf } from "./ending.ts";
 import type { Engine } from "./engine.ts";
-import { start } from "./start.ts";
+import { type StartNeeds, start } from "./start.ts";
+
+/** What a start by the user needs of the engine. */
+export type LaunchNeeds = StartNeeds & StopNeeds & EndNeeds;
 
 type StopOptions = Parameters<ContainersService["stop"]>[2];
 
-export function launch(engine: Engine, call: Call, id: ContainerId, options: Sparse<StartOptions>): Promise<StartReport> {
+export function launch(engine: LaunchNeeds, call: Call, id: ContainerId, options: Sparse<StartOptions>): Promise<StartReport> {
   return decide(engine, id, async (last) => {
     if (last.status === "restarting")
       throw fail("FailedPrecondition", `container ${last.name} is running already: it restarts`, { reason: "containers/already-running" });
@@ -30,7 +33,10 @@ export function launch(engine: Engine, call: Call, id: ContainerId, options: Spa
       const report = await start(engine, call, record, options);
       await lasts(engine, record).catch(async (error: unknown) => {
         // It ends as any other does.
-        await engine.launcher.signal(engine.call(), id, signalNumber("SIGKILL"), { all: true }).catch(() => {});
+        await engine.shims
+          .container(engine.records.byId(id))
+          .signal(engine.call(), signalNumber("SIGKILL"), { all: true })
+          .catch(() => {});
         throw error;
       });
       return report;
@@ -42,7 +48,7 @@ export function launch(engine: Engine, call: Call, id: ContainerId, options: Spa
 }
 
 /** Fails where the next daemon would not know that it runs. */
-async function lasts(engine: Engine, { id, name }: Container): Promise<void> {
+async function lasts(engine: Pick<Engine, "records" | "settling">, { id, name }: Container): Promise<void> {
   await engine.settling.wait(id);
   if (!engine.records.isNoted(id))
     throw fail("ResourceExhausted", `container ${name} is not started: there is no room for its record in the state directory; make some`);
@@ -52,7 +58,7 @@ async function lasts(engine: Engine, { id, name }: Container): Promise<void> {
  * A start that failed: a volatile container is gone, another says why, and has the exit code that a shell would give, as Docker's. The
  * layer stays.
  */
-async function failed(engine: Engine, record: Container, error: unknown): Promise<void> {
+async function failed(engine: LaunchNeeds, record: Container, error: unknown): Promise<void> {
   if (!engine.records.has(record.id) || runs(engine.records.byId(record.id))) return;
   const call = engine.call();
   engine.waiters.flushAll(record.id);
@@ -68,13 +74,13 @@ function startCode(error: unknown): number {
   return error.code === "NotExecutable" ? 126 : 128;
 }
 
-export async function stop(engine: Engine, call: Call, id: ContainerId, options: StopOptions): Promise<void> {
+export async function stop(engine: StopNeeds, call: Call, id: ContainerId, options: StopOptions): Promise<void> {
   await end(engine, call, id, options);
   if (engine.records.has(id))
     await engine.events.publish(call, { type: "container", action: "stop", id, attributes: attributes(engine.records.byId(id)) });
 }
 
-const end = (engine: Engine, call: Call, id: ContainerId, { signal, timeout }: StopOptions): Promise<void> =>
+const end = (engine: StopNeeds, call: Call, id: ContainerId, { signal, timeout }: StopOptions): Promise<void> =>
   endGently(
     engine,
     call,
@@ -84,7 +90,7 @@ const end = (engine: Engine, call: Call, id: ContainerId, { signal, timeout }: S
   );
 
 /** Docker's restart: a container that does not run is started, and one with `--rm` outlives this end. */
-export async function restart(engine: Engine, call: Call, id: ContainerId, options: StopOptions): Promise<void> {
+export async function restart(engine: LaunchNeeds, call: Call, id: ContainerId, options: StopOptions): Promise<void> {
   keep(engine, id, 1);
   try {
     await stop(engine, call, id, options).catch((error: unknown) => {
@@ -102,14 +108,14 @@ export async function restart(engine: Engine, call: Call, id: ContainerId, optio
   await engine.events.publish(call, { type: "container", action: "restart", id, attributes: attributes(record) });
 }
 
-function keep({ kept }: Engine, id: ContainerId, more: 1 | -1): void {
+function keep({ kept }: Pick<Engine, "kept">, id: ContainerId, more: 1 | -1): void {
   const count = (kept.get(id) ?? 0) + more;
   if (count > 0) kept.set(id, count);
   else kept.delete(id);
 }
 
 /** Of one with `--rm` that has ended and was not started again. */
-async function leaveNone(engine: Engine, id: ContainerId): Promise<void> {
+async function leaveNone(engine: LaunchNeeds, id: ContainerId): Promise<void> {
   const isLeft = (): boolean => {
     if (!engine.records.has(id) || engine.kept.has(id)) return false;
     const { config, status } = engine.records.byId(id);

@@ -17,7 +17,7 @@ import {
   withCleanup,
 } from "@tsbox/kernel";
 import { diskDirectory } from "./directories.ts";
-import type { Engine } from "./engine.ts";
+import type { Engine, Place } from "./engine.ts";
 import { networkPeer } from "./namespaces.ts";
 import { hostNames } from "./spec/files.ts";
 
@@ -25,7 +25,12 @@ import { hostNames } from "./spec/files.ts";
 const longestHosts = 1 << 20;
 
 /** All of them, or none. `netns` null: the host's. */
-export async function connectAll(engine: Engine, call: Call, record: Container, netns: string | null): Promise<readonly EndpointRecord[]> {
+export async function connectAll(
+  engine: Pick<Engine, "networks">,
+  call: Call,
+  record: Container,
+  netns: string | null,
+): Promise<readonly EndpointRecord[]> {
   if (netns === null || networkPeer(record.config) !== null) return [];
   return withCleanup(async (cleanup) => {
     const endpoints: EndpointRecord[] = [];
@@ -42,7 +47,7 @@ export async function connectAll(engine: Engine, call: Call, record: Container, 
 
 /** `others`: what it has already. */
 function enter(
-  engine: Engine,
+  engine: Pick<Engine, "networks">,
   call: Call,
   { id, config }: Container,
   netns: string,
@@ -80,7 +85,12 @@ function portsOf({ ports, publishAll, exposedPorts }: ContainerConfig): readonly
 const runs = ({ status }: Container): boolean => status === "running" || status === "paused";
 
 /** Under the container's lock. One that runs gets an interface more; another joins with its next start. */
-export async function connectNetwork(engine: Engine, call: Call, record: Container, wish: NetworkWish): Promise<void> {
+export async function connectNetwork(
+  engine: Place & Pick<Engine, "networks" | "records">,
+  call: Call,
+  record: Container,
+  wish: NetworkWish,
+): Promise<void> {
   const network = await engine.networks.get(call, wish.network);
   await refuseShared(engine, call, record, network.name);
   if (record.networks.some((one) => one.network === network.name))
@@ -101,7 +111,13 @@ export async function connectNetwork(engine: Engine, call: Call, record: Contain
 }
 
 /** Under the container's lock. `force`: what is not connected is as wanted. */
-export async function disconnectNetwork(engine: Engine, call: Call, record: Container, name: string, force: boolean): Promise<void> {
+export async function disconnectNetwork(
+  engine: Place & Pick<Engine, "networks" | "records">,
+  call: Call,
+  record: Container,
+  name: string,
+  force: boolean,
+): Promise<void> {
   const network = await engine.networks.get(call, name);
   await refuseShared(engine, call, record, network.name);
   if (!record.networks.some((one) => one.network === network.name)) {
@@ -134,7 +150,7 @@ const netnsOf = (record: Container): string => `/proc/${record.pid}/ns/net`;
 
 /** Whether it has a network namespace of its own. The network that it was made with may be gone since, where it has left that. */
 export async function ownsNamespace(
-  engine: Engine,
+  engine: Pick<Engine, "networks">,
   call: Call,
   { config, networks }: Pick<Container, "config" | "networks">,
 ): Promise<boolean> {
@@ -144,7 +160,7 @@ export async function ownsNamespace(
 }
 
 /** Who has no network of his own has none to choose. */
-async function refuseShared(engine: Engine, call: Call, record: Container, network: string): Promise<void> {
+async function refuseShared(engine: Pick<Engine, "networks">, call: Call, record: Container, network: string): Promise<void> {
   const { config } = record;
   if (!(await ownsNamespace(engine, call, record)))
     throw fail(
@@ -158,7 +174,7 @@ async function refuseShared(engine: Engine, call: Call, record: Container, netwo
 }
 
 /** In /etc/hosts, which the container has as a mount: it is written in place. */
-function nameEndpoint(engine: Engine, { id, config }: Container, endpoint: EndpointRecord): void {
+function nameEndpoint(engine: Place, { id, config }: Container, endpoint: EndpointRecord): void {
   const name = hostNames(config.hostname || id.slice(0, 12), config.domainname);
   appendFileSync(
     hostsOf(engine, id),
@@ -168,7 +184,7 @@ function nameEndpoint(engine: Engine, { id, config }: Container, endpoint: Endpo
   );
 }
 
-function forgetEndpoint(engine: Engine, id: ContainerId, endpoint: EndpointRecord): void {
+function forgetEndpoint(engine: Place, id: ContainerId, endpoint: EndpointRecord): void {
   const path = hostsOf(engine, id);
   // The container writes it, too: one that has made it that large keeps it as it is.
   if (statSync(path).size > longestHosts) return;
@@ -177,6 +193,6 @@ function forgetEndpoint(engine: Engine, id: ContainerId, endpoint: EndpointRecor
   writeFileSync(path, lines.filter((line) => !gone.has(line.split("\t")[0] ?? "")).join("\n"));
 }
 
-const hostsOf = (engine: Engine, id: ContainerId): string => join(diskDirectory(engine, id), "hosts");
+const hostsOf = (engine: Place, id: ContainerId): string => join(diskDirectory(engine, id), "hosts");
 const addressesOf = (endpoint: EndpointRecord): readonly string[] =>
   endpoint.attachment.addresses.map((address) => address.split("/")[0] ?? "");

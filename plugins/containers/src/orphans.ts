@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { readdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type Call, type ContainerId, signalNumber } from "@tsbox/kernel";
+import type { Call, ContainerId } from "@tsbox/kernel";
 import { happens } from "./decide.ts";
 import type { Engine } from "./engine.ts";
 
@@ -14,7 +14,7 @@ const lookEvery = 20;
  * A container whose start the last daemon did not record, and whose shim has died since: nobody was told of it, and nobody else can end it.
  * Called before anything is started, so whatever runs is of before.
  */
-export async function endOrphans(engine: Engine, call: Call): Promise<void> {
+export async function endOrphans(engine: Pick<Engine, "engineId" | "records" | "shims">, call: Call): Promise<void> {
   for (const id of new Set(parents(engine).flatMap(containersIn))) {
     const record = engine.records.has(id) ? engine.records.byId(id) : null;
     if (record?.status === "running" || record?.status === "paused") continue;
@@ -27,21 +27,21 @@ export async function endOrphans(engine: Engine, call: Call): Promise<void> {
 }
 
 /** Whether all of them went in time. One that is named may have ended by itself just then: so they are looked at again. */
-async function end(engine: Engine, call: Call, id: ContainerId): Promise<boolean> {
+async function end(engine: Pick<Engine, "engineId" | "records" | "shims">, call: Call, id: ContainerId): Promise<boolean> {
   const deadline = Date.now() + endTimeout;
   for (;;) {
     const pids = processesOf(engine, id);
     if (pids.length === 0) return true;
     if (Date.now() > deadline) return false;
     const first = pids.find((pid) => !pids.includes(parentOf(pid) ?? 0)) ?? 0;
-    const killed = engine.launcher.signal(call, id, signalNumber("SIGKILL"), { all: true, pid: first }).catch(() => {});
+    const killed = engine.shims.kill(call, id, first).catch(() => {});
     await happens(killed, endTimeout);
     await new Promise((resolve) => setTimeout(resolve, lookEvery));
   }
 }
 
 /** Cgroups of containers that are no more, and the engine's own where nothing is left in it. */
-export async function sweepCgroups(engine: Engine): Promise<void> {
+export async function sweepCgroups(engine: Pick<Engine, "engineId" | "records">): Promise<void> {
   for (const parent of parents(engine)) {
     for (const id of containersIn(parent)) if (!engine.records.has(id)) await removeGroup(join(parent, id));
     // What still runs keeps it.
@@ -57,7 +57,7 @@ async function removeGroup(group: string): Promise<void> {
 }
 
 /** The engine's own directory in each hierarchy. */
-function parents(engine: Engine): readonly string[] {
+function parents(engine: Pick<Engine, "engineId" | "records">): readonly string[] {
   return readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
     .filter((line) => line.includes(" - cgroup"))
@@ -74,7 +74,7 @@ function containersIn(parent: string): readonly ContainerId[] {
 }
 
 /** Of the container's own group, where its first process is. */
-function processesOf(engine: Engine, id: ContainerId): readonly number[] {
+function processesOf(engine: Pick<Engine, "engineId" | "records">, id: ContainerId): readonly number[] {
   for (const parent of parents(engine))
     try {
       const pids = readFileSync(join(parent, id, "cgroup.procs"), "utf8")

@@ -4,7 +4,7 @@
  * is empty, and the durable record says who has to run again.
  */
 import type { Call, Container, ExitStatus } from "@tsbox/kernel";
-import type { Engine } from "./engine.ts";
+import type { Engine, Journal } from "./engine.ts";
 import { afterEnd } from "./restart-policy.ts";
 
 /**
@@ -12,7 +12,12 @@ import { afterEnd } from "./restart-policy.ts";
  * a port, a directory) may come, so the policy goes on with it. Docker gives up here, and after a restart of the host the order of starts
  * decides who runs.
  */
-export async function failedRestart(engine: Engine, call: Call, record: Container, why: unknown): Promise<void> {
+export async function failedRestart(
+  engine: Journal & Pick<Engine, "restarts">,
+  call: Call,
+  record: Container,
+  why: unknown,
+): Promise<void> {
   const error = why instanceof Error ? why.message : String(why);
   const exit: ExitStatus = { code: 128, signal: null, outOfMemory: false, at: Date.now() };
   const next = { ...record, ...afterEnd({ ...record, startedAt: null }, exit, exit.at), exit, error };
@@ -21,7 +26,12 @@ export async function failedRestart(engine: Engine, call: Call, record: Containe
 }
 
 /** Under the container's lock: it does not come back. Answers the record as it is now. */
-export async function giveUp(engine: Engine, call: Call, record: Container, stopped: boolean): Promise<Container> {
+export async function giveUp(
+  engine: Journal & Pick<Engine, "restarts">,
+  call: Call,
+  record: Container,
+  stopped: boolean,
+): Promise<Container> {
   engine.restarts.cancel(record.id);
   const left = await engine.records.save(call, {
     ...record,

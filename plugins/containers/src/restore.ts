@@ -8,16 +8,16 @@ import {
   type ContainerId,
   type ExitStatus,
   isTsboxError,
-  signalNumber,
   snapshotExists,
   supports,
   type VolumeClaim,
 } from "@tsbox/kernel";
+import { isAlive } from "./alive.ts";
 import { later } from "./background.ts";
 import { unlessMissing } from "./create.ts";
-import { happens, isAlive } from "./decide.ts";
+import { happens } from "./decide.ts";
 import { diskDirectory } from "./directories.ts";
-import { ended, heardEnd } from "./end.ts";
+import { type EndNeeds, ended, heardEnd } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { findExec, recallExec } from "./execs.ts";
 import { endOrphans, sweepCgroups } from "./orphans.ts";
@@ -25,12 +25,15 @@ import { wantsAfterBoot } from "./restart-policy.ts";
 import { mayBeUnheard } from "./settling.ts";
 import { toolsOwner } from "./tools.ts";
 
+/** What a new daemon needs of the engine to find its containers again. */
+export type RestoreNeeds = EndNeeds & Pick<Engine, "healthWatch" | "roots">;
+
 /** A process whose shim was killed is watched by its exit file; when the launcher died too, nobody writes one. */
 const lookEvery = 1000;
 /** Milliseconds that a new daemon waits for all shims together before it serves. */
 const findPatience = 1500;
 
-export async function restore(engine: Engine, call: Call): Promise<void> {
+export async function restore(engine: RestoreNeeds, call: Call): Promise<void> {
   const known = await engine.records.load(call);
   const lost = await withLayers(engine, call, known.lost);
   for (const record of known.unkept) await engine.records.keep(call, record);
@@ -61,7 +64,7 @@ export async function restore(engine: Engine, call: Call): Promise<void> {
 }
 
 /** Of containers whose `create` was cut off between record and layer nobody has heard: they are dropped. Answers the others. */
-async function withLayers(engine: Engine, call: Call, ids: readonly ContainerId[]): Promise<readonly ContainerId[]> {
+async function withLayers(engine: RestoreNeeds, call: Call, ids: readonly ContainerId[]): Promise<readonly ContainerId[]> {
   const whole: ContainerId[] = [];
   for (const id of ids) {
     const record = engine.records.byId(id);
@@ -73,7 +76,7 @@ async function withLayers(engine: Engine, call: Call, ids: readonly ContainerId[
 }
 
 /** A volatile container that was made and never started has no one who remembers it, so it claims nothing. */
-function claims(engine: Engine): readonly VolumeClaim[] {
+function claims(engine: Pick<Engine, "records">): readonly VolumeClaim[] {
   return engine.records.all().flatMap(({ id, status, config, mounts }) => {
     if (config.autoRemove && status === "created") return [];
     const running = status === "running" || status === "paused";
@@ -81,10 +84,10 @@ function claims(engine: Engine): readonly VolumeClaim[] {
   });
 }
 
-async function find(engine: Engine, call: Call, record: Container): Promise<void> {
+async function find(engine: RestoreNeeds, call: Call, record: Container): Promise<void> {
   const directory = engine.records.directory(record.id);
   try {
-    const shim = await engine.launcher.connect(call, record.id, directory);
+    const shim = await engine.shims.connect(call, record.id);
     for (const [exec, pid] of shim.execs) findExec(engine, record.id, exec, pid);
     for (const [exec, status] of shim.pastExecs) recallExec(engine, record.id, exec, status);
     if (shim.exited !== null) await ended(engine, record.id, record.pid, shim.exited);
@@ -100,26 +103,26 @@ async function find(engine: Engine, call: Call, record: Container): Promise<void
  * A start that the last daemon did not live to record: nobody was told of it, and what its network is has died with that daemon. So it
  * ends.
  */
-async function endUnrecorded(engine: Engine, call: Call, record: Container): Promise<void> {
+async function endUnrecorded(engine: RestoreNeeds, call: Call, record: Container): Promise<void> {
   const directory = engine.records.directory(record.id);
   if (!existsSync(join(directory, "shim.sock")) || exitOf(directory) !== null) return;
-  const shim = await engine.launcher.connect(call, record.id, directory).catch(() => null);
+  const shim = await engine.shims.connect(call, record.id).catch(() => null);
   if (shim === null || shim.exited !== null) return;
-  if (shim.pid === null) return engine.launcher.abandon(call, record.id);
+  if (shim.pid === null) return engine.shims.abandon(call, record.id);
   call.log.warn(`container ${record.name} was being started when the daemon died: it is killed`);
   engine.records.note({ ...record, status: "running", pid: shim.pid, startedAt: Date.now(), exit: null });
-  await engine.launcher.signal(call, record.id, signalNumber("SIGKILL"), { all: true, pid: shim.pid });
+  await engine.shims.kill(call, record.id, shim.pid);
 }
 
 /** Shown by `ps` and `inspect`. */
-export const withoutShim = (engine: Engine, { id }: Container): Container =>
+export const withoutShim = (engine: Pick<Engine, "records">, { id }: Container): Container =>
   engine.records.note({
     ...engine.records.byId(id),
     error: "its shim is dead or does not answer: the container runs on without logs, attach and exec; kill it, remove it or restart it",
   });
 
 /** The shim is dead, its container is not: the launcher, its new parent, writes the exit file. */
-export function watchOrphan(engine: Engine, record: Container, directory: string): void {
+export function watchOrphan(engine: EndNeeds, record: Container, directory: string): void {
   let dead = 0;
   const look = (patience: number): void => {
     const exit = exitOf(directory);
@@ -149,14 +152,14 @@ export function exitOf(directory: string): ExitStatus | null {
 const unknownExit = (): ExitStatus => ({ code: 255, signal: null, outOfMemory: false, at: Date.now() });
 
 /** What no record knows, of this engine only: directories on tmpfs and on disk, layers, cgroups. */
-async function sweep(engine: Engine, call: Call): Promise<void> {
+async function sweep(engine: RestoreNeeds, call: Call): Promise<void> {
   for (const name of engine.records.strangers()) {
     const id = name as ContainerId;
     // A shim that was spawned and not started, or whose start nobody recorded, is told to go.
     later(engine, async () => {
-      await engine.launcher
-        .connect(call, id, engine.records.directory(id))
-        .then(() => engine.launcher.abandon(call, id))
+      await engine.shims
+        .connect(call, id)
+        .then(() => engine.shims.abandon(call, id))
         .catch(() => {});
       engine.records.discard(id);
     });

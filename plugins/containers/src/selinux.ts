@@ -14,7 +14,7 @@ import { valuesOf } from "./spec/security.ts";
 export const kernelHasSelinux: boolean = existsSync("/sys/fs/selinux/enforce");
 
 /** A container's labels, for as long as it lives; null: none. `InvalidArgument`: the host's policy does not know them. */
-export function selinuxLabels(engine: Engine, config: ContainerConfig): SelinuxLabels | null {
+export function selinuxLabels(engine: Pick<Engine, "records" | "selinux">, config: ContainerConfig): SelinuxLabels | null {
   if (!engine.selinux) return null;
   const { ipc, pid } = config.isolation;
   const options = valuesOf(config, "label");
@@ -57,7 +57,7 @@ function check(label: string): void {
 
 /** A container's own file system, shown with its label: a mount of its own has it as an option, a directory gets it. */
 export async function labelled(
-  engine: Engine,
+  engine: Pick<Engine, "host">,
   call: Call,
   labels: SelinuxLabels | null,
   mounts: readonly Mount[],
@@ -75,7 +75,7 @@ const refused: ReadonlySet<string> = new Set(
 );
 
 /** Files from outside, as their mount's mode says: `z` lets every container have them, `Z` this one alone. */
-export async function relabel(engine: Engine, call: Call, { selinux }: Container, path: string, mode: string): Promise<void> {
+export async function relabel(engine: Pick<Engine, "host">, call: Call, { selinux }: Container, path: string, mode: string): Promise<void> {
   const words = mode.split(",");
   const everybody = words.includes("z");
   if (selinux === null || (!everybody && !words.includes("Z"))) return;

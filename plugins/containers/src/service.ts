@@ -14,6 +14,7 @@ import { later } from "./background.ts";
 import { CdiRegistry } from "./cdi/registry.ts";
 import { create } from "./create.ts";
 import { decide, refuseIdle, runs } from "./decide.ts";
+import { spawnEarly } from "./early-shims.ts";
 import { heardEnd, remove } from "./end.ts";
 import { endAtOnce, stopped, stopSignalOf, tellKill } from "./ending.ts";
 import type { Engine } from "./engine.ts";
@@ -24,16 +25,17 @@ import { readLog } from "./logs/read.ts";
 import { connectNetwork, disconnectNetwork } from "./networks.ts";
 import { failedRestart, giveUp } from "./restarts.ts";
 import { exitOf, watchOrphan, withoutShim } from "./restore.ts";
-import { top, update, usage } from "./running.ts";
-import { spawnEarly } from "./shims.ts";
 import { resolveInRoot } from "./spec/user.ts";
 import { start } from "./start.ts";
+import { top } from "./top.ts";
+import { update } from "./update.ts";
+import { usage } from "./usage.ts";
 
 export function containersService(
   engine: Engine,
   { cgroupDriver, userns }: Pick<ContainersService, "cgroupDriver" | "userns">,
 ): ContainersService {
-  const { records, waiters, launcher } = engine;
+  const { records, waiters, shims } = engine;
   const tell = (call: Call, record: Container, action: string, more: Strings = {}): Promise<void> =>
     engine.events.publish(call, { type: "container", action, id: record.id, attributes: { ...attributes(record), ...more } });
   /** What is asked of a container that runs. */
@@ -64,14 +66,14 @@ export function containersService(
         }
         refuseIdle(record);
         await tellKill(engine, call, fatal ? stopped(engine, record) : record, signal);
-        await launcher.signal(call, id, signal, { pid: record.pid });
+        await shims.container(record).signal(call, signal);
       });
     },
     pause: (call, id) =>
       running(id, async (record) => {
         if (record.status === "paused")
           throw fail("FailedPrecondition", `Container ${id} is already paused`, { reason: "containers/already-paused" });
-        await launcher.pause(call, id);
+        await shims.container(record).pause(call);
         engine.healthWatch.stop(id);
         records.note({ ...record, status: "paused" });
         await tell(call, record, "pause");
@@ -80,7 +82,7 @@ export function containersService(
       running(id, async (record) => {
         if (record.status !== "paused")
           throw fail("FailedPrecondition", `Container ${id} is not paused`, { reason: "containers/not-paused" });
-        await launcher.resume(call, id);
+        await shims.container(record).resume(call);
         watchHealth(engine, records.note({ ...record, status: "running" }));
         await tell(call, record, "unpause");
       }),
@@ -100,7 +102,7 @@ export function containersService(
     resize: async (call, id, size) => {
       const record = records.byId(id);
       refuseIdle(record);
-      await launcher.resize(call, id, size);
+      await shims.container(record).resize(call, size);
       await tell(call, record, "resize", { height: String(size.rows), width: String(size.columns) });
     },
     wait: (call, id, condition) => wait(engine, call, id, condition),
@@ -121,10 +123,10 @@ export function containersService(
         if (exec !== undefined) {
           refuseIdle(record);
           refusePaused(record);
-          return launcher.attachSocket(call, id);
+          return shims.container(record).attachSocket(call);
         }
         if (!runs(record)) await (await spawnEarly(engine, call, record)).shim;
-        const socket = await launcher.attachSocket(call, id);
+        const socket = await shims.container(record).attachSocket(call);
         await tell(call, record, "attach");
         return socket;
       }),
@@ -132,7 +134,7 @@ export function containersService(
       running(id, async (record) => {
         waiters.expectFlush(id, client.client);
         try {
-          await launcher.attach(call, id, client);
+          await shims.container(record).attach(call, client);
         } catch (error) {
           waiters.forgetFlush(id, client.client);
           throw error;
@@ -140,7 +142,7 @@ export function containersService(
         await tell(call, record, "attach");
       }),
     detach: async (call, id, client) => {
-      await launcher.detach(call, id, client);
+      if (records.has(id)) await shims.container(records.byId(id)).detach(call, client);
       await letGo(engine, id, client);
     },
     execCreate: (call, id, config) => createExec(engine, call, id, config),
@@ -150,7 +152,7 @@ export function containersService(
     execResize: async (call, exec, size) => {
       const { container, status } = knownExec(engine, exec);
       if (status !== "running") throw fail("Conflict", `exec command ${exec} is not running`);
-      await launcher.resizeExec(call, container, exec, size);
+      await shims.container(records.byId(container)).resizeExec(call, exec, size);
     },
     execWait: (_call, exec) => waitExec(engine, exec),
     execRun: (call, id, command, limit) => runExec(engine, call, id, command, limit),
@@ -224,7 +226,7 @@ async function ranOut(engine: Engine, id: ContainerId): Promise<void> {
 
 /** Hears the shims for as long as the engine lives. */
 export async function listen(engine: Engine): Promise<void> {
-  for await (const event of await engine.launcher.events(engine.call())) {
+  for await (const event of await engine.shims.events(engine.call())) {
     const { id } = event;
     if (event.kind === "exited") later(engine, () => heardEnd(engine, id, event.pid, event.status));
     else if (event.kind === "exec-exited") later(engine, () => heard(engine, event.exec, event.status, event.output));

@@ -22,15 +22,15 @@ import { edited } from "./cdi/edits.ts";
 import { CdiRegistry } from "./cdi/registry.ts";
 import { devicesRequested } from "./cdi/requests.ts";
 import { diskDirectory, makeDiskDirectory } from "./directories.ts";
-import type { Engine } from "./engine.ts";
-import { watchHealth } from "./health.ts";
+import { type EarlyShimNeeds, takeShim } from "./early-shims.ts";
+import type { Engine, HostChoices, Services } from "./engine.ts";
+import { type HealthNeeds, watchHealth } from "./health.ts";
 import { freshHealth } from "./health-check.ts";
 import { attach, release } from "./mounts/live.ts";
 import { namespaceSources } from "./namespaces.ts";
 import { connectAll } from "./networks.ts";
 import { isKept } from "./restart-policy.ts";
 import { labelled, sharedLabel } from "./selinux.ts";
-import { takeShim } from "./shims.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";
 import { blockDevices, devicesOf } from "./spec/devices.ts";
 import { keepTemplate } from "./spec/exec-process.ts";
@@ -39,7 +39,14 @@ import { blockDevicesOf } from "./spec/limits.ts";
 import { type LabelModules, withoutAppArmor } from "./spec/security.ts";
 import { resolveUser } from "./spec/user.ts";
 
-export async function start(engine: Engine, call: Call, record: Container, options: Sparse<StartOptions>): Promise<StartReport> {
+/** What a start needs of the engine. */
+export type StartNeeds = EarlyShimNeeds &
+  HealthNeeds &
+  HostChoices &
+  Services &
+  Pick<Engine, "removing" | "rootDirectory" | "roots" | "settling" | "starts" | "users">;
+
+export async function start(engine: StartNeeds, call: Call, record: Container, options: Sparse<StartOptions>): Promise<StartReport> {
   const { id, config } = record;
   if (record.status === "paused") throw fail("FailedPrecondition", "cannot start a paused container, try unpause instead");
   if (record.status === "running")
@@ -63,14 +70,14 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     cleanup.undo(async () => {
       // Who has not been asked for yet can't be told to go.
       await spawning.catch(() => {});
-      await engine.launcher.abandon(cleanupCall(call), id);
+      await engine.shims.abandon(cleanupCall(call), id);
     });
     cleanup.undo(async () => engine.idRanges.free(id));
     const given = Promise.withResolvers<never>();
     given.promise.catch(() => {});
     engine.starts.set(id, () => {
       given.reject(fail("Canceled", `the start of container ${record.name} was given up: it is killed or removed`));
-      void engine.launcher.abandon(engine.call(), id);
+      void engine.shims.abandon(engine.call(), id);
     });
     cleanup.always(() => engine.starts.delete(id));
     await engine.hooks.beforeStart(call, id);
@@ -129,7 +136,7 @@ export async function start(engine: Engine, call: Call, record: Container, optio
     const { client } = options;
     if (client) engine.waiters.expectFlush(id, client.client);
     const size = options.size ?? client?.size ?? { rows: 24, columns: 80 };
-    const starting = engine.launcher.start(call, id, {
+    const starting = engine.shims.start(call, id, {
       launch,
       rootfs: shown,
       terminal: config.terminal ? size : null,
@@ -143,10 +150,10 @@ export async function start(engine: Engine, call: Call, record: Container, optio
         const endpoints = await connecting;
         if (isOwn) writeFiles(onDisk, config, hostname, endpoints, netns === null);
         phase("network");
-        await engine.launcher.release(call, id);
+        await engine.shims.release(call, id);
         return endpoints;
       } catch (thrown) {
-        await engine.launcher.abandon(cleanupCall(call), id);
+        await engine.shims.abandon(cleanupCall(call), id);
         throw thrown;
       }
     };
@@ -197,7 +204,7 @@ async function both<E>(network: Promise<E>, process: Promise<Started>): Promise<
 }
 
 /** Devices that are known by name: most containers ask for none, and no file is read for them. */
-async function withRequested(engine: Engine, call: Call, { id, config }: Container, spec: OciSpec): Promise<OciSpec> {
+async function withRequested(engine: Pick<Engine, "cdiSpecDirs">, call: Call, { id, config }: Container, spec: OciSpec): Promise<OciSpec> {
   if (config.deviceRequests.length === 0) return spec;
   const registry = await CdiRegistry.read(engine.cdiSpecDirs);
   for (const warning of registry.warnings) call.log.warn(warning, { container: id.slice(0, 12) });
@@ -205,13 +212,18 @@ async function withRequested(engine: Engine, call: Call, { id, config }: Contain
 }
 
 /** What of this host labels processes. The default profile of AppArmor is loaded for who needs it. */
-async function labelModules({ apparmor }: Engine, call: Call, { config, selinux }: Container): Promise<LabelModules> {
+async function labelModules({ apparmor }: Pick<Engine, "apparmor">, call: Call, { config, selinux }: Container): Promise<LabelModules> {
   const profile = withoutAppArmor(config) ? null : await apparmor.profile(call);
   return { apparmor: profile === null ? null : { defaultProfile: profile }, selinux };
 }
 
 /** The image's own files answer for every container of it, as long as its layer is fresh: looked up once. */
-async function userOf(engine: Engine, call: Call, record: Container, rootfs: readonly Mount[]): Promise<ResolvedUser> {
+async function userOf(
+  engine: Pick<Engine, "host" | "users">,
+  call: Call,
+  record: Container,
+  rootfs: readonly Mount[],
+): Promise<ResolvedUser> {
   const fresh = record.startedAt === null;
   const { user: asked, groupAdd } = record.config;
   const key = [record.imageId, record.drivers.storage, asked, ...groupAdd].join(" ");

@@ -13,7 +13,7 @@ const layerOf = (id: ExecId): ActiveKey => `tools-${id}` as ActiveKey;
 export const toolsOwner = (key: string): ExecId | null => (/^tools-([0-9a-f]{64})$/.exec(key)?.[1] ?? null) as ExecId | null;
 
 export async function launchBeside(
-  engine: Engine,
+  engine: Pick<Engine, "hooks" | "host" | "images" | "preferred" | "storage">,
   call: Call,
   record: Container,
   { id, config }: Exec,
@@ -37,7 +37,7 @@ export async function launchBeside(
   };
 }
 
-export async function removeTools(engine: Engine, id: ExecId): Promise<void> {
+export async function removeTools(engine: Pick<Engine, "call" | "preferred" | "storage">, id: ExecId): Promise<void> {
   try {
     await (await engine.storage(await engine.preferred("storage"))).remove(engine.call(), layerOf(id));
   } catch (error) {

@@ -21,7 +21,12 @@ import { mountInfo, propagationAt } from "./propagation.ts";
  * the engine's own: in a user namespace (`idMaps`) they show their files as those of the container's ids, so that one of them serves
  * containers in and out of user namespaces. A bind of the host's stays as it is.
  */
-export async function attach(engine: Engine, call: Call, record: Container, idMaps: IdMaps | null): Promise<readonly OciMount[]> {
+export async function attach(
+  engine: Pick<Engine, "host" | "storage" | "volumes">,
+  call: Call,
+  record: Container,
+  idMaps: IdMaps | null,
+): Promise<readonly OciMount[]> {
   const mounts: OciMount[] = [];
   for (const point of record.mounts) {
     const mount = await attachOne(engine, call, record, point);
@@ -32,14 +37,19 @@ export async function attach(engine: Engine, call: Call, record: Container, idMa
 }
 
 /** No error for what is not attached. */
-export async function release(engine: Engine, call: Call, record: Container): Promise<void> {
+export async function release(engine: Pick<Engine, "volumes">, call: Call, record: Container): Promise<void> {
   const failures: unknown[] = [];
   for (const point of record.mounts)
     if (point.kind === "volume") await engine.volumes.unmount(call, point.name, record.id).catch((error: unknown) => failures.push(error));
   if (failures.length > 0) throw failures[0];
 }
 
-async function attachOne(engine: Engine, call: Call, record: Container, point: MountPoint): Promise<OciMount> {
+async function attachOne(
+  engine: Pick<Engine, "host" | "storage" | "volumes">,
+  call: Call,
+  record: Container,
+  point: MountPoint,
+): Promise<OciMount> {
   switch (point.kind) {
     case "bind": {
       const mount = bind(point);

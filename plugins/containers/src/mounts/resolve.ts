@@ -41,7 +41,7 @@ export interface Settled {
  * Docker's clients take "not found" of a create for "no such image", and would pull the image that is there: what a mount lacks is a wrong
  * wish.
  */
-export async function resolveMounts(engine: Engine, call: Call, making: Making): Promise<Settled> {
+export async function resolveMounts(engine: Pick<Engine, "images" | "records" | "volumes">, call: Call, making: Making): Promise<Settled> {
   try {
     return await settle(engine, call, making);
   } catch (error) {
@@ -54,7 +54,7 @@ export async function resolveMounts(engine: Engine, call: Call, making: Making):
  * Docker's order: other containers' first, then what was asked for, then anonymous volumes where nothing else is. What comes later at a
  * place counts.
  */
-async function settle(engine: Engine, call: Call, making: Making): Promise<Settled> {
+async function settle(engine: Pick<Engine, "images" | "records" | "volumes">, call: Call, making: Making): Promise<Settled> {
   const { config } = making;
   const asked = new Set<string>();
   for (const { target } of config.mounts) {
@@ -104,7 +104,12 @@ function inherited(other: Container, { readOnly }: VolumesFrom): readonly MountP
     .map((point) => ({ ...point, readOnly: readOnly ?? point.readOnly, mode: readOnly === null ? point.mode : readOnly ? "ro" : "rw" }));
 }
 
-async function resolve(engine: Engine, call: Call, making: Making, request: MountRequest): Promise<MountPoint> {
+async function resolve(
+  engine: Pick<Engine, "images" | "records" | "volumes">,
+  call: Call,
+  making: Making,
+  request: MountRequest,
+): Promise<MountPoint> {
   switch (request.kind) {
     case "bind": {
       if (!request.createSource && !statSync(request.source, { throwIfNoEntry: false }))
@@ -120,12 +125,17 @@ async function resolve(engine: Engine, call: Call, making: Making, request: Moun
   }
 }
 
-async function claim(engine: Engine, call: Call, { id, cleanup }: Making, name: string): Promise<void> {
+async function claim(engine: Pick<Engine, "volumes">, call: Call, { id, cleanup }: Making, name: string): Promise<void> {
   await engine.volumes.claim(call, name, id);
   cleanup.undo(() => engine.volumes.release(cleanupCall(call), name, id));
 }
 
-async function resolveVolume(engine: Engine, call: Call, making: Making, request: VolumeRequest): Promise<VolumePoint> {
+async function resolveVolume(
+  engine: Pick<Engine, "images" | "records" | "volumes">,
+  call: Call,
+  making: Making,
+  request: VolumeRequest,
+): Promise<VolumePoint> {
   const { id, config, cleanup } = making;
   const { target, readOnly, subpath, mode, name } = request;
   const existed = name !== null && (await known(engine, call, name));
@@ -161,7 +171,7 @@ function inUse(error: unknown): void {
   if (!isTsboxError(error) || error.code !== "Conflict") throw error;
 }
 
-async function known(engine: Engine, call: Call, name: string): Promise<boolean> {
+async function known(engine: Pick<Engine, "volumes">, call: Call, name: string): Promise<boolean> {
   try {
     await engine.volumes.get(call, name);
     return true;
@@ -172,7 +182,7 @@ async function known(engine: Engine, call: Call, name: string): Promise<boolean>
 }
 
 async function resolveImage(
-  engine: Engine,
+  engine: Pick<Engine, "images">,
   call: Call,
   { id, storage, storageId, cleanup }: Making,
   request: ImageRequest,

@@ -1,0 +1,137 @@
+/**
+ * A container that runs, as one object. Whoever acts on its processes holds one of these (`engine.shims.container`), and nobody speaks to
+ * its shim beside it. What the exec driver does itself (powers `stats`, `update`) is asked of the driver; all else goes to the shim, or to
+ * the container's cgroup.
+ */
+import {
+  type Call,
+  type CgroupUsage,
+  type Container,
+  type ExecDriver,
+  type ExecId,
+  fail,
+  type HostToolkit,
+  type LauncherService,
+  type Resources,
+  type ShimClient,
+  type ShimExec,
+  type Started,
+  supports,
+  type WindowSize,
+} from "@tsbox/kernel";
+import { isAlive } from "./alive.ts";
+import { blockDevices } from "./spec/devices.ts";
+import { readTemplate } from "./spec/exec-process.ts";
+import { blockDevicesOf, resourcesOf } from "./spec/limits.ts";
+
+/** What a running container is reached by. */
+export interface Reach {
+  readonly launcher: LauncherService;
+  readonly host: HostToolkit;
+  /** The container's own directory on tmpfs. */
+  directory(id: Container["id"]): string;
+  exec(id: string): Promise<ExecDriver>;
+}
+
+export class RunningContainer {
+  readonly #reach: Reach;
+  readonly #record: Pick<Container, "id" | "pid" | "drivers">;
+
+  constructor(reach: Reach, record: Pick<Container, "id" | "pid" | "drivers">) {
+    this.#reach = reach;
+    this.#record = record;
+  }
+
+  /**
+   * To the first process; with `all` to every process. It arrives even when the shim is dead or silent. `FailedPrecondition`: the container
+   * does not run.
+   */
+  signal(call: Call, signal: number, { all = false }: { readonly all?: boolean } = {}): Promise<void> {
+    const { id, pid } = this.#record;
+    return this.#reach.launcher.signal(call, id, signal, { all, pid });
+  }
+
+  pause(call: Call): Promise<void> {
+    return this.#reach.launcher.pause(call, this.#record.id);
+  }
+
+  resume(call: Call): Promise<void> {
+    return this.#reach.launcher.resume(call, this.#record.id);
+  }
+
+  /** Of the container's terminal. */
+  resize(call: Call, size: WindowSize): Promise<void> {
+    return this.#reach.launcher.resize(call, this.#record.id, size);
+  }
+
+  /** Joins a local client's descriptors to the first process. */
+  attach(call: Call, client: ShimClient): Promise<void> {
+    return this.#reach.launcher.attach(call, this.#record.id, client);
+  }
+
+  detach(call: Call, client: number): Promise<void> {
+    return this.#reach.launcher.detach(call, this.#record.id, client);
+  }
+
+  /** The path of the unix socket that carries stdio in Docker's framing, of the first process and of execs. */
+  attachSocket(call: Call): Promise<string> {
+    return this.#reach.launcher.attachSocket(call, this.#record.id);
+  }
+
+  /** Starts one more process. Errors as those of `LauncherService.exec`. */
+  exec(call: Call, exec: ShimExec): Promise<Started> {
+    return this.#reach.launcher.exec(call, this.#record.id, exec);
+  }
+
+  /** To the process of an exec and its process group. */
+  signalExec(call: Call, exec: ExecId, signal: number): Promise<void> {
+    return this.#reach.launcher.signalExec(call, this.#record.id, exec, signal);
+  }
+
+  resizeExec(call: Call, exec: ExecId, size: WindowSize): Promise<void> {
+    return this.#reach.launcher.resizeExec(call, this.#record.id, exec, size);
+  }
+
+  /** The pids of all its processes, as the host numbers them. `Unsupported`: its driver's processes are not the host's. */
+  pids(call: Call): Promise<readonly number[]> {
+    return this.#inCgroup((cgroup) => this.#reach.host.cgroupPids(call, cgroup));
+  }
+
+  /** What it uses now. A driver may know a part of it only. */
+  async usage(call: Call): Promise<Partial<CgroupUsage>> {
+    const driver = await this.#driver();
+    if (supports(driver, "stats")) return driver.stats(call, this.#record.id);
+    return this.#inCgroup((cgroup) => this.#reach.host.cgroupUsage(call, cgroup));
+  }
+
+  /** Sets its limits. Answers a sentence for each that the host could not set. */
+  async update(call: Call, resources: Resources): Promise<readonly string[]> {
+    const limits = resourcesOf(resources, blockDevices(blockDevicesOf(resources)));
+    const driver = await this.#driver();
+    if (!supports(driver, "update")) return this.#reach.host.cgroupUpdate(call, await this.#cgroup(), limits);
+    await driver.update(call, this.#record.id, limits);
+    return [];
+  }
+
+  #driver(): Promise<ExecDriver> {
+    return this.#reach.exec(this.#record.drivers.exec);
+  }
+
+  async #cgroup(): Promise<string> {
+    const { id, drivers } = this.#record;
+    const { cgroup } = readTemplate(this.#reach.directory(id));
+    if (cgroup !== null && supports(await this.#driver(), "processes")) return cgroup;
+    throw fail("Unsupported", `processes of the exec driver ${drivers.exec} are not the host's: they can't be looked at from here`);
+  }
+
+  /** What fails because the container has ended meanwhile, and its cgroup or its directory is gone, fails for that. */
+  async #inCgroup<T>(work: (cgroup: string) => Promise<T>): Promise<T> {
+    try {
+      return await work(await this.#cgroup());
+    } catch (error) {
+      const { id, pid } = this.#record;
+      if (isAlive(pid)) throw error;
+      throw fail("FailedPrecondition", `container ${id} is not running`, { reason: "containers/not-running", cause: error });
+    }
+  }
+}
