@@ -21,7 +21,7 @@ export const contractVersions: Readonly<Record<string, string>> = {
   files: "2.0.0",
   events: "1.0.0",
   state: "1.0.0",
-  api: "1.3.0",
+  api: "1.4.0",
 };
 
 /** The kinds of drivers; every other name is a service's. */

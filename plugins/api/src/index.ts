@@ -1,6 +1,6 @@
 /** The service `api`: Docker's Engine API. operations/ is what it does, http/ brings it to the world. */
 import { dirname, join } from "node:path";
-import type { ApiService, Plugin, PluginContext } from "@tsbox/kernel";
+import type { ApiService, Plugin, PluginContext, SessionsApi } from "@tsbox/kernel";
 import { openFront } from "./http/index.ts";
 import type { HttpServer } from "./http/server.ts";
 import { containerList } from "./operations/container-list.ts";
@@ -12,6 +12,7 @@ import { importVerb } from "./operations/import.ts";
 import { networkMembers } from "./operations/network-members.ts";
 import { networkPrune } from "./operations/network-prune.ts";
 import { runningVerbs } from "./operations/running.ts";
+import { sessionVerbs } from "./operations/sessions.ts";
 import { withSizes } from "./operations/sizes.ts";
 import { spaceVerbs } from "./operations/space.ts";
 import { systemVerbs } from "./operations/system.ts";
@@ -20,7 +21,7 @@ import { volumeVerbs } from "./operations/volumes.ts";
 const plugin: Plugin<null> = {
   parseConfig: () => null,
   setup(context: PluginContext<null>): void {
-    let api: ApiService | null = null;
+    let api: (ApiService & SessionsApi) | null = null;
     let front: HttpServer | null = null;
     context.provideService("api", {
       open: async () => {
@@ -40,10 +41,12 @@ const plugin: Plugin<null> = {
         const files = await context.service("files");
         const content = await context.service("content");
         const space = { containers, images, files, content, volumes: await context.service("volumes"), events: services.events };
+        const verbs = containerVerbs(containers);
         api = {
-          ...containerVerbs(containers),
+          ...verbs,
+          ...sessionVerbs(containers, verbs),
           ...execVerbs(containers),
-          ...withSizes({ ...containerVerbs(containers), ...containerList(containers, images) }, images, files),
+          ...withSizes({ ...verbs, ...containerList(containers, images) }, images, files),
           ...runningVerbs(containers),
           ...fileVerbs(containers, files),
           ...imageVerbs(images, containers),
@@ -59,7 +62,7 @@ const plugin: Plugin<null> = {
     });
     // Not before all is open: who connects earlier waits in the listener's queue.
     context.tap("ready", async () => {
-      if (api) front = await openFront({ api, containers: await context.service("containers"), log: context.log }, context.rootDirectory);
+      if (api) front = await openFront({ api, log: context.log }, context.rootDirectory);
     });
     context.tap("shutdown", async () => front?.close());
   },

@@ -6,6 +6,8 @@ import { createConnection, createServer, type Server, type Socket } from "node:n
 import { type Case, temporaryDirectory } from "@tsbox/harness";
 import { type ApiService, type ContainersService, fail, silentLog } from "@tsbox/kernel";
 import { serveHttp } from "../src/http/server.ts";
+import { execVerbs } from "../src/operations/execs.ts";
+import { sessionVerbs } from "../src/operations/sessions.ts";
 
 export interface Answer {
   readonly status: number;
@@ -30,7 +32,9 @@ export async function makeWorld(t: Case, api: Partial<ApiService>, containers: P
   const directory = temporaryDirectory(t);
   const socket = `${directory}/api.sock`;
   mkdirSync(`${directory}/uploads`);
-  const services = { api: api as ApiService, containers: containers as ContainersService, log: silentLog, uploads: `${directory}/uploads` };
+  // Sessions and execs as the engine has them, over the test's own containers.
+  const sessions = { ...execVerbs(containers as ContainersService), ...sessionVerbs(containers as ContainersService, api as ApiService) };
+  const services = { api: { ...sessions, ...(api as ApiService) }, log: silentLog, uploads: `${directory}/uploads` };
   const server = await serveHttp(services, { path: socket });
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => (closing ??= server.close());

@@ -12,7 +12,6 @@ const plugin: Plugin<null> = {
     context.tap("ready", async () => {
       const services = {
         api: await context.service("api"),
-        containers: await context.service("containers"),
         launcher: await context.service("launcher"),
         log: context.log,
       };

@@ -4,13 +4,11 @@ import {
   type ApiService,
   type ClientEvent,
   type ClientOpened,
-  type ContainersService,
   createCall,
   fail,
   type LauncherService,
   type Logger,
-  parseContainerId,
-  parseExecId,
+  type SessionsApi,
   type ShimClient,
 } from "@tsbox/kernel";
 import { dispatch, runsLocally } from "./dispatch.ts";
@@ -19,8 +17,7 @@ import { plain } from "./plain.ts";
 import { redraw } from "./redraw.ts";
 
 interface Services {
-  readonly api: ApiService;
-  readonly containers: ContainersService;
+  readonly api: ApiService & SessionsApi;
   readonly launcher: LauncherService;
   readonly log: Logger;
 }
@@ -47,7 +44,7 @@ interface Bound extends Lent {
 
 export async function serveClients(services: Services, stop: AbortSignal): Promise<void> {
   const clients = new Map<number, Client>();
-  const { launcher, api, log } = services;
+  const { launcher, log } = services;
   const call = createCall(log, { signal: stop });
   for await (const event of await launcher.clients(call)) {
     if (event.kind === "opened") {
@@ -57,23 +54,18 @@ export async function serveClients(services: Services, stop: AbortSignal): Promi
       continue;
     }
     const client = clients.get(event.client);
-    if (client) void react(api, services, client, event).catch(() => {});
+    if (client) void react(services, client, event).catch(() => {});
   }
 }
 
 /** Signals and window sizes belong to the container; without one, a signal ends the command. */
-async function react(
-  api: ApiService,
-  { launcher, containers, log }: Services,
-  client: Client,
-  event: Exclude<ClientEvent, ClientOpened>,
-): Promise<void> {
+async function react({ api, launcher, log }: Services, client: Client, event: Exclude<ClientEvent, ClientOpened>): Promise<void> {
   const call = createCall(log);
   const { lent } = client;
   // As with docker: the container goes on.
   const leave = async (): Promise<void> => {
     client.abort.abort(fail("Canceled", "the client is gone"));
-    if (lent !== null) await containers.detach(call, (await containers.get(call, lent.container)).id, event.client);
+    if (lent !== null) await api.clientDetach(call, lent.container, event.client);
   };
   if (event.kind === "gone") {
     client.gone = true;
@@ -112,7 +104,7 @@ async function serve(services: Services, opened: ClientOpened, client: Client): 
 }
 
 function session(services: Services, opened: ClientOpened, client: Client): Session {
-  const { launcher, containers, log } = services;
+  const { api: sessions, launcher, log } = services;
   // Not the command's own call: the container goes on when its client is killed.
   const call = createCall(log);
   const descriptors = ({ stdin, stdout, stderr, terminal, detachKeys }: Attached): ShimClient => ({
@@ -129,14 +121,13 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
     await launcher.bind(call, opened.client, JSON.stringify(bound), { signalsProxied: signalProxy && exec === null });
     if (terminal && stdin && opened.terminals[0]) await launcher.rawTerminal(call, opened.client, true);
   };
-  const flushed = async (id: string): Promise<boolean> =>
-    (await containers.flushed(call, parseContainerId(id), opened.client)) === "flushed";
+  const flushed = async (id: string): Promise<boolean> => (await sessions.clientFlushed(call, id, opened.client)) === "flushed";
   return {
     async runAttached(api, id, attached) {
       const ended = api.containerWait(call, id, attached.removed ? "removed" : "next-exit");
       // Whoever fails to start never ends; then nobody listens here.
       ended.catch(() => {});
-      const { startedAt } = await containers.get(call, id);
+      const { startedAt } = await sessions.containerState(call, id);
       await lend(id, null, attached, { before: startedAt });
       const { timings, warnings } = await api.containerStart(call, id, {
         client: descriptors(attached),
@@ -149,12 +140,12 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
       const ended = api.containerWait(call, id, attached.removed ? "removed" : "next-exit");
       ended.catch(() => {});
       await lend(id, null, attached);
-      await containers.attach(call, parseContainerId(id), descriptors(attached));
+      await sessions.clientAttach(call, id, descriptors(attached));
       if (opened.size && attached.terminal) await redraw(api, id, opened.size);
       return (await flushed(id)) ? (await ended).StatusCode : null;
     },
     async runExec(api, exec, attached) {
-      const { container } = await containers.execGet(call, exec);
+      const { ContainerID: container } = (await api.execInspect(call, exec)) as { readonly ContainerID: string };
       await lend(container, exec, attached);
       await api.execStart(call, exec, {
         // Three hops less than by way of here, of the twelve that an exec has. Not for a container: what its user asks for next must find
@@ -162,13 +153,13 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
         client: { ...descriptors(attached), answer: true },
         ...(opened.size && attached.terminal ? { size: opened.size } : {}),
       });
-      return (await flushed(container)) ? containers.execWait(call, parseExecId(exec)) : null;
+      return (await flushed(container)) ? sessions.execWait(call, exec) : null;
     },
   };
 }
 
 /** The daemon that this client spoke to has died; what it waits for has not, and still has its terminal. */
-async function waitAgain({ containers, launcher, log }: Services, opened: ClientOpened, client: Client, word: string): Promise<number> {
+async function waitAgain({ api, launcher, log }: Services, opened: ClientOpened, client: Client, word: string): Promise<number> {
   const { container, exec, attached, starts } = JSON.parse(word) as Bound;
   const call = createCall(log);
   const lost = async (why: string): Promise<number> => {
@@ -177,11 +168,11 @@ async function waitAgain({ containers, launcher, log }: Services, opened: Client
   };
   client.lent = { container, exec, attached };
   try {
-    if (exec !== null) return await containers.execWait(call, parseExecId(exec));
-    const record = await containers.get(call, container);
-    if (starts !== undefined && record.startedAt === starts.before) return lost(`container ${record.name} was not started: start it again`);
-    return (await containers.wait(call, record.id, record.status === "exited" ? "not-running" : attached.removed ? "removed" : "next-exit"))
-      .code;
+    if (exec !== null) return await api.execWait(call, exec);
+    const { name, status, startedAt } = await api.containerState(call, container);
+    if (starts !== undefined && startedAt === starts.before) return lost(`container ${name} was not started: start it again`);
+    const condition = status === "exited" ? "not-running" : attached.removed ? "removed" : "next-exit";
+    return (await api.containerWait(call, container, condition)).StatusCode;
   } catch {
     return lost("what this command waited for is gone: nobody saw how it ended");
   }

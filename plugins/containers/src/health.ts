@@ -25,7 +25,7 @@ export function watchHealth(engine: HealthNeeds, record: Container): void {
 
 /** After a daemon's death: its last look is ended, and the next one comes when it is due. */
 export function watchAgain(engine: HealthNeeds, record: Container): void {
-  const { id, health } = record;
+  const { health } = record;
   if (health?.probe == null) watchHealth(engine, record);
   else {
     // It may have ended by itself.

@@ -8,6 +8,7 @@ import type { ShimClient } from "../launcher.ts";
 import type { Sparse, Strings } from "../words.ts";
 import type { FilesApi } from "./api-files.ts";
 import type { Filters, Json, ProgressLine } from "./api-json.ts";
+import type { SessionsApi } from "./api-sessions.ts";
 import type { Timings } from "./containers.ts";
 
 export interface ApiService extends FilesApi {
@@ -70,7 +71,7 @@ export interface ApiService extends FilesApi {
   containerStats(call: Call, id: string, options: Sparse<{ stream: boolean; oneShot: boolean }>): Promise<AsyncIterable<Json>>;
   containerUpdate(call: Call, id: string, body: Json): Promise<{ readonly Warnings: readonly string[] }>;
   execCreate(call: Call, container: string, body: Json): Promise<{ readonly Id: string }>;
-  /** With nobody attached, or with a local client's descriptors (never over HTTP). An HTTP client's connection is the front's business. */
+  /** With nobody attached, or with a local client's descriptors (never over HTTP). */
   execStart(
     call: Call,
     exec: string,
@@ -117,6 +118,6 @@ export interface ApiService extends FilesApi {
 
 declare module "../plugin.ts" {
   interface Services {
-    api: ApiService;
+    api: ApiService & SessionsApi;
   }
 }

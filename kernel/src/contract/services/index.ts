@@ -3,6 +3,7 @@ export type * from "../launcher.ts";
 export type * from "./api.ts";
 export type * from "./api-files.ts";
 export type * from "./api-json.ts";
+export type * from "./api-sessions.ts";
 export type * from "./containers.ts";
 export type * from "./content.ts";
 export type * from "./events.ts";

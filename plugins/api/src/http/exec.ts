@@ -4,15 +4,12 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { type Call, createCall, type Exec, fail, isTsboxError, type Json, type WindowSize } from "@tsbox/kernel";
+import { type Call, createCall, fail, isTsboxError, type Json, type WindowSize } from "@tsbox/kernel";
 import { consoleSize } from "../operations/execs.ts";
-import { type AttachServices, framesType } from "./attach.ts";
+import { framesType } from "./attach.ts";
+import type { Front } from "./front.ts";
 import { join, refuse, takeBody, upgrade } from "./hijack.ts";
-import { connectShim } from "./shim-stream.ts";
 import { versionOf } from "./versions.ts";
-
-/** ctrl-P ctrl-Q. */
-const dockersKeys: readonly number[] = [16, 17];
 
 const form = /^\/exec\/([^/?]+)\/start(?:\?.*)?$/;
 
@@ -26,37 +23,58 @@ export function execStartBody(body: Json): ExecStartBody {
   return { detach: body.Detach === true, terminal: body.Tty === true, size: consoleSize(body.ConsoleSize) };
 }
 
-export async function execStart(services: AttachServices, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+export async function execStart(
+  { api, log }: Pick<Front, "api" | "log">,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): Promise<void> {
   socket.on("error", () => socket.destroy());
   try {
     const body = parse(await takeBody(request, socket, head));
     const versioned = versionOf(request.url ?? "");
     if ("refused" in versioned) throw fail("InvalidArgument", versioned.refused);
-    const call = createCall(services.log);
-    const exec = await services.containers.execGet(call, form.exec(versioned.path)?.[1] ?? "");
-    const start = execStartBody(body);
-    const { detach, terminal, size } = start;
+    const call = createCall(log);
+    const id = form.exec(versioned.path)?.[1] ?? "";
+    const { detach, terminal, size } = execStartBody(body);
     if (detach) {
-      await services.containers.execStart(call, exec.id, {});
+      await api.execStart(call, id, {});
       socket.end("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
       return;
     }
-    const shim = await openExec(services, call, exec, start, exec.config.attach.stdin);
+    const { stream, stdin, detachKeys } = await api.execAttach(call, id, { terminal, stdin: true });
     upgrade(request, socket, framesType(versioned.version, terminal));
     try {
-      await services.containers.execStart(call, exec.id, size === null ? {} : { size });
+      await api.execStart(call, id, size === null ? {} : { size });
     } catch (error) {
-      shim.destroy();
+      stream.destroy();
       socket.end(startFailure(error, terminal));
       return;
     }
     // Who asks for the exit code when the output is over shall get it.
-    const last = services.containers.execWait(call, exec.id);
-    const keys = exec.config.terminal ? { keys: exec.config.detachKeys ?? dockersKeys } : {};
-    join(socket, shim, { stdin: exec.config.attach.stdin, last, ...keys });
+    join(socket, stream, { stdin, last: api.execWait(call, id), ...(detachKeys === null ? {} : { keys: detachKeys }) });
   } catch (error) {
     refuse(socket, error);
   }
+}
+
+/** Starts it; output alone, for a connection that HTTP goes on with. Over when the exit code is there. */
+export async function* execOutput(
+  { api }: Pick<Front, "api">,
+  call: Call,
+  id: string,
+  stream: Duplex,
+  { terminal, size }: ExecStartBody,
+): AsyncGenerator<Uint8Array> {
+  try {
+    await api.execStart(call, id, size === null ? {} : { size });
+  } catch (error) {
+    stream.destroy();
+    yield startFailure(error, terminal);
+    return;
+  }
+  yield* stream as AsyncIterable<Uint8Array>;
+  await api.execWait(call, id);
 }
 
 function parse(body: Buffer): Json {
@@ -70,28 +88,8 @@ function parse(body: Buffer): Json {
   throw fail("InvalidArgument", "invalid JSON in the request's body");
 }
 
-/** Refused before anything is said to the client: an exec that was started, a container that does not run. */
-export async function openExec(
-  { containers }: AttachServices,
-  call: Call,
-  exec: Exec,
-  body: ExecStartBody,
-  stdin: boolean,
-): Promise<Duplex> {
-  if (exec.status !== "created")
-    throw fail("Conflict", `exec command ${exec.id} ${exec.status === "running" ? "is already running" : "has already run"}`);
-  const { attach, terminal, detachKeys } = exec.config;
-  // As Docker: who starts it says how the connection is framed. Without frames only one stream can be carried.
-  const stderr = attach.stderr && (terminal || !body.terminal);
-  const wishes = { stdin: stdin && attach.stdin, stdout: attach.stdout, stderr, framed: !body.terminal, exec: exec.id };
-  return connectShim(await containers.attachSocket(call, exec.container, exec.id), {
-    ...wishes,
-    ...(detachKeys === null ? {} : { detachKeys }),
-  });
-}
-
 /** The connection is taken already: the words go where the output would have gone, and the exit code says the rest. */
-export function startFailure(error: unknown, terminal: boolean): Buffer {
+function startFailure(error: unknown, terminal: boolean): Buffer {
   const text = Buffer.from(`${wordsOf(error)}\r\n`);
   if (terminal) return text;
   const header = Buffer.alloc(8);

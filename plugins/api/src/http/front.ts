@@ -1,11 +1,10 @@
 import type { IncomingMessage } from "node:http";
-import type { ApiService, ContainersService, Logger } from "@tsbox/kernel";
+import type { ApiService, Logger, SessionsApi } from "@tsbox/kernel";
 import type { Calls } from "./calls.ts";
 
 /** What routes work with. */
 export interface Front {
-  readonly api: ApiService;
-  readonly containers: ContainersService;
+  readonly api: ApiService & SessionsApi;
   readonly log: Logger;
   readonly calls: Calls;
   /** A directory for bodies that must be files. */

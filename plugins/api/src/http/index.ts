@@ -5,7 +5,7 @@
 import { fstatSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { ApiService, ContainersService, Logger } from "@tsbox/kernel";
+import type { Front } from "./front.ts";
 import { type HttpServer, serveHttp } from "./server.ts";
 
 const listener = 4;
@@ -14,10 +14,7 @@ const listener = 4;
  * Null: nobody handed a listener over (a daemon that tests start without a launcher). `directory`: on disk, since an uploaded image may be
  * larger than memory.
  */
-export async function openFront(
-  services: { readonly api: ApiService; readonly containers: ContainersService; readonly log: Logger },
-  directory: string,
-): Promise<HttpServer | null> {
+export async function openFront(services: Pick<Front, "api" | "log">, directory: string): Promise<HttpServer | null> {
   if (!isSocket(listener)) return null;
   const uploads = join(directory, "uploads");
   // What a killed daemon left.

@@ -1,7 +1,7 @@
 /** /containers. */
 import { fail, type Json } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
-import { framesType, logs, openStream } from "../attach.ts";
+import { framesType, output, wishes } from "../attach.ts";
 import { failureOf } from "../errors.ts";
 import type { Front } from "../front.ts";
 import { filters, flag, number, type Query, text } from "../query.ts";
@@ -112,13 +112,9 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
   app.post<Named>("/containers/:id/attach", async (request, reply) => {
     const { params, query } = request;
     const call = calls.while(reply);
-    const record = await front.containers.get(call, params.id);
-    const type = framesType(front.versionOf(request.raw), record.config.terminal);
-    if (flag(query, "stream")) {
-      const shim = await openStream(front, call, record, { ...query, stdin: "0" });
-      request.raw.socket.once("close", () => shim.destroy());
-      await sendBytes(reply, type, shim as AsyncIterable<Uint8Array>);
-    } else await sendBytes(reply, type, await logs(api, call, record, query));
+    const session = await api.containerAttach(call, params.id, { ...wishes(query), stdin: false });
+    request.raw.socket.once("close", () => session.stream?.destroy());
+    await sendBytes(reply, framesType(front.versionOf(request.raw), session.terminal), output(session));
   });
 }
 

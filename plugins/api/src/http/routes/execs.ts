@@ -2,7 +2,7 @@
 import { fail, type Json } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
 import { framesType } from "../attach.ts";
-import { execStartBody, openExec, startFailure } from "../exec.ts";
+import { execOutput, execStartBody } from "../exec.ts";
 import type { Front } from "../front.ts";
 import { number, type Query } from "../query.ts";
 import { checked } from "../shapes.ts";
@@ -11,7 +11,7 @@ import { sendBytes } from "../streams.ts";
 type Named = { Params: { id: string }; Querystring: Query; Body: Json | null };
 
 export function execRoutes(app: FastifyInstance, front: Front): void {
-  const { api, calls, containers } = front;
+  const { api, calls } = front;
   app.post<Named>("/containers/:id/exec", async ({ params, body }, reply) => {
     if (typeof body !== "object" || body === null || Array.isArray(body))
       throw fail("InvalidArgument", "no body: send the command as JSON");
@@ -19,28 +19,16 @@ export function execRoutes(app: FastifyInstance, front: Front): void {
   });
   // Without an upgrade only output can be carried: the rest of the connection is HTTP's.
   app.post<Named>("/exec/:id/start", async (request, reply) => {
+    const { id } = request.params;
     const start = execStartBody(request.body ?? {});
-    const { detach, terminal, size } = start;
     const call = calls.lasting();
-    const exec = await containers.execGet(call, request.params.id);
-    if (detach) {
-      await containers.execStart(call, exec.id, {});
+    if (start.detach) {
+      await api.execStart(call, id, {});
       return reply.code(200).send();
     }
-    const shim = await openExec(front, call, exec, start, false);
-    request.raw.socket.once("close", () => shim.destroy());
-    const output = async function* (): AsyncGenerator<Uint8Array> {
-      try {
-        await containers.execStart(call, exec.id, size === null ? {} : { size });
-      } catch (error) {
-        shim.destroy();
-        yield startFailure(error, terminal);
-        return;
-      }
-      yield* shim as AsyncIterable<Uint8Array>;
-      await containers.execWait(call, exec.id);
-    };
-    await sendBytes(reply, framesType(front.versionOf(request.raw), terminal), output());
+    const { stream } = await api.execAttach(call, id, { terminal: start.terminal, stdin: false });
+    request.raw.socket.once("close", () => stream.destroy());
+    await sendBytes(reply, framesType(front.versionOf(request.raw), start.terminal), execOutput(front, call, id, stream, start));
   });
   app.post<Named>("/exec/:id/resize", async ({ params, query }, reply) => {
     const [rows, columns] = [number(query, "h"), number(query, "w")];
