@@ -24,6 +24,7 @@ export { ago } from "./duration.ts";
 export { abortReason, asError, type ErrorMeaning, errorCodes, errorTable, fail, isTsboxError, TsboxError } from "./errors/index.ts";
 export { limits } from "./limits.ts";
 export { withMounts } from "./mounts.ts";
+export { noSettings, settingsOf } from "./settings.ts";
 export { signalNumber } from "./signals.ts";
 export { snapshotExists } from "./snapshot-exists.ts";
 export { supports } from "./supports.ts";

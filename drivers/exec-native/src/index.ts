@@ -1,13 +1,10 @@
-import { fail, type Plugin } from "@tsbox/kernel";
+import { noSettings, type Plugin } from "@tsbox/kernel";
 import { NativeDriver } from "./driver.ts";
 import { FilterStore } from "./internal/filter-store.ts";
 import { probe } from "./probe.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig(raw) {
-    if (raw === undefined || (typeof raw === "object" && raw !== null && Object.keys(raw).length === 0)) return null;
-    throw fail("InvalidArgument", "exec-native takes no config; remove it");
-  },
+  parseConfig: noSettings,
   setup(context) {
     context.provideDriver("exec", "native", {
       probe: async () => probe((await context.service("host")).cgroups.layout),

@@ -1,12 +1,9 @@
-import { fail, type Plugin } from "@tsbox/kernel";
+import { noSettings, type Plugin } from "@tsbox/kernel";
 import { BridgeDriver } from "./driver.ts";
 import { probe } from "./probe.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig(raw) {
-    if (raw === undefined || (typeof raw === "object" && raw !== null && Object.keys(raw).length === 0)) return null;
-    throw fail("InvalidArgument", "network-bridge takes no config; remove it");
-  },
+  parseConfig: noSettings,
   setup(context) {
     context.provideDriver("network", "bridge", {
       probe: async (call) => probe(call, await context.service("host")),

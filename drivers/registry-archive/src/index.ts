@@ -1,12 +1,12 @@
 /** The transports `docker-archive` and `oci-archive`: images in tar files. */
-import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
 import { dockerArchive } from "./docker.ts";
 import { archiveDriver } from "./driver.ts";
 import { Archives } from "./internal/archives.ts";
 import { ociArchive } from "./oci.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig: () => null,
+  parseConfig: noSettings,
   setup(context: PluginContext<null>): void {
     let archives: Archives | null = null;
     let users = 0;

@@ -1,10 +1,10 @@
 /** The transport `host:`, a directory of this machine as an image. */
 import { dirname } from "node:path";
-import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
 import { hostDriver } from "./driver.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig: () => null,
+  parseConfig: noSettings,
   setup(context: PluginContext<null>): void {
     // A plugin's directories lie in the engine's own.
     const engine = [context.rootDirectory, context.stateDirectory].map((path) => dirname(path));

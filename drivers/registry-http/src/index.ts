@@ -1,18 +1,16 @@
 /** The transport `docker`: registries over HTTP. */
-import { fail, type Plugin, type PluginContext, type RegistryDriver } from "@tsbox/kernel";
+import { fail, type Plugin, type PluginContext, type RegistryDriver, settingsOf } from "@tsbox/kernel";
 import { registryDriver } from "./driver.ts";
 import { Connections } from "./internal/connections.ts";
 
 interface Config {
-  /** A directory with one of certificates for each registry, named by its host and port. */
+  /** A directory that holds one directory of certificates for each registry, named `HOST:PORT`. Default: `"/etc/docker/certs.d"`. */
   readonly certificates: string;
 }
 
 const plugin: Plugin<Config> = {
   parseConfig: (raw) => {
-    const { certificates = "/etc/docker/certs.d", ...other } = (raw ?? {}) as Readonly<Record<string, unknown>>;
-    const unknown = Object.keys(other)[0];
-    if (unknown !== undefined) throw fail("InvalidArgument", `${unknown}: no such setting; there is certificates`);
+    const { certificates = "/etc/docker/certs.d" } = settingsOf(raw, ["certificates"]);
     if (typeof certificates !== "string" || !certificates.startsWith("/"))
       throw fail("InvalidArgument", "certificates: must be the absolute path of a directory such as /etc/docker/certs.d");
     return { certificates };

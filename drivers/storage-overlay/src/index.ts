@@ -1,12 +1,9 @@
-import { fail, type Plugin } from "@tsbox/kernel";
+import { noSettings, type Plugin } from "@tsbox/kernel";
 import { OverlayDriver } from "./driver.ts";
 import { probe } from "./probe.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig(raw) {
-    if (raw === undefined || (typeof raw === "object" && raw !== null && Object.keys(raw).length === 0)) return null;
-    throw fail("InvalidArgument", "storage-overlay takes no config; remove it");
-  },
+  parseConfig: noSettings,
   setup(context) {
     context.provideDriver("storage", "overlay", {
       probe: async (call) => probe(call, await context.service("host"), context.rootDirectory),

@@ -1,11 +1,8 @@
-import { fail, type Plugin } from "@tsbox/kernel";
+import { noSettings, type Plugin } from "@tsbox/kernel";
 import { VfsDriver } from "./driver.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig(raw) {
-    if (raw === undefined || (typeof raw === "object" && raw !== null && Object.keys(raw).length === 0)) return null;
-    throw fail("InvalidArgument", "storage-vfs takes no config; remove it");
-  },
+  parseConfig: noSettings,
   setup(context) {
     context.provideDriver("storage", "vfs", {
       open: async () => {

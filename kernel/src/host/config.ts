@@ -7,28 +7,29 @@ import { isAbsolute } from "node:path";
 import { asError, fail } from "../errors/index.ts";
 
 export interface EngineConfig {
-  /** Durable data; null: the default or the flag's. */
+  /** The root directory, for durable data. Default: `/var/lib/tsbox`; `--root` and `TSBOX_ROOT` come first. */
   readonly root: string | null;
-  /** Volatile data; null: the default or the flag's. */
+  /** The state directory, for data that a boot forgets. Default: `/run/tsbox`; `--state` and `TSBOX_STATE` come first. */
   readonly state: string | null;
-  /** Where the API listens (`unix:///run/tsbox/tsbox.sock`, `tcp://…`); empty: the default. */
+  /** Where the API listens: the first `unix://` of them. Default: `unix:///run/tsbox/tsbox.sock`; `--host` and `TSBOX_HOST` come first. */
   readonly hosts: readonly string[];
+  /** What the daemon logs. Default: `info`. */
   readonly logLevel: "debug" | "info" | "warn" | "error";
-  /** Driver by kind: `{"storage": "overlay"}`. */
+  /** The id of the driver by its kind: `{"storage": "overlay"}`. Default: the first that works here, as found at the first start. */
   readonly drivers: Readonly<Record<string, string>>;
-  /** Added to the engine's own list; one with the same name replaces the list's. */
+  /** Plugins beside the engine's own; one with the same name replaces the engine's. */
   readonly plugins: readonly PluginEntry[];
-  /** By the entry's name; the operator's word over the manifest's. */
+  /** Whether a plugin has a process of its own, by the entry's name; it overrides the plugin's manifest. Only `none` is there yet. */
   readonly isolation: Readonly<Record<string, "none" | "process">>;
-  /** Seconds that one verb of a driver may take, by kind. */
+  /** Seconds that one call of a driver may take, by kind: `{"storage": 60}`. */
   readonly deadlines: Readonly<Record<string, number>>;
 }
 export interface PluginEntry {
-  /** Unique in an engine; in the names of the plugin's directories. */
+  /** Unique in an engine, and part of the names of the plugin's directories. Default: `package`. */
   readonly name: string;
-  /** A package's name, or the absolute path of its directory. */
+  /** The name of the npm package, or the absolute path of its directory. */
   readonly package: string;
-  /** Left as it is: the plugin parses it. */
+  /** The plugin's own settings; the plugin checks them. */
   readonly config: unknown;
 }
 

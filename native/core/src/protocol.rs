@@ -19,94 +19,107 @@ pub const VERSION: u32 = 7;
 /// What a shim understands. 2: [`shim::EXEC`] and the words about execs, detach keys of one's own.
 pub const SHIM: u32 = 2;
 
-/// Client and launcher. Channel is unused.
+/// Client and launcher, over `launcher.sock`. The channel is not used.
 pub mod client {
-    /// Client → launcher, first: [`super::ClientHello`] and three descriptors.
+    // Client → launcher.
+    /// The first frame: [`super::ClientHello`] as JSON, with the descriptors 0, 1 and 2 of the client.
     pub const HELLO: u8 = 1;
-    /// Client → launcher: a signal came; payload u8.
+    /// The client got a signal. Payload: its number as u8.
     pub const SIGNAL: u8 = 2;
-    /// Client → launcher: the terminal's size; payload rows u16, columns u16.
+    /// The client's terminal has another size. Payload: rows u16, columns u16.
     pub const RESIZED: u8 = 3;
-    /// Launcher → client: bytes for its standard output, standard error.
+
+    // Launcher → client.
+    /// Bytes for the client's standard output.
     pub const STDOUT: u8 = 10;
+    /// Bytes for the client's standard error.
     pub const STDERR: u8 = 11;
-    /// Launcher → client: end with this code; payload u8.
+    /// The command is over. Payload: the exit code as u8.
     pub const EXIT: u8 = 12;
-    /// Launcher → client: put the terminal into raw mode (payload 1) or back (0).
+    /// The client puts its terminal into raw mode (payload 1) or back (payload 0).
     pub const RAW: u8 = 13;
-    /// Launcher → client: run the command yourself.
+    /// The client runs the command itself, with the portable CLI.
     pub const LOCAL: u8 = 14;
 }
 
-/// Launcher and daemon. Channels of clients are numbered by the launcher, those of shims and helpers by the daemon.
+/// Launcher and daemon, over the socket that the daemon inherits. The launcher numbers the channels of clients; the daemon numbers those of
+/// shims, helpers and signals.
 pub mod daemon {
     // Launcher → daemon.
+    /// The first frame: [`super::DaemonHello`] as JSON.
     pub const HELLO: u8 = 1;
+    /// A client has a command. Payload: [`super::ClientOpened`] as JSON.
     pub const CLIENT_OPENED: u8 = 2;
+    /// A client got a signal. Payload: its number as u8.
     pub const CLIENT_SIGNAL: u8 = 3;
+    /// A client's terminal has another size. Payload: rows u16, columns u16.
     pub const CLIENT_RESIZED: u8 = 4;
-    /// payload u8: 1 if it had its exit code.
+    /// A client has left. Payload u8: 1 if it had its exit code.
     pub const CLIENT_GONE: u8 = 5;
-    /// The client has taken what was written to it.
+    /// A client has taken all that was written to it.
     pub const CLIENT_DRAINED: u8 = 6;
-    /// A message of a shim, as it came.
+    /// A message of a shim, as it came: [`super::FromShim`] as JSON.
     pub const FROM_SHIM: u8 = 7;
-    /// A shim has ended; payload [`super::ShimGone`].
+    /// A shim has ended. Payload: [`super::ShimGone`] as JSON.
     pub const SHIM_GONE: u8 = 8;
-    /// A helper has ended; payload: [`super::Ran`] as JSON, a zero byte, its output, its error output.
+    /// A helper has ended. Payload: [`super::Ran`] as JSON, a zero byte, its output, its error output.
     pub const RAN: u8 = 9;
-
-    /// What came of a [`SIGNAL`] under this channel; payload [`super::Signalled`].
+    /// What came of a `SIGNAL` on this channel. Payload: [`super::Signalled`] as JSON.
     pub const SIGNALLED: u8 = 10;
 
     // Daemon → launcher.
     /// The daemon is up: clients may come. Sent once.
     pub const READY: u8 = 20;
-    /// The daemon can't start; payload: why. Clients who wait are told.
+    /// The daemon can't start. Payload: why, in words that the waiting clients print.
     pub const FATAL: u8 = 21;
-    /// payload: descriptor u8 (1, 2), bytes.
+    /// Bytes for a client. Payload: the descriptor as u8 (1 or 2), the bytes.
     pub const CLIENT_WRITE: u8 = 22;
-    /// payload: code u8.
+    /// A client's command is over. Payload: the exit code as u8.
     pub const CLIENT_EXIT: u8 = 23;
+    /// A client runs its command itself.
     pub const CLIENT_LOCAL: u8 = 24;
-    /// payload: u8.
+    /// A client's terminal goes into raw mode (payload 1) or back (payload 0).
     pub const CLIENT_RAW: u8 = 25;
-    /// payload: u8 (1: the client's signals are a container's, and don't end it), the word.
+    /// A word that the launcher keeps for the next daemon. Payload: u8 (1: the client's signals are a container's, and don't end it), the
+    /// word.
     pub const CLIENT_BIND: u8 = 26;
-    /// Fork a shim; payload [`super::ShimSpawn`].
+    /// Fork a shim. Payload: [`super::ShimSpawn`] as JSON.
     pub const SHIM_SPAWN: u8 = 27;
-    /// Find a shim again; payload [`super::ShimSpawn`] without network.
+    /// Connect to a shim that an earlier launcher forked. Payload: [`super::ShimSpawn`] as JSON, without network.
     pub const SHIM_CONNECT: u8 = 28;
-    /// A message to a shim; payload: client u32 (whose descriptors go along; 0: none), which of them u8 (bits 1, 2, 4 for 0, 1, 2), kind u8
+    /// A message to a shim. Payload: client u32 (whose descriptors go along; 0: none), which of them u8 (bits 1, 2, 4 for 0, 1, 2), kind u8
     /// (of [`super::shim`]), the message.
     pub const TO_SHIM: u8 = 29;
-    /// Run a helper; payload [`super::Run`].
+    /// Run a helper. Payload: [`super::Run`] as JSON.
     pub const RUN: u8 = 30;
     /// Kill the helper of this channel.
     pub const RUN_CANCEL: u8 = 31;
-    /// The engine ends: launcher and daemon. Shims go on.
+    /// The engine ends, launcher and daemon. Shims go on.
     pub const SHUTDOWN: u8 = 32;
-    /// The daemon has begun the client's command: from now on it must not be begun again by another daemon.
+    /// The daemon has begun the client's command: no other daemon may begin it again.
     pub const CLIENT_TAKEN: u8 = 33;
-    /// The start that a shim holds may go on (payload 1), or never will (0).
+    /// The start that a shim holds may go on (payload 1), or never will (payload 0).
     pub const SHIM_RELEASE: u8 = 34;
-    /// Signal a container past its shim, which is dead or does not answer; payload [`super::Signal`]. The channel is the request's own
-    /// number.
+    /// Signal a container past its shim, which is dead or does not answer. Payload: [`super::Signal`] as JSON. The channel is the number of
+    /// this request.
     pub const SIGNAL: u8 = 35;
 }
 
-/// Launcher and shim, and whoever else connects to a shim's socket. Channel is unused.
+/// Launcher and shim, and whoever else connects to a shim's socket. The channel is not used.
 pub mod shim {
-    /// → shim: JSON [`super::ToShim`].
+    // To the shim.
+    /// [`super::ToShim`] as JSON.
     pub const MESSAGE: u8 = 1;
-    /// ← shim: JSON [`super::FromShim`].
-    pub const EVENT: u8 = 2;
-    /// → shim: JSON of the launch (`Start` of the shim), a kind of its own since it is large and parsed into types at once. Its last
-    /// descriptor is a pipe that holds the start until [`super::daemon::SHIM_RELEASE`].
+    /// The launch of the container as JSON (`Start` of the shim), a kind of its own since it is large and parsed into types at once. Its
+    /// last descriptor is a pipe that holds the start until `SHIM_RELEASE`.
     pub const START: u8 = 3;
-    /// → shim: JSON of one more process in the running container (`Exec` of the shim), with the descriptors of a client if there is one.
-    /// Answered by `exec-started` or `failed`.
+    /// One more process in the running container as JSON (`Exec` of the shim), with the descriptors of a client if there is one. The shim
+    /// answers with `exec-started` or `failed`.
     pub const EXEC: u8 = 4;
+
+    // From the shim.
+    /// [`super::FromShim`] as JSON.
+    pub const EVENT: u8 = 2;
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -202,28 +215,33 @@ pub struct Ran {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 pub enum ToShim {
-    /// First word on a new connection to a shim's socket: a launcher, which gets all events from now on.
+    /// The first message of a launcher on a shim's socket: from now on it gets all events.
     Control,
-    /// First word on a new connection: from the answer (an `attached` event) on, the connection carries the container's stdio.
+    /// The first message of anybody else: after the answer, `attached`, the connection carries the container's stdio.
     Attach(Attach),
+    /// Start nothing and end. A start that is under way fails.
     Abandon,
+    /// A signal to the first process; with `all` to every process. Answered with `done` or `failed`, as are all that have a `seq`.
     Signal {
         seq: u32,
         signal: i32,
         #[serde(default)]
         all: bool,
     },
+    /// Freeze all processes.
     Pause {
         seq: u32,
     },
+    /// Thaw them.
     Resume {
         seq: u32,
     },
+    /// The container's terminal has another size.
     Resize {
         rows: u16,
         columns: u16,
     },
-    /// The client's descriptors come with the frame: those of the flags, in the order 0, 1, 2.
+    /// A client joins the container's stdio. Its descriptors come with the frame: those of the flags, in the order 0, 1, 2.
     Join {
         seq: u32,
         client: u32,
@@ -233,16 +251,17 @@ pub enum ToShim {
         #[serde(default, rename = "detachKeys")]
         detach_keys: Option<Vec<u8>>,
     },
-    /// The client is gone, from the container or from the exec that it was joined to.
+    /// A client has left the container, or the exec that it was joined to.
     Leave {
         client: u32,
     },
-    /// To the process of an exec and its process group.
+    /// A signal to the process of an exec and its process group.
     SignalExec {
         seq: u32,
         exec: String,
         signal: i32,
     },
+    /// The terminal of an exec has another size.
     ResizeExec {
         exec: String,
         rows: u16,
@@ -286,7 +305,7 @@ pub enum LogDriver {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum FromShim {
-    /// The answer to a spawn and to `control`.
+    /// How the shim stands: the answer to a spawn and to `control`.
     State {
         shim: i32,
         #[serde(default = "first")]
@@ -303,29 +322,35 @@ pub enum FromShim {
         #[serde(default, rename = "pastExecs")]
         past_execs: Vec<(String, Exit)>,
     },
+    /// The first process runs.
     Started {
         seq: u32,
         pid: i32,
         warnings: Vec<String>,
         timings: Vec<(String, f64)>,
     },
+    /// The process of an exec runs.
     ExecStarted {
         seq: u32,
         pid: i32,
         warnings: Vec<String>,
         timings: Vec<(String, f64)>,
     },
+    /// The request is done.
     Done {
         seq: u32,
     },
+    /// The request has failed. With a `seq` of 0 the shim itself could not be.
     Failed {
         seq: u32,
         failure: crate::failure::Failure,
     },
+    /// The first process has ended.
     Exited {
         pid: i32,
         status: Exit,
     },
+    /// The process of an exec has ended.
     ExecExited {
         exec: String,
         pid: i32,
@@ -335,17 +360,18 @@ pub enum FromShim {
     },
     /// The container has met its memory limit, and the kernel kills one of its processes.
     OutOfMemory,
-    /// All output is with this client. `code`: how the process ended that it was joined to, if the client was to be answered by that: then
-    /// the launcher lets it go, and the daemon hears of it.
+    /// All output is with this client. `code`: how the process ended that it was joined to, if the client waits for that alone: then the
+    /// launcher ends the client, and reports that to the daemon.
     Flushed {
         client: u32,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<i32>,
     },
-    /// The client's user typed the detach keys.
+    /// The user of this client has typed the detach keys.
     Detached {
         client: u32,
     },
+    /// The answer to `attach`.
     Attached,
 }
 

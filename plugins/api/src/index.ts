@@ -1,6 +1,6 @@
 /** The service `api`: Docker's Engine API. operations/ is what it does, http/ brings it to the world. */
 import { dirname, join } from "node:path";
-import type { ApiService, Plugin, PluginContext, SessionsApi } from "@tsbox/kernel";
+import { type ApiService, noSettings, type Plugin, type PluginContext, type SessionsApi } from "@tsbox/kernel";
 import { openFront } from "./http/index.ts";
 import type { HttpServer } from "./http/server.ts";
 import { containerList } from "./operations/container-list.ts";
@@ -19,7 +19,7 @@ import { systemVerbs } from "./operations/system.ts";
 import { volumeVerbs } from "./operations/volumes.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig: () => null,
+  parseConfig: noSettings,
   setup(context: PluginContext<null>): void {
     let api: (ApiService & SessionsApi) | null = null;
     let front: HttpServer | null = null;

@@ -2,11 +2,11 @@
  * The command line for clients of this host. Its commands (commands/) are docker's, over the service `api`; portable.ts runs the same ones
  * on the user's side.
  */
-import { fail, type Plugin, type PluginContext } from "@tsbox/kernel";
+import { fail, noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
 import { serveClients } from "./local.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig: () => null,
+  parseConfig: noSettings,
   setup(context: PluginContext<null>): void {
     const stop = new AbortController();
     context.tap("ready", async () => {

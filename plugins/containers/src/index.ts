@@ -1,6 +1,6 @@
 /** The service `containers`. A `run` passes create.ts, start.ts and end.ts, in this order. */
 import { setTimeout as pause } from "node:timers/promises";
-import { type ExecDriver, fail, type Plugin, type PluginContext } from "@tsbox/kernel";
+import { type ExecDriver, fail, type Plugin, type PluginContext, settingsOf } from "@tsbox/kernel";
 import { AppArmor } from "./apparmor.ts";
 import { defaultDirectories } from "./cdi/registry.ts";
 import { type CgroupDriverName, cgroupDriver } from "./cgroup-driver.ts";
@@ -23,18 +23,19 @@ import { Unwritten } from "./unwritten.ts";
 import { Waiters } from "./waiters.ts";
 
 interface Config {
+  /** Who owns the cgroups of containers: `cgroupfs` (the engine) or `systemd` (a scope for each). Default: `"cgroupfs"`. */
   readonly cgroupDriver: CgroupDriverName;
-  /** Of containers that ask for none: Docker's `userns-remap`, by another name since each container has ids of its own. */
+  /** The user namespace of containers that ask for none; `private` is Docker's `userns-remap`. Default: `"host"`. */
   readonly userns: "host" | "private";
-  /** Docker's `selinux-enabled`. */
+  /** Whether containers have SELinux labels: Docker's `selinux-enabled`. Default: `false`. */
   readonly selinux: boolean;
-  /** Those whose specs count most last. */
+  /** Directories of CDI specs; the last one overrides those before it. Default: `["/etc/cdi","/var/run/cdi"]`. */
   readonly cdiSpecDirs: readonly string[];
 }
 
 const plugin: Plugin<Config> = {
   parseConfig(raw) {
-    const asked = (raw ?? {}) as Readonly<Record<string, unknown>>;
+    const asked = settingsOf(raw, ["cgroupDriver", "userns", "selinux", "cdiSpecDirs"]);
     const { cgroupDriver: named = "cgroupfs", userns = "host", selinux = false, cdiSpecDirs = defaultDirectories } = asked;
     if (named !== "cgroupfs" && named !== "systemd")
       throw fail("InvalidArgument", `cgroupDriver ${JSON.stringify(named)} is none: give cgroupfs or systemd`);

@@ -1,9 +1,9 @@
 /** The service `content`: blobs by digest. */
-import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
 import { openBlobs } from "./blobs.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig: () => null,
+  parseConfig: noSettings,
   setup(context: PluginContext<null>): void {
     context.provideService("content", { open: () => openBlobs(context.rootDirectory) });
   },

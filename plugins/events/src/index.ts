@@ -1,5 +1,5 @@
 /** The service `events`: what happens in the engine, the last of it kept, the rest as it comes. */
-import { type EngineEvent, type EventsService, fail, type Plugin, type PluginContext } from "@tsbox/kernel";
+import { type EngineEvent, type EventsService, fail, noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
 
 /** As many as Docker keeps. */
 const kept = 256;
@@ -7,7 +7,7 @@ const kept = 256;
 const longestQueue = 10_000;
 
 const plugin: Plugin<null> = {
-  parseConfig: () => null,
+  parseConfig: noSettings,
   setup(context: PluginContext<null>): void {
     context.provideService("events", { open: () => Promise.resolve(eventsService()) });
   },

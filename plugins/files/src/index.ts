@@ -1,11 +1,11 @@
 /** The service `files`: what is done with a container's files from outside. */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
 import { filesService } from "./service.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig: () => null,
+  parseConfig: noSettings,
   setup(context: PluginContext<null>): void {
     // A removed image's layers stay while a container stands on them.
     context.tap("removed", async (call) => (await context.service("images")).sweep(call));

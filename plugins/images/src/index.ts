@@ -1,14 +1,14 @@
 /** The service `images`. */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
 import { type ImagesEngine, Leases, type OpenStorage } from "./engine.ts";
 import { halfMadeSnapshots } from "./leftovers.ts";
 import { ImageRecords } from "./records.ts";
 import { imagesService } from "./service.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig: () => null,
+  parseConfig: noSettings,
   setup(context: PluginContext<null>): void {
     const hooks = { beforePull: context.provideHook("beforePull", "veto"), resolveImage: context.provideHook("resolveImage", "answer") };
     context.provideService("images", {

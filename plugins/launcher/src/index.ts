@@ -1,6 +1,6 @@
 /** The service `launcher`: the daemon's one socket to the native launcher, in words. */
 import { readlinkSync } from "node:fs";
-import { type Call, fail, type LauncherService, type Plugin, type PluginContext, type Probe } from "@tsbox/kernel";
+import { type Call, fail, type LauncherService, noSettings, type Plugin, type PluginContext, type Probe } from "@tsbox/kernel";
 import { Clients } from "./clients.ts";
 import { Connection } from "./connection.ts";
 import { Helpers } from "./helpers.ts";
@@ -11,7 +11,7 @@ import { Shims } from "./shims.ts";
 const socketDescriptor = 3;
 
 const plugin: Plugin<null> = {
-  parseConfig: () => null,
+  parseConfig: noSettings,
   setup(context: PluginContext<null>): void {
     let announce: () => void = () => {};
     context.provideService("launcher", {

@@ -1,9 +1,9 @@
 /** The service `networks`. */
-import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
 import { type OpenNetworks, openNetworks } from "./service.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig: () => null,
+  parseConfig: noSettings,
   setup(context: PluginContext<null>): void {
     let opened: OpenNetworks | undefined;
     context.provideService("networks", {

@@ -1,9 +1,9 @@
 /** The service `state`: the engine's durable records in one lmdb file. */
-import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
 import { openStore, type Store } from "./store.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig: () => null,
+  parseConfig: noSettings,
   setup(context: PluginContext<null>): void {
     let store: Store | undefined;
     context.provideService("state", {

@@ -1,9 +1,9 @@
 /** The service `volumes`. */
-import type { Plugin, PluginContext } from "@tsbox/kernel";
+import { noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
 import { openVolumes } from "./service.ts";
 
 const plugin: Plugin<null> = {
-  parseConfig: () => null,
+  parseConfig: noSettings,
   setup(context: PluginContext<null>): void {
     context.provideService("volumes", {
       open: async (call) =>

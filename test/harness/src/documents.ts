@@ -1,0 +1,249 @@
+/**
+ * Documents that are made from the sources: docs/protocol.md from the table of messages, docs/configuration.md from the doc comments of the
+ * settings. `node test/harness/src/documents.ts --write` writes them; a test compares them.
+ */
+import { globSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "..", "..", "..");
+const read = (path: string): string => readFileSync(join(root, path), "utf8");
+
+/** Every generated document and its text. */
+export function documents(): ReadonlyMap<string, string> {
+  return new Map([
+    ["docs/protocol.md", protocol()],
+    ["docs/configuration.md", configuration()],
+  ]);
+}
+
+/** Lines of a comment as one paragraph, with links of rustdoc as names. */
+const paragraph = (lines: readonly string[]): string =>
+  lines
+    .map((line) => line.trim().replace(/^(\/\/\/?|\/\*\*|\*\/|\*)\s?/, ""))
+    .map((line) => line.replace(/\s*\*\/$/, ""))
+    .join(" ")
+    .trim()
+    .replaceAll(/\[`(?:\w+::)*(\w+)`\]/g, "`$1`");
+
+/** Broken into lines as the documents have them. */
+function wrapped(text: string): string {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= 140) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines.join("\n");
+}
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`).join("\n");
+
+/** The lines of a block of Rust or TypeScript: from the line that matches to the brace that closes it in the same column. */
+function block(text: string, start: RegExp): readonly string[] {
+  const lines = text.split("\n");
+  const first = lines.findIndex((line) => start.test(line));
+  if (first < 0) throw new Error(`${start} is not in the source any more`);
+  const indent = /^\s*/.exec(lines[first] ?? "")?.[0] ?? "";
+  const last = lines.findIndex((line, at) => at > first && line.startsWith(`${indent}}`));
+  return lines.slice(first + 1, last);
+}
+
+/** The doc comment above a line. */
+function docAbove(text: string, start: RegExp): string {
+  const lines = text.split("\n");
+  let at = lines.findIndex((line) => start.test(line));
+  const found: string[] = [];
+  while (/^\s*(\/\/\/|#\[)/.test(lines[at - 1] ?? "")) {
+    at -= 1;
+    if (!/^\s*#\[/.test(lines[at] ?? "")) found.unshift(lines[at] ?? "");
+  }
+  return paragraph(found);
+}
+
+function protocol(): string {
+  const [path = ""] = globSync("native/core/src/**/protocol.rs", { cwd: root });
+  const source = read(path);
+  const number = (name: string): string => new RegExp(`pub const ${name}: u32 = (\\d+)`).exec(source)?.[1] ?? "";
+  return `# The protocol
+
+The frames that client, launcher, daemon and shim exchange over unix sockets. This file is made from \`protocol.rs\` (\`node
+test/harness/src/documents.ts --write\`); \`plugins/launcher/src/protocol.ts\` is the same table in TypeScript, and a test compares the two.
+\`wire.rs\` has the form:
+
+    length u32 · channel u32 · kind u8 · descriptors u8 · zero u16 · payload
+
+Numbers are little endian; the length counts the payload alone, and is at most 16 MiB. Descriptors travel with the first byte of a frame
+(SCM_RIGHTS). The daemon, which is Node, neither sends nor receives any.
+
+Client, launcher and daemon are of one version (${number("VERSION")}): one that is of another is refused with words that say what to do.
+Shims outlive engines, so an old shim meets a new daemon: it says its own version (${number("SHIM")} today) in \`state\`, and the daemon asks
+it nothing that it does not know. Which bounds and deadlines hold is in [architecture.md](architecture.md).
+
+## Client and launcher
+
+${constants(source, "client")}
+
+## Launcher and daemon
+
+${constants(source, "daemon")}
+
+## Launcher and shim
+
+${constants(source, "shim")}
+
+### Messages to a shim
+
+\`op\` says which it is.
+
+${variants(source, "ToShim")}
+
+### Messages of a shim
+
+\`event\` says which it is.
+
+${variants(source, "FromShim")}
+`;
+}
+
+/** A module of constants: its own words, and a table for each direction, which a plain comment names. */
+function constants(source: string, module: string): string {
+  const start = new RegExp(`^pub mod ${module} \\{`);
+  const parts: string[] = [wrapped(docAbove(source, start))];
+  let rows: string[][] = [];
+  let doc: string[] = [];
+  const end = (): void => {
+    if (rows.length > 0) parts.push(table(["kind", "message", "meaning"], rows));
+    rows = [];
+  };
+  for (const line of block(source, start)) {
+    const [, name, kind] = /pub const (\w+): u8 = (\d+);/.exec(line) ?? [];
+    if (/^\s*\/\/\/ /.test(line)) doc.push(line);
+    else if (/^\s*\/\/ /.test(line)) {
+      end();
+      parts.push(`${paragraph([line]).replace(/\.$/, "")}:`);
+    } else if (name !== undefined && kind !== undefined) {
+      rows.push([kind, `\`${name}\``, paragraph(doc)]);
+      doc = [];
+    }
+  }
+  end();
+  return parts.join("\n\n");
+}
+
+const kebab = (name: string): string => name.replaceAll(/(?<=[a-z])[A-Z]/g, (letter) => `-${letter}`).toLowerCase();
+
+/** An enum of messages: name, fields, meaning. */
+function variants(source: string, name: string): string {
+  const rows: string[][] = [];
+  let doc: string[] = [];
+  for (const line of block(source, new RegExp(`^pub enum ${name} \\{`))) {
+    const [, variant] = /^ {4}([A-Z]\w+)/.exec(line) ?? [];
+    const [, field] = /^ {8}(\w+): /.exec(line) ?? [];
+    if (/^ {4}\/\/\/ /.test(line)) doc.push(line);
+    else if (variant !== undefined) {
+      rows.push([`\`${kebab(variant)}\``, /\(/.test(line) ? `of \`${variant}\`` : "", paragraph(doc)]);
+      doc = [];
+    } else if (field !== undefined) {
+      const row = rows.at(-1);
+      if (row) row[1] = [row[1], `\`${camel(field)}\``].filter(Boolean).join(", ");
+    }
+  }
+  return table(["message", "fields", "meaning"], rows);
+}
+
+const camel = (name: string): string => name.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+
+/** A TypeScript interface of settings: name, type, doc comment. */
+function settings(path: string, name: string): readonly (readonly string[])[] {
+  const rows: string[][] = [];
+  let doc: string[] = [];
+  for (const line of block(read(path), new RegExp(`^(?:export )?interface ${name} \\{`))) {
+    const [, key, type] = /^ {2}readonly (\w+): (.*);$/.exec(line) ?? [];
+    if (key !== undefined && type !== undefined) {
+      if (doc.length === 0) throw new Error(`${path}: ${key} of ${name} has no doc comment`);
+      rows.push([
+        `\`${key}\``,
+        `\`${type.replaceAll("readonly ", "").replaceAll("Readonly<Record<string, ", "{ [key]: ").replaceAll(">>", " }")}\``,
+        paragraph(doc),
+      ]);
+      doc = [];
+    } else doc.push(line);
+  }
+  return rows;
+}
+
+/** Packages whose plugin takes settings: by the interface `Config` of their index.ts. */
+export const configuredPlugins = (): readonly string[] =>
+  globSync(["plugins/*/src/index.ts", "drivers/*/src/index.ts"], { cwd: root })
+    .filter((path) => /^interface Config \{/m.test(read(path)))
+    .sort();
+
+function configuration(): string {
+  const head = ["key", "type", "meaning"];
+  const packages = configuredPlugins().map((path) => {
+    const { name } = JSON.parse(read(join(path, "..", "..", "package.json"))) as { readonly name: string };
+    return `### \`${name}\`\n\n${table(head, settings(path, "Config"))}`;
+  });
+  return `# Configuration
+
+What an operator sets. This file is made from the doc comments of the sources (\`node test/harness/src/documents.ts --write\`).
+
+## The file
+
+\`/etc/tsbox/config.json\`, or the file that \`tsbox daemon --config\` or \`TSBOX_CONFIG\` names. Every key may be left out; an unknown key, or a
+value of the wrong type, stops the start with one line that names it. The engine reads it when it starts.
+
+    {
+      "drivers": { "storage": "overlay", "exec": "native", "network": "bridge" },
+      "plugins": [{ "package": "@tsbox/containers", "config": { "cgroupDriver": "systemd" } }]
+    }
+
+${table(head, settings("kernel/src/host/config.ts", "EngineConfig"))}
+
+An entry of \`plugins\` is a package's name, or:
+
+${table(head, settings("kernel/src/host/config.ts", "PluginEntry"))}
+
+## Settings of plugins
+
+They go into \`config\` of the plugin's entry. A plugin that is not named here takes none, and refuses them.
+
+${packages.join("\n\n")}
+
+## Environment
+
+${table(
+  ["variable", "meaning"],
+  [
+    [
+      "`TSBOX_HOST`",
+      "where clients look for the engine, and where it listens: `unix:///PATH`, `tcp://HOST:PORT`, `ssh://HOST`; `-H` and `--host` come first",
+    ],
+    ["`TSBOX_ROOT`", "the root directory, with what lasts: `/var/lib/tsbox` unless set; `--root` comes first"],
+    ["`TSBOX_STATE`", "the state directory, with what a boot forgets: `/run/tsbox` unless set; `--state` comes first"],
+    ["`TSBOX_CONFIG`", "the configuration file; `--config` comes first"],
+    ["`TSBOX_HOME`", "where the engine's own files are; the binary finds them beside itself unless it is set"],
+    ["`TSBOX_NODE`", "the Node that runs the daemon and the portable CLI"],
+    ["`TSBOX_DEBUG`", "any value: the portable CLI prints the stack of an internal error"],
+    ["`DOCKER_CONFIG`", "the directory of docker's `config.json`, of which clients read `detachKeys`, and what it says of logins"],
+  ],
+)}
+
+## Options of the daemon
+
+\`tsbox daemon [--root DIR] [--state DIR] [--host unix:///PATH] [--config FILE]\` runs the engine in the foreground; a client starts it in
+the background where none listens. \`tsbox daemon stop\` ends it, and containers go on; \`tsbox daemon enable\` and \`disable\` make it a
+service of systemd and undo that.
+
+An engine of your own beside another has its own root and state directory and its own socket: \`tsbox daemon --root DIR --state DIR --host
+unix:///PATH\`, and \`TSBOX_HOST=unix:///PATH\` for its clients.
+
+## SELinux
+
+With \`"selinux": true\` containers have the labels that container-selinux knows, and \`-v …:z\` and \`:Z\` relabel what is mounted. The
+engine's own files want \`semanage fcontext -a -e /var/lib/containers /var/lib/tsbox && restorecon -R /var/lib/tsbox\`.
+`;
+}
+
+if (process.argv.includes("--write")) for (const [path, text] of documents()) writeFileSync(join(root, path), text);
