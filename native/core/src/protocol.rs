@@ -229,18 +229,11 @@ pub enum ToShim {
         all: bool,
     },
     /// Freeze all processes.
-    Pause {
-        seq: u32,
-    },
+    Pause { seq: u32 },
     /// Thaw them.
-    Resume {
-        seq: u32,
-    },
+    Resume { seq: u32 },
     /// The container's terminal has another size.
-    Resize {
-        rows: u16,
-        columns: u16,
-    },
+    Resize { rows: u16, columns: u16 },
     /// A client joins the container's stdio. Its descriptors come with the frame: those of the flags, in the order 0, 1, 2.
     Join {
         seq: u32,
@@ -252,21 +245,11 @@ pub enum ToShim {
         detach_keys: Option<Vec<u8>>,
     },
     /// A client has left the container, or the exec that it was joined to.
-    Leave {
-        client: u32,
-    },
+    Leave { client: u32 },
     /// A signal to the process of an exec and its process group.
-    SignalExec {
-        seq: u32,
-        exec: String,
-        signal: i32,
-    },
+    SignalExec { seq: u32, exec: String, signal: i32 },
     /// The terminal of an exec has another size.
-    ResizeExec {
-        exec: String,
-        rows: u16,
-        columns: u16,
-    },
+    ResizeExec { exec: String, rows: u16, columns: u16 },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -337,19 +320,11 @@ pub enum FromShim {
         timings: Vec<(String, f64)>,
     },
     /// The request is done.
-    Done {
-        seq: u32,
-    },
+    Done { seq: u32 },
     /// The request has failed. With a `seq` of 0 the shim itself could not be.
-    Failed {
-        seq: u32,
-        failure: crate::failure::Failure,
-    },
+    Failed { seq: u32, failure: crate::failure::Failure },
     /// The first process has ended.
-    Exited {
-        pid: i32,
-        status: Exit,
-    },
+    Exited { pid: i32, status: Exit },
     /// The process of an exec has ended.
     ExecExited {
         exec: String,
@@ -368,9 +343,7 @@ pub enum FromShim {
         code: Option<i32>,
     },
     /// The user of this client has typed the detach keys.
-    Detached {
-        client: u32,
-    },
+    Detached { client: u32 },
     /// The answer to `attach`.
     Attached,
 }

@@ -142,7 +142,8 @@ function variants(source: string, name: string): string {
     const [, field] = /^ {8}(\w+): /.exec(line) ?? [];
     if (/^ {4}\/\/\/ /.test(line)) doc.push(line);
     else if (variant !== undefined) {
-      rows.push([`\`${kebab(variant)}\``, /\(/.test(line) ? `of \`${variant}\`` : "", paragraph(doc)]);
+      const inline = [...line.matchAll(/(\w+): /g)].map(([, one = ""]) => `\`${camel(one)}\``).join(", ");
+      rows.push([`\`${kebab(variant)}\``, /\(/.test(line) ? `of \`${variant}\`` : inline, paragraph(doc)]);
       doc = [];
     } else if (field !== undefined) {
       const row = rows.at(-1);
