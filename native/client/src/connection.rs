@@ -6,9 +6,9 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use tsbox_core::address::{self, Address};
-use tsbox_core::protocol::{ClientHello, VERSION, client};
-use tsbox_core::wire::{Fill, Frame, Reader, Writer};
+use tsbox_core::peer::address::{self, Address};
+use tsbox_core::peer::protocol::{ClientHello, VERSION, client};
+use tsbox_core::peer::wire::{Fill, Frame, Reader, Writer};
 
 pub enum Outcome {
     Exit(i32),

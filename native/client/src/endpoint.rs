@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use tsbox_core::address;
+use tsbox_core::peer::address;
 
 pub const DEFAULT_STATE: &str = "/run/tsbox";
 

@@ -12,7 +12,7 @@ mod start;
 mod terminal;
 
 use endpoint::Endpoint;
-use tsbox_core::address;
+use tsbox_core::peer::address;
 
 pub use endpoint::{DEFAULT_STATE, Settings};
 pub use portable::home;

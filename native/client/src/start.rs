@@ -9,7 +9,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tsbox_core::{address, lock, unit};
+use tsbox_core::peer::{address, unit};
+use tsbox_core::sys::lock;
 
 /// So long a client waits for another one that is starting the engine. A start takes a second, or the twenty of a host that has just
 /// booted.

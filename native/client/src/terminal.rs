@@ -1,6 +1,6 @@
 //! The user's terminal: its size, and raw mode that is undone whatever happens.
 
-use tsbox_core::protocol::Window;
+use tsbox_core::peer::protocol::Window;
 
 pub fn is_terminal(fd: i32) -> bool {
     // SAFETY: isatty takes any number.

@@ -1,6 +1,5 @@
 //! Which ids of the host stand for a container's own.
 
-use crate::container::spec::IdMapping;
 use crate::failure::{Code, Failure, Result};
 use serde::{Deserialize, Serialize};
 
@@ -20,21 +19,6 @@ pub struct IdMap {
 }
 
 impl IdMaps {
-    pub fn of(uids: &[IdMapping], gids: &[IdMapping]) -> IdMaps {
-        let maps = |from: &[IdMapping]| {
-            let map = |one: &IdMapping| IdMap {
-                container_id: one.container_id,
-                host_id: one.host_id,
-                size: one.size,
-            };
-            from.iter().map(map).collect()
-        };
-        IdMaps {
-            uids: maps(uids),
-            gids: maps(gids),
-        }
-    }
-
     /// The lines of /proc/PID/uid_map or gid_map (user_namespaces(7)).
     pub fn parse(text: &str) -> Vec<IdMap> {
         let line = |line: &str| {

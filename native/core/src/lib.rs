@@ -1,21 +1,28 @@
 //! What tsbox does to a Linux host, as a library: namespaces, mounts, cgroups, seccomp, netlink, layers.
 //!
-//! No policy lives here: what to do is decided in TypeScript and arrives as data; how the kernel does it is decided here.
-//! Every failure is a [`failure::Failure`], which crosses to Node as data.
+//! No policy lives here. TypeScript decides what to do and sends it as data; this library knows how to ask the kernel for it. Every failure
+//! is a [`failure::Failure`], which crosses to Node as data.
+//!
+//! The folders are layers. A file imports files of its own folder and of the lines above it, never of a line below or of a neighbour on the
+//! same line (`test/harness/test/imports.test.ts` checks this):
+//!
+//! ```text
+//! failure  limits  id_maps                 the words that everyone uses
+//! sys                                      system calls, as safe functions
+//! tree                                     file trees by descriptor
+//! mount                                    mounts by descriptor
+//! container     layer     net     peer     what a container is made of; archives of files; netlink and nftables; tsbox's other processes
+//! ```
 
-pub mod address;
 pub mod container;
 pub mod failure;
 #[cfg(any(feature = "fuzzing", all(test, feature = "layer")))]
 pub mod fuzzing;
 pub mod id_maps;
-pub mod idmap;
 pub mod layer;
 pub mod limits;
-pub mod lock;
 pub mod mount;
 pub mod net;
-pub mod protocol;
+pub mod peer;
+pub mod sys;
 pub mod tree;
-pub mod unit;
-pub mod wire;

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use tsbox_core::protocol::client;
-use tsbox_core::wire::{Fill, Frame, Reader, Writer};
+use tsbox_core::peer::protocol::client;
+use tsbox_core::peer::wire::{Fill, Frame, Reader, Writer};
 
 pub struct Client {
     socket: UnixStream,

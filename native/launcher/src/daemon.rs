@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use tsbox_core::wire::{Reader, Writer};
+use tsbox_core::peer::wire::{Reader, Writer};
 
 pub struct Daemon {
     pub pid: i32,

@@ -2,7 +2,7 @@
 
 use tsbox_core::container::cgroup::Cgroup;
 use tsbox_core::failure::{Code, Failure, Result};
-use tsbox_core::protocol::Signal;
+use tsbox_core::peer::protocol::Signal;
 
 /// `FailedPrecondition`: the process has ended.
 pub fn signal(wanted: &Signal) -> Result<()> {

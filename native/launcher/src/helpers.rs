@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use tsbox_core::protocol::{Ran, Run};
+use tsbox_core::peer::protocol::{Ran, Run};
 
 /// What a helper may say on each of its outputs; the rest is dropped. Both fit one frame.
 const MOST: usize = 7 << 20;

@@ -13,12 +13,12 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tsbox_core::failure::{Code, Failure};
-use tsbox_core::protocol::{
+use tsbox_core::peer::protocol::{
     ClientHello, ClientOpened, DaemonHello, FromShim, Ran, Run, ShimGone, ShimSpawn, Signal, Signalled, ToShim, VERSION, client, daemon,
     shim,
 };
-use tsbox_core::unit;
-use tsbox_core::wire::{Fill, Frame};
+use tsbox_core::peer::unit;
+use tsbox_core::peer::wire::{Fill, Frame};
 
 /// A daemon that dies this often without ever being ready has something that a further start won't mend.
 const STARTS: u32 = 3;

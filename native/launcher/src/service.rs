@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use tsbox_core::unit::{self, systemctl};
+use tsbox_core::peer::unit::{self, systemctl};
 
 /// The service runs when this comes back. An engine that runs already gives way to it; its containers go on. What fails leaves no service
 /// behind.

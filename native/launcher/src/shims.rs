@@ -7,8 +7,8 @@ use std::io::{self, PipeWriter, Write};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use tsbox_core::protocol::{FromShim, ShimSpawn, ToShim, shim};
-use tsbox_core::wire::{Fill, Frame, Reader, Writer};
+use tsbox_core::peer::protocol::{FromShim, ShimSpawn, ToShim, shim};
+use tsbox_core::peer::wire::{Fill, Frame, Reader, Writer};
 use tsbox_shim::Config;
 use tsbox_shim::status::{self, Unwritten};
 

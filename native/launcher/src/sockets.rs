@@ -12,8 +12,8 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsE
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tsbox_core::address::{self, Address};
-use tsbox_core::lock;
+use tsbox_core::peer::address::{self, Address};
+use tsbox_core::sys::lock;
 
 /// So long an engine waits for another one that makes its socket in the same folder, which takes a moment.
 const OTHER_ENGINE: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tsbox_core::address;
+use tsbox_core::peer::address;
 
 /// What an engine may take to end: its plugins close within less.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -11,7 +11,8 @@ use tsbox_core::id_maps::IdMaps;
 use tsbox_core::layer::{self, Compression, Extract, Options, Own, Upper, Whiteouts};
 use tsbox_core::mount::{Held, Mount, open_held, process_root};
 use tsbox_core::net::{self, Bridge, Veth, firewall};
-use tsbox_core::tree::{self, Cancel, Named, at, quota};
+use tsbox_core::sys::at;
+use tsbox_core::tree::{self, Cancel, Named, quota};
 
 /// Every verb, as plugins/host-linux/src/binding.ts writes it.
 #[derive(Deserialize)]

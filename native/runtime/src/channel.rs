@@ -21,11 +21,12 @@
 //! the container shall not have, and then makes the one that goes on (`process::Last`): `Born`, after `Executing`. At any time `Failed`
 //! instead. An end of file before `Executing` is a process that was killed.
 
+use rustix::event::PollFlags;
 use serde::{Deserialize, Serialize};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
-use tsbox_core::container::sys;
 use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::sys;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
@@ -104,13 +105,7 @@ impl Channel {
 
     /// False: nothing came within that time.
     pub fn await_readable(&self, timeout: Duration) -> bool {
-        let mut entry = libc::pollfd {
-            fd: self.fd.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        // SAFETY: one entry. No time that counts: as long as it takes.
-        unsafe { libc::poll(&mut entry, 1, i32::try_from(timeout.as_millis()).unwrap_or(-1)) > 0 }
+        sys::process::is_ready(self.fd.as_fd(), PollFlags::IN, timeout)
     }
 
     /// As [`Channel::receive`], without waiting. None: nothing has come yet.

@@ -15,21 +15,22 @@
 
 use crate::channel::{Channel, Message};
 use crate::clock::Clock;
-use crate::pending::{Born, Pending, await_end};
+use crate::pending::{Born, Pending};
 use crate::process::{self, Last};
 use crate::stdio::Stdio;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 use tsbox_core::container::cgroup::{self, Cgroup};
+use tsbox_core::container::identity;
 use tsbox_core::container::namespaces::{self, CGROUP, Forked, IPC, MOUNT, NETWORK, PID, TIME, USER, UTS};
 use tsbox_core::container::procfs::Procfs;
-use tsbox_core::container::root::Root;
 use tsbox_core::container::spec::Process;
 use tsbox_core::container::terminal::{self, Terminal};
-use tsbox_core::container::{identity, sys};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::id_maps::IdMaps;
+use tsbox_core::sys;
+use tsbox_core::tree::root::Root;
 
 pub struct Exec<'a> {
     /// The container's first process: its pid, and a pidfd that was opened while it was known to be this one.
@@ -66,7 +67,7 @@ pub fn told_by_end(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure {
 }
 
 fn has_ended(pidfd: BorrowedFd) -> bool {
-    pidfd.try_clone_to_owned().is_ok_and(|pidfd| await_end(&pidfd, Duration::ZERO))
+    sys::process::await_end(pidfd, Duration::ZERO)
 }
 
 /// PF_EXITING in field 9 of /proc/PID/stat. It is set before a process lets go of anything; its pidfd tells nothing before all else in its

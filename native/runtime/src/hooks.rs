@@ -3,11 +3,13 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use tsbox_core::container::spec::{Hook, Spec};
 use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::sys::process;
 
 /// State of the OCI runtime spec.
 #[derive(Serialize)]
@@ -67,16 +69,8 @@ fn one(hook: &Hook, state: &[u8]) -> Result<()> {
         let _ = input.write_all(state);
     }
     if let Some(timeout) = hook.timeout {
-        // SAFETY: plain numbers; the descriptor is ours.
-        let ended = unsafe {
-            let pidfd = OwnedFd::from_raw_fd(libc::syscall(libc::SYS_pidfd_open, child.id(), 0) as i32);
-            let mut entry = libc::pollfd {
-                fd: pidfd.as_raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            };
-            libc::poll(&mut entry, 1, i32::try_from(timeout.saturating_mul(1000)).unwrap_or(i32::MAX)) > 0
-        };
+        let seconds = Duration::from_secs(timeout);
+        let ended = process::await_end(process::open(child.id() as i32)?.as_fd(), seconds);
         if !ended {
             let _ = child.kill();
             let _ = child.wait();

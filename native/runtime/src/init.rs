@@ -14,13 +14,15 @@ use tsbox_core::container::masks::{self, Mask};
 use tsbox_core::container::mounts::{self, Place};
 use tsbox_core::container::namespaces::{self, CGROUP, MOUNT, Namespaces, PID, USER};
 use tsbox_core::container::procfs::Procfs;
-use tsbox_core::container::root::Root as Tree;
 use tsbox_core::container::spec::{Linux, Process, Spec};
 use tsbox_core::container::terminal::{self, Terminal};
-use tsbox_core::container::{devices, identity, pivot, sys, sysctl};
+use tsbox_core::container::{devices, identity, pivot, sysctl};
 use tsbox_core::failure::{Code, Failure, Result};
-use tsbox_core::mount::{self, Attributes};
-use tsbox_core::tree::xattr;
+use tsbox_core::mount::attach_all;
+use tsbox_core::sys;
+use tsbox_core::sys::mount::{self, Attributes};
+use tsbox_core::sys::xattr;
+use tsbox_core::tree::root::Root as Tree;
 
 /// The engine's word for `--init` (plugins/containers/src/spec/build.ts).
 const REAPER: &str = "io.tsbox.init";
@@ -226,7 +228,7 @@ fn open_root(init: &mut Init) -> Result<Tree> {
             mount::attach(tree.as_fd(), &place)?;
             tree
         }
-        (None, Root::Mounts(mounts)) => mount::attach_all(mounts, &place)?,
+        (None, Root::Mounts(mounts)) => attach_all(mounts, &place)?,
     };
     Ok(Tree::new(tree))
 }

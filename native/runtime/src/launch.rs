@@ -11,12 +11,12 @@ use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 use tsbox_core::container::cgroup::Cgroup;
+use tsbox_core::container::idmap;
 use tsbox_core::container::namespaces::{self, Forked, Namespaces, PID, TIME, TimeNamespace, USER};
 use tsbox_core::container::spec::{Linux, Spec};
 use tsbox_core::container::{mounts, seccomp, terminal};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::id_maps::IdMaps;
-use tsbox_core::idmap;
 
 pub struct Launch<'a> {
     pub id: &'a str,
@@ -98,7 +98,7 @@ fn prepare(launch: &Launch, gate: Option<BorrowedFd>) -> Result<Launching> {
     let cgroup = Cgroup::create(&path, linux.resources.as_ref(), &mut warnings).map_err(|failure| failure.at("cgroup"))?;
     clock.lap("cgroup");
     if let (Stdio::Fds(fds), true) = (launch.stdio, wanted.separate(USER)) {
-        let maps = IdMaps::of(&linux.uid_mappings, &linux.gid_mappings);
+        let maps = linux.id_maps();
         if let Some(owner) = IdMaps::to_host(&maps.uids, process.user.uid) {
             terminal::hand_over(fds, owner);
         }
@@ -142,7 +142,7 @@ fn prepare(launch: &Launch, gate: Option<BorrowedFd>) -> Result<Launching> {
         "the container's first process was killed while it started",
     );
     talk.warnings = warnings;
-    talk.id_maps = Some(IdMaps::of(&linux.uid_mappings, &linux.gid_mappings)).filter(|_| wanted.new & USER != 0);
+    talk.id_maps = Some(linux.id_maps()).filter(|_| wanted.new & USER != 0);
     talk.hooks = hooks.map(|hooks| EarlyHooks {
         prestart: hooks.prestart.clone(),
         create_runtime: hooks.create_runtime.clone(),

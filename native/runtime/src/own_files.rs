@@ -2,7 +2,7 @@
 //! it is made before anything is mounted over that.
 
 use std::os::fd::AsRawFd;
-use tsbox_core::container::root::Root;
+use tsbox_core::tree::root::Root;
 
 /// The annotation that asks for it.
 pub const OWN_FILES: &str = "io.tsbox.own-files";

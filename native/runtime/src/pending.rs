@@ -5,13 +5,13 @@ use crate::channel::{Channel, Message};
 use crate::clock::Clock;
 use crate::hooks;
 use crate::process;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 use tsbox_core::container::namespaces::{self, Forked};
 use tsbox_core::container::spec::{Hook, Spec};
-use tsbox_core::container::sys;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::id_maps::IdMaps;
+use tsbox_core::sys;
 
 /// A process that has executed its command.
 #[derive(Debug)]
@@ -101,8 +101,8 @@ impl Pending {
             match self.advance() {
                 Ok(Some(born)) => {
                     for maker in &self.makers {
-                        await_end(maker, Duration::from_secs(10));
-                        reap(maker);
+                        sys::process::await_end(maker.as_fd(), Duration::from_secs(10));
+                        sys::process::reap_by(maker.as_fd());
                     }
                     return Ok(born);
                 }
@@ -119,16 +119,8 @@ impl Pending {
     /// Ends all processes of this start. They are the caller's to reap.
     pub fn kill(&self) {
         for pidfd in self.makers.iter().chain([&self.child.1]) {
-            // SAFETY: a pidfd of ours; no siginfo. It may be dead already.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_pidfd_send_signal,
-                    pidfd.as_raw_fd(),
-                    libc::SIGKILL,
-                    std::ptr::null::<libc::siginfo_t>(),
-                    0,
-                )
-            };
+            // It may be dead already.
+            let _ = sys::process::signal(pidfd.as_fd(), libc::SIGKILL);
         }
     }
 
@@ -136,8 +128,8 @@ impl Pending {
     pub fn reap(&self, timeout: Duration) {
         let end = Instant::now() + timeout;
         for pidfd in self.makers.iter().chain([&self.child.1]) {
-            if await_end(pidfd, end.saturating_duration_since(Instant::now())) {
-                reap(pidfd);
+            if sys::process::await_end(pidfd.as_fd(), end.saturating_duration_since(Instant::now())) {
+                sys::process::reap_by(pidfd.as_fd());
             }
         }
     }
@@ -152,7 +144,7 @@ impl Pending {
             }
             Some((Message::Born(pid), pidfd)) => {
                 // A child of ours: its number stays its own until it is reaped.
-                let pidfd = pidfd.map_or_else(|| open(pid), Ok)?;
+                let pidfd = pidfd.map_or_else(|| sys::process::open(pid), Ok)?;
                 let maker = std::mem::replace(&mut self.child, (pid, pidfd));
                 self.makers.push(maker.1);
                 self.births = self.births.saturating_sub(1);
@@ -219,33 +211,5 @@ impl Pending {
             Err(failure) => Message::Failed(failure),
         });
         process::leave(i32::from(sent.is_err()))
-    }
-}
-
-fn open(pid: i32) -> Result<OwnedFd> {
-    // SAFETY: plain numbers; the descriptor is ours.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    sys::check(fd, "pidfd_open", None).map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
-/// Waits for a process that need not be a child of ours; false: not within that time.
-pub(crate) fn await_end(pidfd: &OwnedFd, timeout: Duration) -> bool {
-    let mut entry = libc::pollfd {
-        fd: pidfd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    // SAFETY: one entry.
-    unsafe { libc::poll(&mut entry, 1, i32::try_from(timeout.as_millis()).unwrap_or(-1)) > 0 }
-}
-
-/// Waits for a child of ours to end.
-pub(crate) fn reap(pidfd: &OwnedFd) {
-    // SAFETY: siginfo is plain numbers; the kernel fills it.
-    unsafe {
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        while libc::waitid(libc::P_PIDFD, pidfd.as_raw_fd() as u32, &mut info, libc::WEXITED) < 0
-            && *libc::__errno_location() == libc::EINTR
-        {}
     }
 }

@@ -11,8 +11,9 @@ use tsbox_core::container::capabilities::Sets;
 use tsbox_core::container::namespaces::{self, Forked};
 use tsbox_core::container::procfs::Procfs;
 use tsbox_core::container::spec::{Process, Rlimit};
-use tsbox_core::container::{identity, seccomp, sys, terminal};
+use tsbox_core::container::{identity, seccomp, terminal};
 use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::sys;
 
 pub struct Last<'a> {
     pub process: &'a Process,

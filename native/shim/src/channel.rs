@@ -2,8 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use tsbox_core::protocol::{FromShim, shim};
-use tsbox_core::wire::{Fill, Frame, Reader, Writer};
+use tsbox_core::peer::protocol::{FromShim, shim};
+use tsbox_core::peer::wire::{Fill, Frame, Reader, Writer};
 
 pub struct Channel {
     pub socket: OwnedFd,

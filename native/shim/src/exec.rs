@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::time::Instant;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::Mount;
-use tsbox_core::protocol::{Exit, FromShim, Window};
+use tsbox_core::peer::protocol::{Exit, FromShim, Window};
 use tsbox_runtime::{Cgroup, Exec as Join, Launch, Process as OciProcess, Root, Spec, Stdio, told_by_end};
 
 /// `ShimExec` of kernel/src/contract/launcher.ts.

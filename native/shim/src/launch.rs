@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::Mount;
-use tsbox_core::protocol::{Log as LogSettings, Window};
+use tsbox_core::peer::protocol::{Log as LogSettings, Window};
 use tsbox_runtime::{Launch, Root, Spec};
 
 /// The compiled seccomp filter's file, which exec drivers put in the place of a profile (30 KB of JSON a start).

@@ -20,7 +20,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tsbox_core::protocol::{Log as Settings, LogDriver};
+use tsbox_core::peer::protocol::{Log as Settings, LogDriver};
 
 /// Docker's longest part of a line.
 const LONGEST_LINE: usize = 16 << 10;

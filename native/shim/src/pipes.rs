@@ -5,7 +5,7 @@ use crate::sink::Stream;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use tsbox_core::failure::{Failure, Result};
-use tsbox_core::protocol::Window;
+use tsbox_core::peer::protocol::Window;
 use tsbox_runtime::Stdio;
 
 pub struct Pipes {

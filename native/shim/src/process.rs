@@ -5,7 +5,7 @@ use crate::sink::Owner;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 use tsbox_core::failure::{Failure, Result};
-use tsbox_core::protocol::{Exit, FromShim};
+use tsbox_core::peer::protocol::{Exit, FromShim};
 
 /// How long the ends of a dead process's pipes may be held open by strangers before they are given up.
 const DRAIN: Duration = Duration::from_secs(2);

@@ -18,8 +18,8 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use tsbox_core::container::cgroup::MemoryWatch;
 use tsbox_core::failure::{Code, Failure, Result};
-use tsbox_core::protocol::{Attach, FromShim, SHIM, ToShim, shim};
-use tsbox_core::wire::Frame;
+use tsbox_core::peer::protocol::{Attach, FromShim, SHIM, ToShim, shim};
+use tsbox_core::peer::wire::Frame;
 use tsbox_runtime::{Born, Cgroup, told_by_end};
 
 /// Milliseconds until a write that failed is tried again.

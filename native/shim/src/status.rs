@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tsbox_core::protocol::Exit;
+use tsbox_core::peer::protocol::Exit;
 
 /// From a status of waitpid(2).
 pub fn exit(status: i32, out_of_memory: bool) -> Exit {

@@ -92,7 +92,7 @@ export class Clients {
   }
 }
 
-/** `ClientOpened` of native/core/src/protocol.rs. */
+/** `ClientOpened` of native/core/src/peer/protocol.rs. */
 interface OpenedMessage {
   readonly argv: readonly string[];
   readonly env: readonly string[];

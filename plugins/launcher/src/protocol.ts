@@ -1,4 +1,4 @@
-/** The frames between launcher and daemon: native/core/src/protocol.rs in TypeScript. Change both, and the version. */
+/** The frames between launcher and daemon: native/core/src/peer/protocol.rs in TypeScript. Change both, and the version. */
 import { Buffer } from "node:buffer";
 import { fail } from "@tsbox/kernel";
 

@@ -55,7 +55,7 @@ interface Shim {
   readonly pending: Map<number, Pending<Started | undefined>>;
 }
 
-/** `FromShim` of native/core/src/protocol.rs. */
+/** `FromShim` of native/core/src/peer/protocol.rs. */
 type FromShim =
   | {
       readonly event: "state";

@@ -34,8 +34,8 @@ function native(text: string, module: string): ReadonlyMap<string, number> {
 
 test("both languages have one table of messages, one version and one bound", () => {
   const core = join(import.meta.dirname, "../../../native/core/src");
-  const protocol = readFileSync(join(core, "protocol.rs"), "utf8");
-  const wire = readFileSync(join(core, "wire.rs"), "utf8");
+  const protocol = readFileSync(join(core, "peer", "protocol.rs"), "utf8");
+  const wire = readFileSync(join(core, "peer", "wire.rs"), "utf8");
   const number = (text: string, name: string): number => Number(new RegExp(`pub const ${name}: \\w+ = (\\d+)`).exec(text)?.[1]);
   assert.is(number(protocol, "VERSION"), protocolVersion);
   assert.ok(number(protocol, "SHIM") >= shimsWithExecs);

@@ -36,7 +36,11 @@ export function typescriptImports(root: string, patterns: readonly string[]): Ty
   return { files, packages };
 }
 
-/** Modules of the crates in `native/`; what only tests use does not count. */
+/** `crate::a::b`, `super::super::{a, b::c}`; and `tsbox_core::a::b`. */
+const within = /\b(crate|super|self)::((?:super::)*)([\w:]*(?:\{[^;]*?\})?)/g;
+const across = /\btsbox_(\w+)::([\w:]*(?:\{[^;]*?\})?)/g;
+
+/** Modules of the crates in `native/`, within a crate and from crate to crate. What only tests use does not count. */
 export function rustImports(root: string): Graph {
   const modules = new Map<string, string>();
   for (const path of globSync("native/*/src/**/*.rs", { cwd: root })) modules.set(moduleOf(path), path);
@@ -48,14 +52,17 @@ export function rustImports(root: string): Graph {
         .replace(/\/\/[^\n]*/g, "")
         .split("#[cfg(test)]")[0] ?? "";
     const found = new Set<string>();
-    for (const [, start, ups = "", rest = ""] of source.matchAll(/\b(crate|super|self)::((?:super::)*)([\w:]+(?:\{[^;]*?\})?)/g)) {
-      const base = start === "crate" ? [] : start === "super" ? here.slice(0, -1) : here;
-      const parent = base.slice(0, Math.max(0, base.length - ups.split("super").length + 1));
-      for (const words of paths(rest)) {
-        const target = owner(modules, crate, [...parent, ...words]);
+    const add = (from: string, parent: readonly string[], text: string): void => {
+      for (const words of paths(text)) {
+        const target = owner(modules, from, [...parent, ...words]);
         if (target !== undefined && target !== path) found.add(target);
       }
+    };
+    for (const [, start, ups = "", rest = ""] of source.matchAll(within)) {
+      const base = start === "crate" ? [] : start === "super" ? here.slice(0, -1) : here;
+      add(crate, base.slice(0, Math.max(0, base.length - ups.split("super").length + 1)), rest);
     }
+    for (const [, other = "", rest = ""] of source.matchAll(across)) add(other, [], rest);
     graph.set(path, found);
   }
   return graph;
@@ -81,11 +88,41 @@ function paths(text: string): readonly (readonly string[])[] {
 
 /** The file of the module that a path leads into: its longest beginning that is one. */
 function owner(modules: ReadonlyMap<string, string>, crate: string, words: readonly string[]): string | undefined {
-  for (let length = words.length; length > 0; length -= 1) {
+  for (let length = words.length; length >= 0; length -= 1) {
     const path = modules.get([crate, ...words.slice(0, length)].join("::"));
     if (path !== undefined) return path;
   }
   return undefined;
+}
+
+/**
+ * Files by the layer that they belong to, the lowest first. A layer is one folder or file, or several that stand side by side; each ends in
+ * `/` or is a file's path.
+ */
+export type Layers = readonly (readonly string[])[];
+
+/** Imports from a layer into a higher one or into a neighbour, and files that no layer has. */
+export function layerFaults(graph: Graph, layers: Layers): readonly string[] {
+  const place = (file: string): readonly [number, string] | undefined => {
+    for (const [height, parts] of layers.entries())
+      for (const part of parts) if (part.endsWith("/") ? file.startsWith(part) : file === part) return [height, part];
+    return undefined;
+  };
+  const faults: string[] = [];
+  for (const [file, targets] of graph) {
+    const from = place(file);
+    if (from === undefined) {
+      faults.push(`${file} belongs to no layer`);
+      continue;
+    }
+    for (const target of targets) {
+      const to = place(target);
+      if (to === undefined || to[1] === from[1]) continue;
+      if (to[0] > from[0]) faults.push(`${file} imports ${target}, which is above it`);
+      if (to[0] === from[0]) faults.push(`${file} imports ${target}, which stands beside it`);
+    }
+  }
+  return faults.sort();
 }
 
 /** Groups of files that import one another, each sorted (Tarjan's strongly connected components). */

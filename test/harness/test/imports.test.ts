@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { dirname, join } from "node:path";
-import { circles, rustImports, typescriptImports, unimported } from "../src/import-graph.ts";
+import { circles, type Layers, layerFaults, rustImports, typescriptImports, unimported } from "../src/import-graph.ts";
 import { suite, temporaryDirectory } from "../src/index.ts";
 
 const test = suite("imports");
@@ -27,6 +27,28 @@ const front: ReadonlySet<string> = new Set(["plugins/cli/src/commands/conformanc
 test("no file imports itself, however far round, in TypeScript or in Rust", () => {
   assert.deepEqual(circles(typescriptImports(root, [...sources, ...helpers]).files), []);
   assert.deepEqual(circles(rustImports(root)), []);
+});
+
+/**
+ * The native side from the bottom to the top, as native/core/src/lib.rs draws it. A file imports what is below it or in its own folder.
+ * Parts of one line stand side by side.
+ */
+const nativeLayers: Layers = [
+  ["native/core/src/failure.rs", "native/core/src/limits.rs"],
+  ["native/core/src/id_maps.rs"],
+  ["native/core/src/sys/"],
+  ["native/core/src/tree/"],
+  ["native/core/src/mount/"],
+  ["native/core/src/container/", "native/core/src/layer/", "native/core/src/net/", "native/core/src/peer/"],
+  ["native/core/src/fuzzing/", "native/core/src/lib.rs"],
+  ["native/runtime/src/", "native/client/src/", "native/node/src/"],
+  ["native/shim/src/"],
+  ["native/launcher/src/"],
+  ["native/tsbox/src/"],
+];
+
+test("in Rust, every import leads down the layers", () => {
+  assert.deepEqual(layerFaults(rustImports(root), nativeLayers), []);
 });
 
 test("a package reaches another one by its name, and plugins reach the kernel alone", () => {
@@ -78,6 +100,21 @@ test("the walk finds what it is to find", (t) => {
   write("native/core/src/net/wall.rs", "// use super::codec;\nfn f() { super::codec::encode() }\n");
   write("native/core/src/mount.rs", "#[cfg(test)]\nmod tests { use crate::net::codec; }\n");
   assert.deepEqual(circles(rustImports(directory)), [["native/core/src/net/codec.rs", "native/core/src/net/wall.rs"]]);
+  write("native/core/src/low/mod.rs", "use crate::{failure, net::codec};\n");
+  write("native/core/src/beside.rs", "use crate::low;\n");
+  write("native/core/src/failure.rs", "");
+  write("native/shim/src/lib.rs", "mod serve;\n");
+  write("native/shim/src/serve.rs", "use tsbox_core::net::codec::encode;\nuse crate::lost;\n");
+  const layers = [["native/core/src/failure.rs"], ["native/core/src/low/", "native/core/src/beside.rs"], ["native/core/src/"]];
+  assert.deepEqual(layerFaults(rustImports(directory), [...layers, ["native/shim/src/lib.rs"]]), [
+    "native/core/src/beside.rs imports native/core/src/low/mod.rs, which stands beside it",
+    "native/core/src/low/mod.rs imports native/core/src/net/codec.rs, which is above it",
+    "native/shim/src/serve.rs belongs to no layer",
+  ]);
+  assert.deepEqual(
+    [...(rustImports(directory).get("native/shim/src/serve.rs") ?? [])],
+    ["native/shim/src/lib.rs", "native/core/src/net/codec.rs"],
+  );
 });
 
 interface Manifest {

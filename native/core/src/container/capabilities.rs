@@ -1,8 +1,8 @@
 //! The five capability sets of a process.
 
 use super::spec::Capabilities;
-use super::sys;
 use crate::failure::{Failure, Result};
+use crate::sys;
 
 /// By number, as in uapi/linux/capability.h.
 const NAMES: [&str; 41] = [

@@ -1,8 +1,8 @@
 //! `tmpcopyup`: what an image has in a directory, copied into the tmpfs that is about to cover it. Every step goes by descriptor and
 //! follows no link.
 
-use super::sys;
 use crate::failure::{Failure, Result};
+use crate::sys;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 

@@ -1,11 +1,12 @@
 //! What every container finds in /dev: the nodes, made or, in a user namespace, bound from the host, and the links.
 
-use super::root::{Root, split};
 use super::spec::Device;
-use super::sys;
 use crate::failure::{Code, Failure, Result};
-use crate::mount;
-use crate::tree::{Named, at};
+use crate::sys;
+use crate::sys::at;
+use crate::sys::mount;
+use crate::tree::Named;
+use crate::tree::root::{Root, split};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! Who a process is and what it may use up: user, groups, limits, priority, names.
 
 use super::spec::{IoPriority, Rlimit, Scheduler, User};
-use super::sys;
 use crate::failure::{Code, Failure, Result};
+use crate::sys;
 
 /// Sets groups, gid and uid for good. Permitted capabilities survive (PR_SET_KEEPCAPS) until [`super::capabilities::Sets::apply`]; exec
 /// takes the flag away.

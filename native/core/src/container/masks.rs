@@ -1,10 +1,10 @@
 //! Masked and read-only paths, by descriptor: what covers a path is opened and verified before, and is joined to exactly what was found
 //! there.
 
-use super::root::Root;
-use super::sys;
 use crate::failure::{Code, Failure, Result};
-use crate::mount::{self, Attributes, Context};
+use crate::sys;
+use crate::sys::mount::{self, Attributes, Context};
+use crate::tree::root::Root;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The host's /dev/null, opened before the root is changed. The one in a container can be replaced by a link to whatever shall be "masked"

@@ -3,14 +3,16 @@
 
 use super::cgroup::{Cgroup, Layout};
 use super::namespaces;
-use super::root::Root;
 use super::spec::OciMount;
-use super::sys;
+use crate::container::idmap;
 use crate::failure::{Code, Failure, Result};
 use crate::id_maps::IdMaps;
-use crate::idmap;
-use crate::mount::{self, Attributes, Context};
-use crate::tree::{Named, at, xattr};
+use crate::mount::{Mount, open_one};
+use crate::sys;
+use crate::sys::mount::{self, Attributes, Context};
+use crate::sys::{at, xattr};
+use crate::tree::Named;
+use crate::tree::root::Root;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -83,7 +85,7 @@ pub fn open_early(mounts: &[OciMount], mapped: bool, pids: Option<BorrowedFd>) -
             return proc_of(pids, &options).map(Some);
         }
         if one.type_.as_deref() == Some("overlay") && !one.uid_mappings.is_empty() {
-            let maps = IdMaps::of(&one.uid_mappings, &one.gid_mappings);
+            let maps = one.id_maps();
             return idmap::open_detached(&[overlay_of(one, &options, Some(maps))]).map(Some);
         }
         let Some(source) = one.source.as_deref().filter(|_| options.bind) else {
@@ -91,7 +93,7 @@ pub fn open_early(mounts: &[OciMount], mapped: bool, pids: Option<BorrowedFd>) -
         };
         if !one.uid_mappings.is_empty() {
             let tree = clone_source(source, &options)?;
-            let maps = IdMaps::of(&one.uid_mappings, &one.gid_mappings);
+            let maps = one.id_maps();
             idmap::apply(&tree, Path::new(source), options.recursive, Attributes::default(), &maps)?;
             return Ok(Some(tree));
         }
@@ -279,7 +281,7 @@ fn bind(root: &Root, one: &OciMount, options: &Options, early: Option<OwnedFd>) 
 fn overlay(root: &Root, one: &OciMount, options: &Options, early: Option<OwnedFd>) -> Result<(OwnedFd, OwnedFd)> {
     let whole = match early {
         Some(whole) => whole,
-        None => mount::open_one(&overlay_of(one, options, None))?,
+        None => open_one(&overlay_of(one, options, None))?,
     };
     let tree = match &options.subdirectory {
         Some(inside) => part_of(root, &whole, inside)?,
@@ -297,8 +299,8 @@ fn overlay(root: &Root, one: &OciMount, options: &Options, early: Option<OwnedFd
     Ok((tree, target))
 }
 
-fn overlay_of(one: &OciMount, options: &Options, id_maps: Option<IdMaps>) -> mount::Mount {
-    mount::Mount {
+fn overlay_of(one: &OciMount, options: &Options, id_maps: Option<IdMaps>) -> Mount {
+    Mount {
         type_: "overlay".into(),
         source: one.source.clone().unwrap_or_default(),
         target: None,

@@ -1,9 +1,9 @@
 //! Namespaces: which of them a process gets new, which it joins, and clone3 with them.
 
 use super::spec::{ClockOffset, Namespace, TimeOffsets};
-use super::sys;
 use crate::failure::{Code, Failure, Result};
 use crate::id_maps::{IdMap, IdMaps};
+use crate::sys;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub const USER: i32 = libc::CLONE_NEWUSER;

@@ -1,8 +1,8 @@
 //! The change of root, in a mount namespace of its own.
 
-use super::sys;
 use crate::failure::Result;
-use crate::mount::{self, Attributes};
+use crate::sys;
+use crate::sys::mount::{self, Attributes};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// Takes every mount of this namespace out of the way of the host's: what is mounted here goes nowhere, what the host mounts later still

@@ -1,10 +1,11 @@
 //! Writes to /proc that reach the real one: a container can mount over its own /proc or swap what lies in it, and a label or sysctl that is
 //! written to a file of its choice is a way out (CVE-2025-52881). So they go through an instance of our own that is attached nowhere.
 
-use super::sys;
 use crate::failure::{Code, Failure, Result};
-use crate::mount::{Attributes, Context};
-use crate::tree::{Named, at};
+use crate::sys;
+use crate::sys::at;
+use crate::sys::mount::{Attributes, Context};
+use crate::tree::Named;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub struct Procfs {

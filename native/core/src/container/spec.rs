@@ -4,6 +4,7 @@
 //! regex) into a process of which one is forked a container, and parses what nobody reads. Unknown fields are ignored here; exec-native
 //! refuses them by name.
 
+use crate::id_maps::{IdMap, IdMaps};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -174,6 +175,31 @@ pub struct Linux {
     pub masked_paths: Vec<String>,
     pub readonly_paths: Vec<String>,
     pub mount_label: Option<String>,
+}
+
+impl Linux {
+    pub fn id_maps(&self) -> IdMaps {
+        id_maps(&self.uid_mappings, &self.gid_mappings)
+    }
+}
+
+impl OciMount {
+    pub fn id_maps(&self) -> IdMaps {
+        id_maps(&self.uid_mappings, &self.gid_mappings)
+    }
+}
+
+/// In the words of [`crate::id_maps`], which are also those of the daemon.
+fn id_maps(uids: &[IdMapping], gids: &[IdMapping]) -> IdMaps {
+    let map = |one: &IdMapping| IdMap {
+        container_id: one.container_id,
+        host_id: one.host_id,
+        size: one.size,
+    };
+    IdMaps {
+        uids: uids.iter().map(map).collect(),
+        gids: gids.iter().map(map).collect(),
+    }
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]

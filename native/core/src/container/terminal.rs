@@ -1,9 +1,9 @@
 //! A container's terminal: a pseudo-terminal of the container's own devpts, so that its /dev/console and /dev/pts/0 are one thing.
 
-use super::root::Root;
-use super::sys;
 use crate::failure::{Code, Failure, Result};
-use crate::mount;
+use crate::sys;
+use crate::sys::mount;
+use crate::tree::root::Root;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub struct Terminal {
@@ -153,6 +153,6 @@ fn open_null() -> Result<OwnedFd> {
     }
 }
 
-fn is_null(stat: &libc::stat) -> bool {
+fn is_null(stat: &rustix::fs::Stat) -> bool {
     stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3)
 }

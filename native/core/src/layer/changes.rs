@@ -1,7 +1,8 @@
 //! Whether an entry is the same in two trees.
 
 use crate::failure::Result;
-use crate::tree::{Named, at, xattr};
+use crate::sys::{at, xattr};
+use crate::tree::Named;
 use std::ffi::CStr;
 use std::io::Read;
 use std::os::fd::BorrowedFd;

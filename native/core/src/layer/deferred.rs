@@ -1,8 +1,9 @@
 use super::member::Member;
 use crate::failure::{Code, Failure, Result};
 use crate::limits::LARGEST_MEMORY;
-use crate::tree::at::{self, Time};
-use crate::tree::{Cancel, Named, xattr};
+use crate::sys::at::{self, Time};
+use crate::sys::xattr;
+use crate::tree::{Cancel, Named};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 

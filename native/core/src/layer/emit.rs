@@ -5,7 +5,8 @@ use super::member::{Kind, Member, Segment};
 use super::writer::Writer;
 use crate::failure::{Code, Failure, Result};
 use crate::id_maps::IdMaps;
-use crate::tree::{Cancel, Named, at, join, shown, xattr};
+use crate::sys::{at, xattr};
+use crate::tree::{Cancel, Named, join, shown};
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::io::Write;
@@ -162,16 +163,10 @@ fn pieces(file: BorrowedFd, size: u64, path: &[u8]) -> Result<Option<Vec<Segment
     }
     let (mut pieces, mut offset, mut stored) = (Vec::new(), 0, 0);
     while offset < size {
-        let Some(start) = at::seek(file, offset, libc::SEEK_DATA)
-            .named("lseek", path)?
-            .filter(|start| *start < size)
-        else {
+        let Some(start) = at::seek_data(file, offset).named("lseek", path)?.filter(|start| *start < size) else {
             break;
         };
-        let end = at::seek(file, start, libc::SEEK_HOLE)
-            .named("lseek", path)?
-            .unwrap_or(size)
-            .min(size);
+        let end = at::seek_hole(file, start).named("lseek", path)?.unwrap_or(size).min(size);
         stored += end - start;
         pieces.push(Segment {
             offset: start,

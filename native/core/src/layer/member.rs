@@ -1,5 +1,5 @@
-use crate::tree::at::Time;
-use crate::tree::xattr::Attributes;
+use crate::sys::at::Time;
+use crate::sys::xattr::Attributes;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -2,7 +2,8 @@
 //! change of the container's.
 
 use crate::failure::Result;
-use crate::tree::{Descent, Named, at, list};
+use crate::sys::at;
+use crate::tree::{Descent, Named, list};
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};

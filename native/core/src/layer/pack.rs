@@ -3,7 +3,8 @@
 use super::emit::{Emitter, Purpose};
 use crate::failure::{Code, Failure, Result};
 use crate::id_maps::IdMaps;
-use crate::tree::{Cancel, Descent, Named, at, shown, sorted};
+use crate::sys::at;
+use crate::tree::{Cancel, Descent, Named, shown, sorted};
 use std::ffi::{CStr, CString};
 use std::io::{BufWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,7 +1,7 @@
 //! PAX extended headers (POSIX.1-2001, pax "extended header"): records "LENGTH KEY=VALUE\n", the values any bytes.
 
 use crate::failure::{Code, Failure, Result};
-use crate::tree::at::Time;
+use crate::sys::at::Time;
 use crate::tree::shown;
 
 const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";

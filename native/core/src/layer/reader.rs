@@ -6,7 +6,7 @@ use super::pax::{self, Record};
 use super::sparse::{self, OldMap, Sparse};
 use crate::failure::{Code, Failure, Result};
 use crate::limits::{LARGEST_ATTRIBUTES, LARGEST_HEADER, LARGEST_TRAILER, MOST_GLOBAL, MOST_HEADERS};
-use crate::tree::at::Time;
+use crate::sys::at::Time;
 use crate::tree::{Cancel, shown};
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, BufRead};

@@ -3,7 +3,8 @@
 use super::header::{self, Draft};
 use super::*;
 use crate::failure::{Code, Failure};
-use crate::tree::{Cancel, at, copy_tree, remove_tree, xattr};
+use crate::sys::{at, xattr};
+use crate::tree::{Cancel, copy_tree, remove_tree};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Cursor;

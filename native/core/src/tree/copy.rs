@@ -1,5 +1,6 @@
-use super::{Cancel, Descent, Named, at, list, xattr};
+use super::{Cancel, Descent, Named, list};
 use crate::failure::Result;
+use crate::sys::{at, xattr};
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::io;
@@ -174,11 +175,8 @@ fn copy_data(from: BorrowedFd, to: BorrowedFd, size: u64, reflinks: &mut bool, p
     }
     at::truncate(to, size).named("ftruncate", path)?;
     let mut offset = 0;
-    while let Some(start) = at::seek(from, offset, libc::SEEK_DATA).named("lseek", path)? {
-        let end = at::seek(from, start, libc::SEEK_HOLE)
-            .named("lseek", path)?
-            .unwrap_or(size)
-            .min(size);
+    while let Some(start) = at::seek_data(from, offset).named("lseek", path)? {
+        let end = at::seek_hole(from, start).named("lseek", path)?.unwrap_or(size).min(size);
         copy_range(from, to, start, end, path, cancel)?;
         offset = end;
         if offset >= size {

@@ -1,6 +1,7 @@
-use super::{Named, at, join, too_deep};
+use super::{Named, join, too_deep};
 use crate::failure::{Code, Failure, Result};
 use crate::limits::{HELD_DIRECTORIES, LONGEST_PATH};
+use crate::sys::at;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

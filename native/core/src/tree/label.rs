@@ -1,7 +1,8 @@
 //! SELinux labels of files.
 
-use super::{Cancel, Named, at, walk, xattr};
+use super::{Cancel, Named, walk};
 use crate::failure::Result;
+use crate::sys::{at, xattr};
 use std::io;
 use std::os::fd::AsFd;
 

@@ -1,7 +1,6 @@
 //! File trees by descriptor: open below a root, list, copy, remove, weigh, sync. What lies in a tree may be hostile; nothing here follows a
 //! link out of it.
 
-pub mod at;
 mod cancel;
 mod copy;
 mod descent;
@@ -9,9 +8,9 @@ mod label;
 mod list;
 pub mod quota;
 mod remove;
+pub mod root;
 mod usage;
 mod walk;
-pub mod xattr;
 
 pub use cancel::Cancel;
 pub use copy::{copy_entry, copy_tree};

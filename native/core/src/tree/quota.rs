@@ -2,8 +2,8 @@
 //! project and inherits it on; the kernel counts a project's blocks wherever they lie. Which projects there are is nobody's to say, so one
 //! is taken that the file system knows nothing of.
 
-use super::at;
 use crate::failure::{Code, Failure, Result};
+use crate::sys::at;
 use std::ffi::CStr;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};

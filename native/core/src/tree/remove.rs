@@ -1,5 +1,6 @@
-use super::{Cancel, Named, at, join, list, shown};
+use super::{Cancel, Named, join, list, shown};
 use crate::failure::{Code, Result};
+use crate::sys::at;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -1,4 +1,5 @@
 use super::*;
+use crate::sys::{at, xattr};
 use std::ffi::CString;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};

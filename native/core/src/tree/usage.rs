@@ -1,5 +1,6 @@
-use super::{Cancel, Named, at, walk};
+use super::{Cancel, Named, walk};
 use crate::failure::Result;
+use crate::sys::at;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::os::fd::BorrowedFd;

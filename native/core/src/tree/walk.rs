@@ -1,5 +1,6 @@
-use super::{Cancel, Descent, Named, at, list};
+use super::{Cancel, Descent, Named, list};
 use crate::failure::Result;
+use crate::sys::at;
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 

@@ -1,11 +1,11 @@
 //! `create` and `run`.
 
-use super::foreground;
+use super::dispose::{dispose, run_late};
 use super::state::{self, Container, Record};
 use super::{Global, next, unexpected, value, warn};
+use super::{foreground, gate};
 use crate::hooks;
 use crate::launch::{self, Launch};
-use crate::pending;
 use crate::rootfs::Root;
 use crate::stdio::Stdio;
 use lexopt::prelude::*;
@@ -13,8 +13,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use tsbox_core::container::spec::{self, Spec};
-use tsbox_core::container::sys;
 use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::sys;
 
 struct Options {
     id: String,
@@ -88,7 +88,7 @@ pub fn create(global: &Global, parser: &mut lexopt::Parser) -> Result<i32> {
     }
     let directory = state::claim(global, &options.id)?;
     let made = (|| {
-        let gate = listen(&state::gate(&directory))?;
+        let gate = gate::listen(&state::gate(&directory))?;
         begin(global, &options, &spec, config, &directory, Some(&gate)).map(drop)
     })();
     made.inspect_err(|_| drop(std::fs::remove_dir_all(&directory)))?;
@@ -113,16 +113,9 @@ pub fn run(global: &Global, parser: &mut lexopt::Parser) -> Result<i32> {
     }
     let code = foreground::serve(started.pid, &started.pidfd, started.console)?;
     if !options.keep {
-        super::lifecycle::dispose(global, &container, &spec)?;
+        dispose(global, &container, &spec)?;
     }
     Ok(code)
-}
-
-/// Hooks of which a failure is told and changes nothing any more.
-pub fn run_late(kind: &str, wanted: &[spec::Hook], state: &hooks::State, global: &Global) {
-    if let Err(failure) = hooks::run(kind, wanted, state) {
-        warn(global, &[failure.to_string()]);
-    }
 }
 
 fn begin(
@@ -186,7 +179,7 @@ fn begin(
     });
     if let Err(failure) = told {
         let _ = started.cgroup.kill_all(libc::SIGKILL);
-        pending::reap(&started.pidfd);
+        sys::process::reap_by(started.pidfd.as_fd());
         let _ = started.cgroup.remove();
         return Err(failure);
     }
@@ -214,62 +207,4 @@ pub fn send_console(socket: &Path, console: &OwnedFd) -> Result<()> {
     let stream = UnixStream::connect(socket).map_err(|error| Failure::io(&error, "connect", Some(&socket.to_string_lossy())))?;
     // What comes with it is the terminal's name, which nobody reads.
     crate::channel::send_descriptor(&OwnedFd::from(stream), b"/dev/ptmx", console.as_fd())
-}
-
-/// A socket that the container's process listens on until somebody starts it.
-fn listen(path: &Path) -> Result<OwnedFd> {
-    let socket = socket()?;
-    with_address(path, |address, length| {
-        use std::os::fd::AsRawFd;
-        // SAFETY: an address of that length.
-        unsafe {
-            sys::check(
-                libc::bind(socket.as_raw_fd(), address, length).into(),
-                "bind",
-                Some(&path.to_string_lossy()),
-            )?;
-            sys::check(libc::listen(socket.as_raw_fd(), 1).into(), "listen", None).map(drop)
-        }
-    })?;
-    Ok(socket)
-}
-
-pub fn connect(path: &Path) -> Result<OwnedFd> {
-    let socket = socket()?;
-    with_address(path, |address, length| {
-        use std::os::fd::AsRawFd;
-        // SAFETY: an address of that length.
-        sys::check(
-            unsafe { libc::connect(socket.as_raw_fd(), address, length) }.into(),
-            "connect",
-            Some(&path.to_string_lossy()),
-        )
-        .map(drop)
-    })?;
-    Ok(socket)
-}
-
-fn socket() -> Result<OwnedFd> {
-    // SAFETY: plain numbers.
-    sys::descriptor(
-        unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0) }.into(),
-        "socket",
-        None,
-    )
-}
-
-/// A socket's path may have 107 bytes, a state directory's more: so it is named from its parent's descriptor.
-fn with_address(path: &Path, call: impl FnOnce(*const libc::sockaddr, u32) -> Result<()>) -> Result<()> {
-    use std::os::fd::AsRawFd;
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    let directory = sys::open(&parent.to_string_lossy(), libc::O_PATH | libc::O_DIRECTORY)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let short = format!("/proc/self/fd/{}/{name}", directory.as_raw_fd());
-    // SAFETY: an all-zero sockaddr_un is valid.
-    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
-    address.sun_family = libc::AF_UNIX as u16;
-    for (to, from) in address.sun_path.iter_mut().zip(short.bytes()) {
-        *to = from as libc::c_char;
-    }
-    call((&raw const address).cast(), std::mem::size_of::<libc::sockaddr_un>() as u32)
 }

@@ -1,8 +1,8 @@
 //! A caller that stays until the process ends: signals are passed on, a terminal is carried, the exit code is the process's.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use tsbox_core::container::sys;
 use tsbox_core::failure::{Failure, Result};
+use tsbox_core::sys;
 
 /// The exit code as a shell sees it: 128 + signal for who was killed.
 pub fn serve(pid: i32, pidfd: &OwnedFd, console: Option<OwnedFd>) -> Result<i32> {

@@ -1,19 +1,14 @@
 //! `start`, `state`, `kill`, `delete`, `pause`, `resume`, `list`, `ps`.
 
+use super::dispose::{dispose, run_late};
 use super::state::{Container, Status};
-use super::{Global, create, next, only_id, unexpected, warn};
+use super::{Global, gate, next, only_id, unexpected, warn};
 use crate::channel::{Channel, Message};
 use crate::hooks;
-use crate::pending::await_end;
 use lexopt::prelude::*;
-use std::os::fd::AsRawFd;
-use std::time::Duration;
-use tsbox_core::container::spec::Spec;
-use tsbox_core::container::sys;
+use std::os::fd::AsFd;
 use tsbox_core::failure::{Code, Failure, Result};
-
-/// What was killed leaves within this; an uninterruptible sleep may last longer.
-const PATIENCE: Duration = Duration::from_secs(10);
+use tsbox_core::sys::process;
 
 pub fn start(global: &Global, parser: &mut lexopt::Parser) -> Result<i32> {
     let container = Container::load(global, &only_id(parser)?)?;
@@ -24,7 +19,7 @@ pub fn start(global: &Global, parser: &mut lexopt::Parser) -> Result<i32> {
             format!("container {} is {}, not created", container.record.id, status.word()),
         ));
     }
-    let channel = Channel::of(create::connect(&container.gate())?);
+    let channel = Channel::of(gate::connect(&container.gate())?);
     // One start only, whatever comes of it.
     let _ = std::fs::remove_file(container.gate());
     let mut executing = false;
@@ -48,7 +43,7 @@ pub fn start(global: &Global, parser: &mut lexopt::Parser) -> Result<i32> {
         container.record.pid,
         &container.record.bundle,
     );
-    create::run_late(
+    run_late(
         "poststart",
         spec.hooks.as_ref().map_or(&[], |hooks| &hooks.poststart),
         &state,
@@ -142,17 +137,7 @@ pub fn kill(global: &Global, parser: &mut lexopt::Parser) -> Result<i32> {
     let pidfd = container
         .process()?
         .ok_or_else(|| Failure::new(Code::FailedPrecondition, "container not running"))?;
-    // SAFETY: a pidfd of ours; no siginfo.
-    let sent = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            signal,
-            std::ptr::null::<libc::siginfo_t>(),
-            0,
-        )
-    };
-    sys::check(sent, "pidfd_send_signal", None)?;
+    process::signal(pidfd.as_fd(), signal)?;
     // On cgroup v1 even SIGKILL waits until a frozen group is thawed.
     if signal == libc::SIGKILL && container.cgroup()?.is_frozen() {
         container.cgroup()?.thaw()?;
@@ -205,35 +190,6 @@ pub fn delete(global: &Global, parser: &mut lexopt::Parser) -> Result<i32> {
     }
     dispose(global, &container, &spec)?;
     Ok(0)
-}
-
-/// Ends what runs, removes the cgroups, tells the hooks, forgets.
-pub fn dispose(global: &Global, container: &Container, spec: &Spec) -> Result<()> {
-    let cgroup = container.cgroup()?;
-    cgroup.kill_all(libc::SIGKILL)?;
-    if let Some(pidfd) = container.process()? {
-        // SAFETY: a pidfd of ours; no siginfo. In a cgroup of somebody else's making it was not killed with the others.
-        unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                pidfd.as_raw_fd(),
-                libc::SIGKILL,
-                std::ptr::null::<libc::siginfo_t>(),
-                0,
-            )
-        };
-        if !await_end(&pidfd, PATIENCE) {
-            return Err(Failure::new(
-                Code::Unavailable,
-                format!("container {} does not end", container.record.id),
-            ));
-        }
-    }
-    cgroup.remove()?;
-    let state = hooks::State::new(spec, &container.record.id, "stopped", 0, &container.record.bundle);
-    create::run_late("poststop", spec.hooks.as_ref().map_or(&[], |hooks| &hooks.poststop), &state, global);
-    std::fs::remove_dir_all(&container.directory)
-        .map_err(|error| Failure::io(&error, "remove", Some(&container.directory.to_string_lossy())))
 }
 
 /// `15`, `TERM`, `SIGTERM`.

@@ -1,9 +1,11 @@
 //! The command line that engines expect of an OCI runtime (runc's): one file a group of commands, what they remember below `--root`.
 
 mod create;
+mod dispose;
 mod exec;
 mod features;
 mod foreground;
+mod gate;
 mod lifecycle;
 mod state;
 

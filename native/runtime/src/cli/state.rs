@@ -3,12 +3,12 @@
 use super::Global;
 use crate::hooks::State;
 use serde::{Deserialize, Serialize};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use tsbox_core::container::cgroup::Cgroup;
 use tsbox_core::container::spec::{self, Spec};
-use tsbox_core::container::sys;
 use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::sys::process;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -112,16 +112,10 @@ impl Container {
 
     /// A descriptor of its first process, which is this one and no later one of that number; none: it has ended.
     pub fn process(&self) -> Result<Option<OwnedFd>> {
-        // SAFETY: plain numbers; the descriptor is nobody else's.
-        let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, self.record.pid, 0) };
-        match sys::check(opened, "pidfd_open", None) {
+        match process::open(self.record.pid) {
             Err(failure) if matches!(failure.errno, Some(libc::ESRCH | libc::EINVAL)) => Ok(None),
             Err(failure) => Err(failure),
-            Ok(fd) => {
-                // SAFETY: as above.
-                let pidfd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-                Ok((start_time(self.record.pid) == Some(self.record.start_time)).then_some(pidfd))
-            }
+            Ok(pidfd) => Ok((start_time(self.record.pid) == Some(self.record.start_time)).then_some(pidfd)),
         }
     }
 

@@ -1,6 +1,6 @@
 /**
- * A connection to a container's shim that carries its stdio. The first frame asks for it, the shim's first frame grants it
- * (native/core/src/wire.rs and protocol.rs draw both), and from there on the connection is the container's: bare, or in Docker's frames.
+ * A connection to a container's shim that carries its stdio. The first frame asks for it, and the shim's first frame grants it
+ * (native/core/src/peer/wire.rs and protocol.rs draw both). From there on the connection is the container's: bare, or in Docker's frames.
  */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";

@@ -2,8 +2,8 @@
 
 use super::put;
 use crate::container::spec::DeviceRule;
-use crate::container::sys;
 use crate::failure::{Code, Failure, Result};
+use crate::sys;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 

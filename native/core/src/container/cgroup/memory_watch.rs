@@ -1,7 +1,7 @@
 //! When memory runs out: an eventfd of v1's memory.oom_control, or v2's memory.events, which says POLLPRI when a number in it changes.
 
 use super::{put, stats};
-use crate::container::sys;
+use crate::sys;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 

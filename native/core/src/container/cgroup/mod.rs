@@ -12,8 +12,8 @@ mod v1;
 mod v2;
 
 use super::spec::Resources;
-use super::sys;
 use crate::failure::{Code, Failure, Result};
+use crate::sys;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 

@@ -2,8 +2,8 @@
 
 use super::{get, poll, put};
 use crate::container::spec::{Cpu, Memory, Rdma, Resources};
-use crate::container::sys;
 use crate::failure::{Code, Failure, Result};
+use crate::sys;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::{Duration, Instant};

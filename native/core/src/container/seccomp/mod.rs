@@ -8,8 +8,8 @@ mod program;
 mod share;
 mod syscalls;
 
-use super::sys;
 use crate::failure::{Code, Failure, Result};
+use crate::sys;
 use program::{Instruction, Rule, Test};
 use serde::Deserialize;
 

@@ -3,6 +3,8 @@
 
 use super::at::c_string;
 use crate::limits::LARGEST_ATTRIBUTES;
+use rustix::fs::{self, XattrFlags};
+use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -14,21 +16,21 @@ pub type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
 fn path(directory: BorrowedFd, name: &CStr) -> CString {
     let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
     path.extend_from_slice(if name.is_empty() { b"." } else { name.to_bytes() });
-    // SAFETY: neither part holds a NUL.
+    // SAFETY: neither part holds a zero byte: the one is a number, the other was a C string.
     unsafe { CString::from_vec_unchecked(path) }
 }
 
 /// All attributes; a file system without any has none. E2BIG: they are larger than the bound.
 pub fn all(directory: BorrowedFd, name: &CStr) -> io::Result<Attributes> {
     let path = path(directory, name);
-    let names = match grown(|buffer, length| unsafe { libc::llistxattr(path.as_ptr(), buffer.cast(), length) }) {
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(Vec::new()),
-        other => other?,
+    let names = match grown(|buffer| fs::llistxattr(&path, buffer)) {
+        Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        answer => answer?,
     };
     let (mut attributes, mut size) = (Vec::new(), 0);
     for key in names.split(|byte| *byte == 0).filter(|key| !key.is_empty()) {
         let key_c = c_string(key)?;
-        match grown(|buffer, length| unsafe { libc::lgetxattr(path.as_ptr(), key_c.as_ptr(), buffer.cast(), length) }) {
+        match grown(|buffer| fs::lgetxattr(&path, &key_c, buffer)) {
             Ok(value) => {
                 size += key.len() + value.len();
                 if size > LARGEST_ATTRIBUTES {
@@ -37,8 +39,8 @@ pub fn all(directory: BorrowedFd, name: &CStr) -> io::Result<Attributes> {
                 attributes.push((key.to_vec(), value));
             }
             // Removed meanwhile, or made up by a security module that is not there.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP)) => {}
-            Err(error) => return Err(error),
+            Err(Errno::NODATA | Errno::NOTSUP) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     attributes.sort_unstable();
@@ -47,36 +49,25 @@ pub fn all(directory: BorrowedFd, name: &CStr) -> io::Result<Attributes> {
 
 pub fn get(directory: BorrowedFd, name: &CStr, key: &CStr) -> io::Result<Option<Vec<u8>>> {
     let path = path(directory, name);
-    match grown(|buffer, length| unsafe { libc::lgetxattr(path.as_ptr(), key.as_ptr(), buffer.cast(), length) }) {
+    match grown(|buffer| fs::lgetxattr(&path, key, buffer)) {
         Ok(value) => Ok(Some(value)),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP)) => Ok(None),
-        Err(error) => Err(error),
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
 pub fn set(directory: BorrowedFd, name: &CStr, key: &[u8], value: &[u8]) -> io::Result<()> {
-    let (path, key) = (path(directory, name), c_string(key)?);
-    match unsafe { libc::lsetxattr(path.as_ptr(), key.as_ptr(), value.as_ptr().cast(), value.len(), 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    Ok(fs::lsetxattr(&path(directory, name), &c_string(key)?, value, XattrFlags::empty())?)
 }
 
 /// Of an opened file, by whatever flags (O_PATH too).
 pub fn set_opened(file: BorrowedFd, key: &[u8], value: &[u8]) -> io::Result<()> {
-    let (path, key) = (c_string(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?, c_string(key)?);
-    match unsafe { libc::setxattr(path.as_ptr(), key.as_ptr(), value.as_ptr().cast(), value.len(), 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    let path = c_string(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
+    Ok(fs::setxattr(&path, &c_string(key)?, value, XattrFlags::empty())?)
 }
 
 pub fn remove(directory: BorrowedFd, name: &CStr, key: &[u8]) -> io::Result<()> {
-    let (path, key) = (path(directory, name), c_string(key)?);
-    match unsafe { libc::lremovexattr(path.as_ptr(), key.as_ptr()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    Ok(fs::lremovexattr(&path(directory, name), &c_string(key)?)?)
 }
 
 /// What belongs to a mount or to this host's policy, and neither into a layer nor out of one.
@@ -84,23 +75,20 @@ pub fn is_private(key: &[u8]) -> bool {
     key.starts_with(b"trusted.overlay.") || key.starts_with(b"user.overlay.") || key == b"security.selinux"
 }
 
-/// Asks with a small buffer, which mostly does, and with the size that the kernel names when it doesn't.
-fn grown(call: impl Fn(*mut u8, usize) -> isize) -> io::Result<Vec<u8>> {
+/// Asks with a small buffer, which is enough most of the time, and else with the size that the kernel names.
+fn grown(call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
     let mut buffer = vec![0u8; 256];
     loop {
-        let length = call(buffer.as_mut_ptr(), buffer.len());
-        if length >= 0 {
-            buffer.truncate(length as usize);
-            return Ok(buffer);
+        match call(&mut buffer) {
+            Ok(length) => {
+                buffer.truncate(length);
+                return Ok(buffer);
+            }
+            Err(Errno::RANGE) => {}
+            Err(error) => return Err(error),
         }
-        let error = io::Error::last_os_error();
-        if error.raw_os_error() != Some(libc::ERANGE) {
-            return Err(error);
-        }
-        let needed = call(std::ptr::null_mut(), 0);
-        if needed < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        buffer.resize((needed as usize).max(1), 0);
+        // An empty buffer asks for the size alone.
+        let needed = call(&mut [])?;
+        buffer.resize(needed.max(1), 0);
     }
 }

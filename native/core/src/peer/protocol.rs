@@ -1,5 +1,5 @@
-//! What the frames of [`crate::wire`] mean between client, launcher, daemon and shim. plugins/launcher/src/protocol.ts is the same table in
-//! TypeScript.
+//! What the frames of [`crate::peer::wire`] mean between client, launcher, daemon and shim. plugins/launcher/src/protocol.ts is the same
+//! table in TypeScript.
 //!
 //! ```text
 //! client ──Hello(argv, env, cwd; descriptors 0 1 2)──▶ launcher ──ClientOpened──▶ daemon
@@ -10,8 +10,8 @@
 //! A change here is a change of [`VERSION`]: client, launcher and daemon must be of one. Old shims meet new daemons: what they say of
 //! themselves ([`FromShim::State`]) has the version that they speak ([`SHIM`]), and a daemon asks none for what it does not know.
 
-use crate::address::Address;
 use crate::id_maps::IdMaps;
+use crate::peer::address::Address;
 use serde::{Deserialize, Serialize};
 
 pub const VERSION: u32 = 7;

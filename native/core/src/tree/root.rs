@@ -3,7 +3,8 @@
 
 use crate::failure::{Code, Failure, Result};
 use crate::limits::LONGEST_PATH;
-use crate::tree::{Named, at, join, too_deep};
+use crate::sys::at;
+use crate::tree::{Named, join, too_deep};
 use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,12 +1,15 @@
 //! The system calls that take a directory and a name, as safe functions. None follows a symbolic link in the last component.
 
+use super::flags_of;
+use rustix::fs::{self, AtFlags, FileType, Gid, Mode, ResolveFlags, SeekFrom, StatxAttributes, StatxFlags, Timespec, Timestamps, Uid};
+use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// What a file is and when it was written, as stat(2) says.
 #[derive(Clone, Copy)]
-pub struct Stat(pub libc::stat);
+pub struct Stat(pub fs::Stat);
 
 impl Stat {
     pub fn kind(&self) -> u32 {
@@ -46,35 +49,12 @@ pub fn c_string(bytes: &[u8]) -> io::Result<CString> {
     CString::new(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
 }
 
-fn check(result: libc::c_int) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-fn own(result: libc::c_int) -> io::Result<OwnedFd> {
-    check(result)?;
-    // SAFETY: the kernel just made it for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(result) })
-}
-
-fn openat2(directory: BorrowedFd, path: &CStr, flags: i32, resolve: u64) -> io::Result<OwnedFd> {
-    // SAFETY: all-zero is a valid open_how; the kernel reads it within its size.
-    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-    how.flags = (flags | libc::O_CLOEXEC) as u64;
-    how.resolve = resolve;
+fn openat2(directory: BorrowedFd, path: &CStr, flags: i32, resolve: ResolveFlags) -> io::Result<OwnedFd> {
     loop {
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_openat2,
-                directory.as_raw_fd(),
-                path.as_ptr(),
-                &how as *const libc::open_how,
-                size_of::<libc::open_how>(),
-            )
-        };
-        match own(result as libc::c_int) {
+        match fs::openat2(directory, path, flags_of(flags), Mode::empty(), resolve) {
             // The kernel could not prove that `..` stayed inside while something was renamed: ask again.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {}
-            other => return other,
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            answer => return Ok(answer?),
         }
     }
 }
@@ -82,7 +62,7 @@ fn openat2(directory: BorrowedFd, path: &CStr, flags: i32, resolve: u64) -> io::
 /// Opens `path` as a process with `root` as its root directory would; links are followed, none of them out of it.
 pub fn open_in_root(root: BorrowedFd, path: &[u8], flags: i32) -> io::Result<OwnedFd> {
     let path = if path.is_empty() { b".".as_slice() } else { path };
-    openat2(root, &c_string(path)?, flags, libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS)
+    openat2(root, &c_string(path)?, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
 }
 
 /// As [`open_in_root`], without following a single link.
@@ -92,42 +72,38 @@ pub fn open_beneath(root: BorrowedFd, path: &[u8], flags: i32) -> io::Result<Own
         root,
         &c_string(path)?,
         flags,
-        libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS,
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
     )
 }
 
 /// Opens the directory `name` to list it; EXDEV when something is mounted there, even of the same file system.
 pub fn open_directory(directory: BorrowedFd, name: &CStr) -> io::Result<OwnedFd> {
-    let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
     openat2(directory, name, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW, resolve)
 }
 
 /// As [`open_directory`], into what is mounted there too.
 pub fn enter_directory(directory: BorrowedFd, name: &CStr) -> io::Result<OwnedFd> {
-    let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     openat2(directory, name, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW, resolve)
 }
 
 pub fn open(directory: BorrowedFd, name: &CStr, flags: i32, mode: u32) -> io::Result<OwnedFd> {
-    own(unsafe {
-        libc::openat(
-            directory.as_raw_fd(),
-            name.as_ptr(),
-            flags | libc::O_CLOEXEC | libc::O_NOFOLLOW,
-            mode,
-        )
-    })
+    Ok(fs::openat(
+        directory,
+        name,
+        flags_of(flags | libc::O_NOFOLLOW),
+        Mode::from_raw_mode(mode),
+    )?)
 }
 
+/// By a path of the host, whose links are followed.
 pub fn open_path(path: &[u8], flags: i32) -> io::Result<OwnedFd> {
-    own(unsafe { libc::open(c_string(path)?.as_ptr(), flags | libc::O_CLOEXEC) })
+    Ok(fs::open(&c_string(path)?, flags_of(flags), Mode::empty())?)
 }
 
 pub fn stat(directory: BorrowedFd, name: &CStr) -> io::Result<Stat> {
-    // SAFETY: the kernel fills it before it is read.
-    let mut stat = unsafe { std::mem::zeroed() };
-    check(unsafe { libc::fstatat(directory.as_raw_fd(), name.as_ptr(), &mut stat, libc::AT_SYMLINK_NOFOLLOW) })?;
-    Ok(Stat(stat))
+    Ok(Stat(fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?))
 }
 
 /// `stat`, where "not there" is an answer.
@@ -142,122 +118,130 @@ pub fn find(directory: BorrowedFd, name: &CStr) -> io::Result<Option<Stat>> {
 /// Whether something is mounted on `name`, in whatever namespace `directory` belongs to (Linux 5.8); an empty name is the directory, or
 /// whatever it is, itself.
 pub fn is_mount_root(directory: BorrowedFd, name: &CStr) -> io::Result<bool> {
-    // SAFETY: the kernel fills it before it is read.
-    let mut stat: libc::statx = unsafe { std::mem::zeroed() };
-    let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_EMPTY_PATH;
-    check(unsafe { libc::statx(directory.as_raw_fd(), name.as_ptr(), flags, 0, &mut stat) })?;
-    Ok(stat.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0)
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH;
+    let found = fs::statx(directory, name, flags, StatxFlags::empty())?;
+    Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// The magic number of the file system that a descriptor (`O_PATH` too) lies on, as in statfs(2).
 pub fn file_system(fd: BorrowedFd) -> io::Result<u64> {
-    // SAFETY: the kernel fills it before it is read.
-    let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
-    check(unsafe { libc::fstatfs(fd.as_raw_fd(), &mut stat) })?;
-    Ok(stat.f_type as u64)
+    Ok(fs::fstatfs(fd)?.f_type as u64)
 }
 
 pub fn stat_fd(fd: BorrowedFd) -> io::Result<Stat> {
-    // SAFETY: as in `stat`. fstatat with an empty path, since fstat refuses nothing but reads better for O_PATH.
-    let mut stat = unsafe { std::mem::zeroed() };
-    check(unsafe { libc::fstatat(fd.as_raw_fd(), c"".as_ptr(), &mut stat, libc::AT_EMPTY_PATH) })?;
-    Ok(Stat(stat))
+    Ok(Stat(fs::fstat(fd)?))
 }
 
 pub fn make_directory(directory: BorrowedFd, name: &CStr, mode: u32) -> io::Result<()> {
-    check(unsafe { libc::mkdirat(directory.as_raw_fd(), name.as_ptr(), mode) })
+    Ok(fs::mkdirat(directory, name, Mode::from_raw_mode(mode))?)
 }
 
 /// `kind` is S_IFCHR, S_IFBLK, S_IFIFO or S_IFSOCK.
 pub fn make_node(directory: BorrowedFd, name: &CStr, kind: u32, device: u64) -> io::Result<()> {
-    check(unsafe { libc::mknodat(directory.as_raw_fd(), name.as_ptr(), kind | 0o600, device) })
+    Ok(fs::mknodat(
+        directory,
+        name,
+        FileType::from_raw_mode(kind),
+        Mode::from_raw_mode(0o600),
+        device,
+    )?)
 }
 
 pub fn make_link(target: &CStr, directory: BorrowedFd, name: &CStr) -> io::Result<()> {
-    check(unsafe { libc::symlinkat(target.as_ptr(), directory.as_raw_fd(), name.as_ptr()) })
+    Ok(fs::symlinkat(target, directory, name)?)
 }
 
 pub fn read_link(directory: BorrowedFd, name: &CStr) -> io::Result<Vec<u8>> {
     let mut target = vec![0; libc::PATH_MAX as usize];
-    let length = unsafe { libc::readlinkat(directory.as_raw_fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
-    if length < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    target.truncate(length as usize);
+    let length = fs::readlinkat_raw(directory, name, target.as_mut_slice())?;
+    target.truncate(length);
     Ok(target)
 }
 
 /// A hard link to `from` itself, be it a symbolic link.
 pub fn hard_link(from: BorrowedFd, name: &CStr, to: BorrowedFd, new: &CStr) -> io::Result<()> {
-    check(unsafe { libc::linkat(from.as_raw_fd(), name.as_ptr(), to.as_raw_fd(), new.as_ptr(), 0) })
+    Ok(fs::linkat(from, name, to, new, AtFlags::empty())?)
 }
 
 pub fn rename(from: BorrowedFd, name: &CStr, to: BorrowedFd, new: &CStr) -> io::Result<()> {
-    check(unsafe { libc::renameat(from.as_raw_fd(), name.as_ptr(), to.as_raw_fd(), new.as_ptr()) })
+    Ok(fs::renameat(from, name, to, new)?)
 }
 
 pub fn unlink(directory: BorrowedFd, name: &CStr) -> io::Result<()> {
-    check(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) })
+    Ok(fs::unlinkat(directory, name, AtFlags::empty())?)
 }
 
 pub fn remove_directory(directory: BorrowedFd, name: &CStr) -> io::Result<()> {
-    check(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) })
+    Ok(fs::unlinkat(directory, name, AtFlags::REMOVEDIR)?)
 }
 
+/// An id of u32::MAX leaves the file's own, as in chown(2).
 pub fn set_owner(directory: BorrowedFd, name: &CStr, uid: u32, gid: u32) -> io::Result<()> {
-    check(unsafe { libc::fchownat(directory.as_raw_fd(), name.as_ptr(), uid, gid, libc::AT_SYMLINK_NOFOLLOW) })
+    Ok(fs::chownat(directory, name, owner(uid), group(gid), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
+/// As [`set_owner`].
 pub fn set_owner_fd(fd: BorrowedFd, uid: u32, gid: u32) -> io::Result<()> {
-    check(unsafe { libc::fchown(fd.as_raw_fd(), uid, gid) })
+    Ok(fs::fchown(fd, owner(uid), group(gid))?)
+}
+
+fn owner(uid: u32) -> Option<Uid> {
+    (uid != u32::MAX).then(|| Uid::from_raw(uid))
+}
+
+fn group(gid: u32) -> Option<Gid> {
+    (gid != u32::MAX).then(|| Gid::from_raw(gid))
 }
 
 /// For a node that is no symbolic link: it is opened as a path first, so that one that came in its place is not followed.
 pub fn set_permissions(directory: BorrowedFd, name: &CStr, mode: u32) -> io::Result<()> {
     let node = open(directory, name, libc::O_PATH, 0)?;
     let path = c_string(format!("/proc/self/fd/{}", node.as_raw_fd()).as_bytes())?;
-    check(unsafe { libc::chmod(path.as_ptr(), mode) })
+    Ok(fs::chmod(&path, Mode::from_raw_mode(mode))?)
 }
 
 pub fn set_permissions_fd(fd: BorrowedFd, mode: u32) -> io::Result<()> {
-    check(unsafe { libc::fchmod(fd.as_raw_fd(), mode) })
+    Ok(fs::fchmod(fd, Mode::from_raw_mode(mode))?)
 }
 
 /// Both times become `time`.
 pub fn set_times(directory: BorrowedFd, name: &CStr, time: Time) -> io::Result<()> {
-    check(unsafe {
-        libc::utimensat(
-            directory.as_raw_fd(),
-            name.as_ptr(),
-            specs(time).as_ptr(),
-            libc::AT_SYMLINK_NOFOLLOW,
-        )
-    })
+    Ok(fs::utimensat(directory, name, &stamps(time), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 pub fn set_times_fd(fd: BorrowedFd, time: Time) -> io::Result<()> {
-    check(unsafe { libc::futimens(fd.as_raw_fd(), specs(time).as_ptr()) })
+    Ok(fs::futimens(fd, &stamps(time))?)
 }
 
-fn specs(time: Time) -> [libc::timespec; 2] {
-    [libc::timespec {
+fn stamps(time: Time) -> Timestamps {
+    let both = Timespec {
         tv_sec: time.seconds,
         tv_nsec: time.nanoseconds as _,
-    }; 2]
+    };
+    Timestamps {
+        last_access: both,
+        last_modification: both,
+    }
 }
 
 pub fn truncate(fd: BorrowedFd, size: u64) -> io::Result<()> {
-    check(unsafe { libc::ftruncate(fd.as_raw_fd(), size as libc::off_t) })
+    Ok(fs::ftruncate(fd, size)?)
 }
 
-/// Where data (SEEK_DATA) or a hole (SEEK_HOLE) begins from `offset` on; none: the end of the file.
-pub fn seek(fd: BorrowedFd, offset: u64, whence: i32) -> io::Result<Option<u64>> {
-    let found = unsafe { libc::lseek(fd.as_raw_fd(), offset as libc::off_t, whence) };
-    match found {
-        0.. => Ok(Some(found as u64)),
-        _ => match io::Error::last_os_error() {
-            error if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
-            error => Err(error),
-        },
+/// Where the next data begins from `offset` on; none: the end of the file.
+pub fn seek_data(fd: BorrowedFd, offset: u64) -> io::Result<Option<u64>> {
+    found(fs::seek(fd, SeekFrom::Data(offset)))
+}
+
+/// Where the next hole begins from `offset` on; none: the end of the file.
+pub fn seek_hole(fd: BorrowedFd, offset: u64) -> io::Result<Option<u64>> {
+    found(fs::seek(fd, SeekFrom::Hole(offset)))
+}
+
+fn found(answer: rustix::io::Result<u64>) -> io::Result<Option<u64>> {
+    match answer {
+        Ok(offset) => Ok(Some(offset)),
+        Err(Errno::NXIO) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }

@@ -6,23 +6,25 @@
 
 use crate::container::namespaces;
 use crate::container::pivot;
-use crate::container::sys;
 use crate::failure::{Code, Failure, Result};
 use crate::id_maps::IdMaps;
-use crate::mount::{self, Attributes, Context, Mount};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use crate::mount::{self as words, Mount, Parts};
+use crate::sys::mount::{self, Attributes, Context};
+use crate::sys::owner::as_owner;
+use crate::sys::{self, Call, at};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// As [`mount::open_detached`], with the mounts that have id maps shown by them.
+/// As [`crate::mount::open_detached`], with the mounts that have id maps shown by them.
 pub fn open_detached(mounts: &[Mount]) -> Result<OwnedFd> {
-    mount::open_detached_by(mounts, |one| match &one.id_maps {
+    words::open_detached_by(mounts, |one| match &one.id_maps {
         Some(maps) => open_one(one, maps),
-        None => mount::open_one(one),
+        None => words::open_one(one),
     })
 }
 
 fn open_one(one: &Mount, maps: &IdMaps) -> Result<OwnedFd> {
-    let parts = mount::Parts::of(one);
+    let parts = Parts::of(one);
     if parts.bind {
         bind(Path::new(&one.source), parts.recursive, parts.attributes, maps)
     } else if one.type_ == "overlay" {
@@ -69,7 +71,7 @@ fn mapped(tree: &OwnedFd, path: &Path, recursive: bool, attributes: Attributes, 
 /// A detached overlay of mapped layers. Its layers must be attached somewhere while it is made, so that is done in a mount namespace of the
 /// moment; the caller must have one thread, and finds itself at `/` of its own one again.
 fn overlay(wanted: &Mount, data: &[&str], attributes: Attributes, maps: &IdMaps) -> Result<OwnedFd> {
-    mount::forget_volatile(data)?;
+    words::forget_volatile(data)?;
     let namespace = namespace(maps)?;
     let layer = |path: &Path| {
         let tree = mount::clone_tree(path, false)?;
@@ -97,13 +99,7 @@ fn overlay(wanted: &Mount, data: &[&str], attributes: Attributes, maps: &IdMaps)
         context.set("source", &wanted.source)?;
     }
     let place = |name: &str, tree: &OwnedFd| {
-        let path = sys::text(name)?;
-        // SAFETY: `path` outlives the call.
-        sys::check(
-            unsafe { libc::mkdirat(stage.as_raw_fd(), path.as_ptr(), 0o755) }.into(),
-            "mkdir",
-            Some(name),
-        )?;
+        at::make_directory(stage.as_fd(), &sys::text(name)?, 0o755).call("mkdir", Some(name))?;
         mount::attach_to(
             tree.as_fd(),
             sys::open_at(stage.as_fd(), name, libc::O_PATH | libc::O_DIRECTORY)?.as_fd(),
@@ -114,9 +110,8 @@ fn overlay(wanted: &Mount, data: &[&str], attributes: Attributes, maps: &IdMaps)
         place(name, tree)?;
     }
     // Short names from within: an option's value has 255 bytes.
-    // SAFETY: a descriptor that is open.
-    sys::check(unsafe { libc::fchdir(stage.as_raw_fd()) }.into(), "fchdir", None)?;
-    if mount::has_lowerdir_plus() {
+    rustix::process::fchdir(&stage).call("fchdir", None)?;
+    if words::has_lowerdir_plus() {
         names.iter().try_for_each(|name| context.set("lowerdir+", name))?;
     } else {
         context.set("lowerdir", &names.join(":"))?;
@@ -173,24 +168,6 @@ impl Drop for OwnMounts {
             std::process::abort();
         }
     }
-}
-
-/// An overlay works with the ids of who made it: they must have a meaning in its mapped upper directory, or it is read-only without a word.
-/// The capabilities stay, which a change of the file system's uid takes away otherwise.
-pub fn as_owner<T>((uid, gid): (u32, u32), work: impl FnOnce() -> Result<T>) -> Result<T> {
-    const NO_SETUID_FIXUP: u64 = 4;
-    let before = sys::prctl(libc::PR_GET_SECUREBITS, 0, 0, "PR_GET_SECUREBITS")?;
-    sys::prctl(libc::PR_SET_SECUREBITS, before as u64 | NO_SETUID_FIXUP, 0, "PR_SET_SECUREBITS")?;
-    // SAFETY: plain numbers; neither can fail.
-    let ids = unsafe { (libc::setfsuid(uid), libc::setfsgid(gid)) };
-    let result = work();
-    // SAFETY: as above.
-    unsafe {
-        libc::setfsuid(ids.0 as u32);
-        libc::setfsgid(ids.1 as u32);
-    }
-    sys::prctl(libc::PR_SET_SECUREBITS, before as u64, 0, "PR_SET_SECUREBITS")?;
-    result
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! File locks with a deadline: flock(2) itself waits for ever, and the process that holds a lock may be stopped, or not ours at all.
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,15 +17,11 @@ pub fn exclusive(file: &File, path: &Path, within: Duration) -> io::Result<()> {
     let deadline = Instant::now() + within;
     let mut pause = PAUSES[0];
     loop {
-        // SAFETY: a descriptor that is open.
-        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        match error.kind() {
-            io::ErrorKind::Interrupted => continue,
-            io::ErrorKind::WouldBlock => {}
-            _ => return Err(error),
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::INTR) => continue,
+            Err(Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(error.into()),
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {

@@ -1,0 +1,36 @@
+//! Mounts as a storage driver or a container asks for them: opened by descriptor, and put together as one tree.
+
+mod open;
+mod options;
+mod overlay;
+mod plain;
+mod process;
+mod tree;
+
+pub use open::open_one;
+pub(crate) use options::Parts;
+pub(crate) use overlay::{forget_volatile, has_lowerdir_plus};
+pub use process::process_root;
+pub(crate) use tree::open_detached_by;
+pub use tree::{Held, attach_all, open_detached, open_held};
+
+use crate::id_maps::IdMaps;
+use serde::{Deserialize, Serialize};
+
+/// `Mount` of kernel/src/contract/storage.ts: options are `key` or `key=value`, in order, and a key may repeat (`lowerdir+`). `target` is
+/// relative to the root file system; a mount without one is the root itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    #[serde(rename = "type")]
+    pub type_: String,
+    pub source: String,
+    pub target: Option<String>,
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// Ids that its files are shown with, for a container in a user namespace: [`crate::container::idmap`] does it.
+    #[serde(default, rename = "idMaps", skip_serializing_if = "Option::is_none")]
+    pub id_maps: Option<IdMaps>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! Overlays: their layers by descriptor, and what old kernels need.
+
+use super::Mount;
+use super::plain::open_plain;
+use crate::failure::{Code, Failure, Result};
+use crate::sys::mount::{Attributes, Context, LONGEST_VALUE};
+use crate::sys::{self, Call};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+/// Directories that are opened before overlayfs gets them as `/proc/self/fd/N`. Whoever reads a container's /proc/self/mountinfo sees the
+/// names as they were given, and these say nothing of the host. They are also short, where fsconfig(2) takes 255 bytes.
+struct Lent(Vec<OwnedFd>);
+
+impl Lent {
+    fn name(&mut self, path: &str) -> Result<String> {
+        let directory = sys::open(path, libc::O_PATH)?;
+        let name = format!("{DESCRIPTORS}/{}", directory.as_raw_fd());
+        self.0.push(directory);
+        Ok(name)
+    }
+
+    fn option(&mut self, option: &str) -> Result<String> {
+        match option.split_once('=') {
+            Some((key @ ("lowerdir+" | "upperdir" | "workdir"), path)) => Ok(format!("{key}={}", self.name(path)?)),
+            _ => Ok(option.to_owned()),
+        }
+    }
+}
+
+const DESCRIPTORS: &str = "/proc/self/fd";
+
+/// `lowerdir+` is Linux 6.5's. Before that overlayfs takes one `lowerdir=a:b`, of which fsconfig(2) takes 255 bytes. So the layers are
+/// named by their numbers, relative to /proc/self/fd, and some 80 of them fit. A thread with a working directory of its own goes there.
+pub(super) fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<OwnedFd> {
+    forget_volatile(data)?;
+    let mut lent = Lent(Vec::new());
+    let options = data.iter().map(|option| lent.option(option)).collect::<Result<Vec<String>>>()?;
+    let data: Vec<&str> = options.iter().map(String::as_str).collect();
+    let refused = match open_plain(mount, &data, attributes) {
+        // An old kernel takes any string and refuses it when the superblock is made.
+        Err(failure) if failure.errno == Some(libc::EINVAL) && !has_lowerdir_plus() => failure,
+        answer => return answer,
+    };
+    let (lowers, others) = joined_lowers(&data);
+    if lowers.len() >= LONGEST_VALUE {
+        let count = lowers.split(':').count();
+        return Err(Failure {
+            message: format!("{count} overlay layers are too many for this kernel; Linux 6.5 takes 500"),
+            code: Code::Unsupported,
+            ..refused
+        });
+    }
+    let context = Context::open(&mount.type_)?;
+    others.iter().try_for_each(|option| context.option(option))?;
+    context.set("lowerdir", &lowers)?;
+    within_descriptors(|| context.mount(attributes))
+}
+
+/// The numbers of the layers' descriptors as one `lowerdir`, and all other options.
+fn joined_lowers<'a>(data: &[&'a str]) -> (String, Vec<&'a str>) {
+    let (lowers, others): (Vec<&str>, Vec<&str>) = data.iter().partition(|option| option.starts_with("lowerdir+="));
+    let number = |option: &&'a str| option.rsplit('/').next();
+    (lowers.iter().filter_map(number).collect::<Vec<_>>().join(":"), others)
+}
+
+/// An overlay that was mounted with `volatile` leaves a mark in its work directory, and overlayfs refuses that directory from then on,
+/// since the host may have crashed. A mount with the option `volatile` accepts that loss, so the mark goes.
+pub(crate) fn forget_volatile(data: &[&str]) -> Result<()> {
+    let Some(work) = volatile_work(data) else { return Ok(()) };
+    let mark = Path::new(work).join("work/incompat/volatile");
+    let removed = [std::fs::remove_file(mark.join("dirty")), std::fs::remove_dir(&mark)];
+    for error in removed.into_iter().filter_map(std::result::Result::err) {
+        if error.kind() != ErrorKind::NotFound {
+            return Err(Failure::io(&error, "remove", Some(&mark.to_string_lossy())));
+        }
+    }
+    Ok(())
+}
+
+/// The work directory of a volatile overlay.
+fn volatile_work<'a>(data: &[&'a str]) -> Option<&'a str> {
+    let work = data.iter().find_map(|option| option.strip_prefix("workdir="))?;
+    data.contains(&"volatile").then_some(work)
+}
+
+/// Runs `work` on a thread whose working directory, which is not the process's, lists this process's descriptors.
+pub(super) fn within_descriptors<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let directory = sys::open(DESCRIPTORS, libc::O_PATH)?;
+    let enter_and_work = || {
+        // SAFETY: CLONE_FS gives this thread a working directory of its own; it shares no descriptors or memory less.
+        unsafe { unshare_unsafe(UnshareFlags::FS) }.call("unshare", None)?;
+        rustix::process::fchdir(&directory).call("fchdir", None)?;
+        work()
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("tsbox-mount".to_owned())
+            .spawn_scoped(scope, enter_and_work);
+        let thread = thread.map_err(|error| Failure::io(&error, "clone", None))?;
+        thread
+            .join()
+            .map_err(|_| Failure::new(Code::Internal, "the mounting thread panicked"))?
+    })
+}
+
+/// Whether this kernel's overlayfs has the option `lowerdir+`.
+pub(crate) fn has_lowerdir_plus() -> bool {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| is_at_least(&release, (6, 5)))
+}
+
+/// `6.12.5-amd64` and the like.
+fn is_at_least(release: &str, version: (u32, u32)) -> bool {
+    let mut numbers = release.split(['.', '-']).map(|part| part.trim().parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= version
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn naming_descriptors_leaves_the_working_directory_of_the_process_alone() {
+        let before = std::env::current_dir().unwrap();
+        let own = sys::open("/", libc::O_PATH).unwrap();
+        let number = own.as_raw_fd().to_string();
+        let seen = within_descriptors(|| {
+            // What the process's first thread has meanwhile.
+            let main = std::fs::read_link(format!("/proc/self/task/{}/cwd", std::process::id())).unwrap();
+            Ok((main, std::fs::metadata(&number).is_ok_and(|found| found.is_dir())))
+        });
+        assert_eq!(seen.unwrap(), (before.clone(), true));
+        assert_eq!(std::env::current_dir().unwrap(), before);
+    }
+
+    #[test]
+    fn releases_are_compared_by_number() {
+        for (release, is) in [
+            ("6.5.0-generic\n", true),
+            ("6.12.5", true),
+            ("6.4.99", false),
+            ("5.15.0-91-generic", false),
+            ("10.0-rc1", true),
+            ("7", true),
+            ("", false),
+        ] {
+            assert_eq!(is_at_least(release, (6, 5)), is, "{release:?}");
+        }
+    }
+
+    #[test]
+    fn layers_become_numbers_in_their_order() {
+        let data = [
+            "lowerdir+=/proc/self/fd/9",
+            "upperdir=/proc/self/fd/4",
+            "lowerdir+=/proc/self/fd/12",
+            "volatile",
+        ];
+        let (lowers, others) = joined_lowers(&data);
+        assert_eq!(lowers, "9:12");
+        assert_eq!(others, ["upperdir=/proc/self/fd/4", "volatile"]);
+    }
+
+    #[test]
+    fn a_mark_goes_only_for_an_overlay_that_is_volatile_again() {
+        assert_eq!(volatile_work(&["workdir=/w", "volatile"]), Some("/w"));
+        assert_eq!(volatile_work(&["workdir=/w"]), None);
+        assert_eq!(volatile_work(&["volatile"]), None);
+    }
+}

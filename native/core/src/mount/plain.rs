@@ -1,0 +1,18 @@
+//! A file system whose options need no help.
+
+use super::Mount;
+use crate::failure::Result;
+use crate::sys::mount::{Attributes, Context};
+use std::os::fd::OwnedFd;
+
+/// A file system of whatever type, from its source and its options.
+pub(super) fn open_plain(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<OwnedFd> {
+    let context = Context::open(&mount.type_)?;
+    if !mount.source.is_empty() {
+        context.set("source", &mount.source)?;
+    }
+    for option in data {
+        context.option(option)?;
+    }
+    context.mount(attributes)
+}

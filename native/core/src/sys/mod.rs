@@ -1,0 +1,113 @@
+//! System calls as safe functions: rustix's, and our own where rustix has none. Every other layer is above this one.
+//!
+//! rustix makes the calls itself, without the C library's thread-local errno, and knows which arguments are pointers. What it lacks is
+//! called by libc's `syscall`, next to the reason.
+
+pub mod at;
+mod attributes;
+pub mod lock;
+pub mod mount;
+pub mod owner;
+pub mod process;
+pub mod xattr;
+
+use crate::failure::{Code, Failure, Result};
+use rustix::fs::{Mode, OFlags};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Turns a failed system call into a [`Failure`], with the call's name and what it was about.
+pub trait Call<T> {
+    fn call(self, syscall: &str, path: Option<&str>) -> Result<T>;
+}
+
+impl<T> Call<T> for rustix::io::Result<T> {
+    fn call(self, syscall: &str, path: Option<&str>) -> Result<T> {
+        self.map_err(|errno| Failure::os(errno.raw_os_error(), syscall, path))
+    }
+}
+
+impl<T> Call<T> for io::Result<T> {
+    fn call(self, syscall: &str, path: Option<&str>) -> Result<T> {
+        self.map_err(|error| Failure::io(&error, syscall, path))
+    }
+}
+
+/// The answer of libc's `syscall`, or of one of its functions, as a result.
+pub fn check(result: libc::c_long, syscall: &str, path: Option<&str>) -> Result<libc::c_long> {
+    if result < 0 {
+        Err(Failure::last(syscall, path))
+    } else {
+        Ok(result)
+    }
+}
+
+/// As [`check`], for a call that answers a new descriptor.
+pub fn descriptor(result: libc::c_long, syscall: &str, path: Option<&str>) -> Result<OwnedFd> {
+    let fd = check(result, syscall, path)?;
+    // SAFETY: the call just made it, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// A word for the kernel. What comes from a spec may hold a zero byte, and would be cut there.
+pub fn text(word: &str) -> Result<CString> {
+    CString::new(word).map_err(|_| Failure::new(Code::InvalidArgument, format!("a zero byte in {word:?}")))
+}
+
+/// open(2) of a host path, close-on-exec.
+pub fn open(path: &str, flags: i32) -> Result<OwnedFd> {
+    rustix::fs::open(&text(path)?, flags_of(flags), Mode::empty()).call("open", Some(path))
+}
+
+/// openat(2), close-on-exec.
+pub fn open_at(directory: BorrowedFd, path: &str, flags: i32) -> Result<OwnedFd> {
+    rustix::fs::openat(directory, &text(path)?, flags_of(flags), Mode::from_raw_mode(0o644)).call("openat", Some(path))
+}
+
+/// libc's O_* as rustix takes them, with O_CLOEXEC.
+pub(crate) fn flags_of(flags: i32) -> OFlags {
+    OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC
+}
+
+/// One write(2) of a whole value, as files of proc and cgroup want it.
+pub fn write(fd: BorrowedFd, value: &[u8], path: &str) -> Result<()> {
+    match rustix::io::write(fd, value).call("write", Some(path))? {
+        count if count == value.len() => Ok(()),
+        _ => Err(Failure::os(libc::EIO, "write", Some(path))),
+    }
+}
+
+/// All that a small file of proc or cgroup says.
+pub fn read(fd: BorrowedFd, path: &str) -> Result<String> {
+    let mut text = Vec::new();
+    let mut buffer = [0u8; 4096];
+    loop {
+        match rustix::io::read(fd, &mut buffer).call("read", Some(path))? {
+            0 => return Ok(String::from_utf8_lossy(&text).into_owned()),
+            count => text.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
+pub fn stat(fd: BorrowedFd) -> Result<rustix::fs::Stat> {
+    rustix::fs::fstat(fd).call("fstat", None)
+}
+
+/// The magic number of the file system that a descriptor lies on.
+pub fn file_system(fd: BorrowedFd) -> Result<i64> {
+    rustix::fs::fstatfs(fd).call("fstatfs", None).map(|found| found.f_type as i64)
+}
+
+pub const PROC_MAGIC: i64 = 0x9fa0;
+/// The inode of a /proc's own root.
+pub const PROC_ROOT: u64 = 1;
+pub const DEVPTS_MAGIC: i64 = 0x1cd1;
+pub const CGROUP2_MAGIC: i64 = 0x6367_7270;
+pub const CGROUP_MAGIC: i64 = 0x27_e0eb;
+
+/// prctl(2) with plain numbers. rustix has one function an option; ours keeps the option's name for the failure.
+pub fn prctl(option: i32, two: u64, three: u64, what: &str) -> Result<i32> {
+    // SAFETY: no option that is used here takes a pointer.
+    Ok(check(unsafe { libc::prctl(option, two, three, 0, 0) }.into(), what, None)? as i32)
+}

@@ -1,0 +1,97 @@
+//! Other processes, by pid or pidfd: signals, their end, and what they ended with.
+
+use super::{Call, check};
+use crate::failure::Result;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitOptions};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// A descriptor of a process, which stays this very process's when the kernel uses its pid again. ESRCH: there is none.
+pub fn open(pid: i32) -> Result<OwnedFd> {
+    let pid = Pid::from_raw(pid).ok_or(Errno::INVAL).call("pidfd_open", None)?;
+    rustix::process::pidfd_open(pid, PidfdFlags::empty()).call("pidfd_open", None)
+}
+
+/// rustix's own takes no real-time signals, which users send.
+pub fn signal(pidfd: BorrowedFd, signal: i32) -> Result<()> {
+    // SAFETY: a descriptor and a number; without a siginfo the kernel makes its own.
+    let sent = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    check(sent, "pidfd_send_signal", None).map(drop)
+}
+
+/// kill(2): a pid, or the negative number of a process group. rustix's own takes no real-time signals. Only for processes that can't be
+/// another one by now, such as a child that is not reaped.
+pub fn kill(pid: i32, signal: i32) -> Result<()> {
+    // SAFETY: two numbers.
+    check(unsafe { libc::kill(pid, signal) }.into(), "kill", None).map(drop)
+}
+
+/// A child that has ended, and its wait status; `pid` -1: any. None: there is none for now.
+pub fn reap(pid: i32) -> Option<(i32, i32)> {
+    let child = if pid > 0 { Pid::from_raw(pid) } else { None };
+    let (pid, status) = rustix::process::waitpid(child, WaitOptions::NOHANG).ok()??;
+    Some((pid.as_raw_nonzero().get(), status.as_raw()))
+}
+
+/// Waits for the end of a child and takes its record away.
+pub fn reap_by(pidfd: BorrowedFd) {
+    while let Err(Errno::INTR) = rustix::process::waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED) {}
+}
+
+/// Whether a process has ended within `timeout`.
+pub fn await_end(pidfd: BorrowedFd, timeout: Duration) -> bool {
+    is_ready(pidfd, PollFlags::IN, timeout)
+}
+
+/// Whether a descriptor is ready for `events`, or hung up, within `timeout`; `Duration::MAX` waits for as long as it takes.
+pub fn is_ready(fd: BorrowedFd, events: PollFlags, timeout: Duration) -> bool {
+    let deadline = Instant::now().checked_add(timeout);
+    loop {
+        let left = deadline.and_then(|deadline| Timespec::try_from(deadline.saturating_duration_since(Instant::now())).ok());
+        match poll(&mut [PollFd::from_borrowed_fd(fd.as_fd(), events)], left.as_ref()) {
+            Err(Errno::INTR) => {}
+            answer => return answer.is_ok_and(|ready| ready > 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_process_is_signalled_and_its_end_is_seen() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pidfd = open(child.id() as i32).unwrap();
+        assert!(!await_end(pidfd.as_fd(), Duration::ZERO));
+        signal(pidfd.as_fd(), 0).unwrap();
+        // The last real-time signal.
+        signal(pidfd.as_fd(), 64).unwrap();
+        assert!(await_end(pidfd.as_fd(), Duration::from_secs(10)));
+        use std::os::unix::process::ExitStatusExt;
+        assert_eq!(child.wait().unwrap().signal(), Some(64));
+        assert_eq!(open(child.id() as i32).unwrap_err().errno, Some(libc::ESRCH));
+    }
+
+    #[test]
+    fn a_child_that_runs_is_not_reaped() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        assert_eq!(reap(child.id() as i32), None);
+        kill(child.id() as i32, libc::SIGKILL).unwrap();
+        let pidfd = open(child.id() as i32).unwrap();
+        assert!(await_end(pidfd.as_fd(), Duration::from_secs(10)));
+        assert_eq!(reap(child.id() as i32), Some((child.id() as i32, libc::SIGKILL)));
+        assert!(child.wait().is_err());
+    }
+}

@@ -1,0 +1,69 @@
+//! Children that have died. The shim is the subreaper of all that its container leaves behind.
+
+use crate::shim::Shim;
+use crate::starting::Starting;
+use crate::status;
+use tsbox_core::sys::process;
+
+/// Which children are reaped now.
+#[derive(Debug, PartialEq, Eq)]
+enum Reaped {
+    All,
+    /// These alone. A process that was born for a start that has not heard of it yet must keep its number.
+    Known(Vec<i32>),
+}
+
+/// `own`: the container's first process, until it has ended; `execs`: those of execs.
+fn reaped_now(is_starting: bool, own: Option<i32>, execs: impl Iterator<Item = i32>) -> Reaped {
+    if is_starting {
+        Reaped::Known(own.into_iter().chain(execs).collect())
+    } else {
+        Reaped::All
+    }
+}
+
+impl Shim {
+    pub(crate) fn reap(&mut self) {
+        self.signals.drain();
+        let own = self.container.as_ref().filter(|container| container.process.exited().is_none());
+        match reaped_now(!self.starting.is_empty(), own.map(|container| container.process.pid), self.execs.pids()) {
+            Reaped::All => {
+                while let Some((pid, state)) = process::reap(-1) {
+                    self.reaped(pid, state);
+                }
+            }
+            Reaped::Known(known) => {
+                for (pid, state) in known.into_iter().filter_map(process::reap) {
+                    self.reaped(pid, state);
+                }
+            }
+        }
+    }
+
+    fn reaped(&mut self, pid: i32, state: i32) {
+        let Some(container) = self.container.as_mut().filter(|container| container.process.pid == pid) else {
+            self.execs.reaped(pid, state);
+            return;
+        };
+        // From here on its events are those of the removal of the group.
+        container.memory = None;
+        let out_of_memory = container.cgroup.oom_killed();
+        container.process.exit(status::exit(state, out_of_memory));
+        // Processes in another container's pid namespace would live on.
+        let _ = container.cgroup.kill_all(libc::SIGKILL);
+        // One that is on its way in may not have come so far.
+        self.starting.iter().for_each(Starting::kill);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_unknown_is_reaped_while_something_starts() {
+        assert_eq!(reaped_now(false, Some(5), [7].into_iter()), Reaped::All);
+        assert_eq!(reaped_now(true, Some(5), [7, 8].into_iter()), Reaped::Known(vec![5, 7, 8]));
+        assert_eq!(reaped_now(true, None, std::iter::empty()), Reaped::Known(vec![]));
+    }
+}

@@ -1,0 +1,151 @@
+//! Starts of the container and of execs, from the request to the process that runs.
+
+use crate::exec;
+use crate::launch::{self, Start};
+use crate::process::Process;
+use crate::shim::{Container, Shim};
+use crate::starting::{Ready, Starting, Target};
+use std::os::fd::{AsFd, OwnedFd};
+use tsbox_core::failure::{Code, Failure};
+use tsbox_core::peer::protocol::FromShim;
+use tsbox_runtime::{Born, told_by_end};
+
+impl Shim {
+    /// Begins the container's start. The last descriptor is the pipe that holds it.
+    pub(crate) fn start(&mut self, mut start: Start, mut fds: Vec<OwnedFd>) {
+        start.expose();
+        let without = || Failure::new(Code::InvalidArgument, "the start came without what holds it");
+        let twice = self.container.is_some() || self.starting.iter().any(Starting::is_container);
+        let begun = fds.pop().ok_or_else(without).and_then(|hold| match twice {
+            true => Err(Failure::new(Code::FailedPrecondition, "the container is started already")),
+            false => launch::begin(&self.id, &start, &hold),
+        });
+        match begun {
+            Ok(begun) => self.starting.push(start.starting(begun, fds)),
+            Err(failure) => {
+                self.tell(&FromShim::Failed { seq: start.seq, failure });
+                self.abandoned |= !twice;
+            }
+        }
+    }
+
+    pub(crate) fn exec(&mut self, mut start: exec::Start, fds: Vec<OwnedFd>) {
+        start.expose();
+        self.busy = true;
+        let begun = self
+            .running()
+            .and_then(|container| exec::begin(&start, &container.process, &container.cgroup));
+        match begun {
+            Ok(begun) => self.starting.push(start.starting(begun, fds)),
+            Err(failure) => {
+                self.early.retain(|(_, attach, _)| attach.exec.as_deref() != Some(&start.exec));
+                self.tell(&FromShim::Failed { seq: start.seq, failure });
+            }
+        }
+    }
+
+    /// Takes every start as far as it goes for now.
+    pub(crate) fn advance(&mut self) {
+        let mut settled = false;
+        for at in (0..self.starting.len()).rev() {
+            let advanced = match self.starting[at].advance() {
+                Ok(None) => continue,
+                advanced => advanced,
+            };
+            let start = self.starting.remove(at);
+            settled = true;
+            let (seq, is_container) = (start.seq, start.is_container());
+            match advanced {
+                Ok(Some(born)) => match start.finish(born) {
+                    Ok(ready) => self.started(ready),
+                    Err(failure) => {
+                        self.abandoned |= is_container;
+                        self.tell(&FromShim::Failed { seq, failure });
+                    }
+                },
+                Ok(None) => {}
+                Err(failure) => self.failed(start, failure),
+            }
+        }
+        if settled {
+            self.busy = true;
+            if self.starting.is_empty() {
+                self.starting = Vec::new();
+            }
+            // Some may be dead already. Their SIGCHLD came when nobody knew their pid.
+            self.reap();
+        }
+    }
+
+    fn failed(&mut self, start: Starting, failure: Failure) {
+        let failure = match (&self.container, start.is_container()) {
+            (Some(container), false) => told_by_end(failure, container.process.pid, container.process.pidfd.as_fd()),
+            _ => failure,
+        };
+        let seq = start.seq;
+        match start.exec_id().map(str::to_owned) {
+            Some(id) => self.early.retain(|(_, attach, _)| attach.exec.as_deref() != Some(&id)),
+            None => self.abandoned = true,
+        }
+        start.abandon();
+        self.tell(&FromShim::Failed { seq, failure });
+    }
+
+    fn started(&mut self, ready: Ready) {
+        let Ready {
+            seq,
+            target,
+            born,
+            mut session,
+            cgroup,
+            client,
+            fds,
+        } = ready;
+        if let Some(client) = &client {
+            session.join_client(client, fds);
+        }
+        let Born {
+            pid,
+            pidfd,
+            warnings,
+            timings,
+            mounts,
+            ..
+        } = born;
+        match target {
+            Target::Container => {
+                let Some(cgroup) = cgroup else { return };
+                self.join_early(None, &mut session);
+                self.container = Some(Container {
+                    process: Process::new(pid, pidfd, session, None),
+                    memory: None,
+                    cgroup,
+                    paused: false,
+                    _mounts: mounts,
+                });
+                self.tell(&FromShim::Started {
+                    seq,
+                    pid,
+                    warnings,
+                    timings,
+                });
+                if let Some(container) = &mut self.container {
+                    container.memory = container.cgroup.watch_memory();
+                }
+            }
+            Target::Exec { id, answered } => {
+                self.join_early(Some(&id), &mut session);
+                self.execs.add(exec::Exec {
+                    id,
+                    process: Process::new(pid, pidfd, session, answered),
+                });
+                self.tell(&FromShim::ExecStarted {
+                    seq,
+                    pid,
+                    warnings,
+                    timings,
+                });
+            }
+        }
+    }
+}
