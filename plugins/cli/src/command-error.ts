@@ -8,3 +8,21 @@ export class CommandError extends Error {
     this.exitCode = exitCode;
   }
 }
+
+/** A command line that is wrong: a flag that there is none of, too many words. */
+export class UsageError extends CommandError {
+  readonly #wrong: string;
+  readonly #cure: string;
+  /** `wrong`: what is wrong. `command`: its name. */
+  constructor(exitCode: number, wrong: string, command: string) {
+    const cure = `Run 'tsbox ${command} --help' for more information`;
+    super(exitCode, `${wrong}\n\n${cure}`);
+    this.#wrong = wrong;
+    this.#cure = cure;
+  }
+
+  /** The words for the user, with the command's usage. */
+  withUsage(usage: string): string {
+    return `${this.#wrong}\n\nUsage:  tsbox ${usage}\n\n${this.#cure}`;
+  }
+}

@@ -1,5 +1,5 @@
 /** Docker's flags: `-it`, `-e K=V`, `--name x`, `--name=x`, `--rm=false`; a command's own words begin at its first word that is no flag. */
-import { CommandError } from "./command-error.ts";
+import { UsageError } from "./command-error.ts";
 
 export interface FlagSpec {
   readonly short?: string;
@@ -20,10 +20,12 @@ export interface Parsed {
   given(name: string): boolean;
 }
 
-/** `interspersed`: flags may follow words (`rm x -f`); not for `run`, whose further words are the container's. */
+/**
+ * `command`: its name, for the words of an error. `interspersed`: flags may follow words (`rm x -f`); not for `run`, whose further words
+ * are the container's.
+ */
 export function parseFlags(command: string, argv: readonly string[], specs: FlagSpecs, interspersed: boolean): Parsed {
-  const wrong = (text: string): CommandError =>
-    new CommandError(125, `${text}\n\nUsage:  tsbox ${usage(command)}\n\nRun 'tsbox ${command} --help' for more information`);
+  const wrong = (text: string): UsageError => new UsageError(125, text, command);
   const byShort = new Map(Object.entries(specs).flatMap(([name, spec]) => (spec.short ? [[spec.short, name] as const] : [])));
   const found = new Map<string, string[]>();
   const words: string[] = [];
@@ -104,23 +106,4 @@ export function asksForHelp(argv: readonly string[], specs: FlagSpecs, intersper
     }
   }
   return false;
-}
-
-const usages = new Map<string, string>();
-/** Said with every wrong use of the command. */
-export function rememberUsage(command: string, text: string): void {
-  usages.set(command, text);
-}
-const usage = (command: string): string => usages.get(command) ?? command;
-
-export function helpText(command: string, about: string, specs: FlagSpecs): string {
-  const rows = Object.entries(specs)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, spec]): readonly [string, string] => [
-      `${spec.short ? `-${spec.short}, ` : "    "}--${name}${spec.kind === "bool" ? "" : ` ${spec.value ?? (spec.kind === "list" ? "list" : "string")}`}`,
-      spec.help,
-    ]);
-  const width = Math.max(0, ...rows.map(([flag]) => flag.length));
-  const options = rows.map(([flag, help]) => `  ${flag.padEnd(width)}   ${help}`).join("\n");
-  return `\nUsage:  tsbox ${usage(command)}\n\n${about}\n${rows.length > 0 ? `\nOptions:\n${options}\n` : ""}`;
 }

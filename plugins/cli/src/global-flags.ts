@@ -13,3 +13,15 @@ export function globalFlag(argv: readonly string[], name: string): string | null
   }
   return null;
 }
+
+/** The command's own words: flags before its name have done their work in the client. */
+export function withoutGlobalFlags(argv: readonly string[]): readonly string[] {
+  let at = 0;
+  while (at < argv.length) {
+    const word = argv[at] ?? "";
+    if (withValue.includes(word)) at += 2;
+    else if (/^--(host|config|context|log-level)=/.test(word) || /^-H./.test(word) || word === "-D" || word === "--debug") at += 1;
+    else break;
+  }
+  return argv.slice(at);
+}

@@ -53,6 +53,8 @@ export type Command = {
   /** `run [OPTIONS] IMAGE [COMMAND] [ARG...]` */
   readonly usage: string;
   readonly about: string;
+  /** Other ways to write it, with its group: docker's `container ls` is `ps`. `words` come before the user's. */
+  readonly aliases?: readonly (string | { readonly path: string; readonly words: readonly string[] })[];
   readonly flags: FlagSpecs;
   /** Flags end at the first word. */
   readonly ownWords?: boolean;

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { CommandError } from "../src/command-error.ts";
+import { standingFlags } from "../src/command-table.ts";
 import { imageOf } from "../src/commands/pull.ts";
 import { createBody, publish, run } from "../src/commands/run.ts";
 import { gpuRequest, isQualified } from "../src/devices.ts";
-import { standingFlags } from "../src/dispatch.ts";
 import { asksForHelp, parseFlags } from "../src/flags.ts";
 import { compileTemplate } from "../src/template.ts";
 

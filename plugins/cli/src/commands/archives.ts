@@ -44,6 +44,7 @@ export const exportCommand: Command = {
   name: "export",
   usage: "export [OPTIONS] CONTAINER",
   about: "Export a container's filesystem as a tar archive",
+  aliases: ["container export"],
   flags: { output },
   words: [1, 1],
   local: true,
@@ -57,6 +58,7 @@ export const save: Command = {
   name: "save",
   usage: "save [OPTIONS] IMAGE [IMAGE...]",
   about: "Save one or more images to a tar archive (streamed to STDOUT by default)",
+  aliases: ["image save"],
   flags: {
     output,
     platform,
@@ -89,6 +91,7 @@ export const load: Command = {
   name: "load",
   usage: "load [OPTIONS]",
   about: "Load an image from a tar archive or STDIN",
+  aliases: ["image load"],
   flags: {
     input: { short: "i", kind: "text", help: "Read from tar archive file, instead of STDIN" },
     platform,
@@ -119,6 +122,7 @@ export const importCommand: Command = {
   name: "import",
   usage: "import [OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
   about: "Import the contents from a tarball to create a filesystem image",
+  aliases: ["image import"],
   flags: { change, message: { short: "m", kind: "text", help: "Set commit message for imported image" }, platform },
   words: [1, 2],
   local: true,
@@ -144,6 +148,7 @@ export const commit: Command = {
   name: "commit",
   usage: "commit [OPTIONS] CONTAINER [REPOSITORY[:TAG]]",
   about: "Create a new image from a container's changes",
+  aliases: ["container commit"],
   flags: {
     author: { short: "a", kind: "text", help: 'Author (e.g., "John Hannibal Smith <hannibal@a-team.com>")' },
     change,
@@ -170,6 +175,7 @@ export const diff: Command = {
   name: "diff",
   usage: "diff CONTAINER",
   about: "Inspect changes to files or directories on a container's filesystem",
+  aliases: ["container diff"],
   flags: { format: { kind: "text", help: "Format output using a custom template: 'json' or a Go template" } },
   words: [1, 1],
   async run(io, api, parsed) {

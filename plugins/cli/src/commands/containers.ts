@@ -41,6 +41,7 @@ function verb(
     name,
     usage: `${name} ${Object.keys(flags).length > 0 ? "[OPTIONS] " : ""}CONTAINER [CONTAINER...]`,
     about,
+    aliases: [`container ${name}`, ...(name === "rm" ? ["container remove"] : [])],
     flags,
     words: many,
     run: (io, api, parsed) =>
@@ -91,6 +92,7 @@ export const start: Command = {
   name: "start",
   usage: "start [OPTIONS] CONTAINER [CONTAINER...]",
   about: "Start one or more stopped containers",
+  aliases: ["container start"],
   flags: {
     attach: { short: "a", kind: "bool", help: "Attach STDOUT/STDERR and forward signals" },
     "detach-keys": detachFlag,
@@ -138,6 +140,7 @@ export const rename: Command = {
   name: "rename",
   usage: "rename CONTAINER NEW_NAME",
   about: "Rename a container",
+  aliases: ["container rename"],
   flags: {},
   words: [2, 2],
   async run(io, api, parsed) {
@@ -150,6 +153,7 @@ export const logs: Command = {
   name: "logs",
   usage: "logs [OPTIONS] CONTAINER",
   about: "Fetch the logs of a container",
+  aliases: ["container logs"],
   flags: {
     follow: { short: "f", kind: "bool", help: "Follow log output" },
     tail: { short: "n", kind: "text", help: 'Number of lines to show from the end of the logs (default "all")' },

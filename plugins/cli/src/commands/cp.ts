@@ -25,6 +25,7 @@ export const cp: Command = {
   name: "cp",
   usage: "cp [OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\ttsbox cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
   about: "Copy files/folders between a container and the local filesystem",
+  aliases: ["container cp"],
   flags: {
     archive: { short: "a", kind: "bool", help: "Archive mode (copy all uid/gid information)" },
     "follow-link": { short: "L", kind: "bool", help: "Always follow symbol link in SRC_PATH" },

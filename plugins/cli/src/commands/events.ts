@@ -8,6 +8,7 @@ export const events: Command = {
   name: "events",
   usage: "events [OPTIONS]",
   about: "Get real time events from the server",
+  aliases: ["system events"],
   flags: {
     filter: { short: "f", kind: "list", value: "filter", help: "Filter output based on conditions provided" },
     format: { kind: "text", help: "Format output using a custom template: 'json' or a Go template" },

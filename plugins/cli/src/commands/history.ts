@@ -18,6 +18,7 @@ export const history: Command = {
   name: "history",
   usage: "history [OPTIONS] IMAGE",
   about: "Show the history of an image",
+  aliases: ["image history"],
   flags: {
     format: { kind: "text", help: "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or a Go template" },
     human: { short: "H", kind: "bool", help: "Print sizes and dates in human readable format (default true)" },

@@ -18,6 +18,7 @@ export const images: Command = {
   name: "images",
   usage: "images [OPTIONS] [REPOSITORY[:TAG]]",
   about: "List images",
+  aliases: ["image ls", "image list"],
   flags: {
     all: { short: "a", kind: "bool", help: "Show all images (default hides intermediate images)" },
     quiet: { short: "q", kind: "bool", help: "Only show image IDs" },
@@ -63,6 +64,7 @@ export const rmi: Command = {
   name: "rmi",
   usage: "rmi [OPTIONS] IMAGE [IMAGE...]",
   about: "Remove one or more images",
+  aliases: ["image rm", "image remove"],
   flags: {
     force: { short: "f", kind: "bool", help: "Force removal of the image" },
     "no-prune": { kind: "bool", help: "Do not delete untagged parents" },
@@ -88,6 +90,7 @@ export const tag: Command = {
   name: "tag",
   usage: "tag SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
   about: "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+  aliases: ["image tag"],
   flags: {},
   words: [2, 2],
   async run(io, api, parsed) {

@@ -1,11 +1,9 @@
 /** `network create`, `ls`, `inspect`, `rm`, `connect`, `disconnect`, `prune`. */
 import { isTsboxError } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
-import { asksFirst, confirmed } from "../confirm.ts";
 import type { Command } from "../io.ts";
-import { each, filtersOf, print } from "./containers.ts";
-import { inspecting } from "./inspecting.ts";
-import { pairsOf } from "./pairs.ts";
+import { inspecting, listing, pruning, removing } from "./objects.ts";
+import { pairsOf, pairsText } from "./pairs.ts";
 
 const create: Command = {
   name: "network create",
@@ -49,20 +47,19 @@ const create: Command = {
   },
 };
 
-const ls: Command = {
-  name: "network ls",
-  usage: "network ls [OPTIONS]",
-  about: "List networks",
-  flags: {
-    filter: { short: "f", kind: "list", value: "filter", help: 'Provide filter values (e.g. "driver=bridge")' },
-    format: { kind: "text", help: "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or a Go template" },
-    "no-trunc": { kind: "bool", help: "Do not truncate the output" },
-    quiet: { short: "q", kind: "bool", help: "Only display network IDs" },
-  },
-  words: [0, 0],
-  async run(io, api, parsed) {
-    const list = await api.networkList(io.call, { filters: filtersOf(parsed) });
-    const rows = list
+const ls = listing("network", {
+  filter: "driver=bridge",
+  quiet: "Only display network IDs",
+  flags: { "no-trunc": { kind: "bool", help: "Do not truncate the output" } },
+  id: "ID",
+  columns: [
+    ["NETWORK ID", "ID"],
+    ["NAME", "Name"],
+    ["DRIVER", "Driver"],
+    ["SCOPE", "Scope"],
+  ],
+  rows: async (api, call, filters, parsed) =>
+    (await api.networkList(call, { filters }))
       .map((network) => ({
         CreatedAt: network.Created,
         Driver: network.Driver,
@@ -70,44 +67,30 @@ const ls: Command = {
         IPv4: String(network.EnableIPv4),
         IPv6: String(network.EnableIPv6),
         Internal: String(network.Internal),
-        Labels: Object.entries((network.Labels ?? {}) as object)
-          .map(([key, value]) => `${key}=${String(value)}`)
-          .join(","),
+        Labels: pairsText(network.Labels),
         Name: String(network.Name),
         Scope: network.Scope,
       }))
-      .sort((a, b) => (a.Name < b.Name ? -1 : 1));
-    await print(io, parsed, rows, "ID", [
-      ["NETWORK ID", "ID"],
-      ["NAME", "Name"],
-      ["DRIVER", "Driver"],
-      ["SCOPE", "Scope"],
-    ]);
-    return 0;
-  },
-};
+      .sort((a, b) => (a.Name < b.Name ? -1 : 1)),
+});
 
-const inspect: Command = inspecting("network", "Display detailed information on one or more networks", (api, call, name) =>
+const inspect = inspecting("network", "Display detailed information on one or more networks", (api, call, name) =>
   api.networkInspect(call, name),
 );
 
-const rm: Command = {
-  name: "network rm",
-  usage: "network rm NETWORK [NETWORK...]",
+const rm = removing("network", {
   about: "Remove one or more networks",
-  flags: { force: { short: "f", kind: "bool", help: "Do not error if the network does not exist" } },
-  words: [1, Number.POSITIVE_INFINITY],
-  run: (io, api, parsed) =>
-    each(io, parsed.words, async (name) => {
-      try {
-        await api.networkRemove(io.call, name);
-      } catch (error) {
-        if (!parsed.bool("force") || !isTsboxError(error) || error.code !== "NotFound") throw error;
-        return;
-      }
-      await io.out(`${name}\n`);
-    }),
-};
+  force: "Do not error if the network does not exist",
+  remove: async (api, call, name, force) => {
+    try {
+      await api.networkRemove(call, name);
+    } catch (error) {
+      if (!force || !isTsboxError(error) || error.code !== "NotFound") throw error;
+      return false;
+    }
+    return true;
+  },
+});
 
 const connect: Command = {
   name: "network connect",
@@ -139,23 +122,13 @@ const disconnect: Command = {
   },
 };
 
-const prune: Command = {
-  name: "network prune",
-  usage: "network prune [OPTIONS]",
+const prune = pruning("network prune", {
   about: "Remove all unused networks",
-  flags: {
-    filter: { kind: "list", value: "filter", help: 'Provide filter values (e.g. "until=<timestamp>")' },
-    force: { short: "f", kind: "bool", help: "Do not prompt for confirmation" },
+  warning: () => "This will remove all custom networks not used by at least one container.",
+  prune: async ({ call }, api, filters) => {
+    const { NetworksDeleted } = await api.networkPrune(call, { filters });
+    return NetworksDeleted === null ? "" : `Deleted Networks:\n${NetworksDeleted.join("\n")}\n\n`;
   },
-  words: [0, 0],
-  local: asksFirst,
-  async run(io, api, parsed) {
-    const warning = "This will remove all custom networks not used by at least one container.";
-    if (!parsed.bool("force") && !(await confirmed(io, warning))) return 0;
-    const { NetworksDeleted } = await api.networkPrune(io.call, { filters: filtersOf(parsed) });
-    if (NetworksDeleted !== null) await io.out(`Deleted Networks:\n${NetworksDeleted.join("\n")}\n\n`);
-    return 0;
-  },
-};
+});
 
 export const networks: readonly Command[] = [create, ls, inspect, rm, connect, disconnect, prune];

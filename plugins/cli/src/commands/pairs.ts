@@ -7,3 +7,9 @@ export function pairsOf(list: readonly string[]): Readonly<Record<string, string
     }),
   );
 }
+
+/** An object of the API as `KEY=VALUE,KEY=VALUE`. */
+export const pairsText = (pairs: unknown): string =>
+  Object.entries((pairs ?? {}) as object)
+    .map(([key, value]) => `${key}=${String(value)}`)
+    .join(",");

@@ -30,6 +30,7 @@ export const ps: Command = {
   name: "ps",
   usage: "ps [OPTIONS]",
   about: "List containers",
+  aliases: ["container ls", "container list", "container ps"],
   flags: {
     all: { short: "a", kind: "bool", help: "Show all containers (default shows just running)" },
     quiet: { short: "q", kind: "bool", help: "Only display container IDs" },

@@ -16,6 +16,7 @@ export const pull: Command = {
   name: "pull",
   usage: "pull [OPTIONS] NAME[:TAG|@DIGEST]",
   about: "Download an image from a registry",
+  aliases: ["image pull"],
   flags: {
     quiet: { short: "q", kind: "bool", help: "Suppress verbose output" },
     platform: { kind: "text", help: "Set platform if the image is multi-platform: OS/ARCH[/VARIANT]" },

@@ -12,6 +12,7 @@ export const top: Command = {
   name: "top",
   usage: "top CONTAINER [ps OPTIONS]",
   about: "Display the running processes of a container",
+  aliases: ["container top"],
   flags: {},
   ownWords: true,
   words: [1, Number.POSITIVE_INFINITY],
@@ -55,6 +56,7 @@ export const update: Command = {
   name: "update",
   usage: "update [OPTIONS] CONTAINER [CONTAINER...]",
   about: "Update configuration of one or more containers",
+  aliases: ["container update"],
   flags: updateFlags,
   words: [1, Number.POSITIVE_INFINITY],
   async run(io, api, parsed) {
@@ -86,6 +88,7 @@ export const port: Command = {
   name: "port",
   usage: "port CONTAINER [PRIVATE_PORT[/PROTO]]",
   about: "List port mappings or a specific mapping for the container",
+  aliases: ["container port"],
   flags: {},
   words: [1, 2],
   async run(io, api, parsed) {
@@ -113,6 +116,7 @@ export const stats: Command = {
   name: "stats",
   usage: "stats [OPTIONS] [CONTAINER...]",
   about: "Display a live stream of container(s) resource usage statistics",
+  aliases: ["container stats"],
   flags: {
     all: { short: "a", kind: "bool", help: "Show all containers (default shows just running)" },
     format: { kind: "text", help: "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or a Go template" },

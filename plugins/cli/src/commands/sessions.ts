@@ -43,6 +43,7 @@ export const exec: Command = {
   name: "exec",
   usage: "exec [OPTIONS] CONTAINER COMMAND [ARG...]",
   about: "Execute a command in a running container",
+  aliases: ["container exec"],
   flags,
   ownWords: true,
   words: [2, Number.POSITIVE_INFINITY],
@@ -85,6 +86,7 @@ export const debug: Command = {
   name: "debug",
   usage: "debug [OPTIONS] CONTAINER [COMMAND] [ARG...]",
   about: "Run a shell with tools of this host beside a running container, whatever its image has",
+  aliases: ["container debug"],
   flags: {
     "detach-keys": detachFlag,
     env: { short: "e", kind: "list", help: "Set environment variables" },
@@ -183,6 +185,7 @@ export const attach: Command = {
   name: "attach",
   usage: "attach [OPTIONS] CONTAINER",
   about: "Attach local standard input, output, and error streams to a running container",
+  aliases: ["container attach"],
   flags: {
     "detach-keys": detachFlag,
     "no-stdin": { kind: "bool", help: "Do not attach STDIN" },

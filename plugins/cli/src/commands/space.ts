@@ -1,14 +1,12 @@
 /** What takes space, and freeing it: `system df`, `system prune`, `container prune`, `image prune`. */
 import { type ApiService, ago, type Filters, type Json } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
-import { asksFirst, confirmed } from "../confirm.ts";
 import type { Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
 import { humanSize, table } from "../table.ts";
 import { filtersOf, print } from "./containers.ts";
+import { pruning } from "./objects.ts";
 
-const force = { short: "f", kind: "bool", help: "Do not prompt for confirmation" } as const;
-const filter = { kind: "list", value: "filter", help: 'Provide filter values (e.g. "until=<timestamp>")' } as const;
 type Pruned = { readonly text: string; readonly freed: number };
 
 async function pruneContainers(io: Io, api: ApiService, filters: Filters): Promise<Pruned> {
@@ -25,71 +23,52 @@ async function pruneImages(io: Io, api: ApiService, filters: Filters, all: boole
   return { text: lines.length > 0 ? `Deleted Images:\n${lines.join("\n")}\n\n` : "", freed: Number(SpaceReclaimed) };
 }
 
-async function told(io: Io, parts: readonly Pruned[]): Promise<number> {
+function printed(parts: readonly Pruned[]): string {
   const freed = parts.reduce((sum, part) => sum + part.freed, 0);
-  await io.out(`${parts.map((part) => part.text).join("")}Total reclaimed space: ${humanSize(freed, 4)}\n`);
-  return 0;
+  return `${parts.map((part) => part.text).join("")}Total reclaimed space: ${humanSize(freed, 4)}\n`;
 }
 
-export const containerPrune: Command = {
-  name: "container prune",
-  usage: "container prune [OPTIONS]",
+export const containerPrune: Command = pruning("container prune", {
   about: "Remove all stopped containers",
-  flags: { filter, force },
-  words: [0, 0],
-  local: asksFirst,
-  async run(io, api, parsed) {
-    if (!parsed.bool("force") && !(await confirmed(io, "This will remove all stopped containers."))) return 0;
-    return told(io, [await pruneContainers(io, api, filtersOf(parsed))]);
-  },
-};
+  warning: () => "This will remove all stopped containers.",
+  prune: async (io, api, filters) => printed([await pruneContainers(io, api, filters)]),
+});
 
-export const imagePrune: Command = {
-  name: "image prune",
-  usage: "image prune [OPTIONS]",
+export const imagePrune: Command = pruning("image prune", {
   about: "Remove unused images",
-  flags: { all: { short: "a", kind: "bool", help: "Remove all unused images, not just dangling ones" }, filter, force },
-  words: [0, 0],
-  local: asksFirst,
-  async run(io, api, parsed) {
-    const all = parsed.bool("all");
-    const warning = all
+  flags: { all: { short: "a", kind: "bool", help: "Remove all unused images, not just dangling ones" } },
+  warning: (parsed) =>
+    parsed.bool("all")
       ? "This will remove all images without at least one container associated to them."
-      : "This will remove all dangling images.";
-    if (!parsed.bool("force") && !(await confirmed(io, warning))) return 0;
-    return told(io, [await pruneImages(io, api, filtersOf(parsed), all)]);
-  },
-};
+      : "This will remove all dangling images.",
+  prune: async (io, api, filters, parsed) => printed([await pruneImages(io, api, filters, parsed.bool("all"))]),
+});
 
-export const systemPrune: Command = {
-  name: "system prune",
-  usage: "system prune [OPTIONS]",
+export const systemPrune: Command = pruning("system prune", {
   about: "Remove unused data",
+  filter: "label=<key>=<value>",
   flags: {
     all: { short: "a", kind: "bool", help: "Remove all unused images not just dangling ones" },
-    filter: { kind: "list", value: "filter", help: 'Provide filter values (e.g. "label=<key>=<value>")' },
-    force,
     volumes: { kind: "bool", help: "Prune anonymous volumes" },
   },
-  words: [0, 0],
-  local: asksFirst,
-  async run(io, api, parsed) {
-    const [all, volumes] = [parsed.bool("all"), parsed.bool("volumes")];
-    const filters = filtersOf(parsed);
-    if (volumes && filters.until !== undefined) throw new CommandError(1, 'ERROR: The "until" filter is not supported with "--volumes"');
-    if (!parsed.bool("force") && !(await confirmed(io, warning(parsed, all, volumes)))) return 0;
+  warning: (parsed) => {
+    if (parsed.bool("volumes") && filtersOf(parsed).until !== undefined)
+      throw new CommandError(1, 'ERROR: The "until" filter is not supported with "--volumes"');
+    return everything(parsed);
+  },
+  prune: async (io, api, filters, parsed) => {
     const parts: Pruned[] = [await pruneContainers(io, api, filters)];
     const { NetworksDeleted } = await api.networkPrune(io.call, { filters });
     const gone = NetworksDeleted ?? [];
     parts.push({ text: gone.length > 0 ? `Deleted Networks:\n${gone.join("\n")}\n\n` : "", freed: 0 });
-    if (volumes) {
+    if (parsed.bool("volumes")) {
       const { VolumesDeleted, SpaceReclaimed } = await api.volumePrune(io.call, { filters });
       parts.push({ text: VolumesDeleted === null ? "" : `Deleted Volumes:\n${VolumesDeleted.join("\n")}\n\n`, freed: SpaceReclaimed });
     }
-    parts.push(await pruneImages(io, api, filters, all));
-    return told(io, parts);
+    parts.push(await pruneImages(io, api, filters, parsed.bool("all")));
+    return printed(parts);
   },
-};
+});
 
 export const systemCheck: Command = {
   name: "system check",
@@ -106,7 +85,9 @@ export const systemCheck: Command = {
   },
 };
 
-function warning(parsed: Parsed, all: boolean, volumes: boolean): string {
+/** What `system prune` removes. */
+function everything(parsed: Parsed): string {
+  const [all, volumes] = [parsed.bool("all"), parsed.bool("volumes")];
   const what = [
     "all stopped containers",
     "all networks not used by at least one container",

@@ -64,6 +64,7 @@ export const info: Command = {
   name: "info",
   usage: "info [OPTIONS]",
   about: "Display system-wide information",
+  aliases: ["system info"],
   flags: { format, why: { kind: "bool", help: "Say why each driver was picked, and why others were not" } },
   words: [0, 0],
   async run(io, api, parsed) {
@@ -137,6 +138,10 @@ export const inspect: Command = {
   name: "inspect",
   usage: "inspect [OPTIONS] NAME|ID [NAME|ID...]",
   about: "Return low-level information on containers, images, networks and volumes",
+  aliases: [
+    { path: "container inspect", words: ["--type", "container"] },
+    { path: "image inspect", words: ["--type", "image"] },
+  ],
   flags: {
     format,
     type: { kind: "text", help: "Only inspect objects of the given type: container, image, network or volume" },

@@ -1,11 +1,8 @@
 /** `volume create`, `ls`, `inspect`, `rm`, `prune`. */
-import type { Json } from "@tsbox/kernel";
-import { asksFirst, confirmed } from "../confirm.ts";
 import type { Command } from "../io.ts";
 import { humanSize } from "../table.ts";
-import { each, filtersOf, print } from "./containers.ts";
-import { inspecting } from "./inspecting.ts";
-import { pairsOf } from "./pairs.ts";
+import { inspecting, listing, pruning, removing } from "./objects.ts";
+import { pairsOf, pairsText } from "./pairs.ts";
 
 const create: Command = {
   name: "volume create",
@@ -30,80 +27,53 @@ const create: Command = {
   },
 };
 
-const ls: Command = {
-  name: "volume ls",
-  usage: "volume ls [OPTIONS]",
-  about: "List volumes",
-  flags: {
-    filter: { short: "f", kind: "list", value: "filter", help: "Provide filter values (e.g. dangling=true)" },
-    format: { kind: "text", help: "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or a Go template" },
-    quiet: { short: "q", kind: "bool", help: "Only display volume names" },
-  },
-  words: [0, 0],
-  async run(io, api, parsed) {
-    const { Volumes } = await api.volumeList(io.call, { filters: filtersOf(parsed) });
-    const rows = Volumes.map((volume) => ({
+const ls = listing("volume", {
+  filter: "dangling=true",
+  quiet: "Only display volume names",
+  id: "Name",
+  columns: [
+    ["DRIVER", "Driver"],
+    ["VOLUME NAME", "Name"],
+  ],
+  rows: async (api, call, filters) =>
+    (await api.volumeList(call, { filters })).Volumes.map((volume) => ({
       Availability: "N/A",
       Driver: volume.Driver,
       Group: "N/A",
-      Labels: Object.entries((volume.Labels ?? {}) as Json)
-        .map(([key, value]) => `${key}=${String(value)}`)
-        .join(","),
+      Labels: pairsText(volume.Labels),
       Links: "N/A",
       Mountpoint: volume.Mountpoint,
       Name: volume.Name,
       Scope: volume.Scope,
       Size: "N/A",
       Status: "N/A",
-    }));
-    await print(io, parsed, rows, "Name", [
-      ["DRIVER", "Driver"],
-      ["VOLUME NAME", "Name"],
-    ]);
-    return 0;
-  },
-};
+    })),
+});
 
-const inspect: Command = inspecting("volume", "Display detailed information on one or more volumes", (api, call, name) =>
+const inspect = inspecting("volume", "Display detailed information on one or more volumes", (api, call, name) =>
   api.volumeInspect(call, name),
 );
 
-const rm: Command = {
-  name: "volume rm",
-  usage: "volume rm [OPTIONS] VOLUME [VOLUME...]",
+const rm = removing("volume", {
   about: "Remove one or more volumes. You cannot remove a volume that is in use by a container.",
-  flags: { force: { short: "f", kind: "bool", help: "Force the removal of one or more volumes" } },
-  words: [1, Number.POSITIVE_INFINITY],
-  run: (io, api, parsed) =>
-    each(io, parsed.words, async (name) => {
-      await api.volumeRemove(io.call, name, { force: parsed.bool("force") });
-      await io.out(`${name}\n`);
-    }),
-};
+  force: "Force the removal of one or more volumes",
+  remove: async (api, call, name, force) => {
+    await api.volumeRemove(call, name, { force });
+    return true;
+  },
+});
 
-const prune: Command = {
-  name: "volume prune",
-  usage: "volume prune [OPTIONS]",
+const prune = pruning("volume prune", {
   about: "Remove unused local volumes",
-  flags: {
-    all: { short: "a", kind: "bool", help: "Remove all unused volumes, not just anonymous ones" },
-    filter: { kind: "list", value: "filter", help: 'Provide filter values (e.g. "label=<label>")' },
-    force: { short: "f", kind: "bool", help: "Do not prompt for confirmation" },
+  filter: "label=<label>",
+  flags: { all: { short: "a", kind: "bool", help: "Remove all unused volumes, not just anonymous ones" } },
+  warning: (parsed) => `This will remove ${parsed.bool("all") ? "all" : "anonymous"} local volumes not used by at least one container.`,
+  prune: async ({ call }, api, filters, parsed) => {
+    const all = parsed.bool("all") && filters.all === undefined ? { all: ["true"] } : {};
+    const { VolumesDeleted, SpaceReclaimed } = await api.volumePrune(call, { filters: { ...filters, ...all } });
+    const deleted = VolumesDeleted === null ? "" : `Deleted Volumes:\n${VolumesDeleted.join("\n")}\n\n`;
+    return `${deleted}Total reclaimed space: ${humanSize(SpaceReclaimed)}\n`;
   },
-  words: [0, 0],
-  local: asksFirst,
-  async run(io, api, parsed) {
-    const all = parsed.bool("all");
-    const warning = `This will remove ${all ? "all" : "anonymous"} local volumes not used by at least one container.`;
-    if (!parsed.bool("force") && !(await confirmed(io, warning))) return 0;
-    const filters = filtersOf(parsed);
-    const { VolumesDeleted, SpaceReclaimed } = await api.volumePrune(io.call, {
-      filters: { ...filters, ...(all && filters.all === undefined ? { all: ["true"] } : {}) },
-    });
-    if (VolumesDeleted !== null) await io.out(`Deleted Volumes:\n${VolumesDeleted.join("\n")}\n\n`);
-    await io.out(`Total reclaimed space: ${humanSize(SpaceReclaimed)}\n`);
-    return 0;
-  },
-};
+});
 
 export const volumes: readonly Command[] = [create, ls, inspect, rm, prune];
