@@ -11,6 +11,21 @@
  * Ending:    the shim reaps (strangers too: it knows its own by `pidFile`), writes the exit status to disk, tells the daemon → `delete`.
  * After a daemon's death: shims go on; `list` says what the format itself still knows, and `delete` ends and forgets a container that
  * nobody remembers.
+ *
+ * A container starts, its daemon dies and asks again, it ends:
+ *
+ * ```ts
+ * const bundle = { id, directory, spec, rootfs };
+ * const launch = await driver.plan(call, bundle);
+ * // Who starts it is the shim: by its own runtime, or by the commands of another one.
+ * expect(launch.kind === "oci" || launch.steps.length > 0, true);
+ * // Nothing has been started yet, so a plan may be asked for again.
+ * expect(await driver.plan(call, bundle), launch);
+ *
+ * // The shim has reaped the first process, and written how it ended.
+ * await driver.delete(call, id);
+ * for await (const left of await driver.list(call)) expect(left === id, false);
+ * ```
  */
 import type { Call } from "./call.ts";
 import type { Driver } from "./driver.ts";

@@ -1,6 +1,16 @@
 /**
  * Where log lines go besides the shim's own file, which is bounded and always readable; a log driver follows that file and may lag or fail
  * without harm.
+ *
+ * Lines are sent while the container writes them, and the sending ends with it:
+ *
+ * ```ts
+ * const records = async function* () {
+ *   yield { stream: "stdout", at: 1, line: bytes("a line that is too long for "), partial: true };
+ *   yield { stream: "stdout", at: 1, line: bytes("one record"), partial: false };
+ * };
+ * await driver.send(call, container, records(), { tag: "web" });
+ * ```
  */
 import type { Call } from "./call.ts";
 import type { Driver } from "./driver.ts";

@@ -2,6 +2,23 @@
  * A network driver joins network namespaces. The engine owns names, addresses and records; the driver makes them true on this host.
  * Everything it makes carries the endpoint's or the network's id in its name, so that what nobody remembers can be found and removed.
  * Addresses and subnets are CIDR ("10.88.0.2/16", "fd00::2/64"), gateways and nameservers bare.
+ *
+ * A container joins a network with an address that the engine has picked, and leaves it:
+ *
+ * ```ts
+ * await driver.ensure(call, network);
+ * // After a restart of the daemon it is asked for again.
+ * await driver.ensure(call, network);
+ *
+ * const attachment = await driver.attach(call, network, endpoint);
+ * expect(attachment.addresses, endpoint.addresses);
+ * expect(await all(await driver.list(call, network)), [endpoint.id]);
+ * await refused(driver.remove(call, network), "FailedPrecondition");
+ *
+ * // The container has ended, and its namespace with it.
+ * await driver.detach(call, network, endpoint.id);
+ * await driver.remove(call, network);
+ * ```
  */
 import type { Call } from "./call.ts";
 import type { Driver } from "./driver.ts";

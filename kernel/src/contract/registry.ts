@@ -1,6 +1,21 @@
 /**
  * A registry driver moves bytes between a place and the content store, which alone verifies them. Its id is the scheme that it serves
  * ("docker", "oci-archive"); a ref comes without it. What is no blob (a directory of the host) is a manifest of a media type of its own.
+ *
+ * An image is found by its name, and a download that broke off goes on:
+ *
+ * ```ts
+ * const manifest = await driver.resolve(call, "app:1", access);
+ * const { layers } = JSON.parse(await text(await driver.fetch(call, "app:1", manifest, 0, access)));
+ *
+ * const [layer] = layers;
+ * const begun = (await text(await driver.fetch(call, "app:1", layer, 0, access))).slice(0, 3);
+ * const rest = await text(await driver.fetch(call, "app:1", layer, begun.length, access));
+ * // The content store compares with the digest: a driver need not.
+ * expect((begun + rest).length, layer.size);
+ *
+ * await refused(driver.resolve(call, "nosuch:1", access), "NotFound");
+ * ```
  */
 import type { Call } from "./call.ts";
 import type { Driver } from "./driver.ts";

@@ -13,6 +13,30 @@
  * Asked again after a crash: a `prepare` or `commit` that was done is `AlreadyExists` (ask `mounts`), a `remove` that was done is
  * `NotFound`. Durability: when `commit` answers, the tree survives a power cut (but see `volatile`). Active trees need not. A crash leaves
  * a tree under its key or its name, never neither. Of a `remove` and a `prepare` on top of it at the same time, one is refused.
+ *
+ * A layer is unpacked, a container changes it, and what it changed becomes a layer of its own:
+ *
+ * ```ts
+ * const base = "sha256:base" as SnapshotName;
+ * const unpacking = "unpack-1" as ActiveKey;
+ * await write(await driver.prepare(call, unpacking, null), "motd", "hello");
+ * await driver.commit(call, base, unpacking);
+ *
+ * const layer = "container-1" as ActiveKey;
+ * const root = await driver.prepare(call, layer, base);
+ * expect(await read(root, "motd"), "hello");
+ * await write(root, "motd", "changed");
+ * // While somebody stands on it, it stays.
+ * await refused(driver.remove(call, base), "FailedPrecondition");
+ * await driver.commit(call, "sha256:changed" as SnapshotName, layer);
+ *
+ * const look = await driver.view(call, "look-1" as ViewKey, "sha256:changed" as SnapshotName);
+ * expect(await read(look, "motd"), "changed");
+ * expect(await read(await driver.view(call, "look-2" as ViewKey, base), "motd"), "hello");
+ *
+ * for (const key of ["look-1", "look-2", "sha256:changed", "sha256:base"]) await driver.remove(call, key as SnapshotKey);
+ * for await (const left of await driver.list(call)) throw new Error(`${left.key} is left`);
+ * ```
  */
 import type { Call } from "./call.ts";
 import type { Driver } from "./driver.ts";

@@ -15,6 +15,24 @@
  * daemon, not the host: after a restart of the host nobody is. Durability: the engine's record says that a volume exists. A `create` need
  * not survive a power cut by itself: `attach` is then `NotFound`, and the engine creates it anew. A `remove` is out of sight at once; a
  * crash in the middle of it leaves no volume of that name.
+ *
+ * Two containers share a volume, and it goes when neither has it:
+ *
+ * ```ts
+ * await driver.create(call, "data", {});
+ * await write(await driver.attach(call, "data", first), "index", "hello");
+ * expect(await read(await driver.attach(call, "data", second), "index"), "hello");
+ *
+ * await driver.detach(call, "data", first);
+ * await refused(driver.remove(call, "data"), "FailedPrecondition");
+ * await driver.detach(call, "data", second);
+ * // Nobody has it attached, and what was written is still there.
+ * expect(await read(await driver.attach(call, "data", first), "index"), "hello");
+ *
+ * await driver.detach(call, "data", first);
+ * await driver.remove(call, "data");
+ * await refused(driver.attach(call, "data", first), "NotFound");
+ * ```
  */
 import type { Call } from "./call.ts";
 import type { Driver } from "./driver.ts";

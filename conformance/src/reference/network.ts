@@ -1,0 +1,36 @@
+/** The network contract in memory, as short as it can be: namespaces stay as they are. */
+import { type Attachment, type Call, type Endpoint, type EndpointId, fail, type Network, type NetworkDriver } from "@tsbox/kernel";
+import { streamOf } from "./storage.ts";
+
+export class ReferenceNetwork implements NetworkDriver {
+  readonly powers: readonly [] = [];
+  readonly #endpoints: Map<string, Set<EndpointId>> = new Map();
+
+  async ensure(_call: Call, { id }: Network): Promise<void> {
+    if (!this.#endpoints.has(id)) this.#endpoints.set(id, new Set());
+  }
+
+  async attach(_call: Call, network: Network, { id, addresses, mac }: Endpoint): Promise<Attachment> {
+    this.#of(network).add(id);
+    return { addresses, mac: mac ?? "02:00:00:00:00:01", routes: [], ports: [], nameservers: [] };
+  }
+
+  async detach(_call: Call, network: Network, endpoint: EndpointId): Promise<void> {
+    this.#of(network).delete(endpoint);
+  }
+
+  async remove(_call: Call, network: Network): Promise<void> {
+    if (this.#of(network).size > 0) throw fail("FailedPrecondition", `network ${network.name} has endpoints: detach them`);
+    this.#endpoints.delete(network.id);
+  }
+
+  async list(_call: Call, network: Network): Promise<AsyncIterable<EndpointId>> {
+    return streamOf([...this.#of(network)]);
+  }
+
+  #of({ id, name }: Network): Set<EndpointId> {
+    const endpoints = this.#endpoints.get(id);
+    if (endpoints === undefined) throw fail("NotFound", `network ${name} is not there: ensure it`);
+    return endpoints;
+  }
+}
