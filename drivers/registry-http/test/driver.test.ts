@@ -197,6 +197,31 @@ test("basic authentication, and a token of the user's own", async (t) => {
     );
 });
 
+test("an identity token is exchanged for the tokens of a repository, and is sent nowhere else", async (t) => {
+  const forms: string[] = [];
+  const server = await serve(t, (request, response) => {
+    if (request.url === "/token" && request.method === "POST") {
+      let form = "";
+      request.on("data", (part) => (form += part));
+      request.on("end", () => {
+        forms.push(form);
+        if (form.includes("refresh_token=mine")) response.end(JSON.stringify({ access_token: "t", expires_in: 300 }));
+        else response.writeHead(401).end(JSON.stringify({ errors: [{ code: "UNAUTHORIZED", message: "no such token" }] }));
+      });
+    } else if (request.headers.authorization === "Bearer t") registry(request, response);
+    else response.writeHead(401, { "www-authenticate": `Bearer realm="http://${server.host}/token",service="own"` }).end();
+  });
+  const reference = `${server.host}/a/b:1`;
+  const identity = (identityToken: string) => ({ ...anonymous, credentials: { username: "", password: "", identityToken } });
+  await open(t).resolve(call, reference, identity("mine"));
+  assert.deepEqual(forms, ["grant_type=refresh_token&service=own&client_id=tsbox&scope=repository%3Aa%2Fb%3Apull&refresh_token=mine"]);
+  assert.ok(server.asked.every((line) => !line.includes("mine")));
+  await assert.rejects(
+    open(t).resolve(call, reference, identity("old")),
+    failure("PermissionDenied", /pull access denied for .*no such token/),
+  );
+});
+
 test("another host that a blob lies on does not see the credentials", async (t) => {
   let seen: string | undefined = "nobody asked";
   const storage = await serve(t, (request, response) => {

@@ -11,7 +11,7 @@ import type { Call } from "./call.ts";
 import type { ExecLaunch, ExitStatus, Launch } from "./exec.ts";
 import type { Command } from "./host.ts";
 import type { IdMaps, Mount } from "./storage.ts";
-import type { ContainerId, ExecId } from "./words.ts";
+import type { ContainerId, ExecId, Strings } from "./words.ts";
 
 export interface WindowSize {
   readonly rows: number;
@@ -164,6 +164,11 @@ export interface LauncherService {
   runLocally(call: Call, client: number): Promise<void>;
   /** Puts the client's terminal into raw mode or back; the client puts it back by itself when it ends. */
   rawTerminal(call: Call, client: number, raw: boolean): Promise<void>;
+  /**
+   * Asks the client for its user's logins at these registries, which it looks up in the user's own files and with the user's credential
+   * helpers; answers AuthConfig's fields (Docker's API) for each registry that has one. `DeadlineExceeded`: the client does not answer.
+   */
+  logins(call: Call, client: number, registries: readonly string[]): Promise<Readonly<Record<string, Strings>>>;
   /**
    * Remembers a word for a client over the daemon's death (see `ClientOpened.boundTo`). `signalsProxied`: its signals are a container's;
    * else SIGHUP, SIGINT and SIGTERM end it, even when the daemon does not answer.

@@ -52,8 +52,15 @@ export interface SearchResult {
   readonly official: boolean;
 }
 
+/**
+ * A user of a registry: by password, by an identity token (which a token server takes for the tokens of a repository), or by a token of the
+ * registry's own. They are held in memory for the work that they were given for, and never written or logged.
+ */
+export type Credentials =
+  | { readonly username: string; readonly password: string; readonly identityToken?: string }
+  | { readonly token: string };
 export interface Access {
-  readonly credentials: { readonly username: string; readonly password: string } | { readonly token: string } | null;
+  readonly credentials: Credentials | null;
   /** Mirrors first; empty: the driver's own idea of where the ref lives. */
   readonly endpoints: readonly RegistryEndpoint[];
 }

@@ -1,5 +1,6 @@
 //! What the user's own docker configuration says to this client: `config.json` in `--config DIR`, DOCKER_CONFIG or ~/.docker. It is the
-//! user's file (with their credentials in it), so the client reads it, and hands on the one value that counts.
+//! user's file (with their credentials in it), so the client reads it, and hands on the one value that counts; and credentials, when a pull
+//! asks for them (`logins.rs`).
 
 use crate::terminal;
 use serde::Deserialize;
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// More than any such file has; one that does not end is not waited for.
 const LONGEST: u64 = 4 << 20;
+
+pub const FILE: &str = "config.json";
 
 #[derive(Deserialize)]
 struct Config {
@@ -24,7 +27,7 @@ pub fn detach_keys(args: &[String]) -> Option<String> {
     {
         return None;
     }
-    let path = directory(args)?.join("config.json");
+    let path = directory(args)?.join(FILE);
     match read(&path) {
         Ok(config) => config.detach_keys.filter(|keys| !keys.is_empty()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -42,7 +45,7 @@ fn read(path: &Path) -> io::Result<Config> {
     Ok(serde_json::from_slice(&bytes)?)
 }
 
-fn directory(args: &[String]) -> Option<PathBuf> {
+pub fn directory(args: &[String]) -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     flag(args)
         .map(PathBuf::from)

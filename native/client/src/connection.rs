@@ -1,6 +1,7 @@
 //! The conversation with the launcher: words and descriptors there, output and an exit code back, signals in between.
 
 use crate::config;
+use crate::logins::{self, Lookup};
 use crate::terminal::{self, Raw};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -71,6 +72,7 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
     writer.flush(socket)?;
     let mut reader = Reader::default();
     let mut raw: Option<Raw> = None;
+    let mut lookup: Option<Lookup> = None;
     let (mut printed, mut terminations) = (false, 0);
     loop {
         let mut polled = [
@@ -91,9 +93,14 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
                 events: 0,
                 revents: 0,
             },
+            libc::pollfd {
+                fd: lookup.as_ref().map_or(-1, Lookup::fd),
+                events: libc::POLLIN,
+                revents: 0,
+            },
         ];
-        // SAFETY: three pollfds.
-        if unsafe { libc::poll(polled.as_mut_ptr(), 3, -1) } < 0 {
+        // SAFETY: four pollfds.
+        if unsafe { libc::poll(polled.as_mut_ptr(), 4, -1) } < 0 {
             let error = io::Error::last_os_error();
             if error.kind() == io::ErrorKind::Interrupted {
                 continue;
@@ -111,6 +118,13 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
                 return Ok(Outcome::Exit(1));
             }
         }
+        if polled[3].revents != 0
+            && let Some(found) = lookup.as_mut().and_then(Lookup::read)
+        {
+            lookup = None;
+            writer.push(client::LOGINS_FOUND, 0, &found, Vec::new());
+            writer.flush(socket)?;
+        }
         if polled[0].revents & libc::POLLOUT != 0 {
             writer.flush(socket)?;
         }
@@ -125,6 +139,14 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
         }
         while let Some(frame) = reader.take()? {
             printed |= frame.kind == client::STDOUT;
+            if frame.kind == client::LOGINS {
+                lookup = Lookup::begin(args, &frame.payload);
+                if lookup.is_none() {
+                    writer.push(client::LOGINS_FOUND, 0, logins::NONE, Vec::new());
+                    writer.flush(socket)?;
+                }
+                continue;
+            }
             if let Some(outcome) = obey(frame, &mut raw)? {
                 return Ok(outcome);
             }

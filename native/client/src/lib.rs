@@ -7,6 +7,7 @@
 mod config;
 mod connection;
 mod endpoint;
+mod logins;
 mod portable;
 mod start;
 mod terminal;

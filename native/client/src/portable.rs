@@ -11,7 +11,7 @@ pub fn exec(args: &[String]) -> i32 {
         return 125;
     };
     let node = node(&home);
-    let main = portable_main(&home);
+    let main = program(&home, "portable");
     let mut words = vec![text(&node)];
     words.extend(source_flags(&home).iter().map(|flag| CString::new(*flag).unwrap_or_default()));
     // Node looks for its own --env-file among all words up to here, the program's among them.
@@ -26,12 +26,13 @@ pub fn exec(args: &[String]) -> i32 {
     125
 }
 
-fn portable_main(home: &Path) -> PathBuf {
-    let source = home.join("plugins/cli/src/portable.ts");
+/// A program of plugins/cli.
+pub fn program(home: &Path, name: &str) -> PathBuf {
+    let source = home.join(format!("plugins/cli/src/{name}.ts"));
     if source.exists() {
         source
     } else {
-        home.join("plugins/cli/dist/src/portable.js")
+        home.join(format!("plugins/cli/dist/src/{name}.js"))
     }
 }
 

@@ -207,6 +207,13 @@ impl Launcher {
                     self.daemon.writer.push(daemon::CLIENT_SIGNAL, number, &frame.payload, Vec::new());
                     self.end_by_signal(number, &frame.payload);
                 }
+                client::LOGINS_FOUND => {
+                    let mut found = frame.payload;
+                    self.daemon.writer.push(daemon::CLIENT_LOGINS_FOUND, number, &found, Vec::new());
+                    // Every shim is a fork of this process.
+                    found.fill(0);
+                    std::hint::black_box(&found);
+                }
                 client::RESIZED => drop(self.daemon.writer.push(daemon::CLIENT_RESIZED, number, &frame.payload, Vec::new())),
                 _ => {}
             }
@@ -345,6 +352,7 @@ impl Launcher {
                 self.send_client(channel, client::EXIT, &frame.payload);
             }
             daemon::CLIENT_LOCAL => self.send_client(channel, client::LOCAL, &[]),
+            daemon::CLIENT_LOGINS => self.send_client(channel, client::LOGINS, &frame.payload),
             daemon::CLIENT_RAW => self.send_client(channel, client::RAW, &frame.payload),
             daemon::CLIENT_BIND => {
                 if let (Some(client), Some((proxied, word))) = (self.clients.get(channel), frame.payload.split_first()) {

@@ -7,10 +7,15 @@ import { join } from "node:path";
 import type { Strings } from "@tsbox/kernel";
 import { globalFlag } from "./global-flags.ts";
 
+/** Where it lies; null: nowhere. */
+export function configurationDirectory(argv: readonly string[], environment: Strings): string | null {
+  const home = environment.HOME ? join(environment.HOME, ".docker") : null;
+  return globalFlag(argv, "--config") ?? (environment.DOCKER_CONFIG || home);
+}
+
 /** `detachKeys`; null where there are none. A file that can't be read or is no JSON is told, and no reason to stop, as with docker. */
 export function configuredKeys(argv: readonly string[], environment: Strings, warn: (text: string) => void): string | null {
-  const home = environment.HOME ? join(environment.HOME, ".docker") : null;
-  const directory = globalFlag(argv, "--config") ?? (environment.DOCKER_CONFIG || home);
+  const directory = configurationDirectory(argv, environment);
   if (directory === null) return null;
   const path = join(directory, "config.json");
   try {

@@ -1,6 +1,7 @@
 /** What a command sees of the world: two streams, its environment, and a session that can lend its terminal to a container. */
 import type { ApiService, Call, Strings, WindowSize } from "@tsbox/kernel";
 import type { FlagSpecs, Parsed } from "./flags.ts";
+import type { Logins } from "./logins.ts";
 
 export interface Io {
   readonly call: Call;
@@ -11,6 +12,8 @@ export interface Io {
   readonly size: WindowSize | null;
   /** `detachKeys` of the user's own docker configuration; asked for only where a terminal is lent. */
   detachKeys(): string | null;
+  /** The user's logins at these registries (logins.ts), by registry; asked for only where something is pulled. */
+  logins(registries: readonly string[]): Promise<Logins>;
   /** Text has its control characters escaped; bytes go out as they are. */
   out(text: string | Uint8Array): Promise<void>;
   err(text: string | Uint8Array): Promise<void>;

@@ -95,6 +95,7 @@ async function serve(services: Services, opened: ClientOpened, client: Client): 
     terminals: opened.terminals,
     size: opened.size,
     detachKeys: () => opened.detachKeys,
+    logins: (registries) => launcher.logins(call, opened.client, registries),
     out: (text) => launcher.write(call, opened.client, 1, bytes(text)),
     err: (text) => launcher.write(call, opened.client, 2, bytes(text)),
     session: session(services, opened, client),

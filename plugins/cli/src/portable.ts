@@ -4,9 +4,10 @@
  */
 import { once } from "node:events";
 import { createCall, isTsboxError, type Logger, type Strings, silentLog } from "@tsbox/kernel";
-import { configuredKeys } from "./configuration.ts";
+import { configurationDirectory, configuredKeys } from "./configuration.ts";
 import { dispatch } from "./dispatch.ts";
 import type { Io } from "./io.ts";
+import { findLogins } from "./logins.ts";
 import { plain } from "./plain.ts";
 import { remoteApi } from "./remote/api.ts";
 import { findEndpoint } from "./remote/endpoint.ts";
@@ -20,6 +21,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const write = async (stream: NodeJS.WriteStream, text: string | Uint8Array): Promise<void> => {
     if (!stream.write(typeof text === "string" ? plain(text) : text)) await once(stream, "drain");
   };
+  const warn = (text: string): void => void process.stderr.write(plain(text));
   const { rows, columns } = process.stdout;
   const io: Io = {
     call: createCall(log),
@@ -27,7 +29,11 @@ async function main(argv: readonly string[]): Promise<number> {
     workingDirectory: process.cwd(),
     terminals: [process.stdin.isTTY === true, process.stdout.isTTY === true, process.stderr.isTTY === true],
     size: rows ? { rows, columns } : null,
-    detachKeys: () => configuredKeys(argv, environment, (text) => process.stderr.write(text)),
+    detachKeys: () => configuredKeys(argv, environment, warn),
+    logins: async (registries) => {
+      const directory = configurationDirectory(argv, environment);
+      return directory === null ? {} : findLogins(directory, registries, environment, warn);
+    },
     out: (text) => write(process.stdout, text),
     err: (text) => write(process.stderr, text),
     session: remoteSession(remote),

@@ -41,6 +41,7 @@ async function tsbox(workingDirectory: string, ...argv: readonly string[]) {
     terminals: [false, false, false] as const,
     size: null,
     detachKeys: () => null,
+    logins: async () => ({}),
     out: keep("out"),
     err: keep("err"),
     session: { runAttached: none, attach: none, runExec: none },

@@ -4,6 +4,7 @@ import { createReadStream } from "node:fs";
 import {
   type Access,
   type Call,
+  type Credentials,
   type Descriptor,
   type Digest,
   type Finding,
@@ -19,19 +20,23 @@ import { blobsOf, type ImageRecord, isDockers } from "./records.ts";
 import { familiarName, full, parseReference } from "./reference.ts";
 import { unpackImage } from "./unpack.ts";
 
-const noAccess: Access = { credentials: null, endpoints: [] };
+/** Of those whose images are pulled again. */
+type Logins = Readonly<Record<string, Credentials>>;
 
 /** Every fault that is found; with `repair` those that could not be mended say so, all others are `mended`. */
-export async function check(engine: ImagesEngine, call: Call, repair: boolean): Promise<readonly Finding[]> {
+export async function check(engine: ImagesEngine, call: Call, repair: boolean, logins: Logins): Promise<readonly Finding[]> {
   const found: Finding[] = [];
   const sums = new Map<Digest, string | null>();
   const uses = await usesOf(engine, call);
   for (const record of engine.records.all()) {
     const faults = [...(await blobFaults(engine, call, record, sums)), ...(await layerFaults(uses, call, record))];
     if (faults.length === 0) continue;
-    const failure = repair ? await mend(engine, call, record, faults, uses, sums) : null;
-    for (const { what } of faults)
-      found.push({ what: `image ${nameOf(engine, record)}: ${what}`, ...outcome(engine, record, repair, failure) });
+    const failure = repair ? await mend(engine, call, record, faults, uses, sums, logins) : null;
+    for (const { what, blob } of faults) {
+      const source = blob === null ? null : sourceOf(engine, record);
+      const registry = source === null ? null : parseReference(source).host;
+      found.push({ what: `image ${nameOf(engine, record)}: ${what}`, registry, ...outcome(engine, record, repair, failure) });
+    }
   }
   return found;
 }
@@ -125,11 +130,12 @@ async function mend(
   faults: readonly Fault[],
   uses: readonly Use[],
   sums: Map<Digest, string | null>,
+  logins: Logins,
 ): Promise<string | null> {
   try {
     const blobs = faults.flatMap(({ blob }) => (blob === null ? [] : [blob]));
     const preferred = await engine.preferredStorage();
-    if (blobs.length > 0) await pullAgain(engine, call, record, blobs, preferred);
+    if (blobs.length > 0) await pullAgain(engine, call, record, blobs, preferred, logins);
     for (const blob of blobs) sums.delete(blob);
     for (const id of new Set([preferred, ...faults.flatMap(({ storage }) => storage ?? [])])) await unpackImage(engine, call, id, record);
     const left = [...(await blobFaults(engine, call, record, sums)), ...(await layerFaults(uses, call, record))];
@@ -147,13 +153,15 @@ async function pullAgain(
   record: ImageRecord,
   blobs: readonly Digest[],
   storageId: string,
+  logins: Logins,
 ): Promise<void> {
-  const names = engine.records.namesOf(record.id);
-  const [name] = names.filter((one) => isDockers(one) && engine.records.tag(one)?.digest != null);
-  if (name === undefined) throw noSource();
+  const name = sourceOf(engine, record);
+  if (name === null) throw noSource();
   const ref = full({ ...parseReference(name), tag: null, digest: record.manifest.digest });
-  const source = { driver: await engine.registry("docker"), ref, access: noAccess, shown: name };
-  const top: Descriptor = await source.driver.resolve(call, ref, noAccess);
+  const { host } = parseReference(name);
+  const access: Access = { credentials: (Object.hasOwn(logins, host) ? logins[host] : null) ?? null, endpoints: [] };
+  const source = { driver: await engine.registry("docker"), ref, access, shown: name };
+  const top: Descriptor = await source.driver.resolve(call, ref, access);
   for (const blob of blobs) await engine.content.remove(call, blob);
   await bring(
     engine,
@@ -166,6 +174,10 @@ async function pullAgain(
     async () => {},
   );
 }
+
+/** A name under which it was pulled; null: there is none. */
+const sourceOf = (engine: ImagesEngine, record: ImageRecord): string | null =>
+  engine.records.namesOf(record.id).find((one) => isDockers(one) && engine.records.tag(one)?.digest != null) ?? null;
 
 const noSource = (): Error => fail("FailedPrecondition", "it was made here, so there is nowhere to pull it from: make or load it again");
 

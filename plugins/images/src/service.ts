@@ -111,7 +111,7 @@ export function imagesService(engine: ImagesEngine): ImagesService {
     },
     remove: (call, reference, options) => remove(engine, call, bare(reference), options),
     prune: (call, options) => prune(engine, call, options),
-    check: (call, options) => check(engine, call, options?.repair === true),
+    check: (call, options) => check(engine, call, options?.repair === true, options?.credentials ?? {}),
     leftovers: (call, options) => leftovers(engine, call, options?.drop === true),
     sweep: async (call) => void (await sweep(engine, call, false)),
     load: async (call, path, options) => progress((report) => load(engine, call, path, options?.platform, report)),

@@ -1,6 +1,6 @@
 /** Local clients as the daemon sees them: who came, and how much of what was written to each is still on its way. */
 import { Buffer } from "node:buffer";
-import type { ClientEvent, ClientOpened } from "@tsbox/kernel";
+import { type Call, type ClientEvent, type ClientOpened, fail, type Strings } from "@tsbox/kernel";
 import type { Connection } from "./connection.ts";
 import { type Frame, incoming, outgoing } from "./protocol.ts";
 import { Queue } from "./queue.ts";
@@ -10,9 +10,14 @@ const highWater = 256 << 10;
 /** Bytes of one frame to a client. */
 const piece = 128 << 10;
 
+/** Milliseconds that a user may take to answer a credential helper's question. */
+const loginsTimeout = 90_000;
+
 interface Traffic {
   written: number;
   drained: (() => void)[];
+  /** Takes the answer to the question for logins that is under way. */
+  found: ((answer: Readonly<Record<string, Strings>>) => void) | null;
 }
 
 export class Clients {
@@ -29,7 +34,7 @@ export class Clients {
     const client = frame.channel;
     switch (frame.kind) {
       case incoming.clientOpened:
-        this.#traffic.set(client, { written: 0, drained: [] });
+        this.#traffic.set(client, { written: 0, drained: [], found: null });
         // Another daemon must not do it again, should this one die in the middle of it.
         this.#connection.send(outgoing.clientTaken, client);
         this.events.push(opened(client, frame.payload));
@@ -44,11 +49,17 @@ export class Clients {
           size: { rows: frame.payload.readUInt16LE(0), columns: frame.payload.readUInt16LE(2) },
         });
         return true;
+      case incoming.clientLoginsFound:
+        this.#traffic.get(client)?.found?.(loginsOf(frame.payload));
+        // Frames are views of what the socket brought.
+        frame.payload.fill(0);
+        return true;
       case incoming.clientDrained:
         this.#drain(client);
         return true;
       case incoming.clientGone:
         this.#drain(client);
+        this.#traffic.get(client)?.found?.({});
         this.#traffic.delete(client);
         this.events.push({ kind: "gone", client, answered: frame.payload[0] === 1 });
         return true;
@@ -62,6 +73,28 @@ export class Clients {
     for (let at = 0; at < bytes.length; at += piece) {
       const taken = this.#writePiece(client, descriptor, bytes.subarray(at, at + piece));
       if (taken !== undefined) await taken;
+    }
+  }
+
+  /** A client that is gone is logged in nowhere. */
+  async logins(call: Call, client: number, registries: readonly string[]): Promise<Readonly<Record<string, Strings>>> {
+    const traffic = this.#traffic.get(client);
+    if (traffic === undefined || registries.length === 0) return {};
+    const { promise, resolve, reject } = Promise.withResolvers<Readonly<Record<string, Strings>>>();
+    const stop = (): void => reject(call.signal.reason);
+    const timer = setTimeout(
+      () => reject(fail("DeadlineExceeded", `no login was found within ${loginsTimeout / 1000} s: does a credential helper hang?`)),
+      loginsTimeout,
+    );
+    call.signal.addEventListener("abort", stop, { once: true });
+    traffic.found = resolve;
+    try {
+      this.#connection.send(outgoing.clientLogins, client, Buffer.from(JSON.stringify(registries)));
+      return await promise;
+    } finally {
+      traffic.found = null;
+      clearTimeout(timer);
+      call.signal.removeEventListener("abort", stop);
     }
   }
 
@@ -129,4 +162,23 @@ function opened(client: number, payload: Buffer): ClientOpened {
     at: message.at,
     boundTo: message.bound,
   };
+}
+
+/** Whatever it answers: text by name, for each registry by its name. */
+function loginsOf(payload: Buffer): Readonly<Record<string, Strings>> {
+  try {
+    const parsed: unknown = JSON.parse(payload.toString());
+    const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+      typeof value === "object" && value !== null && !Array.isArray(value);
+    if (!isObject(parsed)) return {};
+    return Object.fromEntries(
+      Object.entries(parsed).flatMap(([registry, fields]) =>
+        isObject(fields)
+          ? [[registry, Object.fromEntries(Object.entries(fields).filter((pair): pair is [string, string] => typeof pair[1] === "string"))]]
+          : [],
+      ),
+    );
+  } catch {
+    return {};
+  }
 }

@@ -84,6 +84,7 @@ function serviceOf(connection: Connection, clients: Clients, shims: Shims, helpe
       connection.send(outgoing.clientRaw, client, Uint8Array.of(raw ? 1 : 0));
       return done;
     },
+    logins: (call, client, registries) => clients.logins(call, client, registries),
     bind: (_call, client, word, { signalsProxied }) => {
       connection.send(outgoing.clientBind, client, Buffer.concat([Uint8Array.of(signalsProxied ? 1 : 0), Buffer.from(word)]));
       return done;

@@ -2,7 +2,7 @@
 import { Buffer } from "node:buffer";
 import { fail } from "@tsbox/kernel";
 
-export const protocolVersion = 7;
+export const protocolVersion = 8;
 
 /** Bytes of a payload; a longer frame ends the connection at its other side (`LONGEST` of wire.rs). */
 export const longestPayload: number = 16 << 20;
@@ -22,6 +22,7 @@ export const incoming = {
   shimGone: 8,
   ran: 9,
   signalled: 10,
+  clientLoginsFound: 11,
 } as const;
 
 /** To the launcher. */
@@ -42,6 +43,7 @@ export const outgoing = {
   clientTaken: 33,
   shimRelease: 34,
   signal: 35,
+  clientLogins: 36,
 } as const;
 
 /** Kinds of messages to a shim. */

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { createServer, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -41,8 +41,16 @@ export interface Registry {
   release(): void;
 }
 
-/** `images`: layers by name. The blob `held` stops at its half; null: none does. */
-export async function registry(t: Case, images: Readonly<Record<string, readonly Layer[]>>, held: string | null = null): Promise<Registry> {
+/** Whether it has answered the request itself. */
+export type Guard = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+/** `images`: layers by name. The blob `held` stops at its half; null: none does. `guard` sees each request first. */
+export async function registry(
+  t: Case,
+  images: Readonly<Record<string, readonly Layer[]>>,
+  held: string | null = null,
+  guard: Guard = () => false,
+): Promise<Registry> {
   const blobs = new Map<string, Buffer>();
   const manifests = new Map<string, Buffer>();
   for (const [name, layers] of Object.entries(images)) {
@@ -73,6 +81,7 @@ export async function registry(t: Case, images: Readonly<Record<string, readonly
     waiting.push(() => response.end(bytes.subarray(half)));
   };
   const server = createServer((request, response) => {
+    if (guard(request, response)) return;
     const [, name, kind, what] = /^\/v2\/([a-z]+)\/(manifests|blobs)\/(.+)$/.exec(request.url ?? "") ?? [];
     if (name === undefined || what === undefined) return void response.end("{}");
     if (kind === "blobs") {

@@ -4,10 +4,10 @@
  * of an image share one.
  */
 import { createHash } from "node:crypto";
-import { type Access, type Call, fail } from "@tsbox/kernel";
+import { type Access, type Call, type Credentials, fail } from "@tsbox/kernel";
 import { bodyText } from "./body.ts";
 import { parseChallenges } from "./challenge.ts";
-import type { Connections } from "./connections.ts";
+import type { Connections, Response } from "./connections.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { deniedText, oneLine } from "./failures.ts";
 import type { Reference } from "./reference.ts";
@@ -21,6 +21,9 @@ interface Grant {
 /** Seconds that a token lives whose server does not say (the specification's word), and how much earlier it is given up. */
 const defaultLife = 60;
 const margin = 10;
+/** Seconds that anything is kept: a password no longer than a pull has use for it, a token no longer than an hour. */
+const passwordLife = 60;
+const longestLife = 3600;
 
 export class Tokens {
   readonly #connections: Connections;
@@ -56,7 +59,10 @@ export class Tokens {
     const grant = this.#ask(call, endpoint, reference, access, asked);
     this.#grants.set(key, grant);
     try {
-      return (await grant).header;
+      const { header, until } = await grant;
+      // What nobody asks for any more must not stay in memory.
+      setTimeout(() => this.#grants.get(key) === grant && this.#grants.delete(key), until - Date.now()).unref();
+      return header;
     } catch (error) {
       if (this.#grants.get(key) === grant) this.#grants.delete(key);
       if (error === noWay) return null;
@@ -68,10 +74,11 @@ export class Tokens {
     const credentials = endpoint.own ? access.credentials : null;
     const challenges = parseChallenges(asked);
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
-    if (credentials && "token" in credentials) return { header: `Bearer ${credentials.token}`, until: Number.POSITIVE_INFINITY };
-    const basic = credentials && `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64")}`;
-    if (bearer) return this.#fetch(call, endpoint, reference, bearer.parameters, basic);
-    if (basic !== null && challenges.some(({ scheme }) => scheme === "basic")) return { header: basic, until: Number.POSITIVE_INFINITY };
+    const kept = (header: string): Grant => ({ header, until: Date.now() + passwordLife * 1000 });
+    if (credentials && "token" in credentials) return kept(`Bearer ${credentials.token}`);
+    if (bearer) return this.#fetch(call, endpoint, reference, bearer.parameters, credentials);
+    const basic = basicOf(credentials);
+    if (basic !== null && challenges.some(({ scheme }) => scheme === "basic")) return kept(basic);
     throw noWay;
   }
 
@@ -80,7 +87,7 @@ export class Tokens {
     endpoint: Endpoint,
     reference: Reference,
     parameters: ReadonlyMap<string, string>,
-    basic: string | null,
+    credentials: User | null,
   ): Promise<Grant> {
     const realm = URL.parse(parameters.get("realm") ?? "");
     const secure = realm?.protocol === "https:" || (realm?.protocol === "http:" && endpoint.url.startsWith("http:"));
@@ -90,10 +97,10 @@ export class Tokens {
         `${reference.host} wants tokens from ${oneLine(parameters.get("realm") ?? "nowhere")}, which is no https URL: its operator must mend that`,
       );
     const service = parameters.get("service");
-    if (service !== undefined) realm.searchParams.set("service", service);
-    realm.searchParams.set("scope", `repository:${reference.repository}:pull`);
-    const headers = basic === null ? {} : { authorization: basic };
-    const response = await this.#connections.request(realm, "GET", headers, endpoint, call.signal);
+    const scope = `repository:${reference.repository}:pull`;
+    const response = await (credentials?.identityToken === undefined
+      ? this.#get(realm, service, scope, basicOf(credentials), endpoint, call.signal)
+      : this.#exchange(realm, service ?? "", scope, credentials.identityToken, endpoint, call.signal));
     const text = await bodyText(response);
     if (response.statusCode === 401 || response.statusCode === 403) throw fail("PermissionDenied", deniedText(reference, text));
     const { token, access_token, expires_in } = parse(text);
@@ -104,9 +111,37 @@ export class Tokens {
         "Unavailable",
         `the token server ${realm.host} of ${reference.host} answered ${response.statusCode} without a token: try again later`,
       );
-    const life = typeof expires_in === "number" && expires_in > 0 ? expires_in : defaultLife;
+    const life = typeof expires_in === "number" && expires_in > 0 ? Math.min(expires_in, longestLife) : defaultLife;
     return { header: `Bearer ${word}`, until: Date.now() + Math.max(life - margin, 1) * 1000 };
   }
+
+  #get(
+    realm: URL,
+    service: string | undefined,
+    scope: string,
+    basic: string | null,
+    trust: Endpoint,
+    signal: AbortSignal,
+  ): Promise<Response> {
+    if (service !== undefined) realm.searchParams.set("service", service);
+    realm.searchParams.set("scope", scope);
+    return this.#connections.request(realm, "GET", basic === null ? {} : { authorization: basic }, trust, signal);
+  }
+
+  /** An identity token is an OAuth2 refresh token (distribution.github.io/distribution/spec/auth/oauth). */
+  #exchange(realm: URL, service: string, scope: string, token: string, trust: Endpoint, signal: AbortSignal): Promise<Response> {
+    const form = new URLSearchParams({ grant_type: "refresh_token", service, client_id: "tsbox", scope, refresh_token: token });
+    const headers = { "content-type": "application/x-www-form-urlencoded" };
+    return this.#connections.request(realm, "POST", headers, trust, signal, form.toString());
+  }
+}
+
+type User = Exclude<Credentials, { readonly token: string }>;
+
+/** Null: there is no password. */
+function basicOf(user: User | null): string | null {
+  if (user === null || user.username === "") return null;
+  return `Basic ${Buffer.from(`${user.username}:${user.password}`).toString("base64")}`;
 }
 
 const noWay = new Error("no challenge that can be met");

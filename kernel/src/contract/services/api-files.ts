@@ -1,6 +1,6 @@
 /** The part of the API that is about files, archives of images, and space. */
 import type { Call } from "../call.ts";
-import type { Sparse } from "../words.ts";
+import type { Sparse, Strings } from "../words.ts";
 import type { Filters, Json, ProgressLine } from "./api-json.ts";
 
 export interface FilesApi {
@@ -38,6 +38,17 @@ export interface FilesApi {
   imagePrune(call: Call, options: Sparse<{ filters: Filters }>): Promise<Json>;
 
   systemDiskUsage(call: Call, options: Sparse<{ types: readonly string[] }>): Promise<Json>;
-  /** tsbox's own: `Findings`, each with `What`, `Cure` and `Mended`. */
-  systemCheck(call: Call, options: Sparse<{ repair: boolean }>): Promise<Json>;
+  /** tsbox's own. `auths`: an AuthConfig for each registry that the caller has a login at. */
+  systemCheck(
+    call: Call,
+    options: Sparse<{ repair: boolean; auths: Readonly<Record<string, Strings>> }>,
+  ): Promise<{
+    readonly Findings: readonly {
+      readonly What: string;
+      readonly Cure: string;
+      readonly Mended: boolean;
+      /** Where the repair pulls from; null: nowhere. */
+      readonly Registry: string | null;
+    }[];
+  }>;
 }

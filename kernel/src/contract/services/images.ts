@@ -6,7 +6,7 @@
  * image's *id* is the digest of its config (as docker shows it); `digest` that of the manifest or index that the name was resolved to.
  */
 import type { Call } from "../call.ts";
-import type { Access, Descriptor } from "../registry.ts";
+import type { Access, Credentials, Descriptor } from "../registry.ts";
 import type { SnapshotName } from "../storage.ts";
 import type { Digest, Sparse, Strings } from "../words.ts";
 import type { HealthRequest } from "./health.ts";
@@ -100,6 +100,8 @@ export interface Finding {
   /** What to do about it. */
   readonly cure: string;
   readonly mended: boolean;
+  /** The registry that `repair` pulls from, as in a reference; null: it pulls nothing. */
+  readonly registry: string | null;
 }
 
 export interface ImagesService {
@@ -142,7 +144,11 @@ export interface ImagesService {
    */
   leftovers(call: Call, options?: Sparse<{ drop: boolean }>): Promise<{ readonly count: number; readonly bytes: number }>;
   /** Compares what is on disk with the records, byte for byte; `repair` unpacks and pulls again what is missing or damaged. */
-  check(call: Call, options?: Sparse<{ repair: boolean }>): Promise<readonly Finding[]>;
+  check(
+    call: Call,
+    /** `credentials`: by registry. */
+    options?: Sparse<{ repair: boolean; credentials: Readonly<Record<string, Credentials>> }>,
+  ): Promise<readonly Finding[]>;
   /** Frees snapshots that removed images left under containers which are gone by now. */
   sweep(call: Call): Promise<void>;
   /** An archive (docker-archive or oci-archive, plain or compressed) as a file on this host; answers lines like `Loaded image: x:y`. */

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! client ──Hello(argv, env, cwd; descriptors 0 1 2)──▶ launcher ──ClientOpened──▶ daemon
-//! client ◀──Output, Raw, Exit, Local──────────────────  launcher ◀─ClientWrite …── daemon
+//! client ◀──Output, Raw, Exit, Local, Logins──────────  launcher ◀─ClientWrite …── daemon
 //!                                    shim ◀──ToShim (start, signal …)── launcher ◀── daemon
 //!                                    shim ───FromShim (ready, exited …)▶ launcher ──▶ daemon
 //! ```
@@ -14,7 +14,7 @@ use crate::id_maps::IdMaps;
 use crate::peer::address::Address;
 use serde::{Deserialize, Serialize};
 
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// What a shim understands. 2: [`shim::EXEC`] and the words about execs, detach keys of one's own.
 pub const SHIM: u32 = 2;
@@ -28,6 +28,8 @@ pub mod client {
     pub const SIGNAL: u8 = 2;
     /// The client's terminal has another size. Payload: rows u16, columns u16.
     pub const RESIZED: u8 = 3;
+    /// The answer to [`LOGINS`]. Payload: a JSON object with the credentials of each registry that the user is logged in to.
+    pub const LOGINS_FOUND: u8 = 4;
 
     // Launcher → client.
     /// Bytes for the client's standard output.
@@ -40,6 +42,8 @@ pub mod client {
     pub const RAW: u8 = 13;
     /// The client runs the command itself, with the portable CLI.
     pub const LOCAL: u8 = 14;
+    /// The client looks up its user's logins, whose files and helpers they are. Payload: a JSON array of registries.
+    pub const LOGINS: u8 = 15;
 }
 
 /// Launcher and daemon, over the socket that the daemon inherits. The launcher numbers the channels of clients; the daemon numbers those of
@@ -66,6 +70,8 @@ pub mod daemon {
     pub const RAN: u8 = 9;
     /// What came of a `SIGNAL` on this channel. Payload: [`super::Signalled`] as JSON.
     pub const SIGNALLED: u8 = 10;
+    /// A client's [`super::client::LOGINS_FOUND`].
+    pub const CLIENT_LOGINS_FOUND: u8 = 11;
 
     // Daemon → launcher.
     /// The daemon is up: clients may come. Sent once.
@@ -103,6 +109,8 @@ pub mod daemon {
     /// Signal a container past its shim, which is dead or does not answer. Payload: [`super::Signal`] as JSON. The channel is the number of
     /// this request.
     pub const SIGNAL: u8 = 35;
+    /// payload: as of [`super::client::LOGINS`].
+    pub const CLIENT_LOGINS: u8 = 36;
 }
 
 /// Launcher and shim, and whoever else connects to a shim's socket. The channel is not used.

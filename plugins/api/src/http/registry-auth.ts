@@ -1,15 +1,33 @@
-/** `X-Registry-Auth`: JSON in base64, of either alphabet; `e30=` is `{}`. */
+/**
+ * Logins in headers: `X-Registry-Auth`, of one registry, and `X-Registry-Config`, of several by their names. JSON in base64, of either
+ * alphabet; `e30=` is `{}`.
+ */
 import { fail, type Strings } from "@tsbox/kernel";
 
-export function registryAuth(header: string | readonly string[] | undefined): Strings {
+type Header = string | readonly string[] | undefined;
+
+export const registryAuth = (header: Header): Strings => textsOf(decode("X-Registry-Auth", header));
+
+export const registryConfig = (header: Header): Readonly<Record<string, Strings>> =>
+  Object.fromEntries(Object.entries(decode("X-Registry-Config", header)).map(([registry, auth]) => [registry, textsOf(auth)]));
+
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
+
+/** Names regardless of case, as Go reads them. */
+function textsOf(value: unknown): Strings {
+  if (!isObject(value)) return {};
+  const texts = Object.entries(value).filter((pair): pair is [string, string] => typeof pair[1] === "string");
+  return Object.fromEntries(texts.map(([name, text]) => [name.toLowerCase(), text]));
+}
+
+function decode(name: string, header: Header): object {
   const text = typeof header === "string" ? header : "";
   if (text === "") return {};
   try {
     const parsed: unknown = JSON.parse(Buffer.from(text, "base64url").toString());
-    if (typeof parsed === "object" && parsed !== null)
-      return Object.fromEntries(Object.entries(parsed).filter((pair): pair is [string, string] => typeof pair[1] === "string"));
+    if (isObject(parsed)) return parsed;
   } catch {
     // Said below.
   }
-  throw fail("InvalidArgument", "X-Registry-Auth is not JSON in base64: log in again");
+  throw fail("InvalidArgument", `${name} is not JSON in base64: log in again`);
 }

@@ -1,5 +1,6 @@
 /** Docker's image operations. */
 import type { ApiService, ContainersService, ImagesService, ProgressLine, PullProgress } from "@tsbox/kernel";
+import { credentialsOf } from "./credentials.ts";
 import { imageList } from "./image-list.ts";
 import { inspectImage } from "./show.ts";
 import { usersOf } from "./space.ts";
@@ -29,12 +30,8 @@ export function imageVerbs(images: ImagesService, containers: ContainersService)
     },
     imagePull: async (call, name, { tag, platform, auth }) => {
       const reference = tag ? `${name}${tag.includes(":") ? "@" : ":"}${tag}` : name;
-      const credentials = auth?.username
-        ? { username: auth.username, password: auth.password ?? "" }
-        : auth?.registrytoken
-          ? { token: auth.registrytoken }
-          : null;
-      return lines(await images.pull(call, reference, { ...(platform ? { platform } : {}), access: { credentials } }));
+      const access = { credentials: credentialsOf(auth) };
+      return lines(await images.pull(call, reference, { ...(platform ? { platform } : {}), access }));
     },
     imageLoad: async (call, path, options = {}) =>
       loadLines(await images.load(call, path, options.platform ? { platform: options.platform } : {})),

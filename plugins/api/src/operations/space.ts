@@ -6,6 +6,7 @@ import {
   type Container,
   type ContainersService,
   type ContentService,
+  type Credentials,
   type EventsService,
   type FilesApi,
   type FilesService,
@@ -19,6 +20,7 @@ import {
   type Json,
   type VolumesService,
 } from "@tsbox/kernel";
+import { credentialsOf } from "./credentials.ts";
 import { hasLabel } from "./filters.ts";
 import { listContainer, listImage } from "./show.ts";
 import { ownSize, shownSizes } from "./sizes.ts";
@@ -86,9 +88,17 @@ export function spaceVerbs(services: SpaceServices): SpaceVerbs {
       await pruned(call, "image", freed);
       return { ImagesDeleted: lines.length > 0 ? lines : null, SpaceReclaimed: freed };
     },
-    systemCheck: async (call, { repair }) => {
-      const found = [...(await images.check(call, { repair: repair === true })), ...(await containerFaults(services, call))];
-      return { Findings: found.map(({ what, cure, mended }) => ({ What: what, Cure: cure, Mended: mended })) };
+    systemCheck: async (call, { repair, auths = {} }) => {
+      const credentials = Object.fromEntries(
+        Object.entries(auths).flatMap(([registry, auth]): [string, Credentials][] => {
+          const known = credentialsOf(auth);
+          return known === null ? [] : [[registry, known]];
+        }),
+      );
+      const found = [...(await images.check(call, { repair: repair === true, credentials })), ...(await containerFaults(services, call))];
+      return {
+        Findings: found.map(({ what, cure, mended, registry }) => ({ What: what, Cure: cure, Mended: mended, Registry: registry })),
+      };
     },
     systemDiskUsage: async (call, { types }) => diskUsage(services, call, new Set(types ?? [])),
   };
@@ -111,6 +121,7 @@ async function containerFaults({ containers, files }: SpaceServices, call: Call)
       what: `container ${name}: its layer ${isGone ? "is missing" : `can't be read: ${failure.message}`}`,
       cure: isGone ? `its files are lost; remove it with \`tsbox rm -f ${name}\`` : "look after the disk of the engine's root directory",
       mended: false,
+      registry: null,
     });
   }
   return faults;

@@ -4,6 +4,7 @@ import { type ApiService, isTsboxError } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import type { FlagSpecs, Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
+import { registryOf } from "../logins.ts";
 import { plainCell } from "../plain.ts";
 
 /** Of commands that need an image, for `withImage`. */
@@ -26,7 +27,7 @@ export const pull: Command = {
     const name = parsed.words[0] ?? "";
     const platform = parsed.text("platform");
     if (parsed.bool("quiet")) {
-      for await (const line of await api.imagePull(io.call, name, platform === null ? {} : { platform })) throwError(line);
+      for await (const line of await started(io, api, name, platform)) throwError(line);
       await io.out(`${familiar(name)}\n`);
       return 0;
     }
@@ -47,6 +48,13 @@ function familiar(name: string): string {
 
 function throwError(line: { readonly [key: string]: unknown }): void {
   if (typeof line.error === "string") throw new CommandError(1, line.error);
+}
+
+/** With the user's login at that registry, if there is one. */
+async function started(io: Io, api: ApiService, name: string, platform: string | null): ReturnType<ApiService["imagePull"]> {
+  const registry = registryOf(name);
+  const auth = registry === null ? undefined : (await io.logins([registry]))[registry];
+  return api.imagePull(io.call, name, { ...(platform === null ? {} : { platform }), ...(auth === undefined ? {} : { auth }) });
 }
 
 /** Makes something of an image; one that is not here is pulled first, with its progress on standard error. */
@@ -96,7 +104,7 @@ export async function pullImage(
   const redraw = io.terminals[onError ? 2 : 1];
   const rows = new Map<string, number>();
   const last = new Map<string, string>();
-  for await (const line of await api.imagePull(io.call, name, platform === null ? {} : { platform })) {
+  for await (const line of await started(io, api, name, platform)) {
     throwError(line);
     const { id, status, progressDetail } = line as { id?: string; status?: string; progressDetail?: { current?: number; total?: number } };
     if (status === undefined) continue;

@@ -77,9 +77,12 @@ export const systemCheck: Command = {
   flags: { repair: { kind: "bool", help: "Unpack and pull again what is missing or damaged" } },
   words: [0, 0],
   async run(io, api, parsed) {
-    const { Findings } = (await api.systemCheck(io.call, { repair: parsed.bool("repair") })) as unknown as {
-      readonly Findings: readonly { readonly What: string; readonly Cure: string; readonly Mended: boolean }[];
-    };
+    const found = await api.systemCheck(io.call, {});
+    const registries = [...new Set(found.Findings.flatMap(({ Registry }) => Registry ?? []))];
+    const { Findings } =
+      parsed.bool("repair") && found.Findings.length > 0
+        ? await api.systemCheck(io.call, { repair: true, auths: await io.logins(registries) })
+        : found;
     for (const { What, Cure } of Findings) await io.out(`${What}: ${Cure}\n`);
     return Findings.every(({ Mended }) => Mended) ? 0 : 1;
   },

@@ -46,7 +46,11 @@ export function remoteFiles(remote: Remote): FilesApi {
     },
     imageSave: (call, names, query) => remote.send(call, "GET", "/images/get", { query: { names, ...query } }),
     imagePrune: (call, { filters }) => remote.json(call, "POST", "/images/prune", { query: { filters: filtersJson(filters) } }),
-    systemCheck: (call, { repair }) => remote.json(call, "POST", "/tsbox/check", { query: { repair: repair === true } }),
+    systemCheck: (call, { repair, auths }) =>
+      remote.json(call, "POST", "/tsbox/check", {
+        query: { repair: repair === true },
+        ...(auths === undefined ? {} : { headers: { "x-registry-config": Buffer.from(JSON.stringify(auths)).toString("base64url") } }),
+      }),
     systemDiskUsage: (call, { types }) => remote.json(call, "GET", "/system/df", { query: { type: types ?? [] } }),
   };
 }

@@ -11,6 +11,7 @@ import { type Call, fail, isTsboxError, type Json, type TsboxError } from "@tsbo
 import type { FastifyInstance } from "fastify";
 import type { Front } from "../front.ts";
 import { filters, flag, type Query, text, texts } from "../query.ts";
+import { registryConfig } from "../registry-auth.ts";
 import { checked } from "../shapes.ts";
 import { sendBytes } from "../streams.ts";
 
@@ -63,7 +64,9 @@ export function fileRoutes(app: FastifyInstance, front: Front): void {
   app.post<{ Querystring: Query }>("/images/prune", ({ query }) => api.imagePrune(calls.lasting(), { filters: filters(query) }));
   // There is no cache of builds to free; `docker system prune` asks all the same.
   app.post("/build/prune", () => ({ CachesDeleted: null, SpaceReclaimed: 0 }));
-  app.post<{ Querystring: Query }>("/tsbox/check", ({ query }) => api.systemCheck(calls.lasting(), { repair: flag(query, "repair") }));
+  app.post<{ Querystring: Query }>("/tsbox/check", ({ query, headers }) =>
+    api.systemCheck(calls.lasting(), { repair: flag(query, "repair"), auths: registryConfig(headers["x-registry-config"]) }),
+  );
   app.get<{ Querystring: Query }>("/system/df", ({ query }) => api.systemDiskUsage(calls.lasting(), { types: texts(query, "type") }));
   app.get<{ Querystring: Query }>("/images/get", async (request, reply) => {
     const names = texts(request.query, "names").flatMap((names) => names.split(","));

@@ -1,0 +1,105 @@
+//! The user's logins at registries, looked up when the engine asks for them: before a pull. They lie in the user's `config.json` and with
+//! the user's credential helpers, so a process of the user's reads them: plugins/cli/src/read-logins.ts, which the portable CLI shares its
+//! code with.
+
+use crate::{config, portable};
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// Bytes of all logins; an honest token has a few kilobytes.
+const LONGEST: usize = 1 << 20;
+
+/// Stores that docker asks where a configuration names none, if they are installed.
+const DEFAULT_HELPERS: [&str; 2] = ["docker-credential-pass", "docker-credential-secretservice"];
+
+pub const NONE: &[u8] = b"{}";
+
+/// A lookup under way; its process ends with it.
+pub struct Lookup {
+    child: Child,
+    output: ChildStdout,
+    found: Vec<u8>,
+}
+
+impl Lookup {
+    /// `registries`: a JSON array. None: this user is logged in nowhere.
+    pub fn begin(args: &[String], registries: &[u8]) -> Option<Lookup> {
+        let directory = config::directory(args)?;
+        if !directory.join(config::FILE).exists() && !has_default_helper() {
+            return None;
+        }
+        match start(&directory, registries) {
+            Ok(lookup) => Some(lookup),
+            Err(error) => {
+                eprintln!("WARNING: can't look up your logins: {error}; going on without them");
+                None
+            }
+        }
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.output.as_raw_fd()
+    }
+
+    /// What was found, once that is all there; None: more is to come. Called when the descriptor is ready.
+    pub fn read(&mut self) -> Option<Vec<u8>> {
+        let mut room = [0; 16 << 10];
+        match self.output.read(&mut room) {
+            Ok(0) => Some(std::mem::take(&mut self.found)),
+            Ok(count) if self.found.len() + count > LONGEST => Some(NONE.to_vec()),
+            Ok(count) => {
+                self.found.extend_from_slice(&room[..count]);
+                None
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+            Err(_) => Some(NONE.to_vec()),
+        }
+    }
+}
+
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        // Not SIGKILL: it ends the helper that it waits for. It may have ended by itself, and nobody waits for it.
+        // SAFETY: our child, not reaped.
+        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
+    }
+}
+
+fn start(directory: &Path, registries: &[u8]) -> io::Result<Lookup> {
+    let home = portable::home().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the installation is not whole"))?;
+    let mut command = Command::new(portable::node(&home));
+    command
+        .args(portable::source_flags(&home))
+        .arg("--")
+        .arg(portable::program(&home, "read-logins"))
+        .arg(directory)
+        .arg(String::from_utf8_lossy(registries).as_ref())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    // SAFETY: async-signal-safe calls on a set of its own stack.
+    unsafe {
+        command.pre_exec(|| {
+            // This process reads its signals from a descriptor; that one shall end by them.
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&mut none);
+            libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            Ok(())
+        });
+    }
+    let mut child = command.spawn()?;
+    let output = child.stdout.take().ok_or_else(|| io::Error::other("no pipe to it"))?;
+    Ok(Lookup {
+        child,
+        output,
+        found: Vec::new(),
+    })
+}
+
+fn has_default_helper() -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|directory| DEFAULT_HELPERS.iter().any(|name| directory.join(name).exists())))
+}
