@@ -18,6 +18,12 @@ export interface Limits {
   readonly largestManifest: number;
   /** Manifests of one index. */
   readonly mostManifests: number;
+  /** Levels of nested lists and objects in JSON. What goes through it by recursion (V8's own JSON.stringify) ends at some thousands. */
+  readonly deepestJson: number;
+  /** Entries of one list or map in an image's config. */
+  readonly mostEntries: number;
+  /** Mounts of one container, and volumes that an image asks for. */
+  readonly mostMounts: number;
   /** Layers of one image: overlay takes 500. */
   readonly mostLayers: number;
   /** Entries of an image archive. */
@@ -38,6 +44,9 @@ export const limits: Limits = {
   largestTrailer: 64 << 20,
   largestManifest: 8 << 20,
   mostManifests: 10_000,
+  deepestJson: 128,
+  mostEntries: 10_000,
+  mostMounts: 1_000,
   mostLayers: 500,
   mostMembers: 200_000,
   largestWords: 64 << 10,

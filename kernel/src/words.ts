@@ -25,11 +25,15 @@ export const newExecId = (): ExecId => random() as ExecId;
 export const newEndpointId = (): EndpointId => random() as EndpointId;
 export const newNetworkId = (): NetworkId => random() as NetworkId;
 
+/** Characters of a stranger's word in a message. */
+const longestQuote = 200;
+
 const snapshotWord = "a snapshot's key (1 to 200 of A-Z a-z 0-9 . _ : -, no dot first)";
 
 function checked(text: string, form: RegExp, what: string): string {
   if (typeof text === "string" && form.test(text)) return text;
-  throw fail("InvalidArgument", `${JSON.stringify(text)} is not ${what}`);
+  const quoted = JSON.stringify(text) ?? String(text);
+  throw fail("InvalidArgument", `${quoted.length > longestQuote ? `${quoted.slice(0, longestQuote)}…` : quoted} is not ${what}`);
 }
 
 const random = (): string => randomBytes(32).toString("hex");

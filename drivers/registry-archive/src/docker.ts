@@ -66,9 +66,10 @@ async function image(
     readonly os?: unknown;
     readonly architecture?: unknown;
     readonly variant?: unknown;
-    readonly rootfs?: { readonly diff_ids?: readonly unknown[] } | null;
+    readonly rootfs?: { readonly diff_ids?: unknown } | null;
   };
-  const diffIds = parsed.rootfs?.diff_ids ?? [];
+  const found = parsed.rootfs?.diff_ids;
+  const diffIds: readonly unknown[] = Array.isArray(found) ? found : [];
   const descriptors: Descriptor[] = [];
   for (const [at, name] of layers.entries()) {
     const member = archive.members.get(name);
@@ -83,8 +84,9 @@ async function image(
   return {
     ...descriptor,
     platform: {
-      os: String(parsed.os ?? "linux"),
-      architecture: String(parsed.architecture ?? ""),
+      // The image's config is checked where it is read.
+      os: typeof parsed.os === "string" ? parsed.os : "linux",
+      architecture: typeof parsed.architecture === "string" ? parsed.architecture : "",
       ...(typeof parsed.variant === "string" && parsed.variant !== "" ? { variant: parsed.variant } : {}),
     },
     annotations: { "io.containerd.image.name": tags.join(",") },

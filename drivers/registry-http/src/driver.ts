@@ -161,5 +161,18 @@ async function fetchFrom(
     await response.body.dump();
     response = await ask(asker, call, endpoint, reference, access, question);
   }
-  return bodyBytes(call, reference.host, response, response.statusCode === 206 ? 0 : from);
+  const isPart = response.statusCode === 206;
+  await checkLength(reference.host, blob, response, isPart ? from : 0);
+  return bodyBytes(call, reference.host, response, isPart ? 0 : from);
+}
+
+/** A body of another length than its descriptor says is not worth its download, and asking again does not help. */
+async function checkLength(host: string, blob: Descriptor, response: Response, before: number): Promise<void> {
+  const said = response.headers["content-length"];
+  if (typeof said !== "string" || before + Number(said) === blob.size) return;
+  await response.body.dump();
+  throw fail(
+    "DataLoss",
+    `${host} sends ${before + Number(said)} bytes for ${blob.digest}, which is said to have ${blob.size}: the image is damaged where it comes from`,
+  );
 }

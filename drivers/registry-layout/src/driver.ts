@@ -63,10 +63,16 @@ function parse(directory: string, text: string): Readonly<Record<string, unknown
 }
 
 function descriptor(directory: string, entry: unknown): Descriptor {
-  const { mediaType, digest, size } = (entry ?? {}) as Readonly<Record<string, unknown>>;
+  const { mediaType, digest, size, annotations } = (entry ?? {}) as Readonly<Record<string, unknown>>;
   if (typeof mediaType !== "string" || typeof digest !== "string" || typeof size !== "number")
     throw fail("DataLoss", `the index.json of ${directory} has an entry without mediaType, digest or size: make the layout again`);
-  return { ...(entry as Descriptor), digest: parseDigest(digest) };
+  const name = typeof annotations === "object" && annotations !== null ? (annotations as Readonly<Record<string, unknown>>)[refName] : "";
+  return {
+    mediaType,
+    digest: parseDigest(digest),
+    size,
+    ...(typeof name === "string" && name !== "" ? { annotations: { [refName]: name } } : {}),
+  };
 }
 
 /** Without a tag: the only image. A tag also stands for a name that ends in it. */

@@ -29,6 +29,8 @@ export interface RegistryDriver extends Driver<RegistryPowers> {
 export interface RegistryPowers {
   push: Pushes;
   search: Searches;
+  /** Its manifests may stand on a directory of this host. From any other driver such a manifest is refused: it is a stranger's wish. */
+  directories: unknown;
 }
 export interface Pushes {
   /** Sends the file at `path` from the byte that the other side lacks, or nothing where a repository in `mountFrom` has it. */

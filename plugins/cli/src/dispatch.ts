@@ -1,12 +1,11 @@
 /** From a command line to a command, and from what it throws to words and an exit code. */
-import { type ApiService, engineVersion, errorTable, isTsboxError } from "@tsbox/kernel";
+import { type ApiService, engineVersion, errorTable, isTsboxError, plain } from "@tsbox/kernel";
 import { CommandError, UsageError } from "./command-error.ts";
 import { find } from "./command-table.ts";
 import { asksForHelp, parseFlags } from "./flags.ts";
 import { withoutGlobalFlags } from "./global-flags.ts";
 import { commandHelp, groupHelp, overview, topic } from "./help.ts";
 import type { Command, Io } from "./io.ts";
-import { plain } from "./plain.ts";
 
 /** Answers the exit code. */
 export async function dispatch(io: Io, api: ApiService, argv: readonly string[]): Promise<number> {

@@ -8,12 +8,12 @@ import {
   fail,
   type LauncherService,
   type Logger,
+  plain,
   type SessionsApi,
   type ShimClient,
 } from "@tsbox/kernel";
 import { dispatch, runsLocally } from "./dispatch.ts";
 import { type Attached, type Io, type Session, warningText } from "./io.ts";
-import { plain } from "./plain.ts";
 import { redraw } from "./redraw.ts";
 
 interface Services {

@@ -3,12 +3,11 @@
  * files. The same commands as local.ts runs in the daemon, over HTTP. It loads no native code.
  */
 import { once } from "node:events";
-import { createCall, isTsboxError, type Logger, type Strings, silentLog } from "@tsbox/kernel";
+import { createCall, isTsboxError, type Logger, plain, type Strings, silentLog } from "@tsbox/kernel";
 import { configurationDirectory, configuredKeys } from "./configuration.ts";
 import { dispatch } from "./dispatch.ts";
 import type { Io } from "./io.ts";
 import { findLogins } from "./logins.ts";
-import { plain } from "./plain.ts";
 import { remoteApi } from "./remote/api.ts";
 import { findEndpoint } from "./remote/endpoint.ts";
 import { Remote } from "./remote/http.ts";

@@ -1,4 +1,4 @@
-import { plainCell } from "./plain.ts";
+import { plainCell } from "@tsbox/kernel";
 
 /** As docker's writer of tables: with the three spaces behind it no column is narrower than ten. */
 const narrowest = 7;

@@ -2,8 +2,8 @@
  * `--format`: the part of Go's templates that docker's users write: fields (`{{.State.Pid}}`, `{{.ID}}`), `json`, `join`, `index`, `len`,
  * `upper`, `lower`, `println`, `range`, `if`/`else`, variables of a range, comparison, pipes. `table` before a template prints heads.
  */
+import { plain } from "@tsbox/kernel";
 import { CommandError } from "./command-error.ts";
-import { plain } from "./plain.ts";
 
 type Node =
   | { readonly kind: "text"; readonly text: string }

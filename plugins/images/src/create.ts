@@ -20,6 +20,7 @@ import {
 } from "@tsbox/kernel";
 import type { Hold, ImagesEngine } from "./engine.ts";
 import { chainOf, rawConfig, type Step, stepsOf } from "./history.ts";
+import { imageEvent } from "./image-events.ts";
 import { applyInstructions } from "./instructions.ts";
 import { parseConfig } from "./manifest.ts";
 import { hostPlatform, parsePlatform } from "./platform.ts";
@@ -103,8 +104,7 @@ export async function create(engine: ImagesEngine, call: Call, image: NewImage):
       parent: parent?.id ?? null,
     };
     await records.keep(call, record, reference === null ? [] : [full(reference)], null);
-    if (reference !== null)
-      await engine.events.publish(call, { type: "image", action: "tag", id: record.id, attributes: { name: familiar(reference) } });
+    if (reference !== null) await imageEvent(engine.events, call, "tag", record, { name: familiar(reference) });
     return record;
   });
 }

@@ -19,7 +19,7 @@ export async function rawConfig(content: ContentService, call: Call, record: Ima
 
 /** The steps of a config, one for each layer at least: what was made without a history gets nameless ones first. */
 export function stepsOf(config: Readonly<Record<string, unknown>>, layers: number): readonly Step[] {
-  const steps = (Array.isArray(config.history) ? config.history : []) as readonly Step[];
+  const steps = ((Array.isArray(config.history) ? config.history : []) as readonly (Step | null)[]).map((step) => step ?? {});
   const missing = layers - steps.filter((step) => step.empty_layer !== true).length;
   const nameless: Step = typeof config.created === "string" ? { created: config.created } : {};
   return [...Array.from({ length: Math.max(0, missing) }, () => nameless), ...steps];

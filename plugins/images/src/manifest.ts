@@ -1,5 +1,6 @@
 /** Manifests and configs of Docker and OCI, checked: they come from strangers. */
-import { type Descriptor, fail, type HealthRequest, type ImageConfig, limits, parseDigest } from "@tsbox/kernel";
+import { type Descriptor, fail, type HealthRequest, type ImageConfig, limits, parseDigest, parseJson } from "@tsbox/kernel";
+import { Fields } from "./fields.ts";
 
 export const mediaTypes = {
   index: ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"],
@@ -24,94 +25,104 @@ export interface ConfigBlob {
 
 export const isIndex = (descriptor: Descriptor): boolean => (mediaTypes.index as readonly string[]).includes(descriptor.mediaType);
 
-type Loose = { readonly [key: string]: unknown };
-
-function parse(bytes: Uint8Array, what: string): Loose {
+function parse(bytes: Uint8Array, what: string): Fields {
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(Buffer.from(bytes).toString());
-    if (typeof value === "object" && value !== null) return value as Loose;
-  } catch {
-    // Said below.
+    value = parseJson(Buffer.from(bytes).toString());
+  } catch (error) {
+    throw fail(
+      "DataLoss",
+      `${what} has a manifest or config that is not JSON (${(error as Error).message.slice(0, 100)}): it is damaged where it comes from`,
+    );
   }
-  throw fail("DataLoss", `${what} is not JSON: the image is damaged where it comes from`);
+  return new Fields(value, what);
 }
 
-function descriptor(value: unknown, what: string): Descriptor {
-  const { mediaType, digest, size, platform, annotations } = (value ?? {}) as Loose;
-  if (typeof mediaType !== "string" || typeof digest !== "string" || typeof size !== "number" || !Number.isSafeInteger(size) || size < 0)
+function descriptor(fields: Fields, what: string): Descriptor {
+  const [mediaType, digest, size] = [fields.text("mediaType"), fields.text("digest"), fields.number("size")];
+  if (mediaType === "" || digest === "" || !fields.has("size") || !Number.isSafeInteger(size) || size < 0)
     throw fail("DataLoss", `${what} has a descriptor without mediaType, digest or size: the image is damaged where it comes from`);
+  const platform = fields.object("platform");
+  const variant = platform.text("variant");
   return {
     mediaType,
     digest: parseDigest(digest),
     size,
-    ...(platform ? { platform: platform as NonNullable<Descriptor["platform"]> } : {}),
-    ...(annotations ? { annotations: annotations as Readonly<Record<string, string>> } : {}),
+    ...(fields.has("platform")
+      ? { platform: { os: platform.text("os"), architecture: platform.text("architecture"), ...(variant === "" ? {} : { variant }) } }
+      : {}),
+    ...(fields.has("annotations") ? { annotations: fields.map("annotations") } : {}),
   };
 }
 
 export function parseIndex(bytes: Uint8Array, what: string): readonly Descriptor[] {
-  const { manifests } = parse(bytes, what);
-  if (!Array.isArray(manifests)) throw fail("DataLoss", `${what} is an index without manifests`);
-  if (manifests.length > limits.mostManifests) throw fail("DataLoss", `${what} is an index of more than ${limits.mostManifests} manifests`);
-  return manifests.map((entry) => descriptor(entry, what));
+  const index = parse(bytes, what);
+  if (!index.has("manifests")) throw fail("DataLoss", `${what} is an index without manifests`);
+  return index.objects("manifests").map((entry) => descriptor(entry, what));
 }
 
 export function parseManifest(bytes: Uint8Array, what: string): Manifest {
-  const { config, layers, schemaVersion } = parse(bytes, what);
-  if (schemaVersion === 1)
+  const manifest = parse(bytes, what);
+  if (manifest.number("schemaVersion") === 1)
     throw fail(
       "Unsupported",
       `${what} has a manifest of Docker's schema 1, which registries gave up in 2019: push it again with a newer client`,
     );
-  if (!Array.isArray(layers) || layers.length > limits.mostLayers)
+  if (!manifest.has("layers") || manifest.list("layers", Number.POSITIVE_INFINITY).length > limits.mostLayers)
     throw fail("DataLoss", `${what} has a manifest without layers, or with more than ${limits.mostLayers}`);
-  return { config: descriptor(config, what), layers: layers.map((layer) => descriptor(layer, what)) };
+  return {
+    config: descriptor(manifest.object("config"), what),
+    layers: manifest.objects("layers").map((layer) => descriptor(layer, what)),
+  };
 }
 
+/** All of it that is read anywhere, so that nothing of a wrong type gets into the store. */
 export function parseConfig(bytes: Uint8Array, what: string): ConfigBlob {
   const blob = parse(bytes, what);
-  const config = (blob.config ?? {}) as Loose;
-  const rootfs = (blob.rootfs ?? {}) as Loose;
-  const strings = (key: string): readonly string[] | null =>
-    Array.isArray(config[key]) ? (config[key] as readonly unknown[]).map(String) : null;
-  const keys = (key: string): readonly string[] => Object.keys((config[key] ?? {}) as object);
-  const text = (key: string): string => (typeof config[key] === "string" ? (config[key] as string) : "");
-  const diffIds = Array.isArray(rootfs.diff_ids) ? rootfs.diff_ids.map(String) : [];
+  const config = blob.object("config");
+  for (const key of ["author", "comment", "docker_version"]) blob.text(key);
+  for (const key of ["Image", "Hostname", "Domainname"]) config.text(key);
+  config.texts("OnBuild");
+  for (const step of blob.objects("history")) {
+    for (const key of ["created", "created_by", "author", "comment"]) step.text(key);
+    step.flag("empty_layer");
+  }
   return {
-    architecture: String(blob.architecture ?? ""),
-    os: String(blob.os ?? "linux"),
-    variant: typeof blob.variant === "string" ? blob.variant : null,
-    createdAt: Date.parse(String(blob.created)) || 0,
-    diffIds: diffIds.map((digest) => parseDigest(digest)),
+    architecture: blob.text("architecture"),
+    os: blob.text("os") || "linux",
+    variant: blob.text("variant") || null,
+    createdAt: Date.parse(blob.text("created")) || 0,
+    diffIds: blob
+      .object("rootfs")
+      .texts("diff_ids")
+      .map((digest) => parseDigest(digest)),
     config: {
-      user: text("User"),
-      exposedPorts: keys("ExposedPorts"),
-      env: strings("Env") ?? [],
-      entrypoint: emptyAsNull(strings("Entrypoint")),
-      command: emptyAsNull(strings("Cmd")),
-      volumes: keys("Volumes"),
-      workingDirectory: text("WorkingDir"),
-      labels: Object.fromEntries(Object.entries((config.Labels ?? {}) as object).map(([key, value]) => [key, String(value)])),
-      stopSignal: text("StopSignal") || null,
-      healthCheck: healthOf(config.Healthcheck),
-      shell: emptyAsNull(strings("Shell")),
+      user: config.text("User"),
+      exposedPorts: config.keys("ExposedPorts"),
+      env: config.texts("Env"),
+      entrypoint: emptyAsNull(config.texts("Entrypoint")),
+      command: emptyAsNull(config.texts("Cmd")),
+      volumes: config.keys("Volumes", limits.mostMounts),
+      workingDirectory: config.text("WorkingDir"),
+      labels: config.map("Labels"),
+      stopSignal: config.text("StopSignal") || null,
+      healthCheck: config.has("Healthcheck") ? healthOf(config.object("Healthcheck")) : null,
+      shell: emptyAsNull(config.texts("Shell")),
     },
   };
 }
 
 /** Docker's own extension of OCI's config; nanoseconds there. */
-function healthOf(value: unknown): HealthRequest | null {
-  if (typeof value !== "object" || value === null) return null;
-  const { Test, Interval, Timeout, StartPeriod, StartInterval, Retries } = value as Loose;
-  const span = (of: unknown): number | undefined => (typeof of === "number" && of > 0 ? of / 1e6 : undefined);
+function healthOf(check: Fields): HealthRequest {
+  const span = (key: string): number | undefined => (check.number(key) > 0 ? check.number(key) / 1e6 : undefined);
   return {
-    test: Array.isArray(Test) ? Test.map(String) : [],
-    interval: span(Interval),
-    timeout: span(Timeout),
-    startPeriod: span(StartPeriod),
-    startInterval: span(StartInterval),
-    retries: typeof Retries === "number" && Retries > 0 ? Retries : undefined,
+    test: check.texts("Test"),
+    interval: span("Interval"),
+    timeout: span("Timeout"),
+    startPeriod: span("StartPeriod"),
+    startInterval: span("StartInterval"),
+    retries: check.number("Retries") > 0 ? check.number("Retries") : undefined,
   };
 }
 
-const emptyAsNull = (list: readonly string[] | null): readonly string[] | null => (list?.length === 0 ? null : list);
+const emptyAsNull = (list: readonly string[]): readonly string[] | null => (list.length === 0 ? null : list);

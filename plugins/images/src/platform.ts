@@ -13,6 +13,9 @@ const aliases: Readonly<Record<string, readonly [string, string | null]>> = {
   armel: ["arm", "v6"],
 };
 
+/** Platforms in one message. */
+const mostNamed = 20;
+
 export const hostPlatform: Platform = { os: "linux", architecture: architectures[arch()] ?? arch(), variant: null };
 
 export function parsePlatform(text: string): Platform {
@@ -47,7 +50,8 @@ export function choose(manifests: readonly Descriptor[], wanted: Platform, name:
   if (found) return found;
   // An index without platforms (a layout with one image) has only one meaning.
   if (listed.length === 0 && manifests.length === 1 && manifests[0]) return manifests[0];
-  const there = listed.map((manifest) => platformText(of(manifest))).join(", ");
+  const names = listed.map((manifest) => platformText(of(manifest)).slice(0, 100));
+  const there = [...names.slice(0, mostNamed), ...(names.length > mostNamed ? [`${names.length - mostNamed} more`] : [])].join(", ");
   throw fail(
     "NotFound",
     `no matching manifest for ${platformText(wanted)} in the manifest list entries of ${name}${there === "" ? "" : `: there are ${there}`}`,

@@ -5,19 +5,23 @@ import {
   type Access,
   type Call,
   type ContentService,
+  cleanupCall,
   type Descriptor,
   type Digest,
   fail,
   isTsboxError,
+  limits,
   type Platform,
   type PullProgress,
   type RegistryDriver,
+  supports,
   withCleanup,
 } from "@tsbox/kernel";
-import type { Hold, Leases } from "./engine.ts";
+import type { Hold, ImagesEngine } from "./engine.ts";
 import { type ConfigBlob, isIndex, type Manifest, mediaTypes, parseConfig, parseIndex, parseManifest } from "./manifest.ts";
 import { choose, hostPlatform, parsePlatform } from "./platform.ts";
 import type { ImageRecord } from "./records.ts";
+import { abandon } from "./remove.ts";
 import { adopt, adoptedName, chainIds, type Unpacker, unpackLayer } from "./unpack.ts";
 
 /** Where an image comes from: a driver, and the reference in its own words. */
@@ -44,8 +48,8 @@ const line = (report: Report, id: Digest | null, status: string, current: number
  * Fetches one image's manifest, config and layers, and unpacks them with the storage driver `storageId`. `keep` writes the image down:
  * until it has, nobody who removes another image takes a blob or a layer that this one shares.
  */
-export function bring(
-  unpacker: Unpacker & { readonly leases: Leases },
+export async function bring(
+  engine: ImagesEngine,
   call: Call,
   source: Source,
   top: Descriptor,
@@ -54,14 +58,27 @@ export function bring(
   report: Report,
   keep: (record: ImageRecord) => Promise<void>,
 ): Promise<ImageRecord> {
-  return withCleanup(async (cleanup) => {
-    const hold: Hold = async (names) => cleanup.always(await unpacker.leases.hold(names));
-    await hold([top.digest]);
-    const record = await fetchImage(unpacker, call, source, top, wanted, storageId, report, hold);
-    await keep(record);
-    return record;
-  });
+  const held: string[] = [];
+  try {
+    return await withCleanup(async (cleanup) => {
+      const hold: Hold = async (names) => {
+        held.push(...names);
+        cleanup.always(await engine.leases.hold(names));
+      };
+      await hold([top.digest]);
+      const record = await fetchImage(engine, call, source, top, wanted, storageId, report, hold);
+      await keep(record);
+      return record;
+    });
+  } catch (error) {
+    // What broke off goes on with the next pull; what is wrong stays wrong.
+    if (isTsboxError(error) && final.has(error.code)) await abandon(engine, cleanupCall(call), held);
+    throw error;
+  }
 }
+
+/** Failures that another try does not mend. */
+const final: ReadonlySet<string> = new Set(["DataLoss", "InvalidArgument", "NotFound", "PermissionDenied", "Unsupported"]);
 
 async function fetchImage(
   unpacker: Unpacker,
@@ -77,6 +94,8 @@ async function fetchImage(
   const platform: Platform = wanted === undefined ? hostPlatform : parsePlatform(wanted);
   const descriptor = isIndex(top) ? choose(parseIndex(await small(content, call, source, top), source.shown), platform, source.shown) : top;
   await hold([descriptor.digest]);
+  if (descriptor.mediaType === mediaTypes.adopted && !supports(source.driver, "directories"))
+    throw fail("PermissionDenied", `${source.shown} wants to stand on a directory of this host, which only host:/ may`);
   const bytes = await small(content, call, source, descriptor);
   const manifest = parseManifest(bytes, source.shown);
   await hold([manifest.config.digest, ...manifest.layers.map(({ digest }) => digest)]);
@@ -111,6 +130,12 @@ async function fetchImage(
 }
 
 async function small(content: ContentService, call: Call, source: Source, blob: Descriptor): Promise<Uint8Array> {
+  // Before it is fetched.
+  if (blob.size > limits.largestManifest)
+    throw fail(
+      "DataLoss",
+      `${blob.digest} of ${source.shown} is said to be ${blob.size} bytes long, more than ${limits.largestManifest}: that is no manifest`,
+    );
   await fetchBlob(content, call, source, blob, () => {});
   return content.read(call, blob.digest);
 }

@@ -15,6 +15,7 @@ import {
 } from "@tsbox/kernel";
 import type { ImagesEngine } from "./engine.ts";
 import { chainOf } from "./history.ts";
+import { imageEvent } from "./image-events.ts";
 import { isNeeded, leftovers } from "./leftovers.ts";
 import { blobsOf, type ImageRecord, isDockers } from "./records.ts";
 import { familiar, familiarName, parseReference } from "./reference.ts";
@@ -65,12 +66,14 @@ async function untag(engine: ImagesEngine, call: Call, record: ImageRecord, name
   for (const name of names) {
     const digest = records.tag(name)?.digest ?? null;
     await records.drop(call, [name], null);
+    // An index is nothing of an image: only its name leads to it.
+    if (digest !== null) await dropBlob(engine, call, digest);
     const shown = isDockers(name) ? familiar(parseReference(name)) : name;
     gone.push({ untagged: shown });
     const repository = isDockers(name) ? familiarName(parseReference(name)) : null;
     const left = records.namesOf(record.id).some((other) => isDockers(other) && familiarName(parseReference(other)) === repository);
     if (repository !== null && digest !== null && !left && !name.includes("@")) gone.push({ untagged: `${repository}@${digest}` });
-    await engine.events.publish(call, { type: "image", action: "untag", id: record.id, attributes: { name: shown } });
+    await imageEvent(engine.events, call, "untag", record);
   }
 }
 
@@ -131,6 +134,18 @@ export async function discard(engine: ImagesEngine, call: Call, record: ImageRec
     if (!isNeeded(engine.records.all(), digest)) await engine.leases.drop(digest, () => engine.content.remove(call, digest));
   }
   return removeSnapshots(engine, call, [...wholeChain(record)].reverse());
+}
+
+/** If no image and no name needs it. */
+async function dropBlob({ records, content, leases }: ImagesEngine, call: Call, digest: Digest): Promise<void> {
+  if (isNeeded(records.all(), digest) || records.names().some((name) => records.tag(name)?.digest === digest)) return;
+  await leases.drop(digest, () => content.remove(call, digest));
+}
+
+/** What a pull brought whose image is refused: blobs and layers by their names, as far as no image needs them. */
+export async function abandon(engine: ImagesEngine, call: Call, names: readonly string[]): Promise<void> {
+  for (const name of new Set(names)) if (/^sha256:[0-9a-f]{64}$/.test(name)) await dropBlob(engine, call, name as Digest);
+  await removeSnapshots(engine, call, [...new Set(names)].reverse() as SnapshotName[]);
 }
 
 export const wholeChain = (record: ImageRecord): readonly SnapshotName[] => [

@@ -24,6 +24,7 @@ import {
 import { type Pack, pack } from "tar-stream";
 import type { ImagesEngine } from "./engine.ts";
 import { rawConfig } from "./history.ts";
+import { imageEvent } from "./image-events.ts";
 import { fits, parsePlatform, platformText } from "./platform.ts";
 import { blobsOf, type ImageRecord, isDockers } from "./records.ts";
 import { familiar, familiarName, full, parseReference } from "./reference.ts";
@@ -58,8 +59,7 @@ export async function save(
       wanted.set(record.id, entry);
       check(record, reference, options);
     }
-  for (const { record } of wanted.values())
-    await engine.events.publish(call, { type: "image", action: "save", id: record.id, attributes: { name: record.id } });
+  for (const { record } of wanted.values()) await imageEvent(engine.events, call, "save", record);
   return archive(engine, call, [...wanted.values()]);
 }
 

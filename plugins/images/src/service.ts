@@ -4,13 +4,14 @@ import { check } from "./check.ts";
 import { create } from "./create.ts";
 import type { ImagesEngine } from "./engine.ts";
 import { history, layersOf, rawConfig } from "./history.ts";
+import { imageEvent } from "./image-events.ts";
 import { leftovers } from "./leftovers.ts";
 import { isIndex, parseIndex } from "./manifest.ts";
 import { fits, parsePlatform, platformText } from "./platform.ts";
 import { progress } from "./progress.ts";
 import { bring, type Report, type Source } from "./pull.ts";
 import type { ImageRecord } from "./records.ts";
-import { familiar, full, parseNewName, parseReference, type Reference } from "./reference.ts";
+import { familiar, familiarName, full, parseNewName, parseReference, type Reference } from "./reference.ts";
 import { discard, prune, remove, sweep } from "./remove.ts";
 import { save } from "./save.ts";
 import { unpackImage } from "./unpack.ts";
@@ -66,7 +67,10 @@ export function imagesService(engine: ImagesEngine): ImagesService {
       await records.drop(call, [], old.id);
       await discard(engine, call, old);
     }
-    await events.publish(call, { type: "image", action: "pull", id: shown, attributes: { name: shown } });
+    await imageEvent(events, call, "pull", record, {
+      id: shown,
+      name: scheme === "docker" ? familiarName(parseReference(ref)) : shown,
+    });
     if (scheme === "docker") {
       report({ id: null, status: `Digest: ${top.digest}`, current: null, total: null });
       const status = before === top.digest ? `Image is up to date for ${shown}` : `Downloaded newer image for ${shown}`;
@@ -107,7 +111,7 @@ export function imagesService(engine: ImagesEngine): ImagesService {
         [full(parsed)],
         records.tag(full(parsed))?.image === record.id ? (records.tag(full(parsed))?.digest ?? null) : null,
       );
-      await events.publish(call, { type: "image", action: "tag", id: record.id, attributes: { name: familiar(parsed) } });
+      await imageEvent(events, call, "tag", record, { name: familiar(parsed) });
     },
     remove: (call, reference, options) => remove(engine, call, bare(reference), options),
     prune: (call, options) => prune(engine, call, options),
@@ -145,7 +149,7 @@ async function load(engine: ImagesEngine, call: Call, path: string, platform: st
   for (const { entry, references } of named) {
     const keep = (made: ImageRecord): Promise<void> => engine.records.keep(call, made, references.map(full), null);
     const record = await bring(engine, call, source, entry, platform, storage, () => {}, keep);
-    await engine.events.publish(call, { type: "image", action: "load", id: record.id, attributes: {} });
+    await imageEvent(engine.events, call, "load", record);
     const lines =
       references.length > 0 ? references.map((reference) => `Loaded image: ${familiar(reference)}`) : [`Loaded image ID: ${record.id}`];
     for (const status of lines) report({ id: null, status, current: null, total: null });

@@ -126,7 +126,10 @@ async function unpackFile(place: Place, call: Call, file: LayerFile, whole: Prom
     // A layer is unpacked anew from its blob, which is on disk, when a power cut takes it.
     await storage.prepare(call, key, parent, { volatile: true });
     cleanup.undo(() => storage.remove(cleanupCall(call), key));
-    const applied = await applyLayer(unpacker, storage, call, key, file);
+    const applied = await applyLayer(unpacker, storage, call, key, file).catch((error: unknown) => {
+      if (!isTsboxError(error) || error.code === "Canceled") throw error;
+      throw fail(error.code, `layer ${layer.digest}: ${error.message}`, { cause: error });
+    });
     if (applied.diffId !== diffId)
       throw fail(
         "DataLoss",

@@ -70,7 +70,7 @@ pub mod daemon {
     pub const RAN: u8 = 9;
     /// What came of a `SIGNAL` on this channel. Payload: [`super::Signalled`] as JSON.
     pub const SIGNALLED: u8 = 10;
-    /// A client's [`super::client::LOGINS_FOUND`].
+    /// The logins that a client has found. Payload: as of `LOGINS_FOUND`.
     pub const CLIENT_LOGINS_FOUND: u8 = 11;
 
     // Daemon → launcher.
@@ -109,7 +109,7 @@ pub mod daemon {
     /// Signal a container past its shim, which is dead or does not answer. Payload: [`super::Signal`] as JSON. The channel is the number of
     /// this request.
     pub const SIGNAL: u8 = 35;
-    /// payload: as of [`super::client::LOGINS`].
+    /// A client looks up its user's logins. Payload: as of `LOGINS`.
     pub const CLIENT_LOGINS: u8 = 36;
 }
 

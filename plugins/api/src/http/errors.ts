@@ -1,12 +1,23 @@
 /** What went wrong, as Docker's clients expect it: a status and `{"message"}`. */
-import { asError, errorTable, isTsboxError } from "@tsbox/kernel";
+import { asError, errorTable, isTsboxError, plainCell } from "@tsbox/kernel";
 
 export interface Failure {
   readonly status: number;
   readonly message: string;
 }
 
+/** Characters: a message quotes what clients, images and registries say. */
+const longestMessage = 4096;
+
+/** Docker's client prints it as it comes. */
+const shown = (message: string): string => plainCell(message.length > longestMessage ? `${message.slice(0, longestMessage)}…` : message);
+
 export function failureOf(thrown: unknown): Failure {
+  const { status, message } = rawFailure(thrown);
+  return { status, message: shown(message) };
+}
+
+function rawFailure(thrown: unknown): Failure {
   if (isTsboxError(thrown)) return { status: errorTable[thrown.code].http, message: thrown.message };
   const error = asError(thrown);
   // The framework's own: a body that is too long, a broken header.

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { fail, limits } from "@tsbox/kernel";
+import { fail, limits, parseJson } from "@tsbox/kernel";
 import { fastify } from "fastify";
 import { attach } from "./attach.ts";
 import { makeCalls } from "./calls.ts";
@@ -75,7 +75,7 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
   // Clients say JSON and send nothing.
   app.addContentTypeParser("application/json", { parseAs: "string" }, (_request, body, done) => {
     try {
-      done(null, body === "" ? null : JSON.parse(body as string));
+      done(null, body === "" ? null : parseJson(body as string));
     } catch {
       done(Object.assign(new Error("invalid JSON in the request's body"), { statusCode: 400 }));
     }

@@ -76,6 +76,6 @@ async function* finish(
     platform,
     reference: repo ? (tag ? `${repo}:${tag}` : repo) : null,
   });
-  await events.publish(call, { type: "image", action: "import", id: made.id, attributes: { name: made.id } });
+  await events.publish(call, { type: "image", action: "import", id: made.id, attributes: { ...made.config.labels, name: made.id } });
   yield { status: made.id };
 }

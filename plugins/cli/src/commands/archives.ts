@@ -4,11 +4,11 @@ import { rename, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { plainCell } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import { reason } from "../cp/paths.ts";
 import type { Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
-import { plainCell } from "../plain.ts";
 
 const output = { short: "o", kind: "text", help: "Write to a file, instead of STDOUT" } as const;
 const platform = { kind: "text", value: "string", help: "Only for this platform: OS/ARCH[/VARIANT]" } as const;

@@ -1,11 +1,10 @@
 /** `pull`, and what a `run` does when the image is not here. */
 import { join } from "node:path";
-import { type ApiService, isTsboxError } from "@tsbox/kernel";
+import { type ApiService, isTsboxError, plainCell } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import type { FlagSpecs, Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
 import { registryOf } from "../logins.ts";
-import { plainCell } from "../plain.ts";
 
 /** Of commands that need an image, for `withImage`. */
 export const pullFlags: FlagSpecs = {

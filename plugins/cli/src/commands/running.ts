@@ -1,9 +1,8 @@
 /** Commands about what runs in a container: top, stats, update, port. */
-import type { ApiService, Json } from "@tsbox/kernel";
+import { type ApiService, type Json, plain, plainCell } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import type { FlagSpecs, Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
-import { plain, plainCell } from "../plain.ts";
 import { parseRestart, restartFlags } from "../restart.ts";
 import { each, print } from "./containers.ts";
 import { limitFlags, limitsOf } from "./run-flags.ts";
