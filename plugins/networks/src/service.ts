@@ -19,7 +19,7 @@ import {
   supports,
   withCleanup,
 } from "@tsbox/kernel";
-import { checkGateway, parseAddress, parseSubnet, type Subnet, showAddress, showSubnet } from "./address.ts";
+import { checkGateway, overlap, parseAddress, parseSubnet, type Subnet, showAddress, showSubnet } from "./address.ts";
 import { AddressPool, pickSubnet } from "./pool.ts";
 
 export interface NetworksEngine {
@@ -160,6 +160,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
           throw fail("AlreadyExists", `network with name ${name} already exists`);
         await engine.driver(driver);
         const chosen = subnet === undefined ? pickSubnet("user", subnets()) : parseSubnet(subnet);
+        refuseOverlap(chosen, [...networks.values()]);
         // Before it is recorded: what a record says is taken for true at each start.
         if (gateway !== undefined) checkGateway(chosen, gateway);
         const network = { ...define(name, driver, chosen, gateway ?? null, { predefined: false }), internal, labels, options };
@@ -297,3 +298,14 @@ const macOf = (address: string): string =>
     .split(".")
     .map((part) => Number(part).toString(16).padStart(2, "0"))
     .join(":")}`;
+
+/** In Docker's words and with its status. The host's own routes count only for a subnet that the engine picks, as with Docker. */
+function refuseOverlap(chosen: Subnet, networks: readonly NetworkRecord[]): void {
+  const other = networks.find(({ subnets }) => subnets.some(({ cidr }) => overlap(parseSubnet(cidr), chosen)));
+  if (other === undefined) return;
+  const taken = other.subnets.map(({ cidr }) => cidr).join(", ");
+  throw fail(
+    "PermissionDenied",
+    `invalid pool request: Pool overlaps with other one on this address space: network ${other.name} has ${taken}; give another --subnet`,
+  );
+}

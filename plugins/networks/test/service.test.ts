@@ -124,6 +124,16 @@ test("whoever joins while the network is being removed is told that it is gone, 
   }
 });
 
+test("a subnet that overlaps another network's is refused in Docker's words", async () => {
+  const { networks } = await world();
+  await networks.create(call, { name: "lan", subnet: "10.231.8.0/24" });
+  for (const subnet of ["10.231.8.0/24", "10.231.8.128/25", "10.231.0.0/16"]) {
+    const [made] = await Promise.allSettled([networks.create(call, { name: "other", subnet })]);
+    assert.match(made?.status === "rejected" ? String(made.reason) : "made", /Pool overlaps with other one on this address space/);
+  }
+  await networks.create(call, { name: "other", subnet: "10.231.9.0/24" });
+});
+
 test("of two that make one name one is refused, and two names never share a subnet", async () => {
   const { networks } = await world();
   const [first, second] = await Promise.allSettled([1, 2].map(() => networks.create(call, { name: "lan", subnet: "10.231.8.0/24" })));

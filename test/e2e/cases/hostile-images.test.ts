@@ -172,3 +172,17 @@ test.skipIf(reason, "events of images have Docker's attributes: the id or the na
     ],
   );
 });
+
+test.skipIf(reason, "ps shows an image by its id once its name stands for another one, or for none", async (t) => {
+  const own = await engine(t);
+  const shown = async (): Promise<string> => (await own.ok(["ps", "-a", "--format", "{{.Image}}"])).trim();
+  await own.ok(["import", "-", "name:1"], { input: emptyTar });
+  await own.ok(["create", "--net", "none", "--name", "box", "name:1", "/none"]);
+  const id = (await own.ok(["image", "inspect", "-f", "{{.Id}}", "name:1"])).trim();
+  assert.is(await shown(), "name:1");
+  await own.ok(["import", "-c", "ENV other=1", "-", "name:1"], { input: emptyTar });
+  assert.is(await shown(), id.slice("sha256:".length, "sha256:".length + 12));
+  assert.is((await own.ok(["ps", "-a", "--no-trunc", "--format", "{{.Image}}"])).trim(), id);
+  await own.ok(["tag", id, "name:1"]);
+  assert.is(await shown(), "name:1");
+});

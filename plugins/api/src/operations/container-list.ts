@@ -21,7 +21,9 @@ export function containerList(containers: ContainersService, images: ImagesServi
       // As Docker: who asks for a state, a code, or the last ones, asks for those that do not run, too.
       const any = all || limit !== undefined || [...ended, "before", "since"].some((key) => filters[key] !== undefined);
       const shown = records.filter((record) => (any || runs(record)) && wanted(record));
-      return (limit !== undefined && limit > 0 ? shown.slice(0, limit) : shown).map(listContainer);
+      const told = limit !== undefined && limit > 0 ? shown.slice(0, limit) : shown;
+      const ids = await imageIds(call, images, told);
+      return told.map((record) => listContainer(record, ids.get(record.imageName) ?? null));
     },
   };
 }
@@ -121,3 +123,21 @@ function portRange(key: string, value: string): PortRange {
 
 const within = (port: number, count: number, protocol: string, wanted: PortRange): boolean =>
   protocol === wanted.protocol && port <= wanted.last && port + count - 1 >= wanted.first;
+
+/** What the names of containers' images stand for by now; null: nothing. */
+export async function imageIds(
+  call: Call,
+  images: ImagesService,
+  records: readonly Container[],
+): Promise<ReadonlyMap<string, string | null>> {
+  const ids = new Map<string, string | null>();
+  for (const { imageName } of records) {
+    if (ids.has(imageName)) continue;
+    const id = await images.get(call, imageName).then(
+      (image) => image.id,
+      () => null,
+    );
+    ids.set(imageName, id);
+  }
+  return ids;
+}

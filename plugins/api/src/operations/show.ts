@@ -161,11 +161,12 @@ function listPorts(record: Container): readonly Json[] {
   ];
 }
 
-export function listContainer(record: Container): Json {
+/** `image`: the id behind the name that it was made of; another one's, or none's, is not shown under that name any more. */
+export function listContainer(record: Container, image: string | null): Json {
   return {
     Id: record.id,
     Names: [`/${record.name}`],
-    Image: record.imageName,
+    Image: image === record.imageId ? record.imageName : record.imageId,
     ImageID: record.imageId,
     Command: record.argv.map((word) => (/[\s"'\\]/.test(word) ? `'${word}'` : word)).join(" "),
     Created: Math.floor(record.createdAt / 1000),

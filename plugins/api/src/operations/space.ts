@@ -20,6 +20,7 @@ import {
   type Json,
   type VolumesService,
 } from "@tsbox/kernel";
+import { imageIds } from "./container-list.ts";
 import { credentialsOf } from "./credentials.ts";
 import { hasLabel } from "./filters.ts";
 import { listContainer, listImage } from "./show.ts";
@@ -179,17 +180,18 @@ async function imageUsage(
 }
 
 async function containerUsage(
-  { files }: SpaceServices,
+  { files, images }: SpaceServices,
   call: Call,
   pictures: readonly Image[],
   records: readonly Container[],
 ): Promise<readonly Json[]> {
   const rows: Json[] = [];
+  const ids = await imageIds(call, images, records);
   for (const record of records) {
     const own = await ownSize(files, call, record.id);
     if (own === null) continue;
     const image = pictures.find(({ id }) => id === record.imageId);
-    rows.push({ ...listContainer(record), ...shownSizes(own, image?.size ?? 0) });
+    rows.push({ ...listContainer(record, ids.get(record.imageName) ?? null), ...shownSizes(own, image?.size ?? 0) });
   }
   return rows;
 }

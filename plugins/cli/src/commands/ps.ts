@@ -9,6 +9,7 @@ interface Listed extends Json {
   readonly Id: string;
   readonly Names: readonly string[];
   readonly Image: string;
+  readonly ImageID: string;
   readonly Command: string;
   readonly Created: number;
   readonly State: string;
@@ -76,6 +77,12 @@ export const ps: Command = {
   },
 };
 
+/** An image that has lost its name goes by its id. */
+function imageText({ Image, ImageID }: Listed, whole: boolean): string {
+  if (Image === "") return "<no image>";
+  return whole || Image !== ImageID ? Image : Image.replace("sha256:", "").slice(0, 12);
+}
+
 function row(item: Listed, whole: boolean): Json {
   const cut = (text: string, most: number): string => (whole || text.length <= most ? text : `${text.slice(0, most - 1)}…`);
   const mounts = item.Mounts ?? [];
@@ -83,7 +90,7 @@ function row(item: Listed, whole: boolean): Json {
     Command: `"${cut(item.Command, 20)}"`,
     CreatedAt: localTime(item.Created * 1000),
     ID: whole ? item.Id : item.Id.slice(0, 12),
-    Image: item.Image === "" ? "<no image>" : item.Image,
+    Image: imageText(item, whole),
     Labels: Object.entries(item.Labels)
       .map(([key, value]) => `${key}=${value}`)
       .join(","),
