@@ -1,7 +1,7 @@
 /**
- * The AppArmor profile of containers that ask for none, on hosts where AppArmor is on: one more wall behind masks and read-only mounts,
- * which stands when a capability or an option has taken those away. It is loaded once, by the host's own apparmor_parser, and stays loaded
- * when the engine ends: containers run on under it. Source of what Docker's denies: moby/profiles, `apparmor/template.go`.
+ * The default AppArmor profile of containers, on hosts where AppArmor is on. It adds to masked paths and read-only mounts, and still holds
+ * where a capability or an option has removed those. The host's apparmor_parser loads it once. It stays loaded after the engine ends,
+ * because containers run on under it. The denied paths are Docker's: moby/profiles, `apparmor/template.go`.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,21 +12,21 @@ export const defaultProfile = "tsbox-default";
 const parser = ["/usr/sbin/apparmor_parser", "/sbin/apparmor_parser"];
 
 /**
- * Everything is allowed that is not denied. AppArmor knows no "all but": so a name that begins with what is allowed is left out letter by
- * letter.
+ * Allows everything except the denied paths. AppArmor's globs have no "all but", so the denied patterns spell out, letter by letter, every
+ * name that differs from an allowed one.
  */
 export function profileText(name: string): string {
   const denied = [
-    // Plain files of /proc, and what lies in its folders but those of processes (digits) and sys.
+    // Plain files of /proc, and its directories except those of processes (digits) and sys.
     "/proc/* w",
     "/proc/{[^1-9],[^1-9][^0-9],[^1-9s][^0-9y][^0-9s],[^1-9][^0-9][^0-9][^0-9/]*}/** w",
-    // Of sys only kernel/shm*: the container's own ipc namespace. What is written for net and other namespaces is written before the
-    // profile holds.
+    // Below /proc/sys only kernel/shm* is writable: it belongs to the container's own ipc namespace. The runtime writes sysctls of net and
+    // other namespaces before the profile takes effect.
     "/proc/sys/[^k]** w",
     "/proc/sys/kernel/{?,??,[^s][^h][^m]**} w",
     "/proc/sysrq-trigger rwklx",
     "/proc/kcore rwklx",
-    // Of /sys only fs/cgroup.
+    // Below /sys only fs/cgroup is writable.
     "/sys/[^f]*/** wklx",
     "/sys/f[^s]*/** wklx",
     "/sys/fs/[^c]*/** wklx",
@@ -43,7 +43,7 @@ export function profileText(name: string): string {
     "  file,",
     "  umount,",
     "  deny mount,",
-    // The engine signals; processes of containers signal and trace one another as far as their namespaces let them.
+    // The engine sends signals. Processes of containers signal and trace one another as far as their namespaces allow.
     "  signal (receive) peer=unconfined,",
     `  signal (send,receive) peer=${name},`,
     `  ptrace (trace,read,tracedby,readby) peer=${name},`,
@@ -53,30 +53,30 @@ export function profileText(name: string): string {
   ].join("\n");
 }
 
-/** Whether AppArmor is on, and can be given profiles. */
+/** Whether AppArmor is on and its parser is installed. */
 export function hasAppArmor(): boolean {
   try {
     return readFileSync("/sys/module/apparmor/parameters/enabled", "utf8").startsWith("Y") && parser.some((path) => existsSync(path));
   } catch {
-    // A kernel without it has no such file.
+    // A kernel without AppArmor has no such file.
     return false;
   }
 }
 
 export class AppArmor {
-  /** A kernel has it from its boot on, or never. */
+  /** Read once: AppArmor is switched on at boot or not at all. */
   readonly #on: boolean = hasAppArmor();
   readonly #host: HostToolkit;
   readonly #directory: string;
   #loading: Promise<void> | undefined;
 
-  /** `directory`: the engine's own, for the profile's text. */
+  /** `directory`: a directory of the engine, for the profile's text. */
   constructor(host: HostToolkit, directory: string) {
     this.#host = host;
     this.#directory = directory;
   }
 
-  /** The name of the default profile, loaded; null where AppArmor is not on. */
+  /** Loads the default profile and returns its name; null where AppArmor is not on. */
   async profile(call: Call): Promise<string | null> {
     if (!this.#on) return null;
     this.#loading ??= this.#load(call);

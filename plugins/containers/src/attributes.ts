@@ -1,4 +1,4 @@
-/** What events tell of a container. */
+/** The attributes of a container's events. */
 import type { Container } from "@tsbox/kernel";
 
 export function attributes(record: Container): Readonly<Record<string, string>> {

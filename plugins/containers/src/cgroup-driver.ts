@@ -1,8 +1,8 @@
 /**
- * Who owns the tree of cgroups. `cgroupfs`: the engine makes its own directory at the top. `systemd`: on a host that systemd manages as its
- * own, each container's shim becomes a scope of systemd's that is delegated to it, and the container's cgroup lies inside: systemd then
- * knows of every container (`systemd-cgls`), and never takes their limits away. Docker's `native.cgroupdriver`. Sources: systemd's
- * CGROUP_DELEGATION.md, org.freedesktop.systemd1(5).
+ * Who owns the cgroup tree. `cgroupfs`: the engine creates its own directory at the top. `systemd`: on a host that systemd manages, systemd
+ * makes each container's shim a scope and delegates it to the engine; the container's cgroup lies inside. So systemd knows every container
+ * (`systemd-cgls`) and never removes its limits. Docker's `native.cgroupdriver`. Sources: systemd's CGROUP_DELEGATION.md,
+ * org.freedesktop.systemd1(5).
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ import { cgroupsPath } from "./spec/limits.ts";
 export type CgroupDriverName = "cgroupfs" | "systemd";
 
 export interface CgroupDriver {
-  /** The path of the container's cgroup, as the runtime spec has it; `shimPid` is its shim's. */
+  /** The path of the container's cgroup, as in the runtime spec. `shimPid`: the process id of its shim. */
   place(call: Call, container: Container, shimPid: number): Promise<string>;
 }
 
@@ -25,7 +25,8 @@ export function cgroupDriver(name: CgroupDriverName, engineId: string, host: Hos
 const patience = 5_000;
 
 /**
- * A scope a start, since that of an earlier one may still be on its way out. It goes by itself when its last process, the shim, has ended.
+ * Creates one scope per start, because the scope of an earlier start may not be gone yet. systemd removes the scope when its last process,
+ * the shim, has ended.
  */
 async function placeInScope(call: Call, host: HostToolkit, container: Container, shimPid: number): Promise<string> {
   const scope = `tsbox-${container.id.slice(0, 12)}-${shimPid}.scope`;
@@ -63,7 +64,7 @@ async function placeInScope(call: Call, host: HostToolkit, container: Container,
       `systemd makes no scope for the container: ${Buffer.from(stderr).toString().trim()}; is systemd this host's init, with its bus? Else take cgroupfs as cgroup driver`,
     );
   const path = await moved(shimPid, scope);
-  // A cgroup v2 directory with processes of its own can't have limits for its children: the shim goes into one of them.
+  // A cgroup v2 directory that has processes can't set limits for its children, so the shim moves into a child.
   const own = join("/sys/fs/cgroup", path, "supervisor");
   if (host.cgroups.layout === "v2") {
     mkdirSync(own, { recursive: true });
@@ -72,7 +73,7 @@ async function placeInScope(call: Call, host: HostToolkit, container: Container,
   return join(path, "container");
 }
 
-/** systemd answers before it has done it. */
+/** Waits until the process is in the scope: systemd answers before it has moved it. */
 async function moved(pid: number, scope: string): Promise<string> {
   for (let waited = 0; waited < patience; waited += 5) {
     const path = new RegExp(`^(?:0:|\\d+:name=systemd):(/.*/${scope})$`, "m").exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))?.[1];

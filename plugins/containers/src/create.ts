@@ -1,4 +1,4 @@
-/** `created`: an image found, a name taken, a read-write layer prepared, a record kept. */
+/** Creates a container: finds the image, reserves the name, prepares the read-write layer, keeps the record. */
 import { join, posix } from "node:path";
 import {
   type ActiveKey,
@@ -32,7 +32,7 @@ import { settled } from "./settled.ts";
 import { startedAtOnce } from "./settling.ts";
 import { capabilitiesOf } from "./spec/build.ts";
 
-/** What a `create` needs of the engine. */
+/** The parts of the engine that `create` needs. */
 export type CreateNeeds = EarlyShimNeeds & Drivers & Services & Pick<Engine, "call" | "events" | "rootDirectory" | "selinux" | "settling">;
 
 export async function create(
@@ -46,7 +46,7 @@ export async function create(
   return withCleanup(async (cleanup) => {
     const taken = engine.records.reserve(name, id);
     cleanup.undo(async () => engine.records.release(taken));
-    // Refused before anything exists.
+    // Invalid capabilities are refused before anything is created.
     capabilitiesOf(asked);
     const image = await engine.images.ensure(call, asked.image, asked.platform === null ? {} : { platform: asked.platform });
     const config = withImage(asked, image, id);
@@ -54,7 +54,7 @@ export async function create(
     if (argv.length === 0) throw fail("InvalidArgument", "No command specified: the image has none, so give one");
     const networks = await networksOf(engine, call, config);
     if (starting) {
-      // What is wrong with it is told by the start.
+      // Errors are ignored here; the start reports them.
       await spawnEarly(engine, call, { id, config, networks }).catch(() => {});
       cleanup.undo(async () => {
         await dropEarly(engine, cleanupCall(call), id);
@@ -103,17 +103,17 @@ export async function create(
     const preparing = storage.prepare(call, layer, parent, {
       volatile: config.autoRemove || later,
       discarded: config.autoRemove,
-      // A driver without quotas refuses it in its own words.
+      // A driver without quotas refuses the option itself.
       ...(config.quotaBytes === null ? {} : { quotaBytes: config.quotaBytes }),
     });
-    // Side by side, since each waits for the disk; a record whose layer a power cut took is dropped by `restore`.
+    // In parallel, because both wait for the disk. If a power cut loses the layer, `restore` drops the record.
     if (!later) await settled(preparing, engine.records.keep(call, record));
     else {
       await preparing;
-      // While it starts: the disk is slower than that.
+      // Written while the container starts, because the disk is slower than a start.
       engine.settling.add(id, settled(storage.settle(engine.call(), layer), engine.records.keep(engine.call(), startedAtOnce(record))));
     }
-    // A start makes it by itself.
+    // A start creates the directory itself.
     if (!starting && asked.workingDirectory !== "") await makeWorkingDirectory(engine, call, config, await storage.mounts(call, layer));
     if (fills.length > 0)
       await withMounts(call, engine.host, await storage.mounts(call, layer), async (root) => {
@@ -125,12 +125,12 @@ export async function create(
   });
 }
 
-/** For what may have gone meanwhile. */
+/** Ignores `NotFound`: the object may be gone already. */
 export function unlessMissing(error: unknown): void {
   if (!isTsboxError(error) || error.code !== "NotFound") throw error;
 }
 
-/** The one that its mode names, and those that it was asked to join besides. Joining another's namespace it has none. */
+/** The network of the container's network mode, and the others that it joins. A container in another's network namespace has none. */
 async function networksOf(engine: Pick<Engine, "networks">, call: Call, config: ContainerConfig): Promise<readonly NetworkWish[]> {
   if (networkPeer(config) !== null) return [];
   const { network, address, mac } = config;
@@ -139,7 +139,10 @@ async function networksOf(engine: Pick<Engine, "networks">, call: Call, config: 
   return [{ network, address, mac }, ...more.filter((wish) => wish.network !== network)];
 }
 
-/** In the layer, so that files can be copied there before the first start. What is mounted there for a moment gets a place. */
+/**
+ * Creates the working directory in the layer, so that files can be copied there before the first start. Mounting a tmpfs there briefly
+ * creates the mount point.
+ */
 async function makeWorkingDirectory(
   engine: Pick<Engine, "host">,
   call: Call,
@@ -151,19 +154,19 @@ async function makeWorkingDirectory(
   try {
     await withMounts(call, engine.host, [...layer, { type: "tmpfs", source: "tmpfs", target, options: [] }], async () => {});
   } catch (error) {
-    // move_mount(2) has EINVAL for a directory on a file.
+    // move_mount(2) fails with EINVAL for a directory on a file.
     if (!isTsboxError(error) || !(error.errno === 20 || (error.errno === 22 && error.syscall === "move_mount"))) throw error;
     throw fail("InvalidArgument", `Cannot mkdir: ${workingDirectory} is not a directory`, { cause: error });
   }
 }
 
-/** One that is none would make every `stop` fail. */
+/** Refuses an unknown signal now: it would make every `stop` fail. */
 function checkSignal(name: string): string {
   signalNumber(name);
   return name;
 }
 
-/** Docker's rules of merging: an entrypoint of the user's own makes the image's command void. */
+/** Docker's rules of merging: if the user gives an entrypoint, the image's command does not apply. */
 function withImage(asked: ContainerConfig, image: Image, id: ContainerId): ContainerConfig {
   const given = new Set(asked.env.map((pair) => pair.split("=", 1)[0]));
   const ownEntrypoint = asked.entrypoint !== null;
@@ -184,7 +187,7 @@ function withImage(asked: ContainerConfig, image: Image, id: ContainerId): Conta
   };
 }
 
-/** Bounded whatever happens. A volatile container's log lies on tmpfs, which is memory, so it gets less. */
+/** The log is always bounded. The log of a container with `--rm` lies on tmpfs, which is memory, so its limit is lower. */
 function logOf(engine: Pick<Engine, "records" | "rootDirectory">, id: ContainerId, config: ContainerConfig): ShimLog {
   const { driver, options } = config.log;
   const directory = config.autoRemove ? engine.records.directory(id) : diskDirectory(engine, id);

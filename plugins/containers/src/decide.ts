@@ -1,7 +1,7 @@
 /**
- * Decisions over a container. They are taken under its lock, by its record as it is then. The record is a moment behind the kernel: where a
- * request fails since the first process has just died, the end is waited for, outside the lock that it needs, and the request is decided
- * anew.
+ * Decisions about a container. They are taken under its lock, from its record at that time. The record lags behind the kernel: a request
+ * may fail because the first process has just died. Then the end is awaited outside the lock, which the end itself needs, and the request
+ * is decided again.
  */
 import { type Container, type ContainerId, fail, isTsboxError } from "@tsbox/kernel";
 import { isAlive } from "./alive.ts";
@@ -10,9 +10,9 @@ import { refuseRestarting } from "./restart-policy.ts";
 import { longestTimer } from "./timers.ts";
 import type { Waiting } from "./waiters.ts";
 
-/** How long an end may take: of SIGKILL, and from a process's death to the record of it. Docker's. */
+/** How long an end may take in milliseconds: after SIGKILL, and from the process's death to the record of it. Docker's value. */
 export const endTimeout = 10_000;
-/** How long `kill` and `rm -f` stand in line before they go ahead. */
+/** How long `kill` and `rm -f` wait for the lock before they proceed without it, in milliseconds. */
 const urgentTimeout = 10_000;
 
 export const runs = ({ status }: Pick<Container, "status">): boolean => status === "running" || status === "paused";
@@ -39,7 +39,7 @@ export async function decide<T>(
         try {
           return await work(record);
         } catch (error) {
-          // Expected before the lock is let go: the end is told once.
+          // Registered before the lock is released: the end is reported only once.
           if (isEnding(engine, record, error)) end = engine.waiters.expect(id, "exit");
           throw error;
         }
@@ -52,7 +52,10 @@ export async function decide<T>(
   }
 }
 
-/** As `decide`, for what must get through: a start that takes too long is given up, and any other request is passed by. */
+/**
+ * Like `decide`, for requests that must not be blocked: cancels a start that holds the lock too long, and does not wait for any other
+ * holder.
+ */
 export async function decideUrgently<T>(
   engine: Turns & Pick<Engine, "records">,
   id: ContainerId,
@@ -64,19 +67,19 @@ export async function decideUrgently<T>(
   return engine.starts.has(id) ? engine.locks.run(id, now) : now();
 }
 
-/** Whether the lock was free within a while. */
+/** Whether the lock is free, or becomes free within the timeout. */
 async function isFree({ locks }: Pick<Engine, "locks">, id: ContainerId): Promise<boolean> {
   if (!locks.isHeld(id)) return true;
   return locks.run(id, async () => true, urgentTimeout).catch(() => false);
 }
 
-/** Whether a request failed since the container's first process is dead, which is not recorded yet. */
+/** Whether a request failed because the container's first process is dead and its end is not recorded yet. */
 function isEnding({ records }: Pick<Engine, "records">, record: Container, error: unknown): boolean {
   if (!runs(record) || !records.has(record.id) || !runs(records.byId(record.id))) return false;
   return (isTsboxError(error) && error.code === "Unavailable") || !isAlive(record.pid);
 }
 
-/** True when it happened within so many milliseconds. */
+/** Whether the promise resolves within this time. */
 export async function happens(what: Promise<unknown>, milliseconds: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<false>((resolve) => {

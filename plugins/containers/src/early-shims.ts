@@ -1,17 +1,18 @@
 /**
- * A shim comes before its container, which may have others to wait for: it is spawned as soon as it is known that there will be a start.
+ * Spawns a shim before its container is created, as soon as it is known that a start will follow: creating the container may have to wait
+ * for other work.
  */
 import type { Call, Container, ContainerId, ShimState } from "@tsbox/kernel";
 import type { Engine, ShimSupply } from "./engine.ts";
 import { ownsNamespace } from "./networks.ts";
 
-/** What a shim before its container needs of the engine. */
+/** The parts of the engine that an early shim needs. */
 export type EarlyShimNeeds = ShimSupply & Pick<Engine, "networks" | "records">;
 
-/** What a shim is made by. */
+/** The fields of a container that determine its shim. */
 type Wanted = Pick<Container, "id" | "config" | "networks">;
 
-/** Answers as soon as the launcher has been asked, with the shim to come, which `takeShim` finds. */
+/** Returns as soon as the launcher has been asked, with the promise of the shim. `takeShim` picks it up. */
 export async function spawnEarly(engine: EarlyShimNeeds, call: Call, wanted: Wanted): Promise<{ readonly shim: Promise<ShimState> }> {
   const { config, id } = wanted;
   const known = engine.early.get(id);
@@ -21,7 +22,7 @@ export async function spawnEarly(engine: EarlyShimNeeds, call: Call, wanted: Wan
   const idMaps = config.isolation.user === "private" ? engine.idRanges.of(id) : null;
   const shim = engine.shims.spawn(call, id, { network, idMaps });
   engine.early.set(id, shim);
-  // The start tries again, and says what is wrong.
+  // The start tries again and reports the error.
   shim.catch(() => engine.early.delete(id));
   return { shim };
 }
@@ -32,7 +33,7 @@ export async function takeShim(engine: EarlyShimNeeds, call: Call, wanted: Wante
   return shim;
 }
 
-/** There will be no start. */
+/** Releases the early shim: there will be no start. */
 export async function dropEarly(engine: ShimSupply, call: Call, id: ContainerId): Promise<void> {
   if (!engine.early.delete(id)) return;
   await engine.shims.abandon(call, id);

@@ -1,7 +1,4 @@
-/**
- * `exited` and gone: what happens when a first process ends, and how a container is removed. Whoever waits is answered first, the sweeping
- * comes after.
- */
+/** The end of a container's first process, and the removal of containers. Waiting callers are answered first; cleanup follows. */
 import { type Call, type Container, type ContainerId, type ExitStatus, fail, isTsboxError, type Sparse, type ViewKey } from "@tsbox/kernel";
 import { attributes } from "./attributes.ts";
 import { type Background, later } from "./background.ts";
@@ -13,7 +10,7 @@ import type { Drivers, Engine, Journal, Place, Services, ShimSupply, Turns, Watc
 import { release } from "./mounts/live.ts";
 import { afterEnd } from "./restart-policy.ts";
 
-/** What the end and the removal of a container need of the engine. */
+/** The parts of the engine that the end and the removal of a container need. */
 export type EndNeeds = Journal &
   Drivers &
   Services &
@@ -25,8 +22,8 @@ export type EndNeeds = Journal &
   Pick<Engine, "execs" | "hooks" | "removing" | "roots">;
 
 /**
- * Under the container's lock: the first process, which was `pid`, has ended; its status is on disk. Told twice, or of an earlier round, it
- * is no news.
+ * Records that the first process, `pid`, has ended. The caller holds the container's lock; the status is on disk. A report that comes
+ * twice, or is about an earlier round, is ignored.
  */
 export async function ended(engine: EndNeeds, id: ContainerId, pid: number | null, status: ExitStatus): Promise<void> {
   if (!engine.records.has(id)) return;
@@ -60,24 +57,24 @@ export async function ended(engine: EndNeeds, id: ContainerId, pid: number | nul
   } else {
     engine.records.note(record);
     await tell(engine, call, record, status, named);
-    // Before it starts again: its address and its ports are the next start's.
+    // Before the restart, which needs the address and the ports.
     await disconnect(engine, call, before);
     engine.restarts.schedule(record);
-    // Nobody waits for the disk to hear of an end. A loop of restarts writes to tmpfs only: the durable record says that it runs, and so it
-    // will again.
+    // No caller waits for the disk. A restart loop writes only to tmpfs: the durable record says that the container runs, and it soon will
+    // again.
     if (record.status !== "restarting") await engine.records.keepSoon(call, record);
   }
 }
 
-/** After the start that it may have overtaken, however long that takes. */
+/** Waits without a timeout for the container's lock: a start may still hold it when the process that it started has already ended. */
 export function heardEnd(engine: EndNeeds, id: ContainerId, pid: number | null, status: ExitStatus): Promise<void> {
   return engine.locks.run(id, () => ended(engine, id, pid, status), Number.POSITIVE_INFINITY);
 }
 
-/** As Docker: what does not run is not healthy. */
+/** A container that does not run is unhealthy, as in Docker. */
 const unwatched = ({ health }: Container): Container["health"] => (health === null ? null : { ...health, status: "unhealthy" });
 
-/** `--rm`, unless this end is a restart's. */
+/** True for `--rm`, unless the end is part of a restart. */
 const removes = (engine: Pick<Engine, "kept">, record: Container): boolean => record.config.autoRemove && !engine.kept.has(record.id);
 
 async function tell(
@@ -88,14 +85,18 @@ async function tell(
   named: Readonly<Record<string, string>>,
 ): Promise<void> {
   await engine.events.publish(call, { type: "container", action: "die", id: record.id, attributes: named });
-  // Under the container's lock: a start that comes next attaches anew. And before anybody is told, who may want to remove a volume.
+  // Under the container's lock, since the next start attaches volumes again; and before the waiters are answered, since they may want to
+  // remove a volume.
   await attempt(call, "let go of a volume", () => release(engine, call, record));
   if (removes(engine, record)) await releaseClaims(engine, call, record);
   engine.waiters.happened(record.id, "exit", status);
   await engine.hooks.exited(call, record.id, status);
 }
 
-/** From created, exited and dead; by force from everywhere. One removal at a time of one container, and no start beside it. */
+/**
+ * Removes a container that is created, exited or dead; with `force`, in any state. While it goes on, a second removal fails and the
+ * container can't be started.
+ */
 export async function remove(
   engine: EndNeeds,
   call: Call,
@@ -106,7 +107,7 @@ export async function remove(
   engine.removing.add(id);
   try {
     if (force) await endAtOnce(engine, call, id, true).catch(unlessIdle);
-    // With --rm its end was its removal.
+    // The end of a container with `--rm` has already removed it.
     if (!engine.records.has(id)) return;
     await decide(engine, id, async (record) => {
       refuseRemoval(record);
@@ -117,7 +118,7 @@ export async function remove(
   }
 }
 
-/** It does not run: all the better. */
+/** Ignores that the container does not run: it needs no end. */
 function unlessIdle(error: unknown): void {
   if (!isNotRunning(error)) throw error;
 }
@@ -129,7 +130,7 @@ function refuseRemoval({ name, status }: Container): void {
     throw fail("Conflict", `cannot remove container "${name}": container is ${status}: stop the container before removing or force remove`);
 }
 
-/** Removes what does not run; `volumes`: with its anonymous volumes that nobody else has. */
+/** Removes a container that does not run. `volumes`: also its anonymous volumes that no other container uses. */
 export async function forget(engine: EndNeeds, call: Call, id: ContainerId, volumes: boolean): Promise<void> {
   await engine.hooks.beforeRemove(call, id);
   await dropEarly(engine, call, id);
@@ -142,12 +143,12 @@ export async function forget(engine: EndNeeds, call: Call, id: ContainerId, volu
   await engine.hooks.removed(call, id);
 }
 
-/** From now on its volumes may be removed. */
+/** Releases the container's claims, so that its volumes may be removed. */
 async function releaseClaims(engine: Pick<Engine, "volumes">, call: Call, record: Container): Promise<void> {
   for (const point of record.mounts) if (point.kind === "volume") await engine.volumes.release(call, point.name, record.id);
 }
 
-/** All that a container leaves outside its namespaces. Each step is tried, whatever became of the others. */
+/** Removes everything that a container leaves outside its namespaces. Each step runs even if an earlier one failed. */
 async function sweep(engine: EndNeeds, record: Container, volumes: boolean): Promise<void> {
   const call = engine.call();
   await disconnect(engine, call, record);
@@ -156,13 +157,13 @@ async function sweep(engine: EndNeeds, record: Container, volumes: boolean): Pro
       await attempt(call, "remove an image's view", async () =>
         (await engine.storage(record.drivers.storage)).remove(call, point.view as ViewKey),
       );
-    // Another container may have it by --volumes-from: then it is that one's.
+    // Another container may use the volume through --volumes-from: it then stays.
     if (point.kind === "volume" && point.anonymous && volumes && (await engine.volumes.users(call, point.name)).length === 0)
       await attempt(call, "remove a volume", () => engine.volumes.remove(call, point.name, {}));
   }
   await attempt(call, "remove the layer", async () => (await engine.storage(record.drivers.storage)).remove(call, record.layer));
   await attempt(call, "forget the container", async () => (await engine.exec(record.drivers.exec)).delete(call, record.id));
-  // One call of native code each, off this thread: what Node does file by file would hold up everybody else.
+  // One native call each, off this thread: Node would remove file by file and delay every other request.
   await attempt(call, "remove its files", () => engine.host.removeTree(call, diskDirectory(engine, record.id)));
   await attempt(call, "remove its state", () => engine.host.removeTree(call, engine.records.directory(record.id)));
   engine.roots.forget(record.id);
@@ -172,7 +173,7 @@ export async function disconnect(engine: Pick<Engine, "networks">, call: Call, r
   for (const endpoint of record.endpoints) await attempt(call, "free the address", () => engine.networks.disconnect(call, endpoint));
 }
 
-/** A failure of clean-up is said and is nobody's failure; what is gone already is as wanted. */
+/** Failures of cleanup are logged and not thrown. `NotFound` is a success. */
 async function attempt(call: Call, what: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();

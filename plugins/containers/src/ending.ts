@@ -1,7 +1,7 @@
 /**
- * How a running container is brought to its end, by signals and deadlines, and why it may be without a user. The decision is taken under
- * the container's lock; the end is waited for outside of it, since it needs the lock itself, and since whoever kills must not stand behind
- * who waits.
+ * Ends running containers with signals and timeouts, at a user's request or because of a health check. The decision is taken under the
+ * container's lock. The end is awaited outside of it, because recording the end needs the lock, and because a `kill` must not queue behind
+ * a `stop` that waits.
  */
 import { type Call, type Container, type ContainerId, fail, isTsboxError, signalNumber } from "@tsbox/kernel";
 import { attributes } from "./attributes.ts";
@@ -11,18 +11,18 @@ import { isKept } from "./restart-policy.ts";
 import { giveUp } from "./restarts.ts";
 import type { Waiting } from "./waiters.ts";
 
-/** What bringing a container to its end needs of the engine. */
+/** The parts of the engine that ending a container needs. */
 export type StopNeeds = Journal & Turns & Pick<Engine, "call" | "restarts" | "shims">;
 
 const sigkill = 9;
 
-/** One round of a container that is to end. */
+/** One round of a container that is being ended. */
 interface Ending {
   readonly record: Container;
   readonly end: Waiting;
 }
 
-/** The signal, then SIGKILL after so many seconds (below 0: never). Answers when the end is recorded. Not running: `FailedPrecondition`. */
+/** Sends the signal, then SIGKILL after `seconds` (below 0: never). Returns when the end is recorded. Not running: `FailedPrecondition`. */
 export async function endGently(
   engine: StopNeeds,
   call: Call,
@@ -52,8 +52,8 @@ export async function endGently(
 }
 
 /**
- * SIGKILL, with `all` to every process of it. Answers when the end is recorded, or fails after ten seconds, as Docker does. Not running:
- * `FailedPrecondition`.
+ * Sends SIGKILL; with `all`, to every process of the container. Returns when the end is recorded, or fails after ten seconds, as Docker
+ * does. Not running: `FailedPrecondition`.
  */
 export async function endAtOnce(engine: StopNeeds, call: Call, id: ContainerId, all: boolean): Promise<void> {
   const ending = await decideUrgently(engine, id, async (record) => {
@@ -74,14 +74,14 @@ export async function endAtOnce(engine: StopNeeds, call: Call, id: ContainerId, 
 }
 
 /**
- * A user's stop is on disk before it is answered: a restart of the host must not start the container again. A full disk delays the write.
+ * Writes a user's stop to disk before the answer: a restart of the host must not start the container again. A full disk delays the write.
  */
 async function keepStopped(engine: Pick<Engine, "call" | "records">, id: ContainerId): Promise<void> {
   const record = engine.records.has(id) ? engine.records.byId(id) : null;
   if (record !== null && !runs(record) && record.restart.stopped && isKept(record)) await engine.records.keepSoon(engine.call(), record);
 }
 
-/** It does not come back when it ends. */
+/** Notes that the container must not be restarted when it ends. */
 export const stopped = (engine: Pick<Engine, "records">, record: Container): Container =>
   engine.records.note({ ...record, restart: { ...record.restart, stopped: true } });
 
@@ -94,7 +94,7 @@ async function begin(
 ): Promise<Ending> {
   const end = engine.waiters.expect(record.id, "exit");
   try {
-    // Told first: its end may be quicker than the answer.
+    // The event is published first: the end may be reported before the signal's answer.
     await tellKill(engine, call, record, signal);
     await engine.shims.container(record).signal(call, signal, { all }).catch(unlessOver);
     return { record, end };
@@ -104,7 +104,7 @@ async function begin(
   }
 }
 
-/** Its time is over. Another start since is none of ours. */
+/** Sends SIGKILL after the timeout. If the container has been started again since, it is left alone. */
 async function finish(engine: StopNeeds, call: Call, { record, end }: Ending): Promise<void> {
   const isSame = ({ pid, startedAt, status }: Container): boolean =>
     runs({ status }) && pid === record.pid && startedAt === record.startedAt;
@@ -113,13 +113,13 @@ async function finish(engine: StopNeeds, call: Call, { record, end }: Ending): P
     await tellKill(engine, call, now, sigkill);
     await engine.shims.container(now).signal(call, sigkill).catch(unlessOver);
   }).catch((error: unknown) => {
-    // With --rm its end was its removal.
+    // The end of a container with --rm has already removed it.
     if (!isTsboxError(error) || error.code !== "NotFound") throw error;
   });
   if (!(await happens(end.promise, endTimeout))) throw outlived(record);
 }
 
-/** The process is dead, or its shim is: the end is on its way. */
+/** Ignores that the process or its shim is dead: the report of the end is on its way. */
 function unlessOver(error: unknown): void {
   if (!isTsboxError(error) || (error.code !== "FailedPrecondition" && error.code !== "Unavailable")) throw error;
 }
@@ -140,7 +140,7 @@ export function tellKill(engine: Pick<Engine, "events">, call: Call, record: Con
   });
 }
 
-/** A record of before may have one that is no signal. */
+/** Records of earlier versions may hold an invalid stop signal. */
 export function stopSignalOf({ config }: Container): number {
   try {
     return signalNumber(config.stopSignal);
@@ -149,7 +149,7 @@ export function stopSignalOf({ config }: Container): number {
   }
 }
 
-/** What its user wants when it turns unhealthy. `startedAt`: of the round that did. */
+/** Does what `--on-unhealthy` of the container says. `startedAt`: the round that became unhealthy. */
 export async function endUnhealthy(engine: StopNeeds, id: ContainerId, startedAt: number | null): Promise<void> {
   const call = engine.call();
   const same = ({ status, startedAt: now }: Container): boolean => status === "running" && now === startedAt;
@@ -173,7 +173,7 @@ export async function endUnhealthy(engine: StopNeeds, id: ContainerId, startedAt
       id,
       (record) => ({ signal: stopSignalOf(record), seconds: record.config.stopTimeout }),
       (record) => {
-        // Ended and started since: that one is as healthy as it was.
+        // The container has ended and been started again: the new round is not known to be unhealthy.
         if (!same(record)) throw fail("FailedPrecondition", "another round", { reason: "containers/not-running" });
         return mark(record);
       },

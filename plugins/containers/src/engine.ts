@@ -1,4 +1,4 @@
-/** What the steps of a container's life share: the services they ask, the records they change, and who waits for them. */
+/** What the steps of a container's life share: services, records, and those that wait for changes. */
 import type {
   Call,
   ContainerId,
@@ -29,18 +29,18 @@ import type { Shims } from "./shims.ts";
 import type { ResolvedUser } from "./spec/build.ts";
 import type { Waiters } from "./waiters.ts";
 
-/** What is known of the containers, and who is told when it changes. */
+/** The records of the containers, and who is notified of a change. */
 export interface Journal {
   readonly records: Records;
-  /** Who waits for an end, a removal or the last output. */
+  /** Calls that wait for an end, a removal or the last output. */
   readonly waiters: Waiters;
   readonly events: EventsService;
 }
 
-/** One change at a time of one container (decide.ts). */
+/** Serializes the changes of one container (decide.ts). */
 export interface Turns {
   readonly locks: Locks;
-  /** Starts that are under way, each with what gives it up. */
+  /** Starts in progress, each with the function that cancels it. */
   readonly starts: Map<ContainerId, () => void>;
 }
 
@@ -62,56 +62,56 @@ export interface Services {
   readonly host: HostToolkit;
 }
 
-/** What a container has before it starts: a shim, and ids of the host. */
+/** What a container gets before it starts: a shim, and a range of host ids. */
 export interface ShimSupply {
   readonly shims: Shims;
-  /** Shims that were spawned before the start, which finds them here (early-shims.ts). */
+  /** Shims that were spawned before the start, which takes them from here (early-shims.ts). */
   readonly early: Map<ContainerId, Promise<ShimState>>;
   /** Ids of the host for containers in user namespaces. */
   readonly idRanges: IdRanges;
 }
 
-/** What goes on by itself while a container lives. */
+/** Timers and marks of living containers. */
 export interface Watches {
-  /** Who waits for its restart. */
+  /** Containers that wait for their restart. */
   readonly restarts: Restarts;
-  /** Containers whose end is part of a restart by the user, and how many restarts that are: `--rm` does not remove them. */
+  /** Containers whose end is part of a restart by the user, with the number of such restarts: `--rm` does not remove them. */
   readonly kept: Map<ContainerId, number>;
   readonly healthWatch: HealthWatch;
-  /** Does what the container's user wants done. */
+  /** Does what `--on-unhealthy` of the container says. */
   onUnhealthy(id: ContainerId, startedAt: number | null): Promise<void>;
-  /** Containers that have run out of memory since their start, for which the event was sent. */
+  /** Containers that have run out of memory since their start, and whose `oom` event was sent. */
   readonly outOfMemory: Set<ContainerId>;
 }
 
-/** Whose engine it is. */
+/** The engine's id and root directory. */
 export interface Place {
   readonly engineId: string;
-  /** On disk: one directory a container (directories.ts). */
+  /** On disk: one directory per container (directories.ts). */
   readonly rootDirectory: string;
 }
 
 /** What the operator and the host decide for every container. */
 export interface HostChoices {
   readonly apparmor: AppArmor;
-  /** Whether containers have labels of SELinux. */
+  /** Whether containers get SELinux labels. */
   readonly selinux: boolean;
-  /** Where specs of CDI devices are looked for, those that count most last. */
+  /** Where CDI specs are searched, in ascending precedence. */
   readonly cdiSpecDirs: readonly string[];
-  /** Where cgroups lie, and who owns them. */
+  /** Where cgroups are, and who owns them. */
   readonly cgroups: CgroupDriver;
 }
 
-/** All of it. Each step says in its signature which parts it needs; only the service holds the whole. */
+/** All parts together. Each step names in its signature the parts that it needs; only the service holds the whole. */
 export interface Engine extends Journal, Turns, Drivers, Services, ShimSupply, Watches, Place, HostChoices, Background {
   readonly execs: Execs;
   readonly hooks: ContainerHooks;
-  /** Containers' files that somebody outside has open. */
+  /** Files of containers that callers outside have open. */
   readonly roots: Roots;
-  /** The user of an image, by image, driver and name, as long as nobody has changed its files. */
+  /** The resolved user of an image, by image, driver and name, for containers whose files have not been changed. */
   readonly users: Map<string, ResolvedUser>;
   readonly settling: Settling;
-  /** Containers that are being removed: they don't start. */
+  /** Containers that are being removed: they can't be started. */
   readonly removing: Set<ContainerId>;
 }
 

@@ -1,14 +1,14 @@
-/** The execs that are known: those that run, and for a while those that have ended. In memory only. */
+/** The known execs: all that run, and the last ones that have ended. In memory only. */
 import { type ContainerId, type Exec, type ExecId, fail } from "@tsbox/kernel";
 
-/** So many that have ended are remembered for those who ask how. */
+/** How many ended execs are kept, for clients that ask for their exit code. */
 const remembered = 512;
 
 interface Entry {
   exec: Exec;
   readonly ended: PromiseWithResolvers<number>;
   output: Uint8Array | null;
-  /** The local client that it is joined to. */
+  /** The local client that is attached to it. */
   client: number | null;
 }
 
@@ -41,13 +41,13 @@ export class Execs {
     return [...this.#all.values()].map(({ exec }) => exec).filter((exec) => exec.container === container && exec.status !== "ended");
   }
 
-  /** The one that runs for a local client. */
+  /** The running exec of a local client. */
   ofClient(client: number): Exec | null {
     for (const { exec, client: own } of this.#all.values()) if (own === client && exec.status === "running") return exec;
     return null;
   }
 
-  /** Once. */
+  /** Ends an exec. Null: it is unknown or had already ended. */
   end(id: ExecId, exitCode: number, output: Uint8Array | null): Exec | null {
     const entry = this.#all.get(id);
     if (entry === undefined || entry.exec.status === "ended") return null;
@@ -63,7 +63,7 @@ export class Execs {
     for (const old of this.#ended.splice(0, Math.max(0, this.#ended.length - remembered))) this.#all.delete(old);
   }
 
-  /** The container has ended: an exec that was never started is forgotten, as Docker does. */
+  /** Drops the execs of an ended container that were never started, as Docker does. */
   dropUnstarted(container: ContainerId): void {
     for (const { exec } of this.#all.values()) if (exec.container === container && exec.status === "created") this.#all.delete(exec.id);
   }

@@ -1,4 +1,4 @@
-/** Execs: further processes of running containers. Known in memory, as long as they run and for a while after. */
+/** Execs: additional processes in running containers. They are kept in memory while they run and for a while after. */
 import { readFileSync } from "node:fs";
 import {
   type Call,
@@ -27,10 +27,10 @@ import { execProcess, readTemplate } from "./spec/exec-process.ts";
 import { resolveInRoot } from "./spec/user.ts";
 import { launchBeside, removeTools } from "./tools.ts";
 
-/** What the start of an exec needs of the engine. */
+/** The parts of the engine that the start of an exec needs. */
 export type ExecNeeds = Journal & Drivers & Background & Pick<Engine, "execs" | "hooks" | "host" | "images" | "shims">;
 
-/** What the end of an exec needs of the engine. */
+/** The parts of the engine that the end of an exec needs. */
 export type ExecEndNeeds = Journal & Background & Pick<Engine, "execs" | "preferred" | "storage">;
 
 export async function createExec(
@@ -41,7 +41,7 @@ export async function createExec(
 ): Promise<Exec> {
   ready(engine, id);
   if (config.argv.length === 0) throw fail("InvalidArgument", "No exec command specified");
-  // As with a container: one that is not here is told before anything is made, so that a client can pull it.
+  // As with a container, a missing image is reported before anything is created, so that the client can pull it.
   if (config.tools !== null) await engine.images.ensure(call, config.tools, {});
   const exec: Exec = { id: newExecId(), container: id, config, status: "created", pid: null, exitCode: null };
   engine.execs.add(exec);
@@ -49,7 +49,7 @@ export async function createExec(
   return exec;
 }
 
-/** In the state to take another process. */
+/** Returns the record of a container that can take another process; else throws. */
 function ready(engine: Pick<Engine, "records">, id: ContainerId): Container {
   const record = engine.records.byId(id);
   refuseRestarting(record);
@@ -62,7 +62,7 @@ export function refusePaused({ id, status }: Container): void {
   if (status === "paused") throw fail("FailedPrecondition", `container ${id} is paused, unpause the container before exec`);
 }
 
-/** `NotFound`, as Docker has it: there is no such exec, or its container was removed. */
+/** `NotFound`, as in Docker: there is no such exec, or its container was removed. */
 export function knownExec(engine: Pick<Engine, "execs" | "records">, id: string): Exec {
   const { exec } = engine.execs.get(id);
   if (!engine.records.has(exec.container)) throw fail("NotFound", `No such exec instance: ${id}`);
@@ -93,22 +93,22 @@ export async function startExec(engine: ExecNeeds, call: Call, id: ExecId, optio
       client: client ?? null,
       capture: capture ?? null,
     });
-    // It may have ended already.
+    // The exec may already have ended.
     if (entry.exec.status === "running") entry.exec = { ...entry.exec, pid: started.pid };
     for (const warning of started.warnings) call.log.warn(warning, { container: exec.container.slice(0, 12) });
     return started.timings;
   } catch (error) {
     if (client) engine.waiters.forgetFlush(exec.container, client.client);
-    // No event: there was no process that died.
+    // No event: no process has died.
     conclude(engine, id, codeOf(error));
-    // Its shim has ended under the request, and so the container before; or its files are gone already.
+    // The shim has ended during the request, so the container ended before; or its files are already gone.
     if ((isTsboxError(error) && error.code === "Unavailable") || !engine.records.isRunning(exec.container))
       throw fail("FailedPrecondition", `container ${exec.container} is not running`, { cause: error });
     throw error;
   }
 }
 
-/** Docker tells by the words of its runtime: what is not there is 127, all else 126. */
+/** Docker decides by its runtime's message: 127 if the command was not found, else 126. */
 function codeOf(error: unknown): number {
   if (!isTsboxError(error)) return 126;
   return error.code === "CommandNotFound" || error.code === "NotFound" ? 127 : 126;
@@ -131,41 +131,44 @@ async function launchOf(engine: ExecNeeds, call: Call, record: Container, exec: 
   return { kind: "oci", process, filter: template.filter };
 }
 
-/** Records the end of an exec. Null: it had ended before. */
+/** Records the end of an exec. Null: it had already ended. */
 function conclude(engine: ExecEndNeeds, id: ExecId, code: number, output: Uint8Array | null = null): Exec | null {
   const exec = engine.execs.end(id, code, output);
   if (exec !== null && exec.config.tools !== null) later(engine, () => removeTools(engine, id));
   return exec;
 }
 
-/** Heard from the shim, or known since there is no shim any more. */
+/** Records the end of an exec and publishes its event. The shim reported the end, or is gone itself. */
 export async function endExec(engine: ExecEndNeeds, id: ExecId, code: number, output: Uint8Array | null): Promise<void> {
   const exec = conclude(engine, id, code, output);
   if (exec !== null) await tellExec(engine, engine.call(), exec, "exec_die", { exitCode: String(code) });
 }
 
-/** Of a shim that was killed: its execs have lost their parent, and nobody learns how they end. */
+/** Ends the running execs of a container whose shim was killed: they have lost their parent, so their exit codes are never known. */
 export async function loseExecs(engine: ExecEndNeeds, container: ContainerId): Promise<void> {
   for (const { id, status } of engine.execs.of(container)) if (status === "running") await endExec(engine, id, unknown, null);
 }
 const unknown = 255;
 
-/** An earlier daemon started it. */
+/** Adds a running exec that an earlier daemon started. */
 export function findExec(engine: ExecEndNeeds, container: ContainerId, id: ExecId, pid: number): void {
   if (engine.execs.has(id)) return;
   const exec = formerExec(container, id, wordsOf(pid));
-  // Not known any more: it may have had a layer of its own.
+  // Whether it had a tools layer is not known any more. With tools other than null, its end removes the layer if there is one.
   engine.execs.add({ ...exec, config: { ...exec.config, tools: "" }, status: "running", pid });
 }
 
-/** It has ended since, or the earlier daemon has told of it: who asks for its exit code is answered, and nothing is told again. */
+/**
+ * Adds an ended exec that an earlier daemon started, so that its exit code can still be queried. No event is published: the earlier daemon
+ * may have done so.
+ */
 export function recallExec(engine: ExecEndNeeds, container: ContainerId, id: ExecId, { code }: ExitStatus): void {
   if (engine.execs.has(id)) return;
   engine.execs.add({ ...formerExec(container, id, []), status: "running" });
   engine.execs.end(id, code, null);
 }
 
-/** What is known of one that an earlier daemon made. */
+/** The known part of an exec that an earlier daemon created. */
 function formerExec(container: ContainerId, id: ExecId, argv: readonly string[]): Exec {
   const config: ExecConfig = {
     argv,
@@ -182,7 +185,7 @@ function formerExec(container: ContainerId, id: ExecId, argv: readonly string[])
   return { id, container, config, status: "created", pid: null, exitCode: null };
 }
 
-/** The words of a process, as it shows them itself. */
+/** The argv of a process, as /proc shows it. */
 function wordsOf(pid: number): readonly string[] {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
@@ -195,7 +198,7 @@ export function waitExec(engine: Pick<Engine, "execs">, id: ExecId): Promise<num
   return engine.execs.get(id).ended.promise;
 }
 
-/** From start to end, as the engine itself needs it. */
+/** Runs a command from start to end, for the engine's own use. */
 export async function runExec(
   engine: ExecNeeds,
   call: Call,
@@ -234,8 +237,7 @@ export async function runExec(
   }
 }
 
-/** The command comes with the word only where docker has it so. */
-/** As Docker: the program, a blank, its arguments. */
+/** The command as Docker's events show it: the program, a blank, its arguments. */
 const shown = ([program = "", ...args]: readonly string[]): string => `${program} ${args.join(" ")}`;
 
 export async function tellExec(
@@ -251,6 +253,6 @@ export async function tellExec(
   await engine.events.publish(call, { type: "container", action, id: record.id, attributes: named });
 }
 
-/** What a shim tells of an exec's end. */
+/** Handles a shim's report that an exec has ended. */
 export const heard = (engine: ExecEndNeeds, exec: ExecId, status: ExitStatus, output: Uint8Array | null): Promise<void> =>
   endExec(engine, exec, status.code, output);

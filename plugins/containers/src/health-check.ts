@@ -1,12 +1,12 @@
-/** Health checks as values: what a container's check is, and what the answer of a probe means. All functions are pure. */
+/** Health checks as values: a container's check, and the meaning of a probe's result. All functions are pure. */
 import { fail, type Health, type HealthCheck, type HealthRequest, type HealthResult } from "@tsbox/kernel";
 
-/** As many results as Docker keeps. */
+/** How many results are kept: Docker's number. */
 const kept = 5;
 
 const defaults = { interval: 30_000, timeout: 30_000, startPeriod: 0, startInterval: 5000, retries: 3 };
 
-/** The user's parts before the image's before Docker's; null: none. */
+/** Each part is the user's, else the image's, else Docker's default. Null: there is no check. */
 export function healthCheckOf(asked: HealthRequest | null, image: HealthRequest | null): HealthCheck | null {
   const test = asked?.test && asked.test.length > 0 ? asked.test : (image?.test ?? []);
   if (test.length === 0 || test[0] === "NONE") return null;
@@ -25,7 +25,7 @@ export function healthCheckOf(asked: HealthRequest | null, image: HealthRequest 
 
 export const freshHealth: Health = { status: "starting", failingStreak: 0, log: [], probe: null };
 
-/** A failure in the start period does not count, as long as there was no success yet. */
+/** A failure in the start period does not count until a probe has succeeded. */
 export function afterProbe(health: Health, result: HealthResult, check: HealthCheck, startedAt: number): Health {
   const log = [...health.log, result].slice(-kept);
   if (result.exitCode === 0) return { status: "healthy", failingStreak: 0, log, probe: null };
@@ -34,7 +34,7 @@ export function afterProbe(health: Health, result: HealthResult, check: HealthCh
   return { status: failingStreak >= check.retries ? "unhealthy" : health.status, failingStreak, log, probe: null };
 }
 
-/** Milliseconds until the next probe. A start interval that is longer than what is left of the start period ends with it. */
+/** Milliseconds until the next probe. A start interval that is longer than the rest of the start period ends with it. */
 export function nextProbe(health: Health, check: HealthCheck, startedAt: number, now: number): number {
   const last = health.log.at(-1)?.endedAt ?? startedAt;
   const periodEnd = startedAt + check.startPeriod;

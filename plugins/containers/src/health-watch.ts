@@ -1,8 +1,7 @@
-/** The timers and the running probes of containers whose health is watched. */
+/** The timers and running probes of containers whose health is watched. */
 import { type ContainerId, fail } from "@tsbox/kernel";
 import { longestTimer } from "./timers.ts";
 
-/** Containers that are watched. */
 export class HealthWatch {
   readonly #timers: Map<ContainerId, NodeJS.Timeout> = new Map();
   readonly #probes: Map<ContainerId, AbortController> = new Map();
@@ -13,7 +12,7 @@ export class HealthWatch {
     if (!this.#closed) this.#timers.set(id, setTimeout(probe, Math.min(longestTimer, milliseconds)).unref());
   }
 
-  /** Canceled when nobody watches any more. */
+  /** Begins a probe. `stop` aborts it. */
   begin(id: ContainerId): AbortController {
     const controller = new AbortController();
     this.#probes.set(id, controller);

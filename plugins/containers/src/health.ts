@@ -1,6 +1,5 @@
 /**
- * Health checks of running containers: a probe after each interval, what its answers mean, and what is done about a container that turned
- * unhealthy.
+ * Health checks of running containers: probes at each interval, the meaning of their results, and the reaction to an unhealthy container.
  */
 import { type Call, type Container, type ContainerId, type Health, type HealthCheck, type HealthResult, isTsboxError } from "@tsbox/kernel";
 import { attributes } from "./attributes.ts";
@@ -10,12 +9,12 @@ import { type ExecNeeds, runExec } from "./execs.ts";
 import { afterProbe, freshHealth, nextProbe } from "./health-check.ts";
 import { longestTimer } from "./timers.ts";
 
-/** What a health check needs of the engine. */
+/** The parts of the engine that a health check needs. */
 export type HealthNeeds = ExecNeeds & Pick<Engine, "healthWatch" | "onUnhealthy">;
 
-/** Bytes of a result's output, as many as Docker keeps. */
+/** How many bytes of a result's output are kept: Docker's number. */
 const longestOutput = 4096;
-/** From now until its end or pause; without a health check nothing is done. */
+/** Watches the container until it ends or is paused. Does nothing without a health check. */
 export function watchHealth(engine: HealthNeeds, record: Container): void {
   const { id, config, health, startedAt } = record;
   if (config.healthCheck === null || health === null) return;
@@ -23,12 +22,12 @@ export function watchHealth(engine: HealthNeeds, record: Container): void {
   engine.healthWatch.next(id, wait, () => later(engine, () => probe(engine, id)));
 }
 
-/** After a daemon's death: its last look is ended, and the next one comes when it is due. */
+/** Watches again after a daemon's death: ends the earlier daemon's probe and schedules the next one. */
 export function watchAgain(engine: HealthNeeds, record: Container): void {
   const { health } = record;
   if (health?.probe == null) watchHealth(engine, record);
   else {
-    // It may have ended by itself.
+    // The probe may have ended by itself.
     engine.shims
       .container(record)
       .signalExec(engine.call(), health.probe, 9)
@@ -47,7 +46,7 @@ async function probe(engine: HealthNeeds, id: ContainerId): Promise<void> {
   engine.healthWatch.finish(id, controller);
   if (controller.signal.aborted && !(controller.signal.reason instanceof TooLong)) return;
   const record = engine.records.has(id) ? engine.records.byId(id) : null;
-  // Another start since: what this probe saw is not about that one.
+  // The container has been restarted since: this result is about the earlier round.
   if (record === null || record.status !== "running" || record.startedAt !== before.startedAt) return;
   const was = record.health ?? freshHealth;
   const health = afterProbe(was, result, check, record.startedAt ?? 0);
@@ -79,7 +78,7 @@ async function ask(engine: HealthNeeds, record: Container, check: HealthCheck, c
   }
 }
 
-/** As Go prints a duration of whole or broken seconds. */
+/** A duration in Go's format, in milliseconds or seconds. */
 const seconds = (milliseconds: number): string => (milliseconds < 1000 ? `${milliseconds}ms` : `${milliseconds / 1000}s`);
 
 function shown(output: Uint8Array): string {
@@ -93,6 +92,6 @@ async function changed(engine: HealthNeeds, record: Container, status: Health["s
   await engine.events.publish(call, { type: "container", action: `health_status: ${status}`, id, attributes: attributes(record) });
   if (status !== "unhealthy" || config.onUnhealthy === "none") return;
   call.log.info(`${record.name} is unhealthy: ${config.onUnhealthy}`);
-  // Behind this probe, whose container it ends.
+  // In the background, because it ends the container in which this probe runs.
   later(engine, () => engine.onUnhealthy(id, record.startedAt));
 }

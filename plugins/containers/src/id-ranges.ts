@@ -1,7 +1,7 @@
 /**
- * Ids of the host for user namespaces: each container in one gets 65,536 of its own, so that what breaks out of one container is nobody on
- * the host and nobody in another container. Operators may set ranges aside (`tsbox:START:COUNT` in /etc/subuid and /etc/subgid); where none
- * are, ids are taken from above 2^30, around whatever those files give to anybody.
+ * Host ids for user namespaces. Each container with a user namespace gets 65,536 ids of its own, so that a process that breaks out has no
+ * rights on the host or in another container. Operators may set ranges aside (`tsbox:START:COUNT` in /etc/subuid and /etc/subgid). Without
+ * such ranges, ids are taken from above 2^30, around all ranges that those files give to other users.
  */
 import { readFileSync } from "node:fs";
 import { type ContainerId, fail, type IdMaps } from "@tsbox/kernel";
@@ -15,7 +15,7 @@ export interface Subordinate {
   readonly range: Range;
 }
 
-/** Whose entries are the engine's. */
+/** The user name whose entries belong to the engine. */
 const owner = "tsbox";
 const size = 65_536;
 const fallback: Range = { first: 1 << 30, count: 1 << 30 };
@@ -28,7 +28,7 @@ export class IdRanges {
     this.#read = read;
   }
 
-  /** The container's own range, the same until `free`. `ResourceExhausted`: all are taken. */
+  /** The container's range, the same until `free`. `ResourceExhausted`: all ranges are taken. */
   of(id: ContainerId): IdMaps {
     const held = this.#held.get(id);
     if (held !== undefined) return mapsFrom(held);
@@ -48,7 +48,7 @@ export class IdRanges {
     );
   }
 
-  /** One that runs since before this daemon. */
+  /** Marks the range of a container that runs since an earlier daemon. */
   hold(id: ContainerId, maps: IdMaps): void {
     const [first] = maps.uids;
     if (first) this.#held.set(id, first.hostId);
@@ -64,7 +64,7 @@ function mapsFrom(first: number): IdMaps {
   return { uids: map, gids: map };
 }
 
-/** What both files give: a range is of use only where it is in both. */
+/** The entries of both files. An entry of the engine counts only if it is in both. */
 function readSubordinates(): readonly Subordinate[] {
   const [uids, gids] = ["/etc/subuid", "/etc/subgid"].map(subordinates) as [readonly Subordinate[], readonly Subordinate[]];
   const same = (a: Subordinate, b: Subordinate): boolean =>
@@ -79,7 +79,7 @@ function subordinates(path: string): readonly Subordinate[] {
   try {
     text = readFileSync(path, "utf8");
   } catch {
-    // No such file: nobody has any.
+    // Without this file, no user has subordinate ids.
   }
   return text.split("\n").flatMap((line) => {
     const [user = "", first = "", count = ""] = line.split(":");

@@ -1,4 +1,4 @@
-/** The service `containers`. A `run` passes create.ts, start.ts and end.ts, in this order. */
+/** The plugin of the service `containers`. A `run` passes through create.ts, start.ts and end.ts, in this order. */
 import { setTimeout as pause } from "node:timers/promises";
 import { type ExecDriver, fail, type Plugin, type PluginContext, settingsOf } from "@tsbox/kernel";
 import { AppArmor } from "./apparmor.ts";
@@ -114,11 +114,11 @@ const plugin: Plugin<Config> = {
         return containersService(engine, context.config);
       },
     });
-    // Who has to run again: when all is there that a start needs.
+    // Restarts begin only when every service that a start needs is ready.
     context.tap("ready", async () => {
       if (engine) goOn(engine);
     });
-    // Before anything closes: clean-up that is under way needs every service.
+    // Before any service closes: cleanup that is in progress needs all of them.
     context.tap("shutdown", async () => {
       engine?.restarts.close();
       engine?.healthWatch.close();
@@ -129,7 +129,7 @@ const plugin: Plugin<Config> = {
 };
 export default plugin;
 
-/** Shims of containers that have ended take their cgroups away by themselves, a moment after they told of the end. */
+/** Waits for the shims of ended containers: they remove their cgroups themselves, shortly after they have reported the end. */
 async function leaveNothing(engine: Engine): Promise<void> {
   const call = engine.call();
   for (let patience = 50; patience > 0; patience -= 1) {

@@ -1,4 +1,4 @@
-/** Start, stop and restart as a user asks for them, and what becomes of a start that fails. */
+/** Start, stop and restart at a user's request, and the handling of a failed start. */
 import {
   type Call,
   type Container,
@@ -19,7 +19,7 @@ import { endGently, type StopNeeds, stopSignalOf } from "./ending.ts";
 import type { Engine } from "./engine.ts";
 import { type StartNeeds, start } from "./start.ts";
 
-/** What a start by the user needs of the engine. */
+/** The parts of the engine that a start by the user needs. */
 export type LaunchNeeds = StartNeeds & StopNeeds & EndNeeds;
 
 type StopOptions = Parameters<ContainersService["stop"]>[2];
@@ -32,7 +32,7 @@ export function launch(engine: LaunchNeeds, call: Call, id: ContainerId, options
     try {
       const report = await start(engine, call, record, options);
       await lasts(engine, record).catch(async (error: unknown) => {
-        // It ends as any other does.
+        // The container then ends like any other.
         await engine.shims
           .container(engine.records.byId(id))
           .signal(engine.call(), signalNumber("SIGKILL"), { all: true })
@@ -47,7 +47,7 @@ export function launch(engine: LaunchNeeds, call: Call, id: ContainerId, options
   });
 }
 
-/** Fails where the next daemon would not know that it runs. */
+/** Fails if the next daemon would not know that the container runs. */
 async function lasts(engine: Pick<Engine, "records" | "settling">, { id, name }: Container): Promise<void> {
   await engine.settling.wait(id);
   if (!engine.records.isNoted(id))
@@ -55,8 +55,8 @@ async function lasts(engine: Pick<Engine, "records" | "settling">, { id, name }:
 }
 
 /**
- * A start that failed: a volatile container is gone, another says why, and has the exit code that a shell would give, as Docker's. The
- * layer stays.
+ * Handles a failed start: a container with `--rm` is removed; another records the error, and the exit code that a shell would give, as
+ * Docker does. Its layer stays.
  */
 async function failed(engine: LaunchNeeds, record: Container, error: unknown): Promise<void> {
   if (!engine.records.has(record.id) || runs(engine.records.byId(record.id))) return;
@@ -67,7 +67,7 @@ async function failed(engine: LaunchNeeds, record: Container, error: unknown): P
   await engine.records.save(call, { ...record, exit, error: error instanceof Error ? error.message : String(error) });
 }
 
-/** What is not there is 127, what can't be executed 126, all else Docker's 128. */
+/** 127 if the command was not found, 126 if it can't be executed, else Docker's 128. */
 function startCode(error: unknown): number {
   if (!isTsboxError(error)) return 128;
   if (error.code === "CommandNotFound" || (error.code === "NotFound" && error.stage !== undefined)) return 127;
@@ -89,7 +89,7 @@ const end = (engine: StopNeeds, call: Call, id: ContainerId, { signal, timeout }
     (record) => ({ ...record, restart: { ...record.restart, stopped: true } }),
   );
 
-/** Docker's restart: a container that does not run is started, and one with `--rm` outlives this end. */
+/** Docker's restart: starts a container that does not run; a container with `--rm` is not removed by this end. */
 export async function restart(engine: LaunchNeeds, call: Call, id: ContainerId, options: StopOptions): Promise<void> {
   keep(engine, id, 1);
   try {
@@ -97,7 +97,7 @@ export async function restart(engine: LaunchNeeds, call: Call, id: ContainerId, 
       if (!isNotRunning(error)) throw error;
     });
     await launch(engine, call, id, {}).catch((error: unknown) => {
-      // Somebody else has just started it.
+      // Another request has just started it.
       if (!isTsboxError(error) || error.reason !== "containers/already-running") throw error;
     });
   } finally {
@@ -114,7 +114,7 @@ function keep({ kept }: Pick<Engine, "kept">, id: ContainerId, more: 1 | -1): vo
   else kept.delete(id);
 }
 
-/** Of one with `--rm` that has ended and was not started again. */
+/** Removes a container with `--rm` that has ended and was not started again. */
 async function leaveNone(engine: LaunchNeeds, id: ContainerId): Promise<void> {
   const isLeft = (): boolean => {
     if (!engine.records.has(id) || engine.kept.has(id)) return false;

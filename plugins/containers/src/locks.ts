@@ -1,7 +1,7 @@
-/** One lock a container: what decides over it, and changes it, happens one after another. */
+/** One lock per container: decisions about it and changes of it run one after another. */
 import { fail } from "@tsbox/kernel";
 
-/** How long a request waits for its turn. */
+/** How long a request waits for the lock, in milliseconds. */
 const lockTimeout = 120_000;
 
 interface Waiter {
@@ -9,14 +9,15 @@ interface Waiter {
 }
 
 /**
- * Fair: whoever asked first has it first. A holder lets go however its work ends; who waits too long is told so, and the turn is the next
- * one's.
+ * A fair queue: requests get the lock in the order in which they asked. The lock is released however the work ends. A request that waits
+ * too long fails, and the next one takes its place.
  */
 export class Locks {
   readonly #queues: Map<string, Waiter[]> = new Map();
 
   /**
-   * `Unavailable` when it was not free within `timeout` milliseconds. The work must not wait for the container's end, which needs the lock.
+   * Runs `work` under the lock. `Unavailable`: the lock was not free within `timeout` milliseconds. The work must not wait for the
+   * container's end, which needs the lock.
    */
   async run<T>(id: string, work: () => Promise<T>, timeout: number = lockTimeout): Promise<T> {
     const queue = this.#queues.get(id);

@@ -1,4 +1,4 @@
-/** Names for containers that nobody named: an adjective and a thing of the sea. */
+/** Names for containers without a given name: an adjective and a thing of the sea. */
 import { randomInt } from "node:crypto";
 import { fail } from "@tsbox/kernel";
 
@@ -18,7 +18,7 @@ export function inventName(taken: (name: string) => boolean): string {
   }
 }
 
-/** Docker's rule. Answers the name without a leading slash. */
+/** Docker's rule. Returns the name without a leading slash. */
 export function checkName(given: string): string {
   const name = given.replace(/^\//, "");
   if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name)) return name;

@@ -1,11 +1,11 @@
 /**
- * Which namespaces a container gets: its own, the host's, or those of another one that runs. Looked up at each start, since the other one's
- * process is another each time.
+ * Which namespaces a container gets: new ones, the host's, or those of another running container. Looked up at each start, because the
+ * other container's process changes with each of its starts.
  */
 import { type Container, type ContainerConfig, fail } from "@tsbox/kernel";
 import type { Records } from "./records.ts";
 
-/** "new", "host", or the path of one to join. */
+/** "new", "host", or the path of a namespace to join. */
 export type NamespaceSource = string;
 
 export interface NamespaceSources {
@@ -13,21 +13,21 @@ export interface NamespaceSources {
   readonly ipc: NamespaceSource;
   readonly uts: NamespaceSource;
   readonly cgroup: NamespaceSource;
-  /** Of `--network container:…`; else "new", and the network says what it is. */
+  /** The peer's namespace for `--network container:…`; else "new", and the network decides. */
   readonly network: NamespaceSource;
-  /** What lies at /dev/shm: a path of the host's or of another container's; null: a tmpfs of its own; "none": nothing. */
+  /** The source of /dev/shm: a path of the host or of another container; null: a new tmpfs; "none": no /dev/shm. */
   readonly sharedMemory: string | null;
-  /** The container whose network it shares, by way of others or not: its names and addresses are that one's. */
+  /** The container whose network is shared, directly or through others. This container has its names and addresses. */
   readonly networkOf: Container | null;
 }
 
-/** Null: an own network. */
+/** The container whose network is joined; null: none. */
 export const networkPeer = ({ network }: Pick<ContainerConfig, "network">): string | null =>
   network.startsWith("container:") ? network.slice("container:".length) : null;
 
 const peerOf = (mode: string): string | null => (mode.startsWith("container:") ? mode.slice("container:".length) : null);
 
-/** `NotFound` and `Conflict` with Docker's words: the other one is gone, does not run, or keeps its ipc namespace to itself. */
+/** `NotFound` and `Conflict` in Docker's words: the other container does not exist, does not run, or does not share its ipc namespace. */
 export function namespaceSources(records: Records, { config }: Container): NamespaceSources {
   const { isolation } = config;
   const join = (mode: string, called: string, file: string): NamespaceSource => {
@@ -49,7 +49,7 @@ export function namespaceSources(records: Records, { config }: Container): Names
   };
 }
 
-/** At the end of a chain of those who share; where it is broken, since one of them was removed, the last that is left. */
+/** The end of a chain of containers that share a network. If one of them was removed, the last one that remains. */
 function ownerOf(records: Records, from: Container): Container {
   const seen = new Set<string>();
   for (let at = from; ; ) {

@@ -1,6 +1,6 @@
 /**
- * The networks of a container: those that its next start joins, in order, and the endpoints that it has while it runs. The first has the
- * ports and the way out.
+ * The networks of a container: those that its next start joins, in order, and its endpoints while it runs. The first network provides the
+ * published ports and the default route.
  */
 import { appendFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -21,10 +21,10 @@ import type { Engine, Place } from "./engine.ts";
 import { networkPeer } from "./namespaces.ts";
 import { hostNames } from "./spec/files.ts";
 
-/** Bytes of an /etc/hosts whose lines are edited. */
+/** The largest /etc/hosts that is edited, in bytes. */
 const longestHosts = 1 << 20;
 
-/** All of them, or none. `netns` null: the host's. */
+/** Connects all networks or none. `netns` null: the host's network namespace. */
 export async function connectAll(
   engine: Pick<Engine, "networks">,
   call: Call,
@@ -34,7 +34,7 @@ export async function connectAll(
   if (netns === null || networkPeer(record.config) !== null) return [];
   return withCleanup(async (cleanup) => {
     const endpoints: EndpointRecord[] = [];
-    // One that has left all of them still has its loopback.
+    // A container that has left all networks still gets a loopback interface.
     const wishes = record.networks.length > 0 ? record.networks : [{ network: "none", address: null, mac: null }];
     for (const wish of wishes) {
       const endpoint = await enter(engine, call, record, netns, wish, endpoints);
@@ -45,7 +45,7 @@ export async function connectAll(
   });
 }
 
-/** `others`: what it has already. */
+/** `others`: the container's existing endpoints. */
 function enter(
   engine: Pick<Engine, "networks">,
   call: Call,
@@ -67,7 +67,7 @@ function enter(
   });
 }
 
-/** Those that are published, and with `-P` all that are exposed besides, each on a free port of the host. */
+/** The published ports. With `-P`, also all other exposed ports, each on a free port of the host. */
 function portsOf({ ports, publishAll, exposedPorts }: ContainerConfig): readonly PortMap[] {
   if (!publishAll) return ports;
   const exposed = exposedPorts.map((entry): PortMap => {
@@ -84,7 +84,7 @@ function portsOf({ ports, publishAll, exposedPorts }: ContainerConfig): readonly
 
 const runs = ({ status }: Container): boolean => status === "running" || status === "paused";
 
-/** Under the container's lock. One that runs gets an interface more; another joins with its next start. */
+/** The caller holds the container's lock. A running container gets one more interface; another joins the network at its next start. */
 export async function connectNetwork(
   engine: Place & Pick<Engine, "networks" | "records">,
   call: Call,
@@ -110,7 +110,7 @@ export async function connectNetwork(
   nameEndpoint(engine, joined, endpoint);
 }
 
-/** Under the container's lock. `force`: what is not connected is as wanted. */
+/** The caller holds the container's lock. `force`: it is no error that the container is not connected. */
 export async function disconnectNetwork(
   engine: Place & Pick<Engine, "networks" | "records">,
   call: Call,
@@ -135,7 +135,7 @@ export async function disconnectNetwork(
   forgetEndpoint(engine, record.id, leaving);
   const rest = record.endpoints.filter((endpoint) => endpoint !== leaving);
   const left = await engine.records.save(call, { ...engine.records.byId(record.id), networks, endpoints: rest });
-  // The way out, and the published ports, went with the first: the next one takes its place.
+  // The default route and the published ports went with the first network: the next one takes over.
   const [next, ...others] = rest;
   const wish = networks.find((one) => one.network === next?.networkName);
   if (!first || next === undefined || wish === undefined) return;
@@ -148,7 +148,7 @@ export async function disconnectNetwork(
 
 const netnsOf = (record: Container): string => `/proc/${record.pid}/ns/net`;
 
-/** Whether it has a network namespace of its own. The network that it was made with may be gone since, where it has left that. */
+/** Whether the container has its own network namespace. Its first network may have been removed if the container has left it. */
 export async function ownsNamespace(
   engine: Pick<Engine, "networks">,
   call: Call,
@@ -159,7 +159,7 @@ export async function ownsNamespace(
   return first === undefined || (await engine.networks.namespace(call, first.network)) === "new";
 }
 
-/** Who has no network of his own has none to choose. */
+/** A container without its own network namespace can't join or leave networks. */
 async function refuseShared(engine: Pick<Engine, "networks">, call: Call, record: Container, network: string): Promise<void> {
   const { config } = record;
   if (!(await ownsNamespace(engine, call, record)))
@@ -173,7 +173,7 @@ async function refuseShared(engine: Pick<Engine, "networks">, call: Call, record
     throw fail("PermissionDenied", "container cannot be connected to multiple networks with one of the networks in private (none) mode");
 }
 
-/** In /etc/hosts, which the container has as a mount: it is written in place. */
+/** Adds a name to /etc/hosts. The file is written in place, because it is mounted in the container. */
 function nameEndpoint(engine: Place, { id, config }: Container, endpoint: EndpointRecord): void {
   const name = hostNames(config.hostname || id.slice(0, 12), config.domainname);
   appendFileSync(
@@ -186,7 +186,7 @@ function nameEndpoint(engine: Place, { id, config }: Container, endpoint: Endpoi
 
 function forgetEndpoint(engine: Place, id: ContainerId, endpoint: EndpointRecord): void {
   const path = hostsOf(engine, id);
-  // The container writes it, too: one that has made it that large keeps it as it is.
+  // The container can write the file, too: a file that it has made too large is left as it is.
   if (statSync(path).size > longestHosts) return;
   const gone = new Set(addressesOf(endpoint));
   const lines = readFileSync(path, "utf8").split("\n");

@@ -1,4 +1,4 @@
-/** Cgroups of this engine that no record accounts for, as the death of several processes at once leaves them. */
+/** Cgroups of this engine without a record, which remain when several processes die at once. */
 import { readdirSync, readFileSync } from "node:fs";
 import { readdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,13 +6,16 @@ import type { Call, ContainerId } from "@tsbox/kernel";
 import { happens } from "./decide.ts";
 import type { Engine } from "./engine.ts";
 
-/** Milliseconds that the processes of one container have to be gone after SIGKILL; a new daemon serves then. */
+/**
+ * How long, in milliseconds, the processes of one container may take to end after SIGKILL. Then the new daemon serves without waiting for
+ * them.
+ */
 const endTimeout = 1500;
 const lookEvery = 20;
 
 /**
- * A container whose start the last daemon did not record, and whose shim has died since: nobody was told of it, and nobody else can end it.
- * Called before anything is started, so whatever runs is of before.
+ * Kills containers whose start the last daemon did not record and whose shim has died since: no client got an answer, and no other process
+ * can end them. It runs before any start, so everything that runs is from before this daemon.
  */
 export async function endOrphans(engine: Pick<Engine, "engineId" | "records" | "shims">, call: Call): Promise<void> {
   for (const id of new Set(parents(engine).flatMap(containersIn))) {
@@ -26,7 +29,7 @@ export async function endOrphans(engine: Pick<Engine, "engineId" | "records" | "
   }
 }
 
-/** Whether all of them went in time. One that is named may have ended by itself just then: so they are looked at again. */
+/** Whether all processes end in time. The process chosen may have ended by itself, so the list is read again. */
 async function end(engine: Pick<Engine, "engineId" | "records" | "shims">, call: Call, id: ContainerId): Promise<boolean> {
   const deadline = Date.now() + endTimeout;
   for (;;) {
@@ -40,23 +43,23 @@ async function end(engine: Pick<Engine, "engineId" | "records" | "shims">, call:
   }
 }
 
-/** Cgroups of containers that are no more, and the engine's own where nothing is left in it. */
+/** Removes cgroups of containers that no longer exist, and the engine's own cgroup if it is empty. */
 export async function sweepCgroups(engine: Pick<Engine, "engineId" | "records">): Promise<void> {
   for (const parent of parents(engine)) {
     for (const id of containersIn(parent)) if (!engine.records.has(id)) await removeGroup(join(parent, id));
-    // What still runs keeps it.
+    // A cgroup with processes can't be removed and stays.
     await rmdir(parent).catch(() => {});
   }
 }
 
-/** With the groups that the container itself has made in it. What still runs keeps it. */
+/** Removes a cgroup and those that the container has created in it. A cgroup with processes stays. */
 async function removeGroup(group: string): Promise<void> {
   const below = await readdir(group, { recursive: true, withFileTypes: true }).catch(() => []);
   const inside = below.filter((entry) => entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
   for (const one of [...inside.sort().reverse(), group]) await rmdir(one).catch(() => {});
 }
 
-/** The engine's own directory in each hierarchy. */
+/** The engine's own cgroup in each hierarchy. */
 function parents(engine: Pick<Engine, "engineId" | "records">): readonly string[] {
   return readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
@@ -73,7 +76,7 @@ function containersIn(parent: string): readonly ContainerId[] {
   }
 }
 
-/** Of the container's own group, where its first process is. */
+/** The processes in the container's own cgroup, where its first process is. */
 function processesOf(engine: Pick<Engine, "engineId" | "records">, id: ContainerId): readonly number[] {
   for (const parent of parents(engine))
     try {
@@ -88,7 +91,7 @@ function processesOf(engine: Pick<Engine, "engineId" | "records">, id: Container
   return [];
 }
 
-/** A shim is the parent of its container's first process as long as it lives; then the launcher is. */
+/** Whether the process has a living shim: the shim is the parent of the container's first process; after its death the launcher is. */
 function hasShim(pid: number): boolean {
   try {
     return readFileSync(`/proc/${parentOf(pid)}/comm`, "utf8") === "tsbox:[shim]\n";

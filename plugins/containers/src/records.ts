@@ -1,7 +1,7 @@
 /**
- * All containers, in memory. What lasts is kept by the state service, what runs on tmpfs: a container's directory there holds
- * `record.json`, its whole record as of now, which counts before the durable one. After a power cut tmpfs is empty, so nothing runs; `--rm`
- * containers have no other record.
+ * The records of all containers, in memory. The state service holds the durable ones. On tmpfs, a container's directory holds
+ * `record.json`, its whole current record, which takes precedence over the durable one. After a power cut tmpfs is empty, so nothing runs.
+ * Containers with `--rm` have no durable record.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ export class Records {
   readonly #byId: Map<ContainerId, Container> = new Map();
   readonly #names: Map<string, ContainerId> = new Map();
 
-  /** `directory`: on tmpfs, one folder a container. */
+  /** `directory`: on tmpfs, one subdirectory per container. */
   constructor(state: StateService, directory: string, unwritten: Unwritten) {
     this.#state = state;
     this.#unwritten = unwritten;
@@ -26,14 +26,14 @@ export class Records {
   }
 
   /**
-   * Everything that is known. Answers those of which tmpfs knows nothing, since the host was restarted (`lost`), and those that run and
-   * were not on disk yet when an earlier daemon died (`unkept`). What is removed does not run.
+   * Loads all records. Returns the containers without a record on tmpfs, because the host was restarted (`lost`), and those that run and
+   * were not on disk yet when an earlier daemon died (`unkept`). A removed container does not run.
    */
   async load(call: Call): Promise<{ readonly lost: readonly ContainerId[]; readonly unkept: readonly Container[] }> {
     const lost = new Set<ContainerId>();
     const unkept: Container[] = [];
     for (const [, value] of await this.#state.list(call, "containers")) {
-      // Nothing of a durable record says that it runs: a power cut may have come since.
+      // A durable record never proves that the container runs: there may have been a power cut since.
       const record = this.#asHeard(upgraded(value as Container));
       lost.add(record.id);
       const ran = record.status !== "created" && record.status !== "exited";
@@ -53,7 +53,7 @@ export class Records {
     return { lost: [...lost], unkept };
   }
 
-  /** An older copy of the durable records was put back: what they don't know may still be somebody's. */
+  /** Whether an older copy of the durable records was put back: objects that these records don't mention may still be in use. */
   isRestored(call: Call): Promise<boolean> {
     return this.#state.isRestored(call);
   }
@@ -62,14 +62,14 @@ export class Records {
     return join(this.#directory, id);
   }
 
-  /** Made where it is not there: a restart of the host takes it away from a container that stays. */
+  /** Creates the directory if it is missing: a restart of the host removes it, while the container stays. */
   makeDirectory(id: ContainerId): string {
     const directory = this.directory(id);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     return directory;
   }
 
-  /** Names of folders on tmpfs that no record knows. */
+  /** Names of directories on tmpfs without a record. */
   strangers(): readonly string[] {
     return readdirSync(this.#directory).filter((name) => !this.#byId.has(name as ContainerId));
   }
@@ -78,7 +78,7 @@ export class Records {
     return [...this.#byId.values()].sort((a, b) => b.createdAt - a.createdAt);
   }
 
-  /** Takes a name (null: invents one) for `id` until `release`. */
+  /** Reserves a name (null: invents one) for `id` until `release`. */
   reserve(name: string | null, id: ContainerId): string {
     const chosen = name === null || name === "" ? inventName((candidate) => this.#names.has(candidate)) : checkName(name);
     const holder = this.#names.get(chosen);
@@ -103,7 +103,7 @@ export class Records {
     return this.#byId.get(id)?.status === "running";
   }
 
-  /** By id, for those who hold one: it may have been removed meanwhile. */
+  /** By id, for callers that already have one: the container may have been removed meanwhile. */
   byId(id: ContainerId): Container {
     const record = this.#byId.get(id);
     if (record === undefined) throw fail("NotFound", `No such container: ${id}`);
@@ -115,7 +115,7 @@ export class Records {
     return this.#byId.get(reference as ContainerId) ?? this.#byId.get(this.#names.get(reference) as ContainerId) ?? null;
   }
 
-  /** By id, name, or the beginning of an id. */
+  /** By id, name, or prefix of an id. */
   find(reference: string): Container {
     const exact = this.#byId.get(reference as ContainerId) ?? this.#byId.get(this.#names.get(reference.replace(/^\//, "")) as ContainerId);
     if (exact) return exact;
@@ -126,36 +126,38 @@ export class Records {
     return found;
   }
 
-  /** A change that outlives a power cut, unless the container is volatile. */
+  /** Records a change that outlives a power cut, unless the container has `--rm`. */
   async save(call: Call, record: Container): Promise<Container> {
     this.note(record);
     await this.keep(call, record);
     return record;
   }
 
-  /** The durable half of `save`: nobody sees it but the engine after a power cut. */
+  /** The durable half of `save`: only a daemon that starts after a power cut reads it. */
   async keep(call: Call, record: Container): Promise<void> {
     this.#unwritten.forget(onDisk(record));
     if (!record.config.autoRemove) await this.#state.write(call, [{ table: "containers", key: record.id, value: record }]);
   }
 
-  /** `keep`, which a full disk puts off and does not fail. `call` outlives the request. */
+  /** Like `keep`, but a full disk delays the write instead of failing it. `call` outlives the request. */
   async keepSoon(call: Call, record: Container): Promise<void> {
     try {
       await this.keep(call, record);
     } catch (error) {
-      // Removed meanwhile.
+      // Removed meanwhile: nothing is to be written.
       if (this.#byId.has(record.id)) this.#unwritten.add(onDisk(record), () => this.keep(call, record), error);
     }
   }
 
-  /** Takes back what was kept and never noted. */
+  /** Removes the durable record of a container that was kept and never noted. */
   async drop(call: Call, record: Container): Promise<void> {
     this.#unwritten.forget(onDisk(record));
     if (!record.config.autoRemove) await this.#state.write(call, [{ table: "containers", key: record.id, value: null }]);
   }
 
-  /** A change of what runs: survives the daemon, not the host. Counts at once, even if the state directory is full. */
+  /**
+   * Records a change in memory and on tmpfs: it survives the daemon, not the host. It counts at once, even if the state directory is full.
+   */
   note(record: Container): Container {
     this.#keep(record);
     this.#unwritten.forget(onTmpfs(record));
@@ -167,12 +169,12 @@ export class Records {
     return record;
   }
 
-  /** Whether the next daemon would find what was noted last. */
+  /** Whether the last note is on tmpfs, so that the next daemon would find it. */
   isNoted(id: ContainerId): boolean {
     return !this.#unwritten.has(onTmpfs({ id }));
   }
 
-  /** Out of sight at once; the files go with `discard`. */
+  /** Removes the record; the container is no longer visible. `discard` removes the files. */
   async remove(call: Call, record: Container): Promise<void> {
     this.#byId.delete(record.id);
     this.#names.delete(record.name);
@@ -197,8 +199,8 @@ export class Records {
   }
 
   /**
-   * A container is written as started before it is: when the daemon died in between, and the host did not, it has its directory, and no
-   * record there that counts before this one.
+   * The durable record says "started" before the start. If the daemon died in between and the host did not, the container's directory
+   * exists on tmpfs without a record that takes precedence. The container then counts as created.
    */
   #asHeard(record: Container): Container {
     return mayBeUnheard(record) && existsSync(this.directory(record.id)) ? { ...record, status: "created", startedAt: null } : record;
@@ -219,7 +221,7 @@ function readRecord(directory: string): Container | null {
   try {
     return upgraded(JSON.parse(readFileSync(join(directory, "record.json"), "utf8")) as Container);
   } catch {
-    // Died before its first record: the sweep takes the folder.
+    // The daemon died before the first record: the sweep removes the directory.
     return null;
   }
 }

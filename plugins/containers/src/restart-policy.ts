@@ -1,12 +1,15 @@
-/** Restart policies as values: whether a container whose first process has ended comes back, and after how long. All functions are pure. */
+/**
+ * Restart policies as values: whether a container is restarted after its first process has ended, and after what delay. All functions are
+ * pure.
+ */
 import { type Container, type ExitStatus, fail } from "@tsbox/kernel";
 
 const shortest = 100;
 const longest = 60_000;
-/** Who ran that long starts from the shortest wait again. */
+/** After a run of this length, in milliseconds, the delay starts again from the shortest. */
 const settled = 10_000;
 
-/** What the record says once its process has ended so: `restarting`, with the moment, or `exited`. */
+/** The record's fields after an end: `restarting`, with the time of the restart, or `exited`. */
 export function afterEnd(record: Container, exit: ExitStatus, now: number): Pick<Container, "status" | "restart" | "restartCount"> {
   const { restart, restartCount, startedAt } = record;
   if (!restart.wanted && !wants(record, exit))
@@ -16,7 +19,7 @@ export function afterEnd(record: Container, exit: ExitStatus, now: number): Pick
   return { status: "restarting", restart: { ...restart, backoff, wanted: false, at: now + backoff }, restartCount: restartCount + 1 };
 }
 
-/** As Docker decides at an end that nobody asked for. */
+/** Docker's decision for an end that no user asked for. */
 function wants({ config, restart, restartCount }: Container, exit: ExitStatus): boolean {
   if (restart.stopped || config.autoRemove) return false;
   switch (config.restart.name) {
@@ -30,14 +33,17 @@ function wants({ config, restart, restartCount }: Container, exit: ExitStatus): 
   }
 }
 
-/** After a restart of the host: who was started once and is to run always, even if it was stopped (Docker's `always`), or unless it was. */
+/**
+ * After a restart of the host: containers that were started once and are to run always, even if stopped (Docker's `always`), or unless
+ * stopped.
+ */
 export function wantsAfterBoot(record: Container): boolean {
   if (record.startedAt === null) return false;
   if (record.config.restart.name === "always") return true;
   return wants(record, record.exit ?? { code: 0, signal: null, outOfMemory: false, at: 0 });
 }
 
-/** A record of a container that keeps its policy's promise over a power cut. */
+/** Whether the record must be on disk because the container's policy applies after a power cut. */
 export const isKept = (record: Container): boolean => record.config.restart.name !== "no";
 
 export function refuseRestarting(record: Container): void {

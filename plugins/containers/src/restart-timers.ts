@@ -1,15 +1,15 @@
-/** The waits of containers that are `restarting`. */
+/** The timers of containers that are `restarting`. */
 import type { Container, ContainerId } from "@tsbox/kernel";
 import { longestTimer } from "./timers.ts";
 
-/** Waits that are under way. Docker's words for what can't be done meanwhile are with the verbs. */
+/** Pending restarts. Each verb has Docker's error message for what is refused meanwhile. */
 export class Restarts {
   readonly #timers: Map<ContainerId, NodeJS.Timeout> = new Map();
   #again: ((id: ContainerId) => void) | null = null;
 
   /**
-   * From now on those whose time has come are given to `again`, which starts them if they are still `restarting`. What ended earlier is in
-   * the records.
+   * From now on passes containers to `again` when their delay is over; `again` starts them if they are still `restarting`. Containers that
+   * ended earlier are in `records`.
    */
   open(again: (id: ContainerId) => void, records: readonly Container[]): void {
     this.#again = again;

@@ -1,16 +1,16 @@
 /**
- * Restart policies. When a first process ends, its policy says whether it comes back, and after how long; until then the container is
- * `restarting`, and what it waits for is in its record on tmpfs, so that the next daemon goes on with it. After a restart of the host tmpfs
- * is empty, and the durable record says who has to run again.
+ * Restart policies. When a first process ends, the policy decides whether it is restarted, and after what delay. Until then the container
+ * is `restarting`. The delay is in its record on tmpfs, so that the next daemon continues it. After a restart of the host tmpfs is empty,
+ * and the durable records say which containers to start.
  */
 import type { Call, Container, ExitStatus } from "@tsbox/kernel";
 import type { Engine, Journal } from "./engine.ts";
 import { afterEnd } from "./restart-policy.ts";
 
 /**
- * A start that was to bring it back has failed, and nothing of it is left. It counts as an end: what it lacks (another container's network,
- * a port, a directory) may come, so the policy goes on with it. Docker gives up here, and after a restart of the host the order of starts
- * decides who runs.
+ * Handles a failed restart, of which nothing is left. It counts as an end: what the start lacks (another container's network, a port, a
+ * directory) may appear later, so the policy continues. Docker gives up here, so after a restart of the host the order of starts decides
+ * which containers run.
  */
 export async function failedRestart(
   engine: Journal & Pick<Engine, "restarts">,
@@ -25,7 +25,7 @@ export async function failedRestart(
   else engine.restarts.schedule(engine.records.note(next));
 }
 
-/** Under the container's lock: it does not come back. Answers the record as it is now. */
+/** Gives up the pending restart. The caller holds the container's lock. Returns the current record. */
 export async function giveUp(
   engine: Journal & Pick<Engine, "restarts">,
   call: Call,

@@ -1,4 +1,4 @@
-/** After a daemon's death: shims are found again, what ended meanwhile is recorded, what nobody knows is swept. */
+/** Recovery after a daemon's death: finds the shims again, records what ended meanwhile, removes what has no record. */
 import { existsSync, readFileSync, watch } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -25,12 +25,15 @@ import { wantsAfterBoot } from "./restart-policy.ts";
 import { mayBeUnheard } from "./settling.ts";
 import { toolsOwner } from "./tools.ts";
 
-/** What a new daemon needs of the engine to find its containers again. */
+/** The parts of the engine that a new daemon needs to find its containers again. */
 export type RestoreNeeds = EndNeeds & Pick<Engine, "healthWatch" | "roots">;
 
-/** A process whose shim was killed is watched by its exit file; when the launcher died too, nobody writes one. */
+/**
+ * In milliseconds. A process whose shim was killed is watched through its exit file. If the launcher has died too, no process writes that
+ * file.
+ */
 const lookEvery = 1000;
-/** Milliseconds that a new daemon waits for all shims together before it serves. */
+/** How long a new daemon waits for all shims together before it serves, in milliseconds. */
 const findPatience = 1500;
 
 export async function restore(engine: RestoreNeeds, call: Call): Promise<void> {
@@ -45,14 +48,14 @@ export async function restore(engine: RestoreNeeds, call: Call): Promise<void> {
   );
   for (const { id, idMaps } of running) if (idMaps !== null) engine.idRanges.hold(id, idMaps);
   await endOrphans(engine, call);
-  // A shim that does not answer delays nobody: its container is looked after when it has, or when its deadline is over.
+  // A shim that does not answer does not delay the start: its container is handled when it answers, or after its deadline.
   const finding = Promise.all(running.map((record) => find(engine, call, record)));
   if (!(await happens(finding, findPatience))) later(engine, () => finding.then(() => {}));
   const recorded = new Set(running.map(({ id }) => id));
   const unrecorded = engine.records.all().filter((record) => !recorded.has(record.id));
   const ending = Promise.all(unrecorded.map((record) => endUnrecorded(engine, call, record)));
   if (!(await happens(ending, findPatience))) later(engine, () => ending.then(() => {}));
-  // A volatile container that was made and never started has no one who remembers it.
+  // A container with `--rm` that was created and never started is removed: no client remembers it.
   for (const record of engine.records.all().filter((record) => record.config.autoRemove && record.status === "created"))
     await engine.records.remove(call, record);
   for (const id of lost) {
@@ -63,7 +66,7 @@ export async function restore(engine: RestoreNeeds, call: Call): Promise<void> {
   await sweep(engine, call);
 }
 
-/** Of containers whose `create` was cut off between record and layer nobody has heard: they are dropped. Answers the others. */
+/** Drops containers whose `create` was interrupted between record and layer: no client got an answer. Returns the others. */
 async function withLayers(engine: RestoreNeeds, call: Call, ids: readonly ContainerId[]): Promise<readonly ContainerId[]> {
   const whole: ContainerId[] = [];
   for (const id of ids) {
@@ -75,7 +78,7 @@ async function withLayers(engine: RestoreNeeds, call: Call, ids: readonly Contai
   return whole;
 }
 
-/** A volatile container that was made and never started has no one who remembers it, so it claims nothing. */
+/** A container with `--rm` that was created and never started will be removed, so it claims nothing. */
 function claims(engine: Pick<Engine, "records">): readonly VolumeClaim[] {
   return engine.records.all().flatMap(({ id, status, config, mounts }) => {
     if (config.autoRemove && status === "created") return [];
@@ -99,10 +102,7 @@ async function find(engine: RestoreNeeds, call: Call, record: Container): Promis
   else await ended(engine, record.id, record.pid, exitOf(directory) ?? unknownExit());
 }
 
-/**
- * A start that the last daemon did not live to record: nobody was told of it, and what its network is has died with that daemon. So it
- * ends.
- */
+/** Ends a start that the last daemon did not record: no client got an answer, and the state of its network was lost with that daemon. */
 async function endUnrecorded(engine: RestoreNeeds, call: Call, record: Container): Promise<void> {
   const directory = engine.records.directory(record.id);
   if (!existsSync(join(directory, "shim.sock")) || exitOf(directory) !== null) return;
@@ -114,19 +114,19 @@ async function endUnrecorded(engine: RestoreNeeds, call: Call, record: Container
   await engine.shims.kill(call, record.id, shim.pid);
 }
 
-/** Shown by `ps` and `inspect`. */
+/** Marks a container without a shim; `ps` and `inspect` show it. */
 export const withoutShim = (engine: Pick<Engine, "records">, { id }: Container): Container =>
   engine.records.note({
     ...engine.records.byId(id),
     error: "its shim is dead or does not answer: the container runs on without logs, attach and exec; kill it, remove it or restart it",
   });
 
-/** The shim is dead, its container is not: the launcher, its new parent, writes the exit file. */
+/** Watches a container whose shim is dead. The launcher, its new parent, writes the exit file. */
 export function watchOrphan(engine: EndNeeds, record: Container, directory: string): void {
   let dead = 0;
   const look = (patience: number): void => {
     const exit = exitOf(directory);
-    // A dead process without an exit file is one whose parent is about to write it; only when that takes seconds there is nobody who will.
+    // A dead process without an exit file: its parent is about to write it. Only after some seconds is it certain that no process will.
     if (exit === null && (isAlive(record.pid) || dead < patience)) return;
     clearInterval(timer);
     watcher.close();
@@ -148,14 +148,14 @@ export function exitOf(directory: string): ExitStatus | null {
   }
 }
 
-/** Nobody saw how it ended. */
+/** The exit status of a process whose end was not observed. */
 const unknownExit = (): ExitStatus => ({ code: 255, signal: null, outOfMemory: false, at: Date.now() });
 
-/** What no record knows, of this engine only: directories on tmpfs and on disk, layers, cgroups. */
+/** Removes what has no record, of this engine only: directories on tmpfs and on disk, layers, cgroups. */
 async function sweep(engine: RestoreNeeds, call: Call): Promise<void> {
   for (const name of engine.records.strangers()) {
     const id = name as ContainerId;
-    // A shim that was spawned and not started, or whose start nobody recorded, is told to go.
+    // A shim that was spawned and not started, or whose start was not recorded, is asked to end.
     later(engine, async () => {
       await engine.shims
         .connect(call, id)
@@ -171,10 +171,10 @@ async function sweep(engine: RestoreNeeds, call: Call): Promise<void> {
       if (!restored && /^[0-9a-f]{64}$/.test(name) && !engine.records.has(id))
         await engine.host.removeTree(call, diskDirectory(engine, id));
     }
-    // Of a container that no record tells of any more nobody knows with which driver it was.
+    // The storage driver of a container without a record is unknown, so all of them are searched.
     for (const id of await engine.storageIds()) {
       const storage = await engine.storage(id);
-      // Of a daemon that died while they were on their way to disk.
+      // Layers that were being written to disk when a daemon died.
       if (supports(storage, "settle"))
         for (const { layer } of engine.records.all().filter(({ drivers, config }) => drivers.storage === id && !config.autoRemove))
           await storage.settle(call, layer).catch(unlessMissing);

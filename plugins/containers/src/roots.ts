@@ -1,4 +1,4 @@
-/** A container's files, opened for the toolkit: through its first process while it runs, else its layer and volumes, detached. */
+/** Opens a container's files for the toolkit: through its first process while it runs, else its layer and volumes in a detached mount. */
 import { existsSync } from "node:fs";
 import {
   type Call,
@@ -20,24 +20,24 @@ export interface RootServices {
   readonly host: HostToolkit;
   readonly volumes: VolumesService;
   storage(id: string): Promise<StorageDriver>;
-  /** For what no caller asked for. */
+  /** A call for work that no client requested. */
   call(): Call;
 }
 
 export class Roots {
-  /** What is to be done when one of them is closed. */
+  /** What to do when a root is closed, by its path. */
   readonly #open: Map<string, () => Promise<void>> = new Map();
-  /** Who writes into what does not run: a container whose layer is mounted for that must not mount it a second time. */
+  /** Writers to containers that don't run. While a layer is mounted for one, a start must not mount it a second time. */
   readonly #writers: Map<ContainerId, Set<Promise<void>>> = new Map();
 
-  /** Containers that have a place for each of their mounts. */
+  /** Containers that have a mount point for each of their mounts. */
   readonly #places: Set<ContainerId> = new Set();
 
   async open(services: RootServices, call: Call, record: Container, use: "read" | "write"): Promise<string> {
     const { id, pid, status } = record;
     if ((status === "running" || status === "paused") && pid !== null) return services.host.openProcess(call, pid, id);
     if (status === "removing" || status === "dead") throw fail("FailedPrecondition", `container ${id} is being removed`);
-    // Where nothing can be written, a mount without a place is left out: so the places are made before.
+    // A read-only tree can't get new mount points, so a mount without one would be left out. They are created first.
     if (use === "read" && record.mounts.length > 0 && !this.#places.has(id)) {
       await this.close(services, call, await this.open(services, call, record, "write"));
       this.#places.add(id);
@@ -66,7 +66,7 @@ export class Roots {
     }
   }
 
-  /** Answers when nobody writes into the container's layer from outside. */
+  /** Resolves when no caller writes into the container's layer from outside. */
   async settled(id: ContainerId): Promise<void> {
     while (this.#writers.has(id)) await Promise.all(this.#writers.get(id) ?? []);
   }
@@ -75,7 +75,7 @@ export class Roots {
     this.#places.delete(id);
   }
 
-  /** From now on until the answered function is called. */
+  /** Registers a writer until the returned function is called. */
   #writing(id: ContainerId): () => void {
     let release: () => void = () => {};
     const over = new Promise<void>((resolve) => {
@@ -90,10 +90,10 @@ export class Roots {
     };
   }
 
-  /** The layer, and what is mounted below it when the container runs and is somebody's files. */
+  /** The layer, and the mounts below it that hold files: binds, volumes and images. */
   async #mounts(services: RootServices, call: Call, record: Container, readOnly: boolean): Promise<Held> {
     const storage = await services.storage(record.drivers.storage);
-    // A user of its own, so that nobody else's ends with it.
+    // A separate user of the volumes, so that releasing it does not affect others.
     const user = newContainerId();
     const volumes: string[] = [];
     const release = async (): Promise<void> => {
@@ -117,7 +117,7 @@ export class Roots {
     const ro = point.readOnly ? ["ro"] : [];
     switch (point.kind) {
       case "bind":
-        // What the start would make is not made for a look.
+        // A start would create the missing source; opening the files does not.
         if (!existsSync(point.source)) return null;
         return { type: "bind", source: point.source, target: point.target, options: [point.recursive ? "rbind" : "bind", ...ro] };
       case "volume": {

@@ -1,7 +1,6 @@
 /**
- * A container that runs, as one object. Whoever acts on its processes holds one of these (`engine.shims.container`), and nobody speaks to
- * its shim beside it. What the exec driver does itself (powers `stats`, `update`) is asked of the driver; all else goes to the shim, or to
- * the container's cgroup.
+ * A running container as one object. Code that acts on its processes uses it (`engine.shims.container`), and no other code talks to its
+ * shim. The exec driver does what its powers (`stats`, `update`) offer. Everything else goes to the shim, or to the container's cgroup.
  */
 import {
   type Call,
@@ -24,7 +23,7 @@ import { blockDevices } from "./spec/devices.ts";
 import { readTemplate } from "./spec/exec-process.ts";
 import { blockDevicesOf, resourcesOf } from "./spec/limits.ts";
 
-/** What a running container is reached by. */
+/** What a running container needs to reach its processes. */
 export interface Reach {
   readonly launcher: LauncherService;
   readonly host: HostToolkit;
@@ -43,8 +42,8 @@ export class RunningContainer {
   }
 
   /**
-   * To the first process; with `all` to every process. It arrives even when the shim is dead or silent. `FailedPrecondition`: the container
-   * does not run.
+   * Signals the first process; with `all`, every process. It arrives even if the shim is dead or does not answer. `FailedPrecondition`: the
+   * container does not run.
    */
   signal(call: Call, signal: number, { all = false }: { readonly all?: boolean } = {}): Promise<void> {
     const { id, pid } = this.#record;
@@ -59,12 +58,12 @@ export class RunningContainer {
     return this.#reach.launcher.resume(call, this.#record.id);
   }
 
-  /** Of the container's terminal. */
+  /** Resizes the container's terminal. */
   resize(call: Call, size: WindowSize): Promise<void> {
     return this.#reach.launcher.resize(call, this.#record.id, size);
   }
 
-  /** Joins a local client's descriptors to the first process. */
+  /** Connects a local client's descriptors to the first process. */
   attach(call: Call, client: ShimClient): Promise<void> {
     return this.#reach.launcher.attach(call, this.#record.id, client);
   }
@@ -78,12 +77,12 @@ export class RunningContainer {
     return this.#reach.launcher.attachSocket(call, this.#record.id);
   }
 
-  /** Starts one more process. Errors as those of `LauncherService.exec`. */
+  /** Starts one more process. Fails as `LauncherService.exec` does. */
   exec(call: Call, exec: ShimExec): Promise<Started> {
     return this.#reach.launcher.exec(call, this.#record.id, exec);
   }
 
-  /** To the process of an exec and its process group. */
+  /** Signals the process of an exec and its process group. */
   signalExec(call: Call, exec: ExecId, signal: number): Promise<void> {
     return this.#reach.launcher.signalExec(call, this.#record.id, exec, signal);
   }
@@ -92,19 +91,19 @@ export class RunningContainer {
     return this.#reach.launcher.resizeExec(call, this.#record.id, exec, size);
   }
 
-  /** The pids of all its processes, as the host numbers them. `Unsupported`: its driver's processes are not the host's. */
+  /** The pids of all its processes on the host. `Unsupported`: the driver's processes are not processes of the host. */
   pids(call: Call): Promise<readonly number[]> {
     return this.#inCgroup((cgroup) => this.#reach.host.cgroupPids(call, cgroup));
   }
 
-  /** What it uses now. A driver may know a part of it only. */
+  /** The current resource usage. A driver may know only a part of it. */
   async usage(call: Call): Promise<Partial<CgroupUsage>> {
     const driver = await this.#driver();
     if (supports(driver, "stats")) return driver.stats(call, this.#record.id);
     return this.#inCgroup((cgroup) => this.#reach.host.cgroupUsage(call, cgroup));
   }
 
-  /** Sets its limits. Answers a sentence for each that the host could not set. */
+  /** Sets the container's limits. Returns a sentence for each one that the host could not set. */
   async update(call: Call, resources: Resources): Promise<readonly string[]> {
     const limits = resourcesOf(resources, blockDevices(blockDevicesOf(resources)));
     const driver = await this.#driver();
@@ -124,7 +123,7 @@ export class RunningContainer {
     throw fail("Unsupported", `processes of the exec driver ${drivers.exec} are not the host's: they can't be looked at from here`);
   }
 
-  /** What fails because the container has ended meanwhile, and its cgroup or its directory is gone, fails for that. */
+  /** If the container has ended meanwhile, its cgroup or its directory is gone: then the error is that it does not run. */
   async #inCgroup<T>(work: (cgroup: string) => Promise<T>): Promise<T> {
     try {
       return await work(await this.#cgroup());

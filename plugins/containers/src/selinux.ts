@@ -1,7 +1,7 @@
 /**
- * SELinux, for an operator who asks for it (`"selinux": true`, Docker's `selinux-enabled`): each container's processes and files have
- * container-selinux's types, and two random categories keep containers apart. Source of the rules: opencontainers/selinux, moby's
- * `generateSecurityOpt`.
+ * SELinux labels, if the operator enables them (`"selinux": true`, Docker's `selinux-enabled`). Each container's processes and files get
+ * the types of container-selinux, and two random categories separate containers from one another. Source of the rules:
+ * opencontainers/selinux, moby's `generateSecurityOpt`.
  */
 import { randomInt } from "node:crypto";
 import { existsSync, writeFileSync } from "node:fs";
@@ -10,16 +10,16 @@ import { type Call, type Container, type ContainerConfig, fail, type Mount, type
 import type { Engine } from "./engine.ts";
 import { valuesOf } from "./spec/security.ts";
 
-/** A kernel has it from its boot on, or never. */
+/** Read once: a kernel has SELinux from its boot on, or never. */
 export const kernelHasSelinux: boolean = existsSync("/sys/fs/selinux/enforce");
 
-/** A container's labels, for as long as it lives; null: none. `InvalidArgument`: the host's policy does not know them. */
+/** A container's labels, for its whole life; null: none. `InvalidArgument`: the host's policy does not know them. */
 export function selinuxLabels(engine: Pick<Engine, "records" | "selinux">, config: ContainerConfig): SelinuxLabels | null {
   if (!engine.selinux) return null;
   const { ipc, pid } = config.isolation;
   const options = valuesOf(config, "label");
   if (options.includes("disable")) return null;
-  // Who is not kept apart from the host is not kept apart by a label either, unless somebody says how.
+  // A container that is not isolated from the host gets no label either, unless the user asks for one.
   if (options.length === 0 && (config.privileged || ipc === "host" || pid === "host")) return null;
   const peer = [ipc, pid].find((mode) => mode.startsWith("container:"))?.slice("container:".length);
   const labels = composeLabels(options, peer === undefined ? null : engine.records.find(peer).selinux);
@@ -28,8 +28,8 @@ export function selinuxLabels(engine: Pick<Engine, "records" | "selinux">, confi
 }
 
 /**
- * By the values of `--security-opt label=`, the last first; who shares another's processes or memory has that one's label. Pure, but for
- * the categories.
+ * Composes labels from the values of `--security-opt label=`; the last value takes precedence. A container that shares another's processes
+ * or memory gets that container's label. Pure, except for the random categories.
  */
 export function composeLabels(options: readonly string[], peer: SelinuxLabels | null): SelinuxLabels {
   const first = randomInt(1023);
@@ -43,7 +43,7 @@ export function composeLabels(options: readonly string[], peer: SelinuxLabels | 
   };
 }
 
-/** The kernel answers whether a label is one. */
+/** Asks the kernel whether the label is valid. */
 function check(label: string): void {
   try {
     writeFileSync("/sys/fs/selinux/context", label, { flag: "r+" });
@@ -55,7 +55,7 @@ function check(label: string): void {
   }
 }
 
-/** A container's own file system, shown with its label: a mount of its own has it as an option, a directory gets it. */
+/** Labels a container's own file system: a new mount gets the label as an option, a directory is relabeled. */
 export async function labelled(
   engine: Pick<Engine, "host">,
   call: Call,
@@ -67,14 +67,14 @@ export async function labelled(
   return mounts.map((mount) => (mount.type === "bind" ? mount : { ...mount, options: [...mount.options, `context=${labels.mount}`] }));
 }
 
-/** Whole parts of a host, whose programs would lose what they live from. */
+/** Main directories of the host, which are never relabeled: programs of the host would lose access to their files. */
 const refused: ReadonlySet<string> = new Set(
   ["", ..."bin boot dev etc home lib lib64 media mnt opt proc root run sbin srv sys tmp usr var var/lib var/log".split(" ")].map(
     (name) => `/${name}`,
   ),
 );
 
-/** Files from outside, as their mount's mode says: `z` lets every container have them, `Z` this one alone. */
+/** Relabels files of the host according to the mount's mode: `z` for use by all containers, `Z` for this one only. */
 export async function relabel(engine: Pick<Engine, "host">, call: Call, { selinux }: Container, path: string, mode: string): Promise<void> {
   const words = mode.split(",");
   const everybody = words.includes("z");
@@ -84,7 +84,7 @@ export async function relabel(engine: Pick<Engine, "host">, call: Call, { selinu
   await engine.host.relabel(call, path, everybody ? sharedLabel(selinux) : selinux.mount);
 }
 
-/** The label of files that every container may have: without categories. */
+/** The label of files that all containers may use: it has no categories. */
 export function sharedLabel({ mount }: SelinuxLabels): string {
   return [...mount.split(":").slice(0, 3), "s0"].join(":");
 }

@@ -38,7 +38,7 @@ export function containersService(
   const { records, waiters, shims } = engine;
   const tell = (call: Call, record: Container, action: string, more: Strings = {}): Promise<void> =>
     engine.events.publish(call, { type: "container", action, id: record.id, attributes: { ...attributes(record), ...more } });
-  /** What is asked of a container that runs. */
+  /** Runs `work` on a running or paused container. */
   const running = <T>(id: ContainerId, work: (record: Container) => Promise<T>): Promise<T> =>
     decide(engine, id, async (record) => {
       refuseIdle(record);
@@ -119,7 +119,7 @@ export function containersService(
     },
     attachSocket: (call, id, exec) =>
       decide(engine, id, async (record) => {
-        // An exec attaches to its own process, of which `exec_start` tells.
+        // An exec attaches to its own process; the event `exec_start` reports that.
         if (exec !== undefined) {
           refuseIdle(record);
           refusePaused(record);
@@ -167,7 +167,7 @@ export function containersService(
       const record = records.byId(id);
       if (record.log.driver === "none") throw fail("Unsupported", "configured logging driver does not support reading");
       const ended = options.follow && runs(record) ? waiters.next(id, "exit", call.signal) : null;
-      // Nobody may come to read, and then nobody hears that the client is gone.
+      // If the log is never read, no code awaits this promise, and it rejects when the client disconnects.
       ended?.catch(() => {});
       return readLog(call, record.log, options, ended);
     },
@@ -175,8 +175,8 @@ export function containersService(
 }
 
 /**
- * What goes on by itself from now on: health is watched, and whose time has come is started, one after another for one container, side by
- * side for several.
+ * Starts the engine's own work: watches health, and restarts containers when their delay is over; one after another for one container, in
+ * parallel for several.
  */
 export function goOn(engine: Engine): void {
   const again = async (id: ContainerId): Promise<void> => {
@@ -207,7 +207,7 @@ async function wait(
   return engine.waiters.next(id, condition === "removed" ? "removed" : "exit", signal);
 }
 
-/** A local client has let go of the container, or of the exec that it was joined to. */
+/** A local client has disconnected from the container, or from its exec. */
 async function letGo(engine: Engine, id: ContainerId, client: number): Promise<void> {
   if (!engine.records.has(id)) return;
   const exec = engine.execs.ofClient(client);
@@ -216,7 +216,7 @@ async function letGo(engine: Engine, id: ContainerId, client: number): Promise<v
   await engine.events.publish(engine.call(), { type: "container", action: "detach", id, attributes: attributes(record) });
 }
 
-/** Once a round of the container: the kernel tells each time that it looks for a victim. */
+/** Publishes `oom` once per round: the kernel reports each time that it looks for a process to kill. */
 async function ranOut(engine: Engine, id: ContainerId): Promise<void> {
   if (!engine.records.has(id) || engine.outOfMemory.has(id)) return;
   engine.outOfMemory.add(id);
@@ -224,7 +224,7 @@ async function ranOut(engine: Engine, id: ContainerId): Promise<void> {
   await engine.events.publish(engine.call(), { type: "container", action: "oom", id, attributes: attributes(record) });
 }
 
-/** Hears the shims for as long as the engine lives. */
+/** Handles the shims' events for as long as the engine lives. */
 export async function listen(engine: Engine): Promise<void> {
   for await (const event of await engine.shims.events(engine.call())) {
     const { id } = event;

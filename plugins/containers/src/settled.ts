@@ -1,4 +1,4 @@
-/** Both, and the first failure only when the other has ended too: what is under way must not outlive who asked for it. */
+/** Waits for both promises, and only then throws the first failure: work in progress must not outlive its caller. */
 export async function settled<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
   const [first, second] = await Promise.allSettled([a, b]);
   if (first.status === "rejected") throw first.reason;

@@ -1,12 +1,16 @@
-/** Containers that are made and started at once: neither waits for the disk, who asked for them does. */
+/**
+ * Disk writes of containers that are created and started at once. Create and start don't wait for the disk; the answer to the client does.
+ */
 import type { Container, ContainerId } from "@tsbox/kernel";
 
-/** What is written of such a container: one that runs, since after a power cut it is one that ran. The start need not write it again. */
+/**
+ * The durable record of such a container says that it runs: after a power cut it counts as one that ran. The start need not write it again.
+ */
 export function startedAtOnce(record: Container): Container {
   return { ...record, status: "running", startedAt: record.createdAt };
 }
 
-/** Whether a durable record may be of a container whose `create` nobody has heard the end of. */
+/** Whether a durable record may belong to a container whose `create` no client got an answer for. */
 export function mayBeUnheard({ startedAt, createdAt }: Container): boolean {
   return startedAt === null || startedAt === createdAt;
 }
@@ -14,10 +18,10 @@ export function mayBeUnheard({ startedAt, createdAt }: Container): boolean {
 export class Settling {
   readonly #all: Map<ContainerId, Promise<unknown>> = new Map();
 
-  /** Until `wait` has told how it went. */
+  /** Keeps the promise until it succeeds or `wait` has returned its result. */
   add(id: ContainerId, settling: Promise<unknown>): void {
     this.#all.set(id, settling);
-    // Told to who waits; who never does has been told nothing yet.
+    // A failure is reported by `wait`. A client that never waits has not been answered yet.
     settling.then(
       () => this.#all.delete(id),
       () => {},
@@ -28,7 +32,7 @@ export class Settling {
     return this.#all.has(id);
   }
 
-  /** Fails as the disk did. */
+  /** Waits for the disk, and fails as the write did. */
   async wait(id: ContainerId): Promise<void> {
     try {
       await this.#all.get(id);

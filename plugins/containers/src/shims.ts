@@ -1,4 +1,4 @@
-/** The shims of this engine's containers: the one place of this plugin that speaks to the launcher, beside `RunningContainer`. */
+/** The shims of this engine's containers. In this plugin, only this class and `RunningContainer` talk to the launcher. */
 import type { Call, Container, ContainerId, ShimEvent, ShimLaunch, ShimNamespaces, ShimState, Started } from "@tsbox/kernel";
 import { type Reach, RunningContainer } from "./running-container.ts";
 
@@ -11,47 +11,50 @@ export class Shims {
     this.#reach = reach;
   }
 
-  /** The container that runs, or is about to, by this record. */
+  /** The container of this record, which runs or is about to. */
   container(record: Pick<Container, "id" | "pid" | "drivers">): RunningContainer {
     return new RunningContainer(this.#reach, record);
   }
 
-  /** Forks a shim, which makes the namespaces at once. */
+  /** Forks a shim, which creates the namespaces at once. */
   spawn(call: Call, id: ContainerId, namespaces: ShimNamespaces): Promise<ShimState> {
     return this.#reach.launcher.spawn(call, id, this.#reach.directory(id), namespaces);
   }
 
-  /** Finds the shim of an earlier launcher or daemon. `NotFound`: there is none. */
+  /** Connects to the shim of an earlier launcher or daemon. `NotFound`: there is none. */
   connect(call: Call, id: ContainerId): Promise<ShimState> {
     return this.#reach.launcher.connect(call, id, this.#reach.directory(id));
   }
 
-  /** Makes the first process ready, which then waits for `release`. Answers when it runs. */
+  /** Prepares the first process, which then waits for `release`. Returns when it runs. */
   start(call: Call, id: ContainerId, launch: ShimLaunch): Promise<Started> {
     return this.#reach.launcher.start(call, id, launch);
   }
 
-  /** Lets a start go on, which may be on its way yet. */
+  /** Lets a start continue. The start request may still be on its way. */
   release(call: Call, id: ContainerId): Promise<void> {
     return this.#reach.launcher.release(call, id);
   }
 
-  /** Ends a shim that has started nothing; a start that is under way fails. */
+  /** Ends a shim that has started nothing; a start in progress fails. */
   abandon(call: Call, id: ContainerId): Promise<void> {
     return this.#reach.launcher.abandon(call, id);
   }
 
-  /** SIGKILL to every process of a container that no record describes, or none as it runs now. `pid`: of its first process. */
+  /**
+   * Sends SIGKILL to every process of a container that has no record, or whose record is not about its current processes. `pid`: its first
+   * process.
+   */
   kill(call: Call, id: ContainerId, pid: number): Promise<void> {
     return this.#reach.launcher.signal(call, id, sigkill, { all: true, pid });
   }
 
-  /** Of those shims that the launcher is connected to. */
+  /** The ids of the containers whose shims the launcher is connected to. */
   ids(call: Call): Promise<readonly ContainerId[]> {
     return this.#reach.launcher.shims(call);
   }
 
-  /** What shims report by themselves, for as long as the engine lives. One reader. */
+  /** The events that shims report, for as long as the engine lives. For one reader only. */
   events(call: Call): Promise<AsyncIterable<ShimEvent>> {
     return this.#reach.launcher.events(call);
   }

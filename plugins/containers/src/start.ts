@@ -1,4 +1,4 @@
-/** `running`: the walk of a start. Each step asks one service; a failure undoes what came before it, and nothing half done is left. */
+/** Starts a container. Each step asks one service. A failure undoes the steps before it, so no partial state remains. */
 import { existsSync } from "node:fs";
 import {
   type Call,
@@ -39,7 +39,7 @@ import { blockDevicesOf } from "./spec/limits.ts";
 import { type LabelModules, withoutAppArmor } from "./spec/security.ts";
 import { resolveUser } from "./spec/user.ts";
 
-/** What a start needs of the engine. */
+/** The parts of the engine that a start needs. */
 export type StartNeeds = EarlyShimNeeds &
   HealthNeeds &
   HostChoices &
@@ -59,16 +59,16 @@ export async function start(engine: StartNeeds, call: Call, record: Container, o
     phases.push([name, now - mark]);
     mark = now;
   };
-  // On disk it runs already: since its last start, or from its `create` on.
+  // The durable record already says that it runs: since its last start, or since its `create`.
   const isWritten = record.status === "restarting" || engine.settling.has(id);
   return withCleanup(async (cleanup) => {
     const directory = engine.records.makeDirectory(id);
-    // Asked for first, since it may be there already: the shim makes its network namespace while we look after the layer. Its failure is
-    // told where it is awaited.
+    // Requested first, since it may already exist: the shim creates its network namespace while the layer is prepared. Its failure is
+    // reported where it is awaited.
     const spawning = takeShim(engine, call, record);
     spawning.catch(() => {});
     cleanup.undo(async () => {
-      // Who has not been asked for yet can't be told to go.
+      // A shim can be abandoned only after it has been requested.
       await spawning.catch(() => {});
       await engine.shims.abandon(cleanupCall(call), id);
     });
@@ -91,7 +91,7 @@ export async function start(engine: StartNeeds, call: Call, record: Container, o
     cleanup.undo(() => release(engine, cleanupCall(call), record));
     const mounts = await attach(engine, call, record, idMaps);
     const onDisk = makeDiskDirectory(engine, id);
-    // A container that joins another one's network namespace uses that one's files, as long as they are there.
+    // A container that joins another container's network namespace uses that container's files, if they exist.
     const shared = namespaces.networkOf === null ? null : diskDirectory(engine, namespaces.networkOf.id);
     const isOwn = shared === null || filesOf(shared).some(([, file]) => !existsSync(file));
     const files = filesOf(isOwn ? onDisk : shared);
@@ -104,7 +104,7 @@ export async function start(engine: StartNeeds, call: Call, record: Container, o
     phase("shim");
 
     const netns = namespaces.networkOf === null ? shim.netns : namespaces.network;
-    // Beside all that follows, until the process is ready to run.
+    // In parallel with all that follows, until the process is ready to run.
     const connecting = connectAll(engine, call, record, shim.netns);
     const connected = connecting.catch((): readonly EndpointRecord[] => []);
     cleanup.undo(async () => {
@@ -173,7 +173,8 @@ export async function start(engine: StartNeeds, call: Call, record: Container, o
       warnings: started.warnings,
     };
     engine.records.note(running);
-    // On disk, too: after a restart of the host it is one that ran. Only who must run again then waits for it.
+    // On disk, too: after a restart of the host the container counts as one that ran. Only a container that must then run again waits for
+    // the write.
     if (!isWritten) {
       const kept = engine.records.keep(engine.call(), running);
       if (isKept(record)) await kept;
@@ -191,8 +192,8 @@ export async function start(engine: StartNeeds, call: Call, record: Container, o
 }
 
 /**
- * Network and process, when each has come to its end. A failure of the network makes the process give up (stage `hold`), and says more; any
- * other failure of the process counts first, since a network namespace that went with its shim fails the network.
+ * Waits for both network and process. If the network fails, the process gives up (stage `hold`), and the network's error says more. Any
+ * other failure of the process takes precedence: if its shim ends, the network namespace is gone and the network fails, too.
  */
 async function both<E>(network: Promise<E>, process: Promise<Started>): Promise<[E, Started]> {
   const [connected, started] = await Promise.allSettled([network, process]);
@@ -203,7 +204,7 @@ async function both<E>(network: Promise<E>, process: Promise<Started>): Promise<
   return [connected.value, started.value];
 }
 
-/** Devices that are known by name: most containers ask for none, and no file is read for them. */
+/** Adds devices that are requested by name. Most containers request none, and then no file is read. */
 async function withRequested(engine: Pick<Engine, "cdiSpecDirs">, call: Call, { id, config }: Container, spec: OciSpec): Promise<OciSpec> {
   if (config.deviceRequests.length === 0) return spec;
   const registry = await CdiRegistry.read(engine.cdiSpecDirs);
@@ -211,13 +212,16 @@ async function withRequested(engine: Pick<Engine, "cdiSpecDirs">, call: Call, { 
   return edited(spec, registry.editsFor(devicesRequested(config.deviceRequests, registry)));
 }
 
-/** What of this host labels processes. The default profile of AppArmor is loaded for who needs it. */
+/** The labels that this host's security modules provide. AppArmor's default profile is loaded only for containers that need it. */
 async function labelModules({ apparmor }: Pick<Engine, "apparmor">, call: Call, { config, selinux }: Container): Promise<LabelModules> {
   const profile = withoutAppArmor(config) ? null : await apparmor.profile(call);
   return { apparmor: profile === null ? null : { defaultProfile: profile }, selinux };
 }
 
-/** The image's own files answer for every container of it, as long as its layer is fresh: looked up once. */
+/**
+ * Resolves the container's user. The result is shared by all containers of the image that have never run, because their files are the
+ * image's.
+ */
 async function userOf(
   engine: Pick<Engine, "host" | "users">,
   call: Call,

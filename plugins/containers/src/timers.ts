@@ -1,2 +1,2 @@
-/** The longest delay that setTimeout takes, in milliseconds; a longer one would be over at once. */
+/** The longest delay of setTimeout, in milliseconds; with a longer one it fires at once. */
 export const longestTimer: number = 2 ** 31 - 1;

@@ -1,6 +1,6 @@
 /**
- * A process beside a container, with the tree of an image as its root: tools for a container that has none. Its layer lives as long as it
- * does.
+ * A process beside a container whose root is an image's tree: tools for a container that has none. Its layer is removed when the process
+ * ends.
  */
 import { type ActiveKey, type Call, type Container, type Exec, type ExecId, type ExecLaunch, isTsboxError } from "@tsbox/kernel";
 import type { Engine } from "./engine.ts";
@@ -9,7 +9,7 @@ import { resolveUser } from "./spec/user.ts";
 
 const layerOf = (id: ExecId): ActiveKey => `tools-${id}` as ActiveKey;
 
-/** Whose layer it is, by its key; null: no layer of tools. */
+/** The exec that a layer belongs to, by the layer's key; null: it is no layer of tools. */
 export const toolsOwner = (key: string): ExecId | null => (/^tools-([0-9a-f]{64})$/.exec(key)?.[1] ?? null) as ExecId | null;
 
 export async function launchBeside(
@@ -41,7 +41,7 @@ export async function removeTools(engine: Pick<Engine, "call" | "preferred" | "s
   try {
     await (await engine.storage(await engine.preferred("storage"))).remove(engine.call(), layerOf(id));
   } catch (error) {
-    // It was never made.
+    // It was never created.
     if (!isTsboxError(error) || error.code !== "NotFound") throw error;
   }
 }

@@ -1,4 +1,4 @@
-/** The table of a container's processes, as the host's own `ps` prints it. */
+/** The table of a container's processes, as the host's `ps` prints it. */
 import { type Call, type CommandResult, type ContainerId, fail, type ProcessTable } from "@tsbox/kernel";
 import { refuseIdle } from "./decide.ts";
 import type { Engine } from "./engine.ts";
@@ -19,7 +19,7 @@ export async function top(
       environment: { PATH: process.env.PATH ?? "/usr/bin:/bin", LC_ALL: "C" },
       workingDirectory: "/",
     });
-  // A ps that takes a list of pids need not look at all the others.
+  // A ps that takes a list of pids need not read all other processes.
   let ran = await run([...psArguments, `-q${[...pids].join(",")}`]);
   if (ran.exitCode !== 0) ran = await run(psArguments);
   if (ran.exitCode !== 0)
@@ -27,13 +27,13 @@ export async function top(
   return parsePs(Buffer.from(ran.stdout).toString(), pids);
 }
 
-/** A column that is called PID and holds something else would show the host's processes. */
+/** Refuses a column that is titled PID and holds something else: it would show the host's processes. */
 function refuseRenamedPid(psArguments: readonly string[]): void {
   for (const [, name = "", title = ""] of ` ${psArguments.join(" ")}`.matchAll(/\s(\S*)=\s*(PID\S*)/g))
     if (name !== "pid") throw fail("InvalidArgument", `specifying "${name}=${title}" is not allowed`);
 }
 
-/** Rows of the container's processes; the last column has the rest of its line. */
+/** The rows of the container's processes; the last column holds the rest of its line. */
 export function parsePs(text: string, pids: ReadonlySet<number>): ProcessTable {
   const [head = "", ...lines] = text.split("\n");
   const titles = head.trim().split(/\s+/);

@@ -1,4 +1,6 @@
-/** Records that the disk did not take. What is in memory counts meanwhile, and writing is tried again until the disk has room. */
+/**
+ * Records that could not be written because the disk is full. The record in memory counts, and the write is retried until there is room.
+ */
 
 const retryEvery = 1000;
 
@@ -15,14 +17,14 @@ export class Unwritten {
     return this.#writes.has(key);
   }
 
-  /** `write` throws for as long as there is no room. It replaces the one that waits under the same key. */
+  /** `write` throws while there is no room. It replaces the pending write with the same key. */
   add(key: string, write: () => void | Promise<void>, why: unknown): void {
     if (!this.#writes.has(key)) this.#warn(`can't write a record, which is tried again: ${String(why)}`);
     this.#writes.set(key, write);
     this.#later();
   }
 
-  /** A newer record is written, or none is wanted. */
+  /** Cancels a pending write: a newer record is written, or the record is removed. */
   forget(key: string): void {
     this.#writes.delete(key);
   }
@@ -34,7 +36,7 @@ export class Unwritten {
   async #again(): Promise<void> {
     for (const [key, write] of [...this.#writes])
       try {
-        // What was forgotten meanwhile is not written.
+        // A write that was cancelled meanwhile is skipped.
         if (this.#writes.get(key) !== write) continue;
         await write();
         if (this.#writes.get(key) === write) this.#writes.delete(key);

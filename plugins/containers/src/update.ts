@@ -1,10 +1,10 @@
-/** Changes of a container's limits and restart policy, while it runs and while it does not. */
+/** Changes a container's limits and restart policy, whether it runs or not. */
 import type { Call, Container, ContainerChanges, Sparse } from "@tsbox/kernel";
 import { attributes } from "./attributes.ts";
 import { runs } from "./decide.ts";
 import type { Engine, Journal } from "./engine.ts";
 
-/** Under the container's lock. */
+/** The caller holds the container's lock. */
 export async function update(
   engine: Journal & Pick<Engine, "shims">,
   call: Call,
@@ -19,7 +19,7 @@ export async function update(
     ...(restart ? { restart } : {}),
     raw: { ...record.config.raw, hostConfig: hostConfig ?? record.config.raw.hostConfig },
   };
-  // Its health may have changed while limits were set.
+  // Read again: its health may have changed while the limits were set.
   await engine.records.save(call, { ...engine.records.byId(record.id), config });
   await engine.events.publish(call, { type: "container", action: "update", id: record.id, attributes: attributes(record) });
   return warnings;

@@ -1,10 +1,10 @@
 /**
- * Records of an engine before version 0.1's volumes, policies and isolation: what they had no word for is what it was then. Told by their
- * missing `mounts`; a record is written anew, whole, at its next change.
+ * Completes records that were written before version 0.1 had volumes, policies and isolation: fields that they lack get the value that was
+ * in effect then. Such records are recognised by their missing `mounts`. The next change of a record writes it whole in the new form.
  */
 import type { BindPoint, Container, ContainerConfig, TmpfsPoint } from "@tsbox/kernel";
 
-/** What a container was given that nobody asked anything more for. */
+/** The values of a container without any options. */
 const configDefaults: Partial<ContainerConfig> = {
   networks: [],
   publishAll: false,
@@ -46,7 +46,7 @@ const resourceDefaults: Partial<ContainerConfig["resources"]> = {
   hugepages: {},
 };
 
-/** Mounts as they were kept then. */
+/** Mounts in their earlier form. */
 interface EarlierConfig {
   readonly binds?: readonly {
     readonly source: string;

@@ -1,4 +1,4 @@
-/** What a running container uses, with what the host has. */
+/** The resource usage of a running container, with the resources of the host. */
 import { readFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import type { Call, ContainerId, ContainerUsage, InterfaceUsage } from "@tsbox/kernel";
@@ -22,7 +22,7 @@ export async function usage(engine: Pick<Engine, "records" | "shims">, call: Cal
   }
 }
 
-/** For what a format does not tell. */
+/** Defaults for values that a driver does not report. */
 const unknown = {
   cpuNanoseconds: 0,
   cpuUserNanoseconds: 0,
@@ -41,7 +41,7 @@ const unknown = {
   oomKills: 0,
 } as const;
 
-/** As the first process sees them, without its loopback. */
+/** The first process's network interfaces, without loopback. */
 function interfaces(pid: number): Readonly<Record<string, InterfaceUsage>> {
   const found: Record<string, InterfaceUsage> = {};
   for (const line of read(`/proc/${pid}/net/dev`).split("\n")) {
@@ -56,7 +56,10 @@ function interfaces(pid: number): Readonly<Record<string, InterfaceUsage>> {
   return found;
 }
 
-/** Of all processors, in and out of user mode and idle: the first line of /proc/stat, in hundredths of a second. */
+/**
+ * The time of all processors in nanoseconds, user, system and idle, from the first line of /proc/stat, whose unit is a hundredth of a
+ * second.
+ */
 function hostTime(): number {
   const [, ...ticks] = (read("/proc/stat").split("\n")[0] ?? "").trim().split(/\s+/).map(Number);
   return ticks.slice(0, 8).reduce((sum, one) => sum + one, 0) * 10_000_000;

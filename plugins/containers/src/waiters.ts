@@ -1,11 +1,11 @@
-/** Who waits for what of a container: promises that are kept when it happens. */
+/** Promises for calls that wait for an event of a container. */
 import { abortReason, type ContainerId, type ExitStatus } from "@tsbox/kernel";
 
 type Condition = "exit" | "removed";
 
 export interface Waiting {
   readonly promise: Promise<ExitStatus>;
-  /** Nobody waits any more. */
+  /** Stops waiting. */
   leave(): void;
 }
 
@@ -13,7 +13,7 @@ export class Waiters {
   readonly #waiting: Map<string, Set<(status: ExitStatus) => void>> = new Map();
   readonly #flushes: Map<string, { promise: Promise<"flushed" | "detached">; resolve(how: "flushed" | "detached"): void }> = new Map();
 
-  /** The next time that it happens; fails as `signal` does. */
+  /** Waits for the next occurrence; fails when `signal` aborts. */
   next(id: ContainerId, condition: Condition, signal?: AbortSignal): Promise<ExitStatus> {
     return this.until(this.expect(id, condition), signal);
   }
@@ -34,12 +34,12 @@ export class Waiters {
     }
   }
 
-  /** How many wait. */
+  /** How many calls wait. */
   get size(): number {
     return [...this.#waiting.values()].reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** Told once, from now on, until it is left. */
+  /** Resolves at the next occurrence from now on, once. The caller must call `leave`. */
   expect(id: ContainerId, condition: Condition): Waiting {
     const key = `${id}/${condition}`;
     const { promise, resolve } = Promise.withResolvers<ExitStatus>();
@@ -61,7 +61,7 @@ export class Waiters {
     for (const resolve of waiting) resolve(status);
   }
 
-  /** From now on a client's end of output is remembered, until `flushed` has told it. */
+  /** From now on the end of a client's output is remembered until `flushed` has returned it. */
   expectFlush(id: ContainerId, client: number): void {
     const { promise, resolve } = Promise.withResolvers<"flushed" | "detached">();
     this.#flushes.set(`${id}/${client}`, { promise, resolve });
@@ -80,12 +80,12 @@ export class Waiters {
     this.#flushes.get(`${id}/${client}`)?.resolve(how);
   }
 
-  /** It was never attached after all. */
+  /** The client was not attached after all. */
   forgetFlush(id: ContainerId, client: number): void {
     this.#flushes.delete(`${id}/${client}`);
   }
 
-  /** The shim is gone: nothing more will come for anybody. */
+  /** The shim is gone: no client gets any more output. */
   flushAll(id: ContainerId): void {
     for (const [key, flush] of this.#flushes) if (key.startsWith(`${id}/`)) flush.resolve("flushed");
   }

@@ -1,6 +1,6 @@
 /**
- * CDI's container edits, applied to an OCI spec as CDI's own library does (pkg/cdi/container-edits.go). Pure, but for the host's nodes that
- * an edit leaves to be looked at.
+ * Applies CDI's container edits to an OCI spec, as CDI's own library does (pkg/cdi/container-edits.go). Pure, except that it looks up the
+ * host's device nodes where an edit leaves out type or numbers.
  */
 import { type Stats, statSync } from "node:fs";
 import { fail, type OciMount, type OciSpec } from "@tsbox/kernel";
@@ -45,14 +45,14 @@ function apply(spec: OciSpec, edits: CdiEdits): OciSpec {
   } as OciSpec;
 }
 
-/** What is named again counts anew. */
+/** A variable that is set again replaces the earlier one. */
 function withPairs(old: readonly string[], more: readonly string[]): readonly string[] {
   const name = (pair: string): string => pair.split("=", 1)[0] ?? "";
   const named = new Set(more.map(name));
   return [...old.filter((pair) => !named.has(name(pair))), ...more];
 }
 
-/** Type and numbers are the host's where the edit says none; its owner is the container's user where neither says another. */
+/** Type and numbers are those of the host's node if the edit gives none. The owner is the container's user if the edit gives none. */
 function deviceOf(
   node: CdiNode,
   user: { readonly uid?: number; readonly gid?: number },
@@ -90,7 +90,7 @@ function withNodes(old: readonly Node[], more: readonly Node[]): readonly Node[]
   return [...old.filter(({ path }) => !named.has(path)), ...more];
 }
 
-/** One at a place, those below others after them. */
+/** A mount replaces an earlier one at the same destination. Mounts are sorted by depth, so that parents come first. */
 function withMounts(old: readonly OciMount[], more: readonly CdiMount[]): readonly OciMount[] {
   if (more.length === 0) return old;
   const added = more.map(({ hostPath, containerPath, type, options }): OciMount => {

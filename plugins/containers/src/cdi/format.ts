@@ -1,10 +1,10 @@
 /**
- * A CDI spec file (Container Device Interface, github.com/cncf-tags/container-device-interface, SPEC.md): the devices of one vendor and
- * class, and for each what a container needs to have it. It is the host administrator's own, yet read with care: what is no spec is told
- * with its file, and the others count.
+ * Parses a CDI spec file (Container Device Interface, github.com/cncf-tags/container-device-interface, SPEC.md). It describes the devices
+ * of one vendor and class, and what a container needs to use each. The host's administrator writes these files, yet they are validated: an
+ * invalid file is reported by its name, and the other files still count.
  */
 
-/** An OCI hook, with the moment it runs at. */
+/** An OCI hook, with the stage at which it runs. */
 export interface CdiHook {
   readonly hookName: string;
   readonly path: string;
@@ -15,7 +15,7 @@ export interface CdiHook {
 export interface CdiNode {
   readonly path: string;
   readonly hostPath: string;
-  /** Left out, with the numbers: as the host's node has it. */
+  /** Null: type and numbers are those of the host's node. */
   readonly type: "b" | "c" | "u" | "p" | null;
   readonly major: number | null;
   readonly minor: number | null;
@@ -41,13 +41,13 @@ export interface CdiSpec {
   /** `vendor.com/class` */
   readonly kind: string;
   readonly devices: ReadonlyMap<string, CdiEdits>;
-  /** Come with any of them. */
+  /** Applied with any of the devices. */
   readonly edits: CdiEdits;
 }
 
 type Loose = Readonly<Record<string, unknown>>;
 
-/** `nvidia.com/gpu=all`: vendor, class and name as the specification has them. */
+/** `nvidia.com/gpu=all`: vendor, class and name in the specification's syntax. */
 const kindPattern = /^[A-Za-z](?:[\w.-]*[A-Za-z0-9])?\/[A-Za-z](?:[\w-]*[A-Za-z0-9])?$/;
 const namePattern = /^[A-Za-z0-9](?:[\w.:-]*[A-Za-z0-9])?$/;
 
@@ -71,7 +71,7 @@ export function parseSpec(value: unknown): CdiSpec {
 
 function edits(value: unknown): CdiEdits {
   const found = value === undefined || value === null ? {} : object(value, "containerEdits");
-  // What would be left out without a word might be what the device is nothing without.
+  // These keys are refused, not ignored: the device may be useless without them.
   for (const key of ["intelRdt", "netDevices"])
     if (found[key] !== undefined && found[key] !== null) throw new Error(`${key} of containerEdits is not supported`);
   return {
@@ -112,7 +112,10 @@ const mount = (one: Loose): CdiMount => ({
   options: texts(one.options, "options"),
 });
 
-/** Those that this engine runs; the other two of the runtime specification come after a start and an end, where nobody waits. */
+/**
+ * The hooks that this engine runs. The other two of the runtime specification, poststart and poststop, run after a start and after an end,
+ * when no caller waits for them.
+ */
 const hookNames = ["prestart", "createRuntime", "createContainer", "startContainer"];
 
 function hook(one: Loose): CdiHook {

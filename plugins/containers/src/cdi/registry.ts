@@ -1,4 +1,4 @@
-/** The CDI specs of this host, read anew whenever somebody asks for a device: they come and go with drivers and hardware. */
+/** The CDI specs of this host. They are read anew for each request for a device, because they come and go with drivers and hardware. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fail } from "@tsbox/kernel";
@@ -9,15 +9,15 @@ export const defaultDirectories: readonly string[] = ["/etc/cdi", "/var/run/cdi"
 interface Known {
   readonly spec: CdiSpec;
   readonly edits: CdiEdits;
-  /** Of the directory: later ones count more. */
+  /** The directory's place in the list: a later directory takes precedence. */
   readonly priority: number;
-  /** Two of the same priority: neither counts. */
+  /** Two files of the same priority define the device: neither counts. */
   readonly doubtful: boolean;
 }
 
 export class CdiRegistry {
   readonly #devices: ReadonlyMap<string, Known>;
-  /** Files that are no specs, and why; devices that two files have. */
+  /** Invalid files with the reason, and devices that two files define. */
   readonly warnings: readonly string[];
 
   private constructor(devices: ReadonlyMap<string, Known>, warnings: readonly string[]) {
@@ -25,7 +25,7 @@ export class CdiRegistry {
     this.warnings = warnings;
   }
 
-  /** `directories`: those that count most last. One that is not there has no specs. */
+  /** `directories`: in ascending precedence. A missing directory has no specs. */
   static async read(directories: readonly string[]): Promise<CdiRegistry> {
     const devices = new Map<string, Known>();
     const warnings: string[] = [];
@@ -58,8 +58,8 @@ export class CdiRegistry {
   }
 
   /**
-   * What a container gets for these devices, in their order; a spec's own edits once, before its first device. `InvalidArgument`: an
-   * unknown one, in Docker's words.
+   * The edits that a container needs for these devices, in their order. A spec's own edits come once, before its first device.
+   * `InvalidArgument`: an unknown device, in Docker's words.
    */
   editsFor(names: readonly string[]): readonly CdiEdits[] {
     const unknown = names.filter((name) => !this.has(name));
@@ -85,7 +85,7 @@ function namesIn(directory: string): readonly string[] {
   }
 }
 
-/** The YAML reader is loaded by the first file that needs it. */
+/** The YAML parser is loaded only when the first YAML file is read. */
 async function contentOf(path: string): Promise<unknown> {
   const text = readFileSync(path, "utf8");
   return path.endsWith(".json") ? JSON.parse(text) : (await import("yaml")).parse(text);

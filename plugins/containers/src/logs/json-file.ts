@@ -1,6 +1,6 @@
 /**
- * Docker's JSON, a line each, as native/shim/src/log.rs and dockerd write it. Lines of one moment become one entry, so that a million of
- * them are some thousand.
+ * Docker's JSON format, one object per line, as native/shim/src/log.rs and dockerd write it. Lines of the same time become one entry, so
+ * that a million lines become some thousand entries.
  */
 import { type Entry, type Format, plainExtent } from "./formats.ts";
 
@@ -27,7 +27,7 @@ export const jsonFile: Format = {
   *backwards(buffer, first) {
     for (let end = buffer.lastIndexOf(newline); end > 0; ) {
       const begun = buffer.lastIndexOf(newline, end - 1);
-      // Where a line begins is known by the end of the one before it.
+      // The beginning of a line is known only from the end of the line before it.
       if (begun < 0 && !first) return;
       const line = parsed(buffer, begun + 1, end);
       if (line !== null) yield { at: begun + 1, stream: line.stream, bytes: Buffer.from(line.log) };
@@ -36,31 +36,27 @@ export const jsonFile: Format = {
   },
 };
 
-/** What an escape of two bytes means, by the second of them; 0: it is longer, or none. */
+/** The character that an escape of two bytes stands for, by its second byte; 0: the escape is longer, or invalid. */
 const unescaped = new Uint8Array(256);
 for (const [name, meaning] of [...'"\\/bfnrt'].entries()) unescaped[meaning.charCodeAt(0)] = '"\\/\b\f\n\r\t'.charCodeAt(name);
 
 /**
- * Reads the text of a line byte by byte, and knows what stands behind it, stream and time, by what stood behind an earlier one. JSON.parse
- * is asked when that changes, and for escapes longer than two bytes. A line that it doesn't understand, which a power cut can leave, is
- * left out.
+ * Reads the text of each line byte by byte, and expects the same stream and time after it as in an earlier line. JSON.parse is used only
+ * when they change, and for escapes longer than two bytes. Invalid lines, which a power cut can leave, are skipped.
  */
 class Decoder {
   readonly #entries: Entry[] = [];
-  /**
-   * Whole lines, and what of them has been read: their text, which is never longer than what it was escaped to, is put together at the
-   * beginning.
-   */
+  /** Whole lines. The unescaped text, never longer than its escaped form, is written over the beginning of the buffer. */
   readonly #bytes: Buffer;
-  /** Where the text of the present entry begins, and where it goes on. */
+  /** Where the text of the current entry begins, and where the next text goes. */
   #begun = 0;
   #end = 0;
-  /** What stands behind the text of the present entry's lines, from the quote to the newline. */
+  /** What follows the text in each line of the current entry, from the quote to the newline. */
   #tail: Buffer = Buffer.alloc(0);
   #stream: Entry["stream"] = "stdout";
   #nanoseconds = 0n;
 
-  /** `bytes` are written over. */
+  /** Overwrites `bytes`. */
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
   }
@@ -71,7 +67,10 @@ class Decoder {
     return this.#entries;
   }
 
-  /** Takes a line that differs from the one before it by its text alone. Where it ends; null: it is another one, and nothing was taken. */
+  /**
+   * Takes a line that differs from the one before it only in its text. Returns its end; null: the line has another form, and nothing was
+   * taken.
+   */
   #plain(begun: number): number | null {
     const bytes = this.#bytes;
     if (!isAt(bytes, before, begun)) return null;
@@ -96,7 +95,7 @@ class Decoder {
     return quoted + this.#tail.length;
   }
 
-  /** Takes a line of another stream or time, or of another form. Where it ends. */
+  /** Takes a line of another stream, time or form. Returns its end. */
   #other(begun: number): number {
     const end = this.#bytes.indexOf(newline, begun);
     const line = parsed(this.#bytes, begun, end);
@@ -122,7 +121,7 @@ function isAt(bytes: Buffer, wanted: Buffer, at: number): boolean {
   return true;
 }
 
-/** Null: it is no record of a log. */
+/** Null: the line is no log record. */
 function parsed(buffer: Buffer, begun: number, end: number): Line | null {
   try {
     const { log, stream, time } = JSON.parse(buffer.toString("utf8", begun, end)) as Record<string, unknown>;
@@ -133,7 +132,7 @@ function parsed(buffer: Buffer, begun: number, end: number): Line | null {
   }
 }
 
-/** Of RFC 3339. Throws RangeError for what is none. */
+/** The nanoseconds of an RFC 3339 time. Throws RangeError for an invalid one. */
 function nanosecondsOf(time: string): bigint {
   const fraction = /\.(\d+)/.exec(time)?.[1] ?? "";
   const seconds = BigInt(Math.floor(Date.parse(time) / 1000));

@@ -1,4 +1,4 @@
-/** From entries, which end anywhere, to whole lines. */
+/** Joins entries, which may end anywhere, into whole lines. */
 import { type LogPart, limits } from "@tsbox/kernel";
 import type { Entry } from "./formats.ts";
 
@@ -10,10 +10,7 @@ interface Open {
   length: number;
 }
 
-/**
- * Joins what came in pieces: a line has the time of its first byte, and comes when it is whole. One that is longer than the bound comes in
- * pieces after all.
- */
+/** A line has the time of its first byte and is returned once it is complete. A line beyond the length limit is returned in parts. */
 export class Lines {
   readonly #open: Map<Entry["stream"], Open> = new Map();
 
@@ -37,7 +34,7 @@ export class Lines {
     yield* this.#add(open, stream, bytes.subarray(to));
   }
 
-  /** What was left without a newline. */
+  /** The lines that have no newline yet. */
   *rest(): Generator<LogPart> {
     for (const [stream, open] of this.#open) if (open.length > 0) yield whole(stream, open);
     this.#open.clear();
@@ -50,7 +47,7 @@ export class Lines {
       open.length = 0;
       return;
     }
-    // A copy: kept beyond the buffer that it was read into.
+    // A copy, because it outlives the buffer that it was read into.
     open.parts.push(Buffer.from(bytes));
     open.length += bytes.length;
     if (open.parts.length > mostParts) open.parts.splice(0, open.parts.length, Buffer.concat(open.parts));
@@ -67,7 +64,7 @@ export function countLines(bytes: Uint8Array): number {
   return count;
 }
 
-/** Without its first `skip` lines; null when it has no more. */
+/** The lines without the first `skip`; null: there are no more. */
 export function skipLines(lines: Uint8Array, skip: number): Uint8Array | null {
   let at = 0;
   for (let left = skip; left > 0; left -= 1) {

@@ -1,14 +1,14 @@
-/** The format of a log that Docker calls local, as native/shim/src/log.rs draws it. */
+/** The log format that Docker calls local, as native/shim/src/log.rs describes it. */
 import { type Entry, type Format, plainExtent } from "./formats.ts";
 
 const head = 16;
 const foot = 4;
 const stderr = 2;
-/** The first record: where the others end, and the file's generation in the place of a time. */
+/** The stream of the first record. That record says where the others end, and its time is the file's generation. */
 const beginning = 3;
 const beginningLength = head + 8 + foot;
 
-/** Records of one read each, with its length before and behind it. */
+/** One record per read of the container's output, with its length before and after it. */
 export const local: Format = {
   async extent(file) {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(beginningLength), 0, beginningLength, 0);

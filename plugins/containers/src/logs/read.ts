@@ -1,4 +1,4 @@
-/** A container's log, as its shim writes it, while it grows: from the beginning, or its last lines. */
+/** Reads a container's log while its shim writes it: from the beginning, or the last lines. */
 import { type FSWatcher, watch } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -11,7 +11,7 @@ import { local } from "./local.ts";
 import { findTail } from "./tail.ts";
 
 /**
- * `ended`: resolves when the container writes no more. As docker, the last lines are counted before any are left out for their stream or
+ * `ended`: resolves when the container writes no more. As in Docker, the last lines are counted before lines are filtered by stream or
  * time.
  */
 export async function* readLog(
@@ -29,7 +29,7 @@ export async function* readLog(
   const format = log.driver === "json-file" ? jsonFile : local;
   const lines = new Lines();
   const cursor: Cursor = { signal: call.signal, file: null, generation: null, offset: 0 };
-  // What was asked for up to a moment that has been is all there already.
+  // Everything up to a time in the past has already been written.
   const follows = options.follow === true && ended !== null && (to === null || to > BigInt(Date.now()) * 1_000_000n);
   try {
     if (tail === undefined || tail > 0) {
@@ -44,35 +44,35 @@ export async function* readLog(
         to === null ? ended : Promise.race([ended, moment(call, Number(to / 1_000_000n))]),
       ))
         for (const part of lines.push(entry)) if (wanted(part)) yield part;
-    // What the container left without a newline.
+    // Lines that the container left without a newline.
     if (tail !== 0 || follows) for (const part of lines.rest()) if (wanted(part)) yield part;
   } finally {
     await cursor.file?.close();
   }
 }
 
-/** When it comes (milliseconds since the epoch), or the call ends. */
+/** Resolves at this time (milliseconds since the epoch), or when the call ends. */
 function moment(call: Call, at: number): Promise<void> {
   return pause(at - Date.now(), undefined, { signal: call.signal, ref: false }).catch(() => {});
 }
 
-/** Where reading stands: which file, and how far. The file stays open, so that no other file can have its inode number. */
+/** The reading position: file and offset. The file stays open, so that no other file can get its inode number. */
 interface Cursor {
-  /** The caller's: nothing more is read for one that is gone. */
+  /** The caller's signal: reading stops when it aborts. */
   readonly signal: AbortSignal;
   file: FileHandle | null;
   generation: bigint | null;
   offset: number;
 }
 
-/** A file of the log, and how far it went when it was opened. */
+/** A file of the log, and its extent when it was opened. */
 interface Opened extends Extent {
   readonly file: FileHandle;
 }
 
 /**
- * The rotated files, the oldest first, then the present one, each as far as it went when this was asked: a container that writes on and on
- * is not followed. `tail`: the last lines alone; null: all.
+ * The rotated files, oldest first, then the current one, each up to its size at the time of the request: a container that keeps writing is
+ * not followed. `tail`: only the last lines; null: all.
  */
 async function* history(log: ShimLog, cursor: Cursor, format: Format, lines: Lines, tail: number | null): AsyncGenerator<LogPart> {
   const files = await openAll(log, format);
@@ -100,19 +100,20 @@ async function* history(log: ShimLog, cursor: Cursor, format: Format, lines: Lin
   }
 }
 
-/** How often all files are opened anew because the log was rotated meanwhile. */
+/** How often all files are opened again because the log was rotated meanwhile. */
 const mostTries = 20;
 
 /**
- * All that are there, the oldest first; the last one is the present one. They are of one moment, unless the log is rotated again and again.
+ * Opens all files of the log, oldest first; the last one is the current one. They are consistent, unless the log is rotated again and
+ * again.
  */
 async function openAll(log: ShimLog, format: Format): Promise<Opened[]> {
   for (let tries = 1; ; tries += 1) {
     const files: Opened[] = [];
-    // The newest first: what is rotated meanwhile is met twice, and not missed.
+    // Newest first: a file that is rotated meanwhile is seen twice, and not missed.
     for (let at = 0; at < log.maxFiles; at += 1) {
       const file = await open(at === 0 ? log.path : `${log.path}.${at}`, "r").catch(() => null);
-      // Never written, or rotated away.
+      // The file was never written, or has been rotated away.
       if (file === null) continue;
       const extent = await format.extent(file);
       if (files.some(({ generation }) => generation !== null && generation === extent.generation)) await file.close();
@@ -123,7 +124,7 @@ async function openAll(log: ShimLog, format: Format): Promise<Opened[]> {
   }
 }
 
-/** Whether the file that was opened as the present one still is. */
+/** Whether the file that was opened as the current one still is. */
 async function isPresent(log: ShimLog, format: Format, opened: Opened | undefined): Promise<boolean> {
   const file = await open(log.path, "r").catch(() => null);
   if (file === null) return opened === undefined;
@@ -135,16 +136,16 @@ async function isPresent(log: ShimLog, format: Format, opened: Opened | undefine
   }
 }
 
-/** Up to where the log goes now; a line that has begun is still to come as a whole. */
+/** Skips to the current end of the log. A line that has begun will still be returned as a whole. */
 async function skipAll(log: ShimLog, cursor: Cursor, format: Format, lines: Lines): Promise<void> {
   for await (const _ of history(log, cursor, format, lines, 1)) {
-    // Told already.
+    // Skipped.
   }
 }
 
-/** What was written since the cursor: in its file, though it was rotated, then in those that came after it. */
+/** What was written since the cursor: first in its file, even if that was rotated, then in the later files. */
 async function* readNew(log: ShimLog, cursor: Cursor, format: Format): AsyncGenerator<Entry> {
-  // Looked for first: once there is a later file, this one gets no more.
+  // Opened first: once there is a later file, the cursor's file is complete.
   const files = await openAll(log, format);
   try {
     if (cursor.file !== null) yield* readOn(cursor.file, cursor, format, null);
@@ -161,17 +162,22 @@ async function* readNew(log: ShimLog, cursor: Cursor, format: Format): AsyncGene
   }
 }
 
-/** Which of the files it is; -1: none. One that was empty when it was opened may have got its generation since. */
+/**
+ * The index of the file with this generation; -1: there is no such file. A file that was empty when it was opened may have its generation
+ * by now.
+ */
 async function indexOf(files: readonly Opened[], format: Format, generation: bigint | null): Promise<number> {
   for (const [at, { file, generation: known }] of files.entries())
     if (generation !== null && generation === (known ?? (await format.extent(file)).generation)) return at;
   return -1;
 }
 
-/** No record is as long: a file that seems to have one is damaged. */
+/** In bytes. No record is as long: a file that seems to have one is damaged. */
 const longestRecord = 4 << 20;
 
-/** To where it goes now, or went (`until`). A file that was taken for another meanwhile has no more of what was asked for. */
+/**
+ * Reads to the current end of the file, or to `until`. Once the generation changes, the file is reused for other data, and reading ends.
+ */
 async function* readOn(file: FileHandle, cursor: Cursor, format: Format, until: number | null): AsyncGenerator<Entry> {
   let size = 256 << 10;
   for (;;) {
@@ -184,7 +190,7 @@ async function* readOn(file: FileHandle, cursor: Cursor, format: Format, until: 
     const { entries, taken } = format.parse(buffer.subarray(0, bytesRead));
     cursor.offset += taken;
     yield* entries;
-    // A record that is not whole: longer than the buffer, or still being written.
+    // No whole record: it is longer than the buffer, or still being written.
     if (taken === 0 && (length < size || size > longestRecord)) return;
     if (taken === 0) size *= 2;
   }

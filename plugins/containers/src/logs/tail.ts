@@ -1,22 +1,22 @@
-/** Where the last lines of a log begin, found from its end: however long it is, no more is read than they take. */
+/** Finds where the last lines of a log begin, reading backwards from its end: no more is read than those lines take. */
 import type { FileHandle } from "node:fs/promises";
 import type { Entry, Format } from "./formats.ts";
 import { countLines } from "./lines.ts";
 
 export interface Beginning {
-  /** Which of the files. */
+  /** Index of the file. */
   readonly file: number;
   readonly offset: number;
-  /** Whole lines from there on that are not wanted. */
+  /** How many whole lines from there on are not wanted. */
   readonly skip: number;
 }
 
 const newline = 10;
 const block = 64 << 10;
-/** How many bytes further back the beginning of a line is looked for whose end is among the last. */
+/** How many bytes further back the beginning of a line is searched whose end is among the last lines. */
 const patience = 1 << 20;
 
-/** `files`: the oldest first, each up to its `end`. */
+/** `files`: oldest first, each to be read up to its `end`. */
 export async function findTail(
   files: readonly { readonly file: FileHandle; readonly end: number }[],
   format: Format,
@@ -25,7 +25,7 @@ export async function findTail(
   let lines = 0;
   let beyond = 0;
   let found: Beginning = { file: 0, offset: 0, skip: 0 };
-  /** Of each stream that was met: whether the first line that was taken may have begun further back. */
+  /** By stream: whether the first line found may begin further back. */
   const open = new Map<Entry["stream"], boolean>();
   for (const [file, opened] of [...files.entries()].reverse()) {
     for await (const { at, stream, bytes } of entriesBackwards(opened.file, format, opened.end)) {
@@ -35,7 +35,7 @@ export async function findTail(
         beyond += bytes.length;
         if (beyond > patience || ![...open.values()].includes(true)) return found;
       } else {
-        // What the log ends with is a line even without a newline.
+        // The last line of the log counts even without a newline.
         if (!open.has(stream) && !whole) lines += 1;
         open.set(stream, true);
       }
@@ -46,7 +46,7 @@ export async function findTail(
   return { file: 0, offset: 0, skip: Math.max(0, lines - wanted) };
 }
 
-/** What stands behind the last whole entry is one that was being written. */
+/** Bytes after the last whole entry belong to an entry that was still being written. */
 async function* entriesBackwards(
   handle: FileHandle,
   format: Format,
@@ -63,11 +63,11 @@ async function* entriesBackwards(
       yield { at: begun, stream: entry.stream, bytes: entry.bytes };
     }
     if (begun !== null) end = begun;
-    // Nothing whole in it: an entry longer than the block; or the beginning.
+    // No whole entry: it is longer than the block, or this is the beginning of the file.
     else if (from > 0 && size < longestEntry) size *= 2;
     else return;
   }
 }
 
-/** No entry is as long: a file that seems to have one is damaged. */
+/** In bytes. No entry is as long: a file that seems to have one is damaged. */
 const longestEntry = 8 << 20;

@@ -1,4 +1,4 @@
-/** A container's mounts while it runs: what is attached for a start, and let go after the end. */
+/** A container's mounts while it runs: attached for a start, released after the end. */
 import { mkdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import {
   type BindPoint,
@@ -17,9 +17,9 @@ import { mappings } from "../spec/build.ts";
 import { mountInfo, propagationAt } from "./propagation.ts";
 
 /**
- * Everything in place for a start, as the OCI spec has it. What was attached until a failure is let go by `release`. Volumes and images are
- * the engine's own: in a user namespace (`idMaps`) they show their files as those of the container's ids, so that one of them serves
- * containers in and out of user namespaces. A bind of the host's stays as it is.
+ * Attaches all mounts for a start and returns them for the OCI spec. After a failure, `release` detaches those already attached. In a user
+ * namespace (`idMaps`), volumes and images, which belong to the engine, show their files with the container's ids, so that one volume
+ * serves containers inside and outside of user namespaces. A bind of the host's is not mapped.
  */
 export async function attach(
   engine: Pick<Engine, "host" | "storage" | "volumes">,
@@ -36,7 +36,7 @@ export async function attach(
   return mounts;
 }
 
-/** No error for what is not attached. */
+/** Detaches the volumes. A volume that is not attached is no error. */
 export async function release(engine: Pick<Engine, "volumes">, call: Call, record: Container): Promise<void> {
   const failures: unknown[] = [];
   for (const point of record.mounts)
@@ -62,7 +62,7 @@ async function attachOne(
         propagation: "",
         "read/write": String(!point.readOnly),
       });
-      // Made for containers, so all of them may have it, unless one wants it alone.
+      // Volumes exist for containers, so their files get the label that all containers may use, unless the mount asks for a private one.
       if (mount.type === "bind") await relabel(engine, call, record, mount.source, point.mode.split(",").includes("Z") ? "Z" : "z");
       return shown(point, mount, [...below(point.subpath), ...(point.readOnly ? ["rro"] : []), "rprivate"]);
     }
@@ -81,16 +81,16 @@ async function attachOne(
         destination: point.target,
         type: "tmpfs",
         source: "tmpfs",
-        // Docker's own options come first, so that the user's count.
+        // Docker's own options come first, so that the user's override them.
         options: ["noexec", "nosuid", "nodev", ...point.options, ...(point.readOnly ? ["ro"] : [])],
       };
   }
 }
 
-/** Found below the root of what is mounted, by the runtime, since only that looks where the container's own mounts are. */
+/** The runtime resolves the path below the mounted root: only the runtime sees the container's own mounts. */
 const below = (subpath: string): readonly string[] => (subpath === "" ? [] : [`X-mount.subdir=${subpath}`]);
 
-/** A mount as the contract has it, in OCI's words. */
+/** Turns the contract's mount into OCI's. */
 function shown({ target }: MountPoint, { type, source, options }: Mount, more: readonly string[]): OciMount {
   const bound = type === "bind" && !options.some((option) => option === "bind" || option === "rbind") ? ["rbind"] : [];
   return { destination: target, type, source, options: [...bound, ...options, ...more] };
@@ -113,7 +113,7 @@ function bind(point: BindPoint): OciMount {
   };
 }
 
-/** As Docker: what is to be a peer of the host's mounts must be able to. */
+/** As in Docker, a mount with shared or slave propagation needs a source on such a mount. */
 function checkPropagation(source: string, propagation: string): void {
   const shared = propagation.endsWith("shared");
   if (!shared && !propagation.endsWith("slave")) return;

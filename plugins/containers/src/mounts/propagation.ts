@@ -1,4 +1,4 @@
-/** What /proc/self/mountinfo says of a path (proc(5)). Pure. */
+/** What /proc/self/mountinfo says about a path (proc(5)). Pure. */
 export interface MountLine {
   readonly point: string;
   readonly kind: "shared" | "slave" | "private";
@@ -13,7 +13,7 @@ export function mountInfo(text: string): readonly MountLine[] {
       const fields = words.split(" ");
       const optional = fields.slice(6);
       return {
-        // A space and the like are written as octal.
+        // Spaces and some other characters are escaped in octal.
         point: (fields[4] ?? "/").replace(/\\(\d{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8))),
         kind: optional.some((word) => word.startsWith("shared:"))
           ? "shared"
@@ -24,7 +24,7 @@ export function mountInfo(text: string): readonly MountLine[] {
     });
 }
 
-/** The mount that a path lies on: the longest that it begins with, and of several at one place the last. */
+/** The mount that a path is on: the longest matching mount point, and the last of several mounts there. */
 export function propagationAt(mounts: readonly MountLine[], path: string): MountLine {
   const inside = (point: string): boolean => point === "/" || path === point || path.startsWith(`${point}/`);
   return mounts.reduce<MountLine>((best, mount) => (inside(mount.point) && mount.point.length >= best.point.length ? mount : best), {

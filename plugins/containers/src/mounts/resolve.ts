@@ -1,6 +1,6 @@
 /**
- * What a container will see besides its root, settled once, when it is made: volumes found or created and claimed, images opened as views,
- * bind sources looked at.
+ * Decides once, at creation, what is mounted in a container: finds or creates volumes and claims them, opens images as views, checks bind
+ * sources.
  */
 import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
@@ -33,13 +33,13 @@ export interface Making {
 }
 export interface Settled {
   readonly points: readonly MountPoint[];
-  /** Volumes that get what the image has at their targets, if they are empty. */
+  /** Volumes that get a copy of the image's files at their targets if they are empty. */
   readonly fills: readonly VolumePoint[];
 }
 
 /**
- * Docker's clients take "not found" of a create for "no such image", and would pull the image that is there: what a mount lacks is a wrong
- * wish.
+ * Resolves the mounts. `NotFound` becomes `InvalidArgument`: Docker's clients take "not found" from a create for "no such image", and would
+ * pull an image that exists.
  */
 export async function resolveMounts(engine: Pick<Engine, "images" | "records" | "volumes">, call: Call, making: Making): Promise<Settled> {
   try {
@@ -51,8 +51,8 @@ export async function resolveMounts(engine: Pick<Engine, "images" | "records" | 
 }
 
 /**
- * Docker's order: other containers' first, then what was asked for, then anonymous volumes where nothing else is. What comes later at a
- * place counts.
+ * Docker's order: mounts of other containers first, then the requested ones, then anonymous volumes at free targets. A later mount replaces
+ * an earlier one at the same target.
  */
 async function settle(engine: Pick<Engine, "images" | "records" | "volumes">, call: Call, making: Making): Promise<Settled> {
   const { config } = making;
@@ -88,7 +88,7 @@ const imageVolume = (target: string): VolumeRequest => ({
   mode: "",
 });
 
-/** Absolute, without dots, doubled slashes or one at the end. */
+/** An absolute path without dots, double slashes or a trailing slash. */
 export function cleanTarget(target: string): string {
   const parts: string[] = [];
   for (const part of target.split("/")) {
@@ -147,7 +147,7 @@ async function resolveVolume(
     claim: id,
     volatile: name === null && config.autoRemove,
   });
-  // A create that fails leaves nothing that was not there before.
+  // A failed create leaves nothing behind that did not exist before.
   cleanup.undo(async () => {
     const late = cleanupCall(call);
     await engine.volumes.release(late, volume.name, id);
@@ -166,7 +166,7 @@ async function resolveVolume(
   };
 }
 
-/** Somebody else took it meanwhile: it is his. */
+/** Ignores that another container has claimed the volume meanwhile: it then stays. */
 function inUse(error: unknown): void {
   if (!isTsboxError(error) || error.code !== "Conflict") throw error;
 }
@@ -196,6 +196,6 @@ async function resolveImage(
   return { kind: "image", target, readOnly: true, reference, imageId: image.id, view, subpath };
 }
 
-/** A key is safe as a file name, a target is not. */
+/** A key is safe as a file name; a target is not, so it is hashed. */
 const viewKey = (id: ContainerId, target: string): ViewKey =>
   `mount-${id}-${createHash("sha256").update(target).digest("hex").slice(0, 16)}` as ViewKey;

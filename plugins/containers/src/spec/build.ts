@@ -1,6 +1,6 @@
 /**
- * The OCI runtime spec of a container: Docker's defaults, the image's config, the user's wishes, in this order. Pure: looks at nothing on
- * the host.
+ * Builds the OCI runtime spec of a container from Docker's defaults, the image's config and the user's options, in this order. Pure: does
+ * not look at the host.
  */
 import { type ContainerConfig, type ContainerId, fail, type IdMaps, type OciIdMapping, type OciMount, type OciSpec } from "@tsbox/kernel";
 import type { NamespaceSource, NamespaceSources } from "../namespaces.ts";
@@ -9,7 +9,7 @@ import { type Devices, parseRule } from "./devices.ts";
 import { type BlockDevices, resourcesOf, rlimitsOf } from "./limits.ts";
 import { hiddenPaths, type LabelModules, labelsOf, noNewPrivileges, seccompOf } from "./security.ts";
 
-/** Who the first process is, looked up in the container's own files. */
+/** The user of the first process, from the container's own passwd and group files. */
 export interface ResolvedUser {
   readonly uid: number;
   readonly gid: number;
@@ -22,26 +22,26 @@ export interface SpecInput {
   readonly config: ContainerConfig;
   readonly argv: readonly string[];
   readonly user: ResolvedUser;
-  /** Where its cgroup lies. */
+  /** The path of its cgroup. */
   readonly cgroup: string;
   readonly namespaces: NamespaceSources;
-  /** A path: joins it; null: the host's own network. */
+  /** The path of the network namespace to join; null: the host's. */
   readonly netns: string | null;
-  /** The user namespace, and what its ids are on the host; null: the host's. */
+  /** The user namespace and its mapping to host ids; null: the host's. */
   readonly userns: { readonly path: string; readonly maps: IdMaps } | null;
-  /** /etc/hosts, /etc/hostname and /etc/resolv.conf: target and the file on the host. */
+  /** /etc/hosts, /etc/hostname and /etc/resolv.conf: target and file on the host. */
   readonly files: readonly (readonly [string, string])[];
   /** The container's own mounts, attached. */
   readonly mounts: readonly OciMount[];
-  /** Those asked for; for a privileged container all of the host's. */
+  /** The requested devices; for a privileged container also all of the host's. */
   readonly devices: Devices;
   readonly blockDevices: BlockDevices;
   readonly labels: LabelModules;
 }
 
-/** Its first process is the engine's own, and the command that process's child (native/runtime/src/reaper.rs). */
+/** The first process is the engine's init, which runs the command as its child (native/runtime/src/reaper.rs). */
 export const initAnnotation = "io.tsbox.init";
-/** Its root has what Docker has in every one (native/runtime/src/own_files.rs). */
+/** The root gets the files that Docker puts into every container (native/runtime/src/own_files.rs). */
 const ownFilesAnnotation = "io.tsbox.own-files";
 
 export function buildSpec(input: SpecInput): OciSpec {
@@ -60,7 +60,7 @@ export function buildSpec(input: SpecInput): OciSpec {
       cwd: config.workingDirectory || "/",
       terminal: config.terminal,
       user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
-      // As Docker: what a root user may do, another user's programs may be given by file capabilities.
+      // As in Docker: only root has the capabilities; programs of other users can get them through file capabilities.
       capabilities: {
         bounding: capabilities,
         effective: user.uid === 0 ? capabilities : [],
@@ -113,15 +113,15 @@ function namespace(type: string, source: NamespaceSource): readonly { readonly t
 export const mappings = (maps: IdMaps["uids"]): readonly OciIdMapping[] =>
   maps.map(({ containerId, hostId, size }) => ({ containerID: containerId, hostID: hostId, size }));
 
-/** The runtime spec's seconds and nanoseconds, of which the second are never negative. */
+/** Seconds and nanoseconds in the runtime spec's form: the nanoseconds are never negative. */
 function clock(nanoseconds: number): { readonly secs: number; readonly nanosecs: number } {
   const secs = Math.floor(nanoseconds / 1e9);
   return { secs, nanosecs: nanoseconds - secs * 1e9 };
 }
 
 /**
- * Docker's two, where the network is the container's own: every user may listen on any port and ping. A user namespace does not have the
- * ids of the second.
+ * Docker's two defaults for a container with its own network: every user may listen on any port and ping. The second one is left out in a
+ * user namespace, which does not have those group ids.
  */
 function sysctlsOf(config: ContainerConfig, netns: string | null, mapped: boolean): Readonly<Record<string, string>> {
   const own = netns !== null && !config.network.startsWith("container:");
@@ -132,7 +132,7 @@ function sysctlsOf(config: ContainerConfig, netns: string | null, mapped: boolea
   };
 }
 
-/** Names with or without CAP_, in any case; ALL is all. Drop ALL first, then what is added. */
+/** Accepts names with or without CAP_, in any case; ALL means all. Dropping ALL applies first, then the added ones. */
 export function capabilitiesOf(config: Pick<ContainerConfig, "privileged" | "capAdd" | "capDrop">): readonly string[] {
   if (config.privileged) return allCapabilities;
   const add = config.capAdd.map(capability);
@@ -151,8 +151,8 @@ function capability(name: string): string {
 }
 
 /**
- * PATH, HOSTNAME, TERM and HOME where neither image nor user says otherwise; an empty HOME is none. Where another passwd lies over the
- * image's, the runtime looks for HOME, in the container.
+ * Sets PATH, HOSTNAME, TERM and HOME unless image or user set them; an empty HOME counts as unset. If a mount covers the image's passwd,
+ * the runtime looks up HOME in the container.
  */
 function environment({ config, user, mounts }: SpecInput): readonly string[] {
   const env = config.env.filter((pair) => pair !== "HOME=");
@@ -175,13 +175,13 @@ function mountsOf({ config, files, namespaces, mounts: asked }: SpecInput): read
       destination,
       type: "bind",
       source,
-      // As Docker: what is read-only is so with these files.
+      // As in Docker: with a read-only root these files are read-only, too.
       options: ["rbind", "rprivate", ...(config.readOnlyRoot ? ["ro"] : [])],
     }));
   const kept = defaultMounts(config.shmSize, config.privileged)
     .flatMap((mount) => (mount.destination === "/dev/shm" ? sharedMemory(mount, namespaces.sharedMemory) : [mount]))
     .filter((mount) => !taken.has(mount.destination));
-  // A mount below another comes after it: by depth, else in the order asked.
+  // A mount below another must come after it. Sorted by depth, then in the order given.
   const depth = (mount: OciMount): number => mount.destination.split("/").filter(Boolean).length;
   return [...kept, ...[...own, ...asked].sort((a, b) => depth(a) - depth(b))];
 }

@@ -1,5 +1,5 @@
 /**
- * Docker's default isolation, as data: what a container gets that nobody asked anything for. Source: moby 28, `oci/defaults.go` and
+ * Docker's default isolation, as data: what a container gets without any options. Source: moby 28, `oci/defaults.go` and
  * `oci/caps/defaults.go`.
  */
 import type { OciMount } from "@tsbox/kernel";
@@ -26,7 +26,7 @@ export const defaultCapabilities: readonly string[] = [
   "CAP_AUDIT_WRITE",
 ];
 
-/** Every capability of Linux 6.1, in the order of their numbers. */
+/** Every capability of Linux 6.1, ordered by number. */
 export const allCapabilities: readonly string[] = [
   "CAP_CHOWN",
   "CAP_DAC_OVERRIDE",
@@ -71,7 +71,7 @@ export const allCapabilities: readonly string[] = [
   "CAP_CHECKPOINT_RESTORE",
 ];
 
-/** What the kernel tells about the host that a container need not know. */
+/** Kernel information about the host that a container does not need. */
 export const maskedPaths: readonly string[] = [
   "/proc/asound",
   "/proc/acpi",
@@ -89,7 +89,10 @@ export const maskedPaths: readonly string[] = [
 
 export const readonlyPaths: readonly string[] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/** `/dev/shm` gets its size in the place of 64 MiB; the cgroup mount is the container's own, read-only. */
+/**
+ * `/dev/shm` gets `shmSize` instead of 64 MiB. The cgroup mount shows the container's own cgroup; it and /sys are read-only unless
+ * `writable`.
+ */
 export function defaultMounts(shmSize: number, writable: boolean): readonly OciMount[] {
   const readOnly = writable ? [] : ["ro"];
   return [
@@ -116,7 +119,7 @@ export interface DeviceRule {
   readonly access: string;
 }
 
-/** Everything denied, any node may be made, these may be used. */
+/** Denies everything, then allows creating any node and using these devices. */
 export const deviceRules: readonly DeviceRule[] = [
   { allow: false, access: "rwm" },
   { allow: true, type: "c", access: "m" },

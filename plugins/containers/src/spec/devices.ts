@@ -1,11 +1,11 @@
-/** Devices of the host that a container gets: all of them for a privileged one, else those that were asked for. */
+/** Devices of the host that a container gets: the requested ones, and for a privileged container all of them. */
 import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
 import { type ContainerConfig, type DeviceMap, fail } from "@tsbox/kernel";
 import type { DeviceRule } from "./defaults.ts";
 import type { BlockDevices } from "./limits.ts";
 
-/** As in the OCI runtime spec, `linux.devices`. */
+/** An entry of `linux.devices` in the OCI runtime spec. */
 export interface DeviceNode {
   readonly path: string;
   readonly type: "b" | "c";
@@ -14,17 +14,20 @@ export interface DeviceNode {
   readonly fileMode: number;
   readonly uid: number;
   readonly gid: number;
-  /** The engine's own word, where it is another path: the host's node, which stands in for one that can't be made in a user namespace. */
+  /**
+   * Not in the OCI spec: the host's node, if it has another path. In a user namespace no node can be created, and the runtime uses this
+   * one.
+   */
   readonly hostPath?: string;
 }
 
-/** Nodes, and the rules that let the container use them. */
+/** Device nodes, and the rules that let the container use them. */
 export interface Devices {
   readonly nodes: readonly DeviceNode[];
   readonly rules: readonly DeviceRule[];
 }
 
-/** Docker leaves out the same ones: they are the container's own. */
+/** Nodes that a container gets its own of; Docker leaves out the same ones. */
 const own = new Set([
   "/dev/pts",
   "/dev/shm",
@@ -48,13 +51,13 @@ export function hostDevices(directory = "/dev"): readonly DeviceNode[] {
   });
 }
 
-/** A privileged container has all nodes of the host, where they are there. */
+/** A privileged container also gets all existing nodes of the host. */
 export function devicesOf({ privileged, devices }: Pick<ContainerConfig, "privileged" | "devices">): Devices {
   const asked = mappedDevices(devices);
   return privileged ? { ...asked, nodes: [...hostDevices(), ...asked.nodes] } : asked;
 }
 
-/** A directory stands for all nodes below it; links are followed, since they are the host's. `InvalidArgument`: no device there. */
+/** A directory stands for all nodes below it. Links are followed, because they are the host's. `InvalidArgument`: the path is no device. */
 export function mappedDevices(maps: readonly DeviceMap[]): Devices {
   const all = maps.flatMap(({ source, target, access }) => nodesAt(source, target).map((found) => ({ found, access })));
   return {
@@ -79,7 +82,7 @@ function nodesAt(source: string, target: string): readonly DeviceNode[] {
   return below.map((found) => ({ ...found, path: join(target, found.path.slice(path.length)), hostPath: found.path }));
 }
 
-/** `c 10:229 rwm`, checked when the container was made; `*` is every number. */
+/** Parses a rule like `c 10:229 rwm`, which was validated when the container was created; `*` means every number. */
 export function parseRule(rule: string): DeviceRule {
   const [type = "a", numbers = "*:*", access = "rwm"] = rule.split(" ");
   const [major = "*", minor = "*"] = numbers.split(":");
@@ -92,7 +95,7 @@ export function parseRule(rule: string): DeviceRule {
   };
 }
 
-/** `InvalidArgument`: none there, or no block device. */
+/** `InvalidArgument`: a path does not exist, or is no block device. */
 export function blockDevices(paths: readonly string[]): BlockDevices {
   return new Map(
     paths.map((path) => {

@@ -1,4 +1,4 @@
-/** The process of an exec, as Docker makes it: the container's own one, with what was asked for in its place. */
+/** The process of an exec. As in Docker it is the container's own process, changed by the exec's options. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
@@ -15,7 +15,7 @@ import {
 import { mappings, type ResolvedUser } from "./build.ts";
 import { allCapabilities, defaultMounts, defaultPath, maskedPaths, ociVersion, readonlyPaths } from "./defaults.ts";
 
-/** What of a started container's spec its execs are made of. It lies beside the record on tmpfs: the spec itself is the start's alone. */
+/** The part of a started container's spec that its execs need. It is stored beside the record on tmpfs; the spec itself is not stored. */
 export interface ExecTemplate {
   readonly process: OciProcess;
   /** The file of the compiled seccomp filter. */
@@ -36,7 +36,7 @@ export async function keepTemplate(call: Call, host: HostToolkit, directory: str
   });
 }
 
-/** A profile that the driver has left to the runtime. */
+/** Compiles a seccomp profile that the driver has not compiled. */
 async function compile(call: Call, host: HostToolkit, directory: string, profile: unknown): Promise<string> {
   const path = join(directory, "seccomp-filter");
   writeFileSync(path, await host.compileSeccomp(call, JSON.stringify(profile)), { mode: 0o600 });
@@ -51,7 +51,7 @@ export function readTemplate(directory: string): ExecTemplate {
   }
 }
 
-/** `user`: who it was asked to be; null: who the container's first process is. */
+/** `user`: the requested user; null: the user of the container's first process. */
 export function execProcess(template: OciProcess, container: ContainerConfig, exec: ExecConfig, user: ResolvedUser | null): OciProcess {
   return {
     ...template,
@@ -66,8 +66,8 @@ export function execProcess(template: OciProcess, container: ContainerConfig, ex
 }
 
 /**
- * With a root of its own instead of the container's, in the same namespaces and limits: what it mounts, nobody inside sees. `pid`: the
- * container's first process.
+ * The spec of a process that has its own root instead of the container's, in the same namespaces and limits. Processes of the container
+ * don't see its mounts. `pid`: the container's first process.
  */
 export function besideSpec(
   template: ExecTemplate,
@@ -79,7 +79,7 @@ export function besideSpec(
 ): OciSpec {
   const process = execProcess(template.process, { ...container, workingDirectory: "/", env: [] }, exec, user);
   const held = process.capabilities as { readonly bounding?: readonly string[] };
-  // Whoever looks into the container's processes and files must be allowed to trace them.
+  // A debugging process must be allowed to trace the container's processes to see their files.
   const bounding = [...new Set([...(held.bounding ?? []), "CAP_SYS_PTRACE"])];
   const root = user.uid === 0 ? bounding : [];
   const environment = exec.env.filter((pair) => pair.includes("="));
@@ -116,7 +116,10 @@ export function besideSpec(
 
 const userOf = (process: OciProcess): Record<string, unknown> => (process.user ?? {}) as Record<string, unknown>;
 
-/** HOME is the user's, whom the runtime looks up; TERM is for terminals. What the container's own configuration says of them stays. */
+/**
+ * HOME depends on the user, and the runtime looks it up; TERM is only for terminals. If the container's own configuration sets them, they
+ * stay.
+ */
 function environment(started: readonly string[], configured: readonly string[], exec: ExecConfig): readonly string[] {
   const has = (list: readonly string[], name: string): boolean => list.some((pair) => pair.startsWith(`${name}=`));
   const kept = started.filter((pair) => !["HOME", "TERM"].some((name) => pair.startsWith(`${name}=`) && !has(configured, name)));
@@ -124,12 +127,12 @@ function environment(started: readonly string[], configured: readonly string[], 
   return [
     ...(exec.terminal && !has(kept, "TERM") && !asked.has("TERM") ? ["TERM=xterm"] : []),
     ...kept.filter((pair) => !asked.has(pair.split("=", 1)[0])),
-    // An empty HOME is none: the runtime looks it up.
+    // An empty HOME counts as unset: the runtime looks it up.
     ...exec.env.filter((pair) => pair.includes("=") && pair !== "HOME="),
   ];
 }
 
-/** Another user's processes have what their programs give them; root's have what the container has. */
+/** Root gets the container's bounding set. Processes of other users get capabilities only through file capabilities. */
 function capabilities(template: OciProcess, user: ResolvedUser | null, privileged: boolean): unknown {
   const own = (template.capabilities ?? {}) as { readonly bounding?: readonly string[] };
   if (user === null && !privileged) return template.capabilities;

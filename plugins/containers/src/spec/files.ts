@@ -1,6 +1,6 @@
 /**
- * /etc/hostname, /etc/hosts and /etc/resolv.conf of a container, made anew at each start in its directory on disk: the container may fill
- * them, and the state directory is memory.
+ * /etc/hostname, /etc/hosts and /etc/resolv.conf of a container, written anew at each start. They are in its directory on disk, because the
+ * container may fill them and the state directory is memory.
  */
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,17 +10,17 @@ const fallbackServers = ["8.8.8.8", "8.8.4.4"];
 
 const names = ["hostname", "hosts", "resolv.conf"] as const;
 
-/** Target and file of each, which need not be there yet. */
+/** The target and the file of each; the files need not exist yet. */
 export function filesOf(directory: string): readonly (readonly [string, string])[] {
   return names.map((name) => [`/etc/${name}`, join(directory, name)] as const);
 }
 
-/** There to be mounted, before it is known what they say. */
+/** Creates empty files that can be mounted before their content is known. */
 export function makeFiles(directory: string): void {
   for (const name of names) closeSync(openSync(join(directory, name), "w"));
 }
 
-/** In place, since they may be mounted. A container in the host's network sees the host's own names. */
+/** Writes the files in place, because they may be mounted. A container in the host's network gets the host's own content. */
 export function writeFiles(
   directory: string,
   config: ContainerConfig,
@@ -56,7 +56,7 @@ function hosts(config: ContainerConfig, hostname: string, endpoints: readonly En
   return `${lines.join("\n")}\n`;
 }
 
-/** The full name, and the short one where that is another: the domain may be part of the hostname. */
+/** The full name, and the short one if it differs: the domain may be part of the hostname. */
 export function hostNames(hostname: string, domainname: string): string {
   const full = domainname === "" ? hostname : `${hostname}.${domainname}`;
   const [short = ""] = full.split(".", 1);
@@ -67,7 +67,10 @@ function asksForDns(config: ContainerConfig): boolean {
   return config.dns.servers.length + config.dns.search.length + config.dns.options.length > 0;
 }
 
-/** The host's servers, without those on its loopback, which the container can't reach; then Docker's fallback. */
+/**
+ * The user's servers, else those of the networks, else the host's without its loopback addresses, which a container can't reach, else
+ * Docker's fallback.
+ */
 function resolvConf(config: ContainerConfig, endpoints: readonly EndpointRecord[]): string {
   const host = hostFile("/etc/resolv.conf")
     .split("\n")

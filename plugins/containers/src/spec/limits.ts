@@ -1,7 +1,7 @@
-/** `linux.resources` and the limits of a process, in the runtime spec's words. Pure: block devices come with their numbers. */
+/** `linux.resources` and the limits of a process in the runtime spec's terms. Pure: the caller looks up block devices. */
 import type { Container, ContainerConfig, DeviceLimit, Resources, Ulimit } from "@tsbox/kernel";
 
-/** Major and minor of a block device by its path. */
+/** Major and minor number of a block device, by its path. */
 export type BlockDevices = ReadonlyMap<string, { readonly major: number; readonly minor: number }>;
 
 type Words = Readonly<Record<string, unknown>>;
@@ -13,7 +13,7 @@ const unlessEmpty = (name: string, words: Words): Words => (Object.keys(words).l
 export function resourcesOf(resources: Resources, devices: BlockDevices): Words {
   const memory = given<number | boolean>({
     limit: resources.memory,
-    // As Docker: twice the memory, unless told otherwise.
+    // As in Docker: twice the memory by default.
     swap: resources.memorySwap ?? (resources.memory === null ? null : resources.memory * 2),
     reservation: resources.memoryReservation,
     swappiness: resources.memorySwappiness,
@@ -51,7 +51,7 @@ function blockOf(resources: Resources, devices: BlockDevices): Words {
   });
 }
 
-/** Of which `resourcesOf` wants the numbers. */
+/** The paths of the devices whose numbers `resourcesOf` needs. */
 export function blockDevicesOf(resources: Resources): readonly string[] {
   const { blockWeightDevices, blockReadBytes, blockWriteBytes, blockReadOperations, blockWriteOperations } = resources;
   const all = [...blockWeightDevices, ...blockReadBytes, ...blockWriteBytes, ...blockReadOperations, ...blockWriteOperations];
@@ -59,8 +59,8 @@ export function blockDevicesOf(resources: Resources): readonly string[] {
 }
 
 /**
- * "No limit" is the largest 64-bit number, which JavaScript can only come near to; the runtime takes all from here on for it
- * (native/core/src/container/spec.rs).
+ * "No limit" is the largest 64-bit number, which JavaScript can only approximate. The runtime takes every value from this one on as
+ * unlimited (native/core/src/container/spec.rs).
  */
 const unlimited = 2 ** 64;
 
@@ -69,7 +69,7 @@ export function rlimitsOf(ulimits: readonly Ulimit[]): readonly Words[] {
   return ulimits.map(({ name, soft, hard }) => ({ type: `RLIMIT_${name.toUpperCase()}`, soft: value(soft), hard: value(hard) }));
 }
 
-/** Where a container's cgroup lies: in the engine's own, or, as Docker has it, right below a parent of the operator's. */
+/** The path of a container's cgroup: in the engine's own cgroup, or, as in Docker, directly below `--cgroup-parent`. */
 export function cgroupsPath(engineId: string, id: Container["id"], { cgroupParent }: Pick<ContainerConfig, "cgroupParent">): string {
   return cgroupParent === "" ? `/tsbox-${engineId}/${id}` : `/${cgroupParent.replace(/^\/+|\/+$/g, "")}/${id}`;
 }

@@ -1,13 +1,13 @@
 /**
- * A seccomp profile of the user's own (`--security-opt seccomp=FILE`) as the runtime spec's `linux.seccomp`. Docker's profiles say more
- * than the runtime spec can: which rules are for which capabilities, processors and kernels. That is decided here, for this container on
- * this host. Source: moby/profiles, `seccomp/seccomp_linux.go`.
+ * Turns a user's seccomp profile (`--security-opt seccomp=FILE`) into the runtime spec's `linux.seccomp`. Docker's profiles can also say
+ * for which capabilities, processors and kernels a rule applies. Those conditions are evaluated here, for this container on this host.
+ * Source: moby/profiles, `seccomp/seccomp_linux.go`.
  */
 import { release } from "node:os";
 import { fail } from "@tsbox/kernel";
 import type { OciSeccomp, SeccompRule } from "./seccomp.ts";
 
-/** `arches`: Go's words; `minKernel`: `4.8`. */
+/** `arches`: Go's names; `minKernel`: `4.8`. */
 interface Condition {
   readonly caps?: readonly string[] | null;
   readonly arches?: readonly string[] | null;
@@ -49,13 +49,13 @@ const seccompNames: Readonly<Record<string, string>> = {
 };
 
 export interface SeccompHost {
-  /** Node's word for the processor. */
+  /** Node's name for the processor. */
   readonly machine: string;
   /** `6.1.0-13-amd64` */
   readonly kernel: string;
 }
 
-/** `InvalidArgument` for what is no profile. */
+/** `InvalidArgument`: the value is no valid profile. */
 export function profileFor(
   given: unknown,
   capabilities: readonly string[],
@@ -76,7 +76,7 @@ export function profileFor(
   };
 }
 
-/** Whatever `includes` names must be so, whatever `excludes` names must not. */
+/** All conditions of `includes` must hold, and none of `excludes`. */
 function applies({ includes, excludes }: DockerRule, capabilities: readonly string[], { machine, kernel }: SeccompHost): boolean {
   const go = goNames[machine] ?? machine;
   if (includes?.arches?.length && !includes.arches.includes(go)) return false;

@@ -1,9 +1,10 @@
 /**
- * Docker's default seccomp profile (moby/profiles, `seccomp/default.json`), resolved for a container's capabilities: what is not named is
- * EPERM. Kernels before 4.8, where ptrace could walk around seccomp, are below our floor. io_uring stays out, as in Docker since 25.
+ * Docker's default seccomp profile (moby/profiles, `seccomp/default.json`), resolved for a container's capabilities. System calls that are
+ * not listed fail with EPERM. Kernels before 4.8, where ptrace could bypass seccomp, are not supported. io_uring is not allowed, as in
+ * Docker since 25.
  */
 
-/** `linux.seccomp` of the runtime spec, as far as a profile of ours goes. */
+/** `linux.seccomp` of the runtime spec, as far as this engine's profiles use it. */
 export interface OciSeccomp {
   readonly defaultAction: string;
   readonly defaultErrnoRet?: number;
@@ -19,11 +20,11 @@ export interface SeccompRule {
 
 const EPERM = 1;
 const ENOSYS = 38;
-/** AF_ALG, the kernel's own cryptography, has had holes that led out; AF_VSOCK reaches the hypervisor. */
+/** AF_ALG, the kernel's crypto interface, has had vulnerabilities that allowed escapes; AF_VSOCK reaches the hypervisor. */
 const [alg, vsock] = [38, 40];
-/** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET: a process without CAP_SYS_ADMIN makes no namespaces. */
+/** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET: a process without CAP_SYS_ADMIN can't create namespaces. */
 const cloneNamespaces = 0x7e020000;
-/** PER_LINUX and PER_LINUX32, each with and without UNAME26; all ones asks only. */
+/** PER_LINUX and PER_LINUX32, each with and without UNAME26; all ones only queries. */
 const personalities = [0x0, 0x8, 0x20000, 0x20008, 0xffffffff];
 
 const always = words(
@@ -64,7 +65,7 @@ const always = words(
     io_submit nanosleep _newselect poll ppoll ppoll_time64 pselect6 pselect6_time64 select signalfd signalfd4 time timer_create
     timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create timerfd_gettime
     timerfd_gettime64 timerfd_settime timerfd_settime64`,
-  // Talking.
+  // Sockets and interprocess communication.
   `
     accept accept4 bind connect getpeername getsockname getsockopt ipc listen mq_getsetattr mq_notify mq_open mq_timedreceive
     mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd pipe pipe2 recv recvfrom recvmmsg
@@ -107,7 +108,7 @@ const machines: Readonly<Record<string, Machine>> = {
 };
 
 /**
- * `capabilities` are the bounding set's names (`CAP_…`); `machine` is Node's word for the processor. The same arguments give the same
+ * `capabilities` are the names of the bounding set (`CAP_…`); `machine` is Node's name for the processor. The same arguments give the same
  * profile, rule for rule.
  */
 export function seccompFor(capabilities: readonly string[], machine: string = process.arch): OciSeccomp {
@@ -130,14 +131,14 @@ export function seccompFor(capabilities: readonly string[], machine: string = pr
   };
 }
 
-/** All families but the two. */
+/** All address families except AF_ALG and AF_VSOCK. */
 const sockets: readonly SeccompRule[] = [
   { index: 0, value: alg, op: "SCMP_CMP_LT" },
   { index: 0, value: alg + 1, op: "SCMP_CMP_EQ" },
   { index: 0, value: vsock, op: "SCMP_CMP_GT" },
 ].map((argument) => ({ names: ["socket"], action: "SCMP_ACT_ALLOW", args: [argument] }));
 
-/** clone3 hides its flags in memory where no filter sees them: ENOSYS makes every C library take clone instead. */
+/** clone3 passes its flags in memory, which no filter can read: ENOSYS makes every C library fall back to clone. */
 const withoutNamespaces: readonly SeccompRule[] = [
   { names: ["clone"], action: "SCMP_ACT_ALLOW", args: [{ index: 0, value: cloneNamespaces, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" }] },
   { names: ["clone3"], action: "SCMP_ACT_ERRNO", errnoRet: ENOSYS },

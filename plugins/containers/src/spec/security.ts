@@ -1,4 +1,4 @@
-/** `--security-opt` in the runtime spec's words: seccomp, labels of AppArmor and SELinux, what of /proc and /sys is hidden. */
+/** `--security-opt` in the runtime spec's terms: seccomp, labels of AppArmor and SELinux, masked and read-only paths. */
 import { type ContainerConfig, fail, type SelinuxLabels } from "@tsbox/kernel";
 import { maskedPaths, readonlyPaths } from "./defaults.ts";
 import { seccompFor } from "./seccomp.ts";
@@ -6,7 +6,7 @@ import { profileFor } from "./seccomp-profile.ts";
 
 type Secured = Pick<ContainerConfig, "privileged" | "securityOptions" | "maskedPaths" | "readonlyPaths">;
 
-/** Values of one key, the last first: `no-new-privileges`, `seccomp=…`. */
+/** Values of one key, last first: `no-new-privileges`, `seccomp=…`. */
 export function valuesOf({ securityOptions }: Secured, key: string): readonly string[] {
   return securityOptions
     .filter((option) => option === key || option.startsWith(`${key}=`))
@@ -27,7 +27,7 @@ export function seccompOf(config: Secured, capabilities: readonly string[]): unk
   return profileFor(JSON.parse(asked), capabilities);
 }
 
-/** Nothing is hidden from a privileged container, nor where the user says so. */
+/** A privileged container has no masked or read-only paths, and neither has one with `systempaths=unconfined`. */
 export function hiddenPaths(config: Secured): { readonly maskedPaths?: readonly string[]; readonly readonlyPaths?: readonly string[] } {
   if (config.privileged || valuesOf(config, "systempaths").includes("unconfined")) return {};
   return { maskedPaths: config.maskedPaths ?? maskedPaths, readonlyPaths: config.readonlyPaths ?? readonlyPaths };
@@ -39,20 +39,20 @@ export interface Labels {
   readonly mountLabel?: string;
 }
 
-/** What the security modules of this host have for a container. */
+/** What the security modules of this host provide for a container. */
 export interface LabelModules {
-  /** Whether AppArmor is on, and the profile of who asks for none. */
+  /** Null: AppArmor is off. Else the profile of containers that ask for none. */
   readonly apparmor: { readonly defaultProfile: string } | null;
   readonly selinux: SelinuxLabels | null;
 }
 
-/** Whether the container is to be without AppArmor, so that no profile need be there. */
+/** Whether the container runs without AppArmor, so that no profile is needed. */
 export const withoutAppArmor = (config: Secured): boolean => {
   const [profile] = valuesOf(config, "apparmor");
   return profile === undefined ? config.privileged : profile === "unconfined";
 };
 
-/** A profile that was asked for by name and can't be applied is refused: a container must not run with less than what it was given. */
+/** Refuses a named profile that can't be applied: a container must not run with less protection than requested. */
 export function labelsOf(config: Secured, modules: LabelModules): Labels {
   const [asked] = valuesOf(config, "apparmor");
   const profile = withoutAppArmor(config) ? undefined : (asked ?? modules.apparmor?.defaultProfile);

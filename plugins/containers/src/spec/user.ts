@@ -1,6 +1,6 @@
 /**
- * Who `--user` or the image's USER is, by the container's own /etc/passwd and /etc/group, as Docker reads them. The files are the image's,
- * so they are opened below its root by the toolkit, and whatever is in them is only parsed.
+ * Resolves `--user` or the image's USER from the container's own /etc/passwd and /etc/group, as Docker does. The files come from the image,
+ * so the toolkit opens them below its root, and their content is only parsed.
  */
 import { type Call, fail, type HostToolkit, isTsboxError, type Mount, withMounts } from "@tsbox/kernel";
 import type { ResolvedUser } from "./build.ts";
@@ -17,7 +17,7 @@ interface Group {
   readonly members: readonly string[];
 }
 
-/** A passwd file beyond this is no passwd file. */
+/** In bytes. A larger file is no passwd file. */
 const largest = 1 << 20;
 const highestId = 2 ** 31 - 1;
 
@@ -63,13 +63,14 @@ export function resolveFrom(user: string, passwd: string, group: string, groupAd
   const account = findAccount(accounts, who || "0");
   const uid = account?.uid ?? id(who || "0", "user");
   const gid = of === undefined || of === "" ? (account?.gid ?? 0) : (groups.find((entry) => entry.name === of)?.gid ?? id(of, "group"));
-  // As Docker: a group that was asked for stands alone; else the account's further groups come along.
+  // As in Docker: with a requested group, the account's other groups don't apply.
   const further =
     of === undefined && account !== undefined
       ? groups.filter((entry) => entry.members.includes(account.name)).map((entry) => entry.gid)
       : [];
   const added = groupAdd.map((name) => groups.find((entry) => entry.name === name)?.gid ?? id(name, "group"));
-  // The own group among the further ones: a process that gives up its gid must not thereby lose what the group is denied (CVE-2022-36109).
+  // The own gid is also among the additional ones: a process that drops its gid must not thereby escape what the group is denied
+  // (CVE-2022-36109).
   const all = [...new Set([gid, ...further, ...added])];
   return { uid, gid, additionalGids: all, home: account?.home ?? "/" };
 }
