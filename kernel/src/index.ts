@@ -21,7 +21,17 @@ export type * from "./contract/words.ts";
 export { detachKeys } from "./detach-keys.ts";
 export { DetachWatch } from "./detach-watch.ts";
 export { ago } from "./duration.ts";
-export { abortReason, asError, type ErrorMeaning, errorCodes, errorTable, fail, isTsboxError, TsboxError } from "./errors/index.ts";
+export {
+  abortReason,
+  asError,
+  type ErrorMeaning,
+  errorCodes,
+  errorTable,
+  exhaustion,
+  fail,
+  isTsboxError,
+  TsboxError,
+} from "./errors/index.ts";
 export { parseJson } from "./json.ts";
 export { limits } from "./limits.ts";
 export { withMounts } from "./mounts.ts";

@@ -215,6 +215,44 @@ test("a create that fails leaves nothing, and the key is free", async (test) => 
   await store.create("active", key("a"), null, durable, fill);
 });
 
+test("an engine that stops leaves what was removed to its next start, without a word; any other failure is told", async (test) => {
+  const stopping = new AbortController();
+  for (const [message, told] of [
+    ["stopped", 0],
+    ["the disk is broken", 1],
+  ] as const) {
+    const warnings: string[] = [];
+    const log = { ...silentLog, warn: (text: string) => void warnings.push(text) };
+    const tried = Promise.withResolvers<void>();
+    const host = {
+      removeTree: async () => {
+        if (told === 0) stopping.abort(new Error(message));
+        setImmediate(tried.resolve);
+        throw new Error(message);
+      },
+      usage: async () => ({ bytes: 1, inodes: 1 }),
+      sync: async () => undefined,
+      limitTree: async () => undefined,
+      unlimitTree: async () => undefined,
+    };
+    const makeCall = () => createCall(log, told === 0 ? { signal: stopping.signal } : {});
+    const store = new SnapshotStore({
+      directory: temporaryDirectory(test),
+      host,
+      makeCall,
+      boot: "this boot",
+      skeleton: [{ name: "fs", mode: 0o755 }],
+    });
+    await store.create("active", key("a"), null, durable, fill);
+    store.remove(key("a"));
+    // The store's own timer keeps nobody alive.
+    const late = setTimeout(() => tried.reject(new Error("nothing was deleted")), 10_000);
+    await tried.promise.finally(() => clearTimeout(late));
+    assert.equal(warnings.length, told, warnings.join());
+    await store.close();
+  }
+});
+
 test("a removed tree is out of sight at once and deleted by reclaim", async (test) => {
   const directory = temporaryDirectory(test);
   const store = open(test, directory);

@@ -265,9 +265,9 @@ function setRoot(path: string, parent: string | undefined): void {
 
 function writable(snapshot: StoredSnapshot, lowers: readonly string[], empty: string, more: readonly string[] = []): readonly Mount[] {
   const upper = [`upperdir=${tree(snapshot)}`, `workdir=${join(snapshot.directory, "work")}`];
-  // Without a sync at the unmount, and without any that the container asks for. The mark of it that the kernel leaves in the work
-  // directory, and refuses at the next mount, is removed by whoever mounts (native/core/src/mount/overlay.rs).
-  const volatile = snapshot.discarded ? ["volatile"] : [];
+  // Without a sync at the unmount, and without any that the container asks for. The second word is for whoever mounts, who removes the
+  // mark that the kernel leaves in the work directory, and refuses at the next mount (native/core/src/mount/overlay.rs).
+  const volatile = snapshot.discarded ? ["volatile", "x-tsbox.discarded"] : [];
   return [overlay([...(lowers.length === 0 ? [empty] : lowers).map((lower) => `lowerdir+=${lower}`), ...upper, ...volatile, ...more])];
 }
 

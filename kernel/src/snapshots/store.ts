@@ -396,7 +396,10 @@ export class SnapshotStore {
     if (this.#closed) return;
     this.#reclaimTimer ??= setTimeout(() => {
       const call = this.#options.makeCall();
-      this.reclaim(call, false).catch((error: unknown) => call.log.warn(`removed snapshots could not be deleted: ${String(error)}`));
+      this.reclaim(call, false).catch((error: unknown) => {
+        // The engine ends: what is left is deleted after its next start.
+        if (!call.signal.aborted) call.log.warn(`removed snapshots could not be deleted: ${String(error)}`);
+      });
     }, reclaimDelay).unref();
   }
 

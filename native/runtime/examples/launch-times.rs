@@ -50,6 +50,7 @@ fn main() {
             seccomp: filter.as_deref(),
             hold: None,
             bundle: "",
+            owns_cgroup: false,
         })
         .expect("a launch");
         let launched = begun.elapsed();

@@ -31,6 +31,8 @@ pub struct Launch<'a> {
     /// A directory with a `config.json`, which hooks are told; empty: none. A root of mounts lies on its directory `rootfs` while hooks of
     /// the container's namespaces run.
     pub bundle: &'a str,
+    /// Nobody else uses `linux.cgroupsPath`: what is there is of an earlier start, and is removed.
+    pub owns_cgroup: bool,
 }
 
 #[derive(Debug)]
@@ -95,7 +97,8 @@ fn prepare(launch: &Launch, gate: Option<BorrowedFd>) -> Result<Launching> {
         .clone()
         .filter(|path| !path.is_empty())
         .unwrap_or_else(|| format!("/{}", launch.id));
-    let cgroup = Cgroup::create(&path, linux.resources.as_ref(), &mut warnings).map_err(|failure| failure.at("cgroup"))?;
+    let cgroup =
+        Cgroup::create(&path, linux.resources.as_ref(), launch.owns_cgroup, &mut warnings).map_err(|failure| failure.at("cgroup"))?;
     clock.lap("cgroup");
     if let (Stdio::Fds(fds), true) = (launch.stdio, wanted.separate(USER)) {
         let maps = linux.id_maps();

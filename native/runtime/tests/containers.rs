@@ -50,6 +50,7 @@ const CASES: &[Case] = &[
     ),
     ("exec: into a container on its way out", join_dying),
     ("pause stops, resume goes on, kill_all leaves none", pause),
+    ("a cgroup that was killed and not removed is made anew", killed_group),
     ("a new user namespace: root inside, nobody outside", user_namespace),
     ("a user namespace that is joined", joined_user_namespace),
     ("command line: create, state, start, kill, delete", command_line::lifecycle),
@@ -596,6 +597,15 @@ fn pause(world: &World) {
     started.cgroup.freeze().unwrap();
     started.cgroup.kill_all(libc::SIGKILL).unwrap();
     assert_eq!(world.end(started).code, 128 + 9);
+}
+
+fn killed_group(world: &World) {
+    let first = world.start("sleep 1000");
+    first.cgroup.kill_all(libc::SIGKILL).unwrap();
+    assert_eq!(world.wait(&first), 137);
+    world.owns_cgroup.set(true);
+    let ran = world.run("echo again");
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "again\n"), "{ran:?}");
 }
 
 fn user_namespace(world: &World) {

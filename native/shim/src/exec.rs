@@ -120,6 +120,7 @@ fn launch(start: &Start, container: &Process, cgroup: &Cgroup, stdio: Stdio) -> 
             seccomp: filter.as_deref().map(read_filter).transpose()?.as_deref(),
             hold: None,
             bundle: "",
+            owns_cgroup: false,
         })
         .map(Talk::Launching)
         .map_err(|failure| told_by_end(failure, container.pid, container.pidfd.as_fd())),

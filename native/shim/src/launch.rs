@@ -85,6 +85,7 @@ pub fn begin(id: &str, start: &Start, hold: &OwnedFd) -> Result<Begun> {
         seccomp: filter.as_deref(),
         hold: Some(hold.as_fd()),
         bundle: spec.annotation(BUNDLE).unwrap_or_default(),
+        owns_cgroup: true,
     })?
     .hold_mounts();
     Ok(Begun {

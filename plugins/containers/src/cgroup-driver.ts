@@ -8,6 +8,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Call, type Container, fail, type HostToolkit } from "@tsbox/kernel";
+import { insideScope, ownSlice, scopeName } from "./groups.ts";
 import { cgroupsPath } from "./spec/limits.ts";
 
 export type CgroupDriverName = "cgroupfs" | "systemd";
@@ -19,7 +20,7 @@ export interface CgroupDriver {
 
 export function cgroupDriver(name: CgroupDriverName, engineId: string, host: HostToolkit): CgroupDriver {
   if (name === "cgroupfs") return { place: async (_call, { id, config }) => cgroupsPath(engineId, id, config) };
-  return { place: (call, container, shimPid) => placeInScope(call, host, container, shimPid) };
+  return { place: (call, container, shimPid) => placeInScope(call, host, engineId, container, shimPid) };
 }
 
 const patience = 5_000;
@@ -28,9 +29,9 @@ const patience = 5_000;
  * Creates one scope per start, because the scope of an earlier start may not be gone yet. systemd removes the scope when its last process,
  * the shim, has ended.
  */
-async function placeInScope(call: Call, host: HostToolkit, container: Container, shimPid: number): Promise<string> {
-  const scope = `tsbox-${container.id.slice(0, 12)}-${shimPid}.scope`;
-  const slice = container.config.cgroupParent || "tsbox.slice";
+async function placeInScope(call: Call, host: HostToolkit, engineId: string, container: Container, shimPid: number): Promise<string> {
+  const scope = scopeName({ engineId }, container.id, shimPid);
+  const slice = container.config.cgroupParent || ownSlice;
   if (!slice.endsWith(".slice"))
     throw fail("InvalidArgument", `cgroup-parent ${slice}: with systemd as cgroup driver it must be the name of a slice, as tsbox.slice`);
   const properties = [
@@ -70,7 +71,7 @@ async function placeInScope(call: Call, host: HostToolkit, container: Container,
     mkdirSync(own, { recursive: true });
     writeFileSync(join(own, "cgroup.procs"), String(shimPid));
   }
-  return join(path, "container");
+  return join(path, insideScope);
 }
 
 /** Waits until the process is in the scope: systemd answers before it has moved it. */

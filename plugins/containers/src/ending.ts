@@ -9,6 +9,7 @@ import { decide, decideUrgently, endTimeout, happens, isNotRunning, refuseIdle, 
 import type { Engine, Journal, Turns } from "./engine.ts";
 import { isKept } from "./restart-policy.ts";
 import { giveUp } from "./restarts.ts";
+import type { RunningContainer } from "./running-container.ts";
 import type { Waiting } from "./waiters.ts";
 
 /** The parts of the engine that ending a container needs. */
@@ -16,10 +17,17 @@ export type StopNeeds = Journal & Turns & Pick<Engine, "call" | "restarts" | "sh
 
 const sigkill = 9;
 
+/** Milliseconds that a stop waits for the shim, under the lock. What a slow one does after that counts, too. */
+const shimTimeout = 700;
+
 /** One round of a container that is being ended. */
 interface Ending {
   readonly record: Container;
   readonly end: Waiting;
+  /** When it was asked for. */
+  readonly begun: number;
+  /** The signal's delivery: past a shim that does not answer, it takes some seconds. */
+  readonly sent: Promise<void>;
 }
 
 /** Sends the signal, then SIGKILL after `seconds` (below 0: never). Returns when the end is recorded. Not running: `FailedPrecondition`. */
@@ -37,14 +45,13 @@ export async function endGently(
     }
     refuseIdle(record);
     const { signal, seconds } = how(record);
-    const begun = await begin(engine, call, engine.records.note(before(record)), signal, false);
-    if (record.status === "paused") await engine.shims.container(record).resume(call).catch(unlessOver);
-    return { ...begun, seconds };
+    return { ...(await begin(engine, call, engine.records.note(before(record)), signal, false)), seconds };
   });
   if (ending === null) return;
+  const { end, sent, begun, seconds } = ending;
   try {
-    if (ending.seconds < 0) await engine.waiters.until(ending.end, call.signal);
-    else if (!(await happens(ending.end.promise, ending.seconds * 1000))) await finish(engine, call, ending);
+    if (seconds < 0) await Promise.race([engine.waiters.until(end, call.signal), failure(sent)]);
+    else if (!(await happens(end.promise, begun + seconds * 1000 - Date.now()))) await finish(engine, call, ending);
     await keepStopped(engine, id);
   } finally {
     ending.end.leave();
@@ -74,11 +81,12 @@ export async function endAtOnce(engine: StopNeeds, call: Call, id: ContainerId, 
 }
 
 /**
- * Writes a user's stop to disk before the answer: a restart of the host must not start the container again. A full disk delays the write.
+ * A user's stop or kill is on disk before it is answered: a restart of the host must not start the container again. A full disk delays the
+ * write.
  */
-async function keepStopped(engine: Pick<Engine, "call" | "records">, id: ContainerId): Promise<void> {
+export async function keepStopped(engine: Pick<Engine, "call" | "records">, id: ContainerId): Promise<void> {
   const record = engine.records.has(id) ? engine.records.byId(id) : null;
-  if (record !== null && !runs(record) && record.restart.stopped && isKept(record)) await engine.records.keepSoon(engine.call(), record);
+  if (record?.restart.stopped && isKept(record)) await engine.records.keepSoon(engine.call(), record);
 }
 
 /** Notes that the container must not be restarted when it ends. */
@@ -92,17 +100,29 @@ async function begin(
   signal: number,
   all: boolean,
 ): Promise<Ending> {
+  const begun = Date.now();
   const end = engine.waiters.expect(record.id, "exit");
   try {
     // The event is published first: the end may be reported before the signal's answer.
     await tellKill(engine, call, record, signal);
-    await engine.shims.container(record).signal(call, signal, { all }).catch(unlessOver);
-    return { record, end };
+    const sent = send(engine.shims.container(record), call, record, signal, all);
+    if (signal === sigkill) await sent;
+    else await happens(sent, shimTimeout);
+    return { record, end, begun, sent };
   } catch (error) {
     end.leave();
     throw error;
   }
 }
+
+/** Delivers a signal. A paused process handles it once it is resumed; SIGKILL needs no resume. */
+async function send(container: RunningContainer, call: Call, { status }: Container, signal: number, all: boolean): Promise<void> {
+  await container.signal(call, signal, { all }).catch(unlessOver);
+  if (status === "paused" && signal !== sigkill) await container.resume(call).catch(unlessOver);
+}
+
+/** Fails when the work fails, and never returns otherwise. */
+const failure = (work: Promise<void>): Promise<never> => work.then(() => new Promise<never>(() => {}));
 
 /** Sends SIGKILL after the timeout. If the container has been started again since, it is left alone. */
 async function finish(engine: StopNeeds, call: Call, { record, end }: Ending): Promise<void> {

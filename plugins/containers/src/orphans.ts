@@ -1,10 +1,13 @@
-/** Cgroups of this engine without a record, which remain when several processes die at once. */
-import { readdirSync, readFileSync } from "node:fs";
-import { readdir, rmdir } from "node:fs/promises";
+/** Processes and cgroups of this engine that no shim looks after: their shim is dead, or several processes died at once. */
+import { readFileSync } from "node:fs";
+import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Call, ContainerId } from "@tsbox/kernel";
-import { happens } from "./decide.ts";
+import type { Call } from "@tsbox/kernel";
+import { happens, runs } from "./decide.ts";
 import type { Engine } from "./engine.ts";
+import { type GroupOwner, groupsOf, idsIn, idsWithGroups, ownDirectories, ownerOf, processesIn, removeGroup } from "./groups.ts";
+
+type Needs = Pick<Engine, "engineId" | "records" | "shims">;
 
 /**
  * How long, in milliseconds, the processes of one container may take to end after SIGKILL. Then the new daemon serves without waiting for
@@ -17,27 +20,41 @@ const lookEvery = 20;
  * Kills containers whose start the last daemon did not record and whose shim has died since: no client got an answer, and no other process
  * can end them. It runs before any start, so everything that runs is from before this daemon.
  */
-export async function endOrphans(engine: Pick<Engine, "engineId" | "records" | "shims">, call: Call): Promise<void> {
-  for (const id of new Set(parents(engine).flatMap(containersIn))) {
+export async function endOrphans(engine: Needs, call: Call): Promise<void> {
+  for (const id of idsWithGroups(engine)) {
     const record = engine.records.has(id) ? engine.records.byId(id) : null;
-    if (record?.status === "running" || record?.status === "paused") continue;
-    const pids = processesOf(engine, id);
+    if (record !== null && runs(record)) continue;
+    const owner = record === null ? { id, cgroupParent: "" } : ownerOf(record);
+    const pids = processesIn(groupsOf(engine, owner));
     if (pids.length === 0 || pids.some(hasShim)) continue;
     call.log.warn(`container ${record?.name ?? id} runs without record and shim: it is killed`);
-    if (await end(engine, call, id)) for (const parent of parents(engine)) await removeGroup(join(parent, id));
-    else call.log.warn(`container ${record?.name ?? id} can't be killed: look at the processes in its cgroup`);
+    await clear(engine, call, owner);
   }
 }
 
-/** Whether all processes end in time. The process chosen may have ended by itself, so the list is read again. */
-async function end(engine: Pick<Engine, "engineId" | "records" | "shims">, call: Call, id: ContainerId): Promise<boolean> {
+/**
+ * Under the container's lock: its first process has ended, and its shim is dead, which would have ended what else is in its cgroup, and
+ * removed that. A start since then has done so.
+ */
+export async function clearAfter(engine: Needs, call: Call, owner: GroupOwner): Promise<void> {
+  if (engine.records.has(owner.id) && runs(engine.records.byId(owner.id))) return;
+  await clear(engine, call, owner);
+}
+
+async function clear(engine: Needs, call: Call, owner: GroupOwner): Promise<void> {
+  if (await end(engine, call, owner)) for (const group of groupsOf(engine, owner)) await removeGroup(group);
+  else call.log.warn(`processes of container ${owner.id} can't be killed: look at those in its cgroup`);
+}
+
+/** Whether all of them went in time. One that is named may have ended by itself just then: so they are looked at again. */
+async function end(engine: Needs, call: Call, owner: GroupOwner): Promise<boolean> {
   const deadline = Date.now() + endTimeout;
   for (;;) {
-    const pids = processesOf(engine, id);
+    const pids = processesIn(groupsOf(engine, owner));
     if (pids.length === 0) return true;
     if (Date.now() > deadline) return false;
     const first = pids.find((pid) => !pids.includes(parentOf(pid) ?? 0)) ?? 0;
-    const killed = engine.shims.kill(call, id, first).catch(() => {});
+    const killed = engine.shims.kill(call, owner.id, first).catch(() => {});
     await happens(killed, endTimeout);
     await new Promise((resolve) => setTimeout(resolve, lookEvery));
   }
@@ -45,53 +62,14 @@ async function end(engine: Pick<Engine, "engineId" | "records" | "shims">, call:
 
 /** Removes cgroups of containers that no longer exist, and the engine's own cgroup if it is empty. */
 export async function sweepCgroups(engine: Pick<Engine, "engineId" | "records">): Promise<void> {
-  for (const parent of parents(engine)) {
-    for (const id of containersIn(parent)) if (!engine.records.has(id)) await removeGroup(join(parent, id));
-    // A cgroup with processes can't be removed and stays.
-    await rmdir(parent).catch(() => {});
+  for (const directory of ownDirectories(engine)) {
+    for (const id of idsIn(directory)) if (!engine.records.has(id)) await removeGroup(join(directory, id));
+    // What still runs keeps it.
+    await rmdir(directory).catch(() => {});
   }
 }
 
-/** Removes a cgroup and those that the container has created in it. A cgroup with processes stays. */
-async function removeGroup(group: string): Promise<void> {
-  const below = await readdir(group, { recursive: true, withFileTypes: true }).catch(() => []);
-  const inside = below.filter((entry) => entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
-  for (const one of [...inside.sort().reverse(), group]) await rmdir(one).catch(() => {});
-}
-
-/** The engine's own cgroup in each hierarchy. */
-function parents(engine: Pick<Engine, "engineId" | "records">): readonly string[] {
-  return readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .filter((line) => line.includes(" - cgroup"))
-    .map((line) => join(line.split(" ")[4] ?? "", `tsbox-${engine.engineId}`));
-}
-
-function containersIn(parent: string): readonly ContainerId[] {
-  try {
-    const entries = readdirSync(parent, { withFileTypes: true });
-    return entries.flatMap(({ name }) => (/^[0-9a-f]{64}$/.test(name) ? [name as ContainerId] : []));
-  } catch {
-    return [];
-  }
-}
-
-/** The processes in the container's own cgroup, where its first process is. */
-function processesOf(engine: Pick<Engine, "engineId" | "records">, id: ContainerId): readonly number[] {
-  for (const parent of parents(engine))
-    try {
-      const pids = readFileSync(join(parent, id, "cgroup.procs"), "utf8")
-        .split("\n")
-        .filter(Boolean)
-        .map(Number);
-      if (pids.length > 0) return pids;
-    } catch {
-      // Not in this hierarchy, or gone.
-    }
-  return [];
-}
-
-/** Whether the process has a living shim: the shim is the parent of the container's first process; after its death the launcher is. */
+/** A shim is the parent of its container's first process as long as it lives; then the launcher is. */
 function hasShim(pid: number): boolean {
   try {
     return readFileSync(`/proc/${parentOf(pid)}/comm`, "utf8") === "tsbox:[shim]\n";

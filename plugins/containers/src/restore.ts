@@ -20,7 +20,8 @@ import { diskDirectory } from "./directories.ts";
 import { type EndNeeds, ended, heardEnd } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { findExec, recallExec } from "./execs.ts";
-import { endOrphans, sweepCgroups } from "./orphans.ts";
+import { ownerOf } from "./groups.ts";
+import { clearAfter, endOrphans, sweepCgroups } from "./orphans.ts";
 import { wantsAfterBoot } from "./restart-policy.ts";
 import { mayBeUnheard } from "./settling.ts";
 import { toolsOwner } from "./tools.ts";
@@ -99,7 +100,10 @@ async function find(engine: RestoreNeeds, call: Call, record: Container): Promis
     if (!isTsboxError(error) || error.code !== "NotFound") call.log.warn(`can't reach the shim of ${record.name}: ${String(error)}`);
   }
   if (exitOf(directory) === null && isAlive(record.pid)) watchOrphan(engine, withoutShim(engine, record), directory);
-  else await ended(engine, record.id, record.pid, exitOf(directory) ?? unknownExit());
+  else {
+    await ended(engine, record.id, record.pid, exitOf(directory) ?? unknownExit());
+    await clearAfter(engine, call, ownerOf(record));
+  }
 }
 
 /** Ends a start that the last daemon did not record: no client got an answer, and the state of its network was lost with that daemon. */
@@ -130,7 +134,10 @@ export function watchOrphan(engine: EndNeeds, record: Container, directory: stri
     if (exit === null && (isAlive(record.pid) || dead < patience)) return;
     clearInterval(timer);
     watcher.close();
-    later(engine, () => heardEnd(engine, record.id, record.pid, exit ?? unknownExit()));
+    later(engine, async () => {
+      await heardEnd(engine, record.id, record.pid, exit ?? unknownExit());
+      await engine.locks.run(record.id, () => clearAfter(engine, engine.call(), ownerOf(record)), Number.POSITIVE_INFINITY);
+    });
   };
   const watcher = watch(directory, () => look(Number.POSITIVE_INFINITY));
   const timer = setInterval(() => {

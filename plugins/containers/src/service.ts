@@ -16,7 +16,7 @@ import { create } from "./create.ts";
 import { decide, refuseIdle, runs } from "./decide.ts";
 import { spawnEarly } from "./early-shims.ts";
 import { heardEnd, remove } from "./end.ts";
-import { endAtOnce, stopped, stopSignalOf, tellKill } from "./ending.ts";
+import { endAtOnce, keepStopped, stopped, stopSignalOf, tellKill } from "./ending.ts";
 import type { Engine } from "./engine.ts";
 import { createExec, heard, knownExec, loseExecs, refusePaused, runExec, startExec, tellExec, waitExec } from "./execs.ts";
 import { watchAgain, watchHealth } from "./health.ts";
@@ -67,6 +67,8 @@ export function containersService(
         refuseIdle(record);
         await tellKill(engine, call, fatal ? stopped(engine, record) : record, signal);
         await shims.container(record).signal(call, signal);
+        // Its end may be far away.
+        if (fatal) await keepStopped(engine, id);
       });
     },
     pause: (call, id) =>

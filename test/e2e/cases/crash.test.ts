@@ -136,7 +136,7 @@ test.skipIf(
   "daemon and shim, when no record says that a container runs: its processes end, and nothing of it is left",
   async (t) => {
     const own = await engine(t);
-    for (const more of [[], ["--rm"]]) {
+    for (const more of [[], ["--rm"], ["--cgroup-parent", "/tsbox-test-parent"]]) {
       const id = await runObedient(own, "orphaned", more);
       const { State } = await own.inspect("orphaned");
       const shim = shimOf(State.Pid);
@@ -146,12 +146,12 @@ test.skipIf(
       // As it was before the start was recorded: of one with --rm nothing is known then.
       const path = join(own.state, "containers", id, "record.json");
       const record = JSON.parse(readFileSync(path, "utf8"));
-      if (more.length > 0) rmSync(path);
+      if (more[0] === "--rm") rmSync(path);
       else writeFileSync(path, JSON.stringify({ ...record, status: "created", pid: null, startedAt: null, endpoints: [] }));
       assert.ok(alive(State.Pid));
       await own.start();
       await until(() => !alive(State.Pid), "its process to end");
-      if (more.length === 0) {
+      if (more[0] !== "--rm") {
         await own.ok(["start", "orphaned"]);
         await own.ok(["rm", "-f", "orphaned"]);
       }

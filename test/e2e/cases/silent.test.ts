@@ -1,12 +1,13 @@
 /** A peer that is stopped, dead or lies: a shim, the daemon, a client. Everybody else goes on, and whoever waits is told in time. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { get } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { type Case, needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { busyboxTar, needsBusybox } from "../src/busybox.ts";
-import { alive, binary, type Engine, engine, until } from "../src/engine.ts";
+import { alive, binary, children, type Engine, engine, until } from "../src/engine.ts";
+import { Api } from "../src/life.ts";
 
 const test = suite("silent, dead and lying peers", { timeout: 180_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ?? needsBusybox();
@@ -39,11 +40,58 @@ test.skipIf(reason, "a stopped shim: its container can be killed, stopped and re
     const shim = await sleeper(own, "held");
     process.kill(shim, "SIGSTOP");
     await within(2_000, own, ["run", "--rm", "--net", "none", "bb", "true"]);
-    await within(10_000, own, [...verb, "held"]);
+    // The shim's own deadlines are longer.
+    await within(5_000, own, [...verb, "held"]);
     await until(() => !alive(shim), "the shim to go with its container");
+    if (verb[0] !== "rm") {
+      await own.ok(["start", "held"]);
+      await own.ok(["exec", "held", "true"]);
+    }
     assert.is((await own.run(["rm", "-f", "held"])).code, 0);
     assert.is(await own.ok(["ps", "-aq"]), "");
   }
+});
+
+test.skipIf(
+  reason,
+  "a stopped shim: who attaches or runs an exec over HTTP is told so, and restart brings its container back",
+  async (t) => {
+    const own = await ready(t);
+    const shim = await sleeper(own, "held");
+    process.kill(shim, "SIGSTOP");
+    const api = new Api(own);
+    const [attached, created] = await Promise.all([
+      api.ask("POST", "/containers/held/attach?stream=1&stdout=1"),
+      api.ask("POST", "/containers/held/exec", { Cmd: ["true"], AttachStdout: true }),
+    ]);
+    assert.is(attached?.status, 504, attached?.body);
+    const { Id } = JSON.parse(created?.body ?? "") as { readonly Id: string };
+    assert.is((await api.ask("POST", `/exec/${Id}/start`, {}))?.status, 504);
+    await within(6_000, own, ["restart", "-t", "1", "held"]);
+    await own.ok(["exec", "held", "true"]);
+  },
+);
+
+test.skipIf(reason, "a dead shim: what it looked after ends with its container, and its cgroups go", async (t) => {
+  const own = await ready(t);
+  // In the host's pid namespace the end of the first process is nobody else's.
+  await own.ok(["run", "-d", "--name", "parent", "--net", "none", "--pid", "host", "bb", "sh", "-c", "sleep 1001 & exec sleep 1000"]);
+  const { Id, State } = await own.inspect("parent");
+  await until(() => children(State.Pid).length === 1, "its child");
+  const kept = children(State.Pid);
+  const groups = (): readonly string[] =>
+    ["", ...readdirSync("/sys/fs/cgroup")]
+      .map((hierarchy) => join("/sys/fs/cgroup", hierarchy, `tsbox-${own.id}`, Id))
+      .filter((group) => existsSync(group));
+  assert.ok(groups().length > 0, "it has a cgroup");
+  for (const shim of own.shims()) process.kill(shim, "SIGKILL");
+  await until(async () => (await own.ok(["ps"])).includes("(without its shim)"), "ps to show that the shim is dead");
+  process.kill(State.Pid, "SIGKILL");
+  assert.is(await own.ok(["wait", "parent"]), "137\n");
+  await until(() => !kept.some(alive), "the other processes to end");
+  await until(() => groups().length === 0, "its cgroups to go");
+  await own.ok(["start", "parent"]);
+  await own.ok(["rm", "-f", "parent"]);
 });
 
 test.skipIf(reason, "a dead shim: ps and inspect say so, and the container is removed, paused or not", async (t) => {

@@ -24,7 +24,7 @@ scenes(
         "tsbox run -d --name limited --net none -m 64m --pids-limit 50 host:/ sleep 1000 >/dev/null",
         "pid=$(tsbox inspect -f '{{.State.Pid}}' limited)",
         "path=$(cut -d: -f3 /proc/$pid/cgroup)",
-        "echo $path | sed 's/[0-9a-f]\\{12\\}-[0-9]*/ID/'",
+        "echo $path | sed 's/[0-9a-f]\\{8\\}-[0-9a-f]\\{64\\}-[0-9]*/ID/'",
         "cat /sys/fs/cgroup$path/memory.max /sys/fs/cgroup$path/pids.max",
         "systemctl is-active $(basename $(dirname $path)); systemctl show -p Delegate --value $(basename $(dirname $path))",
       ].join("\n"),
@@ -41,10 +41,20 @@ scenes(
     {
       title: "a slice of the operator's",
       script:
-        "tsbox run --rm --net none --cgroup-parent mine.slice --cgroupns host host:/ cat /proc/self/cgroup | sed 's/[0-9a-f]\\{12\\}-[0-9]*/ID/'; tsbox run --rm --net none --cgroup-parent /plain host:/ true",
+        "tsbox run --rm --net none --cgroup-parent mine.slice --cgroupns host host:/ cat /proc/self/cgroup | sed 's/[0-9a-f]\\{8\\}-[0-9a-f]\\{64\\}-[0-9]*/ID/'; tsbox run --rm --net none --cgroup-parent /plain host:/ true",
       code: 125,
       stdout: "0::/mine.slice/tsbox-ID.scope/container\n",
       stderr: "tsbox: cgroup-parent /plain: with systemd as cgroup driver it must be the name of a slice, as tsbox.slice\n",
+    },
+    {
+      title: "a container whose shim is dead is removed with its processes",
+      script: [
+        "tsbox run -d --name bereft --net none host:/ sleep 5432 >/dev/null",
+        "kill -9 $(sed -n 's/^PPid:\\s*//p' /proc/$(tsbox inspect -f '{{.State.Pid}}' bereft)/status)",
+        `tsbox rm -f bereft; ${until("! pgrep -xa sleep | grep -q 5432")}; pgrep -xa sleep | grep -q 5432 || echo gone`,
+      ].join("\n"),
+      code: 0,
+      stdout: "bereft\ngone\n",
     },
     {
       title: "when its containers have ended systemd has no scope of ours",

@@ -71,7 +71,7 @@ fn mapped(tree: &OwnedFd, path: &Path, recursive: bool, attributes: Attributes, 
 /// A detached overlay of mapped layers. Its layers must be attached somewhere while it is made, so that is done in a mount namespace of the
 /// moment; the caller must have one thread, and finds itself at `/` of its own one again.
 fn overlay(wanted: &Mount, data: &[&str], attributes: Attributes, maps: &IdMaps) -> Result<OwnedFd> {
-    words::forget_volatile(data)?;
+    let data = words::forget_volatile(data)?;
     let namespace = namespace(maps)?;
     let layer = |path: &Path| {
         let tree = mount::clone_tree(path, false)?;

@@ -35,7 +35,7 @@ const DESCRIPTORS: &str = "/proc/self/fd";
 /// `lowerdir+` is Linux 6.5's. Before that overlayfs takes one `lowerdir=a:b`, of which fsconfig(2) takes 255 bytes. So the layers are
 /// named by their numbers, relative to /proc/self/fd, and some 80 of them fit. A thread with a working directory of its own goes there.
 pub(super) fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<OwnedFd> {
-    forget_volatile(data)?;
+    let data = forget_volatile(data)?;
     let mut lent = Lent(Vec::new());
     let options = data.iter().map(|option| lent.option(option)).collect::<Result<Vec<String>>>()?;
     let data: Vec<&str> = options.iter().map(String::as_str).collect();
@@ -66,24 +66,30 @@ fn joined_lowers<'a>(data: &[&'a str]) -> (String, Vec<&'a str>) {
     (lowers.iter().filter_map(number).collect::<Vec<_>>().join(":"), others)
 }
 
+/// Says of an overlay that nobody needs its upper layer after a crash of the host. A word between the storage driver and this file: the
+/// kernel does not get it.
+const DISCARDED: &str = "x-tsbox.discarded";
+
 /// An overlay that was mounted with `volatile` leaves a mark in its work directory, and overlayfs refuses that directory from then on,
-/// since the host may have crashed. A mount with the option `volatile` accepts that loss, so the mark goes.
-pub(crate) fn forget_volatile(data: &[&str]) -> Result<()> {
-    let Some(work) = volatile_work(data) else { return Ok(()) };
-    let mark = Path::new(work).join("work/incompat/volatile");
-    let removed = [std::fs::remove_file(mark.join("dirty")), std::fs::remove_dir(&mark)];
-    for error in removed.into_iter().filter_map(std::result::Result::err) {
-        if error.kind() != ErrorKind::NotFound {
-            return Err(Failure::io(&error, "remove", Some(&mark.to_string_lossy())));
+/// since the host may have crashed. Where the layer is [`DISCARDED`] that does not matter, so the mark goes; a user's own overlay keeps
+/// it. Answers the options for the kernel.
+pub(crate) fn forget_volatile<'a>(data: &[&'a str]) -> Result<Vec<&'a str>> {
+    if let Some(work) = discarded_work(data) {
+        let mark = Path::new(work).join("work/incompat/volatile");
+        let removed = [std::fs::remove_file(mark.join("dirty")), std::fs::remove_dir(&mark)];
+        for error in removed.into_iter().filter_map(std::result::Result::err) {
+            if error.kind() != ErrorKind::NotFound {
+                return Err(Failure::io(&error, "remove", Some(&mark.to_string_lossy())));
+            }
         }
     }
-    Ok(())
+    Ok(data.iter().copied().filter(|option| *option != DISCARDED).collect())
 }
 
-/// The work directory of a volatile overlay.
-fn volatile_work<'a>(data: &[&'a str]) -> Option<&'a str> {
+/// The work directory of a discarded overlay.
+fn discarded_work<'a>(data: &[&'a str]) -> Option<&'a str> {
     let work = data.iter().find_map(|option| option.strip_prefix("workdir="))?;
-    data.contains(&"volatile").then_some(work)
+    data.contains(&DISCARDED).then_some(work)
 }
 
 /// Runs `work` on a thread whose working directory, which is not the process's, lists this process's descriptors.
@@ -164,9 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_goes_only_for_an_overlay_that_is_volatile_again() {
-        assert_eq!(volatile_work(&["workdir=/w", "volatile"]), Some("/w"));
-        assert_eq!(volatile_work(&["workdir=/w"]), None);
-        assert_eq!(volatile_work(&["volatile"]), None);
+    fn a_mark_goes_only_with_a_layer_that_is_discarded() {
+        assert_eq!(discarded_work(&["workdir=/w", "volatile", DISCARDED]), Some("/w"));
+        assert_eq!(discarded_work(&["workdir=/w", "volatile"]), None);
+        assert_eq!(discarded_work(&[DISCARDED]), None);
+        assert_eq!(forget_volatile(&["volatile", DISCARDED]).unwrap(), ["volatile"]);
     }
 }

@@ -148,6 +148,7 @@ fn begin(
         seccomp: options.seccomp_filter.as_deref(),
         hold: None,
         bundle: &bundle,
+        owns_cgroup: false,
     };
     let (mut started, _) = launch::create(&launch, gate.map(AsFd::as_fd))?;
     warn(global, &started.warnings);

@@ -14,6 +14,8 @@ pub struct World {
     pub directory: PathBuf,
     /// The image; containers write to an overlay's upper directory.
     pub rootfs: PathBuf,
+    /// What an earlier container of this world left in its cgroups is removed by the next one.
+    pub owns_cgroup: std::cell::Cell<bool>,
     id: String,
     outputs: std::cell::RefCell<Vec<(i32, Pipes)>>,
 }
@@ -61,6 +63,7 @@ impl World {
         World {
             directory,
             rootfs,
+            owns_cgroup: std::cell::Cell::default(),
             id,
             outputs: std::cell::RefCell::default(),
         }
@@ -137,6 +140,7 @@ impl World {
             seccomp: None,
             hold,
             bundle: "",
+            owns_cgroup: self.owns_cgroup.get(),
         })
     }
 

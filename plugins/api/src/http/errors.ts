@@ -1,5 +1,5 @@
 /** What went wrong, as Docker's clients expect it: a status and `{"message"}`. */
-import { asError, errorTable, isTsboxError, plainCell } from "@tsbox/kernel";
+import { asError, errorTable, exhaustion, isTsboxError, plainCell } from "@tsbox/kernel";
 
 export interface Failure {
   readonly status: number;
@@ -20,6 +20,8 @@ export function failureOf(thrown: unknown): Failure {
 function rawFailure(thrown: unknown): Failure {
   if (isTsboxError(thrown)) return { status: errorTable[thrown.code].http, message: thrown.message };
   const error = asError(thrown);
+  const lack = exhaustion(error);
+  if (lack !== null) return failureOf(lack);
   // The framework's own: a body that is too long, a broken header.
   const { statusCode } = error as { readonly statusCode?: unknown };
   return { status: typeof statusCode === "number" && statusCode >= 400 && statusCode < 500 ? statusCode : 500, message: error.message };

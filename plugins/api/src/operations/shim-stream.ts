@@ -20,6 +20,8 @@ export interface AttachWishes {
 const headerLength = 12;
 const message = 1;
 const longestAnswer = 64 << 10;
+/** Milliseconds. A shim that is stopped takes the connection and says nothing. */
+const grantTimeout = 5_000;
 
 function opened(path: string): Socket {
   try {
@@ -39,14 +41,22 @@ function ignoreRefusedInput(socket: Socket): void {
 
 /**
  * Answers when the shim has granted it: nothing that the container writes from now on is missed. `FailedPrecondition`: there is no process
- * to attach to.
+ * to attach to. `DeadlineExceeded`: the shim does not answer.
  */
 export function connectShim(path: string, wishes: AttachWishes): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = opened(path);
     ignoreRefusedInput(socket);
     let got = Buffer.alloc(0);
+    const late = setTimeout(() => {
+      socket.destroy();
+      const seconds = grantTimeout / 1000;
+      reject(
+        fail("DeadlineExceeded", `can't attach: the container's shim has not answered within ${seconds} s; kill or remove the container`),
+      );
+    }, grantTimeout);
     const end = (why: string): void => {
+      clearTimeout(late);
       socket.destroy();
       reject(fail("FailedPrecondition", `can't attach: ${why}; is the container running?`));
     };
@@ -59,6 +69,7 @@ export function connectShim(path: string, wishes: AttachWishes): Promise<Socket>
       const length = got.readUInt32LE(0);
       if (length > longestAnswer) end("its supervisor answers nonsense");
       else if (got.length >= headerLength + length) {
+        clearTimeout(late);
         socket.off("readable", read).off("end", closed).off("error", failed).off("close", closed);
         // Whoever reads it is told; until then a shim that is killed is nobody's mistake.
         socket.on("error", () => {});

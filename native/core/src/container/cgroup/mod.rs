@@ -96,10 +96,15 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes the directories of `linux.cgroupsPath` and sets the limits. What was made is removed again when it fails.
-    pub fn create(path: &str, resources: Option<&Resources>, warnings: &mut Vec<String>) -> Result<Cgroup> {
+    /// Makes the directories of `linux.cgroupsPath` and sets the limits. What was made is removed again when it fails. `own`: nobody else
+    /// uses these directories, so an earlier round's are removed first, with the processes in them.
+    pub fn create(path: &str, resources: Option<&Resources>, own: bool, warnings: &mut Vec<String>) -> Result<Cgroup> {
         let mut cgroup = Cgroup::at(path)?;
         cgroup.created = !cgroup.exists();
+        if own && !cgroup.created {
+            cgroup.clear()?;
+            cgroup.created = true;
+        }
         let made = cgroup.make().and_then(|()| match resources {
             Some(resources) => cgroup
                 .apply(resources, warnings)
@@ -190,6 +195,22 @@ impl Cgroup {
 
     pub fn exists(&self) -> bool {
         self.directories().any(|directory| directory.exists())
+    }
+
+    /// A directory that `cgroup.kill` was used on can't be used again: Linux 6.18 kills whoever is born into it (CLONE_INTO_CGROUP).
+    fn clear(&self) -> Result<()> {
+        self.kill_all(libc::SIGKILL)?;
+        self.remove().map_err(|failure| match failure.errno {
+            Some(libc::EBUSY) => Failure {
+                code: Code::FailedPrecondition,
+                message: format!(
+                    "processes of its last start are still in its cgroup, and can't be killed: {}",
+                    failure.message
+                ),
+                ..failure
+            },
+            _ => failure,
+        })
     }
 
     fn make(&self) -> Result<()> {

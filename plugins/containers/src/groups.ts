@@ -1,0 +1,133 @@
+/**
+ * Containers' cgroups, found by their names, for who has no shim to ask: in the engine's own directory, below a parent of the operator's,
+ * or in a scope of systemd's (cgroup-driver.ts).
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdir, rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Container, ContainerConfig, ContainerId } from "@tsbox/kernel";
+
+interface Owner {
+  readonly engineId: string;
+}
+
+interface Known {
+  readonly records: { all(): readonly Pick<Container, "id" | "config">[] };
+}
+
+export interface GroupOwner {
+  readonly id: ContainerId;
+  readonly cgroupParent: ContainerConfig["cgroupParent"];
+}
+
+export const ownerOf = ({ id, config }: Pick<Container, "id" | "config">): GroupOwner => ({ id, cgroupParent: config.cgroupParent });
+
+/** Where the container's own cgroup lies in its scope. */
+export const insideScope = "container";
+export const ownSlice = "tsbox.slice";
+
+/** systemd's name for one start. It holds the whole id, by which the launcher knows that a process is the container's. */
+export function scopeName({ engineId }: Owner, id: ContainerId, shimPid: number): string {
+  return `tsbox-${engineId}-${id}-${shimPid}.scope`;
+}
+
+/** Slices lie in one another by their names: `a-b.slice` in `a.slice`. */
+export function slicePath(slice: string): string {
+  const parts = slice
+    .replace(/\.slice$/, "")
+    .split("-")
+    .filter(Boolean);
+  return join("/", ...parts.map((_, at) => `${parts.slice(0, at + 1).join("-")}.slice`));
+}
+
+/** Containers of this engine that have a cgroup, whether a record tells of them or not. */
+export function idsWithGroups(engine: Owner & Known, mounts: readonly string[] = cgroupMounts()): Set<ContainerId> {
+  const ids = new Set<ContainerId>();
+  const records = engine.records.all();
+  const slices = new Set([ownSlice, ...records.map(({ config }) => config.cgroupParent).filter(isSlice)]);
+  for (const mount of mounts) {
+    for (const id of idsIn(join(mount, ownDirectory(engine)))) ids.add(id);
+    for (const slice of slices)
+      for (const name of directoriesIn(join(mount, slicePath(slice)))) {
+        const id = scopeForm(engine).exec(name)?.[1];
+        if (id !== undefined) ids.add(id as ContainerId);
+      }
+    // Nothing there says whose it is but the id.
+    for (const { id, config } of records) if (config.cgroupParent !== "" && existsSync(join(mount, config.cgroupParent, id))) ids.add(id);
+  }
+  return ids;
+}
+
+/** The cgroups of one container: one in each hierarchy, and with systemd one a start that has not gone yet. */
+export function groupsOf(engine: Owner, { id, cgroupParent }: GroupOwner, mounts: readonly string[] = cgroupMounts()): readonly string[] {
+  const slice = slicePath(isSlice(cgroupParent) ? cgroupParent : ownSlice);
+  const isOwn = (name: string): boolean => scopeForm(engine).exec(name)?.[1] === id;
+  return mounts.flatMap((mount) => [
+    join(mount, cgroupParent === "" ? ownDirectory(engine) : cgroupParent, id),
+    ...directoriesIn(join(mount, slice))
+      .filter(isOwn)
+      .map((scope) => join(mount, slice, scope, insideScope)),
+  ]);
+}
+
+/** Of a container that may have made groups below its own. */
+export function processesIn(groups: readonly string[]): readonly number[] {
+  for (const group of groups) {
+    const pids = [group, ...below(group)].flatMap(pidsOf);
+    if (pids.length > 0) return pids;
+  }
+  return [];
+}
+
+/** With the groups below it. What still runs keeps it. */
+export async function removeGroup(group: string): Promise<void> {
+  const entries = await readdir(group, { recursive: true, withFileTypes: true }).catch(() => []);
+  const inside = entries.filter((entry) => entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
+  for (const one of [...inside.sort().reverse(), group]) await rmdir(one).catch(() => {});
+}
+
+/** The engine's own directory in each hierarchy. */
+export function ownDirectories(engine: Owner): readonly string[] {
+  return cgroupMounts().map((mount) => join(mount, ownDirectory(engine)));
+}
+
+/** Containers in one of these. */
+export function idsIn(directory: string): readonly ContainerId[] {
+  return directoriesIn(directory).filter((name): name is ContainerId => /^[0-9a-f]{64}$/.test(name));
+}
+
+const isSlice = (parent: string): boolean => parent.endsWith(".slice");
+
+const ownDirectory = ({ engineId }: Owner): string => `tsbox-${engineId}`;
+
+const scopeForm = ({ engineId }: Owner): RegExp => new RegExp(`^tsbox-${engineId}-([0-9a-f]{64})-\\d+\\.scope$`);
+
+function cgroupMounts(): readonly string[] {
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(" - cgroup"))
+    .map((line) => line.split(" ")[4] ?? "");
+}
+
+function directoriesIn(parent: string): readonly string[] {
+  try {
+    return readdirSync(parent, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
+  } catch {
+    return [];
+  }
+}
+
+function below(group: string): readonly string[] {
+  return directoriesIn(group).flatMap((name) => [join(group, name), ...below(join(group, name))]);
+}
+
+function pidsOf(group: string): readonly number[] {
+  try {
+    return readFileSync(join(group, "cgroup.procs"), "utf8").split("\n").filter(Boolean).map(Number);
+  } catch {
+    // Not in this hierarchy, or gone.
+    return [];
+  }
+}
