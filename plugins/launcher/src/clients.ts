@@ -1,22 +1,22 @@
-/** Local clients as the daemon sees them: who came, and how much of what was written to each is still on its way. */
+/** Local clients from the daemon's view: which are connected, and how many bytes written to each are still in flight. */
 import { Buffer } from "node:buffer";
 import { type Call, type ClientEvent, type ClientOpened, fail, type Strings } from "@tsbox/kernel";
 import type { Connection } from "./connection.ts";
 import { type Frame, incoming, outgoing } from "./protocol.ts";
 import { Queue } from "./queue.ts";
 
-/** Bytes on their way to a client before its writer waits. */
+/** How many bytes to a client may be in flight before its writer waits. */
 const highWater = 256 << 10;
-/** Bytes of one frame to a client. */
+/** The most bytes in one frame to a client. */
 const piece = 128 << 10;
 
-/** Milliseconds that a user may take to answer a credential helper's question. */
+/** How long a user may take to answer a credential helper's question, in milliseconds. */
 const loginsTimeout = 90_000;
 
 interface Traffic {
   written: number;
   drained: (() => void)[];
-  /** Takes the answer to the question for logins that is under way. */
+  /** Resolves the pending request for logins. */
   found: ((answer: Readonly<Record<string, Strings>>) => void) | null;
 }
 
@@ -35,7 +35,7 @@ export class Clients {
     switch (frame.kind) {
       case incoming.clientOpened:
         this.#traffic.set(client, { written: 0, drained: [], found: null });
-        // Another daemon must not do it again, should this one die in the middle of it.
+        // If this daemon dies while it runs the command, the next one must not run it again.
         this.#connection.send(outgoing.clientTaken, client);
         this.events.push(opened(client, frame.payload));
         return true;
@@ -51,7 +51,7 @@ export class Clients {
         return true;
       case incoming.clientLoginsFound:
         this.#traffic.get(client)?.found?.(loginsOf(frame.payload));
-        // Frames are views of what the socket brought.
+        // Overwrites the logins: a frame is a view of the received bytes.
         frame.payload.fill(0);
         return true;
       case incoming.clientDrained:
@@ -68,7 +68,7 @@ export class Clients {
     }
   }
 
-  /** In pieces, each of which waits until the client has taken enough of those before it. */
+  /** Writes in pieces. Each waits until the client has read enough of the earlier ones. */
   async write(client: number, descriptor: 1 | 2, bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length; at += piece) {
       const taken = this.#writePiece(client, descriptor, bytes.subarray(at, at + piece));
@@ -76,7 +76,7 @@ export class Clients {
     }
   }
 
-  /** A client that is gone is logged in nowhere. */
+  /** Asks the client for its user's logins at these registries. A client that is gone has no logins. */
   async logins(call: Call, client: number, registries: readonly string[]): Promise<Readonly<Record<string, Strings>>> {
     const traffic = this.#traffic.get(client);
     if (traffic === undefined || registries.length === 0) return {};
@@ -98,7 +98,7 @@ export class Clients {
     }
   }
 
-  /** Undefined: more is welcome at once. */
+  /** Undefined: the next piece may follow at once. */
   #writePiece(client: number, descriptor: 1 | 2, bytes: Uint8Array): Promise<void> | undefined {
     const traffic = this.#traffic.get(client);
     if (traffic === undefined) return;
@@ -114,8 +114,8 @@ export class Clients {
   }
 
   /**
-   * An answer of the launcher may overtake what was written after it asked: then a writer waits a little less than it should, which does no
-   * harm.
+   * The launcher's answer may not include bytes that were written after its request. A writer then waits a little less than it should,
+   * which does no harm.
    */
   #drain(client: number): void {
     const traffic = this.#traffic.get(client);
@@ -164,7 +164,7 @@ function opened(client: number, payload: Buffer): ClientOpened {
   };
 }
 
-/** Whatever it answers: text by name, for each registry by its name. */
+/** Takes from the answer only text fields, by name, of each registry. An invalid answer means no logins. */
 function loginsOf(payload: Buffer): Readonly<Record<string, Strings>> {
   try {
     const parsed: unknown = JSON.parse(payload.toString());

@@ -1,4 +1,4 @@
-/** The one socket between daemon and launcher, inherited as descriptor 3. */
+/** The daemon's only socket to the launcher, inherited as descriptor 3. */
 import { Buffer } from "node:buffer";
 import { Socket } from "node:net";
 import { encode, type Frame, FrameCutter } from "./protocol.ts";
@@ -7,24 +7,24 @@ export class Connection {
   readonly #socket: Socket;
   readonly #cutter: FrameCutter = new FrameCutter();
 
-  /** `ended` is called when the launcher has died: then the daemon has nothing more to do. */
+  /** `ended` is called when the launcher has died: the daemon then ends, too. */
   constructor(descriptor: number, received: (frame: Frame) => void, ended: () => void) {
     this.#socket = new Socket({ fd: descriptor, readable: true, writable: true });
     this.#socket.on("data", (chunk) => {
       try {
         for (const frame of this.#cutter.push(chunk)) received(frame);
       } catch (error) {
-        // What comes after it can't be trusted: the launcher starts another daemon, which finds everything again.
+        // Nothing after it can be trusted. The launcher starts another daemon, which recovers the state.
         process.stderr.write(`tsbox: the daemon ends, since its launcher does not speak the protocol: ${String(error)}\n`);
         this.#socket.destroy();
       }
     });
     this.#socket.on("close", ended);
-    // What a failed write means is told by `close`.
+    // After a failed write `close` is emitted, too, and handles it.
     this.#socket.on("error", () => {});
   }
 
-  /** What is sent in one turn goes as one write: the launcher is woken once for it. */
+  /** Frames that are sent in one turn of the event loop go out in one write, so that the launcher is woken once. */
   send(kind: number, channel: number, payload: Uint8Array = empty): void {
     if (this.#socket.writableCorked === 0) {
       this.#socket.cork();
@@ -37,7 +37,7 @@ export class Connection {
     this.send(kind, channel, Buffer.from(JSON.stringify(message)));
   }
 
-  /** What was sent goes now: the launcher works on it while this turn goes on, which may be long. */
+  /** Sends pending frames now: the launcher can work on them while this turn goes on, which may be long. */
   flush(): void {
     this.#socket.uncork();
   }

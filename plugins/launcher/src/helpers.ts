@@ -1,9 +1,9 @@
-/** Helper programs, run by the launcher on the daemon's behalf. */
+/** Helper programs, which the launcher runs for the daemon. */
 import { type Call, type Command, type CommandResult, fail } from "@tsbox/kernel";
 import type { Connection } from "./connection.ts";
 import { type Frame, incoming, outgoing } from "./protocol.ts";
 
-/** Milliseconds. A helper is a short command; one that hangs in the kernel can't even be killed, and is left. */
+/** In milliseconds. A helper is a short command. One that hangs in the kernel can't be killed; it is left behind. */
 const timeout = 120_000;
 
 interface Ran {
@@ -41,7 +41,7 @@ export class Helpers {
     });
     return Promise.race([ran, late.promise])
       .then((result) => {
-        // A canceled call answers when its work has stopped, and not with half an answer.
+        // A cancelled call fails once its work has stopped, and never returns a partial result.
         call.signal.throwIfAborted();
         return result;
       })

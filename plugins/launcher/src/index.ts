@@ -1,4 +1,4 @@
-/** The service `launcher`: the daemon's one socket to the native launcher, in words. */
+/** The service `launcher`, over the daemon's only socket to the native launcher. */
 import { readlinkSync } from "node:fs";
 import { type Call, fail, type LauncherService, noSettings, type Plugin, type PluginContext, type Probe } from "@tsbox/kernel";
 import { Clients } from "./clients.ts";
@@ -7,7 +7,7 @@ import { Helpers } from "./helpers.ts";
 import { incoming, outgoing, protocolVersion } from "./protocol.ts";
 import { Shims } from "./shims.ts";
 
-/** The launcher gives the daemon its socket as this descriptor. */
+/** The descriptor that the launcher passes to the daemon. */
 const socketDescriptor = 3;
 
 const plugin: Plugin<null> = {
@@ -23,7 +23,7 @@ const plugin: Plugin<null> = {
       },
       close: () => Promise.resolve(),
     });
-    // Clients who came before this moment wait in the launcher.
+    // Clients that connected before this wait in the launcher.
     context.tap("ready", () => Promise.resolve(announce()));
   },
 };
@@ -57,8 +57,9 @@ function open(): Promise<{ readonly service: LauncherService; readonly announce:
         shims.adopt(hello.shims);
         resolve({ service: serviceOf(connection, clients, shims, helpers), announce: () => connection.send(outgoing.ready, 0) });
       },
-      // The launcher is dead: shims go on, and whoever starts the engine next starts both. Not by exit: libraries that clean up then may
-      // wait for a disk (lmdb does after a full one), and the next daemon for this one's sockets.
+      // The launcher is dead. Shims go on, and the next start of the engine starts launcher and daemon again. SIGKILL instead of exit: on
+      // exit, libraries clean up and may wait for a disk (lmdb does after a full one), and the next daemon would wait for this one's
+      // sockets.
       () => process.kill(process.pid, "SIGKILL"),
     );
     const clients = new Clients(connection);

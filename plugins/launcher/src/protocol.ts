@@ -4,13 +4,13 @@ import { fail } from "@tsbox/kernel";
 
 export const protocolVersion = 8;
 
-/** Bytes of a payload; a longer frame ends the connection at its other side (`LONGEST` of wire.rs). */
+/** In bytes. The receiver of a longer frame closes the connection (`LONGEST` of wire.rs). */
 export const longestPayload: number = 16 << 20;
 
-/** The first version of shims that know execs (`SHIM` of protocol.rs). */
+/** The first version of shims that support execs (`SHIM` of protocol.rs). */
 export const shimsWithExecs = 2;
 
-/** From the launcher. */
+/** Frames from the launcher. */
 export const incoming = {
   hello: 1,
   clientOpened: 2,
@@ -25,7 +25,7 @@ export const incoming = {
   clientLoginsFound: 11,
 } as const;
 
-/** To the launcher. */
+/** Frames to the launcher. */
 export const outgoing = {
   ready: 20,
   fatal: 21,
@@ -57,7 +57,7 @@ export interface Frame {
 
 const headerLength = 12;
 
-/** length u32, channel u32, kind u8, descriptors u8 (never any to or from here), zero u16; little endian. */
+/** length u32, channel u32, kind u8, descriptors u8 (always 0 between launcher and daemon), zero u16; little endian. */
 export function encode(kind: number, channel: number, payload: Uint8Array): Buffer {
   if (payload.length > longestPayload)
     throw fail(
@@ -73,12 +73,12 @@ export function encode(kind: number, channel: number, payload: Uint8Array): Buff
 }
 
 /**
- * Cuts a byte stream into frames; a frame's payload is a view of the bytes that came. A frame beyond the bound is `DataLoss`: nothing after
- * it can be trusted.
+ * Cuts a byte stream into frames. A payload is a view of the received bytes. A frame beyond the limit is `DataLoss`: nothing after it can
+ * be trusted.
  */
 export class FrameCutter {
   #rest: Buffer = Buffer.alloc(0);
-  /** What has come since, while a long frame is on its way: joined once, when it is whole. */
+  /** Chunks of a long frame that is incomplete. They are joined once, when the frame is complete. */
   #more: Buffer[] = [];
   #missing = 0;
 

@@ -1,4 +1,4 @@
-/** A stream that is fed from one side and read from the other, once; what comes before its reader waits. */
+/** An asynchronous queue with one writer and one reader. Items wait until they are read. */
 export class Queue<T> implements AsyncIterable<T> {
   readonly #items: T[] = [];
   #wake: ((result: IteratorResult<T>) => void) | undefined;

@@ -1,4 +1,4 @@
-/** Shims as the daemon sees them: a channel each, answers matched to requests, events as they come. */
+/** Shims from the daemon's view: one channel per shim, answers matched to requests, events as they arrive. */
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import {
@@ -28,17 +28,17 @@ interface Pending<T> {
 }
 
 /**
- * Milliseconds that a shim has for its answer. One that is late is stopped, or hangs: its container is signalled past it, and nobody waits
- * for it.
+ * How long a shim may take to answer, in milliseconds. A shim that is late is stopped or hangs: its container is signalled without it, and
+ * no request waits for it.
  */
 const timeouts = {
-  /** A signal, a client that joins, a pause: no more than a message. */
+  /** For a signal, an attach or a pause, which take no longer than a message. */
   message: 5_000,
-  /** What must get through is asked for past a shim that has not answered by then. */
+  /** A shim that has not answered SIGKILL within this time is bypassed. */
   kill: 700,
   /** The shim's own deadline for an exec is 10 s. */
   exec: 15_000,
-  /** Mounts, hooks and the network are waited for; the shim's own deadline is 150 s. */
+  /** Includes mounts, hooks and the network; the shim's own deadline is 150 s. */
   start: 120_000,
   spawn: 15_000,
   connect: 5_000,
@@ -49,7 +49,7 @@ interface Shim {
   readonly id: ContainerId;
   readonly channel: number;
   directory: string;
-  /** Null: it has not said yet. */
+  /** Null: the shim has not reported it yet. */
   version: number | null;
   state: Pending<ShimState> | undefined;
   readonly pending: Map<number, Pending<Started | undefined>>;
@@ -109,7 +109,7 @@ export class Shims {
     this.#connection = connection;
   }
 
-  /** Shims that the launcher held already when this daemon came; their directories are learnt by `connect`. */
+  /** Adds the shims that the launcher held before this daemon started; `connect` gives them their directories. */
   adopt(known: readonly (readonly [string, number])[]): void {
     for (const [id, channel] of known) {
       this.#lastChannel = Math.max(this.#lastChannel, channel);
@@ -134,7 +134,7 @@ export class Shims {
     return state;
   }
 
-  /** What the shim says of itself. One that is late stays known: it may be stopped for a while. */
+  /** Waits for the shim's report of its state. A shim that is late is kept: it may be stopped only for a while. */
   #state(shim: Shim, timeout: number): Promise<ShimState> {
     return new Promise((resolve, reject) => {
       shim.state = withDeadline({ resolve, reject }, timeout, () => silent(shim.id, timeout));
@@ -169,7 +169,7 @@ export class Shims {
     ) as Promise<Started>;
   }
 
-  /** A shim that is gone has said why to whoever started. */
+  /** If the shim is gone, the start has already failed with the reason. */
   release(id: ContainerId): void {
     const shim = this.#byId.get(id);
     if (shim) this.#connection.send(outgoing.shimRelease, shim.channel, Uint8Array.of(1));
@@ -181,7 +181,7 @@ export class Shims {
     this.tell(id, { op: "abandon" });
   }
 
-  /** A message that is answered with done or failed. */
+  /** Sends a message that is answered with done or failed. */
   async request(
     id: ContainerId,
     message: { readonly op: string } & Record<string, unknown>,
@@ -190,7 +190,10 @@ export class Shims {
     await this.#ask(id, toShim.message, (seq) => ({ ...message, seq }), undefined, 0, timeout);
   }
 
-  /** By the shim, or past it where it is dead or silent. `pid`: the container's first process, by its record. */
+  /**
+   * Signals through the shim, or through the launcher if the shim is dead or does not answer. `pid`: the container's first process, from
+   * its record.
+   */
   async signal(id: ContainerId, signal: number, all: boolean, pid: number | null): Promise<void> {
     if (this.#byId.has(id)) {
       try {
@@ -223,7 +226,7 @@ export class Shims {
     return this.#ask(id, toShim.exec, (seq) => ({ seq, ...exec }), client?.client, bits, timeouts.exec) as Promise<Started>;
   }
 
-  /** A message that is not answered. */
+  /** Sends a message without an answer. */
   tell(id: ContainerId, message: { readonly op: string } & Record<string, unknown>): void {
     const shim = this.#byId.get(id);
     if (shim) this.#send(shim, toShim.message, message, undefined, 0);
@@ -349,7 +352,7 @@ export class Shims {
     return pending;
   }
 
-  /** Sequence 0: the shim itself could not be. */
+  /** Sequence 0: the shim itself could not be created. */
   #failed(shim: Shim, seq: number, error: TsboxError): void {
     if (seq !== 0) {
       this.#answered(shim, seq)?.reject(error);
@@ -363,7 +366,7 @@ export class Shims {
   #gone(shim: Shim, killed: boolean): void {
     this.#forget(shim, fail("Unavailable", `the shim of container ${shim.id.slice(0, 12)} has ended`));
     this.events.push({ kind: "gone", id: shim.id, killed });
-    // The container's own end is told on this channel by the launcher, to which it fell.
+    // The launcher, the new parent of the container's process, reports the container's end on this channel.
     if (killed) this.#byChannel.set(shim.channel, shim);
   }
 
@@ -384,7 +387,7 @@ const silent = (id: ContainerId, timeout: number): TsboxError =>
     `the shim of container ${id.slice(0, 12)} has not answered within ${timeout / 1000} s: it is stopped or hangs; kill or remove the container`,
   );
 
-/** Rejected with `late` when nobody has answered in time. The timer keeps nobody alive. */
+/** Rejects with `late` after the timeout. The timer does not keep the process alive. */
 function withDeadline<T>(pending: Pending<T>, timeout: number, late: () => TsboxError): Pending<T> {
   const timer = setTimeout(() => pending.reject(late()), timeout).unref();
   return {

@@ -25,7 +25,7 @@ test("frames come out whole however the bytes were cut", () => {
   }
 });
 
-/** Constants of a module in protocol.rs: names in camel case, and their numbers. */
+/** The constants of a module in protocol.rs: names in camel case, with their numbers. */
 function native(text: string, module: string): ReadonlyMap<string, number> {
   const body = new RegExp(`pub mod ${module} \\{([^}]*)\\}`).exec(text)?.[1] ?? "";
   const camel = (name: string): string => name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
