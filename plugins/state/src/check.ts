@@ -1,4 +1,7 @@
-/** A process of its own: whether a database file can be read and written. Exits with 0, with 1 and a reason, or of what lmdb dies of. */
+/**
+ * A separate process that checks whether a database file can be read and written. Exits with 0, or with 1 and a reason, or is killed by the
+ * signal that lmdb causes.
+ */
 import { reasonOf, tryOut } from "./database.ts";
 
 tryOut(process.argv[2] ?? "").catch((error: unknown) => {

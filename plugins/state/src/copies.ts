@@ -1,6 +1,6 @@
 /**
- * Copies of the database, made at clean starts: `records.lmdb.1` is the newest of three. Each is a whole database, which can be put in the
- * place of the engine's.
+ * Copies of the database, made at clean starts; `records.lmdb.1` is the newest of three. Each is a whole database that can replace the
+ * engine's.
  */
 import { chmodSync, existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { dirname } from "node:path";
 const count = 3;
 const place = (path: string, number: number): string => `${path}.${number}`;
 
-/** `write` makes a copy at the path that it is given. */
+/** `write` makes a copy at the given path. */
 export async function keepCopy(path: string, write: (to: string) => Promise<void>): Promise<void> {
   const fresh = `${path}.new`;
   rmSync(fresh, { force: true });
@@ -27,7 +27,7 @@ export async function keepCopy(path: string, write: (to: string) => Promise<void
   await sync(dirname(path));
 }
 
-/** What to do about records that can't be used. */
+/** Says what to do about records that can't be used. */
 export function wayBack(path: string): string {
   const found = Array.from({ length: count }, (_, at) => place(path, at + 1)).filter((copy) => existsSync(copy));
   const [newest, ...older] = found;

@@ -1,7 +1,7 @@
 /**
- * Opening the database file. lmdb maps it into memory and trusts it: a truncated or damaged file ends the process (SIGBUS), and nobody is
- * told why. So a file marks that it is being opened; when the next start finds the mark, another process opens a copy first, and its end
- * says whether the file is sound.
+ * Opens the database file. lmdb maps it into memory and trusts it: a truncated or damaged file kills the process (SIGBUS) without an error
+ * message. So a marker file exists while it is being opened. If a start finds the marker, a separate process first opens a copy, and its
+ * exit says whether the file is sound.
  */
 import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";
@@ -12,18 +12,18 @@ import { open, type RootDatabase } from "lmdb";
 import { unpack, unpackPlain } from "./values.ts";
 
 export type Database = RootDatabase<Buffer, string>;
-/** Raised with every change of a record's shape that an older engine could not read. An older store is migrated, a newer one refused. */
+/** Raised with every change of a record's shape that an older engine could not read. An older store is migrated, a newer one is refused. */
 export const formatVersion = 2;
-/** Two meta pages and one with data, of the smallest size that lmdb knows. */
+/** Two meta pages and one data page, of the smallest size that lmdb supports. */
 const leastBytes = 3 * 256;
-/** MDB_meta of liblmdb's mdb.c: behind the header of the first page it begins with this number. */
+/** MDB_meta of liblmdb's mdb.c starts with this number, after the header of the first page. */
 const metaOffset = 24;
 const magic = 0xbeefc0de;
 const checkTimeout = 60_000;
 
-/** What the file holds, by key, with the format; `DataLoss`, `FailedPrecondition`: it can't be used. */
+/** The values in the file, by key, and their format. `DataLoss`, `FailedPrecondition`: the file can't be used. */
 export interface Contents {
-  /** Null: it holds nothing at all. */
+  /** Null: the database is empty. */
   readonly format: number | null;
   readonly values: ReadonlyMap<string, unknown>;
 }
@@ -36,7 +36,7 @@ export function readAll(database: Database): Contents {
   const values = new Map<string, unknown>();
   const stored = database.get("format");
   if (stored === undefined) return { format: null, values };
-  // As format 1 had it, so that every engine can read it.
+  // Written as in format 1, so that every engine can read it.
   const format = unpackPlain(stored);
   if (typeof format !== "number") throw fail("DataLoss", "its format is not a number");
   if (format > formatVersion)
@@ -46,11 +46,11 @@ export function readAll(database: Database): Contents {
   return { format, values };
 }
 
-/** Throws when the file can't be a database, or when the last start died of it. */
+/** Throws when the file can't be a database, or when opening it killed the last start. */
 export function checkFile(path: string, mark: string): void {
   const { size } = statSync(path);
   if (size < leastBytes) throw fail("DataLoss", size === 0 ? "the file is empty" : `the file is truncated to ${size} bytes`);
-  // lmdb ends the process where this is wrong, too.
+  // lmdb also kills the process if this number is wrong.
   const head = Buffer.alloc(metaOffset + 8);
   const file = openSync(path, "r");
   try {
@@ -80,7 +80,7 @@ export function checkFile(path: string, mark: string): void {
   }
 }
 
-/** Reads all of it, and writes once, which takes the list of free pages; for a process of its own. */
+/** Reads all values, and writes once, which uses the list of free pages. Runs in a separate process. */
 export async function tryOut(path: string): Promise<void> {
   const database = openDatabase(path);
   readAll(database);

@@ -1,7 +1,7 @@
 /**
- * Which records belong to this root directory. Each start gives the database the next number, and writes the number beside it as well. So a
- * database of another engine, an empty one, and an older copy that was put back are told from the one that the layers, blobs and volumes of
- * this root were made with.
+ * Identifies the records of this root directory. Each start gives the database the next number, and writes the number to a file beside it.
+ * So a database of another engine, an empty one, and an older copy that was put back can be told apart from the database that belongs to
+ * this root's layers, blobs and volumes.
  */
 import { chmodSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
@@ -12,17 +12,16 @@ export interface Generation {
   readonly engine: string;
   readonly number: number;
   /**
-   * What the newest copy holds: a start that changed nothing makes no copy, so that three starts don't push out what is worth going back
-   * to.
+   * The digest of the newest copy's content. A start without changes makes no copy, so that three starts don't replace all older copies.
    */
   readonly copied: string;
-  /** An older copy was put back, and nobody has said since that what it does not know may go. */
+  /** An older copy was put back, and the user has not yet agreed to remove what it does not know. */
   readonly restored: boolean;
 }
 
 const pathOf = (directory: string): string => join(directory, "generation.json");
 
-/** Null: there is none, so no engine of this format was here. */
+/** Null: the file does not exist, so no engine of this format has run here. */
 export function readGeneration(directory: string): Generation | null {
   let text: string;
   try {
@@ -36,7 +35,7 @@ export function readGeneration(directory: string): Generation | null {
     if (typeof engine === "string" && Number.isSafeInteger(number))
       return { engine, number, copied: String(copied), restored: restored === true };
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw fail("DataLoss", `${pathOf(directory)} is damaged: remove it, then the engine starts with the records as they are`);
 }

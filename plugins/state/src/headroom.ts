@@ -1,17 +1,17 @@
 /**
- * Room at the end of the database's file, on disk before it is needed: lmdb writes every change to new pages, so on a full disk it could
- * not even record a removal. New records leave it alone; what changes or removes one may use it.
+ * Free space at the end of the database file, allocated on disk before it is needed. lmdb writes every change to new pages, so on a full
+ * disk it could not even record a removal. New records must leave this space free; changes and removals may use it.
  */
 import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 import { asError, fail } from "@tsbox/kernel";
 
-/** Bytes beyond the last page in use, and when they are made up again. */
+/** In bytes: the space after the last page in use, and the threshold below which it is extended. */
 const whole = 1 << 20;
 const least = whole / 2;
 const step = 64 << 10;
 
-/** Node has codes; lmdb has numbers, and where it copies nothing but strerror(3)'s words. */
+/** Node reports codes. lmdb reports numbers, and for backups only the text of strerror(3). */
 const codes: readonly unknown[] = ["ENOSPC", "EDQUOT", constants.errno.ENOSPC, constants.errno.EDQUOT];
 const words = /^(No space left on device|Disk quota exceeded)/;
 
@@ -20,7 +20,7 @@ function isFull(error: unknown): boolean {
   return codes.includes(code) || words.test(message);
 }
 
-/** Whether there was room for it. */
+/** Whether there was room for the write. */
 export async function roomFor(write: Promise<void>): Promise<boolean> {
   try {
     await write;
@@ -33,17 +33,17 @@ export async function roomFor(write: Promise<void>): Promise<boolean> {
 
 export class Headroom {
   readonly #used: () => number;
-  /** For appending: lmdb may write beyond the end at the same time, and each goes where the other is not. */
+  /** Opened for appending: lmdb may write beyond the end at the same time, and the two never overwrite each other. */
   readonly #file: number;
 
-  /** `used`: the bytes that lmdb has in use. */
+  /** `used`: the number of bytes that lmdb uses. */
   constructor(path: string, used: () => number) {
     this.#used = used;
     this.#file = openSync(path, "a");
     this.#makeUp();
   }
 
-  /** Before a write that adds records. `ResourceExhausted`: the disk is full. */
+  /** Called before a write that adds records. `ResourceExhausted`: the disk is full. */
   admit(): void {
     if (this.#left() >= least || this.#makeUp()) return;
     throw fail("ResourceExhausted", "no space left on the disk of the engine's root directory; make some: tsbox rm, rmi, system prune");

@@ -1,7 +1,7 @@
 /**
- * Records in memory for reading and in lmdb for keeping. lmdb's promise of a write resolves at the commit in memory; durable is `flushed`.
- * A database that can't be the one of this root directory is refused and left alone: what its records don't know would be swept as
- * nobody's.
+ * Records are read from memory and kept in lmdb. lmdb's promise of a write resolves at the commit in memory; the write is durable after
+ * `flushed`. A database that can't belong to this root directory is refused and not changed: otherwise everything that its records don't
+ * know would be removed as unused.
  */
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, renameSync, rmSync } from "node:fs";
@@ -20,13 +20,13 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** What the database says of itself, under the key `engine`. */
+/** What the database says about its origin, under the key `engine`. */
 interface Origin {
   readonly engine: string;
   readonly generation: number;
 }
 
-/** lmdb's bound for a key. */
+/** lmdb's limit for a key. */
 const longestKey = 1978;
 
 function keyOf(table: StateTable, key: string): string {
@@ -73,7 +73,7 @@ async function openSound(directory: string, path: string, engineId: string): Pro
       await bringUp(database, contents, { engine: engineId, generation: number });
       const generation: Generation = { engine: engineId, number, copied, restored };
       const isWritten = await roomFor(writeGeneration(directory, generation));
-      // Without it the next start still tells these records from others; only that a copy was put back would be forgotten.
+      // Without the file the next start still recognises these records. Only the fact that a copy was put back would be lost.
       if (!isWritten && restored && before?.restored !== true)
         throw fail("ResourceExhausted", "the disk is full, so that it can't be noted that a copy was put back; make room first");
       return storeOf(database, contents, directory, generation);
@@ -81,7 +81,7 @@ async function openSound(directory: string, path: string, engineId: string): Pro
   );
 }
 
-/** Whole or not at all: a database without a word in it is refused. */
+/** Creates the file completely or not at all: an empty database would be refused. */
 async function makeNew(path: string, engine: string): Promise<void> {
   const making = `${path}.making`;
   for (const left of [making, `${making}-lock`]) rmSync(left, { force: true });
@@ -95,7 +95,7 @@ async function makeNew(path: string, engine: string): Promise<void> {
   rmSync(`${making}-lock`, { force: true });
 }
 
-/** A new engine has no records; one that has chosen its drivers or numbered its starts is not new. */
+/** A new engine has no records. An engine that has chosen its drivers or numbered its starts is not new. */
 function refuseMissing(directory: string, before: Generation | null): void {
   const choices = join(dirname(directory), "drivers.json");
   if (before === null && !existsSync(choices)) return;
@@ -108,7 +108,7 @@ function refuseMissing(directory: string, before: Generation | null): void {
 function originOf(contents: Contents, engineId: string, before: Generation | null): Origin {
   const origin = (contents.values.get("engine") ?? null) as Origin | null;
   if (origin === null) {
-    // A new database, or one of an engine before: those had no number.
+    // A new database, or one of an earlier format, which had no number.
     if (contents.format !== formatVersion) return { engine: engineId, generation: 0 };
     throw fail("DataLoss", "it does not say which engine's it is");
   }
@@ -117,10 +117,10 @@ function originOf(contents: Contents, engineId: string, before: Generation | nul
   return origin;
 }
 
-/** To this format, with the number of this start, in one write. */
+/** Converts the records to this format and writes the number of this start, in one transaction. */
 async function bringUp(database: Database, contents: Contents, origin: Origin): Promise<void> {
   await database.transaction(() => {
-    // What these promise comes with the transaction.
+    // The transaction's commit includes these writes.
     if (contents.format !== formatVersion) for (const [key, value] of contents.values) void database.put(key, pack(key, value));
     void database.put("format", Buffer.from([formatVersion]));
     void database.put("engine", pack("engine", origin));
@@ -128,7 +128,7 @@ async function bringUp(database: Database, contents: Contents, origin: Origin): 
   await database.flushed;
 }
 
-/** Of all records, whatever the format; not of the number. */
+/** The digest of all records, independent of the format and without the number. */
 function digestOf({ values }: Contents): string {
   const hash = createHash("sha256");
   for (const [key, value] of values) if (key !== "engine") hash.update(pack(key, value));

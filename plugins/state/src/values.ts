@@ -1,13 +1,14 @@
 /**
- * How a record lies in the database: plain CBOR, which any language reads, and behind it four bytes, the CRC-32 (little endian) of the key
- * and the CBOR. lmdb has no checksums, and a record that lost one bit could name another image's layers, whose own would then be swept.
+ * The stored form of a record: plain CBOR, which any language can read, followed by four bytes, the CRC-32 (little endian) of the key and
+ * the CBOR. lmdb has no checksums, and one flipped bit could make a record name another image's layers; its own would then be removed as
+ * unused.
  */
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
 import { fail } from "@tsbox/kernel";
 import { Encoder } from "cbor-x";
 
-// No records of cbor-x's own, no tag for maps (an option that its types leave out).
+// Without cbor-x's own record format and without a tag for maps (an option that its types leave out).
 const options = { useRecords: false, useTag259ForMaps: false, mapsAsObjects: true };
 const cbor = new Encoder(options);
 const sumLength = 4;
@@ -21,7 +22,7 @@ export function pack(key: string, value: unknown): Buffer {
   return Buffer.concat([bytes, sum]);
 }
 
-/** `DataLoss`: it is not what was written. */
+/** `DataLoss`: the value is not what was written. */
 export function unpack(key: string, stored: Buffer): unknown {
   const end = stored.length - sumLength;
   if (end < 1 || stored.readUInt32LE(end) !== sumOf(key, stored.subarray(0, end)))
@@ -29,7 +30,7 @@ export function unpack(key: string, stored: Buffer): unknown {
   return cbor.decode(stored.subarray(0, end));
 }
 
-/** Of format 1, which had no sums. */
+/** Reads a value of format 1, which had no checksums. */
 export function unpackPlain(stored: Buffer): unknown {
   return cbor.decode(stored);
 }

@@ -28,7 +28,7 @@ async function world(t: Case): Promise<World> {
   return { root, directory, path: join(directory, "records.lmdb") };
 }
 
-/** One life of a daemon; answers how many records it saw. */
+/** One life of a daemon; returns how many records it saw. */
 async function live(
   { directory }: World,
   changes: readonly StateChange[] = [],
@@ -62,7 +62,7 @@ test("what was written is there again, with a copy of each change for three star
   await live(here, records);
   assert.equal(await live(here), { seen: 300, restored: false });
   assert.is(existsSync(`${here.path}.1`), true);
-  // Nothing changed: no copy more.
+  // Without changes no further copy is made.
   for (let at = 0; at < 4; at += 1) await live(here);
   assert.is(existsSync(`${here.path}.2`), false);
   for (let at = 0; at < 4; at += 1) await live(here, [{ table: "images", key: `more${at}`, value: at }]);
@@ -94,7 +94,7 @@ const damages: Readonly<Record<string, { readonly damage: (here: World) => unkno
   "a flipped bit in a record": {
     damage: ({ path }) => {
       const bytes = readFileSync(path);
-      // All of them, since older pages of the file hold what is no more.
+      // All occurrences, because older pages of the file hold removed records.
       for (let at = bytes.indexOf("wwwwwwww"); at !== -1; at = bytes.indexOf("wwwwwwww", at + 8)) bytes[at] = 0x76;
       writeFileSync(path, bytes);
     },
@@ -146,12 +146,12 @@ test("a start that died of the file is followed by one that says so", async (t) 
   const here = await world(t);
   await live(here, records);
   await live(here);
-  // The mark of a start that died. lmdb looks at the pages that are gone, and ends whoever does.
+  // The marker of a start that was killed. lmdb reads the missing pages, which kills the process.
   truncateSync(here.path, 3 * 4096);
   writeFileSync(join(here.directory, "opening"), "");
   assert.match(await refusal(here), /reading it ends the reader \(SIG|can't be used: .*; nothing was changed/);
   copyFileSync(`${here.path}.1`, here.path);
-  // And the mark of one that was killed says nothing against a sound file.
+  // The marker of a daemon that was killed does not make a sound file unusable.
   writeFileSync(join(here.directory, "opening"), "");
   assert.is((await live(here)).seen, 300);
   assert.is(existsSync(join(here.directory, "opening")), false);
