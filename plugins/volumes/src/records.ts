@@ -1,4 +1,6 @@
-/** All volumes, in memory for reading, and who claims them. What lasts is kept by the state service, one write a change. */
+/**
+ * The records of all volumes, in memory for reading, and their claims. The state service keeps the durable ones, with one write per change.
+ */
 import { type Call, type ContainerId, fail, type StateService, type Strings } from "@tsbox/kernel";
 
 export interface VolumeRecord {
@@ -8,9 +10,9 @@ export interface VolumeRecord {
   readonly labels: Strings;
   readonly options: Strings;
   readonly anonymous: boolean;
-  /** Nobody remembers the container that it was made for after a restart of the host. */
+  /** Made for a container that is gone after a restart of the host; the volume is then removed. */
   readonly volatile: boolean;
-  /** It is being filled from an image: what is in it is not whole. */
+  /** The volume is being filled from an image: its content is not complete. */
   readonly filling: boolean;
 }
 

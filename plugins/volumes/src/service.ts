@@ -24,17 +24,17 @@ export interface VolumesEngine {
   readonly events: EventsService;
   readonly host: Pick<HostToolkit, "open" | "close" | "copyInto" | "emptyTree" | "sync">;
   driver(id: string): Promise<VolumeDriver>;
-  /** The host's choice. */
+  /** The driver that the host prefers. */
   preferred(): Promise<string>;
 }
 
-/** How Docker's clients know an anonymous volume. */
+/** The label by which Docker's clients recognise an anonymous volume. */
 const anonymousLabel = "com.docker.volume.anonymous";
 
 export async function openVolumes(engine: VolumesEngine, opening: Call): Promise<VolumesService> {
   const records = new Records(engine.state);
   await records.load(opening);
-  /** One change at a time of one volume. */
+  /** Serializes the changes of one volume. */
   const busy = new Map<string, Promise<unknown>>();
   const alone = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
     const before = busy.get(name) ?? Promise.resolve();
@@ -60,7 +60,7 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
 
   const show = async (call: Call, record: VolumeRecord): Promise<Volume> => {
     const { name, driver, createdAt, labels, options, anonymous } = record;
-    // A driver that is not there, or a tree that a power cut took, is no reason not to say what is known.
+    // If the driver is missing or a power cut has removed the tree, the rest of the record is still shown.
     const mountpoint = await (await driverOf(name, driver)).stat(call, name).then(
       (state) => state.mountpoint,
       () => "",
@@ -68,7 +68,7 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
     return { name, driver, createdAt, labels, options, anonymous, mountpoint };
   };
 
-  /** What the record says is there; a power cut may have taken the tree, and then it is an empty one again. */
+  /** Attaches the volume. If a power cut has removed its tree, it is created again, empty. */
   const attached = async (call: Call, record: VolumeRecord, container: ContainerId): Promise<Mount> => {
     const driver = await engine.driver(record.driver);
     try {
@@ -87,7 +87,7 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
     }
   };
 
-  /** Under its lock. */
+  /** Removes a volume. The caller holds its lock. */
   const remove = async (call: Call, name: string): Promise<void> => {
     const record = records.find(name);
     if (record === undefined) throw fail("NotFound", `get ${name}: no such volume`);
@@ -96,7 +96,7 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
     try {
       await (await engine.driver(record.driver)).remove(call, name);
     } catch (error) {
-      // Gone already, as after a crash between the tree and the record.
+      // The tree is already gone, as after a crash between removing the tree and the record.
       if (!isTsboxError(error) || error.code !== "NotFound") throw error;
     }
     await records.drop(call, name);
@@ -122,7 +122,7 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
       return withCleanup(async (cleanup) => {
         const driver = id ?? (await engine.preferred());
         const opened = await driverOf(name, driver);
-        // A tree without a record is kept: what somebody once wrote is not ours to throw away.
+        // A tree without a record is kept: a user's data must not be removed.
         await opened.create(call, name, options).catch((error: unknown) => {
           if (!isTsboxError(error) || error.code !== "AlreadyExists") throw error;
         });
@@ -194,7 +194,7 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
             if (what === "nothing") return false;
             if (what === "owner" || record.volatile) await engine.host.copyInto(call, root, path, to);
             else {
-              // Said before and unsaid after it, so that half of an image is never taken for a user's own.
+              // Recorded before and after the copy, so that a partial copy is never taken for a user's data.
               await records.keep(call, { ...record, filling: true });
               await engine.host.copyInto(call, root, path, to);
               await engine.host.sync(call, to);
@@ -208,7 +208,7 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
       for (const { volume, container, running } of claims) {
         records.claim(volume, container);
         const record = records.find(volume);
-        // It ended, or never began, while no daemon was there to let go.
+        // The container ended, or never started, while no daemon was there to detach the volume.
         if (!running && record !== undefined) await detached(call, record, container);
       }
       for (const record of records.all()) {

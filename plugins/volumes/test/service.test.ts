@@ -1,4 +1,4 @@
-/** The service `volumes` over a driver in memory: names, claims, and what a crash leaves. */
+/** The service `volumes` over a driver in memory: names, claims, and the state after a crash. */
 import { suite } from "@tsbox/harness";
 import {
   type ContainerId,
@@ -22,7 +22,7 @@ const test = suite("volumes");
 const call = createCall(silentLog);
 const [one, two] = [newContainerId(), newContainerId()];
 
-/** Trees are lists of files. */
+/** A driver in memory. Trees are lists of files. */
 class Trees implements VolumeDriver {
   readonly powers = [];
   readonly trees: Map<string, string[]> = new Map();
@@ -68,7 +68,7 @@ interface World {
   readonly trees: Trees;
   readonly records: Map<string, unknown>;
   readonly told: string[];
-  /** What an image has at a path; a copy stops after so many files. */
+  /** The files of an image at a path; a copy fails after `breaksAfter` files. */
   image: readonly string[] | null;
   breaksAfter: number;
   open(): Promise<VolumesService>;
@@ -158,7 +158,7 @@ test("what somebody claims is not removed, by nobody and never", async () => {
   await volumes.remove(call, "data", {});
   assert.match(await codeOf(volumes.remove(call, "data", {})), /^NotFound: get data: no such volume/);
   assert.is(await codeOf(volumes.remove(call, "data", { force: true })), "done");
-  // A removal and a claim at the same time: one of them is refused, and a claim that was given is kept.
+  // A removal and a claim at the same time: one of them is refused, and an accepted claim is kept.
   for (let round = 0; round < 20; round += 1) {
     await volumes.create(call, { name: "raced" });
     const works = [() => volumes.remove(call, "raced", {}), () => volumes.claim(call, "raced", one)];
