@@ -1,4 +1,4 @@
-/** IPv4 arithmetic: addresses as unsigned numbers, subnets as first address and prefix length. */
+/** IPv4 arithmetic. Addresses are unsigned numbers; a subnet is its first address and prefix length. */
 import { fail } from "@tsbox/kernel";
 
 export interface Subnet {
@@ -33,7 +33,7 @@ export const size = ({ length }: Subnet): number => 2 ** (32 - length);
 export const contains = (subnet: Subnet, address: number): boolean => address >= subnet.first && address < subnet.first + size(subnet);
 export const overlap = (a: Subnet, b: Subnet): boolean => contains(a, b.first) || contains(b, a.first);
 
-/** A host's address in the subnet. */
+/** Checks that the gateway is a host address of the subnet. */
 export function checkGateway(subnet: Subnet, gateway: string): void {
   const address = parseAddress(gateway);
   if (!contains(subnet, address))

@@ -1,16 +1,19 @@
-/** Which subnets are free on this host, and which addresses in one. */
+/** Finds free subnets on this host, and free addresses in a subnet. */
 import { readFileSync } from "node:fs";
 import { fail } from "@tsbox/kernel";
 import { contains, overlap, parseSubnet, type Subnet, showAddress, showSubnet, size } from "./address.ts";
 
-/** The default bridge's candidates, then those of networks that users make: small ones from a large range, so that they don't run out. */
+/** Candidates for the default bridge, then for networks that users create: small subnets of a large range, so that they don't run out. */
 const forBridge: readonly Subnet[] = Array.from({ length: 16 }, (_, at) => parseSubnet(`10.${208 + at}.0.0/16`));
 const forUsers: readonly Subnet[] = Array.from({ length: 1024 }, (_, at) => parseSubnet(`10.${224 + (at >> 8)}.${at & 255}.0/24`));
 
-/** A freed address may still answer for 26 ms, while the kernel takes down its interface; and neighbours remember it. */
+/**
+ * How long a freed address is not given again, in milliseconds. It may still answer for 26 ms, while the kernel removes its interface, and
+ * neighbours have it in their caches.
+ */
 const restFor = 2000;
 
-/** The first candidate that clashes with nothing: routes of this host (a VPN's among them) and other networks of the engine. */
+/** The first candidate that overlaps neither a route of this host (including those of a VPN) nor another network of the engine. */
 export function pickSubnet(kind: "bridge" | "user", taken: readonly Subnet[]): Subnet {
   const routes = hostRoutes();
   const found = (kind === "bridge" ? forBridge : forUsers).find(
@@ -23,12 +26,12 @@ export function pickSubnet(kind: "bridge" | "user", taken: readonly Subnet[]): S
   );
 }
 
-/** What this host's routes lead to, the default route left out. */
+/** The destinations of this host's routes, without the default route. */
 export function hostRoutes(): readonly Subnet[] {
   const lines = readFileSync("/proc/net/route", "utf8").trim().split("\n").slice(1);
   return lines.flatMap((line) => {
     const fields = line.split("\t");
-    // Little endian hexadecimal.
+    // Little-endian hexadecimal.
     const number = (hex: string | undefined): number => Number.parseInt((hex ?? "0").match(/../g)?.reverse().join("") ?? "0", 16);
     const mask = number(fields[7]);
     const length = mask === 0 ? 0 : 32 - Math.log2(2 ** 32 - mask);
@@ -36,11 +39,11 @@ export function hostRoutes(): readonly Subnet[] {
   });
 }
 
-/** The addresses of one network: each to one holder; the freed rest a moment before they are given again. */
+/** The addresses of one network, each with at most one holder. A freed address is not given again for a while. */
 export class AddressPool {
   readonly #subnet: Subnet;
   readonly #held: Set<number> = new Set();
-  /** Freed, and when. */
+  /** Freed addresses, with the time. */
   readonly #resting: Map<number, number> = new Map();
   #next: number;
 
@@ -50,7 +53,7 @@ export class AddressPool {
     this.#next = subnet.first + 1;
   }
 
-  /** `wanted`: that one or none. Answers the address bare. */
+  /** Takes `wanted` or fails; null: takes any free address. Returns the address without a prefix length. */
   take(wanted: number | null): string {
     const { first } = this.#subnet;
     if (wanted !== null) {
@@ -77,14 +80,14 @@ export class AddressPool {
     return showAddress(address);
   }
 
-  /** Held by a container that was there before this daemon. */
+  /** Marks an address of a container that runs since an earlier daemon. */
   hold(address: number): void {
     this.#held.add(address);
   }
 
   free(address: number): void {
     if (this.#held.delete(address)) this.#resting.set(address, Date.now());
-    // What has rested enough is forgotten, a little at a time.
+    // Addresses that may be given again are forgotten. The oldest come first.
     for (const [old, freed] of this.#resting) {
       if (Date.now() - freed < restFor) break;
       this.#resting.delete(old);

@@ -28,28 +28,28 @@ export interface NetworksEngine {
   driver(id: string): Promise<NetworkDriver>;
 }
 
-/** Three networks are always there, each of the driver of its name. */
+/** Three networks always exist, each with the driver of its name. */
 const predefined = ["bridge", "host", "none"] as const;
 
 export interface OpenNetworks {
   readonly service: NetworksService;
-  /** At the engine's end: what no running container needs leaves the host, and is made again when it is asked for. */
+  /** At the engine's end: removes from the host what no running container needs. It is made again when it is needed. */
   close(call: Call): Promise<void>;
 }
 
 export async function openNetworks(engine: NetworksEngine, call: Call): Promise<OpenNetworks> {
   const networks = new Map<NetworkId, NetworkRecord>();
   const pools = new Map<NetworkId, AddressPool>();
-  /** Endpoints that are attached. */
+  /** Attached endpoints. */
   const attached = new Map<EndpointId, NetworkId>();
-  /** Made true on this host by this daemon. */
+  /** Networks that this daemon has set up on the host. */
   const ensured = new Map<NetworkId, Promise<void>>();
   /** How many containers are joining a network: it is in use before they are attached. */
   const joining = new Map<NetworkId, number>();
-  /** Removals under way. */
+  /** Removals in progress. */
   const removals = new Map<NetworkId, Promise<void>>();
 
-  /** Changes of the list run one after another, since a new name and a new subnet are checked against those that are there. */
+  /** Serializes changes of the list, because a new name and a new subnet are checked against the existing ones. */
   let last: Promise<unknown> = Promise.resolve();
   const alone = <T>(work: () => Promise<T>): Promise<T> => {
     const mine = last.then(work);
@@ -74,7 +74,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
     try {
       know(network);
     } catch (error) {
-      // It can be removed; nobody gets an address in it.
+      // The network can still be removed; it has no pool, so no addresses are given.
       call.log.warn(`network ${network.name} can't be used: ${error instanceof Error ? error.message : String(error)}; remove it`);
     }
   }
@@ -88,7 +88,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
     throw fail("NotFound", `network ${name} not found`);
   };
 
-  /** The predefined ones are made when they are first asked for: a host that only ever runs `--net none` gets no subnet. */
+  /** Predefined networks are created when they are first needed: a host that only runs `--net none` gets no subnet. */
   const get = async (name: string): Promise<NetworkRecord> => {
     const word = predefined.find((one) => one === name);
     if (word === undefined || named(word)) return find(name);
@@ -101,7 +101,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
     });
   };
 
-  /** The network can't be removed until `leave`. A removal that is under way is waited for: then the network is gone, or it stays. */
+  /** Marks the network as in use until `leave`. Waits for a removal in progress: the network is then gone, or it stays. */
   const join = async (name: string): Promise<NetworkRecord> => {
     for (;;) {
       const network = await get(name);
@@ -121,7 +121,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
   const isUsed = (network: NetworkRecord): boolean => joining.has(network.id) || [...attached.values()].includes(network.id);
 
   const takeAway = async (inner: Call, network: NetworkRecord): Promise<void> => {
-    // Half of it may be gone when this fails: whoever joins next makes it whole again.
+    // If this fails, a part of the network may be gone: the next container that joins sets it up again.
     ensured.delete(network.id);
     await (await engine.driver(network.driver)).remove(inner, network);
     await engine.state.write(inner, [{ table: "networks", key: network.id, value: null }]);
@@ -161,7 +161,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
         await engine.driver(driver);
         const chosen = subnet === undefined ? pickSubnet("user", subnets()) : parseSubnet(subnet);
         refuseOverlap(chosen, [...networks.values()]);
-        // Before it is recorded: what a record says is taken for true at each start.
+        // Checked before it is recorded: records are trusted at each start.
         if (gateway !== undefined) checkGateway(chosen, gateway);
         const network = { ...define(name, driver, chosen, gateway ?? null, { predefined: false }), internal, labels, options };
         await keep(network);
@@ -230,14 +230,14 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
         const driver = await engine.driver(network.driver).catch(() => null);
         if (driver === null) continue;
         for await (const id of await driver.list(inner, network)) if (!alive.has(id)) await driver.detach(inner, network, id);
-        // What runs needs its bridge and its rules, whatever became of them meanwhile.
+        // Running containers need their bridge and its rules, even if those were removed meanwhile.
         if (endpoints.some((endpoint) => endpoint.network === network.id)) await ensure(network, driver);
       }
     },
   };
   const close = async (closing: Call): Promise<void> => {
     const needed = new Set(attached.values());
-    // Those of an earlier daemon, too: one that was killed has left what it made, and nobody has asked for it since.
+    // Also those of an earlier daemon: a killed daemon leaves its networks behind, and they may not have been used since.
     for (const network of networks.values()) {
       if (needed.has(network.id)) continue;
       try {
@@ -288,7 +288,7 @@ function endpointOf(
     netns,
     interface: options.interface ?? "eth0",
     addresses: address === null ? [] : [`${address}/${length}`],
-    // As Docker once made them: an address of the right kind that follows from the IP, so neighbours' caches stay true.
+    // As Docker used to: a locally administered MAC that follows from the IP address, so that neighbours' caches stay valid.
     mac: options.mac ?? (address === null ? null : macOf(address)),
   };
 }
@@ -299,7 +299,7 @@ const macOf = (address: string): string =>
     .map((part) => Number(part).toString(16).padStart(2, "0"))
     .join(":")}`;
 
-/** In Docker's words and with its status. The host's own routes count only for a subnet that the engine picks, as with Docker. */
+/** Docker's message and status. As in Docker, the host's routes matter only for a subnet that the engine picks. */
 function refuseOverlap(chosen: Subnet, networks: readonly NetworkRecord[]): void {
   const other = networks.find(({ subnets }) => subnets.some(({ cidr }) => overlap(parseSubnet(cidr), chosen)));
   if (other === undefined) return;

@@ -1,4 +1,4 @@
-/** The service `networks` over a driver in memory that is held where a test wants it: joins, removals and makings that meet one another. */
+/** The service `networks` over a driver in memory that tests can block: joins, removals and creations that run at the same time. */
 import { setImmediate as turn } from "node:timers/promises";
 import { suite } from "@tsbox/harness";
 import {
@@ -24,9 +24,9 @@ const container = newContainerId();
 
 class Links implements NetworkDriver {
   readonly powers = [];
-  /** Bridges, and who is on each. */
+  /** Bridges, with the endpoints on each. */
   readonly bridges: Map<string, Set<EndpointId>> = new Map();
-  /** What the next verb of this name waits for. */
+  /** What the next call of this verb waits for. */
   readonly holds: Map<"attach" | "remove", Promise<void>> = new Map();
 
   async ensure(_call: unknown, network: Network): Promise<void> {
