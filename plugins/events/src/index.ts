@@ -1,9 +1,9 @@
-/** The service `events`: what happens in the engine, the last of it kept, the rest as it comes. */
+/** The service `events`: publishes the engine's events, and keeps the last ones. */
 import { type EngineEvent, type EventsService, fail, noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
 
-/** As many as Docker keeps. */
+/** How many events are kept: Docker's number. */
 const kept = 256;
-/** Of one reader, who may not read. */
+/** The most events that wait for one reader, which may not read. */
 const longestQueue = 10_000;
 
 const plugin: Plugin<null> = {
@@ -27,7 +27,7 @@ export function eventsService(): EventsService {
     },
     subscribe: async (call, { since, until }) => {
       call.signal.throwIfAborted();
-      // As Docker: whoever asks for an end alone is told what was before it, too.
+      // As in Docker, a request with only an end also gets earlier events.
       const asked = since !== undefined || until !== undefined;
       const past = asked ? history.filter(({ at }) => at >= (since ?? 0) && at <= (until ?? Number.POSITIVE_INFINITY)) : [];
       return until !== undefined && until <= Date.now() ? ended(past) : follow(past, live, call.signal, until);
@@ -39,10 +39,7 @@ async function* ended(past: readonly EngineEvent[]): AsyncGenerator<EngineEvent>
   yield* past;
 }
 
-/**
- * History first, then what comes until `until` or the end of the call. It listens from the moment it is made, so nothing falls between the
- * two.
- */
+/** History first, then new events until `until` or the end of the call. It subscribes at once, so no event between the two is missed. */
 function follow(
   past: readonly EngineEvent[],
   live: Set<(event: EngineEvent) => void>,
@@ -66,7 +63,7 @@ function follow(
     signal,
     ...(until === undefined ? [] : [AbortSignal.timeout(Math.max(0, Math.min(until - Date.now(), 2 ** 31 - 1)))]),
   ]);
-  // A stream that nobody begins to read is left by its call alone.
+  // A stream that is never read is unsubscribed only by the end of its call.
   const stopped = (): void => {
     leave();
     wake();
