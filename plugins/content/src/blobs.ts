@@ -1,6 +1,7 @@
 /**
- * Blobs on disk: `blobs/sha256/HEX`, and `ingest/HEX` (a download under way or broken; `ingest/any-N` where the digest is not known
- * before). A blob is renamed into sight when its bytes are verified and on disk, so what is in sight is whole, even after a power cut.
+ * Blobs on disk: `blobs/sha256/HEX`, and `ingest/HEX` for a download that is in progress or interrupted (`ingest/any-N` if the digest is
+ * not known before). A blob is renamed into `blobs` once its bytes are verified and on disk. So every file there is complete, even after a
+ * power cut.
  */
 import { Buffer } from "node:buffer";
 import { createHash, type Hash } from "node:crypto";
@@ -9,7 +10,7 @@ import { type FileHandle, lstat, open, opendir, readdir, readFile, rename, rm, s
 import { join } from "node:path";
 import { asError, type BlobInfo, type Call, type ContentService, type Digest, fail, limits, parseDigest } from "@tsbox/kernel";
 
-/** A download that a daemon died in goes on with the next one, if it is asked for again soon (milliseconds). */
+/** In milliseconds. A download that a daemon's death interrupted can be resumed if it is requested again within this time. */
 const resumeWithin = 3_600_000;
 
 export async function openBlobs(root: string): Promise<ContentService> {
@@ -17,7 +18,7 @@ export async function openBlobs(root: string): Promise<ContentService> {
   const ingest = join(root, "ingest");
   mkdirSync(blobs, { recursive: true, mode: 0o700 });
   mkdirSync(ingest, { recursive: true, mode: 0o700 });
-  // Of downloads that an earlier daemon did not end: what nobody can ask for again by its digest, and what nobody has asked for in a while.
+  // Removes downloads that an earlier daemon did not finish: those that can't be requested by digest, and those that are too old.
   for (const name of await readdir(ingest)) {
     const { mtimeMs } = await lstat(join(ingest, name));
     if (!/^[0-9a-f]{64}$/.test(name) || Date.now() - mtimeMs > resumeWithin) await rm(join(ingest, name), { force: true, recursive: true });
@@ -25,10 +26,10 @@ export async function openBlobs(root: string): Promise<ContentService> {
   const file = (digest: Digest): string => join(blobs, parseDigest(digest).slice("sha256:".length));
   const partial = (digest: Digest): string => join(ingest, parseDigest(digest).slice("sha256:".length));
   const busy = new Map<string, Promise<BlobInfo>>();
-  /** Blobs on their way whose file is there, and what their whole size will be. */
+  /** Blobs in transfer whose file exists, with their full size. */
   const arriving = new Map<Digest, number>();
   const followed = new Map<string, FileHandle>();
-  /** Files in `ingest` that somebody writes. */
+  /** Files in `ingest` that are being written. */
   const writing = new Set<string>();
   let count = 0;
 
@@ -85,7 +86,7 @@ export async function openBlobs(root: string): Promise<ContentService> {
     ingest: async (call, expected, from, bytes) => {
       const key = expected.digest;
       if (key === undefined) return take(call, expected, from, bytes);
-      // Two pulls of one layer: the second waits for the first, and takes its own turn if that one breaks.
+      // Two pulls of the same layer: the second waits for the first, and downloads itself if the first fails.
       for (let running = busy.get(key); running !== undefined; running = busy.get(key)) {
         const done = await running.catch(() => null);
         if (done) return done;
@@ -96,10 +97,10 @@ export async function openBlobs(root: string): Promise<ContentService> {
     },
     follow: async (_call, digest) => {
       const size = arriving.get(digest);
-      // Between the two it may have become whole.
+      // The blob may have been completed in between.
       const handle = size === undefined ? null : await open(partial(digest), "r").catch(absent);
       if (size === undefined || handle === null) return null;
-      // By its descriptor, since its name changes when it is whole.
+      // Its path goes through the descriptor, because its name changes when it is complete.
       const path = `/proc/${process.pid}/fd/${handle.fd}`;
       followed.set(path, handle);
       return { path, size };
@@ -128,13 +129,13 @@ export async function openBlobs(root: string): Promise<ContentService> {
 
 async function* listBlobs(directory: string, look: (digest: Digest) => Promise<BlobInfo | null>): AsyncGenerator<BlobInfo> {
   for await (const entry of await opendir(directory)) {
-    // What somebody else put there is nobody's blob, and keeps nobody from seeing the others.
+    // Files with other names are no blobs and are skipped.
     const found = /^[0-9a-f]{64}$/.test(entry.name) ? await look(parseDigest(`sha256:${entry.name}`)) : null;
     if (found) yield found;
   }
 }
 
-/** Writes what comes behind what is there, hashing all of it; what turns out to be something else is removed, what broke off stays. */
+/** Appends to the existing bytes and hashes all of them. A file with wrong content is removed; an interrupted one stays. */
 async function receive(
   call: Call,
   path: string,

@@ -1,4 +1,4 @@
-/** The content store: what is in sight is whole and what it says, whatever breaks. */
+/** The content store: a visible blob is complete and has its digest, whatever fails. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
