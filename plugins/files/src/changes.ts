@@ -1,4 +1,4 @@
-/** What a container has changed: by the storage driver itself where it knows, else by comparing its tree with its image's. */
+/** The changes in a container, from the storage driver if it can list them, else by comparing the container's tree with its image's. */
 import {
   type Call,
   type Change,
@@ -27,7 +27,7 @@ export async function changes(engine: FilesEngine, call: Call, record: Container
   );
 }
 
-/** Lends the tree of a committed snapshot. */
+/** Calls `use` with the tree of a committed snapshot. */
 export async function withLook<T>(
   engine: FilesEngine,
   call: Call,

@@ -1,4 +1,4 @@
-/** `commit`: the container's changes as a layer on its image's, its config as the image's. */
+/** `commit`: the container's changes become a layer on top of its image, and its config becomes the new image's. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
@@ -54,7 +54,8 @@ export async function commit(engine: FilesEngine, call: Call, record: Container,
 }
 
 /**
- * A tree that is written while it is read would be an image of no moment. One that ends, or is paused by somebody else, is not written to.
+ * Pauses the container while its tree is read: otherwise the image would mix states of different times. A container that has ended or is
+ * already paused is not being written to.
  */
 async function paused(engine: FilesEngine, call: Call, record: Container, wanted: boolean, work: () => Promise<void>): Promise<void> {
   if (!wanted || record.status !== "running") return work();
@@ -69,7 +70,7 @@ async function paused(engine: FilesEngine, call: Call, record: Container, wanted
   });
 }
 
-/** Somebody has ended, paused, resumed or removed it meanwhile. */
+/** Ignores that the container was ended, paused, resumed or removed meanwhile. */
 function unlessChanged(error: unknown): void {
   const changed = ["containers/not-running", "containers/already-paused", "containers/not-paused"];
   if (!isTsboxError(error) || (error.code !== "NotFound" && !changed.includes(error.reason ?? ""))) throw error;

@@ -1,9 +1,9 @@
-/** A container's config as an image's, and Docker's rules of merging two (daemon/commit.go). */
+/** A container's config in the form of an image's, and Docker's rules for merging two (daemon/commit.go). */
 import type { Container, Image } from "@tsbox/kernel";
 
 type Config = Readonly<Record<string, unknown>>;
 
-/** Docker's JSON of a container's config. What this engine's words don't have is as it was asked for. */
+/** A container's config as Docker's JSON. Fields that the engine's own config lacks are taken from the request. */
 export function configOf({ config, imageName }: Container, image: Image): Config {
   const asked = config.raw.config;
   const kept = Object.fromEntries(
@@ -26,7 +26,7 @@ export function configOf({ config, imageName }: Container, image: Image): Config
     Cmd: config.command,
     Image: imageName,
     Volumes: config.volumes.length > 0 ? names(config.volumes) : null,
-    // What nobody said is not said by the image either.
+    // If the user set no directory, the image's value stays.
     WorkingDir: config.workingDirectory === "/" && !asked.WorkingDir ? image.config.workingDirectory : config.workingDirectory,
     Entrypoint: config.entrypoint,
     Labels: config.labels,
@@ -40,7 +40,7 @@ const object = (config: Config, key: string): Config => (config[key] ?? {}) as C
 const list = (config: Config, key: string): readonly string[] => (config[key] ?? []) as readonly string[];
 const empty = (value: unknown): boolean => value === undefined || value === null || value === "";
 
-/** `given` with what it leaves out from `base`. */
+/** `given`, with missing values taken from `base`. */
 export function merge(given: Config, base: Config): Config {
   const has = new Set(list(given, "Env").map((pair) => pair.split("=", 1)[0]));
   const merged: Record<string, unknown> = { ...base, ...given };
@@ -51,7 +51,7 @@ export function merge(given: Config, base: Config): Config {
   merged.Env = [...list(given, "Env"), ...list(base, "Env").filter((pair) => !has.has(pair.split("=", 1)[0]))];
   merged.Cmd = list(given, "Cmd").length > 0 ? given.Cmd : null;
   merged.Entrypoint = given.Entrypoint ?? null;
-  // An entrypoint of its own makes the base's command void.
+  // If `given` has an entrypoint, the command of `base` does not apply.
   if (list(given, "Entrypoint").length === 0) {
     if (list(given, "Cmd").length === 0) merged.Cmd = base.Cmd;
     if (empty(given.Entrypoint)) merged.Entrypoint = base.Entrypoint;

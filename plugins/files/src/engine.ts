@@ -18,14 +18,14 @@ export interface FilesEngine {
   readonly images: ImagesService;
   readonly events: EventsService;
   readonly host: HostToolkit;
-  /** For layers on their way into an image. */
+  /** For layers that are not yet part of an image. */
   readonly workDirectory: string;
   storage(id: string): Promise<StorageDriver>;
 }
 
 /**
- * Where an engine mounts something of its own in every container: what it puts there when an image has nothing is no change of the
- * container's. Docker keeps these in a layer below the container's own (its "init" layer).
+ * Paths where the engine mounts something in every container. If the image lacks such a path, the engine creates it, and this does not
+ * count as a change of the container. Docker keeps these in a layer below the container's own (its "init" layer).
  */
 export const own: readonly string[] = [
   "/.dockerenv",
@@ -45,7 +45,7 @@ export const own: readonly string[] = [
   "/sys/fs/cgroup",
 ];
 
-/** Lends the container's files to `use`. */
+/** Calls `use` with the container's files. */
 export async function withFiles<T>(
   engine: FilesEngine,
   call: Call,
@@ -60,7 +60,7 @@ export async function withFiles<T>(
   });
 }
 
-/** As `withFiles`, for a stream: what it was opened for is closed when the stream has ended or is left. */
+/** Like `withFiles`, for a stream: the files are closed when the stream ends or its reader stops. */
 export async function* streamFiles(
   engine: FilesEngine,
   call: Call,
@@ -75,7 +75,7 @@ export async function* streamFiles(
   }
 }
 
-/** What the container's layer stands on. */
+/** The snapshot below the container's layer. */
 export async function baseOf(engine: FilesEngine, call: Call, record: Container): Promise<SnapshotName | null> {
   const storage = await engine.storage(record.drivers.storage);
   return (await storage.stat(call, record.layer)).parent;

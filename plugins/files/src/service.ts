@@ -40,16 +40,16 @@ export function filesService(engine: FilesEngine): FilesService {
   };
 }
 
-/** Seen through its processes, a container in a user namespace shows the host's ids for its own. */
+/** Through the processes of a container in a user namespace, its files have host ids; these maps turn them back. */
 const mapsOf = ({ idMaps }: Container): { readonly idMaps?: IdMaps } => (idMaps === null || idMaps === undefined ? {} : { idMaps });
 
-/** As Docker: the path's last name; of the root, nothing. */
+/** As in Docker: the last name of the path; an empty name for the root. */
 function memberName(path: string): string {
   const name = posix.basename(path);
   return name === "/" ? "" : name;
 }
 
-/** Said before anything is unpacked. What lies in a volume is the volume's business. */
+/** Refuses before anything is unpacked. Inside a mount, only the mount's own mode counts. */
 function refuseReadOnly({ config, mounts }: Container, path: string): void {
   const inside = (target: string): boolean => path === target || path.startsWith(`${target.replace(/\/$/, "")}/`);
   const [mount] = mounts.filter((point) => inside(point.target)).sort((a, b) => b.target.length - a.target.length);
