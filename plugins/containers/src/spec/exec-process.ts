@@ -15,7 +15,7 @@ import {
 import { mappings, type ResolvedUser } from "./build.ts";
 import { allCapabilities, defaultMounts, defaultPath, maskedPaths, ociVersion, readonlyPaths } from "./defaults.ts";
 
-/** The part of a started container's spec that its execs need. It is stored beside the record on tmpfs; the rest is the start's alone. */
+/** The part of a started container's spec that its execs need. It is stored beside the record on tmpfs; the spec itself is not stored. */
 export interface ExecTemplate {
   readonly process: OciProcess;
   /** The file of the compiled seccomp filter. */
