@@ -1,4 +1,4 @@
-/** Parses signals by name or number, as Docker does. */
+/** Signals by name or number, as Docker takes them. */
 import { constants } from "node:os";
 import { fail } from "./errors/index.ts";
 

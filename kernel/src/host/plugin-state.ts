@@ -1,4 +1,4 @@
-/** The state of one plugin in the engine's list, from its manifest to what it has opened. */
+/** One entry of the engine's list, from its manifest to what it has opened. */
 import type { Call, Logger } from "../contract/call.ts";
 import type { Plugin, Probe, Provider } from "../contract/plugin.ts";
 import { fail, type TsboxError } from "../errors/index.ts";
@@ -10,17 +10,14 @@ export interface LoadedPlugin {
   readonly name: string;
   readonly log: Logger;
   readonly module: Plugin;
-  /** `storage/overlay` or `images` → the offer that opens it. */
+  /** `storage/overlay` or `images` → who opens it. */
   readonly offers: Map<string, Offer>;
 }
 
-/** The answer of a probe. `unsure`: why the probe could not tell. */
+/** Of a probe. `unsure`: it could not tell, and why. */
 export type Answer = Probe & { readonly unsure: TsboxError | null };
 
-/**
- * A service or driver that a plugin provides. It is probed once and opened once. A failure to open is not kept, so that it may be tried
- * again.
- */
+/** Something that a plugin provides. Probed once, opened once; a failure to open is forgotten, so that it may be tried again. */
 export class Offer {
   readonly name: string;
   readonly plugin: string;
@@ -34,10 +31,10 @@ export class Offer {
     this.#provider = provider;
   }
 
-  /** The error of the last probe or open. Null: there was none. */
+  /** What it threw when it was last probed or opened; null: it did not. */
   failure: string | null = null;
 
-  /** Probes once: what this host can do does not change while the engine runs. Only a probe that could not tell is repeated. */
+  /** Asked once: what this host can does not change while the engine runs. A probe that could not tell is asked again. */
   async probe(call: Call): Promise<Answer> {
     this.#probe ??= this.#ask(call);
     const answer = await this.#probe;
@@ -58,8 +55,8 @@ export class Offer {
   }
 
   /**
-   * `needs` opens what the provider needs, and `make` opens the provider itself. Throws `Unsupported` with the probe's reason if this host
-   * can't use it.
+   * `needs` opens what the provider needs; `make` opens it, given the provider. Where this host can't, it is `Unsupported` with the probe's
+   * words.
    */
   open(call: Call, needs: () => Promise<void>, make: (provider: Provider<unknown>) => Promise<unknown>): Promise<unknown> {
     this.#opened ??= this.#make(call, needs, make).catch((thrown: unknown) => {

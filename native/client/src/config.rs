@@ -23,7 +23,7 @@ pub fn detach_keys(args: &[String]) -> Option<String> {
     if !args
         .iter()
         .any(|word| matches!(word.as_str(), "run" | "exec" | "attach" | "start" | "debug"))
-        || !terminal::is_terminal(0)
+        || !terminal::are_terminals()[0]
     {
         return None;
     }

@@ -3,13 +3,17 @@
 use crate::config;
 use crate::logins::{self, Lookup};
 use crate::terminal::{self, Raw};
+use rustix::io::fcntl_dupfd_cloexec;
+use rustix::stdio::{stderr, stdin, stdout};
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use tsbox_core::peer::address::{self, Address};
 use tsbox_core::peer::protocol::{ClientHello, VERSION, client};
 use tsbox_core::peer::wire::{Fill, Frame, Reader, Writer};
+use tsbox_core::sys::poll::{self, Ready};
+use tsbox_core::sys::signals::Signals;
 
 pub enum Outcome {
     Exit(i32),
@@ -46,8 +50,7 @@ pub fn serve(stream: UnixStream, args: &[String], http: Option<&Path>) -> Outcom
 }
 
 fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Result<Outcome> {
-    let signals = signals()?;
-    let socket = stream.as_raw_fd();
+    let signals = Signals::also(&FORWARDED).map_err(|failure| io::Error::other(failure.to_string()))?;
     // An environment may be larger than what a socket takes at once: who is not heard can still be ended.
     stream.set_nonblocking(true)?;
     let mut writer = Writer::default();
@@ -62,14 +65,14 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
             .ok()
             .and_then(|path| path.to_str().map(str::to_owned))
             .unwrap_or_else(|| "/".to_owned()),
-        terminals: [0, 1, 2].map(terminal::is_terminal),
+        terminals: terminal::are_terminals(),
         size: terminal::size(),
         detach_keys: config::detach_keys(args),
         // None where there is nothing: then the engine does not listen there.
         address: http.map(|http| address::behind(http).unwrap_or(Address { device: 0, inode: 0 })),
     };
     writer.push(client::HELLO, 0, &serde_json::to_vec(&hello)?, descriptors()?);
-    writer.flush(socket)?;
+    writer.flush(stream)?;
     let mut reader = Reader::default();
     let mut raw: Option<Raw> = None;
     let mut lookup: Option<Lookup> = None;
@@ -77,7 +80,7 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
     loop {
         let mut polled = [
             libc::pollfd {
-                fd: socket,
+                fd: stream.as_raw_fd(),
                 events: libc::POLLIN | if writer.pending() > 0 { libc::POLLOUT } else { 0 },
                 revents: 0,
             },
@@ -99,17 +102,12 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
                 revents: 0,
             },
         ];
-        // SAFETY: four pollfds.
-        if unsafe { libc::poll(polled.as_mut_ptr(), 4, -1) } < 0 {
-            let error = io::Error::last_os_error();
-            if error.kind() == io::ErrorKind::Interrupted {
-                continue;
-            }
-            return Err(error);
+        if poll::wait(&mut polled, -1)? == Ready::Interrupted {
+            continue;
         }
         if polled[1].revents != 0 {
             let signal = forward(&signals, &mut writer);
-            writer.flush(socket)?;
+            writer.flush(stream)?;
             terminations += u32::from(matches!(signal, Some(libc::SIGINT | libc::SIGTERM)));
             if terminations == TERMINATIONS {
                 drop(raw);
@@ -123,10 +121,10 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
         {
             lookup = None;
             writer.push(client::LOGINS_FOUND, 0, &found, Vec::new());
-            writer.flush(socket)?;
+            writer.flush(stream)?;
         }
         if polled[0].revents & libc::POLLOUT != 0 {
-            writer.flush(socket)?;
+            writer.flush(stream)?;
         }
         if polled[0].revents & !libc::POLLOUT == 0 {
             if polled[2].revents & (libc::POLLERR | libc::POLLHUP) != 0 {
@@ -134,7 +132,7 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
             }
             continue;
         }
-        if reader.fill(socket)? == Fill::End {
+        if reader.fill(stream)? == Fill::End {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it ended"));
         }
         while let Some(frame) = reader.take()? {
@@ -143,7 +141,7 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
                 lookup = Lookup::begin(args, &frame.payload);
                 if lookup.is_none() {
                     writer.push(client::LOGINS_FOUND, 0, logins::NONE, Vec::new());
-                    writer.flush(socket)?;
+                    writer.flush(stream)?;
                 }
                 continue;
             }
@@ -178,12 +176,11 @@ fn print(mut to: impl Write, bytes: &[u8]) -> io::Result<Option<Outcome>> {
 
 /// Copies of 0, 1 and 2; a closed one becomes /dev/null, so that nothing else can take its number.
 fn descriptors() -> io::Result<Vec<OwnedFd>> {
-    (0..3)
+    [stdin(), stdout(), stderr()]
+        .into_iter()
         .map(|fd| {
-            // SAFETY: dup of a number; the result is ours.
-            let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
-            if copy >= 0 {
-                return Ok(unsafe { OwnedFd::from_raw_fd(copy) });
+            if let Ok(copy) = fcntl_dupfd_cloexec(fd, 3) {
+                return Ok(copy);
             }
             std::fs::OpenOptions::new()
                 .read(true)
@@ -194,40 +191,17 @@ fn descriptors() -> io::Result<Vec<OwnedFd>> {
         .collect()
 }
 
-fn signals() -> io::Result<OwnedFd> {
-    // SAFETY: a signal set on the stack; signalfd's descriptor is ours.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut set);
-        for signal in FORWARDED {
-            libc::sigaddset(&mut set, signal);
-        }
-        libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
-        let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC);
-        if fd < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(OwnedFd::from_raw_fd(fd))
-        }
-    }
-}
-
 /// Answers which signal it was.
-fn forward(signals: &OwnedFd, writer: &mut Writer) -> Option<i32> {
-    // SAFETY: signalfd_siginfo is plain data that read fills whole.
-    let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
-    let size = std::mem::size_of_val(&info);
-    if unsafe { libc::read(signals.as_raw_fd(), (&raw mut info).cast(), size) } != size as isize {
-        return None;
-    }
-    if info.ssi_signo == libc::SIGWINCH as u32 {
+fn forward(signals: &Signals, writer: &mut Writer) -> Option<i32> {
+    let signal = signals.next()?;
+    if signal == libc::SIGWINCH {
         if let Some(size) = terminal::size() {
             let [r0, r1] = size.rows.to_le_bytes();
             let [c0, c1] = size.columns.to_le_bytes();
             writer.push(client::RESIZED, 0, &[r0, r1, c0, c1], Vec::new());
         }
     } else {
-        writer.push(client::SIGNAL, 0, &[info.ssi_signo as u8], Vec::new());
+        writer.push(client::SIGNAL, 0, &[signal as u8], Vec::new());
     }
-    Some(info.ssi_signo as i32)
+    Some(signal)
 }

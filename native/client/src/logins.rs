@@ -3,11 +3,14 @@
 //! code with.
 
 use crate::{config, portable};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use tsbox_core::sys::process::kill;
+use tsbox_core::sys::signals;
 
 /// Bytes of all logins; an honest token has a few kilobytes.
 const LONGEST: usize = 1 << 20;
@@ -63,8 +66,8 @@ impl Lookup {
 impl Drop for Lookup {
     fn drop(&mut self) {
         // Not SIGKILL: it ends the helper that it waits for. It may have ended by itself, and nobody waits for it.
-        // SAFETY: our child, not reaped.
-        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
+        // A child that is not reaped keeps its number.
+        let _ = kill(self.child.id() as i32, libc::SIGTERM);
     }
 }
 
@@ -79,14 +82,12 @@ fn start(directory: &Path, registries: &[u8]) -> io::Result<Lookup> {
         .arg(String::from_utf8_lossy(registries).as_ref())
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
-    // SAFETY: async-signal-safe calls on a set of its own stack.
+    // SAFETY: async-signal-safe calls.
     unsafe {
         command.pre_exec(|| {
             // This process reads its signals from a descriptor; that one shall end by them.
-            let mut none: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&mut none);
-            libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            signals::unblock_all();
+            let _ = set_parent_process_death_signal(Some(Signal::TERM));
             Ok(())
         });
     }

@@ -1,5 +1,6 @@
 //! Starts this host's engine when none runs: once, in a clean environment, and says so.
 
+use rustix::fs::Mode;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -10,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tsbox_core::peer::{address, unit};
-use tsbox_core::sys::lock;
+use tsbox_core::sys::{lock, signals};
 
 /// So long a client waits for another one that is starting the engine. A start takes a second, or the twenty of a host that has just
 /// booted.
@@ -26,8 +27,7 @@ pub fn engine(state: &Path, http: Option<&Path>, refused: &io::Error) -> Result<
             socket.display()
         ));
     }
-    // SAFETY: no arguments, no failure.
-    if unsafe { libc::geteuid() } != 0 {
+    if !rustix::process::geteuid().is_root() {
         return Err("no engine runs on this host, and only root can start one: try `sudo tsbox …`, or `systemctl start tsbox`".to_owned());
     }
     let lock = lock(state, OTHER_START)?;
@@ -107,11 +107,9 @@ fn start(state: &Path, http: Option<&Path>) -> Result<(), String> {
     // SAFETY: setsid and signal-mask calls are async-signal-safe.
     unsafe {
         command.pre_exec(|| {
-            libc::setsid();
-            let mut none: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&mut none);
-            libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
-            libc::umask(0o022);
+            let _ = rustix::process::setsid();
+            signals::unblock_all();
+            rustix::process::umask(Mode::from_raw_mode(0o022));
             Ok(())
         });
     }

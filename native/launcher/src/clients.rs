@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use tsbox_core::peer::protocol::client;
 use tsbox_core::peer::wire::{Fill, Frame, Reader, Writer};
+use tsbox_core::sys::credentials;
 
 pub struct Client {
     socket: UnixStream,
@@ -20,13 +21,27 @@ pub struct Client {
     pub signals_proxied: bool,
     /// The hello, kept until a daemon has taken it.
     pub opened: Option<Vec<u8>>,
-    /// It has its exit code on the way and is nobody's any more.
+    /// Its exit code is on the way, and nothing else is to come.
     pub ending: bool,
     /// The daemon waits to hear that it has taken what was written.
     pub owed: bool,
 }
 
 impl Client {
+    pub fn new(socket: UnixStream) -> Client {
+        Client {
+            socket,
+            reader: Reader::default(),
+            writer: Writer::default(),
+            stdio: Vec::new(),
+            bound: None,
+            signals_proxied: false,
+            opened: None,
+            ending: false,
+            owed: false,
+        }
+    }
+
     /// An environment may hold secrets, and every shim is a fork of this process.
     pub fn forget_words(&mut self) {
         if let Some(mut words) = self.opened.take() {
@@ -49,20 +64,7 @@ impl Clients {
         socket.set_nonblocking(true)?;
         self.next += 1;
         epoll.add(socket.as_raw_fd(), token(self.next))?;
-        self.all.insert(
-            self.next,
-            Client {
-                socket,
-                reader: Reader::default(),
-                writer: Writer::default(),
-                stdio: Vec::new(),
-                bound: None,
-                signals_proxied: false,
-                opened: None,
-                ending: false,
-                owed: false,
-            },
-        );
+        self.all.insert(self.next, Client::new(socket));
         Ok(())
     }
 
@@ -85,13 +87,13 @@ impl Clients {
     pub fn receive(&mut self, id: u32) -> Option<Vec<Frame>> {
         let client = self.all.get_mut(&id)?;
         let mut frames = Vec::new();
-        let mut end = client.reader.fill(client.socket.as_raw_fd()).map_or(true, |fill| fill == Fill::End);
+        let mut end = client.reader.fill(&client.socket).map_or(true, |fill| fill == Fill::End);
         loop {
             match client.reader.take() {
                 Ok(Some(frame)) => frames.push(frame),
                 Ok(None) => break,
                 Err(error) => {
-                    crate::say!("tsbox: a client is let go, since it does not speak the protocol: {error}");
+                    crate::say!("tsbox: a client is disconnected, since it does not speak the protocol: {error}");
                     (end, frames) = (true, Vec::new());
                     break;
                 }
@@ -110,7 +112,7 @@ impl Clients {
     pub fn flush(&mut self, id: u32, epoll: &Epoll, token: u64) -> After {
         let Some(client) = self.all.get_mut(&id) else { return After::Gone };
         let socket = client.socket.as_raw_fd();
-        match client.writer.flush(socket) {
+        match client.writer.flush(&client.socket) {
             Err(_) => return After::Gone,
             Ok(empty) => epoll.watch(socket, token, !empty),
         }
@@ -125,27 +127,14 @@ impl Clients {
         }
     }
 
-    /// The pid, uid and gid of the other side, from the kernel.
+    /// Process, user and group of the other side. Nobody's where the client is gone.
     pub fn credentials(&self, id: u32) -> libc::ucred {
-        let mut credentials = libc::ucred {
+        let found = self.all.get(&id).and_then(|client| credentials::of(&client.socket).ok());
+        found.unwrap_or(libc::ucred {
             pid: 0,
             uid: u32::MAX,
             gid: u32::MAX,
-        };
-        let mut length = std::mem::size_of_val(&credentials) as libc::socklen_t;
-        if let Some(client) = self.all.get(&id) {
-            // SAFETY: room for a ucred.
-            unsafe {
-                libc::getsockopt(
-                    client.socket.as_raw_fd(),
-                    libc::SOL_SOCKET,
-                    libc::SO_PEERCRED,
-                    (&raw mut credentials).cast(),
-                    &mut length,
-                )
-            };
-        }
-        credentials
+        })
     }
 }
 

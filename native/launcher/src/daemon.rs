@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tsbox_core::peer::wire::{Reader, Writer};
+use tsbox_core::sys::signals;
 
 pub struct Daemon {
     pub pid: i32,
@@ -24,9 +25,6 @@ pub struct Daemon {
     pub served: bool,
     started: Instant,
 }
-
-/// A daemon that lives shorter than this did not start.
-const STILLBORN: Duration = Duration::from_secs(5);
 
 impl Daemon {
     /// Descriptor 3 of the new process is the socket to us, 4 the HTTP listener.
@@ -83,9 +81,7 @@ impl Daemon {
                 libc::close(b);
                 // As dockerd's: it can be started again, so it counts more than a shim.
                 set_oom_score(c"-500");
-                let mut none: libc::sigset_t = std::mem::zeroed();
-                libc::sigemptyset(&mut none);
-                libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+                signals::unblock_all();
                 Ok(())
             });
         }
@@ -105,10 +101,6 @@ impl Daemon {
     /// Since its start.
     pub fn age(&self) -> Duration {
         self.started.elapsed()
-    }
-
-    pub fn stillborn(&self) -> bool {
-        !self.ready && self.started.elapsed() < STILLBORN
     }
 
     pub fn fd(&self) -> i32 {

@@ -1,20 +1,16 @@
-//! epoll(7), as much of it as one thread needs.
+//! epoll(7), as much of it as one thread needs. rustix makes the instance; for the rest it wants borrowed descriptors, and a descriptor is
+//! taken out here by its number, when its owner may have changed hands.
 
+use rustix::event::epoll;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 pub struct Epoll(OwnedFd);
 
 impl Epoll {
     pub fn new() -> io::Result<Epoll> {
-        // SAFETY: the descriptor is ours.
-        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        if fd < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
-        }
+        Ok(Epoll(epoll::create(epoll::CreateFlags::CLOEXEC)?))
     }
 
     pub fn add(&self, fd: RawFd, token: u64) -> io::Result<()> {
@@ -41,7 +37,7 @@ impl Epoll {
             events: events as u32,
             u64: token,
         };
-        // SAFETY: descriptors and an event on the stack.
+        // SAFETY: the kernel reads one event. A number that is no descriptor any more is refused.
         if unsafe { libc::epoll_ctl(self.0.as_raw_fd(), op, fd, &mut event) } < 0 {
             Err(io::Error::last_os_error())
         } else {
@@ -55,7 +51,7 @@ impl Epoll {
         // A part of a millisecond is waited for as a whole one.
         let timeout = timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis() + 1).unwrap_or(i32::MAX));
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
-        // SAFETY: room for 64 events.
+        // SAFETY: the kernel writes at most 64 events.
         let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), 64, timeout) };
         if count < 0 {
             let error = io::Error::last_os_error();

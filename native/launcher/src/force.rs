@@ -3,6 +3,7 @@
 use tsbox_core::container::cgroup::Cgroup;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::peer::protocol::Signal;
+use tsbox_core::sys::process::kill;
 
 /// `FailedPrecondition`: the process has ended.
 pub fn signal(wanted: &Signal) -> Result<()> {
@@ -10,9 +11,10 @@ pub fn signal(wanted: &Signal) -> Result<()> {
     if wanted.all || wanted.signal == libc::SIGKILL {
         cgroup.kill_all(wanted.signal)?;
     }
-    // SAFETY: plain numbers. Its cgroup has just said that it is the container's process.
-    if unsafe { libc::kill(wanted.pid, wanted.signal) } != 0 && !wanted.all {
-        return Err(Failure::last("kill", None));
+    // Its cgroup has just said that it is the container's process.
+    let sent = kill(wanted.pid, wanted.signal);
+    if !wanted.all {
+        sent?;
     }
     if wanted.signal == libc::SIGKILL {
         // On cgroup v1 even SIGKILL waits until a frozen group is thawed; one that is not frozen says so.

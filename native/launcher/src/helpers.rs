@@ -1,12 +1,16 @@
 //! Helper programs that the daemon needs run: it must not fork, since a fork of Node blocks its loop for as long as its heap is large.
 
 use crate::epoll::Epoll;
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::process::setpgid;
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use tsbox_core::peer::protocol::{Ran, Run};
+use tsbox_core::sys::process::kill;
+use tsbox_core::sys::signals;
 
 /// What a helper may say on each of its outputs; the rest is dropped. Both fit one frame.
 const MOST: usize = 7 << 20;
@@ -39,11 +43,9 @@ impl Helpers {
         // SAFETY: async-signal-safe calls: a group of its own, so that its children are killed with it, and no blocked signals.
         unsafe {
             command.pre_exec(|| {
-                libc::setpgid(0, 0);
+                let _ = setpgid(None, None);
                 crate::daemon::set_oom_score(c"0");
-                let mut none: libc::sigset_t = std::mem::zeroed();
-                libc::sigemptyset(&mut none);
-                libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+                signals::unblock_all();
                 Ok(())
             });
         }
@@ -56,8 +58,8 @@ impl Helpers {
         .flatten()
         .zip(tokens)
         {
-            // SAFETY: pipes of ours.
-            unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
+            // SAFETY: the child owns the pipe, and is not dropped here.
+            fcntl_setfl(unsafe { BorrowedFd::borrow_raw(fd) }, OFlags::NONBLOCK)?;
             epoll.add(fd, token)?;
         }
         let pid = child.id() as i32;
@@ -77,8 +79,8 @@ impl Helpers {
 
     pub fn cancel(&mut self, channel: u32) {
         if let Some(helper) = self.all.get(&channel).filter(|helper| helper.code.is_none()) {
-            // SAFETY: its group; it is not reaped yet.
-            unsafe { libc::kill(-helper.pid, libc::SIGKILL) };
+            // Its group; it is not reaped yet.
+            let _ = kill(-helper.pid, libc::SIGKILL);
         }
     }
 

@@ -1,8 +1,8 @@
 //! The launcher: resident, one thread, small. It listens first, starts the daemon and starts it again when it dies, forks shims for it, and
 //! is their subreaper.
 //!
-//! It decides nothing: clients' words go to the daemon, the daemon's orders go to clients and shims. It writes to no descriptor of a
-//! client, so that a reader who does not read (`| less`) holds up nobody.
+//! It decides nothing: it passes clients' requests to the daemon, and the daemon's orders to clients and shims. It writes to no descriptor
+//! of a client, so a client that does not read (`| less`) holds up nobody.
 
 /// A line for the log. `eprintln!` ends the process where nobody reads its standard error any more, and with it the engine.
 macro_rules! say {
@@ -15,16 +15,24 @@ use say;
 
 mod clients;
 mod daemon;
+mod deaths;
 mod epoll;
 mod force;
+mod from_clients;
+mod from_daemon;
+mod from_shims;
 mod helpers;
+mod launcher;
 mod limits;
 mod options;
+mod restarts;
 mod serve;
 mod service;
+mod setup;
 mod shims;
 mod sockets;
 mod stop;
+mod token;
 
 use options::{Options, Order};
 use std::path::PathBuf;
@@ -37,8 +45,7 @@ pub fn main(args: Vec<String>, home: Option<PathBuf>, seal: impl FnOnce() -> Res
 
 fn obey(args: &[String], home: Option<PathBuf>, seal: impl FnOnce() -> Result<(), String>) -> Result<i32, String> {
     let options = options::parse(args)?;
-    // SAFETY: no arguments, no failure.
-    if matches!(options.order, Order::Serve | Order::Enable | Order::Disable) && unsafe { libc::geteuid() } != 0 {
+    if matches!(options.order, Order::Serve | Order::Enable | Order::Disable) && !rustix::process::geteuid().is_root() {
         return Err("the engine needs root: try `sudo tsbox daemon …`".to_owned());
     }
     match options.order {
@@ -59,10 +66,10 @@ fn obey(args: &[String], home: Option<PathBuf>, seal: impl FnOnce() -> Result<()
 
 fn serve(options: Options, home: Option<PathBuf>) -> Result<i32, String> {
     let home = home.ok_or("the installation is not whole: no kernel/ beside the binary; install tsbox again")?;
-    Ok(serve::Launcher::new(options, home)?.serve())
+    Ok(launcher::Launcher::new(options, home)?.serve())
 }
 
-/// One line where whoever started us looks: a client that started us in the background reads our standard output, people see standard
+/// Writes one line where its reader looks: a client that started this process in the background reads standard output, people see standard
 /// error.
 fn refuse(why: &str, background: bool) -> i32 {
     if background {

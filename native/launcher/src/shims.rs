@@ -9,6 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use tsbox_core::peer::protocol::{FromShim, ShimSpawn, ToShim, shim};
 use tsbox_core::peer::wire::{Fill, Frame, Reader, Writer};
+use tsbox_core::sys::credentials;
+use tsbox_core::sys::process::kill;
 use tsbox_shim::Config;
 use tsbox_shim::status::{self, Unwritten};
 
@@ -93,14 +95,14 @@ impl Shims {
     pub fn receive(&mut self, channel: u32) -> Option<Heard> {
         let shim = self.all.get_mut(&channel)?;
         let (mut frames, mut answers) = (Vec::new(), Vec::new());
-        let mut end = shim.reader.fill(shim.socket.as_raw_fd()).map_or(true, |fill| fill == Fill::End);
+        let mut end = shim.reader.fill(&shim.socket).map_or(true, |fill| fill == Fill::End);
         loop {
             let frame = match shim.reader.take() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
                 Err(error) => {
                     crate::say!(
-                        "tsbox: the shim of {} is let go, since it does not speak the protocol: {error}",
+                        "tsbox: the shim of {} is disconnected, since it does not speak the protocol: {error}",
                         shim.id
                     );
                     (end, frames) = (true, Vec::new());
@@ -140,8 +142,8 @@ impl Shims {
         for shim in self.all.values_mut().filter(|shim| shim.id == id && !shim.orphaned) {
             shim.process = Some(process);
             if let Some(pid) = shim.pid.or_else(|| peer(&shim.socket)) {
-                // SAFETY: plain numbers; a child that is not reaped, or whoever listens on that shim's socket.
-                unsafe { libc::kill(pid, libc::SIGKILL) };
+                // A child that is not reaped, or the process that listens on that shim's socket.
+                let _ = kill(pid, libc::SIGKILL);
             }
         }
     }
@@ -172,7 +174,7 @@ impl Shims {
         if let Some(shim) = self.all.get_mut(&channel) {
             let socket = shim.socket.as_raw_fd();
             // A shim that is gone says so by closing, which is read.
-            let empty = shim.writer.flush(socket).unwrap_or(true);
+            let empty = shim.writer.flush(&shim.socket).unwrap_or(true);
             epoll.watch(socket, token, !empty);
         }
     }
@@ -218,29 +220,18 @@ impl Shims {
     }
 }
 
-/// Who listens on the other side of a connection.
+/// The process that listens on the other side of a connection.
 fn peer(socket: &UnixStream) -> Option<i32> {
-    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut length = std::mem::size_of_val(&credentials) as libc::socklen_t;
-    // SAFETY: room for a ucred.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut credentials).cast(),
-            &mut length,
-        )
-    };
-    Some(credentials.pid).filter(|pid| result == 0 && *pid > 1)
+    let peer = credentials::of(socket).ok()?;
+    Some(peer.pid).filter(|pid| *pid > 1)
 }
 
 /// In the fork: nothing of the launcher stays open but the control socket, which becomes descriptor 3.
 fn become_shim(spawn: &ShimSpawn, control: UnixStream) -> ! {
     limits::restore();
     let control = control.into_raw_fd();
-    // SAFETY: descriptors of a process just forked; what the launcher's values still name is closed, and no destructor of theirs runs
-    // before `_exit`.
+    // SAFETY: the process was just forked and has one thread. Values of the launcher that own these descriptors are never used or dropped
+    // again, since this function does not return and `_exit` runs no destructors.
     let control = unsafe {
         if control != 3 {
             libc::dup3(control, 3, libc::O_CLOEXEC);

@@ -5,9 +5,10 @@
 //! one sends it on to that one: so a link that is out of date leads nobody to the wrong engine.
 
 use crate::options::Options;
+use rustix::fs::{FlockOperation, Mode, flock};
+use rustix::process::umask;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -64,8 +65,7 @@ pub fn open(options: &Options) -> Result<Sockets, String> {
         .map_err(at(&path))?;
     // Whoever may read a file may lock it: the one of an older engine was everybody's.
     lock.set_permissions(fs::Permissions::from_mode(0o600)).map_err(at(&path))?;
-    // SAFETY: a descriptor that is open.
-    if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(format!(
             "an engine runs in {} already: use it, or give another --state",
             options.state.display()
@@ -128,10 +128,10 @@ fn listen(path: &Path, lock_timeout: Duration) -> Result<UnixListener, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    // SAFETY: the socket is never open to more than it should be, not even for a moment.
-    let before = unsafe { libc::umask(0o177) };
+    // The socket is never open to more users than it should be, not even for a moment.
+    let before = umask(Mode::from_raw_mode(0o177));
     let listener = UnixListener::bind(&short);
-    unsafe { libc::umask(before) };
+    umask(before);
     let listener = listener.map_err(failed)?;
     open_to_group(path).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;

@@ -2,41 +2,25 @@
 
 use crate::options::Options;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tsbox_core::peer::address;
+use tsbox_core::sys::{credentials, poll, process};
 
 /// What an engine may take to end: its plugins close within less.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The engine of the address that was given, else that of the state directory; of both if both were given. Which process it is, the kernel
-/// says of the connection.
+/// Stops the engine of the address that was given, else that of the state directory. The kernel says which process listens there.
 pub fn stop(options: &Options) -> Result<(), String> {
     let (stream, pid) = find(options)?;
-    // SAFETY: pidfd_open takes plain numbers; the descriptor is ours.
-    let pidfd = match unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } {
-        fd if fd >= 0 => unsafe { OwnedFd::from_raw_fd(fd as i32) },
-        _ => return Err(format!("can't find the engine's process {pid}: {}", io::Error::last_os_error())),
-    };
+    let pidfd = process::open(pid).map_err(|failure| format!("can't find the engine's process {pid}: {failure}"))?;
     if ended(&stream) {
         // The number may be another process's by now.
         return Ok(());
     }
-    // SAFETY: a pidfd of ours; no siginfo.
-    let sent = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            libc::SIGTERM,
-            std::ptr::null::<libc::siginfo_t>(),
-            0,
-        )
-    };
-    if sent != 0 {
-        return Err(format!("can't stop the engine (process {pid}): {}", io::Error::last_os_error()));
-    }
+    process::signal(pidfd.as_fd(), libc::SIGTERM).map_err(|failure| format!("can't stop the engine (process {pid}): {failure}"))?;
     wait(stream)
         .map_err(|_| format!("the engine (process {pid}) does not end: its log says why; `kill -9 {pid}` ends it, and containers go on",))
 }
@@ -112,26 +96,15 @@ fn connect(path: &Path, nobody: impl Fn() -> String) -> Result<(UnixStream, i32)
         io::ErrorKind::PermissionDenied => format!("permission denied on {}: be root", path.display()),
         _ => nobody(),
     })?;
-    // SAFETY: ucred is plain data that getsockopt fills.
-    let mut peer: libc::ucred = unsafe { std::mem::zeroed() };
-    let mut length = std::mem::size_of_val(&peer) as libc::socklen_t;
-    let got = unsafe {
-        libc::getsockopt(
-            stream.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut peer).cast(),
-            &mut length,
-        )
-    };
+    let pid = credentials::of(&stream).map_or(0, |peer| peer.pid);
     // 0: a process of another pid namespace.
-    if got != 0 || peer.pid <= 0 {
+    if pid <= 0 {
         return Err(format!(
             "can't see the process that listens on {}: stop it where it runs",
             path.display()
         ));
     }
-    Ok((stream, peer.pid))
+    Ok((stream, pid))
 }
 
 /// Nobody is at the other end any more.
@@ -141,8 +114,7 @@ fn ended(stream: &UnixStream) -> bool {
         events: libc::POLLIN,
         revents: 0,
     };
-    // SAFETY: one pollfd.
-    unsafe { libc::poll(&mut polled, 1, 0) };
+    let _ = poll::wait(std::slice::from_mut(&mut polled), 0);
     polled.revents & (libc::POLLHUP | libc::POLLERR) != 0
 }
 

@@ -1,4 +1,5 @@
 use crate::malformed;
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -11,7 +12,7 @@ use tsbox_core::id_maps::IdMaps;
 use tsbox_core::layer::{self, Compression, Extract, Options, Own, Upper, Whiteouts};
 use tsbox_core::mount::{Held, Mount, open_held, process_root};
 use tsbox_core::net::{self, Bridge, Veth, firewall};
-use tsbox_core::sys::at;
+use tsbox_core::sys::{Call, at};
 use tsbox_core::tree::{self, Cancel, Named, quota};
 
 /// Every verb, as plugins/host-linux/src/binding.ts writes it.
@@ -347,18 +348,14 @@ fn held(held: Held) -> Result<Value> {
 }
 
 /// As much as goes through at once: less waking.
-const PIPE_SIZE: libc::c_int = 1 << 20;
+const PIPE_SIZE: usize = 1 << 20;
 
 /// Two descriptors, the reading end first.
 fn pipe() -> Result<Value> {
-    let mut ends = [0; 2];
-    // SAFETY: the kernel fills both.
-    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(Failure::last("pipe2", None));
-    }
-    // What the host's limits refuse just makes a smaller pipe.
-    unsafe { libc::fcntl(ends[1], libc::F_SETPIPE_SZ, PIPE_SIZE) };
-    value(json!({ "read": ends[0], "write": ends[1] }))
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).call("pipe2", None)?;
+    // Where the host's limits refuse the size, the pipe is a smaller one.
+    let _ = fcntl_setpipe_size(&write, PIPE_SIZE);
+    value(json!({ "read": read.into_raw_fd(), "write": write.into_raw_fd() }))
 }
 
 fn found(found: layer::Found) -> Result<Value> {

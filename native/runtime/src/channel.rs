@@ -22,11 +22,12 @@
 //! instead. An end of file before `Executing` is a process that was killed.
 
 use rustix::event::PollFlags;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use serde::{Deserialize, Serialize};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 use tsbox_core::failure::{Code, Failure, Result};
-use tsbox_core::sys;
+use tsbox_core::sys::{self, Call, messages};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
@@ -57,23 +58,8 @@ pub struct Channel {
 
 impl Channel {
     pub fn pair() -> Result<(Channel, Channel)> {
-        let mut fds = [-1; 2];
-        // SAFETY: room for two descriptors, which are nobody else's afterwards.
-        unsafe {
-            sys::check(
-                libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()).into(),
-                "socketpair",
-                None,
-            )?;
-            Ok((
-                Channel {
-                    fd: OwnedFd::from_raw_fd(fds[0]),
-                },
-                Channel {
-                    fd: OwnedFd::from_raw_fd(fds[1]),
-                },
-            ))
-        }
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).call("socketpair", None)?;
+        Ok((Channel { fd: ours }, Channel { fd: theirs }))
     }
 
     /// A connected SOCK_SEQPACKET socket.
@@ -84,13 +70,7 @@ impl Channel {
     /// By write(2): the one call that every seccomp profile allows.
     pub fn send(&self, message: &Message) -> Result<()> {
         let bytes = serde_json::to_vec(message).map_err(|error| Failure::new(Code::Internal, format!("message: {error}")))?;
-        // SAFETY: a buffer of that length.
-        sys::check(
-            unsafe { libc::write(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) } as libc::c_long,
-            "write",
-            None,
-        )
-        .map(drop)
+        rustix::io::write(&self.fd, &bytes).call("write", None).map(drop)
     }
 
     /// With one descriptor.
@@ -120,44 +100,16 @@ impl Channel {
     /// None: the other end is closed.
     pub fn receive(&self) -> Result<Packet> {
         let mut buffer = vec![0u8; 64 << 10];
-        let mut control = [0u64; 8];
-        let mut vector = libc::iovec {
-            iov_base: buffer.as_mut_ptr().cast(),
-            iov_len: buffer.len(),
-        };
-        // SAFETY: an all-zero msghdr is valid; every pointer in it outlives the call. CMSG_* walk what the kernel filled.
-        let (count, received) = unsafe {
-            let mut header: libc::msghdr = std::mem::zeroed();
-            header.msg_iov = &mut vector;
-            header.msg_iovlen = 1;
-            header.msg_control = control.as_mut_ptr().cast();
-            header.msg_controllen = std::mem::size_of_val(&control) as _;
-            let count = loop {
-                let count = libc::recvmsg(self.fd.as_raw_fd(), &mut header, libc::MSG_CMSG_CLOEXEC);
-                if count >= 0 || *libc::__errno_location() != libc::EINTR {
-                    break count;
-                }
-            };
-            let first = if count > 0 {
-                libc::CMSG_FIRSTHDR(&header)
-            } else {
-                std::ptr::null_mut()
-            };
-            let rights = !first.is_null() && (*first).cmsg_level == libc::SOL_SOCKET && (*first).cmsg_type == libc::SCM_RIGHTS;
-            (
-                count,
-                rights.then(|| OwnedFd::from_raw_fd(libc::CMSG_DATA(first).cast::<i32>().read_unaligned())),
-            )
-        };
-        match count {
-            0 => Ok(None),
-            count if count > 0 => match serde_json::from_slice(&buffer[..count as usize]) {
-                Ok(message) => Ok(Some((message, received))),
+        let mut received = Vec::new();
+        match messages::receive(&self.fd, &mut buffer, &mut received) {
+            Ok(0) => Ok(None),
+            Ok(count) => match serde_json::from_slice(&buffer[..count]) {
+                Ok(message) => Ok(Some((message, received.pop()))),
                 Err(error) => Err(Failure::new(Code::Internal, format!("message: {error}"))),
             },
-            // Killed with something of ours unread: as good as closed.
-            _ if std::io::Error::last_os_error().raw_os_error() == Some(libc::ECONNRESET) => Ok(None),
-            _ => Err(Failure::last("recvmsg", None)),
+            // The other process was killed with something of ours unread, which is as good as closed.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(None),
+            Err(error) => Err(error).call("recvmsg", None),
         }
     }
 
@@ -172,24 +124,5 @@ impl Channel {
 
 /// sendmsg(2) with one descriptor.
 pub fn send_descriptor(socket: &OwnedFd, bytes: &[u8], fd: BorrowedFd) -> Result<()> {
-    let mut control = [0u64; 4];
-    let mut vector = libc::iovec {
-        iov_base: bytes.as_ptr() as *mut _,
-        iov_len: bytes.len(),
-    };
-    // SAFETY: an all-zero msghdr is valid; one descriptor fits `control`; every pointer outlives the call.
-    let count = unsafe {
-        let mut header: libc::msghdr = std::mem::zeroed();
-        header.msg_iov = &mut vector;
-        header.msg_iovlen = 1;
-        header.msg_control = control.as_mut_ptr().cast();
-        header.msg_controllen = libc::CMSG_SPACE(4) as _;
-        let first = libc::CMSG_FIRSTHDR(&header);
-        (*first).cmsg_level = libc::SOL_SOCKET;
-        (*first).cmsg_type = libc::SCM_RIGHTS;
-        (*first).cmsg_len = libc::CMSG_LEN(4) as _;
-        libc::CMSG_DATA(first).cast::<i32>().write_unaligned(fd.as_raw_fd());
-        libc::sendmsg(socket.as_raw_fd(), &header, libc::MSG_NOSIGNAL)
-    };
-    sys::check(count as libc::c_long, "sendmsg", None).map(drop)
+    messages::send(socket, bytes, &[fd]).call("sendmsg", None).map(drop)
 }

@@ -29,7 +29,7 @@ use tsbox_core::container::spec::Process;
 use tsbox_core::container::terminal::{self, Terminal};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::id_maps::IdMaps;
-use tsbox_core::sys;
+use tsbox_core::sys::{self, descriptors::close_all_but};
 use tsbox_core::tree::root::Root;
 
 pub struct Exec<'a> {
@@ -162,7 +162,8 @@ fn join(exec: &Exec, more: i32, channel: &Channel) -> Result<Infallible> {
     if let Stdio::Fds(fds) = exec.stdio {
         keep.extend(fds);
     }
-    process::close_all_but(keep)?;
+    // SAFETY: this process was just forked; it uses only what it keeps, and ends in execve or in `leave`.
+    unsafe { close_all_but(keep)? };
     namespaces::join(exec.pidfd, MOUNT | NETWORK | IPC | UTS | CGROUP | PID | more).map_err(|failure| failure.at("namespaces"))?;
     if more & USER != 0 {
         process::become_root()?;

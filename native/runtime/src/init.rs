@@ -2,12 +2,14 @@
 
 use crate::channel::{Channel, Message};
 use crate::clock::Clock;
+use crate::command;
 use crate::hooks;
 use crate::own_files;
 use crate::process::{self, Last};
 use crate::rootfs::Root;
 use crate::stdio::Stdio;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::net::{SocketFlags, accept_with};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use tsbox_core::container::cgroup::Cgroup;
 use tsbox_core::container::masks::{self, Mask};
@@ -19,9 +21,9 @@ use tsbox_core::container::terminal::{self, Terminal};
 use tsbox_core::container::{devices, identity, pivot, sysctl};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::attach_all;
-use tsbox_core::sys;
 use tsbox_core::sys::mount::{self, Attributes};
 use tsbox_core::sys::xattr;
+use tsbox_core::sys::{self, Call, retry};
 use tsbox_core::tree::root::Root as Tree;
 
 /// The engine's word for `--init` (plugins/containers/src/spec/build.ts).
@@ -96,8 +98,7 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
     {
         channel.send(&Message::Mounted)?;
         channel.await_go_on()?;
-        // SAFETY: getpid has no failure.
-        let pid = unsafe { libc::getpid() };
+        let pid = std::process::id() as i32;
         hooks::run(
             "createContainer",
             &hooks.create_container,
@@ -129,7 +130,7 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
         (None, Stdio::Terminal { .. }) => {}
     }
     if init.gate.is_some() || reaper.is_some() {
-        process::find_command(init.process)?;
+        command::find_command(init.process)?;
     }
     if let Some(hold) = init.hold {
         wait_for_release(hold).map_err(|failure| failure.at("hold"))?;
@@ -329,35 +330,21 @@ fn name_host(init: &Init) -> Result<()> {
     }
 }
 
-/// Whoever started this looks after something else meanwhile, such as the network, and may give it up.
+/// Waits while the starter looks after something else, such as the network. The starter may also give the start up.
 fn wait_for_release(hold: BorrowedFd) -> Result<()> {
-    let mut byte = [0u8; 1];
-    loop {
-        // SAFETY: one byte for one byte.
-        match unsafe { libc::read(hold.as_raw_fd(), byte.as_mut_ptr().cast(), 1) } {
-            1 => return Ok(()),
-            0 => return Err(Failure::new(Code::FailedPrecondition, "the start was given up")),
-            _ if std::io::Error::last_os_error().raw_os_error() == Some(libc::EINTR) => {}
-            _ => return Err(Failure::last("read", None)),
-        }
+    match retry(|| rustix::io::read(hold, &mut [0u8; 1])).call("read", None)? {
+        0 => Err(Failure::new(Code::FailedPrecondition, "the start was given up")),
+        _ => Ok(()),
     }
 }
 
-/// `create` ends here. Whoever connects (`start`) is told the rest.
+/// `create` ends here. `start` connects, and gets the rest of the talk.
 fn wait_at(gate: BorrowedFd, channel: &mut Channel, warnings: &mut Vec<String>) -> Result<()> {
     process::outlive_parent()?;
     channel.send(&Message::Ready {
         warnings: std::mem::take(warnings),
     })?;
-    // SAFETY: a listening socket; no address is asked for.
-    let accepted = loop {
-        let fd = unsafe { libc::accept4(gate.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC) };
-        if fd >= 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
-            break fd;
-        }
-    };
-    sys::check(accepted.into(), "accept", None)?;
-    // SAFETY: the kernel just made it, and nobody else has it.
-    *channel = Channel::of(unsafe { OwnedFd::from_raw_fd(accepted) });
+    let accepted = retry(|| accept_with(gate, SocketFlags::CLOEXEC)).call("accept", None)?;
+    *channel = Channel::of(accepted);
     Ok(())
 }

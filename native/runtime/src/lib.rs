@@ -22,17 +22,22 @@
 //! changes.
 //!
 //! One file a stage: [`mod@launch`] and then `pending` in the caller, `join` where a user namespace is joined first, `init` in what becomes
-//! the container's first process, `own_files` for what Docker has in every root, `process` for the last steps that it shares with `exec`,
-//! `reaper` for a first process of our own (`--init`). `channel` draws how they talk.
+//! the container's first process, `own_files` for what Docker has in every root, `process` for the last steps that it shares with `exec`
+//! (`command`, `directory`, `labels` and `limits` are parts of them), `reaper` for a first process of our own (`--init`). `channel` draws
+//! how they talk.
 
 mod channel;
 mod cli;
 mod clock;
+mod command;
+mod directory;
 mod exec;
 mod hooks;
 mod init;
 mod join;
+mod labels;
 mod launch;
+mod limits;
 mod own_files;
 mod pending;
 mod process;

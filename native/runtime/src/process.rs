@@ -2,18 +2,23 @@
 
 use crate::channel::{Channel, Message};
 use crate::clock::Clock;
-use crate::reaper;
+use crate::command::Command;
+use crate::directory::{change_directory, check_directory};
+use crate::labels;
+use crate::limits::{process_limits, roomy_limits};
+use rustix::fs::Mode;
+use rustix::io::Errno;
 use std::convert::Infallible;
-use std::ffi::{CStr, CString};
-use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use tsbox_core::container::capabilities::Sets;
 use tsbox_core::container::namespaces::{self, Forked};
 use tsbox_core::container::procfs::Procfs;
 use tsbox_core::container::spec::{Process, Rlimit};
 use tsbox_core::container::{identity, seccomp, terminal};
-use tsbox_core::failure::{Code, Failure, Result};
-use tsbox_core::sys;
+use tsbox_core::failure::{Code, Result};
+use tsbox_core::sys::descriptors::{close_all_but, close_on_exec};
+use tsbox_core::sys::{self, Call, signals};
 
 pub struct Last<'a> {
     pub process: &'a Process,
@@ -26,8 +31,8 @@ pub struct Last<'a> {
     pub procfs: Option<&'a Procfs>,
 }
 
-/// First thing after the fork. Until exec this is our own binary, in a container's namespaces: nobody there may look into it
-/// (CVE-2019-5736), and it goes with the one who started it.
+/// The first thing after the fork. Until exec this is our own binary in a container's namespaces: nobody there may look into it
+/// (CVE-2019-5736), and it ends with the process that started it.
 pub fn begin(title: &CStr) -> Result<()> {
     sys::prctl(libc::PR_SET_DUMPABLE, 0, 0, "PR_SET_DUMPABLE")?;
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, "PR_SET_PDEATHSIG")?;
@@ -41,21 +46,21 @@ pub fn outlive_parent() -> Result<()> {
 
 /// Ends without running what the forked program would run at its exit.
 pub fn leave(code: i32) -> ! {
-    // SAFETY: _exit does not return.
+    // SAFETY: _exit does not return, and runs nothing.
     unsafe { libc::_exit(code) }
 }
 
 pub fn new_session() -> Result<()> {
-    // SAFETY: no arguments. EPERM: leads one already.
-    match sys::check(unsafe { libc::setsid() }.into(), "setsid", None) {
-        Err(failure) if failure.errno != Some(libc::EPERM) => Err(failure),
-        _ => Ok(()),
+    match rustix::process::setsid() {
+        // It leads a session already.
+        Err(Errno::PERM) => Ok(()),
+        answer => answer.call("setsid", None).map(drop),
     }
 }
 
 /// Root of the user namespace that was just entered.
 pub fn become_root() -> Result<()> {
-    // SAFETY: plain numbers. Groups of the host mean nothing inside; where setgroups is forbidden they stay, as the kernel wants it.
+    // SAFETY: plain numbers and an empty list. Groups of the host mean nothing inside; where setgroups is forbidden they stay.
     unsafe {
         libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>());
         sys::check(libc::syscall(libc::SYS_setresgid, 0, 0, 0), "setresgid", None)?;
@@ -64,7 +69,7 @@ pub fn become_root() -> Result<()> {
     Ok(())
 }
 
-/// Less than the caller's own needs CAP_SYS_RESOURCE: told, not fatal.
+/// A score below the caller's own needs CAP_SYS_RESOURCE. Without it the score stays, with a warning.
 pub fn set_oom_score(process: &Process, warnings: &mut Vec<String>) -> Result<()> {
     let Some(score) = process.oom_score_adj else { return Ok(()) };
     match Procfs::of_host()?.write("self/oom_score_adj", &score.to_string()) {
@@ -78,31 +83,7 @@ pub fn set_oom_score(process: &Process, warnings: &mut Vec<String>) -> Result<()
     }
 }
 
-/// Whether there is anything to execute, as far as that can be told beforehand: `create` shall say so, not `start`.
-pub fn find_command(process: &Process) -> Result<()> {
-    let command = Command::of(process)?;
-    // A relative one depends on the working directory, where the user may not even be able to look.
-    if command.paths.iter().any(|path| !path.as_bytes().starts_with(b"/")) {
-        return Ok(());
-    }
-    let mut errno = libc::ENOENT;
-    for path in &command.paths {
-        // SAFETY: a C string, and a record that the kernel fills.
-        unsafe {
-            let mut stat: libc::stat = std::mem::zeroed();
-            if libc::stat(path.as_ptr(), &mut stat) != 0 {
-                continue;
-            }
-            if stat.st_mode & libc::S_IFMT == libc::S_IFREG && stat.st_mode & 0o111 != 0 {
-                return Ok(());
-            }
-            errno = libc::EACCES;
-        }
-    }
-    Err(command.failure(errno))
-}
-
-/// Ends in execve, or says why not. For a process that nobody of the container can see yet, or whose pid namespace is its own.
+/// Ends in execve, or says why not. For a process that no other process of the container can see yet, or whose pid namespace is its own.
 pub fn become_and_exec(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clock) -> Result<Infallible> {
     let shape = Shape {
         filter: last.filter,
@@ -114,14 +95,14 @@ pub fn become_and_exec(last: &Last, channel: &Channel, warnings: Vec<String>, cl
     if last.terminal {
         terminal::control().map_err(|failure| failure.at("terminal"))?;
     }
-    Err(command.execute(last))
+    Err(command.execute(last.reaper))
 }
 
 /// As [`become_and_exec`], in a process that is outside of the pid namespace which its children are born in. A process of the container
 /// that has CAP_SYS_PTRACE may look into whoever it sees, and stop and change it. So what it sees is born with nothing that the container
 /// does not have: its root, its user and capabilities, its seccomp filter, descriptors 0, 1 and 2 and the channel. All that is left to do
-/// there is to lead a session and to execute. It tells its failure itself (`stage`): its caller's descriptors are closed by then, and must
-/// not be closed again.
+/// there is to lead a session and to execute. It reports its failure itself, at `stage`: its caller's descriptors are closed by then, and
+/// must not be closed again.
 pub fn become_and_exec_inside(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clock, stage: &str) -> ! {
     let failure = match born_inside(last, channel, warnings, clock) {
         Ok(never) => match never {},
@@ -139,12 +120,12 @@ fn born_inside(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clo
     keep.extend(last.reaper.map(|reaper| reaper.as_raw_fd()));
     let shape = Shape {
         filter: last.filter.filter(|_| late.is_none()),
-        limits: last.process.rlimits.iter().map(roomy).collect::<Result<_>>()?,
+        limits: roomy_limits(last.process),
         extra: late.filter(|_| !last.process.no_new_privileges).map_or(0, |_| SYS_ADMIN),
         keep: Some(keep),
     };
     let command = assume(last, channel, warnings, clock, shape)?;
-    // SAFETY: fork(2) by the one call that filters can look into; the child goes on with a copy of this stack.
+    // SAFETY: fork(2), by the call whose arguments filters can see (clone3 hides them); the child goes on with a copy of this stack.
     match sys::check(unsafe { libc::syscall(libc::SYS_clone, SIBLING, 0, 0, 0, 0) }, "clone", None)? {
         0 => {}
         pid => {
@@ -156,7 +137,7 @@ fn born_inside(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clo
     if last.terminal {
         terminal::control().map_err(|failure| failure.at("terminal"))?;
     }
-    // Of the user's processes this one counts, and the one that made it does not.
+    // This process counts for its user's limit, and the one that made it does not.
     identity::set_rlimits(&process_limits(last.process), &mut Vec::new()).map_err(|failure| failure.at("rlimits"))?;
     if let Some(filter) = late {
         seccomp::install(filter, last.filter_flags).map_err(|failure| failure.at("seccomp"))?;
@@ -165,16 +146,17 @@ fn born_inside(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clo
             sets.apply().map_err(|failure| failure.at("capabilities"))?;
         }
     }
-    Err(command.execute(last))
+    Err(command.execute(last.reaper))
 }
 
-/// The caller goes on as a new process in another pid namespace, with no descriptor but the channel's, its gate's and 0, 1, 2. Whatever
-/// else it owned it has dropped.
+/// The caller goes on as a new process in another pid namespace, with no descriptor but the channel's, its gate's and 0, 1, 2. The caller
+/// has dropped whatever else it owned.
 pub fn be_born_in(namespace: BorrowedFd, channel: &Channel, gate: BorrowedFd, reaper: Option<BorrowedFd>) -> Result<()> {
     namespaces::join(namespace, namespaces::PID).map_err(|failure| failure.at("namespaces"))?;
     let mut keep = vec![channel.fd(), gate.as_raw_fd()];
     keep.extend(reaper.map(|reaper| reaper.as_raw_fd()));
-    close_all_but(keep)?;
+    // SAFETY: the caller has dropped whatever else it owned, as this function's contract says.
+    unsafe { close_all_but(keep)? };
     if let Forked::Parent { pid, .. } = namespaces::fork(0, None, true)? {
         channel.send(&Message::Born(pid))?;
         leave(0)
@@ -184,6 +166,7 @@ pub fn be_born_in(namespace: BorrowedFd, channel: &Channel, gate: BorrowedFd, re
 
 /// A child of the parent: of whoever started this process.
 const SIBLING: libc::c_long = (libc::CLONE_PARENT | libc::SIGCHLD) as libc::c_long;
+
 /// CAP_SYS_ADMIN.
 const SYS_ADMIN: u64 = 1 << 21;
 
@@ -196,34 +179,6 @@ fn lets_begin(filter: &[u8], last: &Last) -> bool {
         && allows(libc::SYS_exit_group, [0; 6])
         && (!last.terminal || allows(libc::SYS_ioctl, [0, libc::TIOCSCTTY as u64, 0, 0, 0, 0]))
         && (process_limits(last.process).is_empty() || allows(libc::SYS_prlimit64, [0; 6]))
-}
-
-/// The limit of processes counts whoever sets it: the one that makes the last one must not be one too many.
-fn is_of_processes(limit: &Rlimit) -> bool {
-    limit.type_.trim_start_matches("RLIMIT_") == "NPROC"
-}
-
-fn process_limits(process: &Process) -> Vec<Rlimit> {
-    process.rlimits.iter().filter(|limit| is_of_processes(limit)).cloned().collect()
-}
-
-/// The limit of processes as high as it may be set back from, every other one as it is.
-fn roomy(limit: &Rlimit) -> Result<Rlimit> {
-    if !is_of_processes(limit) {
-        return Ok(limit.clone());
-    }
-    // SAFETY: a record that the kernel fills.
-    let now = unsafe {
-        let mut now: libc::rlimit = std::mem::zeroed();
-        sys::check(libc::getrlimit(libc::RLIMIT_NPROC, &mut now).into(), "getrlimit", None)?;
-        now
-    };
-    let most = limit.hard.max(now.rlim_max);
-    Ok(Rlimit {
-        soft: most,
-        hard: most,
-        ..limit.clone()
-    })
 }
 
 /// How far a process goes on its way to becoming the container's.
@@ -252,21 +207,19 @@ fn assume(last: &Last, channel: &Channel, mut warnings: Vec<String>, mut clock: 
         terminal::own_null().map_err(|failure| failure.at("stdio"))?;
         terminal::hand_over([0, 1, 2], process.user.uid);
     }
-    // All that is above 2 goes at exec: a directory of the host among them would be a way out (CVE-2024-21626).
+    // All descriptors above 2 close at exec: a directory of the host among them would be a way out (CVE-2024-21626).
     match shape.keep {
-        Some(keep) => close_all_but(keep)?,
+        Some(keep) => {
+            // SAFETY: its caller ends in execve or in `leave`, and uses nothing but the channel and the reaper, which are kept.
+            unsafe { close_all_but(keep)? };
+        }
         None => close_on_exec()?,
     }
-    // As root first: a user may stand in a directory that he could not walk to.
+    // As root first: a user may work in a directory whose path is closed to them.
     let early = change_directory(&process.cwd);
     outlive_parent()?;
-    // Whatever the starter had blocked.
-    // SAFETY: an empty set.
-    unsafe {
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
-    }
+    // Its starter may have blocked some.
+    signals::unblock_all();
     clock.lap("process");
     channel.send(&Message::Executing {
         warnings,
@@ -300,26 +253,6 @@ fn assume(last: &Last, channel: &Channel, mut warnings: Vec<String>, mut clock: 
     Ok(command)
 }
 
-/// Closes every descriptor above 2 that is not to be kept.
-pub fn close_all_but(mut keep: Vec<RawFd>) -> Result<()> {
-    keep.retain(|fd| *fd > 2);
-    keep.sort_unstable();
-    let mut first = 3u32;
-    for last in keep.iter().map(|fd| *fd as u32).chain([u32::MAX]) {
-        let before = if last == u32::MAX { last } else { last - 1 };
-        if first <= before {
-            // SAFETY: plain numbers; what still names one of these descriptors in this process is not used any more.
-            sys::check(
-                unsafe { libc::syscall(libc::SYS_close_range, first, before, 0) },
-                "close_range",
-                None,
-            )?;
-        }
-        first = last.saturating_add(1);
-    }
-    Ok(())
-}
-
 fn prepare(last: &Last, limits: &[Rlimit], warnings: &mut Vec<String>) -> Result<()> {
     let process = last.process;
     identity::set_rlimits(limits, warnings).map_err(|failure| failure.at("rlimits"))?;
@@ -329,219 +262,47 @@ fn prepare(last: &Last, limits: &[Rlimit], warnings: &mut Vec<String>) -> Result
     if let Some(scheduler) = &process.scheduler {
         identity::set_scheduler(scheduler).map_err(|failure| failure.at("scheduler"))?;
     }
-    let labels = [
-        ("apparmor/exec", process.apparmor_profile.as_deref(), "exec "),
-        ("exec", process.selinux_label.as_deref(), ""),
-    ];
-    for (file, label, prefix) in labels {
-        let Some(label) = label.filter(|label| !label.is_empty()) else {
-            continue;
-        };
-        let value = format!("{prefix}{label}");
-        let own;
-        let proc = match last.procfs {
-            Some(proc) => proc,
-            None => {
-                own = Procfs::detached()?;
-                &own
-            }
-        };
-        // The module's own directory is Linux 5.8's; AppArmor alone has the other file too.
-        let written = match proc.write(&format!("self/attr/{file}"), &value) {
-            Err(failure) if failure.code == Code::NotFound => proc.write("self/attr/exec", &value),
-            answer => answer,
-        };
-        written.map_err(|failure| {
-            Failure {
-                message: format!("label {label}: {}", failure.message),
-                ..failure
-            }
-            .at("labels")
-        })?;
-    }
-    // SAFETY: umask can't fail; each signal's handler is set to the default, those that have none say EINVAL.
-    unsafe {
-        libc::umask(process.user.umask.unwrap_or(0o022));
-        for signal in 1..65 {
-            libc::signal(signal, libc::SIG_DFL);
-        }
-    }
+    labels::set(process, last.procfs)?;
+    rustix::process::umask(Mode::from_raw_mode(process.user.umask.unwrap_or(0o022)));
+    signals::reset_all();
     Ok(())
 }
 
-fn close_on_exec() -> Result<()> {
-    const CLOSE_RANGE_CLOEXEC: u32 = 4;
-    // SAFETY: plain numbers.
-    sys::check(
-        unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC) },
-        "close_range",
-        None,
-    )
-    .map(drop)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn change_directory(path: &str) -> Result<()> {
-    let path = if path.is_empty() { "/" } else { path };
-    let name = sys::text(path)?;
-    // SAFETY: `name` outlives the call.
-    sys::check(unsafe { libc::chdir(name.as_ptr()) }.into(), "chdir", Some(path))
-        .map(drop)
-        .map_err(|failure| Failure {
-            message: format!("chdir to cwd ({path:?}) failed: {}", reason(failure.errno)),
-            ..failure
-        })
-}
-
-/// As runc says it: the C library's words, small.
-fn reason(errno: Option<i32>) -> String {
-    let text = std::io::Error::from_raw_os_error(errno.unwrap_or(0)).to_string();
-    let words = text.split(" (os error").next().unwrap_or(&text);
-    let mut letters = words.chars();
-    letters
-        .next()
-        .map(|first| first.to_lowercase().chain(letters).collect())
-        .unwrap_or_default()
-}
-
-/// A working directory outside of the root (a descriptor of the host that leaked, CVE-2024-21626) has no path from it: the kernel says
-/// "(unreachable)".
-fn check_directory(path: &str) -> Result<()> {
-    let mut buffer = [0u8; 4096];
-    // SAFETY: a buffer of that length. The call itself: the C library's hides what the kernel says.
-    let length = unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) };
-    match sys::check(length, "getcwd", Some(path)) {
-        Ok(_) if buffer[0] == b'/' => Ok(()),
-        Ok(_) => Err(Failure::new(
-            Code::InvalidArgument,
-            format!("working directory {path} is outside of the container"),
-        )
-        .at("cwd")),
-        // A path longer than the buffer is one from the root.
-        Err(failure) if failure.errno == Some(libc::ERANGE) => Ok(()),
-        Err(failure) => Err(failure.at("cwd")),
+    /// A filter that allows everything but some system calls.
+    fn filter(forbidden: &[&str]) -> Vec<u8> {
+        let names: Vec<String> = forbidden.iter().map(|name| (*name).to_owned()).collect();
+        let profile = serde_json::json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": if names.is_empty() { serde_json::json!([]) } else { serde_json::json!([{ "names": names, "action": "SCMP_ACT_ERRNO" }]) },
+        });
+        seccomp::compile_profile(&serde_json::from_value(profile).unwrap()).unwrap()
     }
-}
 
-/// execve's arguments, laid out while memory may still be taken.
-struct Command {
-    name: String,
-    paths: Vec<CString>,
-    arguments: Vec<CString>,
-    environment: Vec<CString>,
-}
-
-impl Command {
-    fn of(process: &Process) -> Result<Command> {
-        let strings = |words: &[String]| words.iter().map(|word| sys::text(word)).collect::<Result<Vec<CString>>>();
-        let name = process.args.first().cloned().unwrap_or_default();
-        let mut environment = strings(&process.env)?;
-        let variable = |key: &str| process.env.iter().find_map(|entry| entry.strip_prefix(key)?.strip_prefix('='));
-        if variable("HOME").is_none_or(str::is_empty) {
-            environment.push(sys::text(&format!("HOME={}", home(process.user.uid)))?);
-        }
-        let paths = if name.contains('/') {
-            vec![sys::text(&name)?]
-        } else {
-            let path = variable("PATH").unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-            let places = path.split(':').map(|place| if place.is_empty() { "." } else { place });
-            places.map(|place| sys::text(&format!("{place}/{name}"))).collect::<Result<_>>()?
+    #[test]
+    fn a_filter_that_forbids_the_last_steps_is_found_out() {
+        let process: Process = serde_json::from_str("{}").unwrap();
+        let limited: Process = serde_json::from_str(r#"{"rlimits": [{"type": "RLIMIT_NPROC", "soft": 1, "hard": 1}]}"#).unwrap();
+        let lets = |process, terminal, forbidden: &[&str]| {
+            let last = Last {
+                process,
+                filter: None,
+                filter_flags: 0,
+                terminal,
+                reaper: None,
+                procfs: None,
+            };
+            lets_begin(&filter(forbidden), &last)
         };
-        Ok(Command {
-            name,
-            paths,
-            arguments: strings(&process.args)?,
-            environment,
-        })
-    }
-
-    /// Answers only when nothing could be executed.
-    fn execute(&self, last: &Last) -> Failure {
-        match last.reaper {
-            Some(reaper) => self.run_below(reaper),
-            None => self.run(),
+        assert!(lets(&process, true, &[]));
+        for name in ["clone", "setsid", "write", "exit_group"] {
+            assert!(!lets(&process, false, &[name]), "{name}");
         }
+        assert!(lets(&process, false, &["ioctl", "prlimit64"]));
+        assert!(!lets(&process, true, &["ioctl"]));
+        assert!(!lets(&limited, false, &["prlimit64"]));
     }
-
-    /// Answers only when none of the paths runs.
-    fn run(&self) -> Failure {
-        let pointers = |strings: &[CString]| strings.iter().map(|one| one.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>();
-        let (arguments, environment) = (pointers(&self.arguments), pointers(&self.environment));
-        let mut worst = libc::ENOENT;
-        for path in &self.paths {
-            // SAFETY: both lists end with a null pointer and outlive the call, as do the strings.
-            unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
-            let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
-            if !matches!(errno, libc::ENOENT | libc::ENOTDIR) {
-                worst = errno;
-                // Another place of PATH may have one that runs.
-                if errno != libc::EACCES {
-                    break;
-                }
-            }
-        }
-        self.failure(worst)
-    }
-
-    /// Executes the reaper, which executes the command. Whether there is one has been looked at before ([`find_command`]).
-    fn run_below(&self, reaper: BorrowedFd) -> Failure {
-        let first = [reaper::NAME_C.as_ptr()];
-        let arguments: Vec<_> = first
-            .into_iter()
-            .chain(self.arguments.iter().map(|one| one.as_ptr()))
-            .chain([std::ptr::null()])
-            .collect();
-        let environment: Vec<_> = self.environment.iter().map(|one| one.as_ptr()).chain([std::ptr::null()]).collect();
-        // SAFETY: both lists end with a null pointer and outlive the call, as do the strings.
-        unsafe {
-            libc::syscall(
-                libc::SYS_execveat,
-                reaper.as_raw_fd(),
-                c"".as_ptr(),
-                arguments.as_ptr(),
-                environment.as_ptr(),
-                libc::AT_EMPTY_PATH,
-            )
-        };
-        Failure::last("execveat", None).at("exec")
-    }
-
-    fn failure(&self, errno: i32) -> Failure {
-        let name = &self.name;
-        let failure = Failure::os(errno, "execve", Some(name));
-        let (code, message) = match errno {
-            libc::ENOENT if name.contains('/') => (Code::CommandNotFound, format!("exec {name:?}: no such file or directory")),
-            libc::ENOENT => (Code::CommandNotFound, format!("exec {name:?}: executable file not found in $PATH")),
-            libc::ENOEXEC => (Code::NotExecutable, format!("exec {name:?}: exec format error")),
-            libc::EACCES => (Code::NotExecutable, format!("exec {name:?}: permission denied")),
-            _ => (Code::NotExecutable, failure.message.clone()),
-        };
-        Failure { code, message, ..failure }.at("exec")
-    }
-}
-
-/// The home directory that the container's own /etc/passwd gives a user; what is not there is `/`.
-fn home(uid: u32) -> String {
-    let text = read_accounts().unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let uid = uid.to_string();
-    let found = text
-        .lines()
-        .map(|line| line.split(':').collect::<Vec<_>>())
-        .find(|fields| fields.get(2) == Some(&uid.as_str()));
-    found
-        .and_then(|fields| fields.get(5).filter(|home| !home.is_empty()).map(|home| home.to_string()))
-        .unwrap_or_else(|| "/".to_owned())
-}
-
-/// A regular file of a bounded size: what lies there is the container's, and a fifo would be waited for.
-fn read_accounts() -> Result<Vec<u8>> {
-    const LARGEST: u64 = 1 << 20;
-    let file = sys::open("/etc/passwd", libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)?;
-    if sys::stat(file.as_fd())?.st_mode & libc::S_IFMT != libc::S_IFREG {
-        return Err(Failure::new(Code::InvalidArgument, "/etc/passwd is no regular file"));
-    }
-    let mut text = Vec::new();
-    let read = std::fs::File::from(file).take(LARGEST).read_to_end(&mut text);
-    read.map_err(|error| Failure::io(&error, "read", Some("/etc/passwd")))?;
-    Ok(text)
 }

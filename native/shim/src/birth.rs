@@ -2,16 +2,20 @@
 
 use crate::Config;
 use crate::namespaces::Namespaces;
+use rustix::fs::Mode;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
+use tsbox_core::container::identity;
 use tsbox_core::failure::{Failure, Result};
+use tsbox_core::sys;
+use tsbox_core::sys::signals::{self, Signals};
 
 /// What it has before it has a container.
 pub struct Parts {
     pub namespaces: Namespaces,
     pub listener: UnixListener,
-    pub signals: OwnedFd,
+    pub signals: Signals,
 }
 
 impl Parts {
@@ -22,25 +26,19 @@ impl Parts {
         Ok(Parts {
             namespaces,
             listener: listen(&config.directory)?,
-            signals: signals()?,
+            signals: Signals::only(&[libc::SIGCHLD])?,
         })
     }
 }
 
 /// What sets the shim apart from the launcher that it was a moment ago.
 fn become_shim() -> Result<()> {
-    // SAFETY: calls on this process alone, which has one thread.
-    unsafe {
-        libc::setsid();
-        libc::chdir(c"/".as_ptr());
-        libc::umask(0o022);
-        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
-        libc::prctl(libc::PR_SET_NAME, c"tsbox:[shim]".as_ptr());
-        if libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) != 0 {
-            return Err(Failure::last("prctl(PR_SET_CHILD_SUBREAPER)", None));
-        }
-    }
-    Ok(())
+    let _ = rustix::process::setsid();
+    let _ = rustix::process::chdir(c"/");
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    signals::ignore(libc::SIGPIPE);
+    identity::set_title(c"tsbox:[shim]");
+    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, "prctl(PR_SET_CHILD_SUBREAPER)").map(drop)
 }
 
 /// Overwrites the launcher's environment and arguments, of which this fork has a copy, and with it each process that enters a container:
@@ -90,20 +88,4 @@ fn listen(directory: &std::path::Path) -> Result<UnixListener> {
     let listener = UnixListener::bind(format!("/proc/self/fd/{}/shim.sock", folder.as_raw_fd())).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
-}
-
-fn signals() -> Result<OwnedFd> {
-    // SAFETY: a signal set on the stack; the descriptor is ours.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut set);
-        libc::sigaddset(&mut set, libc::SIGCHLD);
-        libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
-        let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-        if fd < 0 {
-            Err(Failure::last("signalfd", None))
-        } else {
-            Ok(OwnedFd::from_raw_fd(fd))
-        }
-    }
 }

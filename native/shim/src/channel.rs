@@ -1,7 +1,8 @@
 //! One connection that speaks frames: to the launcher, or to whoever connected to the shim's socket and has not said yet what for.
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use tsbox_core::peer::protocol::{FromShim, shim};
 use tsbox_core::peer::wire::{Fill, Frame, Reader, Writer};
 
@@ -13,7 +14,7 @@ pub struct Channel {
 
 impl Channel {
     pub fn new(socket: OwnedFd) -> io::Result<Channel> {
-        nonblocking(socket.as_raw_fd())?;
+        nonblocking(&socket)?;
         Ok(Channel {
             socket,
             reader: Reader::default(),
@@ -32,7 +33,7 @@ impl Channel {
     /// All frames that are there; an error when the other side is gone.
     pub fn receive(&mut self) -> io::Result<Vec<Frame>> {
         let mut frames = Vec::new();
-        let ended = self.reader.fill(self.fd())? == Fill::End;
+        let ended = self.reader.fill(&self.socket)? == Fill::End;
         while let Some(frame) = self.reader.take()? {
             frames.push(frame);
         }
@@ -55,17 +56,11 @@ impl Channel {
     }
 
     pub fn flush(&mut self) {
-        let _ = self.writer.flush(self.socket.as_raw_fd());
+        let _ = self.writer.flush(&self.socket);
     }
 }
 
-pub fn nonblocking(fd: RawFd) -> io::Result<()> {
-    // SAFETY: fcntl on a descriptor of ours.
-    unsafe {
-        let flags = libc::fcntl(fd, libc::F_GETFL);
-        if flags < 0 || libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
+pub fn nonblocking(fd: impl AsFd) -> io::Result<()> {
+    let flags = fcntl_getfl(&fd)?;
+    Ok(fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?)
 }

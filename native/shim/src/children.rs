@@ -26,7 +26,11 @@ impl Shim {
     pub(crate) fn reap(&mut self) {
         self.signals.drain();
         let own = self.container.as_ref().filter(|container| container.process.exited().is_none());
-        match reaped_now(!self.starting.is_empty(), own.map(|container| container.process.pid), self.execs.pids()) {
+        match reaped_now(
+            !self.starting.is_empty(),
+            own.map(|container| container.process.pid),
+            self.execs.pids(),
+        ) {
             Reaped::All => {
                 while let Some((pid, state)) = process::reap(-1) {
                     self.reaped(pid, state);

@@ -16,3 +16,31 @@ pub struct Client {
     #[serde(default)]
     pub answer: bool,
 }
+
+impl Client {
+    /// The descriptors that it lends.
+    pub fn lent(&self) -> impl Iterator<Item = usize> {
+        let wanted = [self.stdin, self.stdout, self.stderr];
+        (0..3).filter(move |which| wanted[*which])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_come_in_order_and_only_those_that_are_lent() {
+        let client = |stdin, stdout, stderr| Client {
+            client: 1,
+            stdin,
+            stdout,
+            stderr,
+            detach_keys: None,
+            answer: false,
+        };
+        assert_eq!(client(true, true, true).lent().collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(client(false, true, true).lent().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(client(true, false, true).lent().collect::<Vec<_>>(), [0, 2]);
+    }
+}

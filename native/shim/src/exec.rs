@@ -1,22 +1,21 @@
-//! Execs: further processes in the running container, each with stdio of its own. Nothing of one is left when its end is told and its
-//! output is read.
+//! Execs: further processes in the running container, each with stdio of its own. An exec is forgotten when its end is told and its output
+//! is read.
 
 use crate::client::Client;
-use crate::filter::read_filter;
+use crate::formats::{ExecFormat, ExecSurroundings};
 use crate::log::Log;
 use crate::pipes::Pipes;
 use crate::process::Process;
 use crate::session::{Part, Session};
-use crate::starting::{Begun, Starting, Talk, Target, Wanted};
+use crate::starting::{Begun, Starting, Target, Wanted};
 use crate::status;
 use serde::Deserialize;
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::time::Instant;
 use tsbox_core::failure::{Code, Failure, Result};
-use tsbox_core::mount::Mount;
 use tsbox_core::peer::protocol::{Exit, FromShim, Window};
-use tsbox_runtime::{Cgroup, Exec as Join, Launch, Process as OciProcess, Root, Spec, Stdio, told_by_end};
+use tsbox_runtime::Cgroup;
 
 /// `ShimExec` of kernel/src/contract/launcher.ts.
 #[derive(Deserialize)]
@@ -24,28 +23,12 @@ use tsbox_runtime::{Cgroup, Exec as Join, Launch, Process as OciProcess, Root, S
 pub struct Start {
     pub seq: u32,
     pub exec: String,
-    launch: Format,
+    pub launch: ExecFormat,
     terminal: Option<Window>,
     pub stdin: bool,
     pub client: Option<Client>,
     /// How much of the output is told with the end.
     capture: Option<usize>,
-}
-
-/// `ExecLaunch` of kernel/src/contract/exec.ts.
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-enum Format {
-    /// Joins the container.
-    Oci { process: OciProcess, filter: Option<String> },
-    /// Has a root of its own, and the namespaces that the spec names.
-    Beside {
-        spec: Box<Spec>,
-        rootfs: Vec<Mount>,
-        filter: Option<String>,
-    },
-    #[serde(other)]
-    Other,
 }
 
 pub struct Exec {
@@ -64,21 +47,6 @@ impl Start {
         };
         Starting::new(wanted, begun, fds)
     }
-
-    /// As of a container's own process.
-    pub fn expose(&mut self) {
-        match &mut self.launch {
-            Format::Oci { process, .. } => {
-                process.oom_score_adj.get_or_insert(0);
-            }
-            Format::Beside { spec, .. } => {
-                if let Some(process) = spec.process.as_mut() {
-                    process.oom_score_adj.get_or_insert(0);
-                }
-            }
-            Format::Other => {}
-        }
-    }
 }
 
 pub fn begin(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Begun> {
@@ -92,43 +60,18 @@ pub fn begin(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Begu
         None => Some(Pipes::new(start.stdin)?),
         Some(_) => None,
     };
-    let talk = launch(start, container, cgroup, Pipes::stdio(pipes.as_ref(), start.terminal))?;
+    let talk = start.launch.begin(&ExecSurroundings {
+        exec: &start.exec,
+        container,
+        cgroup,
+        stdio: Pipes::stdio(pipes.as_ref(), start.terminal),
+    })?;
     Ok(Begun {
         talk,
         session,
         pipes,
         since,
     })
-}
-
-fn launch(start: &Start, container: &Process, cgroup: &Cgroup, stdio: Stdio) -> Result<Talk> {
-    match &start.launch {
-        Format::Oci { process, filter } => tsbox_runtime::exec(&Join {
-            pid: container.pid,
-            pidfd: container.pidfd.as_fd(),
-            cgroup,
-            process,
-            stdio,
-            seccomp: filter.as_deref().map(read_filter).transpose()?.as_deref(),
-        })
-        .map(Talk::Joining),
-        Format::Beside { spec, rootfs, filter } => tsbox_runtime::begin(&Launch {
-            id: &start.exec,
-            spec,
-            root: Root::Mounts(rootfs),
-            stdio,
-            seccomp: filter.as_deref().map(read_filter).transpose()?.as_deref(),
-            hold: None,
-            bundle: "",
-            owns_cgroup: false,
-        })
-        .map(Talk::Launching)
-        .map_err(|failure| told_by_end(failure, container.pid, container.pidfd.as_fd())),
-        Format::Other => Err(Failure::new(
-            Code::Unsupported,
-            "this shim joins processes to its own containers, and starts no other runtime's command",
-        )),
-    }
 }
 
 pub fn not_running() -> Failure {

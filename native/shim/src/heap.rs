@@ -19,18 +19,22 @@ fn heap() -> MutexGuard<'static, Dlmalloc<Pages>> {
 // SAFETY: dlmalloc's blocks are what the layout asks for, and the lock makes its calls one after another.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the contract of this function, which is dlmalloc's, too.
         unsafe { heap().malloc(layout.size(), layout.align()) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of this function, which is dlmalloc's, too.
         unsafe { heap().free(block, layout.size(), layout.align()) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the contract of this function, which is dlmalloc's, too.
         unsafe { heap().calloc(layout.size(), layout.align()) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller keeps the contract of this function, which is dlmalloc's, too.
         unsafe { heap().realloc(block, layout.size(), layout.align(), size) }
     }
 }
@@ -94,6 +98,7 @@ unsafe impl Allocator for Pages {
             return NONE;
         }
         let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new private mapping, wherever the kernel wants it.
         match unsafe { libc::mmap(ptr::null_mut(), size, access, kind, -1, 0) } {
             libc::MAP_FAILED => NONE,
             pages => (pages.cast(), size, 0),
@@ -102,6 +107,7 @@ unsafe impl Allocator for Pages {
 
     fn remap(&self, pages: *mut u8, from: usize, to: usize, can_move: bool) -> *mut u8 {
         let flags = if can_move { libc::MREMAP_MAYMOVE } else { 0 };
+        // SAFETY: dlmalloc names a mapping that `alloc` has made, of this size.
         match unsafe { libc::mremap(pages.cast(), from, to, flags) } {
             libc::MAP_FAILED => ptr::null_mut(),
             pages => pages.cast(),
@@ -109,10 +115,12 @@ unsafe impl Allocator for Pages {
     }
 
     fn free_part(&self, pages: *mut u8, from: usize, to: usize) -> bool {
+        // SAFETY: the end of a mapping that `alloc` has made, in which dlmalloc has nothing.
         unsafe { libc::munmap(pages.add(to).cast(), from - to) == 0 }
     }
 
     fn free(&self, pages: *mut u8, size: usize) -> bool {
+        // SAFETY: a mapping that `alloc` has made, in which dlmalloc has nothing.
         unsafe { libc::munmap(pages.cast(), size) == 0 }
     }
 

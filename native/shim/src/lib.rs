@@ -10,21 +10,28 @@
 
 mod birth;
 mod channel;
+mod children;
 mod client;
+mod end;
 mod exec;
 mod filter;
+mod formats;
+mod guests;
 pub mod heap;
 mod input;
 mod launch;
 mod log;
 pub mod memory;
 mod namespaces;
+mod orders;
 mod pipes;
 mod process;
 mod serve;
 mod session;
+mod shim;
 mod sink;
 mod starting;
+mod starts;
 pub mod status;
 
 use std::os::fd::OwnedFd;
@@ -46,7 +53,7 @@ pub struct Config {
 
 /// The life of a shim, in a process just forked. Nothing of the launcher may be open but `control`; ends the process by `_exit`.
 pub fn run(config: Config) -> ! {
-    let code = match serve::Shim::new(config) {
+    let code = match shim::Shim::new(config) {
         Ok(shim) => shim.serve(),
         Err(_) => 1,
     };

@@ -11,9 +11,8 @@ pub fn give_back() {
     let here = 0u8;
     // Some way below this frame, so that the call itself has room.
     let end = ((&raw const here) as usize & !(PAGE - 1)) - 2 * PAGE;
-    // SAFETY: below the stack pointer nothing is alive; where the stack does not reach that far down, madvise says so and has done the
-    // rest.
     for page in (end - DEEPEST..end).step_by(PAGE).rev() {
+        // SAFETY: below the stack pointer nothing is alive. Where the stack does not reach that far down, madvise says so.
         if unsafe { libc::madvise(page as *mut libc::c_void, PAGE, libc::MADV_DONTNEED) } != 0 {
             break;
         }

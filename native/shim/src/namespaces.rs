@@ -1,9 +1,11 @@
 //! Namespaces that come before the container and live as long as a descriptor of the shim, which itself stays in the host's.
 
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use tsbox_core::container::namespaces::{self, NETWORK, USER};
-use tsbox_core::failure::{Failure, Result};
+use tsbox_core::failure::Result;
 use tsbox_core::id_maps::IdMaps;
+use tsbox_core::sys::{self, Call};
 
 pub struct Namespaces {
     pub network: Option<OwnedFd>,
@@ -11,8 +13,7 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// A network namespace belongs to the user namespace that it was made in: with id maps both are made at once, by a process of the
-    /// moment.
+    /// A network namespace belongs to the user namespace that it was made in. With id maps a short-lived process makes both at once.
     pub fn make(network: bool, id_maps: Option<&IdMaps>) -> Result<Namespaces> {
         let made = match id_maps {
             Some(maps) => {
@@ -34,17 +35,10 @@ impl Namespaces {
 
 fn make_network() -> Result<OwnedFd> {
     let host = current()?;
-    // SAFETY: the process has one thread; setns takes a descriptor of this process.
-    unsafe {
-        if libc::unshare(libc::CLONE_NEWNET) != 0 {
-            return Err(Failure::last("unshare(CLONE_NEWNET)", None).at("network namespace"));
-        }
-        let made = current().and_then(|made| loopback().map(|()| made));
-        if libc::setns(host.as_raw_fd(), libc::CLONE_NEWNET) != 0 {
-            return Err(Failure::last("setns", Some("/proc/self/ns/net")).at("network namespace"));
-        }
-        made
-    }
+    namespaces::unshare(NETWORK).map_err(|failure| failure.at("network namespace"))?;
+    let made = current().and_then(|made| loopback().map(|()| made));
+    namespaces::join(host.as_fd(), NETWORK).map_err(|failure| failure.at("network namespace"))?;
+    made
 }
 
 fn within(network: &OwnedFd, work: fn() -> Result<()>) -> Result<()> {
@@ -55,34 +49,24 @@ fn within(network: &OwnedFd, work: fn() -> Result<()>) -> Result<()> {
     result
 }
 
-/// A new namespace's loopback is down; every container wants it up, whatever its network.
+/// A new namespace's loopback is down. Every container wants it up, whatever its network. rustix has no call for an interface's flags.
 fn loopback() -> Result<()> {
-    // SAFETY: ifreq is plain data; the name fits.
-    unsafe {
-        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
-        if socket < 0 {
-            return Err(Failure::last("socket", None).at("network namespace"));
-        }
-        let socket = OwnedFd::from_raw_fd(socket);
-        let mut request: libc::ifreq = std::mem::zeroed();
-        for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-            *to = *from as libc::c_char;
-        }
-        request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
-        if libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request) < 0 {
-            return Err(Failure::last("ioctl(SIOCSIFFLAGS)", Some("lo")).at("network namespace"));
-        }
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+        .call("socket", None)
+        .map_err(|failure| failure.at("network namespace"))?;
+    // SAFETY: ifreq is numbers and a union of numbers, for which zeros are valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as libc::c_char;
     }
-    Ok(())
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads one ifreq.
+    let set = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request) };
+    sys::check(set.into(), "ioctl(SIOCSIFFLAGS)", Some("lo"))
+        .map(drop)
+        .map_err(|failure| failure.at("network namespace"))
 }
 
 fn current() -> Result<OwnedFd> {
-    let path = c"/proc/self/ns/net";
-    // SAFETY: a constant path; the descriptor is ours.
-    let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-    if fd < 0 {
-        Err(Failure::last("open", path.to_str().ok()))
-    } else {
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-    }
+    sys::open("/proc/self/ns/net", libc::O_RDONLY)
 }

@@ -18,7 +18,10 @@ enum Order {
     Exec(Box<exec::Start>),
     Message(ToShim),
     /// The request can't be understood, and its sender waits for an answer.
-    Refused { seq: u32, failure: Failure },
+    Refused {
+        seq: u32,
+        failure: Failure,
+    },
     /// Nothing that this shim knows: a launcher that is newer asks for nothing that matters here.
     Unknown,
 }
@@ -125,9 +128,7 @@ impl Shim {
                     detach_keys,
                     answer: false,
                 };
-                let joined = self
-                    .running()
-                    .map(|container| container.process.session.join_client(&client, fds));
+                let joined = self.running().map(|container| container.process.session.join_client(&client, fds));
                 self.tell(&answer(joined, seq));
             }
             ToShim::Leave { client } => {

@@ -2,10 +2,11 @@
 
 use crate::session::Session;
 use crate::sink::Owner;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
-use tsbox_core::failure::{Failure, Result};
+use tsbox_core::failure::Result;
 use tsbox_core::peer::protocol::{Exit, FromShim};
+use tsbox_core::sys;
 
 /// How long the ends of a dead process's pipes may be held open by strangers before they are given up.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -99,20 +100,6 @@ impl Process {
     }
 
     pub fn signal(&self, signal: i32) -> Result<()> {
-        // SAFETY: a pidfd of ours; no siginfo.
-        let sent = unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.pidfd.as_raw_fd(),
-                signal,
-                std::ptr::null::<libc::siginfo_t>(),
-                0,
-            )
-        };
-        if sent == 0 {
-            Ok(())
-        } else {
-            Err(Failure::last("pidfd_send_signal", None))
-        }
+        sys::process::signal(self.pidfd.as_fd(), signal)
     }
 }

@@ -1,11 +1,14 @@
-//! The stdio of one process: what it writes goes to the log and to every sink, what the feeders say goes to its stdin.
+//! The stdio of one process: what it writes goes to the log and to every sink, and what the feeders send goes to its stdin.
 //!
 //! Nothing here blocks and nothing is lost: while a sink is full the process is not read from, so it waits as it would for a full pipe.
 
 use crate::channel::nonblocking;
+use crate::client::Client;
 use crate::input::{Alive, DETACH, Fed, Feeder, Input};
 use crate::log::Log;
 use crate::sink::{FULL, Owner, Sink, Stream};
+use rustix::io::Errno;
+use rustix::termios::{Winsize, tcsetwinsize};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
@@ -17,7 +20,7 @@ struct Output {
 pub struct Session {
     outputs: Vec<Output>,
     input: Option<Input>,
-    /// Who takes part, whether or not any of their streams is left: each is told of the end.
+    /// Clients and connections that take part, whether or not any of their streams is left. Each hears of the end.
     owners: Vec<Owner>,
     feeders: Vec<Feeder>,
     sinks: Vec<Sink>,
@@ -31,15 +34,14 @@ pub struct Session {
     kept: Option<(Vec<u8>, usize)>,
 }
 
-/// One read's worth; a pipe holds no more by default. Its own mapping, so that an idle container's costs no page: what was never read into
-/// was never touched.
+/// Room for one read; a pipe holds no more by default. It is a mapping of its own, so an idle container costs no page for it.
 struct Scratch(*mut u8);
 
 impl Scratch {
     const LENGTH: usize = 64 << 10;
 
     fn new() -> io::Result<Scratch> {
-        // SAFETY: a new private mapping, unmapped by drop.
+        // SAFETY: a new private mapping, which only drop takes away.
         let at = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -58,14 +60,14 @@ impl Scratch {
     }
 
     fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: the mapping is that long and nobody else's.
+        // SAFETY: the mapping is that long, is zeroed by the kernel, and belongs to this value alone, which is borrowed.
         unsafe { std::slice::from_raw_parts_mut(self.0, Self::LENGTH) }
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new`.
+        // SAFETY: `new` has mapped it, and nothing borrows it any more.
         unsafe { libc::munmap(self.0.cast(), Self::LENGTH) };
     }
 }
@@ -103,13 +105,13 @@ impl Session {
     }
 
     pub fn output(&mut self, fd: OwnedFd, stream: Stream) -> io::Result<()> {
-        nonblocking(fd.as_raw_fd())?;
+        nonblocking(&fd)?;
         self.outputs.push(Output { fd, stream });
         Ok(())
     }
 
     pub fn input(&mut self, fd: OwnedFd) -> io::Result<()> {
-        nonblocking(fd.as_raw_fd())?;
+        nonblocking(&fd)?;
         self.input = Some(Input::new(fd));
         Ok(())
     }
@@ -142,7 +144,20 @@ impl Session {
         self.sinks.push(Sink::new(fd, owner, stdout, stderr, framed));
     }
 
-    /// Lets go of everything that belongs to `owner`.
+    /// A client of the launcher takes part, with its descriptors in the order 0, 1, 2, as far as it lends them.
+    pub fn join_client(&mut self, client: &Client, fds: Vec<OwnedFd>) {
+        let owner = Owner::Client(client.client);
+        self.join(owner);
+        for (which, fd) in client.lent().zip(fds) {
+            match which {
+                0 => self.feed(fd, owner, client.detach_keys.as_deref()),
+                1 => self.sink(fd, owner, true, false, false),
+                _ => self.sink(fd, owner, false, true, false),
+            }
+        }
+    }
+
+    /// Takes out everything that belongs to `owner`.
     pub fn leave(&mut self, owner: Owner) {
         self.owners.retain(|one| *one != owner);
         self.sinks.retain(|sink| sink.owner != owner);
@@ -168,14 +183,13 @@ impl Session {
 
     pub fn resize(&self, rows: u16, columns: u16) {
         if let (true, Some(output)) = (self.terminal, self.outputs.first()) {
-            let size = libc::winsize {
+            let size = Winsize {
                 ws_row: rows,
                 ws_col: columns,
                 ws_xpixel: 0,
                 ws_ypixel: 0,
             };
-            // SAFETY: a descriptor of ours and plain data.
-            unsafe { libc::ioctl(output.fd.as_raw_fd(), libc::TIOCSWINSZ, &size) };
+            let _ = tcsetwinsize(&output.fd, size);
         }
     }
 
@@ -255,10 +269,13 @@ impl Session {
     fn read_output(&mut self, at: usize) {
         let Some(output) = self.outputs.get(at) else { return };
         let buffer = self.buffer.bytes();
-        // SAFETY: a buffer of that length.
-        let count = unsafe { libc::read(output.fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+        let count = match rustix::io::read(&output.fd, &mut *buffer) {
+            Err(Errno::WOULDBLOCK | Errno::INTR) => return,
+            // A terminal whose last process has closed it says EIO.
+            answer => answer.unwrap_or(0),
+        };
         if count > 0 {
-            let (stream, bytes) = (output.stream, &buffer[..count as usize]);
+            let (stream, bytes) = (output.stream, &buffer[..count]);
             self.log.write(stream, bytes);
             if let Some((kept, most)) = &mut self.kept {
                 kept.extend_from_slice(&bytes[..bytes.len().min(*most - kept.len())]);
@@ -266,15 +283,7 @@ impl Session {
             for sink in self.sinks.iter_mut().filter(|sink| sink.wants(stream)) {
                 sink.write(stream, bytes);
             }
-            return;
-        }
-        // A terminal whose last process has closed it says EIO.
-        if count == 0
-            || !matches!(
-                io::Error::last_os_error().kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-            )
-        {
+        } else {
             self.outputs.remove(at);
         }
     }

@@ -1,13 +1,16 @@
-//! Somebody who reads what the container writes: a client's own descriptor, or a connection to the shim's socket.
+//! A reader of what the container writes: a client's own descriptor, or a connection to the shim's socket.
 //!
 //! A client's descriptor shares its file description with the user's shell, so it is never made non-blocking itself. What can block is
 //! opened anew through /proc/self/fd (pipes, terminals), or written with MSG_DONTWAIT (sockets); a regular file can't block and keeps the
 //! offset it shares.
 
+use rustix::fs::FileType;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use tsbox_core::sys;
 
-/// Beyond this a reader who does not read holds up the container, as a full pipe would.
+/// A reader with more than this unread holds up the container, as a full pipe would.
 pub const FULL: usize = 256 << 10;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,65 +41,36 @@ impl Unblocked {
 
     /// A descriptor that came from somebody else.
     pub fn new(fd: OwnedFd, access: i32) -> Unblocked {
-        // SAFETY: stat is plain data that fstat fills.
-        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-        let kind = if unsafe { libc::fstat(fd.as_raw_fd(), &mut stat) } == 0 {
-            stat.st_mode & libc::S_IFMT
-        } else {
-            0
-        };
-        // SAFETY: isatty takes any number.
-        let terminal = kind == libc::S_IFCHR && unsafe { libc::isatty(fd.as_raw_fd()) } == 1;
-        if kind != libc::S_IFIFO && !terminal {
+        let kind = rustix::fs::fstat(&fd).map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
+        let terminal = kind == FileType::CharacterDevice && rustix::termios::isatty(&fd);
+        if kind != FileType::Fifo && !terminal {
             return Unblocked {
                 fd,
-                socket: kind == libc::S_IFSOCK,
+                socket: kind == FileType::Socket,
             };
         }
-        let path = format!("/proc/self/fd/{}\0", fd.as_raw_fd());
-        // SAFETY: a null-terminated path; the descriptor is ours.
-        let again = unsafe { libc::open(path.as_ptr().cast(), access | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC) };
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let again = sys::open(&path, access | libc::O_NONBLOCK | libc::O_NOCTTY);
         Unblocked {
-            fd: if again >= 0 { unsafe { OwnedFd::from_raw_fd(again) } } else { fd },
+            fd: again.unwrap_or(fd),
             socket: false,
         }
     }
 
     pub fn read(&self, into: &mut [u8]) -> io::Result<usize> {
-        // SAFETY: a buffer of that length.
-        let count = unsafe {
-            if self.socket {
-                libc::recv(self.fd.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT)
-            } else {
-                libc::read(self.fd.as_raw_fd(), into.as_mut_ptr().cast(), into.len())
-            }
-        };
-        if count < 0 {
-            Err(io::Error::last_os_error())
+        Ok(if self.socket {
+            recv(&self.fd, into, RecvFlags::DONTWAIT)?.0
         } else {
-            Ok(count as usize)
-        }
+            rustix::io::read(&self.fd, into)?
+        })
     }
 
     pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        // SAFETY: a buffer of that length.
-        let count = unsafe {
-            if self.socket {
-                libc::send(
-                    self.fd.as_raw_fd(),
-                    bytes.as_ptr().cast(),
-                    bytes.len(),
-                    libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-                )
-            } else {
-                libc::write(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len())
-            }
-        };
-        if count < 0 {
-            Err(io::Error::last_os_error())
+        Ok(if self.socket {
+            send(&self.fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?
         } else {
-            Ok(count as usize)
-        }
+            rustix::io::write(&self.fd, bytes)?
+        })
     }
 }
 
@@ -198,15 +172,14 @@ impl Sink {
     }
 }
 
-/// A connection that is closed with unread input in it is reset, and its reader may lose the output: so no more is taken, and what has come
-/// is read.
+/// A connection that is closed with unread input is reset, and its reader may lose the output. So it takes no more, and what has come is
+/// read.
 impl Drop for Sink {
     fn drop(&mut self) {
         if !self.to.socket || !matches!(self.owner, Owner::Connection(_)) {
             return;
         }
-        // SAFETY: a descriptor that is open.
-        unsafe { libc::shutdown(self.fd(), libc::SHUT_RDWR) };
+        let _ = shutdown(&self.to.fd, Shutdown::Both);
         let mut room = [0; 4096];
         while self.to.read(&mut room).is_ok_and(|count| count > 0) {}
     }
@@ -237,7 +210,7 @@ mod tests {
                 events: libc::POLLOUT,
                 revents: 0,
             };
-            unsafe { libc::poll(&mut polled, 1, -1) };
+            sys::poll::wait(std::slice::from_mut(&mut polled), -1).unwrap();
             sink.flush();
         }
         assert_eq!(reader.join().unwrap(), vec![7u8; 500_000]);
@@ -245,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_reader_who_is_gone_holds_up_nobody() {
-        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+        sys::signals::ignore(libc::SIGPIPE);
         let (reading, writing) = io::pipe().unwrap();
         drop(reading);
         let mut sink = Sink::new(OwnedFd::from(writing), Owner::Client(1), true, true, true);

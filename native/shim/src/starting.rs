@@ -5,9 +5,10 @@
 use crate::client::Client;
 use crate::pipes::Pipes;
 use crate::session::Session;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::sys;
 use tsbox_runtime::{Born, Cgroup, Launching, Pending};
 
 /// An exec waits for its command's file alone.
@@ -107,7 +108,7 @@ impl Starting {
         }
     }
 
-    /// Lets go of a client that is gone; the process is started for nobody then.
+    /// Forgets a client that is gone. Its process is started nonetheless.
     pub fn lose(&mut self, client: u32) {
         if self.client.as_ref().is_some_and(|one| one.client == client) {
             self.client = None;
@@ -126,7 +127,7 @@ impl Starting {
         self.timeout.saturating_sub(self.begun.elapsed())
     }
 
-    /// None: it is on its way still. After a failure the caller calls [`Starting::abandon`].
+    /// None: it is still on its way. After a failure the caller calls [`Starting::abandon`].
     pub fn advance(&mut self) -> Result<Option<Born>> {
         let advanced = match &mut self.talk {
             Talk::Launching(launching) => launching.advance()?,
@@ -146,8 +147,7 @@ impl Starting {
     pub fn finish(self, mut born: Born) -> Result<Ready> {
         let mut session = self.session;
         if let Err(error) = Pipes::join(&mut session, self.pipes, born.console.take(), self.stdin) {
-            // SAFETY: plain numbers; a child that is not reaped keeps its number.
-            unsafe { libc::kill(born.pid, libc::SIGKILL) };
+            let _ = sys::process::signal(born.pidfd.as_fd(), libc::SIGKILL);
             return Err(Failure::io(&error, "stdio", None));
         }
         born.timings.push(("all".to_owned(), self.begun.elapsed().as_secs_f64() * 1000.0));
@@ -165,7 +165,7 @@ impl Starting {
         })
     }
 
-    /// Ends its processes, which are heard of by [`Starting::advance`].
+    /// Kills its processes. [`Starting::advance`] notices their end.
     pub fn kill(&self) {
         match &self.talk {
             Talk::Launching(launching) => launching.kill(),
@@ -173,7 +173,7 @@ impl Starting {
         }
     }
 
-    /// Ends what was started. An exec's processes are reaped with all others; a container's are waited for, since its shim ends with it.
+    /// Kills what was started. An exec's processes are reaped with all others. A container's are waited for, since its shim ends with them.
     pub fn abandon(self) {
         match self.talk {
             Talk::Launching(launching) => launching.abandon(if matches!(self.target, Target::Container) {

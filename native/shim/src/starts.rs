@@ -13,7 +13,7 @@ use tsbox_runtime::{Born, told_by_end};
 impl Shim {
     /// Begins the container's start. The last descriptor is the pipe that holds it.
     pub(crate) fn start(&mut self, mut start: Start, mut fds: Vec<OwnedFd>) {
-        start.expose();
+        start.launch.expose();
         let without = || Failure::new(Code::InvalidArgument, "the start came without what holds it");
         let twice = self.container.is_some() || self.starting.iter().any(Starting::is_container);
         let begun = fds.pop().ok_or_else(without).and_then(|hold| match twice {
@@ -30,7 +30,7 @@ impl Shim {
     }
 
     pub(crate) fn exec(&mut self, mut start: exec::Start, fds: Vec<OwnedFd>) {
-        start.expose();
+        start.launch.expose();
         self.busy = true;
         let begun = self
             .running()

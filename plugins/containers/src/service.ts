@@ -67,7 +67,7 @@ export function containersService(
         refuseIdle(record);
         await tellKill(engine, call, fatal ? stopped(engine, record) : record, signal);
         await shims.container(record).signal(call, signal);
-        // Written now, because the container may end much later.
+        // Its end may be far away.
         if (fatal) await keepStopped(engine, id);
       });
     },

@@ -1,4 +1,4 @@
-/** The JSON shapes that all parts of the API share. */
+/** The shapes of JSON that all parts of the API speak. */
 
 /** Docker's JSON. */
 export type Json = { readonly [key: string]: unknown };

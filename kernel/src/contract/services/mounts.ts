@@ -1,9 +1,12 @@
-/** A container's mounts besides its root: requested by the user, resolved once at the container's creation, and kept in its record. */
+/**
+ * What a container sees besides its own root: asked for by the user, then resolved once, when the container is made, and kept in its
+ * record.
+ */
 import type { Digest, Strings } from "../words.ts";
 
 export type Propagation = "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave";
 
-/** The user's request. `target` is absolute and clean. */
+/** What the user asked for. `target` is absolute and clean. */
 export type MountRequest = BindRequest | VolumeRequest | TmpfsRequest | ImageRequest;
 interface Requested {
   readonly target: string;
@@ -13,34 +16,34 @@ export interface BindRequest extends Requested {
   readonly kind: "bind";
   readonly source: string;
   readonly propagation: Propagation | null;
-  /** Includes the mounts below the source. */
+  /** With the mounts below the source. */
   readonly recursive: boolean;
   readonly readOnlyDepth: ReadOnlyDepth;
-  /** A missing source is created as a directory; otherwise it is refused. */
+  /** A source that is missing becomes a directory; else it is refused. */
   readonly createSource: boolean;
-  /** Docker's text of the request (`ro`, `z`, …), for inspect. */
+  /** Docker's word for how it was asked (`ro`, `z`, …), for inspect. */
   readonly mode: string;
 }
-/** How deep "read-only" goes: as deep as the host's kernel can, only the top mount, or the whole tree or an error. */
+/** How far down "read-only" goes: as far as the kernel can, the top only, or all the way or not at all. */
 export type ReadOnlyDepth = "as-far-as-possible" | "top" | "all";
 export interface VolumeRequest extends Requested {
   readonly kind: "volume";
-  /** Null: an anonymous volume. */
+  /** Null: an anonymous one. */
   readonly name: string | null;
-  /** Null: the host's default driver. */
+  /** Null: the host's choice. */
   readonly driver: string | null;
   readonly options: Strings;
   readonly labels: Strings;
-  /** An empty volume gets the image's files at the target. */
+  /** An empty volume gets what the image has at the target. */
   readonly copy: boolean;
-  /** A path below the volume's root, which no link leads out of; "": the whole volume. */
+  /** Below the volume's root, which no link of it leads out of; "" is all of it. */
   readonly subpath: string;
   readonly mode: string;
 }
 export interface TmpfsRequest extends Requested {
   readonly kind: "tmpfs";
   readonly options: readonly string[];
-  /** Requested by `--tmpfs`, which inspect shows in HostConfig alone. */
+  /** Asked by `--tmpfs`, which inspect shows in HostConfig alone. */
   readonly plain: boolean;
 }
 export interface ImageRequest extends Requested {
@@ -49,7 +52,7 @@ export interface ImageRequest extends Requested {
   readonly subpath: string;
 }
 
-/** The resolved mount. */
+/** What it became. */
 export type MountPoint = BindPoint | VolumePoint | TmpfsPoint | ImagePoint;
 interface Resolved {
   readonly target: string;
@@ -68,11 +71,11 @@ export interface VolumePoint extends Resolved {
   readonly kind: "volume";
   readonly name: string;
   readonly driver: string;
-  /** The volume's path on the host, for display. */
+  /** Where the host sees it; for show. */
   readonly source: string;
   readonly subpath: string;
   readonly mode: string;
-  /** The user gave it no name: `rm -v` and `--rm` remove it. */
+  /** Nobody gave it a name: it goes with `rm -v` and `--rm`. */
   readonly anonymous: boolean;
 }
 export interface TmpfsPoint extends Resolved {
@@ -83,14 +86,14 @@ export interface TmpfsPoint extends Resolved {
 export interface ImagePoint extends Resolved {
   readonly kind: "image";
   readonly reference: string;
-  /** The image that the reference resolved to. Records of older engines lack it. */
+  /** The image that the reference led to. Records of older engines have none. */
   readonly imageId?: Digest;
-  /** The key of a view of the image's tree, in the container's storage driver. */
+  /** A view of the image's tree, of the container's own storage driver. */
   readonly view: string;
   readonly subpath: string;
 }
 
-/** `--volumes-from`: the mounts of another container. `readOnly` null: as in that container. */
+/** `--volumes-from`: what another container has. `readOnly` null: as there. */
 export interface VolumesFrom {
   readonly container: string;
   readonly readOnly: boolean | null;

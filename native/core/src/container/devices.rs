@@ -2,13 +2,14 @@
 
 use super::spec::Device;
 use crate::failure::{Code, Failure, Result};
-use crate::sys;
 use crate::sys::at;
 use crate::sys::mount;
+use crate::sys::{self, Call};
 use crate::tree::Named;
 use crate::tree::root::{Root, split};
+use rustix::fs::{Access, FileType, Mode, mknodat};
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 /// Path, major and minor of the devices that the OCI runtime spec promises on Linux.
@@ -34,8 +35,7 @@ const CORE: (&str, &str) = ("/dev/core", "/proc/kcore");
 pub fn make(root: &Root, devices: &[Device], bind: bool) -> Result<()> {
     // One look-up of /dev for the ten names that are always made.
     let dev = root.make_directory("/dev", 0o755)?;
-    // SAFETY: umask can't fail.
-    let umask = unsafe { libc::umask(0) };
+    let umask = rustix::process::umask(Mode::empty());
     let made = (|| {
         for (path, major, minor) in DEFAULT {
             if bind {
@@ -57,15 +57,14 @@ pub fn make(root: &Root, devices: &[Device], bind: bool) -> Result<()> {
         }
         Ok(())
     })();
-    // SAFETY: as above.
-    unsafe { libc::umask(umask) };
+    rustix::process::umask(umask);
     made?;
-    // SAFETY: a constant string. The host's /proc is in sight until the root is changed.
-    let core = unsafe { libc::access(c"/proc/kcore".as_ptr(), libc::F_OK) } == 0;
+    // The host's /proc is in sight until the root is changed.
+    let core = rustix::fs::access(c"/proc/kcore", Access::EXISTS).is_ok();
     for (name, to) in LINKS.into_iter().chain(core.then_some(CORE)) {
         let (name, to) = (sys::text(&name[5..])?, sys::text(to)?);
-        // SAFETY: both strings outlive the call. What is there already stays.
-        unsafe { libc::symlinkat(to.as_ptr(), dev.as_raw_fd(), name.as_ptr()) };
+        // What is there already stays.
+        let _ = at::make_link(&to, dev.as_fd(), &name);
     }
     Ok(())
 }
@@ -120,27 +119,16 @@ impl Node {
     }
 
     fn make_new(&self, directory: BorrowedFd, name: &CStr, path: &str) -> Result<()> {
-        // SAFETY: `name` outlives the call.
-        sys::check(
-            unsafe { libc::mknodat(directory.as_raw_fd(), name.as_ptr(), self.mode, self.number) }.into(),
-            "mknod",
-            Some(path),
-        )
-        .map(drop)
+        let (kind, mode) = (FileType::from_raw_mode(self.mode), Mode::from_raw_mode(self.mode & 0o7777));
+        mknodat(directory, name, kind, mode, self.number).call("mknod", Some(path))
     }
 
     fn give(&self, directory: BorrowedFd, name: &CStr, path: &str) -> Result<()> {
-        let ((uid, gid), flags) = (self.owner, libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH);
+        let (uid, gid) = self.owner;
         if (uid, gid) == (0, 0) {
             return Ok(());
         }
-        // SAFETY: `name` outlives the call.
-        sys::check(
-            unsafe { libc::fchownat(directory.as_raw_fd(), name.as_ptr(), uid, gid, flags) }.into(),
-            "chown",
-            Some(path),
-        )
-        .map(drop)
+        at::set_owner(directory, name, uid, gid).call("chown", Some(path))
     }
 }
 

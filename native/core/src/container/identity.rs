@@ -2,7 +2,7 @@
 
 use super::spec::{IoPriority, Rlimit, Scheduler, User};
 use crate::failure::{Code, Failure, Result};
-use crate::sys;
+use crate::sys::{self, Call};
 
 /// Sets groups, gid and uid for good. Permitted capabilities survive (PR_SET_KEEPCAPS) until [`super::capabilities::Sets::apply`]; exec
 /// takes the flag away.
@@ -145,23 +145,11 @@ pub fn set_scheduler(scheduler: &Scheduler) -> Result<()> {
 }
 
 pub fn set_host_name(name: &str) -> Result<()> {
-    // SAFETY: a buffer of that length.
-    sys::check(
-        unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }.into(),
-        "sethostname",
-        None,
-    )
-    .map(drop)
+    rustix::system::sethostname(name.as_bytes()).call("sethostname", None)
 }
 
 pub fn set_domain_name(name: &str) -> Result<()> {
-    // SAFETY: a buffer of that length.
-    sys::check(
-        unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }.into(),
-        "setdomainname",
-        None,
-    )
-    .map(drop)
+    rustix::system::setdomainname(name.as_bytes()).call("setdomainname", None)
 }
 
 /// What ps shows until exec.

@@ -9,10 +9,12 @@ use crate::failure::{Code, Failure, Result};
 use crate::id_maps::IdMaps;
 use crate::mount::{Mount, open_one};
 use crate::sys;
+use crate::sys::Call;
 use crate::sys::mount::{self, Attributes, Context};
 use crate::sys::{at, xattr};
 use crate::tree::Named;
 use crate::tree::root::Root;
+use rustix::mount::UnmountFlags;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -314,8 +316,7 @@ fn part_of(root: &Root, whole: &OwnedFd, inside: &str) -> Result<OwnedFd> {
     mount::attach_to(whole.as_fd(), root.fd())?;
     let part = find_inside(whole.as_fd(), inside).and_then(|found| mount::clone_descriptor(found.as_fd(), true));
     let path = sys::text(&format!("/proc/self/fd/{}", whole.as_raw_fd()))?;
-    // SAFETY: `path` outlives the call.
-    sys::check(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) }.into(), "umount2", None)?;
+    rustix::mount::unmount(&path, UnmountFlags::DETACH).call("umount2", None)?;
     part
 }
 
@@ -480,13 +481,7 @@ fn mount_cgroup(place: &Place, one: &OciMount, options: &Options) -> Result<()> 
 
 fn link(root: &Root, to: &str, name: &str) -> Result<()> {
     let (to, name) = (sys::text(to)?, sys::text(name)?);
-    // SAFETY: both strings outlive the call.
-    sys::check(
-        unsafe { libc::symlinkat(to.as_ptr(), root.fd().as_raw_fd(), name.as_ptr()) }.into(),
-        "symlink",
-        None,
-    )
-    .map(drop)
+    at::make_link(&to, root.fd(), &name).call("symlink", None)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use super::spec::{ClockOffset, Namespace, TimeOffsets};
 use crate::failure::{Code, Failure, Result};
 use crate::id_maps::{IdMap, IdMaps};
-use crate::sys;
+use crate::sys::{self, Call};
+use rustix::thread::{ThreadNameSpaceType, UnshareFlags, move_into_thread_name_spaces, unshare_unsafe};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub const USER: i32 = libc::CLONE_NEWUSER;
@@ -71,13 +72,12 @@ pub fn flag(name: &str) -> Result<i32> {
 }
 
 pub fn join(namespace: BorrowedFd, kinds: i32) -> Result<()> {
-    // SAFETY: plain numbers.
-    sys::check(unsafe { libc::setns(namespace.as_raw_fd(), kinds) }.into(), "setns", None).map(drop)
+    move_into_thread_name_spaces(namespace, ThreadNameSpaceType::from_bits_retain(kinds as u32)).call("setns", None)
 }
 
 pub fn unshare(kinds: i32) -> Result<()> {
-    // SAFETY: plain numbers.
-    sys::check(unsafe { libc::unshare(kinds) }.into(), "unshare", None).map(drop)
+    // SAFETY: namespaces alone; nothing of the memory or of the descriptors that threads share is unshared.
+    unsafe { unshare_unsafe(UnshareFlags::from_bits_retain(kinds as u32)) }.call("unshare", None)
 }
 
 /// A new process: in the child none, in the parent its pid and pidfd.
@@ -121,9 +121,9 @@ pub fn fork(namespaces: i32, cgroup: Option<BorrowedFd>, sibling: bool) -> Resul
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &mut arguments, std::mem::size_of::<CloneArgs>()) };
     match sys::check(pid, "clone3", None)? {
         0 => Ok(Forked::Child),
-        // SAFETY: CLONE_PIDFD wrote a descriptor that nobody else has.
         pid => Ok(Forked::Parent {
             pid: pid as i32,
+            // SAFETY: CLONE_PIDFD wrote a descriptor that nobody else has.
             pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
         }),
     }
@@ -141,20 +141,8 @@ pub fn hold(flags: i32, maps: &IdMaps) -> Result<Vec<OwnedFd>> {
             .map(|(_, file)| sys::open(&format!("/proc/{pid}/ns/{file}"), libc::O_RDONLY))
             .collect()
     });
-    // SAFETY: a pidfd of ours; the record of its end is not wanted.
-    unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            libc::SIGKILL,
-            std::ptr::null::<libc::siginfo_t>(),
-            0,
-        );
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        while libc::waitid(libc::P_PIDFD, pidfd.as_raw_fd() as u32, &mut info, libc::WEXITED) < 0
-            && *libc::__errno_location() == libc::EINTR
-        {}
-    }
+    let _ = sys::process::signal(pidfd.as_fd(), libc::SIGKILL);
+    sys::process::reap_by(pidfd.as_fd());
     opened
 }
 
@@ -163,12 +151,10 @@ const HELD: [(i32, &str); 2] = [(NETWORK, "net"), (USER, "user")];
 
 /// It is there for its namespaces alone, until it is killed.
 fn wait_for_end() -> ! {
-    // SAFETY: neither touches memory.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        loop {
-            libc::pause();
-        }
+    let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, "PR_SET_PDEATHSIG");
+    loop {
+        // SAFETY: no arguments.
+        unsafe { libc::pause() };
     }
 }
 

@@ -1,9 +1,11 @@
 //! The change of root, in a mount namespace of its own.
 
 use crate::failure::Result;
-use crate::sys;
 use crate::sys::mount::{self, Attributes};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use crate::sys::{self, Call};
+use rustix::mount::UnmountFlags;
+use rustix::process::{chdir, fchdir, pivot_root};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Takes every mount of this namespace out of the way of the host's: what is mounted here goes nowhere, what the host mounts later still
 /// comes in (volumes that are `rslave` must see it). `/` itself gets a new root laid over it: it must not be shared at all.
@@ -27,20 +29,12 @@ pub fn isolate() -> Result<()> {
     )
 }
 
-/// Makes an attached root the root and lets go of the old one with all that is mounted in it.
+/// Makes an attached root the root, and detaches the old one with all that is mounted in it.
 pub fn pivot(root: BorrowedFd) -> Result<()> {
     let old = sys::open("/", libc::O_PATH | libc::O_DIRECTORY)?;
-    // SAFETY: constant strings and open descriptors.
-    unsafe {
-        sys::check(libc::fchdir(root.as_raw_fd()).into(), "fchdir", None)?;
-        sys::check(
-            libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()),
-            "pivot_root",
-            None,
-        )?;
-        sys::check(libc::fchdir(old.as_raw_fd()).into(), "fchdir", None)?;
-        sys::check(libc::umount2(c".".as_ptr(), libc::MNT_DETACH).into(), "umount2", None)?;
-        sys::check(libc::chdir(c"/".as_ptr()).into(), "chdir", None)?;
-    }
-    Ok(())
+    fchdir(root).call("fchdir", None)?;
+    pivot_root(c".", c".").call("pivot_root", None)?;
+    fchdir(&old).call("fchdir", None)?;
+    rustix::mount::unmount(c".", UnmountFlags::DETACH).call("umount2", None)?;
+    chdir(c"/").call("chdir", None)
 }

@@ -1,10 +1,13 @@
 //! A container's terminal: a pseudo-terminal of the container's own devpts, so that its /dev/console and /dev/pts/0 are one thing.
 
 use crate::failure::{Code, Failure, Result};
-use crate::sys;
 use crate::sys::mount;
+use crate::sys::{self, Call, at};
 use crate::tree::root::Root;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use rustix::process::ioctl_tiocsctty;
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 pub struct Terminal {
     pub master: OwnedFd,
@@ -23,39 +26,20 @@ impl Terminal {
                 "/dev/pts/ptmx of the container is not a terminal multiplexer",
             ));
         }
-        let unlocked: i32 = 0;
-        // SAFETY: TIOCSPTLCK reads an int; TIOCGPTPEER answers a descriptor that nobody else has.
-        let slave = unsafe {
-            sys::check(
-                libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &unlocked).into(),
-                "TIOCSPTLCK",
-                None,
-            )?;
-            let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
-            let fd = sys::check(
-                libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags).into(),
-                "TIOCGPTPEER",
-                None,
-            )?;
-            OwnedFd::from_raw_fd(fd as i32)
-        };
+        unlockpt(&master).call("TIOCSPTLCK", None)?;
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let slave = ioctl_tiocgptpeer(&master, flags).call("TIOCGPTPEER", None)?;
         Ok(Terminal { master, slave })
     }
 
     pub fn resize(&self, rows: u16, columns: u16) -> Result<()> {
-        let size = libc::winsize {
+        let size = Winsize {
             ws_row: rows,
             ws_col: columns,
             ws_xpixel: 0,
             ws_ypixel: 0,
         };
-        // SAFETY: TIOCSWINSZ reads one winsize.
-        sys::check(
-            unsafe { libc::ioctl(self.master.as_raw_fd(), libc::TIOCSWINSZ, &size) }.into(),
-            "TIOCSWINSZ",
-            None,
-        )
-        .map(drop)
+        tcsetwinsize(&self.master, size).call("TIOCSWINSZ", None)
     }
 
     /// Binds the terminal at `/dev/console`.
@@ -66,21 +50,14 @@ impl Terminal {
 
     /// Makes it standard input, output and error of the calling process, and its user's.
     pub fn lend(&self, owner: u32) -> Result<()> {
-        let slave = self.slave.as_raw_fd();
-        // SAFETY: plain numbers and an open descriptor.
-        sys::check(
-            unsafe { libc::fchown(slave, owner, u32::MAX) }.into(),
-            "fchown",
-            Some("/dev/console"),
-        )?;
-        redirect([slave; 3])
+        at::set_owner_fd(self.slave.as_fd(), owner, u32::MAX).call("fchown", Some("/dev/console"))?;
+        redirect([self.slave.as_raw_fd(); 3])
     }
 }
 
 /// Makes the terminal at standard input the controlling one of the calling process, which leads a session.
 pub fn control() -> Result<()> {
-    // SAFETY: plain numbers.
-    sys::check(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) }.into(), "TIOCSCTTY", None).map(drop)
+    ioctl_tiocsctty(rustix::stdio::stdin()).call("TIOCSCTTY", None)
 }
 
 /// Makes three descriptors 0, 1 and 2, whatever their numbers are.

@@ -10,7 +10,6 @@ use crate::net;
 use crate::peer::protocol::{ClientHello, FromShim, ToShim};
 use crate::peer::wire::{Fill, Reader};
 use std::io::Write;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 /// A target by its name, which is that of its corpus in fuzz/corpus, too.
@@ -51,7 +50,7 @@ pub fn frames(bytes: &[u8]) {
     }
     drop(ours);
     let mut reader = Reader::default();
-    while let Ok(Fill::Bytes) = reader.fill(theirs.as_raw_fd()) {
+    while let Ok(Fill::Bytes) = reader.fill(&theirs) {
         while let Ok(Some(frame)) = reader.take() {
             assert!(frame.payload.len() <= bytes.len());
         }

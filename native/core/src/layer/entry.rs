@@ -5,11 +5,12 @@ use super::member::{Kind, Member};
 use super::place::Place;
 use super::reader::{Reader, about};
 use crate::failure::Result;
+use crate::sys::retry;
 use crate::sys::{at, xattr};
 use crate::tree::{Cancel, Named};
 use std::ffi::CStr;
 use std::io::{self, BufRead};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 pub fn file<R: BufRead>(reader: &mut Reader<R>, member: &Member, place: &Place, name: &CStr, cancel: &Cancel) -> Result<()> {
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
@@ -94,18 +95,9 @@ fn attributes(member: &Member, place: &Place, name: &CStr) -> Result<()> {
 
 fn write_at(fd: BorrowedFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {
-        // SAFETY: the kernel reads `bytes` within its length.
-        let count = unsafe { libc::pwrite(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), offset as libc::off_t) };
-        match count {
-            0.. => {
-                bytes = &bytes[count as usize..];
-                offset += count as u64;
-            }
-            _ => match io::Error::last_os_error() {
-                error if error.kind() == io::ErrorKind::Interrupted => {}
-                error => return Err(error),
-            },
-        }
+        let count = retry(|| rustix::io::pwrite(fd, bytes, offset))?;
+        bytes = &bytes[count..];
+        offset += count as u64;
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! A file that is still being written, read to the end that it will have.
 
 use crate::tree::Cancel;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -67,19 +68,10 @@ impl Read for Growing<'_> {
 
 fn watch(path: &Path) -> io::Result<File> {
     let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: plain calls; the new descriptor is nobody else's.
-    unsafe {
-        let fd = libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK);
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let watch = File::from(OwnedFd::from_raw_fd(fd));
-        // A file that loses its last name has its attributes changed.
-        if libc::inotify_add_watch(fd, path.as_ptr(), libc::IN_MODIFY | libc::IN_ATTRIB) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(watch)
-    }
+    let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+    // A file that loses its last name has its attributes changed.
+    inotify::add_watch(&watch, &path, WatchFlags::MODIFY | WatchFlags::ATTRIB)?;
+    Ok(File::from(watch))
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl Drop for World {
 }
 
 fn root() -> bool {
-    let root = unsafe { libc::geteuid() } == 0;
+    let root = rustix::process::geteuid().is_root();
     if !root {
         eprintln!("skipped: needs root");
     }
@@ -346,7 +346,7 @@ fn archive(members: &[(Member, &[u8])]) -> Vec<u8> {
 
 fn owned(name: &str, kind: Kind) -> Member {
     let mut member = Member::new(name.as_bytes().to_vec(), kind);
-    (member.mode, member.uid, member.gid) = (0o755, unsafe { libc::geteuid() }, unsafe { libc::getegid() });
+    (member.mode, member.uid, member.gid) = (0o755, rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     member
 }
 

@@ -2,24 +2,24 @@
 //! back.
 
 use crate::failure::{Code, Failure, Result};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use crate::sys::Call;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+use std::os::fd::BorrowedFd;
 
 /// Runs `work` in the namespace `netns`.
 pub fn within<T: Send>(netns: BorrowedFd, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     on_a_thread(|| {
-        // SAFETY: a system call on a descriptor that outlives it; it changes this thread alone.
-        match unsafe { libc::setns(netns.as_raw_fd(), libc::CLONE_NEWNET) } {
-            0 => work(),
-            _ => Err(Failure::last("setns", None)),
-        }
+        move_into_link_name_space(netns, Some(LinkNameSpaceType::Network)).call("setns", None)?;
+        work()
     })
 }
 
 /// Runs `work` in a namespace that is new, and gone when it answers.
 pub fn in_new<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    on_a_thread(|| match unsafe { libc::unshare(libc::CLONE_NEWNET) } {
-        0 => work(),
-        _ => Err(Failure::last("unshare", None)),
+    on_a_thread(|| {
+        // SAFETY: it changes the network namespace of this thread alone, and no memory or descriptors.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.call("unshare", None)?;
+        work()
     })
 }
 

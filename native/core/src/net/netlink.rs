@@ -1,7 +1,10 @@
 //! Netlink messages (RFC 3549, linux/netlink.h): made, sent, and their answers read.
 
 use crate::failure::{Failure, Result};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use crate::sys::{Call, retry};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with, sockopt};
+use std::num::NonZeroU32;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 const HEADER: usize = 16;
 const ERROR: u16 = 2;
@@ -118,23 +121,25 @@ pub struct Socket {
 impl Socket {
     /// In the calling thread's network namespace.
     pub fn open(protocol: i32) -> Result<Self> {
-        // SAFETY: plain system calls; the descriptor is ours.
-        unsafe {
-            let fd = libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol);
-            if fd < 0 {
-                return Err(Failure::last("socket", Some("netlink")));
-            }
-            let fd = OwnedFd::from_raw_fd(fd);
-            let set = |level, option, value: i32| {
-                libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const value).cast(), size_of::<i32>() as u32);
+        let protocol = NonZeroU32::new(protocol as u32).map(Protocol::from_raw);
+        let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol).call("socket", Some("netlink"))?;
+        // Older kernels know neither, and do without. A large transaction answers with many errors at once.
+        for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
+            let on: i32 = 1;
+            // SAFETY: the kernel reads one int. rustix has no options of netlink.
+            unsafe {
+                libc::setsockopt(
+                    fd.as_raw_fd(),
+                    libc::SOL_NETLINK,
+                    option,
+                    (&raw const on).cast(),
+                    size_of::<i32>() as u32,
+                )
             };
-            // Older kernels know neither, and do without; a large transaction answers with many errors at once.
-            set(libc::SOL_NETLINK, libc::NETLINK_EXT_ACK, 1);
-            set(libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, 1);
-            set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, 4 << 20);
-            set(libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, 16 << 20);
-            Ok(Socket { fd, sequence: 0 })
         }
+        let _ = sockopt::set_socket_recv_buffer_size_force(&fd, 4 << 20);
+        let _ = sockopt::set_socket_send_buffer_size_force(&fd, 16 << 20);
+        Ok(Socket { fd, sequence: 0 })
     }
 
     /// Sends a message and waits until it is done. `what` and `subject` are for the failure's text: what was to be done, with what.
@@ -175,27 +180,14 @@ impl Socket {
     }
 
     fn send(&self, bytes: &[u8]) -> Result<()> {
-        // SAFETY: the kernel reads `bytes` within its length.
-        let sent = unsafe { libc::send(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) };
-        if sent < 0 {
-            Err(Failure::last("sendmsg", Some("netlink")))
-        } else {
-            Ok(())
-        }
+        send(&self.fd, bytes, SendFlags::empty()).call("sendmsg", Some("netlink")).map(drop)
     }
 
     fn answers(&mut self, until: u32, what: &str, subject: &str, mut each: impl FnMut(u16, &[u8])) -> Result<()> {
         let mut buffer = vec![0u8; 64 << 10];
         loop {
-            // SAFETY: the kernel writes within the buffer's length.
-            let count = unsafe { libc::recv(self.fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
-            if count < 0 {
-                match Failure::last("recvmsg", Some("netlink")) {
-                    failure if failure.errno == Some(libc::EINTR) => continue,
-                    failure => return Err(failure),
-                }
-            }
-            for (kind, sequence, payload) in messages(&buffer[..count as usize]) {
+            let (count, _) = retry(|| recv(&self.fd, buffer.as_mut_slice(), RecvFlags::empty())).call("recvmsg", Some("netlink"))?;
+            for (kind, sequence, payload) in messages(&buffer[..count]) {
                 match kind {
                     ERROR => {
                         check(payload, what, subject)?;

@@ -5,7 +5,7 @@ use super::*;
 use std::process::Command;
 
 fn skip() -> bool {
-    let root = unsafe { libc::geteuid() } == 0;
+    let root = rustix::process::geteuid().is_root();
     if !root {
         eprintln!("skipped: needs root");
     }

@@ -7,16 +7,15 @@
 //! ```
 //! `fds` descriptors travel with the frame's first byte (SCM_RIGHTS). The daemon, which is Node, can neither send nor receive any.
 
+use crate::sys::messages::{self, MOST_FDS};
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub const HEADER: usize = 12;
 /// No honest frame is longer: argv and environment are at most 2 MiB on Linux, a spec with all its mounts some 100 KiB.
 pub const LONGEST: usize = 16 << 20;
-/// A client sends three descriptors, a launcher at most four.
-const MOST_FDS: usize = 8;
 
 #[derive(Debug)]
 pub struct Frame {
@@ -44,16 +43,16 @@ pub struct Reader {
 
 impl Reader {
     /// A reader holds only what has come and is no whole frame yet: a launcher has one for every idle container.
-    pub fn fill(&mut self, socket: RawFd) -> io::Result<Fill> {
+    pub fn fill(&mut self, socket: impl AsFd) -> io::Result<Fill> {
         if self.taken > 0 {
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }
         // Not zeroed: the pages of a stack that nothing is written to cost nothing.
         let mut room = [const { MaybeUninit::<u8>::uninit() }; CHUNK];
-        // SAFETY: bytes have no invalid values, and only those that recvmsg wrote are read.
+        // SAFETY: bytes have no invalid values, and only those that the kernel wrote are read.
         let chunk = unsafe { &mut *(&raw mut room as *mut [u8; CHUNK]) };
-        match receive(socket, chunk, &mut self.fds) {
+        match messages::receive(socket, chunk, &mut self.fds) {
             Ok(0) => Ok(Fill::End),
             Ok(count) => {
                 self.bytes.extend_from_slice(&chunk[..count]);
@@ -139,9 +138,10 @@ impl Writer {
     }
 
     /// Sends what the socket takes; true when nothing is left.
-    pub fn flush(&mut self, socket: RawFd) -> io::Result<bool> {
+    pub fn flush(&mut self, socket: impl AsFd) -> io::Result<bool> {
         while let Some((bytes, fds)) = self.queue.front_mut() {
-            match send(socket, &bytes[self.sent..], fds) {
+            let lent: Vec<BorrowedFd> = fds.iter().map(AsFd::as_fd).collect();
+            match messages::send(&socket, &bytes[self.sent..], &lent) {
                 Ok(count) => {
                     fds.clear();
                     self.sent += count;
@@ -157,80 +157,6 @@ impl Writer {
             }
         }
         Ok(true)
-    }
-}
-
-/// recvmsg(2) with descriptors, each close-on-exec.
-fn receive(socket: RawFd, bytes: &mut [u8], fds: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
-    // cmsg buffers want the alignment of cmsghdr.
-    let mut control = [0u64; 16];
-    let mut vector = libc::iovec {
-        iov_base: bytes.as_mut_ptr().cast(),
-        iov_len: bytes.len(),
-    };
-    // SAFETY: an all-zero msghdr is valid; every pointer in it outlives the call.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &mut vector;
-    message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = std::mem::size_of_val(&control) as _;
-    let count = retry(|| unsafe { libc::recvmsg(socket, &mut message, libc::MSG_CMSG_CLOEXEC) })?;
-    // SAFETY: the kernel filled `control`; CMSG_* walk it within msg_controllen.
-    unsafe {
-        let mut header = libc::CMSG_FIRSTHDR(&message);
-        while !header.is_null() {
-            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
-                let data = libc::CMSG_DATA(header).cast::<RawFd>();
-                let length = (*header).cmsg_len as usize - (data as usize - header as usize);
-                for at in 0..length / std::mem::size_of::<RawFd>() {
-                    fds.push_back(OwnedFd::from_raw_fd(data.add(at).read_unaligned()));
-                }
-            }
-            header = libc::CMSG_NXTHDR(&message, header);
-        }
-    }
-    Ok(count)
-}
-
-fn send(socket: RawFd, bytes: &[u8], fds: &[OwnedFd]) -> io::Result<usize> {
-    let mut control = [0u64; 16];
-    let mut vector = libc::iovec {
-        iov_base: bytes.as_ptr() as *mut _,
-        iov_len: bytes.len(),
-    };
-    // SAFETY: as in `receive`.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &mut vector;
-    message.msg_iovlen = 1;
-    if !fds.is_empty() {
-        let length = std::mem::size_of_val(fds) as u32;
-        // SAFETY: MOST_FDS descriptors fit `control`.
-        unsafe {
-            message.msg_control = control.as_mut_ptr().cast();
-            message.msg_controllen = libc::CMSG_SPACE(length) as _;
-            let header = libc::CMSG_FIRSTHDR(&message);
-            (*header).cmsg_level = libc::SOL_SOCKET;
-            (*header).cmsg_type = libc::SCM_RIGHTS;
-            (*header).cmsg_len = libc::CMSG_LEN(length) as _;
-            let data = libc::CMSG_DATA(header).cast::<RawFd>();
-            for (at, fd) in fds.iter().enumerate() {
-                data.add(at).write_unaligned(fd.as_raw_fd());
-            }
-        }
-    }
-    retry(|| unsafe { libc::sendmsg(socket, &message, libc::MSG_NOSIGNAL) })
-}
-
-fn retry(mut call: impl FnMut() -> isize) -> io::Result<usize> {
-    loop {
-        let result = call();
-        if result >= 0 {
-            return Ok(result as usize);
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
     }
 }
 
@@ -251,8 +177,8 @@ mod tests {
         let mut reader = Reader::default();
         let mut frames = Vec::new();
         while frames.len() < 2 {
-            writer.flush(left.as_raw_fd()).unwrap();
-            assert!(reader.fill(right.as_raw_fd()).unwrap() != Fill::End);
+            writer.flush(&left).unwrap();
+            assert!(reader.fill(&right).unwrap() != Fill::End);
             while let Some(frame) = reader.take().unwrap() {
                 frames.push(frame);
             }
@@ -278,10 +204,10 @@ mod tests {
         use std::io::Write;
         let mut reader = Reader::default();
         (&left).write_all(&[9, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, b'h', b'a']).unwrap();
-        assert!(reader.fill(right.as_raw_fd()).unwrap() == Fill::Bytes);
+        assert!(reader.fill(&right).unwrap() == Fill::Bytes);
         assert!(reader.take().unwrap().is_none());
         drop(left);
-        assert!(reader.fill(right.as_raw_fd()).unwrap() == Fill::End);
+        assert!(reader.fill(&right).unwrap() == Fill::End);
         assert!(reader.take().unwrap().is_none());
     }
 
@@ -291,7 +217,7 @@ mod tests {
         use std::io::Write;
         (&left).write_all(&[0, 0, 0, 0, 1, 0, 0, 0, 7, 2, 0, 0]).unwrap();
         let mut reader = Reader::default();
-        reader.fill(right.as_raw_fd()).unwrap();
+        reader.fill(&right).unwrap();
         assert!(reader.take().is_err());
     }
 
@@ -309,7 +235,7 @@ mod tests {
         left.set_nonblocking(true).unwrap();
         let mut writer = Writer::default();
         writer.push(1, 1, &vec![0; 4 << 20], Vec::new());
-        assert!(!writer.flush(left.as_raw_fd()).unwrap());
+        assert!(!writer.flush(&left).unwrap());
         assert!(writer.pending() > 0);
     }
 
@@ -319,7 +245,7 @@ mod tests {
         use std::io::Write;
         (&left).write_all(&[0xff; HEADER]).unwrap();
         let mut reader = Reader::default();
-        reader.fill(right.as_raw_fd()).unwrap();
+        reader.fill(&right).unwrap();
         assert!(reader.take().is_err());
     }
 }

@@ -175,9 +175,15 @@ pub fn remove_directory(directory: BorrowedFd, name: &CStr) -> io::Result<()> {
     Ok(fs::unlinkat(directory, name, AtFlags::REMOVEDIR)?)
 }
 
-/// An id of u32::MAX leaves the file's own, as in chown(2).
+/// An id of u32::MAX leaves the file's own, as in chown(2). An empty name is what the descriptor shows (O_PATH too).
 pub fn set_owner(directory: BorrowedFd, name: &CStr, uid: u32, gid: u32) -> io::Result<()> {
-    Ok(fs::chownat(directory, name, owner(uid), group(gid), AtFlags::SYMLINK_NOFOLLOW)?)
+    Ok(fs::chownat(
+        directory,
+        name,
+        owner(uid),
+        group(gid),
+        AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH,
+    )?)
 }
 
 /// As [`set_owner`].

@@ -5,10 +5,15 @@
 
 pub mod at;
 mod attributes;
+pub mod credentials;
+pub mod descriptors;
 pub mod lock;
+pub mod messages;
 pub mod mount;
 pub mod owner;
+pub mod poll;
 pub mod process;
+pub mod signals;
 pub mod xattr;
 
 use crate::failure::{Code, Failure, Result};
@@ -31,6 +36,16 @@ impl<T> Call<T> for rustix::io::Result<T> {
 impl<T> Call<T> for io::Result<T> {
     fn call(self, syscall: &str, path: Option<&str>) -> Result<T> {
         self.map_err(|error| Failure::io(&error, syscall, path))
+    }
+}
+
+/// Makes a call again that a signal has interrupted.
+pub fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    loop {
+        match call() {
+            Err(rustix::io::Errno::INTR) => {}
+            answer => return answer,
+        }
     }
 }
 

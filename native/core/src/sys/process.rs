@@ -38,8 +38,12 @@ pub fn kill(pid: i32, signal: i32) -> Result<()> {
 
 /// A child that has ended, and its wait status; `pid` -1: any. None: there is none for now.
 pub fn reap(pid: i32) -> Option<(i32, i32)> {
-    let child = if pid > 0 { Pid::from_raw(pid) } else { None };
-    let (pid, status) = rustix::process::waitpid(child, WaitOptions::NOHANG).ok()??;
+    let waited = match Pid::from_raw(pid).filter(|_| pid > 0) {
+        Some(child) => rustix::process::waitpid(Some(child), WaitOptions::NOHANG),
+        // Not `waitpid(None)`, which means the children of the caller's own process group.
+        None => rustix::process::wait(WaitOptions::NOHANG),
+    };
+    let (pid, status) = waited.ok()??;
     Some((pid.as_raw_nonzero().get(), status.as_raw()))
 }
 

@@ -1,10 +1,11 @@
 use super::{Cancel, Descent, Named, list};
 use crate::failure::Result;
 use crate::sys::{at, xattr};
+use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Copies everything that makes up the tree `from` into the empty directory `to`: contents with their holes, hard links, devices, extended
 /// attributes, owners, modes and times, those of the root too. Blocks are shared where the file system can (FICLONE). Mounts inside stay
@@ -167,8 +168,7 @@ fn copy_data(from: BorrowedFd, to: BorrowedFd, size: u64, reflinks: &mut bool, p
         return Ok(());
     }
     if *reflinks {
-        // SAFETY: FICLONE takes a descriptor.
-        if unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE as _, from.as_raw_fd()) } == 0 {
+        if rustix::fs::ioctl_ficlone(to, from).is_ok() {
             return Ok(());
         }
         *reflinks = false;
@@ -191,24 +191,17 @@ fn copy_range(from: BorrowedFd, to: BorrowedFd, mut offset: u64, end: u64, path:
     const STEP: u64 = 64 << 20;
     while offset < end {
         cancel.check()?;
-        let (mut input, mut output) = (offset as libc::off64_t, offset as libc::off64_t);
+        let (mut input, mut output) = (offset, offset);
         let length = (end - offset).min(STEP) as usize;
-        // SAFETY: both offsets outlive the call.
-        let count = unsafe { libc::copy_file_range(from.as_raw_fd(), &mut input, to.as_raw_fd(), &mut output, length, 0) };
-        match count {
-            1.. => offset += count as u64,
+        match rustix::fs::copy_file_range(from, Some(&mut input), to, Some(&mut output), length) {
+            Ok(count @ 1..) => offset += count as u64,
             // The file was cut while it was copied.
-            0 => return Ok(()),
-            _ => {
-                let error = io::Error::last_os_error();
-                match error.raw_os_error() {
-                    Some(libc::EINTR) => {}
-                    Some(libc::EXDEV | libc::EINVAL | libc::EOPNOTSUPP | libc::ENOSYS) => {
-                        return copy_bytes(from, to, offset, end, path, cancel);
-                    }
-                    _ => return Err(error).named("copy_file_range", path),
-                }
+            Ok(0) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                return copy_bytes(from, to, offset, end, path, cancel);
             }
+            Err(error) => return Err(io::Error::from(error)).named("copy_file_range", path),
         }
     }
     Ok(())

@@ -1,3 +1,4 @@
+use rustix::fs::SeekFrom;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -7,10 +8,9 @@ pub fn list(directory: BorrowedFd) -> io::Result<Vec<CString>> {
     let mut names = Vec::new();
     let mut buffer = vec![0u8; 32 << 10];
     // The descriptor may have been read before.
-    if unsafe { libc::lseek(directory.as_raw_fd(), 0, libc::SEEK_SET) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    rustix::fs::seek(directory, SeekFrom::Start(0))?;
     loop {
+        // SAFETY: the kernel writes within the buffer's length. rustix's RawDir makes a value of each record, whose names are copied again.
         let count = unsafe { libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) };
         match count {
             0 => return Ok(names),

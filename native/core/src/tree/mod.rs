@@ -23,8 +23,9 @@ pub(crate) use walk::walk;
 
 use crate::failure::{Code, Failure, Result};
 use crate::limits::LONGEST_PATH;
+use crate::sys::Call;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 /// Gives an I/O error its system call and the file's name, which may be any bytes.
 pub trait Named<T> {
@@ -76,11 +77,7 @@ pub(crate) fn shown(path: &[u8]) -> String {
 
 /// syncfs(2): all that was written to the file system of `fd` is on disk when this answers, and an error of an earlier write-back is told.
 pub fn sync(fd: BorrowedFd) -> Result<()> {
-    // SAFETY: a system call on a descriptor that outlives it.
-    match unsafe { libc::syncfs(fd.as_raw_fd()) } {
-        0 => Ok(()),
-        _ => Err(Failure::last("syncfs", None)),
-    }
+    rustix::fs::syncfs(fd).call("syncfs", None)
 }
 
 #[cfg(test)]

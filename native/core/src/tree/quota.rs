@@ -70,13 +70,15 @@ fn as_container<T>(work: impl FnOnce() -> T) -> T {
     // Version and pid 0, this thread; then effective, permitted and inheritable of the lower 32 and the upper.
     let header = [VERSION_3, 0];
     let mut sets = [0u32; 6];
-    // SAFETY: a header and two records of the kernel's layout; the change is this thread's alone.
+    // SAFETY: capget fills two records of the kernel's layout.
     unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) };
+    // SAFETY: capset reads two records of the kernel's layout. The change is this thread's alone.
+    let set = |sets: [u32; 6]| unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
     let mut lowered = sets;
     lowered[0] &= !SYS_RESOURCE;
-    unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), lowered.as_ptr()) };
+    set(lowered);
     let done = work();
-    unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+    set(sets);
     done
 }
 
@@ -178,7 +180,7 @@ impl Attributes {
 
     fn set(&self, directory: BorrowedFd) -> Result<()> {
         const SET: u32 = 0x401c_5820;
-        // SAFETY: as above.
+        // SAFETY: the kernel reads a record of its layout.
         answer(unsafe { libc::ioctl(directory.as_raw_fd(), SET as _, self as *const Attributes) })
     }
 }

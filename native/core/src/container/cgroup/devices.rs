@@ -238,7 +238,7 @@ pub fn attach(directory: &Path, rules: &[Rule]) -> Result<()> {
         kind: ATTACH_CGROUP_DEVICE,
         flags: ALLOW_MULTI,
     };
-    // SAFETY: as above.
+    // SAFETY: the record has the kernel's layout and holds descriptors and numbers.
     let attached = unsafe { libc::syscall(libc::SYS_bpf, PROG_ATTACH, &attach, std::mem::size_of::<Attach>()) };
     sys::check(attached, "bpf(PROG_ATTACH)", Some(&shown)).map(drop)
 }

@@ -2,7 +2,9 @@
 
 use super::{put, stats};
 use crate::sys;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::{SeekFrom, seek};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 pub struct MemoryWatch {
@@ -13,12 +15,7 @@ pub struct MemoryWatch {
 
 impl MemoryWatch {
     pub(super) fn of_v1(directory: &Path) -> Option<MemoryWatch> {
-        // SAFETY: plain numbers; the descriptor is ours.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if fd < 0 {
-            return None;
-        }
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()?;
         let control = sys::open(&directory.join("memory.oom_control").to_string_lossy(), libc::O_RDONLY).ok()?;
         let words = format!("{} {}", fd.as_raw_fd(), control.as_raw_fd());
         put(&directory.join("cgroup.event_control"), &words).ok()?;
@@ -45,12 +42,9 @@ impl MemoryWatch {
     /// After poll: whether it has run out since the last time.
     pub fn ran_out(&mut self) -> bool {
         let Some(before) = self.kills else {
-            let mut count = 0u64;
-            // SAFETY: room for the counter of an eventfd.
-            return unsafe { libc::read(self.fd.as_raw_fd(), (&raw mut count).cast(), 8) } == 8;
+            return rustix::io::read(&self.fd, &mut [0u8; 8]) == Ok(8);
         };
-        // SAFETY: a descriptor that is open.
-        unsafe { libc::lseek(self.fd.as_raw_fd(), 0, libc::SEEK_SET) };
+        let _ = seek(&self.fd, SeekFrom::Start(0));
         let Ok(text) = sys::read(self.fd.as_fd(), "memory.events") else {
             return false;
         };

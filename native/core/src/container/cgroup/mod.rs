@@ -14,7 +14,7 @@ mod v2;
 use super::spec::Resources;
 use crate::failure::{Code, Failure, Result};
 use crate::sys;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 pub use memory_watch::MemoryWatch;
@@ -299,8 +299,8 @@ impl Cgroup {
                 break;
             }
             for pid in pids {
-                // SAFETY: plain numbers. A pid that has gone meanwhile is no failure.
-                unsafe { libc::kill(pid, signal) };
+                // A pid that has gone meanwhile is no failure.
+                let _ = sys::process::kill(pid, signal);
             }
         }
         Ok(())
@@ -459,15 +459,4 @@ fn put(file: &Path, value: &str) -> Result<()> {
 fn get(file: &Path) -> Result<String> {
     let shown = file.to_string_lossy();
     sys::read(sys::open(&shown, libc::O_RDONLY)?.as_fd(), &shown)
-}
-
-/// Waits until the kernel has an event for a descriptor, or the time is over.
-fn poll(fd: &OwnedFd, events: i16, patience: std::time::Duration) {
-    let mut entry = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events,
-        revents: 0,
-    };
-    // SAFETY: one entry.
-    unsafe { libc::poll(&mut entry, 1, patience.as_millis() as i32) };
 }

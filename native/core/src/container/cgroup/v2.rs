@@ -1,10 +1,12 @@
 //! Limits, freezer and emptiness of cgroup v2 (Documentation/admin-guide/cgroup-v2.rst of the kernel).
 
-use super::{get, poll, put};
+use super::{get, put};
 use crate::container::spec::{Cpu, Memory, Rdma, Resources};
 use crate::failure::{Code, Failure, Result};
 use crate::sys;
-use std::os::fd::AsRawFd;
+use crate::sys::process::is_ready;
+use rustix::event::PollFlags;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -198,14 +200,13 @@ fn await_event(directory: &Path, line: &str, patience: Duration) -> Result<bool>
     let shown = shown.to_string_lossy();
     let file = sys::open(&shown, libc::O_RDONLY)?;
     loop {
-        // SAFETY: a descriptor that is open.
-        unsafe { libc::lseek(file.as_raw_fd(), 0, libc::SEEK_SET) };
+        let _ = rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0));
         if sys::read(std::os::fd::AsFd::as_fd(&file), &shown)?.lines().any(|one| one == line) {
             return Ok(true);
         }
         let Some(rest) = patience.checked_sub(begun.elapsed()) else {
             return Ok(false);
         };
-        poll(&file, libc::POLLPRI, rest.max(Duration::from_millis(1)));
+        is_ready(file.as_fd(), PollFlags::PRI, rest.max(Duration::from_millis(1)));
     }
 }

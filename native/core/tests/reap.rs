@@ -1,0 +1,28 @@
+//! In a process of its own, since it reaps whatever child there is.
+
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+use tsbox_core::sys::process;
+
+/// The children of a shim lead sessions and groups of their own.
+#[test]
+#[expect(clippy::zombie_processes, reason = "the case reaps them by itself")]
+fn any_child_is_reaped_whatever_its_process_group() {
+    let mut expected = Vec::new();
+    for group in [None, Some(0)] {
+        let mut command = Command::new("true");
+        if let Some(group) = group {
+            command.process_group(group);
+        }
+        let pid = command.spawn().unwrap().id() as i32;
+        let pidfd = process::open(pid).unwrap();
+        assert!(process::await_end(pidfd.as_fd(), Duration::from_secs(10)));
+        expected.push(pid);
+    }
+    let mut reaped: Vec<i32> = std::iter::from_fn(|| process::reap(-1)).map(|(pid, _)| pid).collect();
+    reaped.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(reaped, expected);
+}

@@ -1,0 +1,135 @@
+//! Signals, children that have died, the daemon's above all, and the launcher's own end.
+
+use crate::daemon::Daemon;
+use crate::launcher::Launcher;
+use crate::restarts::{Life, Next};
+use crate::token::{Kind, token};
+use std::time::Instant;
+use tsbox_core::peer::protocol::daemon;
+use tsbox_core::peer::unit;
+use tsbox_core::sys::process;
+
+impl Launcher {
+    /// Answers an exit code when it is time to end.
+    pub(crate) fn signalled(&mut self) -> Option<i32> {
+        while let Some(signal) = self.signals.next() {
+            if signal != libc::SIGCHLD {
+                self.shut_down();
+            }
+        }
+        while let Some((pid, status)) = process::reap(-1) {
+            if pid == self.daemon.pid {
+                if let Some(code) = self.daemon_died(status) {
+                    return Some(code);
+                }
+            } else if let Some((channel, event)) = self.shims.reaped(pid, status) {
+                self.daemon.writer.json(daemon::FROM_SHIM, channel, &event);
+            } else {
+                self.helpers.reaped(pid, status);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn shut_down(&mut self) {
+        self.ending = true;
+        let _ = unit::notify("STOPPING=1");
+        // A child that is not reaped keeps its number.
+        let _ = process::kill(self.daemon.pid, libc::SIGTERM);
+    }
+
+    /// Decides by the death of a daemon. Answers an exit code when it is time to end.
+    fn daemon_died(&mut self, status: i32) -> Option<i32> {
+        self.hear_daemon();
+        self.epoll.remove(self.daemon.fd());
+        self.shims.give_up_held();
+        if self.ending {
+            self.sockets.remove();
+            return Some(0);
+        }
+        self.fatal = self.fatal.take().or_else(|| self.last_words());
+        let life = Life {
+            ready: self.daemon.ready,
+            served: self.daemon.served,
+            age: self.daemon.age(),
+        };
+        let decided = self.restarts.after(life);
+        let fatal = self.fatal.take();
+        let pause = match decided {
+            Next::Start { pause } if fatal.is_none() => pause,
+            _ => {
+                let why = fatal.unwrap_or_else(|| {
+                    format!(
+                        "the daemon does not start (status {status:#x}): see {}/daemon.log",
+                        self.options.state.display()
+                    )
+                });
+                return Some(self.give_up(&why));
+            }
+        };
+        crate::say!(
+            "tsbox: the daemon {}; it is started again{}",
+            died_of(status),
+            if pause.is_zero() {
+                String::new()
+            } else {
+                format!(" in {} s", pause.as_secs_f64())
+            }
+        );
+        self.daemon.ready = false;
+        self.restart = Some(Instant::now() + pause);
+        if pause.is_zero() { self.start_daemon() } else { None }
+    }
+
+    /// Answers an exit code when no daemon can be started.
+    pub(crate) fn start_daemon(&mut self) -> Option<i32> {
+        self.restart = None;
+        match Daemon::start(&self.options, &self.home, &self.sockets.http) {
+            Ok(daemon) => {
+                self.daemon = daemon;
+                self.greet();
+                let _ = self.epoll.add(self.daemon.fd(), token(Kind::Daemon, 0));
+                None
+            }
+            Err(error) => Some(self.give_up(&format!("can't start Node 24: {error}"))),
+        }
+    }
+
+    /// The reason that a daemon left in a file when it could not start.
+    fn last_words(&self) -> Option<String> {
+        let path = self.options.state.join("daemon.fatal");
+        let words = std::fs::read_to_string(&path).ok()?;
+        let _ = std::fs::remove_file(path);
+        Some(words.trim().to_owned())
+    }
+
+    fn give_up(&mut self, why: &str) -> i32 {
+        let waiting: Vec<u32> = self.clients.each().map(|(number, _)| number).collect();
+        for number in waiting {
+            self.tell_and_end(number, why);
+        }
+        crate::say!("tsbox: {why}");
+        self.sockets.remove();
+        1
+    }
+}
+
+/// How a process ended, in words.
+fn died_of(status: i32) -> String {
+    if libc::WIFSIGNALED(status) {
+        format!("was killed by signal {}", libc::WTERMSIG(status))
+    } else {
+        format!("ended with exit code {}", libc::WEXITSTATUS(status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_put_in_words() {
+        assert_eq!(died_of(libc::SIGKILL), "was killed by signal 9");
+        assert_eq!(died_of(3 << 8), "ended with exit code 3");
+    }
+}

@@ -1,0 +1,154 @@
+//! Shims: made or found again, spoken to, and heard.
+
+use crate::launcher::Launcher;
+use crate::token::{Kind, token};
+use std::io;
+use std::os::fd::OwnedFd;
+use tsbox_core::failure::{Code, Failure};
+use tsbox_core::peer::protocol::{FromShim, ShimGone, ShimSpawn, ToShim, client, daemon, shim};
+use tsbox_core::peer::wire::Frame;
+
+/// A message of the daemon to a shim ([`daemon::TO_SHIM`]).
+#[derive(Debug, PartialEq, Eq)]
+struct Order<'a> {
+    /// The client whose descriptors go along; 0: none.
+    client: u32,
+    /// Which of them: bits 1, 2 and 4 for descriptors 0, 1 and 2.
+    wanted: u8,
+    kind: u8,
+    message: &'a [u8],
+}
+
+impl Order<'_> {
+    fn of(payload: &[u8]) -> Option<Order<'_>> {
+        let (head, message) = payload.split_first_chunk::<6>()?;
+        let [a, b, c, d, wanted, kind] = *head;
+        Some(Order {
+            client: u32::from_le_bytes([a, b, c, d]),
+            wanted,
+            kind,
+            message,
+        })
+    }
+
+    fn lends(&self, descriptor: usize) -> bool {
+        self.wanted & (1 << descriptor) != 0
+    }
+}
+
+/// The failure of making a shim or finding it again.
+fn no_shim(error: &io::Error, directory: &str) -> Failure {
+    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+        Failure::new(Code::NotFound, format!("no shim listens in {directory}"))
+    } else {
+        Failure::io(error, "shim", Some(directory))
+    }
+}
+
+impl Launcher {
+    pub(crate) fn shim(&mut self, frame: Frame) {
+        let channel = frame.channel;
+        let Ok(spawn) = serde_json::from_slice::<ShimSpawn>(&frame.payload) else {
+            return;
+        };
+        let token = token(Kind::Shim, channel);
+        let result = if frame.kind == daemon::SHIM_SPAWN {
+            self.shims.spawn(channel, &spawn, &self.epoll, token)
+        } else {
+            self.shims.connect(channel, &spawn, &self.epoll, token)
+        };
+        if let Err(error) = result {
+            let failure = no_shim(&error, &spawn.directory);
+            self.daemon
+                .writer
+                .json(daemon::FROM_SHIM, channel, &FromShim::Failed { seq: 0, failure });
+        }
+    }
+
+    /// Passes a message on to a shim, with the descriptors of a client that are asked for.
+    pub(crate) fn to_shim(&mut self, channel: u32, payload: &[u8]) {
+        let Some(order) = Order::of(payload) else { return };
+        let stdio = self
+            .clients
+            .get(order.client)
+            .map(|client| client.stdio.as_slice())
+            .unwrap_or_default();
+        let lent = stdio.iter().enumerate().filter(|(at, _)| order.lends(*at));
+        let mut fds: Vec<OwnedFd> = lent.filter_map(|(_, fd)| fd.try_clone().ok()).collect();
+        if order.kind == shim::START {
+            match self.shims.hold(channel) {
+                Ok(pipe) => fds.push(pipe),
+                Err(error) => return self.refuse(channel, &error),
+            }
+        }
+        self.shims
+            .send(channel, order.kind, order.message, fds, &self.epoll, token(Kind::Shim, channel));
+    }
+
+    /// Without a pipe that holds a start, nothing is started.
+    fn refuse(&mut self, channel: u32, error: &io::Error) {
+        let failure = Failure::io(error, "pipe", None);
+        self.daemon
+            .writer
+            .json(daemon::FROM_SHIM, channel, &FromShim::Failed { seq: 0, failure });
+        let abandon = serde_json::to_vec(&ToShim::Abandon).unwrap_or_default();
+        self.shims.send(
+            channel,
+            shim::MESSAGE,
+            &abandon,
+            Vec::new(),
+            &self.epoll,
+            token(Kind::Shim, channel),
+        );
+    }
+
+    pub(crate) fn hear_shim(&mut self, channel: u32) {
+        self.shims.flush(channel, &self.epoll, token(Kind::Shim, channel));
+        match self.shims.receive(channel) {
+            Some(heard) => {
+                // The daemon hears the shim before any command that the client's end leads to: frames to it leave in this order.
+                for frame in heard.frames {
+                    self.daemon.writer.push(daemon::FROM_SHIM, channel, &frame.payload, Vec::new());
+                }
+                for (client, code) in heard.answers {
+                    self.send_client(client, client::EXIT, &[code]);
+                }
+            }
+            None => {
+                let killed = self.shims.closed(channel, &self.epoll);
+                self.daemon.writer.json(daemon::SHIM_GONE, channel, &ShimGone { killed });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_to_a_shim_names_a_client_and_its_descriptors() {
+        let order = Order::of(&[2, 1, 0, 0, 0b101, shim::START, b'{', b'}']).unwrap();
+        assert_eq!(
+            order,
+            Order {
+                client: 258,
+                wanted: 5,
+                kind: shim::START,
+                message: b"{}"
+            }
+        );
+        assert_eq!([0, 1, 2].map(|at| order.lends(at)), [true, false, true]);
+        assert_eq!(Order::of(&[0; 5]), None);
+    }
+
+    #[test]
+    fn a_shim_that_is_not_there_is_told_from_one_that_can_not_be_made() {
+        let of = |kind: io::ErrorKind| no_shim(&kind.into(), "/run/x").code;
+        assert_eq!(of(io::ErrorKind::ConnectionRefused), Code::NotFound);
+        assert_eq!(
+            no_shim(&io::Error::from_raw_os_error(libc::EMFILE), "/run/x").code,
+            Code::ResourceExhausted
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! Whether a daemon that died is started again, and when.
+
+use std::time::Duration;
+
+/// A daemon that dies so often before it is ready has something that a further start does not mend.
+const STARTS: u32 = 3;
+/// A daemon that died before it was ready and lived shorter than this did not start.
+const STILLBORN: Duration = Duration::from_secs(5);
+/// A daemon that lived this long, or has served somebody, was well. The next one is started at once.
+const SOUND: Duration = Duration::from_secs(10);
+/// The pause before a further start doubles from the first to the second.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
+
+/// The deaths of daemons in a row.
+#[derive(Default)]
+pub struct Restarts {
+    /// Died before they were ready.
+    failed: u32,
+    /// Lived shortly, and served nobody.
+    short_lived: u32,
+}
+
+/// The life of a daemon that has died.
+#[derive(Clone, Copy)]
+pub struct Life {
+    pub ready: bool,
+    /// It has brought a client's command to its end.
+    pub served: bool,
+    pub age: Duration,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    Start { pause: Duration },
+    GiveUp,
+}
+
+impl Restarts {
+    /// A daemon is ready.
+    pub fn is_up(&mut self) {
+        self.failed = 0;
+    }
+
+    /// What comes after this death.
+    pub fn after(&mut self, life: Life) -> Next {
+        self.failed = if life.ready { 0 } else { self.failed + 1 };
+        if self.failed >= STARTS && !life.ready && life.age < STILLBORN {
+            return Next::GiveUp;
+        }
+        let sound = life.served || life.age >= SOUND;
+        self.short_lived = if sound { 0 } else { self.short_lived + 1 };
+        Next::Start {
+            pause: match self.short_lived {
+                0 | 1 => Duration::ZERO,
+                many => PAUSES[1].min(PAUSES[0] * (1 << (many - 2).min(10))),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn life(ready: bool, served: bool, seconds: u64) -> Life {
+        Life {
+            ready,
+            served,
+            age: Duration::from_secs(seconds),
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_never_starts_is_given_up() {
+        let mut restarts = Restarts::default();
+        for _ in 0..2 {
+            assert!(matches!(restarts.after(life(false, false, 1)), Next::Start { .. }));
+        }
+        assert_eq!(restarts.after(life(false, false, 1)), Next::GiveUp);
+    }
+
+    #[test]
+    fn one_that_was_ready_or_took_long_is_started_again() {
+        let mut restarts = Restarts::default();
+        for _ in 0..2 {
+            restarts.after(life(false, false, 1));
+        }
+        // Slow, not stillborn: a host under load.
+        assert!(matches!(restarts.after(life(false, false, 6)), Next::Start { .. }));
+        restarts.is_up();
+        assert!(matches!(restarts.after(life(false, false, 1)), Next::Start { .. }));
+    }
+
+    #[test]
+    fn the_pause_doubles_until_a_daemon_is_sound() {
+        let mut restarts = Restarts::default();
+        let mut pauses = Vec::new();
+        for _ in 0..11 {
+            let Next::Start { pause } = restarts.after(life(true, false, 1)) else {
+                panic!("given up")
+            };
+            pauses.push(pause.as_millis());
+        }
+        assert_eq!(pauses, [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]);
+        for sound in [life(true, true, 1), life(true, false, 10)] {
+            assert_eq!(restarts.after(sound), Next::Start { pause: Duration::ZERO });
+            assert_eq!(restarts.after(life(true, false, 1)), Next::Start { pause: Duration::ZERO });
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The working directory of a process.
+
+use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::sys::{self, Call};
+
+pub fn change_directory(path: &str) -> Result<()> {
+    let path = if path.is_empty() { "/" } else { path };
+    let name = sys::text(path)?;
+    rustix::process::chdir(&name).call("chdir", Some(path)).map_err(|failure| Failure {
+        message: format!("chdir to cwd ({path:?}) failed: {}", reason(failure.errno)),
+        ..failure
+    })
+}
+
+/// An error in runc's words: the C library's, beginning with a small letter.
+fn reason(errno: Option<i32>) -> String {
+    let text = std::io::Error::from_raw_os_error(errno.unwrap_or(0)).to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = words.chars();
+    letters
+        .next()
+        .map(|first| first.to_lowercase().chain(letters).collect())
+        .unwrap_or_default()
+}
+
+/// A working directory outside of the root (a descriptor of the host that leaked, CVE-2024-21626) has no path from it: the kernel says
+/// "(unreachable)".
+pub fn check_directory(path: &str) -> Result<()> {
+    let mut buffer = [0u8; 4096];
+    // SAFETY: the kernel writes within the buffer's length. The C library's call, and rustix's, hide what the kernel says.
+    let length = unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) };
+    match sys::check(length, "getcwd", Some(path)) {
+        Ok(_) if buffer[0] == b'/' => Ok(()),
+        Ok(_) => Err(Failure::new(
+            Code::InvalidArgument,
+            format!("working directory {path} is outside of the container"),
+        )
+        .at("cwd")),
+        // A path longer than the buffer is one from the root.
+        Err(failure) if failure.errno == Some(libc::ERANGE) => Ok(()),
+        Err(failure) => Err(failure.at("cwd")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_runcs() {
+        assert_eq!(reason(Some(libc::ENOENT)), "no such file or directory");
+        assert_eq!(reason(Some(libc::EACCES)), "permission denied");
+    }
+
+    #[test]
+    fn a_directory_with_a_path_from_the_root_is_inside() {
+        check_directory("/").unwrap();
+        let failure = change_directory("/not/here").unwrap_err();
+        assert_eq!(failure.message, "chdir to cwd (\"/not/here\") failed: no such file or directory");
+    }
+}

@@ -1,0 +1,64 @@
+//! The labels of Linux security modules that a process gets with its command.
+
+use tsbox_core::container::procfs::Procfs;
+use tsbox_core::container::spec::Process;
+use tsbox_core::failure::{Code, Failure, Result};
+
+/// `procfs`: a /proc in which the calling process is found; None: one of its pid namespace is opened.
+pub fn set(process: &Process, procfs: Option<&Procfs>) -> Result<()> {
+    for (file, value) in wanted(process) {
+        let own;
+        let proc = match procfs {
+            Some(proc) => proc,
+            None => {
+                own = Procfs::detached()?;
+                &own
+            }
+        };
+        // The module's own directory is Linux 5.8's. AppArmor alone has the other file, too.
+        let written = match proc.write(&format!("self/attr/{file}"), &value) {
+            Err(failure) if failure.code == Code::NotFound => proc.write("self/attr/exec", &value),
+            answer => answer,
+        };
+        written.map_err(|failure| {
+            Failure {
+                message: format!("label {}: {}", value.trim_start_matches("exec "), failure.message),
+                ..failure
+            }
+            .at("labels")
+        })?;
+    }
+    Ok(())
+}
+
+/// Files below /proc/self/attr, and what is written to them.
+fn wanted(process: &Process) -> Vec<(&'static str, String)> {
+    let labels = [
+        ("apparmor/exec", process.apparmor_profile.as_deref(), "exec "),
+        ("exec", process.selinux_label.as_deref(), ""),
+    ];
+    let given = labels.into_iter().filter_map(|(file, label, prefix)| {
+        let label = label.filter(|label| !label.is_empty())?;
+        Some((file, format!("{prefix}{label}")))
+    });
+    given.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_module_has_its_own_file_and_words() {
+        let of = |text: &str| {
+            let process: Process = serde_json::from_str(text).unwrap();
+            wanted(&process)
+        };
+        assert_eq!(of("{}"), []);
+        assert_eq!(of(r#"{"apparmorProfile": "", "selinuxLabel": ""}"#), []);
+        assert_eq!(
+            of(r#"{"apparmorProfile": "tsbox", "selinuxLabel": "a:b:c:s0"}"#),
+            [("apparmor/exec", "exec tsbox".to_owned()), ("exec", "a:b:c:s0".to_owned())]
+        );
+    }
+}
