@@ -1,4 +1,4 @@
-/** The service `api`: Docker's Engine API. operations/ is what it does, http/ brings it to the world. */
+/** The service `api`: Docker's Engine API. operations/ implements it, http/ serves it. */
 import { dirname, join } from "node:path";
 import { type ApiService, noSettings, type Plugin, type PluginContext, type SessionsApi } from "@tsbox/kernel";
 import { openFront } from "./http/index.ts";
@@ -34,7 +34,7 @@ const plugin: Plugin<null> = {
           events: await context.service("events"),
           engine: await context.service("engine"),
           host: await context.service("host"),
-          // The engine's; this plugin's own lies in it.
+          // The engine's root directory; this plugin's own directory is below it.
           rootDirectory: dirname(context.rootDirectory),
           engineId: context.engineId,
         };
@@ -60,7 +60,7 @@ const plugin: Plugin<null> = {
         return api;
       },
     });
-    // Not before all is open: who connects earlier waits in the listener's queue.
+    // The server starts when all services are open; clients that connect earlier wait in the listener's queue.
     context.tap("ready", async () => {
       if (api) front = await openFront({ api, log: context.log }, context.rootDirectory);
     });

@@ -1,4 +1,4 @@
-/** `POST /containers/{id}/attach`: the connection itself becomes the container's stdio. */
+/** `POST /containers/{id}/attach`: the connection becomes the container's stdio. */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type ContainerSession, createCall, fail } from "@tsbox/kernel";
@@ -36,7 +36,7 @@ export async function attach(
   }
 }
 
-/** What a request's query asks for. */
+/** The options in a request's query. */
 export const wishes = (query: Query): Parameters<Front["api"]["containerAttach"]>[2] => ({
   stream: flag(query, "stream"),
   logs: flag(query, "logs"),
@@ -46,7 +46,7 @@ export const wishes = (query: Query): Parameters<Front["api"]["containerAttach"]
   detachKeys: text(query, "detachKeys"),
 });
 
-/** Output alone, for a connection that HTTP goes on with. */
+/** The output alone, for a connection that stays HTTP. */
 export async function* output({ past, stream }: ContainerSession): AsyncGenerator<Uint8Array> {
   if (past) yield* past;
   if (stream) yield* stream as AsyncIterable<Uint8Array>;

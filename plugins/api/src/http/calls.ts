@@ -1,11 +1,11 @@
-/** Calls for requests. What changes the engine goes on when its client is gone; what only tells, or fetches for it, stops. */
+/** Calls for requests. A request that changes the engine continues when its client is gone; one that only reads, or downloads, stops. */
 import { type Call, createCall, fail, type Logger } from "@tsbox/kernel";
 import type { FastifyReply } from "fastify";
 
 export interface Calls {
-  /** To the end, whoever listens. */
+  /** A call that is not canceled when the client goes. */
   lasting(): Call;
-  /** Canceled when the client goes before it has its whole answer. */
+  /** A call that is canceled when the client goes before it has the whole answer. */
   while(reply: FastifyReply): Call;
 }
 
@@ -13,7 +13,7 @@ export const makeCalls = (log: Logger): Calls => ({
   lasting: () => createCall(log),
   while: ({ raw }) => {
     const controller = new AbortController();
-    // Of the answer, not of the connection: a connection has many, and would keep them all.
+    // A listener on the answer, not on the connection: a connection has many answers, and would keep the listeners of all.
     raw.once("close", () => {
       if (!raw.writableFinished) controller.abort(fail("Canceled", "the client is gone"));
     });

@@ -1,4 +1,4 @@
-/** What went wrong, as Docker's clients expect it: a status and `{"message"}`. */
+/** Errors as Docker's clients expect them: a status and `{"message"}`. */
 import { asError, errorTable, exhaustion, isTsboxError, plainCell } from "@tsbox/kernel";
 
 export interface Failure {
@@ -6,10 +6,10 @@ export interface Failure {
   readonly message: string;
 }
 
-/** Characters: a message quotes what clients, images and registries say. */
+/** Characters. A message quotes text of clients, images and registries. */
 const longestMessage = 4096;
 
-/** Docker's client prints it as it comes. */
+/** Docker's client prints the message as it is. */
 const shown = (message: string): string => plainCell(message.length > longestMessage ? `${message.slice(0, longestMessage)}…` : message);
 
 export function failureOf(thrown: unknown): Failure {
@@ -22,12 +22,12 @@ function rawFailure(thrown: unknown): Failure {
   const error = asError(thrown);
   const lack = exhaustion(error);
   if (lack !== null) return failureOf(lack);
-  // The framework's own: a body that is too long, a broken header.
+  // An error of the HTTP framework: a body that is too long, a broken header.
   const { statusCode } = error as { readonly statusCode?: unknown };
   return { status: typeof statusCode === "number" && statusCode >= 400 && statusCode < 500 ? statusCode : 500, message: error.message };
 }
 
-/** Once a stream has begun its status is 200 for good: the failure is its last line. */
+/** After a stream's first byte its status stays 200, so the error is its last line. */
 export const errorLine = (thrown: unknown): { readonly errorDetail: { readonly message: string }; readonly error: string } => {
   const { message } = failureOf(thrown);
   return { errorDetail: { message }, error: message };

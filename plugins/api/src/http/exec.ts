@@ -1,6 +1,6 @@
 /**
- * `POST /exec/{id}/start`: the connection becomes the stdio of the process. Joined before the start, so that nothing of a short life is
- * missed.
+ * `POST /exec/{id}/start`: the connection becomes the stdio of the process. It is joined before the start, so that it also gets the output
+ * of a process that ends at once.
  */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
@@ -51,14 +51,14 @@ export async function execStart(
       socket.end(startFailure(error, terminal));
       return;
     }
-    // Who asks for the exit code when the output is over shall get it.
+    // The client may ask for the exit code as soon as the output ends, so the stream stays open until the exit code is known.
     join(socket, stream, { stdin, last: api.execWait(call, id), ...(detachKeys === null ? {} : { keys: detachKeys }) });
   } catch (error) {
     refuse(socket, error);
   }
 }
 
-/** Starts it; output alone, for a connection that HTTP goes on with. Over when the exit code is there. */
+/** Starts the exec and answers its output alone, for a connection that stays HTTP. The output ends when the exit code is known. */
 export async function* execOutput(
   { api }: Pick<Front, "api">,
   call: Call,
@@ -83,12 +83,12 @@ function parse(body: Buffer): Json {
     const parsed: unknown = JSON.parse(body.toString());
     if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) return parsed as Json;
   } catch {
-    // Said below.
+    // The error is thrown below.
   }
   throw fail("InvalidArgument", "invalid JSON in the request's body");
 }
 
-/** The connection is taken already: the words go where the output would have gone, and the exit code says the rest. */
+/** The connection is upgraded already, so the error message is sent as output; the exit code has the rest. */
 function startFailure(error: unknown, terminal: boolean): Buffer {
   const text = Buffer.from(`${wordsOf(error)}\r\n`);
   if (terminal) return text;
@@ -98,7 +98,7 @@ function startFailure(error: unknown, terminal: boolean): Buffer {
   return Buffer.concat([header, text]);
 }
 
-/** Docker's clients know its runtime's words. */
+/** Docker's clients parse its runtime's messages. */
 function wordsOf(error: unknown): string {
   if (!isTsboxError(error)) return error instanceof Error ? error.message : String(error);
   if (error.stage === undefined) return error.message;

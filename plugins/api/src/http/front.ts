@@ -2,13 +2,13 @@ import type { IncomingMessage } from "node:http";
 import type { ApiService, Logger, SessionsApi } from "@tsbox/kernel";
 import type { Calls } from "./calls.ts";
 
-/** What routes work with. */
+/** The services and helpers that routes use. */
 export interface Front {
   readonly api: ApiService & SessionsApi;
   readonly log: Logger;
   readonly calls: Calls;
-  /** A directory for bodies that must be files. */
+  /** A directory for request bodies that must be files. */
   readonly uploads: string;
-  /** The API version that a request asked for. */
+  /** The API version of a request. */
   versionOf(request: IncomingMessage): string;
 }

@@ -1,7 +1,7 @@
 /**
- * Connections that stop being HTTP (Docker calls them hijacked). The framework does not route upgrades, so this path is the project's own:
- * Node's `upgrade` event, the body by hand (it is not on the request then), and the bytes both ways with half-close: the client's end is
- * the process's end of input, and output goes on after it.
+ * Connections that stop being HTTP (Docker calls them hijacked). The framework does not route upgrades, so this code does: it handles
+ * Node's `upgrade` event, reads the body by hand (the request does not have it then), and pipes bytes both ways with half-close: the
+ * client's end is the process's end of input, and output continues after it.
  */
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
@@ -10,33 +10,33 @@ import { DetachWatch, fail } from "@tsbox/kernel";
 import { failureOf } from "./errors.ts";
 
 const longestBody = 64 << 10;
-/** How long a client that has all output may keep its own end open. */
+/** Milliseconds that a client which has all output may keep its own side open. */
 const lingering = 10_000;
 const paths = /^(\/v\d+\.\d+)?\/(?:containers\/[^/?]+\/attach|exec\/[^/?]+\/start)(\?|$)/;
 
-/** Is it one of these? All else that asks for an upgrade (`h2c` of Java clients) is served as if it had not. */
+/** Whether the request is such a connection. Other upgrade requests (`h2c` of Java clients) are served as plain HTTP. */
 export function wantsHijack({ method, url = "", headers }: IncomingMessage): boolean {
   return method === "POST" && headers.upgrade?.toLowerCase() === "tcp" && paths.test(url);
 }
 
-/** Docker's very words: clients compare the status line. */
+/** Exactly Docker's text: clients compare the status line. */
 export function upgrade({ headers }: IncomingMessage, socket: Duplex, contentType: string): void {
   if (headers[unasked] !== undefined) socket.write("HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n");
   else socket.write(`HTTP/1.1 101 UPGRADED\r\nContent-Type: ${contentType}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n`);
 }
 
-/** A header of our own: the client has not asked for an upgrade. */
+/** An internal header: the client did not ask for an upgrade. */
 const unasked = "x-tsbox-taken-over";
 const head = /^POST (\/v\d+\.\d+)?\/(?:containers\/[^/?\s]+\/attach|exec\/[^/?\s]+\/start)[?\s]/;
 const longestHead = 64 << 10;
 const longestLine = 2048;
-/** How long a client may take for its first request. Node's own limit, which counts from there on. */
+/** Milliseconds for a client's first request. Node's own limit only counts from then on. */
 const firstRequest = 60_000;
 
 /**
- * Docker takes the connection over whether the client asks for an upgrade or not, and Node's parser gives it to those alone who ask. So the
- * first request of a connection is looked at before Node is, and asks for it from there on. On a connection that has had other requests
- * such a client gets output alone.
+ * Docker takes over the connection whether or not the client asks for an upgrade, but Node's parser only hands over connections that ask.
+ * So the first request of a connection is read before Node reads it, and an upgrade header is inserted. On a connection that had other
+ * requests before, such a client gets output alone.
  */
 export function takeUnasked(socket: Socket, accept: () => void): void {
   let got = Buffer.alloc(0);
@@ -64,7 +64,7 @@ export function takeUnasked(socket: Socket, accept: () => void): void {
     give(Buffer.concat([got.subarray(0, after), asked, got.subarray(after)]));
   };
   const timer = setTimeout(broken, firstRequest).unref();
-  // Who ends before that wants no answer; Node's server would wait for an end that has been.
+  // A client that ends before its request needs no answer; Node's server would wait for an end event that has already passed.
   socket.on("readable", look).once("end", broken).on("error", broken);
   socket.once("close", () => clearTimeout(timer));
 }
@@ -78,18 +78,18 @@ export function refuse(socket: Duplex, error: unknown): void {
 
 export interface Joining {
   readonly stdin: boolean;
-  /** What the client's end waits for when the output is over. */
+  /** The client's connection stays open until this settles, after the output's end. */
   readonly last?: Promise<unknown>;
-  /** By which a user leaves a process that goes on, where a terminal is joined whose end is waited for. */
+  /** The detach keys, for a terminal whose process has to be able to continue without this client. */
   readonly keys?: readonly number[];
 }
 
-/** Until both have ended. A client that breaks off takes nothing with it but its own connection. */
+/** Joins the two until both have ended. A client that disconnects only closes its own connection. */
 export function join(client: Duplex, shim: Duplex, { stdin, last, keys }: Joining): void {
   let detached = false;
   client.on("close", () => shim.destroy());
   shim.pipe(client, { end: false });
-  // A connection that is closed with unread bytes in it takes the output along: what the client still sends is read, and dropped.
+  // Closing a connection with unread bytes would drop the output, so the client's further input is read and dropped.
   const end = (): void => {
     client.unpipe();
     client.resume().end(() => {
@@ -98,13 +98,13 @@ export function join(client: Duplex, shim: Duplex, { stdin, last, keys }: Joinin
       client.once("close", () => clearTimeout(timer));
     });
   };
-  // A process that says nothing may be over before anybody listens here: then no event tells of it any more. A shim that was killed ends
-  // the output, too.
+  // A process without output may have ended before this listener exists, so that no event reports it; `finished` notices that too. A shim
+  // that is killed also ends the output.
   finished(shim, { writable: false }, () => {
     if (last === undefined || detached) end();
     else last.then(end, end);
   });
-  // Clients that send nothing end their half at once; that is not the process's end of input.
+  // Clients that send nothing end their side at once; that is not the process's end of input.
   if (!stdin) client.resume();
   else if (keys === undefined) client.pipe(shim);
   else {
@@ -116,7 +116,7 @@ export function join(client: Duplex, shim: Duplex, { stdin, last, keys }: Joinin
   }
 }
 
-/** The request's body; what comes after it, the first bytes of stdin, stays on the socket. */
+/** Reads the request's body. The bytes after it, the first of stdin, stay on the socket. */
 export async function takeBody({ headers }: IncomingMessage, socket: Duplex, head: Buffer): Promise<Buffer> {
   const length = Number(headers["content-length"] ?? 0);
   if (headers["transfer-encoding"] !== undefined || !Number.isInteger(length) || length < 0 || length > longestBody)

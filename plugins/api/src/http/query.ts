@@ -1,26 +1,26 @@
-/** Query strings as Docker's clients write them. */
+/** Parses query strings as Docker's clients write them. */
 import { type Filters, fail } from "@tsbox/kernel";
 
 export type Query = Readonly<Record<string, string | readonly string[] | undefined>>;
 
-/** Empty: not given. The last of several counts. */
+/** The parameter's last value; "" if it is missing. */
 export function text(query: Query, key: string): string {
   const value = query[key];
   return (Array.isArray(value) ? value.at(-1) : (value as string | undefined)) ?? "";
 }
 
-/** All of several. */
+/** All values of the parameter. */
 export function texts(query: Query, key: string): readonly string[] {
   const value = query[key];
   return (Array.isArray(value) ? value : value === undefined ? [] : [value as string]).filter((one) => one !== "");
 }
 
-/** As Docker: what is there and not one of these is true. */
+/** As in Docker, any value but these is true. */
 export function flag(query: Query, key: string): boolean {
   return !["", "0", "no", "false", "none"].includes(text(query, key).trim().toLowerCase());
 }
 
-/** Undefined: not given. */
+/** Undefined: the parameter is missing. */
 export function number(query: Query, key: string): number | undefined {
   const value = text(query, key);
   if (value === "") return undefined;
@@ -28,7 +28,7 @@ export function number(query: Query, key: string): number | undefined {
   throw fail("InvalidArgument", `invalid value ${JSON.stringify(value)} for ${key}: give a whole number`);
 }
 
-/** `{"label": {"a=b": true}}`, or `{"label": ["a=b"]}` of old clients. */
+/** `{"label": {"a=b": true}}`, or `{"label": ["a=b"]}` from old clients. */
 export function filters(query: Query): Filters {
   const value = text(query, "filters");
   if (value === "") return {};

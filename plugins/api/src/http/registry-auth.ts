@@ -1,5 +1,5 @@
 /**
- * Logins in headers: `X-Registry-Auth`, of one registry, and `X-Registry-Config`, of several by their names. JSON in base64, of either
+ * Logins in headers: `X-Registry-Auth` for one registry, `X-Registry-Config` for several by name. They are JSON in base64, in either
  * alphabet; `e30=` is `{}`.
  */
 import { fail, type Strings } from "@tsbox/kernel";
@@ -13,7 +13,7 @@ export const registryConfig = (header: Header): Readonly<Record<string, Strings>
 
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 
-/** Names regardless of case, as Go reads them. */
+/** Names are case-insensitive, as in Go. */
 function textsOf(value: unknown): Strings {
   if (!isObject(value)) return {};
   const texts = Object.entries(value).filter((pair): pair is [string, string] => typeof pair[1] === "string");
@@ -27,7 +27,7 @@ function decode(name: string, header: Header): object {
     const parsed: unknown = JSON.parse(Buffer.from(text, "base64url").toString());
     if (isObject(parsed)) return parsed;
   } catch {
-    // Said below.
+    // The error is thrown below.
   }
   throw fail("InvalidArgument", `${name} is not JSON in base64: log in again`);
 }

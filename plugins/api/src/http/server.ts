@@ -1,6 +1,5 @@
 /**
- * Docker's Engine API over HTTP: the service `api` for the world outside. One server, on a socket that somebody else has opened (the
- * launcher) or on a path.
+ * Docker's Engine API over HTTP: the service `api` for other programs. One server, on a socket that the launcher has opened or on a path.
  */
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
@@ -28,7 +27,7 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-/** A reference has at most 255 characters, a digest 71. */
+/** Characters of a path parameter. A reference has at most 255 characters, a digest 71. */
 const longestName = 1024;
 
 export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, listen: Listener): Promise<HttpServer> {
@@ -39,7 +38,7 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
   const most = mostConnections();
   const app = fastify({
     bodyLimit: limits.largestJson,
-    // Builds, loads and follows last as long as they last.
+    // Builds, loads and followed streams have no time limit.
     requestTimeout: 0,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: longestName },
@@ -72,7 +71,7 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
     },
   });
   app.removeAllContentTypeParsers();
-  // Clients say JSON and send nothing.
+  // Clients send the JSON content type with an empty body.
   app.addContentTypeParser("application/json", { parseAs: "string" }, (_request, body, done) => {
     try {
       done(null, body === "" ? null : parseJson(body as string));
@@ -82,7 +81,7 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
   });
   app.addContentTypeParser("*", (_request, body, done) => done(null, body));
   app.addHook("onRequest", async (_request, reply) => void reply.headers(headers));
-  // Docker's client takes an error for words only when its type is exactly this: the framework would add a charset.
+  // Docker's client only parses an error if its type is exactly this; the framework would add a charset.
   app.addHook("onSend", async (_request, reply) => {
     if (String(reply.getHeader("content-type")).startsWith("application/json")) reply.header("content-type", "application/json");
   });
@@ -99,9 +98,9 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
   await listening(server, listen);
   return {
     close: async () => {
-      // Streams that follow something would keep it open for ever.
+      // Streams that follow something would keep the server open forever.
       server?.closeAllConnections();
-      // Node does not count these any more, and waits for them all the same.
+      // Node no longer counts these connections, but waits for them.
       for (const socket of hijacked) socket.destroy();
       await new Promise((resolve) => server?.close(resolve));
       await app.close();
@@ -115,15 +114,15 @@ function listening(server: Server | undefined, options: Listener): Promise<void>
   });
 }
 
-/** Half of the descriptors that this process may have: the others are for what requests open. */
+/** Half of the descriptors of this process: the others are for the files that requests open. */
 function mostConnections(): number {
   const limit = /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
   return limit === undefined ? Number.POSITIVE_INFINITY : Math.floor(Number(limit) / 2);
 }
 
-/** Nothing is read: who has too many connections learns that, whatever it sends. */
+/** Refuses a connection beyond the limit, without reading its request. */
 function turnAway(socket: Socket): void {
-  // Whatever it goes on sending: a limit on silence alone would be no limit.
+  // A fixed limit: a client that keeps sending would never reach an idle timeout.
   const timer = setTimeout(() => socket.destroy(), patience);
   socket.on("error", () => socket.destroy()).once("close", () => clearTimeout(timer));
   refuse(
@@ -133,10 +132,10 @@ function turnAway(socket: Socket): void {
   socket.resume();
 }
 
-/** How long a client may go on sending what nobody wants any more. */
+/** Milliseconds in which a client may finish sending data that the engine no longer needs. */
 const patience = 2_000;
 
-/** A connection that is closed with unread bytes in it takes the answer along: what is still coming is read first. */
+/** Closing a connection with unread bytes would drop the answer, so the rest of the request is read first. */
 function drained(request: IncomingMessage): Promise<void> {
   if (request.complete || request.destroyed) return Promise.resolve();
   return new Promise((resolve) => {

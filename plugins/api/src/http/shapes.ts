@@ -1,10 +1,10 @@
 /**
- * The types of what requests carry as JSON: as Docker's daemon, which decodes into structs, a wrong type is refused with 400. Fields that
- * are not here are anybody's.
+ * The JSON types of request bodies. Docker's daemon decodes into structs and refuses a wrong type with 400; so does this. Fields that are
+ * not listed here are not checked.
  */
 import { fail, type Json } from "@tsbox/kernel";
 
-/** Null is in place of any. `words`: a string, or a list of them. */
+/** Null is allowed for any type. `words`: a string, or a list of strings. */
 type Shape = "string" | "number" | "boolean" | "words" | { readonly list: Shape } | { readonly map: Shape } | { readonly fields: Fields };
 type Fields = Readonly<Record<string, Shape>>;
 
@@ -88,7 +88,7 @@ const container: Fields = {
   Healthcheck: { fields: { Test: strings, ...all("number", "Interval Timeout StartPeriod StartInterval Retries") } },
 };
 
-/** Each body by what it is for. */
+/** The fields of each kind of body. */
 type Kind = "container" | "commit" | "update" | "exec" | "network" | "endpoint" | "volume";
 const bodies: Readonly<Record<Kind, Fields>> = {
   container: {
@@ -122,7 +122,7 @@ const bodies: Readonly<Record<Kind, Fields>> = {
   volume: { ...all("string", "Name Driver"), DriverOpts: labels, Labels: labels },
 };
 
-/** The body, if all its fields have Docker's types. `InvalidArgument`: the field, and what it is instead. */
+/** The body, if all its fields have Docker's types. `InvalidArgument` names the field and its wrong type. */
 export function checked(body: Json, kind: Kind): Json {
   if (typeof body !== "object" || body === null || Array.isArray(body))
     throw fail("InvalidArgument", "the request's body is no JSON object");
@@ -139,7 +139,7 @@ function check(value: unknown, shape: Shape, path: string): void {
   } else if ("list" in shape) {
     if (!Array.isArray(value)) throw wrong(value, "list", path);
     for (const [at, item] of value.entries()) {
-      // Docker takes a null in a list for an empty value, which nothing here can mean.
+      // Docker takes a null in a list for an empty value, which is not valid in any list here.
       if (item === null) throw wrong(item, "value", `${path}[${at}]`);
       check(item, shape.list, `${path}[${at}]`);
     }

@@ -1,11 +1,11 @@
-/** Answers that last: JSON lines, log frames. Their head goes out at once, and each part when it is there. */
+/** Long answers: JSON lines, log frames. Their head is sent at once, and each part as soon as it exists. */
 import type { Json } from "@tsbox/kernel";
 import type { FastifyReply } from "fastify";
 import { errorLine } from "./errors.ts";
 
 /**
- * One JSON object a line. Fails as an ordinary answer before the first line (`whenItBegins`: not before it either, the head goes out now),
- * in the stream after it.
+ * Sends one JSON object a line. An error before the first line is an ordinary error answer, and a later one is a line of the stream. With
+ * `head` "at once" the head is sent before the first line, and every error is a line.
  */
 export async function sendLines(reply: FastifyReply, lines: AsyncIterable<Json>, head: "at once" | "with the first line"): Promise<void> {
   const iterator = lines[Symbol.asyncIterator]();
@@ -30,7 +30,7 @@ export async function sendBytes(reply: FastifyReply, contentType: string, bytes:
   await send(reply, bytes);
 }
 
-/** Status 200 and headers, now. */
+/** Sends status 200 and the headers now. */
 export function begin(reply: FastifyReply, contentType: string): void {
   reply.hijack();
   const headers = Object.entries(reply.getHeaders()).filter(([, value]) => value !== undefined) as [string, string][];
@@ -46,12 +46,12 @@ async function send({ raw }: FastifyReply, bytes: AsyncIterable<Uint8Array>): Pr
     }
     raw.end();
   } catch {
-    // A body that ends without its last chunk: all that can be said now.
+    // The body ends without its last chunk: nothing else can report the error now.
     raw.destroy();
   }
 }
 
-/** Or closed. No listener stays behind: a long answer waits many times. */
+/** Resolves when the buffer is drained or the connection is closed. It removes its listeners: a long answer waits many times. */
 function drained(raw: FastifyReply["raw"]): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {

@@ -1,4 +1,4 @@
-/** Docker's `GET /containers/json`: its filters, and which containers it shows without them. */
+/** Docker's `GET /containers/json`: its filters, and the containers that it shows without them. */
 import {
   type ApiService,
   type Call,
@@ -18,7 +18,7 @@ export function containerList(containers: ContainersService, images: ImagesServi
     containerList: async (call, { all, limit, filters = {} }) => {
       const records = await containers.list(call);
       const wanted = matches(filters, await rules(call, records, images, filters));
-      // As Docker: who asks for a state, a code, or the last ones, asks for those that do not run, too.
+      // As in Docker, a filter for a state or an exit code, or a limit, includes containers that do not run.
       const any = all || limit !== undefined || [...ended, "before", "since"].some((key) => filters[key] !== undefined);
       const shown = records.filter((record) => (any || runs(record)) && wanted(record));
       const told = limit !== undefined && limit > 0 ? shown.slice(0, limit) : shown;
@@ -87,7 +87,7 @@ function createdAt(all: readonly Container[], reference: string): number {
   return found.createdAt;
 }
 
-/** By what the user typed: the ids of that image and of all that stand on it. */
+/** The image ids by the user's word: those of the image and of all images based on it. */
 async function ancestorsOf(call: Call, images: ImagesService, names: readonly string[]): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
   const found = new Map<string, ReadonlySet<string>>();
   if (names.length === 0) return found;
@@ -97,7 +97,7 @@ async function ancestorsOf(call: Call, images: ImagesService, names: readonly st
       const base = await images.get(call, name);
       found.set(name, new Set(all.filter((image) => image.id === base.id || standsOn(image, base)).map((image) => image.id)));
     } catch (error) {
-      // As Docker: of an image that is not here there are no containers.
+      // As in Docker, an image that does not exist has no containers.
       if (!isTsboxError(error) || (error.code !== "NotFound" && error.code !== "InvalidArgument")) throw error;
     }
   }
@@ -113,7 +113,7 @@ interface PortRange {
   readonly protocol: string;
 }
 
-/** `80`, `80/udp`, `8000-8080/tcp`: published: of the host, exposed: of the container. */
+/** `80`, `80/udp`, `8000-8080/tcp`. For `publish` it is a host port, for `expose` a container port. */
 function portRange(key: string, value: string): PortRange {
   const match = /^(\d+)(?:-(\d+))?(?:\/(tcp|udp|sctp))?$/.exec(value);
   if (!match) throw fail("InvalidArgument", `invalid filter '${key}=${value}': give PORT[-PORT][/PROTOCOL]`);
@@ -124,7 +124,7 @@ function portRange(key: string, value: string): PortRange {
 const within = (port: number, count: number, protocol: string, wanted: PortRange): boolean =>
   protocol === wanted.protocol && port <= wanted.last && port + count - 1 >= wanted.first;
 
-/** What the names of containers' images stand for by now; null: nothing. */
+/** The image ids that the names of the containers' images have now; null: the image does not exist. */
 export async function imageIds(
   call: Call,
   images: ImagesService,

@@ -105,7 +105,7 @@ async function stop(
   }
 }
 
-/** As Docker: what is no number is all. */
+/** As in Docker, a tail that is not a number means all lines. */
 function tailOf(text: string | undefined): { readonly tail?: number } {
   return text !== undefined && /^\d+$/.test(text) ? { tail: Number(text) } : {};
 }

@@ -1,6 +1,6 @@
 /**
- * Docker's create body → what the engine knows. All of Docker's zero-value rules are here: "" and 0 and null and absent mean the default,
- * except where they don't.
+ * Converts Docker's create body to the engine's config. Docker's zero-value rules are all here: "", 0, null and a missing field mean the
+ * default, with few exceptions.
  */
 import { type ContainerConfig, fail, type Json, type NetworkWish, type PortMap } from "@tsbox/kernel";
 import { isolatedOf } from "./create-isolation.ts";
@@ -10,7 +10,7 @@ import { amount, flag, type Loose, object, strings, text } from "./loose.ts";
 import { parseMounts } from "./mounts.ts";
 import { parseRestart } from "./restart.ts";
 
-/** `userns`: of those who ask for none. */
+/** `userns`: the user namespace of containers that request none. */
 export function parseCreate(body: Json, platform: string | null, userns: "host" | "private" = "host"): ContainerConfig {
   const host = object(body, "HostConfig");
   const image = text(body, "Image");
@@ -75,12 +75,12 @@ function networkOf(mode: string): string {
   return mode;
 }
 
-/** Docker's word for an exec driver; its own names for its default mean ours. */
+/** Docker's runtime as an exec driver; Docker's names for its default runtime mean this engine's default. */
 function runtimeOf(runtime: string): string | null {
   return runtime === "" || runtime === "runc" || runtime === "io.containerd.runc.v2" ? null : runtime;
 }
 
-/** The address and MAC that the user wishes for in the container's network. */
+/** The address and MAC that the user requests in the container's network. */
 function endpointOf(body: Json, network: string): Pick<ContainerConfig, "address" | "mac"> {
   const endpoints = object(object(body, "NetworkingConfig"), "EndpointsConfig");
   const endpoint = object(endpoints, network in endpoints ? network : (Object.keys(endpoints)[0] ?? ""));
@@ -91,7 +91,7 @@ function endpointOf(body: Json, network: string): Pick<ContainerConfig, "address
   return { address: address || null, mac: mac === "" ? null : mac.replaceAll("-", ":").toLowerCase() };
 }
 
-/** What the body names besides the network mode; an only one that is called otherwise is the mode's (`endpointOf`). */
+/** The networks besides the network mode. If there is only one, under another name, it belongs to the network mode (`endpointOf`). */
 function furtherNetworks(body: Json, network: string): readonly NetworkWish[] {
   const endpoints = object(object(body, "NetworkingConfig"), "EndpointsConfig");
   if (!(network in endpoints) && Object.keys(endpoints).length === 1) return [];
@@ -106,7 +106,7 @@ function logDriver(type: string): "local" | "json-file" | "none" {
   throw fail("InvalidArgument", `logger: no log driver named '${type}' is registered; there are local, json-file and none`);
 }
 
-/** `{"80/tcp": [{HostIp, HostPort: "8080"}]}`; a port of "" is any free one. */
+/** `{"80/tcp": [{HostIp, HostPort: "8080"}]}`; an empty port means any free port. */
 function portsOf(bindings: Loose): readonly PortMap[] {
   return Object.entries(bindings).flatMap(([key, list]) => {
     const [port = "", protocol = "tcp"] = key.split("/");

@@ -1,4 +1,4 @@
-/** What a create body says of namespaces, devices and security: `HostConfig`'s modes, with Docker's own checks and words. */
+/** Namespaces, devices and security in a create body: `HostConfig`'s modes, with Docker's checks and messages. */
 import { type ContainerConfig, type DeviceMap, type DeviceRequest, fail, type Isolation } from "@tsbox/kernel";
 import { type Loose, list, object, strings, text, words } from "./loose.ts";
 
@@ -18,7 +18,7 @@ type Isolated = Pick<
   | "domainname"
 >;
 
-/** `userns`: the user namespace of those who ask for none. */
+/** `userns`: the user namespace of containers that request none. */
 export function isolatedOf(body: Loose, host: Loose, userns: "host" | "private"): Isolated {
   const network = text(host, "NetworkMode");
   const isolation = isolationOf(host, userns);
@@ -67,7 +67,7 @@ function isolationOf(host: Loose, userns: "host" | "private"): Isolation {
   };
 }
 
-/** Empty is private, as Docker's daemon has it by default. */
+/** An empty mode means private, which is the default of Docker's daemon. */
 function mode(called: string, asked: string, known: readonly string[], joins: boolean): string {
   if (asked === "") return "private";
   if (known.includes(asked) || (joins && /^container:./.test(asked))) return asked;
@@ -75,7 +75,7 @@ function mode(called: string, asked: string, known: readonly string[], joins: bo
   throw fail("InvalidArgument", `invalid ${called} mode: ${asked}`);
 }
 
-/** Docker knows "host" and its daemon's own setting; `auto` is podman's word for private. */
+/** Docker has "host" and its daemon's setting; `auto` is podman's word for private. */
 function userMode(asked: string): string {
   if (asked === "host") return "host";
   if (asked === "private" || asked === "auto") return "private";
@@ -83,10 +83,10 @@ function userMode(asked: string): string {
   throw fail("InvalidArgument", `invalid user namespace mode "${asked}": give host, private or container:NAME`);
 }
 
-/** Nanoseconds by clock; none of them set: the host's clocks. */
+/** Nanoseconds by clock; if none is set, the host's clocks. */
 function timeOf(offsets: Loose): Isolation["time"] {
   const { Monotonic: monotonic = 0, Boottime: boottime = 0 } = offsets;
-  // Beyond 104 days a number of nanoseconds is not exact any more, and still good.
+  // Beyond 104 days a number of nanoseconds is no longer exact, but still good enough.
   if (!Number.isInteger(monotonic) || !Number.isInteger(boottime))
     throw fail("InvalidArgument", "invalid time offset: give whole nanoseconds in Monotonic and Boottime");
   return monotonic === 0 && boottime === 0 ? null : { monotonic: monotonic as number, boottime: boottime as number };
@@ -132,8 +132,7 @@ function sysctlsOf(host: Loose, network: string, isolation: Isolation): Containe
 }
 
 /**
- * `key=value`, or `key:value` of old clients; the keys that Docker has. A seccomp profile is here in its own JSON: the client has read the
- * file.
+ * `key=value`, or `key:value` from old clients, with Docker's keys. A seccomp profile is inline JSON here: the client has read the file.
  */
 function securityOption(option: string): string {
   if (option === "no-new-privileges" || option === "disable") return option;
@@ -152,12 +151,12 @@ function seccompOf(value: string): string {
     const profile: unknown = JSON.parse(value);
     if (typeof profile === "object" && profile !== null && !Array.isArray(profile)) return value;
   } catch {
-    // Said below.
+    // The error is thrown below.
   }
   throw fail("InvalidArgument", "Decoding seccomp profile failed: give the profile itself as JSON, unconfined or builtin");
 }
 
-/** For the runtime and for hooks. The engine's own are not for others to set: one of them names a file. */
+/** Annotations for the runtime and for hooks. A request must not set the engine's own annotations: one of them names a file. */
 function annotationsOf(host: Loose): ContainerConfig["annotations"] {
   const annotations = words(host, "Annotations");
   const own = Object.keys(annotations).find((key) => key === "" || key.startsWith("io.tsbox."));

@@ -1,9 +1,9 @@
-/** The limits in a create or update body: `HostConfig`'s resources, ulimits and out-of-memory score, with Docker's own checks and words. */
+/** The limits in a create or update body: `HostConfig`'s resources, ulimits and out-of-memory score, with Docker's checks and messages. */
 import { type DeviceLimit, fail, type Resources, type Ulimit } from "@tsbox/kernel";
 import { amount, flag, type Loose, list, object, strings, text } from "./loose.ts";
 
 const smallestMemory = 6 << 20;
-/** Of setrlimit(2), in docker's words. */
+/** The resources of setrlimit(2), by docker's names. */
 const ulimitNames = [
   "core",
   "cpu",
@@ -69,7 +69,7 @@ export function resourcesOf(host: Loose): Resources {
   };
 }
 
-/** Docker's -1 and null both mean "as the host". */
+/** Docker's -1 and null both mean the host's value. */
 function swappinessOf(host: Loose): number | null {
   const value = typeof host.MemorySwappiness === "number" ? host.MemorySwappiness : -1;
   if (value === -1) return null;
@@ -133,7 +133,7 @@ export function oomScoreOf(host: Loose): number {
   throw fail("InvalidArgument", `Invalid value ${score}, range for oom score adj is [-1000, 1000]`);
 }
 
-/** `size=10G`: what the read-write layer may hold. */
+/** `size=10G`: the quota of the read-write layer. */
 export function quotaOf(host: Loose): number | null {
   const options = object(host, "StorageOpt");
   const other = Object.keys(options).find((key) => key !== "size");

@@ -1,7 +1,7 @@
 /** Docker's AuthConfig as the engine's credentials. */
 import type { Credentials, Strings } from "@tsbox/kernel";
 
-/** Null: it says who nobody is. As Docker, a registry's own token comes before an identity token, and that before a password. */
+/** Null: it names no user. As in Docker, a registry token comes before an identity token, and that before a password. */
 export function credentialsOf(auth: Strings | undefined): Credentials | null {
   if (auth?.registrytoken) return { token: auth.registrytoken };
   const { username = "", password = "", identitytoken = "" } = auth ?? {};

@@ -1,8 +1,8 @@
-/** Events in Docker's JSON, and its filters of them. */
+/** Events in Docker's JSON, and Docker's filters for events. */
 import type { EngineEvent, Filters, Json } from "@tsbox/kernel";
 import { hasLabel, matches } from "./filters.ts";
 
-/** As Docker: a name or id may be the beginning of one; an image may be named with or without its tag. */
+/** As in Docker, a name or id may be a prefix; an image may be named with or without its tag. */
 function rules(): Parameters<typeof matches<EngineEvent>>[1] {
   const of =
     (type: EngineEvent["type"]) =>
@@ -10,7 +10,7 @@ function rules(): Parameters<typeof matches<EngineEvent>>[1] {
       event.type === type && (event.id.startsWith(value) || (event.attributes.name ?? "").startsWith(value));
   return {
     type: (event, value) => event.type === value,
-    // `exec_start` and `health_status` stand for all of them.
+    // `exec_start` and `health_status` match all actions that begin with them.
     event: (event, value) => event.action === value || event.action.startsWith(`${value}:`),
     container: of("container"),
     network: of("network"),
@@ -23,7 +23,7 @@ function rules(): Parameters<typeof matches<EngineEvent>>[1] {
     },
     label: (event, value) => hasLabel(event.attributes, value),
     scope: (_event, value) => value === "local",
-    // Of a swarm, which this engine has none of.
+    // Filters for a swarm, which this engine does not have.
     node: () => false,
     service: () => false,
     secret: () => false,
@@ -33,7 +33,7 @@ function rules(): Parameters<typeof matches<EngineEvent>>[1] {
 
 const withoutTag = (name: string): string => name.replace(/[:@][^/]*$/, "");
 
-/** A filter that there is none of is refused before anybody listens. */
+/** An unknown filter is refused before the subscription. */
 export async function shownEvents(
   subscribe: () => Promise<AsyncIterable<EngineEvent>>,
   filters: Filters | undefined,
@@ -56,7 +56,7 @@ function showEvent({ type, action, id, attributes, at }: EngineEvent): Json {
     Actor: { ID: id, Attributes: attributes },
     scope: "local",
     time: Math.floor(at / 1000),
-    // JSON has no 64-bit integers of its own: a double holds milliseconds exactly, nanoseconds nearly.
+    // JSON has no 64-bit integers: a double holds milliseconds exactly, and nanoseconds nearly.
     timeNano: Math.round(at * 1000) * 1000,
   };
 }

@@ -52,7 +52,7 @@ function parseExec(body: Json): ExecConfig {
   };
 }
 
-/** `[rows, columns]`; null where there is none, or one without an extent. */
+/** `[rows, columns]`; null: there is no size, or a part of it is 0. */
 export function consoleSize(value: unknown): WindowSize | null {
   if (!Array.isArray(value)) return null;
   const extent = (one: unknown): number => (Number.isInteger(one) ? Math.min(Math.max(one as number, 0), 65535) : 0);

@@ -61,7 +61,7 @@ export function fileVerbs(containers: ContainersService, files: FilesService): F
 
 const kinds: Readonly<Record<Change["kind"], number>> = { modified: 0, added: 1, deleted: 2 };
 
-/** As Docker: absolute, without `..`, but what the end says stays: `/` a directory, `/.` its content. */
+/** As in Docker: absolute, without `..`, but the path's end keeps its meaning: `/` a directory, `/.` its contents. */
 export function containerPath(path: string): string {
   if (path === "") throw fail("InvalidArgument", "bad parameter: path cannot be empty");
   const clean = posix.join("/", path);
@@ -84,7 +84,7 @@ async function named<T>(work: Promise<T>, id: string, path: string): Promise<T> 
 
 const notADirectory = 20;
 
-/** Kinds and bits of Go's os.FileMode, by what stat(2) says. */
+/** The kinds and bits of Go's os.FileMode, by stat(2)'s file type. */
 const goKinds: ReadonlyMap<number, number> = new Map([
   [0o040000, 2 ** 31],
   [0o120000, 2 ** 27],

@@ -10,7 +10,7 @@ export function matches<T>(filters: Filters | undefined, rules: Readonly<Record<
     entries.every(([key, values]) => {
       const rule = rules[key];
       if (rule === undefined) return false;
-      // Labels must all be there; of everything else one is enough.
+      // All label filters must match; of every other filter, one value is enough.
       return key === "label" || key === "label!"
         ? values.every((value) => rule(subject, value))
         : values.some((value) => rule(subject, value));
@@ -22,7 +22,7 @@ export function hasLabel(labels: Readonly<Record<string, string>>, wanted: strin
   return Object.hasOwn(labels, key) && (value === undefined || labels[key] === value);
 }
 
-/** As Docker: a part of the name, or a regular expression of it. */
+/** As in Docker, the pattern is a part of the name, or a regular expression. */
 export function namesMatch(name: string, pattern: string): boolean {
   try {
     return new RegExp(pattern.replace(/^\^\//, "^")).test(name) || name.includes(pattern);

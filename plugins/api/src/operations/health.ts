@@ -1,4 +1,4 @@
-/** Docker's Healthcheck, and what it shows of a container's health. */
+/** Docker's Healthcheck, and a container's health in Docker's JSON. */
 import { type Container, type ContainerConfig, fail, type HealthRequest, type Json, type OnUnhealthy } from "@tsbox/kernel";
 import { flag, type Loose, object, strings, text } from "./loose.ts";
 import { time } from "./time.ts";
@@ -17,7 +17,7 @@ export function parseHealth(body: Json, host: Loose): Asked {
     throw fail("InvalidArgument", "can't restart an 'AutoRemove' container when it is unhealthy: it is gone with its end");
   const given = body.Healthcheck;
   const healthRequest = typeof given === "object" && given !== null ? requestOf(object(body, "Healthcheck")) : null;
-  // Filled in when the image is known.
+  // The containers plugin fills it in when the image is known.
   return { healthRequest, healthCheck: null, onUnhealthy: action as OnUnhealthy, shell: strings(body, "Shell") };
 }
 
@@ -39,7 +39,7 @@ function requestOf(given: Loose): HealthRequest {
   };
 }
 
-/** `State.Health`; nothing for a container without a check. */
+/** `State.Health`; absent for a container without a health check. */
 export function showHealth({ health }: Container): Json {
   if (health === null) return {};
   return {
@@ -71,6 +71,6 @@ export function showHealthCheck({ config }: Container): Json {
   };
 }
 
-/** Behind `Up 5 minutes`. */
+/** The text after `Up 5 minutes`. */
 export const healthWords = ({ health }: Container): string =>
   health === null ? "" : health.status === "starting" ? " (health: starting)" : ` (${health.status})`;

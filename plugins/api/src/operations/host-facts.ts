@@ -1,4 +1,4 @@
-/** What this host can, as Docker's `info` tells it: looked at, not assumed. */
+/** The host's abilities in Docker's `info`, all checked on this host. */
 import { existsSync, readFileSync } from "node:fs";
 import type { ContainersService, HostToolkit, Json } from "@tsbox/kernel";
 
@@ -10,7 +10,7 @@ function text(path: string): string {
   }
 }
 
-/** Controllers of cgroups that this process, and so a container, can have. */
+/** The cgroup controllers that this process, and so a container, can use. */
 function controllers(layout: HostToolkit["cgroups"]["layout"]): ReadonlySet<string> {
   if (layout === "v2") return new Set(text("/sys/fs/cgroup/cgroup.controllers").trim().split(/\s+/));
   return new Set(

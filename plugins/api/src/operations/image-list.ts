@@ -1,4 +1,4 @@
-/** Docker's `GET /images/json`: its filters, which images it shows without them, and under which of their names. */
+/** Docker's `GET /images/json`: its filters, the images that it shows without them, and the names that it shows. */
 import { type ApiService, type Call, type ContainersService, type Filters, fail, type Image, type ImagesService } from "@tsbox/kernel";
 import { hasLabel, matches } from "./filters.ts";
 import { listImage } from "./show.ts";
@@ -24,7 +24,7 @@ async function rules(
   filters: Filters,
 ): Promise<Readonly<Record<string, (image: Image, value: string) => boolean>>> {
   const moments = new Map<string, number>();
-  // What is not there is an error, as with docker.
+  // As in Docker, an image that does not exist is an error.
   for (const reference of [...(filters.before ?? []), ...(filters.since ?? [])])
     moments.set(reference, (await images.get(call, reference)).createdAt);
   for (const value of filters.dangling ?? [])
@@ -43,14 +43,14 @@ async function rules(
 
 const namesOf = (image: Image): readonly string[] => [...image.tags, ...image.digests];
 
-/** Who asks by name is shown the names that fit. */
+/** A filter by name only shows the names that match. */
 function underNames(image: Image, patterns: readonly string[] | undefined): Image {
   if (patterns === undefined || patterns.length === 0) return image;
   const fits = (name: string): boolean => patterns.some((pattern) => nameMatches(name, pattern));
   return { ...image, tags: image.tags.filter(fits), digests: image.digests.filter(fits) };
 }
 
-/** `debian`, `debian:1*`, `host/*`: as Go's path.Match, on the whole name or on what stands before its tag. */
+/** `debian`, `debian:1*`, `host/*`: like Go's path.Match, on the whole name or on the part before its tag. */
 export function nameMatches(name: string, pattern: string): boolean {
   const source = pattern.replace(/\[[^\]]*\]|[.+^${}()|\\\]*?]/g, (part) => {
     if (part === "*") return "[^/]*";

@@ -38,7 +38,7 @@ export function imageVerbs(images: ImagesService, containers: ContainersService)
     imageSave: (call, names, options) => images.save(call, names, options),
     imageTag: (call, name, repo, tag) => images.tag(call, name, tag ? `${repo}:${tag}` : repo),
     imageRemove: async (call, name, { force, noprune, platforms = [] }) => {
-      // One image has one platform here.
+      // An image has one platform in this engine.
       for (const platform of platforms) await images.get(call, name, { platform });
       const users = usersOf(await containers.list(call));
       const gone = await images.remove(call, name, { force: force ?? false, keepParents: noprune ?? false, users });

@@ -1,21 +1,20 @@
 /**
- * A container's log as Docker sends it: frames, or bare bytes of a terminal, with times and attributes before each line where they are
- * asked for.
+ * A container's log as Docker sends it: frames, or the raw bytes of a terminal; on request, with a time and attributes before each line.
  */
 import type { ContainerConfig, LogPart } from "@tsbox/kernel";
 
 export interface FrameOptions {
-  /** A terminal's: without frames. */
+  /** The container has a terminal: no frames. */
   readonly bare: boolean;
   readonly timestamps: boolean;
-  /** What stands before each line (`attributesOf`); null: nothing, not even a space. */
+  /** The text before each line (`attributesOf`); null: nothing, not even a space. */
   readonly attributes: string | null;
 }
 
 const batch = 32 << 10;
 const newline = 10;
 
-/** Many lines to a frame and to a chunk. A follower gets each chunk when nothing further is at hand. */
+/** Joins many lines to a frame and to a chunk. A follower gets a chunk as soon as no more data is available. */
 export async function* logFrames(parts: AsyncIterable<LogPart>, options: FrameOptions): AsyncGenerator<Uint8Array> {
   let chunk: Uint8Array[] = [];
   let length = 0;
@@ -23,7 +22,7 @@ export async function* logFrames(parts: AsyncIterable<LogPart>, options: FrameOp
   try {
     let next = iterator.next();
     for (;;) {
-      // What is at hand resolves before a timer of no length does; else what we have goes out now.
+      // Available data resolves before an immediate timer does; otherwise the chunk so far is sent now.
       const ready = length === 0 || length >= batch ? "flush" : await Promise.race([next.then(() => "part" as const), idle()]);
       if (ready === "flush" && length > 0) {
         yield chunk.length === 1 ? (chunk[0] as Uint8Array) : Buffer.concat(chunk);
@@ -54,7 +53,7 @@ export async function* logFrames(parts: AsyncIterable<LogPart>, options: FrameOp
 
 const idle = (): Promise<"flush"> => new Promise((resolve) => setImmediate(resolve, "flush" as const));
 
-/** The same before each line. */
+/** The text `head` before each line. */
 function prefixed(head: Buffer, lines: Uint8Array): Uint8Array {
   let count = 0;
   for (let at = 0; at < lines.length; count += 1) at = lineEnd(lines, at);
@@ -83,8 +82,8 @@ function timestamp(nanoseconds: string): string {
 }
 
 /**
- * What `--details` shows: labels and variables that the log's own options name (`labels`, `labels-regex`, `env`, `env-regex`), and a space
- * even without any.
+ * The text of `--details`: the labels and variables that the log's options name (`labels`, `labels-regex`, `env`, `env-regex`), and a space
+ * even if there are none.
  */
 export function attributesOf({ labels, env, log }: Pick<ContainerConfig, "labels" | "env" | "log">): string {
   const names = (option: string): readonly string[] => (log.options[option] ?? "").split(",").filter(Boolean);

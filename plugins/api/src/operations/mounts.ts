@@ -1,4 +1,4 @@
-/** Docker's Binds, Mounts, Tmpfs, Volumes and VolumesFrom → what the engine knows. Refusals in Docker's words. */
+/** Converts Docker's Binds, Mounts, Tmpfs, Volumes and VolumesFrom to the engine's requests. Error messages are Docker's. */
 import {
   type BindRequest,
   fail,
@@ -27,12 +27,12 @@ const propagations: readonly string[] = ["private", "rprivate", "shared", "rshar
 export interface AskedMounts {
   readonly mounts: readonly MountRequest[];
   readonly volumesFrom: readonly VolumesFrom[];
-  /** Where an anonymous volume is wanted, if nothing else is there. */
+  /** Targets of anonymous volumes, if nothing else is mounted there. */
   readonly volumes: readonly string[];
 }
 
 export function parseMounts(body: Json, host: Loose): AskedMounts {
-  // For those that are not asked for by a mount, which names its own.
+  // The driver of volumes that are not requested by `Mounts`, whose entries name their own driver.
   const driver = text(host, "VolumeDriver") || null;
   const withDriver = (request: MountRequest): MountRequest => (request.kind === "volume" ? { ...request, driver } : request);
   return {
@@ -46,7 +46,7 @@ export function parseMounts(body: Json, host: Loose): AskedMounts {
   };
 }
 
-/** Absolute, and without dots, doubled slashes, or one at the end. `/` itself is no place for a mount. */
+/** An absolute path without dots, doubled slashes, or a slash at the end. `/` itself can't be a mount's target. */
 function cleanPath(path: string, wrong: string): string {
   if (!path.startsWith("/")) throw invalid(`${wrong}: invalid mount path: '${path}' mount path must be absolute`);
   const parts: string[] = [];
@@ -58,7 +58,7 @@ function cleanPath(path: string, wrong: string): string {
   return `/${parts.join("/")}`;
 }
 
-/** `SOURCE:TARGET[:MODE]`, or a target alone; a source that is no path is a volume's name. */
+/** `SOURCE:TARGET[:MODE]`, or a target alone; a source that is not a path is a volume's name. */
 export function parseBind(bind: string): BindRequest | VolumeRequest {
   const specification = `invalid volume specification: '${bind}'`;
   const parts = bind.split(":");
@@ -184,7 +184,7 @@ const readers: Readonly<Record<string, (reading: Reading) => MountRequest>> = {
       readOnly: flag(mount, "ReadOnly"),
       options: [
         ...(size > 0 ? [`size=${size}`] : []),
-        // As Docker's: what the kernel would give it is 1777 too.
+        // Docker's mode; the kernel's default for tmpfs is 1777 too.
         ...(mode > 0 ? [`mode=${(mode & 0o7777).toString(8)}`] : []),
         ...further,
       ],
@@ -199,7 +199,7 @@ const readers: Readonly<Record<string, (reading: Reading) => MountRequest>> = {
   },
 };
 
-/** Inside, whatever it says: no root, and no `..` above it. What links do is the runtime's to see. */
+/** Checks that the path stays inside the volume by its text: not absolute, and no `..` above it. The runtime resolves links. */
 function local(path: string, wrong: (why: string) => Error): string {
   let depth = 0;
   for (const part of path.split("/")) {
@@ -209,7 +209,7 @@ function local(path: string, wrong: (why: string) => Error): string {
   return path;
 }
 
-/** Words of tmpfs(5) and of mount(8) that a tmpfs takes. */
+/** The options of tmpfs(5) and mount(8) that a tmpfs accepts. */
 const tmpfsOption =
   /^(size=\d+[kmg%]?|nr_blocks=\d+[kmg]?|nr_inodes=\d+[kmg]?|mode=[0-7]{1,4}|uid=\d+|gid=\d+|mpol=\S+|huge=\w+|r[ow]|(no)?(exec|suid|dev|atime|diratime)|(no)?(relatime|strictatime)|r?(shared|slave|private|unbindable)|defaults|a?sync)$/;
 
@@ -237,7 +237,7 @@ function parseVolumesFrom(from: string): VolumesFrom {
   return { container, readOnly: words.includes("ro") ? true : words.includes("rw") ? false : null };
 }
 
-/** As `Mounts` of inspect and of the list have it. */
+/** `Mounts` in inspect and in the list. */
 export function showMounts(points: readonly MountPoint[]): readonly Json[] {
   return points.flatMap((point): readonly Json[] => {
     const place = { Destination: point.target };

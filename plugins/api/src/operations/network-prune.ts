@@ -1,4 +1,4 @@
-/** Docker's `POST /networks/prune`: what no container is on, or would be on when it starts. */
+/** Docker's `POST /networks/prune`: removes networks that no container is connected to, or will be when it starts. */
 import {
   type ApiService,
   type ContainersService,
@@ -11,7 +11,7 @@ import {
 import { hasLabel, matches } from "./filters.ts";
 import { parseTime } from "./times.ts";
 
-/** What `remove` says of a network that is gone, or in use. */
+/** The errors of `remove` for a network that is gone or in use. */
 const passedBy: readonly ErrorCode[] = ["NotFound", "PermissionDenied", "FailedPrecondition"];
 
 export function networkPrune(
@@ -38,7 +38,7 @@ export function networkPrune(
           await networks.remove(call, network.id);
           deleted.push(network.name);
         } catch (error) {
-          // It was removed meanwhile, or a container has joined it.
+          // The network was removed meanwhile, or a container has joined it.
           if (!isTsboxError(error) || !passedBy.includes(error.code)) throw error;
         }
       }

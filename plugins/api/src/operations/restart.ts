@@ -1,9 +1,9 @@
-/** Docker's RestartPolicy → the engine's. */
+/** Converts Docker's RestartPolicy to the engine's. */
 import { fail, type RestartPolicy } from "@tsbox/kernel";
 
 const names: readonly string[] = ["no", "on-failure", "always", "unless-stopped"];
 
-/** `host`: HostConfig. Also refuses what can't go together. */
+/** `host`: HostConfig. Also refuses options that conflict with the policy. */
 export function parseRestart(host: { readonly [key: string]: unknown }): RestartPolicy {
   const given = (host.RestartPolicy ?? {}) as { readonly Name?: unknown; readonly MaximumRetryCount?: unknown };
   const name = typeof given.Name === "string" && given.Name !== "" ? given.Name : "no";

@@ -1,4 +1,4 @@
-/** Docker's operations on what runs: top, stats, update. */
+/** Docker's operations on running containers: top, stats, update. */
 import { setTimeout as pause } from "node:timers/promises";
 import {
   type ApiService,
@@ -18,7 +18,7 @@ import { time } from "./time.ts";
 
 type RunningVerbs = Pick<ApiService, "containerTop" | "containerStats" | "containerUpdate">;
 
-/** How often Docker looks. */
+/** Docker's sampling interval, in milliseconds. */
 const interval = 1000;
 
 export function runningVerbs(containers: ContainersService): RunningVerbs {
@@ -53,7 +53,7 @@ async function* single(containers: ContainersService, call: Call, record: Contai
   yield show(record, first, await containers.usage(call, record.id));
 }
 
-/** Ends with the container's removal. */
+/** Ends when the container is removed. */
 async function* samples(containers: ContainersService, call: Call, record: Container): AsyncGenerator<Json> {
   let before: ContainerUsage | null = null;
   for (;;) {
@@ -108,19 +108,19 @@ function cpu(usage: ContainerUsage): Json {
   };
 }
 
-/** The host's memory where there is no limit, or one beyond it. */
+/** The limit is the host's memory if there is no limit, or a higher one. */
 function memory(usage: ContainerUsage): Json {
   const { memoryBytes, memoryPeakBytes, memoryFailures, memoryDetail, memoryLimitBytes, host } = usage;
   return {
     usage: memoryBytes,
-    // cgroup v1 alone has these two in Docker's answer.
+    // In Docker's answer, only cgroup v1 has these two.
     ...(memoryFailures === null ? {} : { max_usage: memoryPeakBytes, failcnt: memoryFailures }),
     stats: memoryDetail,
     limit: Math.min(memoryLimitBytes ?? host.memoryBytes, host.memoryBytes),
   };
 }
 
-/** No limit: the largest number that Docker's clients can hold. */
+/** Without a limit, the field is left out. */
 const pids = ({ pids: current, pidsLimit }: CgroupUsage): Json => ({ current, ...(pidsLimit === null ? {} : { limit: pidsLimit }) });
 
 function blocks(usage: ContainerUsage | null): Json {
@@ -158,7 +158,7 @@ function networks({ interfaces }: ContainerUsage): Json {
   );
 }
 
-/** What an update may name, of HostConfig; 0 and "" leave a limit as it is. */
+/** The fields of HostConfig that an update may change; 0 and "" leave a limit as it is. */
 const updatable: readonly string[] = [
   "BlkioWeight",
   "CpuPeriod",
@@ -196,7 +196,7 @@ function changesOf(record: Container, body: Json): Parameters<ContainersService[
   };
 }
 
-/** Docker's own rules, in its words. */
+/** Docker's rules and messages. */
 function refuseConflicts(had: Loose, asked: Loose): void {
   const number = (from: Loose, key: string): number => (typeof from[key] === "number" ? from[key] : 0);
   const words: Strings = { CpuPeriod: "CPU Period", CpuQuota: "CPU Quota" };

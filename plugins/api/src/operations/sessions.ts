@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { type ApiService, type ContainersService, detachKeys, type Exec, fail, parseContainerId, type SessionsApi } from "@tsbox/kernel";
 import { connectShim } from "./shim-stream.ts";
 
-/** ctrl-P ctrl-Q. */
+/** The bytes of ctrl-P ctrl-Q. */
 const dockersKeys: readonly number[] = [16, 17];
 
 export function sessionVerbs(containers: ContainersService, { containerLogs }: Pick<ApiService, "containerLogs">): SessionsApi {
@@ -11,7 +11,7 @@ export function sessionVerbs(containers: ContainersService, { containerLogs }: P
     containerAttach: async (call, id, { stream = false, logs = false, stdin = false, stdout = false, stderr = false, ...rest }) => {
       const record = await containers.get(call, id);
       const { terminal } = record.config;
-      // Joined first, so that nothing is missed between the log's end and what comes next.
+      // The stream is joined first, so that nothing is missed between the log's end and the live output.
       let joined: Duplex | null = null;
       if (stream) {
         const keys = detachKeys(rest.detachKeys ?? "");
@@ -30,7 +30,7 @@ export function sessionVerbs(containers: ContainersService, { containerLogs }: P
       const exec = await containers.execGet(call, id);
       refuseStarted(exec);
       const { attach, terminal: isTerminal, detachKeys: keys } = exec.config;
-      // As Docker: who starts it says how the connection is framed. Without frames only one stream can be carried.
+      // As in Docker, the start request decides whether the connection has frames. Without frames only one stream can be sent.
       const stderr = attach.stderr && (isTerminal || !terminal);
       const wishes = { stdin: stdin && attach.stdin, stdout: attach.stdout, stderr, framed: !terminal, exec: exec.id };
       const stream = await connectShim(await containers.attachSocket(call, exec.container, exec.id), {
@@ -54,7 +54,7 @@ export function sessionVerbs(containers: ContainersService, { containerLogs }: P
   };
 }
 
-/** Refused before anything is answered: the connection can't tell it any more. */
+/** Refused before the answer begins: the connection can't report it afterwards. */
 function refuseStarted({ id, status }: Exec): void {
   if (status !== "created") throw fail("Conflict", `exec command ${id} ${status === "running" ? "is already running" : "has already run"}`);
 }

@@ -1,6 +1,7 @@
 /**
- * A connection to a container's shim that carries its stdio. The first frame asks for it, and the shim's first frame grants it
- * (native/core/src/peer/wire.rs and protocol.rs draw both). From there on the connection is the container's: bare, or in Docker's frames.
+ * A connection to a container's shim that carries its stdio. The first frame requests it, and the shim's first frame grants it
+ * (native/core/src/peer/wire.rs and protocol.rs define both). After that the connection carries the container's stdio: raw, or in Docker's
+ * frames.
  */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -20,7 +21,7 @@ export interface AttachWishes {
 const headerLength = 12;
 const message = 1;
 const longestAnswer = 64 << 10;
-/** Milliseconds. A shim that is stopped takes the connection and says nothing. */
+/** Milliseconds. A stopped shim accepts the connection, but does not answer. */
 const grantTimeout = 5_000;
 
 function opened(path: string): Socket {
@@ -31,7 +32,7 @@ function opened(path: string): Socket {
   }
 }
 
-/** A write that fails says that the process takes no input any more, which is no reason to lose its output: Node would close both ways. */
+/** A failed write means that the process takes no more input, but its output must not be lost: Node would close both directions. */
 function ignoreRefusedInput(socket: Socket): void {
   const { _write, _writev } = socket as Duplex;
   const kept = (done: (error?: Error | null) => void) => (): void => done();
@@ -40,8 +41,8 @@ function ignoreRefusedInput(socket: Socket): void {
 }
 
 /**
- * Answers when the shim has granted it: nothing that the container writes from now on is missed. `FailedPrecondition`: there is no process
- * to attach to. `DeadlineExceeded`: the shim does not answer.
+ * Answers when the shim has granted the connection: no output of the container after that is missed. `FailedPrecondition`: there is no
+ * process to attach to. `DeadlineExceeded`: the shim does not answer.
  */
 export function connectShim(path: string, wishes: AttachWishes): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -71,7 +72,7 @@ export function connectShim(path: string, wishes: AttachWishes): Promise<Socket>
       else if (got.length >= headerLength + length) {
         clearTimeout(late);
         socket.off("readable", read).off("end", closed).off("error", failed).off("close", closed);
-        // Whoever reads it is told; until then a shim that is killed is nobody's mistake.
+        // The reader gets a later error by its own listener; until it has one, the death of the shim must not crash the daemon.
         socket.on("error", () => {});
         const rest = got.subarray(headerLength + length);
         if (rest.length > 0) socket.unshift(rest);

@@ -1,10 +1,10 @@
 /**
- * `HostConfig` as Docker's inspect has it: every field is there, with what the engine made of those that were left out. Clients read them
- * without looking whether they are there.
+ * `HostConfig` in Docker's inspect: every field is present, with the engine's value if the request left it out. Clients read the fields
+ * without checking that they exist.
  */
 import type { Container, Json } from "@tsbox/kernel";
 
-/** Go's zero values, in Docker's order: null, [] and "" are told apart by clients. */
+/** Go's zero values, in Docker's order: clients distinguish null, [] and "". */
 const zero: Json = {
   Binds: null,
   ContainerIDFile: "",
@@ -71,7 +71,7 @@ const zero: Json = {
   ReadonlyPaths: null,
 };
 
-/** What was asked for, completed. Empty means "left out" where a zero value does not stand for itself. */
+/** The requested config with defaults. An empty string means "left out" for fields with a zero value. */
 export function hostConfigOf({ config, drivers, log }: Container): Json {
   const given = Object.entries(config.raw.hostConfig).filter(([key, value]) => value !== null && !(value === "" && key in zero));
   const { memory, memorySwap } = config.resources;
@@ -83,7 +83,7 @@ export function hostConfigOf({ config, drivers, log }: Container): Json {
     RestartPolicy: { Name: config.restart.name, MaximumRetryCount: config.restart.maximumRetryCount },
     ShmSize: config.shmSize,
     Runtime: drivers.exec,
-    // As Docker: with swap as much again as there is memory.
+    // As in Docker, the default is as much swap as memory.
     MemorySwap: memorySwap ?? (memory === null ? 0 : memory * 2),
   };
 }

@@ -1,5 +1,6 @@
 /**
- * The engine's containers and images in Docker's JSON. Go's zero values are there where Docker has them: clients tell null from [] from "".
+ * The engine's containers and images in Docker's JSON. Go's zero values are present where Docker has them: clients distinguish null, [] and
+ * "".
  */
 import { ago, type Container, type EndpointRecord, type Exec, type Image, type Json, type PortMap } from "@tsbox/kernel";
 import { healthWords, showHealth, showHealthCheck } from "./health.ts";
@@ -17,7 +18,7 @@ export function inspectContainer(record: Container, storageData: Json, execs: re
     Args: record.argv.slice(1),
     State: {
       Status: record.status,
-      // As Docker: one that restarts counts as running.
+      // As in Docker, a restarting container counts as running.
       Running: record.status === "running" || record.status === "paused" || record.status === "restarting",
       Paused: record.status === "paused",
       Restarting: record.status === "restarting",
@@ -27,7 +28,7 @@ export function inspectContainer(record: Container, storageData: Json, execs: re
       ExitCode: exit?.code ?? 0,
       Error: record.error,
       StartedAt: time(record.startedAt),
-      // A start that failed has an exit code and never ended.
+      // A failed start has an exit code, but no end.
       FinishedAt: time(exit?.at || null),
       ...showHealth(record),
     },
@@ -112,7 +113,7 @@ function networkSettings(record: Container): Json {
   };
 }
 
-/** Of what runs its endpoints; of what does not, what it will have. */
+/** A running container's endpoints; for another container, the networks that it will join. */
 function shownNetworks(record: Container): readonly (readonly [string, EndpointRecord | null])[] {
   if (record.endpoints.length > 0) return record.endpoints.map((endpoint) => [endpoint.networkName, endpoint]);
   const wanted = record.networks.map(({ network }) => network);
@@ -128,7 +129,7 @@ export function publishedPorts(record: Container): readonly PortMap[] {
   return record.endpoints.flatMap((endpoint) => endpoint.attachment.ports);
 }
 
-/** Exposed and not published: null. */
+/** Null: the port is exposed, but not published. */
 function portMap(record: Container): Json {
   const map: Record<string, { HostIp: string; HostPort: string }[] | null> = {};
   for (const port of record.config.exposedPorts) map[port.includes("/") ? port : `${port}/tcp`] = null;
@@ -140,7 +141,7 @@ function portMap(record: Container): Json {
   return map;
 }
 
-/** Published ports, and of what runs those that are exposed and not published. */
+/** Published ports; for a running container also those that are exposed, but not published. */
 function listPorts(record: Container): readonly Json[] {
   const published = publishedPorts(record).flatMap((port) =>
     Array.from({ length: port.count }, (_, at) => ({
@@ -161,7 +162,9 @@ function listPorts(record: Container): readonly Json[] {
   ];
 }
 
-/** `image`: the id behind the name that it was made of; another one's, or none's, is not shown under that name any more. */
+/**
+ * `image`: the id that the container's image name has now. If it differs from the container's image, the id is shown instead of the name.
+ */
 export function listContainer(record: Container, image: string | null): Json {
   return {
     Id: record.id,
@@ -180,7 +183,7 @@ export function listContainer(record: Container, image: string | null): Json {
   };
 }
 
-/** A container that runs has an error when its shim is dead or silent; `inspect` says which. */
+/** A running container has an error if its shim is dead or does not answer; `inspect` shows it. */
 const unsupervised = ({ error }: Pick<Container, "error">): string => (error === "" ? "" : " (without its shim)");
 
 export function statusWords(record: Container, now: number): string {
@@ -216,7 +219,7 @@ export function listImage(image: Image, containers: number): Json {
   };
 }
 
-/** `raw`: OCI's config, with what Docker keeps there besides. */
+/** `raw`: OCI's config, with Docker's additional fields. */
 export function inspectImage(image: Image, raw: Json): Json {
   const { config } = image;
   const own = (raw.config ?? {}) as Json;

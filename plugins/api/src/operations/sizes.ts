@@ -1,12 +1,12 @@
-/** What a container takes on disk, for those who ask: it is a walk over its layer. */
+/** A container's size on disk, only on request: it takes a walk over its layer. */
 import type { ApiService, Call, ContainerId, FilesService, ImagesService, Json } from "@tsbox/kernel";
 import { asError, isTsboxError, parseContainerId } from "@tsbox/kernel";
 
 type Sized = Pick<ApiService, "containerInspect" | "containerList">;
 
 /**
- * What a container's own layer takes. As Docker, -1 where that can't be told: the reason is this container's alone. Null: it was removed
- * meanwhile.
+ * The size of a container's own layer. As in Docker, -1 if it can't be determined; the error is shown for this container alone. Null: the
+ * container was removed meanwhile.
  */
 export async function ownSize(
   files: FilesService,
@@ -22,7 +22,7 @@ export async function ownSize(
   }
 }
 
-/** Both sizes as Docker's JSON has them; `TsboxSizeError` is this engine's own. */
+/** Both sizes in Docker's JSON; `TsboxSizeError` is an addition of tsbox. */
 export const shownSizes = ({ bytes, error }: { readonly bytes: number; readonly error?: string }, below: number): Json => ({
   SizeRw: bytes,
   SizeRootFs: bytes < 0 ? -1 : bytes + below,

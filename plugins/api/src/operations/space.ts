@@ -1,4 +1,4 @@
-/** What takes space, and freeing it: `system df` and the prunes. */
+/** Disk usage, and freeing it: `system df` and the prunes. */
 import { statSync } from "node:fs";
 import {
   asError,
@@ -38,7 +38,7 @@ export interface SpaceServices {
 }
 type SpaceVerbs = Pick<FilesApi, "containerPrune" | "imagePrune" | "systemDiskUsage" | "systemCheck">;
 
-/** Containers use the image that they were made of, and those that they mount. */
+/** Containers use the image that they were created from, and images that they mount. */
 export const usersOf = (containers: readonly Container[]): readonly ImageUser[] =>
   containers.flatMap(({ id, imageId, mounts, status }) => {
     const mounted = mounts.flatMap((point) => (point.kind === "image" ? (point.imageId ?? []) : []));
@@ -64,7 +64,7 @@ export function spaceVerbs(services: SpaceServices): SpaceVerbs {
         try {
           await containers.remove(call, record.id, {});
         } catch (error) {
-          // Started, or removed, by somebody meanwhile.
+          // The container was started or removed meanwhile.
           if (!isTsboxError(error) || (error.code !== "Conflict" && error.code !== "NotFound")) throw error;
           continue;
         }
@@ -105,7 +105,7 @@ export function spaceVerbs(services: SpaceServices): SpaceVerbs {
   };
 }
 
-/** A container's own files can't be had again: nothing is mended here. */
+/** A container's own files can't be recovered, so nothing is repaired here. */
 async function containerFaults({ containers, files }: SpaceServices, call: Call): Promise<readonly Finding[]> {
   const faults: Finding[] = [];
   for (const { id, name } of await containers.list(call)) {
@@ -114,7 +114,7 @@ async function containerFaults({ containers, files }: SpaceServices, call: Call)
       (error: unknown) => asError(error),
     );
     call.signal.throwIfAborted();
-    // A container may nest its directories deeper than any path: then its size is not known, and nothing is wrong.
+    // A container may nest its directories deeper than the longest path: then its size is unknown, and that is not a fault.
     const isFault = failure !== null && !(isTsboxError(failure) && failure.code === "InvalidArgument");
     if (!isFault || !(await containers.list(call)).some((one) => one.id === id)) continue;
     const isGone = isTsboxError(failure) && failure.code === "NotFound";
@@ -174,7 +174,7 @@ async function imageUsage(
         SharedSize: shared.reduce((sum, { bytes }) => sum + bytes, 0),
       };
     }),
-    // What images were pulled as, beside what they are unpacked to.
+    // The compressed blobs that images were pulled as, in addition to their unpacked layers.
     TsboxBlobs: { Count: count, Size: blobs * 512 },
   };
 }
@@ -219,7 +219,7 @@ function danglingOf(values: readonly string[] | undefined): boolean | null {
   return said.has(true);
 }
 
-/** Docker's filters of a prune: made before `until`, with every `label`, without any `label!`. */
+/** Docker's filters of a prune: created before `until`, with every `label`, without any `label!`. */
 export function pruneFilter(
   filters: Filters | undefined,
   known: readonly string[],

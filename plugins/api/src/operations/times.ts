@@ -1,9 +1,9 @@
-/** Docker's moments: seconds since the epoch with a fraction, RFC 3339, or a span before now (`10m`, `1h30m`). */
+/** Parses Docker's times: seconds since the epoch with a fraction, RFC 3339, or a duration before now (`10m`, `1h30m`). */
 import { fail } from "@tsbox/kernel";
 
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** Milliseconds since the epoch. */
+/** The time in milliseconds since the epoch. */
 export function parseTime(text: string): number {
   if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
   if (/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) {
@@ -17,7 +17,7 @@ export function parseTime(text: string): number {
   return at;
 }
 
-/** Nanoseconds since the epoch, as decimal digits: `logs` compares with the very times that it has shown. */
+/** The time in nanoseconds since the epoch, as decimal digits: `logs` compares with exactly the times that it has shown. */
 export function parseMoment(text: string): string {
   const unix = /^(\d+)(?:\.(\d+))?$/.exec(text);
   if (unix) return digits(unix[1] ?? "0", unix[2] ?? "");

@@ -66,7 +66,7 @@ export function volumeVerbs(volumes: VolumesService, events: EventsService): Vol
   };
 }
 
-/** Bytes that it took; null: it is in use. */
+/** The bytes that were freed; null: the volume is in use. */
 async function removed(volumes: VolumesService, call: Call, name: string): Promise<number | null> {
   if ((await volumes.users(call, name)).length > 0) return null;
   try {

@@ -31,7 +31,7 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
   );
   app.post<Named>("/containers/:id/start", async ({ params }, reply) => {
     const { started, warnings } = await api.containerStart(calls.lasting(), params.id, {});
-    // Docker's answer has no body to say them in.
+    // Docker's answer has no body for warnings.
     if (warnings.length > 0) reply.header(warningsHeader, encodeURIComponent(JSON.stringify(warnings)));
     return reply.code(started ? 204 : 304).send();
   });
@@ -76,7 +76,7 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
     if (!["", "not-running", "next-exit", "removed"].includes(condition))
       throw fail("InvalidArgument", `invalid condition: "${condition}"`);
     const ended = api.containerWait(call, params.id, condition);
-    // The client starts the container when it has seen the head: the wait is there by then.
+    // The client starts the container when it has the head of this answer; the wait exists by then.
     begin(reply, "application/json");
     const answer = await ended.catch((error: unknown) => ({ StatusCode: 125, Error: { Message: failureOf(error).message } }));
     reply.raw.end(`${JSON.stringify(answer)}\n`);
@@ -108,7 +108,7 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
       throw fail("InvalidArgument", "no body: send the changes as JSON");
     return api.containerUpdate(calls.lasting(), params.id, checked(body, "update"));
   });
-  // Without an upgrade only output can be carried: the rest of the connection is HTTP's.
+  // Without an upgrade, only output can be sent: the connection stays HTTP.
   app.post<Named>("/containers/:id/attach", async (request, reply) => {
     const { params, query } = request;
     const call = calls.while(reply);
@@ -118,7 +118,7 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
   });
 }
 
-/** Of a start: what the host did not let the container have, as JSON in percent signs. Our own; other clients don't look. */
+/** The warnings of a start, as percent-encoded JSON. An addition of tsbox, which other clients ignore. */
 const warningsHeader = "Tsbox-Warnings";
 
 const positive = (value: number | undefined): number | undefined => (value !== undefined && value > 0 ? value : undefined);

@@ -17,7 +17,7 @@ export function execRoutes(app: FastifyInstance, front: Front): void {
       throw fail("InvalidArgument", "no body: send the command as JSON");
     return reply.code(201).send(await api.execCreate(calls.lasting(), params.id, checked(body, "exec")));
   });
-  // Without an upgrade only output can be carried: the rest of the connection is HTTP's.
+  // Without an upgrade, only output can be sent: the connection stays HTTP.
   app.post<Named>("/exec/:id/start", async (request, reply) => {
     const { id } = request.params;
     const start = execStartBody(request.body ?? {});

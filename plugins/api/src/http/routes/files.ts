@@ -1,5 +1,5 @@
 /**
- * Files of containers, archives of images, and space: /containers/{id}/archive, changes, export, /commit, /images/get, the prunes,
+ * Containers' files, image archives and disk space: /containers/{id}/archive, changes, export, /commit, /images/get, the prunes,
  * /system/df.
  */
 import { createWriteStream } from "node:fs";
@@ -18,7 +18,7 @@ import { sendBytes } from "../streams.ts";
 type Named = { Params: { id: string }; Querystring: Query };
 const tar = "application/x-tar";
 
-/** As Docker: a header that is JSON in base64. */
+/** Docker's header: JSON in base64. */
 const statHeader = (stat: Json): string => Buffer.from(JSON.stringify(stat)).toString("base64");
 
 export function fileRoutes(app: FastifyInstance, front: Front): void {
@@ -62,7 +62,7 @@ export function fileRoutes(app: FastifyInstance, front: Front): void {
   });
   app.post<{ Querystring: Query }>("/containers/prune", ({ query }) => api.containerPrune(calls.lasting(), { filters: filters(query) }));
   app.post<{ Querystring: Query }>("/images/prune", ({ query }) => api.imagePrune(calls.lasting(), { filters: filters(query) }));
-  // There is no cache of builds to free; `docker system prune` asks all the same.
+  // The engine has no build cache; `docker system prune` calls this anyway.
   app.post("/build/prune", () => ({ CachesDeleted: null, SpaceReclaimed: 0 }));
   app.post<{ Querystring: Query }>("/tsbox/check", ({ query, headers }) =>
     api.systemCheck(calls.lasting(), { repair: flag(query, "repair"), auths: registryConfig(headers["x-registry-config"]) }),
@@ -74,13 +74,13 @@ export function fileRoutes(app: FastifyInstance, front: Front): void {
   });
 }
 
-/** `materialize` is this engine's own: Docker has no images that stand on a directory of the host. */
+/** `materialize` is an addition of tsbox: Docker has no images that use a directory of the host. */
 export const saveOptions = (query: Query): { readonly platform?: string | undefined; readonly materialize: boolean } => ({
   platform: platformOf(text(query, "platform")),
   materialize: flag(query, "materialize"),
 });
 
-/** `linux/arm64`, or OCI's JSON of it, as clients since 1.48 write. */
+/** `linux/arm64`, or OCI's JSON of it, which clients write since 1.48. */
 export function platformOf(value: string): string | undefined {
   if (!value.startsWith("{")) return value || undefined;
   try {
@@ -96,10 +96,10 @@ function bodyOf(body: unknown): Readable {
   throw fail("InvalidArgument", "no body: send the archive as application/x-tar");
 }
 
-/** Left half-read it stays open: destroying a request takes the answer's connection with it. */
+/** The body stays open when it is read in part: destroying a request closes the connection of the answer. */
 const kept = (body: Readable): AsyncIterable<Uint8Array> => ({ [Symbol.asyncIterator]: () => body.iterator({ destroyOnReturn: false }) });
 
-/** The client knows no file here; and a damaged archive is its own, nothing of the engine's is lost. */
+/** The client does not know the file's path. A damaged archive is the client's fault, not a data loss of the engine. */
 function ofUpload(error: TsboxError, path: string): TsboxError {
   const text = error.message.replaceAll(path, "the archive that was sent");
   return fail(error.code === "DataLoss" ? "InvalidArgument" : error.code, text, { cause: error });
@@ -107,7 +107,7 @@ function ofUpload(error: TsboxError, path: string): TsboxError {
 
 let count = 0;
 
-/** Puts a request's body into a file of its own; `use` has it as long as its stream lasts. */
+/** Writes a request's body to a file; `use` may read it as long as its stream lasts. */
 export async function* uploaded<T>(
   uploads: string,
   call: Call,

@@ -1,4 +1,4 @@
-/** /images. Names have slashes in them, so what follows a name is cut off by hand. */
+/** /images. Names contain slashes, so the part after a name is split off by hand. */
 import { type Call, fail, type ProgressLine } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
 import type { Front } from "../front.ts";
@@ -40,7 +40,7 @@ export function imageRoutes(app: FastifyInstance, { api, calls, uploads }: Front
       "with the first line",
     );
   });
-  /** A root file system from the body, or from a URL. */
+  /** A root file system from the body or from a URL. */
   function importing(call: Call, query: Query, body: unknown): AsyncIterable<ProgressLine> {
     const source = text(query, "fromSrc");
     if (source === "") throw fail("InvalidArgument", "give fromImage or fromSrc");
@@ -53,7 +53,7 @@ export function imageRoutes(app: FastifyInstance, { api, calls, uploads }: Front
       shown: source,
     };
     if (source === "-") return uploaded(uploads, call, body, (path) => api.imageImport(call, path, options));
-    // As Docker: a host without a scheme is asked by http.
+    // As in Docker, a host without a scheme means http.
     const url = /^https?:\/\//.test(source) ? source : `http://${source}`;
     return later(() => api.imageImport(call, url, options));
   }

@@ -1,4 +1,4 @@
-/** /_ping, /version, /info, /events, and what this engine has no part in. */
+/** /_ping, /version, /info, /events, and endpoints that this engine does not support. */
 import { arch } from "node:os";
 import type { FastifyInstance } from "fastify";
 import { apiVersion, engineVersion } from "../../operations/versions.ts";
@@ -6,7 +6,7 @@ import type { Front } from "../front.ts";
 import { filters, type Query, text } from "../query.ts";
 import { sendLines } from "../streams.ts";
 
-/** Of every answer. */
+/** The headers of every answer. */
 export const headers: Readonly<Record<string, string>> = {
   "Api-Version": apiVersion,
   "Docker-Experimental": "false",
@@ -22,7 +22,7 @@ const pingHeaders = {
 };
 
 export function systemRoutes(app: FastifyInstance, { api, calls }: Front): void {
-  // A HEAD of its own: clients expect a length of 0 there.
+  // A separate HEAD route: clients expect a length of 0.
   app.head("/_ping", (_request, reply) =>
     reply.headers(pingHeaders).type("text/plain; charset=utf-8").header("content-length", "0").send(),
   );

@@ -16,7 +16,7 @@ export function volumeRoutes(app: FastifyInstance, { api, calls, versionOf }: Fr
   });
   app.post<{ Querystring: Query }>("/volumes/prune", (request) => {
     const asked = filters(request.query);
-    // As Docker: before 1.42 there was nothing but all.
+    // As in Docker: before 1.42 a prune always removed all volumes.
     const all = asked.all === undefined && !atLeast(versionOf(request.raw), "1.42") ? { all: ["true"] } : {};
     return api.volumePrune(calls.lasting(), { filters: { ...asked, ...all } });
   });
