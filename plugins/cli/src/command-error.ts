@@ -1,6 +1,6 @@
-/** What a command throws for the user to read. */
+/** Errors of a command that are messages for the user. */
 
-/** A failure with an exit code of its own, already in words for the user. */
+/** A failure with its own exit code and a complete message. */
 export class CommandError extends Error {
   readonly exitCode: number;
   constructor(exitCode: number, text: string) {
@@ -9,11 +9,11 @@ export class CommandError extends Error {
   }
 }
 
-/** A command line that is wrong: a flag that there is none of, too many words. */
+/** A wrong command line: an unknown flag, too many arguments. */
 export class UsageError extends CommandError {
   readonly #wrong: string;
   readonly #cure: string;
-  /** `wrong`: what is wrong. `command`: its name. */
+  /** `wrong`: the error. `command`: the command's name. */
   constructor(exitCode: number, wrong: string, command: string) {
     const cure = `Run 'tsbox ${command} --help' for more information`;
     super(exitCode, `${wrong}\n\n${cure}`);
@@ -21,7 +21,7 @@ export class UsageError extends CommandError {
     this.#cure = cure;
   }
 
-  /** The words for the user, with the command's usage. */
+  /** The message for the user, with the command's usage. */
   withUsage(usage: string): string {
     return `${this.#wrong}\n\nUsage:  tsbox ${usage}\n\n${this.#cure}`;
   }

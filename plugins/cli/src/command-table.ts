@@ -1,6 +1,6 @@
 /**
- * The one table of all commands. What a word calls, help, completion and the man pages are made of it: a new command is a line here, and
- * all else about it is with the command itself.
+ * The table of all commands. Dispatch, help, completion and the man pages are made from it: a new command is one line here, and everything
+ * else about it is in the command's own file.
  */
 import { CommandError } from "./command-error.ts";
 import * as archives from "./commands/archives.ts";
@@ -72,7 +72,7 @@ export const commands: readonly Command[] = [
   conformance,
 ];
 
-/** What a group of commands is about. */
+/** The description of each group of commands. */
 const aboutGroups: Readonly<Record<string, string>> = {
   container: "Manage containers",
   image: "Manage images",
@@ -81,7 +81,7 @@ const aboutGroups: Readonly<Record<string, string>> = {
   volume: "Manage volumes",
 };
 
-/** One way to write a command: its path, and words that this way puts before the user's. */
+/** One way to write a command: its path, and arguments that this way inserts before the user's. */
 interface Way {
   readonly command: Command;
   readonly words: readonly string[];
@@ -108,7 +108,7 @@ export const groups: Groups = Object.fromEntries(
   ]),
 );
 
-/** What a command line asks for; `words` are all that comes behind the command's path. */
+/** The command, group or overview that a command line asks for; `words` are the arguments after the command's path. */
 export type Asked =
   | { readonly kind: "command"; readonly command: Command; readonly words: readonly string[] }
   | { readonly kind: "group"; readonly group: string; readonly about: string }
@@ -116,7 +116,7 @@ export type Asked =
 
 const isHelp = (word: string): boolean => word === "--help" || word === "-h";
 
-/** A name that is none, or a verb that its group has not, is an error of the user's. */
+/** Throws an error for the user if there is no such command, or the group has no such verb. */
 export function find(argv: readonly string[]): Asked {
   const [first = "", second = "", ...rest] = argv;
   if (first === "" || isHelp(first)) return { kind: "overview" };
@@ -133,7 +133,7 @@ export function find(argv: readonly string[]): Asked {
 const unknown = (path: string): CommandError => new CommandError(1, `unknown command: ${path}\n\nRun 'tsbox --help' for more information`);
 
 /**
- * Flags that stand alone, of the commands whose later words are another program's. The native client finds a wish for help among them
+ * The bool flags of the commands whose later arguments belong to another program. The native client uses them to find `--help`
  * (`endpoint.rs`).
  */
 export const standingFlags = (): readonly string[] => [

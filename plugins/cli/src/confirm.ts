@@ -1,11 +1,14 @@
-/** The question before what can't be undone. Standard input is the user's own process's, so who asks runs there. */
+/**
+ * Asks for confirmation before an operation that can't be undone. It needs standard input, so such a command runs in the user's own
+ * process.
+ */
 import { createInterface } from "node:readline/promises";
 import type { Io } from "./io.ts";
 
-/** Command lines that will ask are for the user's own process; `-f` asks nothing. */
+/** Whether a command line asks for confirmation, and so must run in the user's own process; with `-f` it does not. */
 export const asksFirst = (words: readonly string[]): boolean => !words.some((word) => word === "--force" || /^-[a-z]*f[a-z]*$/.test(word));
 
-/** As docker: whatever does not begin with y means no, the end of input too. */
+/** As in docker: only an answer that begins with y means yes; the end of input means no. */
 export async function confirmed(io: Io, warning: string): Promise<boolean> {
   await io.out(`WARNING! ${warning}\nAre you sure you want to continue? [y/N] `);
   const lines = createInterface({ input: process.stdin });

@@ -1,24 +1,24 @@
 /**
- * Credential helpers (github.com/docker/docker-credential-helpers): a program `docker-credential-NAME` of the user's, which is given a
- * registry's name and prints a user and a secret.
+ * Credential helpers (github.com/docker/docker-credential-helpers): a program `docker-credential-NAME` of the user, which reads a
+ * registry's name and prints a user name and a secret.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 import type { Strings } from "@tsbox/kernel";
 
-/** Milliseconds: it may ask its user for a password. */
+/** Milliseconds. The helper may ask the user for a password. */
 const helperTimeout = 60_000;
-/** Bytes of its answer. */
+/** Bytes of the helper's answer. */
 const largestAnswer = 256 << 10;
-/** What every helper prints, with an exit code of 1, where it has nothing. */
+/** The output of every helper, with exit code 1, if it has no credentials. */
 const notFound = "credentials not found in native keychain";
-/** The user's name that says that the secret is an identity token. */
+/** The user name that marks the secret as an identity token. */
 const tokenUser = "<token>";
 
 const prefix = "docker-credential-";
 
-/** AuthConfig's fields; empty: it knows no login at that registry. */
+/** AuthConfig's fields; empty: the helper has no login at that registry. */
 export async function askHelper(name: string, registry: string, environment: Strings, timeout: number = helperTimeout): Promise<Strings> {
   const program = `${prefix}${name}`;
   const { code, output } = await run(program, registry, environment, timeout);
@@ -32,7 +32,7 @@ export async function askHelper(name: string, registry: string, environment: Str
   return Username === tokenUser ? { identitytoken: Secret } : { username: Username, password: Secret };
 }
 
-/** The one that docker asks without being told; empty: it is not installed. */
+/** The helper that docker uses without configuration; empty: it is not installed. */
 export function defaultHelper(environment: Strings): string {
   const name = isInstalled("pass", environment) ? "pass" : "secretservice";
   return isInstalled(`${prefix}${name}`, environment) ? name : "";
@@ -68,7 +68,7 @@ function run(program: string, input: string, environment: Strings, timeout: numb
       end(child);
       settle(() => reject(new Error(`the credential helper ${program} ${why}`)));
     };
-    // Whoever waits for this process has left: the helper must not outlive it.
+    // The process that waits for this one is gone, and the helper must not outlive it.
     const leave = (): void => {
       end(child);
       process.exit(143);
@@ -84,13 +84,13 @@ function run(program: string, input: string, environment: Strings, timeout: numb
       giveUp(error.code === "ENOENT" ? "is not installed" : `can't be started (${error.code ?? error.message})`),
     );
     child.on("close", (code) => settle(() => resolve({ code: code ?? 1, output: Buffer.concat(parts) })));
-    // It may have ended without reading.
+    // The helper may have ended without reading its input.
     child.stdin.on("error", () => {});
     child.stdin.end(`${input}\n`);
   });
 }
 
-/** A process that the helper has started may hold its output open. */
+/** Kills the helper and closes its pipes: a process that the helper started may keep its output open. */
 function end(child: ChildProcess): void {
   child.kill("SIGKILL");
   child.stdin?.destroy();

@@ -1,9 +1,9 @@
-/** Devices that are asked for by name: `--device vendor.com/class=name` (CDI) and `--gpus`, as docker's client writes them. */
+/** Devices by name: `--device vendor.com/class=name` (CDI) and `--gpus`, in the syntax of docker's client. */
 import type { Json } from "@tsbox/kernel";
 import { CommandError } from "./command-error.ts";
 import type { Parsed } from "./flags.ts";
 
-/** CDI's full name of a device, which no path is. */
+/** Whether the text is CDI's full name of a device, which is never a path. */
 export const isQualified = (entry: string): boolean =>
   /^[A-Za-z](?:[\w.-]*[A-Za-z0-9])?\/[A-Za-z](?:[\w-]*[A-Za-z0-9])?=[A-Za-z0-9](?:[\w.:-]*[A-Za-z0-9])?$/.test(entry);
 
@@ -14,7 +14,7 @@ export function deviceRequests(parsed: Parsed): readonly Json[] {
   return [...(gpus === null ? [] : [gpuRequest(gpus)]), ...(cdi.length > 0 ? [{ Driver: "cdi", DeviceIDs: cdi }] : [])];
 }
 
-/** `all`, `2`, `device=0`, `"device=0,1",capabilities=utility`: fields of CSV, of which a quoted one may hold commas. */
+/** `all`, `2`, `device=0`, `"device=0,1",capabilities=utility`: fields of CSV; a quoted field may contain commas. */
 export function gpuRequest(text: string): Json {
   const wrong = (why: string): CommandError => new CommandError(125, `invalid argument "${text}" for "--gpus" flag: ${why}`);
   const seen = new Map<string, string>();

@@ -1,4 +1,4 @@
-/** From a command line to a command, and from what it throws to words and an exit code. */
+/** Finds and runs the command of a command line, and converts its errors to a message and an exit code. */
 import { type ApiService, engineVersion, errorTable, isTsboxError, plain } from "@tsbox/kernel";
 import { CommandError, UsageError } from "./command-error.ts";
 import { find } from "./command-table.ts";
@@ -28,13 +28,13 @@ export async function dispatch(io: Io, api: ApiService, argv: readonly string[])
     checkCount(command, parsed.words.length);
     return await command.run(io, api, parsed);
   } catch (error) {
-    // The reader of a pipe has seen enough, which is nobody's failure.
+    // The reader of the pipe has closed it, which is not a failure of the command.
     if ((error as NodeJS.ErrnoException).code === "EPIPE") throw error;
     return failed(io, command, error);
   }
 }
 
-/** Whether a command line is for the user's own process: its command says so, and help is not what is asked for. */
+/** Whether a command line has to run in the user's own process: its command requires it, and `--help` is not given. */
 export function runsLocally(argv: readonly string[]): boolean {
   try {
     const asked = find(withoutGlobalFlags(argv));
@@ -42,7 +42,7 @@ export function runsLocally(argv: readonly string[]): boolean {
     const { local = false } = asked.command;
     return (typeof local === "function" ? local(asked.words) : local) && !asked.words.includes("--help");
   } catch {
-    // What is wrong with the line is said where it is run.
+    // The command itself reports the error.
     return false;
   }
 }

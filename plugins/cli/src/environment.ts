@@ -1,4 +1,4 @@
-/** Environment variables and labels as users give them: in words, and in files of their own, which only their own process reads. */
+/** Environment variables and labels, from arguments and from files of the user, which only the user's own process reads. */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { CommandError } from "./command-error.ts";
@@ -6,7 +6,7 @@ import type { Io } from "./io.ts";
 
 type Place = Pick<Io, "environment" | "workingDirectory">;
 
-/** `NAME` alone takes the caller's value; one that the caller has not is left out. */
+/** `NAME` alone takes the caller's value; a variable that the caller lacks is left out. */
 export function environmentOf({ environment }: Place, pairs: readonly string[]): readonly string[] {
   return pairs.flatMap((pair) => {
     if (pair.includes("=")) return [pair];
@@ -15,7 +15,7 @@ export function environmentOf({ environment }: Place, pairs: readonly string[]):
   });
 }
 
-/** `--env-file`: a variable a line, as in words; `#` begins a comment. */
+/** `--env-file`: one variable a line, in the form of an argument; a line that begins with `#` is a comment. */
 export function environmentFile(place: Place, path: string): readonly string[] {
   const lines = linesOf(place, path);
   for (const line of lines) {
@@ -26,7 +26,7 @@ export function environmentFile(place: Place, path: string): readonly string[] {
   return environmentOf(place, lines);
 }
 
-/** `--label-file`: a label a line. */
+/** `--label-file`: one label a line. */
 export const labelFile = (place: Place, path: string): readonly string[] => linesOf(place, path);
 
 function linesOf(place: Place, path: string): readonly string[] {
@@ -37,7 +37,7 @@ function linesOf(place: Place, path: string): readonly string[] {
     .filter((line) => line !== "" && !line.startsWith("#"));
 }
 
-/** A file of the user's, relative to where the command was typed. */
+/** Reads a file of the user, relative to the working directory of the command. */
 export function userFile({ workingDirectory }: Place, path: string): string {
   try {
     return readFileSync(resolve(workingDirectory, path), "utf8");

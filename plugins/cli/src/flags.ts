@@ -1,12 +1,14 @@
-/** Docker's flags: `-it`, `-e K=V`, `--name x`, `--name=x`, `--rm=false`; a command's own words begin at its first word that is no flag. */
+/**
+ * Docker's flags: `-it`, `-e K=V`, `--name x`, `--name=x`, `--rm=false`. A command's arguments begin at the first word that is not a flag.
+ */
 import { UsageError } from "./command-error.ts";
 
 export interface FlagSpec {
   readonly short?: string;
-  /** bool: may stand alone · text: the last counts · list: each counts */
+  /** bool: may stand alone · text: the last one counts · list: all count */
   readonly kind: "bool" | "text" | "list";
   readonly help: string;
-  /** What a value is called in the help. */
+  /** The placeholder for the value in the help. */
   readonly value?: string;
 }
 export type FlagSpecs = Readonly<Record<string, FlagSpec>>;
@@ -14,14 +16,14 @@ export type FlagSpecs = Readonly<Record<string, FlagSpec>>;
 export interface Parsed {
   readonly words: readonly string[];
   bool(name: string): boolean;
-  /** Null: not given. */
+  /** Null: the flag is not given. */
   text(name: string): string | null;
   list(name: string): readonly string[];
   given(name: string): boolean;
 }
 
 /**
- * `command`: its name, for the words of an error. `interspersed`: flags may follow words (`rm x -f`); not for `run`, whose further words
+ * `command`: its name, for error messages. `interspersed`: flags may follow arguments (`rm x -f`); not for `run`, whose further arguments
  * are the container's.
  */
 export function parseFlags(command: string, argv: readonly string[], specs: FlagSpecs, interspersed: boolean): Parsed {
@@ -88,7 +90,7 @@ export function parseFlags(command: string, argv: readonly string[], specs: Flag
   };
 }
 
-/** Whether `--help` is among a command's flags; `-h` means the same where the command has no such flag of its own. */
+/** Whether `--help` is among a command's flags; `-h` means the same if the command has no such flag. */
 export function asksForHelp(argv: readonly string[], specs: FlagSpecs, interspersed: boolean): boolean {
   const shorts = new Map(Object.values(specs).map(({ short, kind }) => [short, kind]));
   for (let at = 0; at < argv.length; at += 1) {

@@ -1,6 +1,6 @@
-/** Flags before the command's name: whom it is for, and whose configuration counts. */
+/** Flags before the command's name: the engine's address, and the configuration to use. */
 
-/** Those that have a value. */
+/** Global flags that take a value. */
 const withValue = ["-H", "--host", "--config", "-c", "--context", "-l", "--log-level"];
 
 /** The value of a long flag before the command's name: `--NAME VALUE`, `--NAME=VALUE`; null: not given. */
@@ -14,7 +14,7 @@ export function globalFlag(argv: readonly string[], name: string): string | null
   return null;
 }
 
-/** The command's own words: flags before its name have done their work in the client. */
+/** The command and its arguments, without the global flags: the client has already applied those. */
 export function withoutGlobalFlags(argv: readonly string[]): readonly string[] {
   let at = 0;
   while (at < argv.length) {

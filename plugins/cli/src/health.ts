@@ -1,4 +1,4 @@
-/** `--health-*`, `--no-healthcheck` and `--on-unhealthy`, as docker reads them and beyond. */
+/** `--health-*`, `--no-healthcheck` and tsbox's own `--on-unhealthy`. */
 import type { Json } from "@tsbox/kernel";
 import { CommandError } from "./command-error.ts";
 import type { FlagSpecs, Parsed } from "./flags.ts";
@@ -33,7 +33,7 @@ const spans = [
   ["health-start-interval", "StartInterval"],
 ] as const;
 
-/** The parts of the create body; `HostConfig` is to be merged. */
+/** Parts of the create body; the caller merges `HostConfig`. */
 export function healthBody(parsed: Parsed): { readonly Healthcheck?: Json; readonly HostConfig: Json } {
   const action = parsed.text("on-unhealthy");
   const HostConfig = action === null ? {} : { TsboxOnUnhealthy: action };

@@ -1,4 +1,4 @@
-/** What `--help` and `help` print, made of the table of commands. */
+/** The output of `--help` and `help`, made from the command table. */
 import { commands, find, groups } from "./command-table.ts";
 import type { FlagSpecs } from "./flags.ts";
 import type { Command } from "./io.ts";
@@ -25,7 +25,7 @@ export function groupHelp(group: string, about: string): string {
   return `\nUsage:  tsbox ${group} COMMAND\n\n${about}\n\nCommands:\n${lines.join("\n")}\n\nRun 'tsbox ${group} COMMAND --help' for more information on a command.\n`;
 }
 
-/** Of `help WORDS`. A topic that there is none of is an error of the user's. */
+/** The text of `help WORDS`. An unknown topic is an error for the user. */
 export function topic(words: readonly string[]): string {
   const asked = find(words);
   if (asked.kind === "overview") return overview();

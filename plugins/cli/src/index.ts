@@ -1,6 +1,6 @@
 /**
- * The command line for clients of this host. Its commands (commands/) are docker's, over the service `api`; portable.ts runs the same ones
- * on the user's side.
+ * The command line for clients of this host. Its commands (commands/) are docker's, over the service `api`; portable.ts runs the same
+ * commands in the user's process.
  */
 import { fail, noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
 import { serveClients } from "./local.ts";

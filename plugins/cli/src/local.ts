@@ -1,4 +1,6 @@
-/** Commands of local clients: words come from the launcher, descriptors stay there, what a command prints goes back in frames. */
+/**
+ * Commands of local clients. The launcher passes their arguments and keeps their descriptors; a command's output goes back to it in frames.
+ */
 import { Buffer } from "node:buffer";
 import {
   type ApiService,
@@ -22,10 +24,10 @@ interface Services {
   readonly log: Logger;
 }
 
-/** A client whose command is under way. */
+/** A client whose command is running. */
 interface Client {
   readonly abort: AbortController;
-  /** What signals and sizes go to, while a container or an exec has its terminal. */
+  /** The target of signals and sizes, while a container or an exec has the client's terminal. */
   lent: Lent | null;
   gone: boolean;
 }
@@ -36,9 +38,12 @@ interface Lent {
   readonly attached: Pick<Attached, "terminal" | "signalProxy" | "removed">;
 }
 
-/** What a client waits for. The launcher keeps it for the next daemon, as JSON. */
+/** What a client waits for. The launcher keeps it as JSON for the next daemon. */
 interface Bound extends Lent {
-  /** A client that starts the container: when that was started last before, by which the next daemon sees whether it was started since. */
+  /**
+   * For a client that starts the container: the time of the start before that, by which the next daemon sees whether the container was
+   * started since.
+   */
   readonly starts?: { readonly before: number | null };
 }
 
@@ -58,11 +63,11 @@ export async function serveClients(services: Services, stop: AbortSignal): Promi
   }
 }
 
-/** Signals and window sizes belong to the container; without one, a signal ends the command. */
+/** Signals and window sizes go to the container; without one, a signal ends the command. */
 async function react({ api, launcher, log }: Services, client: Client, event: Exclude<ClientEvent, ClientOpened>): Promise<void> {
   const call = createCall(log);
   const { lent } = client;
-  // As with docker: the container goes on.
+  // As in docker: the container continues.
   const leave = async (): Promise<void> => {
     client.abort.abort(fail("Canceled", "the client is gone"));
     if (lent !== null) await api.clientDetach(call, lent.container, event.client);
@@ -106,7 +111,7 @@ async function serve(services: Services, opened: ClientOpened, client: Client): 
 
 function session(services: Services, opened: ClientOpened, client: Client): Session {
   const { api: sessions, launcher, log } = services;
-  // Not the command's own call: the container goes on when its client is killed.
+  // Not the command's own call: the container continues when its client is killed.
   const call = createCall(log);
   const descriptors = ({ stdin, stdout, stderr, terminal, detachKeys }: Attached): ShimClient => ({
     client: opened.client,
@@ -126,7 +131,7 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
   return {
     async runAttached(api, id, attached) {
       const ended = api.containerWait(call, id, attached.removed ? "removed" : "next-exit");
-      // Whoever fails to start never ends; then nobody listens here.
+      // If the start fails, the container never ends and this promise is not awaited.
       ended.catch(() => {});
       const { startedAt } = await sessions.containerState(call, id);
       await lend(id, null, attached, { before: startedAt });
@@ -149,8 +154,8 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
       const { ContainerID: container } = (await api.execInspect(call, exec)) as { readonly ContainerID: string };
       await lend(container, exec, attached);
       await api.execStart(call, exec, {
-        // Three hops less than by way of here, of the twelve that an exec has. Not for a container: what its user asks for next must find
-        // it ended.
+        // The shim answers the client directly: that saves three of an exec's twelve hops. A container's client is not answered so: the
+        // user's next command must find the container ended.
         client: { ...descriptors(attached), answer: true },
         ...(opened.size && attached.terminal ? { size: opened.size } : {}),
       });
@@ -159,7 +164,7 @@ function session(services: Services, opened: ClientOpened, client: Client): Sess
   };
 }
 
-/** The daemon that this client spoke to has died; what it waits for has not, and still has its terminal. */
+/** Waits again for a client of a daemon that died: its container or exec still runs, and still has its terminal. */
 async function waitAgain({ api, launcher, log }: Services, opened: ClientOpened, client: Client, word: string): Promise<number> {
   const { container, exec, attached, starts } = JSON.parse(word) as Bound;
   const call = createCall(log);

@@ -1,30 +1,30 @@
 /**
- * The user's logins at registries, found as docker's client finds them: in `config.json` (`auths`), with a credential helper of one
- * registry (`credHelpers`), or with the helper for all (`credsStore`). What is wrong with one of them is a warning, and the pull goes on
- * without it.
+ * The user's logins at registries, found as docker's client finds them: in `config.json` (`auths`), with the credential helper of one
+ * registry (`credHelpers`), or with the helper for all (`credsStore`). An error in one of them is a warning, and the pull continues without
+ * that login.
  */
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Strings } from "@tsbox/kernel";
 import { askHelper, defaultHelper } from "./credential-helper.ts";
 
-/** Of each registry that has a login: AuthConfig's fields, as Docker's API names them. */
+/** AuthConfig's fields, as Docker's API names them, for each registry with a login. */
 export type Logins = Readonly<Record<string, Strings>>;
 
 interface Configuration {
   readonly auths: ReadonlyMap<string, Strings>;
   readonly helpers: ReadonlyMap<string, string>;
-  /** Empty: none. */
+  /** Empty: there is none. */
   readonly store: string;
 }
 
 const hub = "docker.io";
-/** What docker calls Docker Hub in its configuration and to its helpers. */
+/** Docker's key for Docker Hub in its configuration and in requests to its helpers. */
 const hubKey = "https://index.docker.io/v1/";
-/** Bytes; as `LONGEST` of native/client/src/config.rs. */
+/** Bytes; the same as `LONGEST` of native/client/src/config.rs. */
 const largestFile = 4 << 20;
 
-/** The registry of an image's name, `docker.io` for Docker Hub; null: the image comes from somewhere else. */
+/** The registry of an image's name, `docker.io` for Docker Hub; null: the image does not come from a registry. */
 export function registryOf(name: string): string | null {
   if (/^(host:\/|(oci|oci-archive|docker-archive):)/.test(name)) return null;
   const reference = name.replace(/^docker:\/\//, "");
@@ -34,7 +34,7 @@ export function registryOf(name: string): string | null {
   return first === "index.docker.io" || first === "registry-1.docker.io" ? hub : first;
 }
 
-/** `directory`: that of `config.json`. */
+/** `directory`: the directory of `config.json`. */
 export async function findLogins(
   directory: string,
   registries: readonly string[],
@@ -43,7 +43,7 @@ export async function findLogins(
 ): Promise<Logins> {
   const configuration = readConfiguration(join(directory, "config.json"), environment, warn);
   const found: [string, Strings][] = [];
-  // One after another: a helper may ask its user for a password.
+  // One after another: a helper may ask the user for a password.
   for (const registry of registries) {
     const login = await findLogin(configuration, registry === hub ? hubKey : registry, environment, warn);
     if (Object.keys(login).length > 0) found.push([registry, login]);
@@ -102,7 +102,7 @@ function fileAt(path: string): { readonly size: number; readonly isFile: boolean
   return { size: found.size, isFile: found.isFile() };
 }
 
-/** Null: it can't be read. */
+/** Null: `auth` is invalid. */
 function loginOf(fields: Fields): Strings | null {
   const text = (name: string): Strings => (isText(fields[name]) && fields[name] !== "" ? { [name]: fields[name] } : {});
   const rest = { ...text("identitytoken"), ...text("registrytoken") };
@@ -111,7 +111,7 @@ function loginOf(fields: Fields): Strings | null {
   if (!isText(auth) || !/^[A-Za-z0-9+/\r\n]*={0,2}$/.test(auth)) return null;
   const decoded = Buffer.from(auth, "base64").toString();
   const colon = decoded.indexOf(":");
-  // Old clients filled the password up with zeros.
+  // Old clients padded the password with NUL characters.
   return colon <= 0 ? null : { username: decoded.slice(0, colon), password: trimZeros(decoded.slice(colon + 1)), ...rest };
 }
 
@@ -125,7 +125,7 @@ function trimZeros(text: string): string {
 type Fields = Readonly<Record<string, unknown>>;
 const isText = (value: unknown): value is string => typeof value === "string";
 
-/** An object's fields, with the names that docker knows regardless of case; registries' names stay as they are. */
+/** An object's fields. Names that docker knows are case-insensitive; names of registries stay unchanged. */
 function fieldsOf(value: unknown): Fields | null {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
   const known = /^(auths|auth|username|password|identitytoken|registrytoken|credhelpers|credsstore)$/i;

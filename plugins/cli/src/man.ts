@@ -1,5 +1,5 @@
 /**
- * Manual pages, made of the table of commands: `tsbox.1` and one for each command (`tsbox-run.1`). Packages put them into
+ * Manual pages, made from the command table: `tsbox.1` and one for each command (`tsbox-run.1`). Packages install them in
  * /usr/share/man/man1; `node plugins/cli/src/man.ts DIR` writes them.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { commands } from "./command-table.ts";
 import { flagWords } from "./help.ts";
 import type { Command } from "./io.ts";
 
-/** Text as roff reads it: a hyphen is a minus, no line may begin with a control character, and what is not ASCII has a number. */
+/** Escapes text for roff: a hyphen becomes a minus, no line begins with a control character, and characters beyond ASCII become numbers. */
 const escaped = (text: string): string =>
   text
     .replaceAll("\\", "\\e")

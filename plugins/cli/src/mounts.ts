@@ -1,4 +1,4 @@
-/** `-v`, `--mount`, `--tmpfs` and `--volumes-from` as docker reads them, into the API's words. */
+/** `-v`, `--mount`, `--tmpfs` and `--volumes-from` in docker's syntax, converted to the API's form. */
 import { resolve } from "node:path";
 import type { Json } from "@tsbox/kernel";
 import { CommandError } from "./command-error.ts";
@@ -17,7 +17,7 @@ export const mountFlags: FlagSpecs = {
   "volume-driver": { kind: "text", help: "Optional volume driver for the container" },
 };
 
-/** The parts of the create body; `HostConfig` is to be merged. */
+/** Parts of the create body; the caller merges `HostConfig`. */
 export function mountBody(parsed: Parsed, workingDirectory: string): { readonly Volumes: Json; readonly HostConfig: Json } {
   const volumes = parsed.list("volume");
   return {
@@ -37,14 +37,14 @@ export function mountBody(parsed: Parsed, workingDirectory: string): { readonly 
   };
 }
 
-/** As docker: a source that begins with a dot is a path from where the user is. */
+/** As in docker: a source that begins with a dot is relative to the user's working directory. */
 function bindOf(word: string, workingDirectory: string): string {
   const at = word.indexOf(":");
   const source = word.slice(0, at);
   return /^\.\.?(\/|$)/.test(source) ? `${resolve(workingDirectory, source)}${word.slice(at)}` : word;
 }
 
-/** Fields of one line of CSV: in double quotes a comma is a comma, and "" a quote. */
+/** The fields of one line of CSV: a field in double quotes may contain commas, and "" for a quote. */
 function csv(text: string): readonly string[] {
   const fields: string[] = [];
   let field = "";
@@ -75,7 +75,7 @@ interface Draft {
   driver: string;
   readonly tmpfs: Record<string, unknown>;
   readonly image: Record<string, unknown>;
-  /** `bind-recursive`, which says something about being read-only. */
+  /** `bind-recursive`, which also decides how deep read-only goes. */
   recursive: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The command line as a program of its own, on the user's side: for engines elsewhere, and for commands that read or write the user's own
- * files. The same commands as local.ts runs in the daemon, over HTTP. It loads no native code.
+ * The command line as a separate program in the user's process: for remote engines, and for commands that read or write the user's own
+ * files. It runs the same commands as local.ts in the daemon, but over HTTP, and loads no native code.
  */
 import { once } from "node:events";
 import { createCall, isTsboxError, type Logger, plain, type Strings, silentLog } from "@tsbox/kernel";
@@ -43,7 +43,7 @@ async function main(argv: readonly string[]): Promise<number> {
 try {
   process.exit(await main(process.argv.slice(2)));
 } catch (error) {
-  // As the reader of a pipe that has seen enough: `tsbox ps | head -1`.
+  // The reader of the pipe has closed it: `tsbox ps | head -1`.
   if ((error as NodeJS.ErrnoException).code === "EPIPE") process.exit(0);
   process.stderr.write(`tsbox: ${plain(isTsboxError(error) ? error.message : String(error))}\n`);
   process.exit(1);

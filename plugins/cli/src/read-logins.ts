@@ -1,6 +1,6 @@
 /**
- * Prints the user's logins at some registries as JSON, for the native client (native/client/src/logins.rs), which starts this when the
- * engine asks it for them.
+ * Prints the user's logins at some registries as JSON. The native client (native/client/src/logins.rs) starts it when the engine asks for
+ * the logins.
  */
 import { plain, type Strings } from "@tsbox/kernel";
 import { findLogins } from "./logins.ts";

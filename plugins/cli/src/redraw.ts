@@ -1,6 +1,6 @@
 /**
- * Whoever attaches to a terminal sees nothing until something is written: a size that changes and changes back has programs draw themselves
- * anew, as docker does.
+ * A client that attaches to a terminal sees nothing until the program writes. A change of the size and back makes programs redraw
+ * themselves, as docker does.
  */
 import { type ApiService, createCall, silentLog, type WindowSize } from "@tsbox/kernel";
 
@@ -10,6 +10,6 @@ export async function redraw(api: ApiService, id: string, { rows, columns }: Win
     await api.containerResize(call, id, rows + 1, columns + 1);
     await api.containerResize(call, id, rows, columns);
   } catch {
-    // It has ended meanwhile, which is told elsewhere.
+    // The container has ended meanwhile; its end is reported elsewhere.
   }
 }

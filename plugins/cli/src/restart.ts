@@ -1,4 +1,4 @@
-/** `--restart` as docker reads it. */
+/** `--restart` in docker's syntax. */
 import type { Json } from "@tsbox/kernel";
 import { CommandError } from "./command-error.ts";
 import type { FlagSpecs, Parsed } from "./flags.ts";
@@ -15,7 +15,7 @@ export function restartBody(parsed: Parsed): Json {
   return { RestartPolicy: policy };
 }
 
-/** `update` reads it, too. What names there are is the engine's to say. */
+/** Also used by `update`. The engine checks the policy's name. */
 export function parseRestart(text: string): { readonly Name: string; readonly MaximumRetryCount: number } {
   if (text === "") return { Name: "no", MaximumRetryCount: 0 };
   const [name = "", count, ...more] = text.split(":");

@@ -1,9 +1,9 @@
 import { plainCell } from "@tsbox/kernel";
 
-/** As docker's writer of tables: with the three spaces behind it no column is narrower than ten. */
+/** In docker's tables no column is narrower than ten, including three spaces after it. */
 const narrowest = 7;
 
-/** Columns as docker prints them: as wide as their widest cell, three spaces between. */
+/** Docker's tables: each column is as wide as its widest cell, with three spaces between columns. */
 export function table(heads: readonly string[], cells: readonly (readonly string[])[]): string {
   const rows = cells.map((row) => row.map(plainCell));
   const widths = heads.map((head, at) => Math.max(narrowest, head.length, ...rows.map((row) => row[at]?.length ?? 0)));
@@ -12,7 +12,7 @@ export function table(heads: readonly string[], cells: readonly (readonly string
   return `${[heads, ...rows].map(line).join("\n")}\n`;
 }
 
-/** 1.23GB, as docker's sizes: powers of 1000, three digits (in some tables four). */
+/** Docker's sizes, such as 1.23GB: powers of 1000, three digits (in some tables four). */
 export function humanSize(bytes: number, digits = 3): string {
   const units = ["B", "kB", "MB", "GB", "TB", "PB"];
   let value = bytes;

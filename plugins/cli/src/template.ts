@@ -1,6 +1,6 @@
 /**
  * `--format`: the part of Go's templates that docker's users write: fields (`{{.State.Pid}}`, `{{.ID}}`), `json`, `join`, `index`, `len`,
- * `upper`, `lower`, `println`, `range`, `if`/`else`, variables of a range, comparison, pipes. `table` before a template prints heads.
+ * `upper`, `lower`, `println`, `range`, `if`/`else`, variables of a range, comparison, pipes. `table` before a template prints headings.
  */
 import { plain } from "@tsbox/kernel";
 import { CommandError } from "./command-error.ts";
@@ -31,7 +31,7 @@ export function compileTemplate(source: string): (subject: unknown) => string {
 
 const broken = (why: string): CommandError => new CommandError(125, `template parsing error: ${why}`);
 
-/** `{{-` and `-}}` eat the white space beside them. */
+/** `{{-` and `-}}` remove the white space beside them. */
 function trimmed(tokens: readonly string[]): string[] {
   const list = tokens.map((token, at) => {
     if (token.startsWith("{{")) return token;
@@ -102,7 +102,7 @@ function parsePipe(text: string): Pipe {
   return commands;
 }
 
-/** Words, strings, parentheses whole with the fields behind them, and the bars between. */
+/** Splits a pipe into words, strings, parentheses with the fields after them, and bars. */
 function wordsOf(text: string): readonly string[] {
   const words: string[] = [];
   let at = 0;
@@ -175,7 +175,7 @@ const truthy = (value: unknown): boolean => {
   return Boolean(value);
 };
 
-/** As Go prints: maps as map[k:v], lists in brackets, nil as <no value>. */
+/** Go's format: maps as map[k:v], lists in brackets, nil as <no value>. */
 function show(value: unknown): string {
   if (value === undefined || value === null) return "<no value>";
   if (Array.isArray(value)) return `[${value.map(show).join(" ")}]`;
@@ -222,7 +222,7 @@ function argument(word: string, scope: Scope): unknown {
   throw broken(`function "${word}" not defined`);
 }
 
-/** Fields that hold maps, not records: what is not in one has no value, and is no mistake. */
+/** Fields that are maps, not records: a missing key has no value, and is not an error. */
 const maps: ReadonlySet<string> = new Set([
   "Labels",
   "Attributes",

@@ -1,4 +1,4 @@
-/** Numbers as users type them. */
+/** Parses numbers as users type them. */
 import { CommandError } from "./command-error.ts";
 
 /** `512`, `64m`, `1.5g`, `2GiB` → bytes; null → 0. */
@@ -16,7 +16,7 @@ export function count(flag: string, text: string): number {
 
 const spans: Readonly<Record<string, number>> = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
 
-/** Go's spans, with a sign or without: `1h30m`, `-2.5s`, `0` → nanoseconds. */
+/** Go's durations with an optional sign: `1h30m`, `-2.5s`, `0` → nanoseconds. */
 export function duration(flag: string, text: string): number {
   const [, sign = "", rest = ""] = /^([+-]?)(.*)$/.exec(text) ?? [];
   if (rest === "0") return 0;

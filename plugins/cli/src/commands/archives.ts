@@ -1,4 +1,4 @@
-/** Commands whose archive is the user's own file or stream: export, import, save, load; and commit and diff, which need none. */
+/** Commands whose archive is a file or stream of the user: export, import, save, load; also commit and diff, which have none. */
 import { createWriteStream, rmSync } from "node:fs";
 import { rename, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
@@ -13,7 +13,7 @@ import type { Command, Io } from "../io.ts";
 const output = { short: "o", kind: "text", help: "Write to a file, instead of STDOUT" } as const;
 const platform = { kind: "text", value: "string", help: "Only for this platform: OS/ARCH[/VARIANT]" } as const;
 
-/** To the file, which is there whole or not at all, or to standard output. */
+/** Writes to the file, which then exists as a whole or not at all, or to standard output. */
 async function writeOut(io: Io, path: string | null, bytes: () => Promise<AsyncIterable<Uint8Array>>): Promise<void> {
   if (path === null) {
     if (io.terminals[1]) throw new CommandError(1, "cowardly refusing to save to a terminal. Use the -o flag or redirect");
@@ -27,7 +27,7 @@ async function writeOut(io: Io, path: string | null, bytes: () => Promise<AsyncI
   if (existing !== null && !existing.isFile() && !existing.isCharacterDevice())
     throw new CommandError(1, `invalid output path: "${path}" must be a regular file`);
   const source = Readable.from(await bytes(), { objectMode: false });
-  // A device is written, not replaced.
+  // A device is written to, not replaced.
   if (existing?.isCharacterDevice()) return pipeline(source, createWriteStream(whole));
   const temporary = join(dirname(whole), `.tsbox-${process.pid}.tmp`);
   try {
@@ -73,7 +73,7 @@ export const save: Command = {
   },
 };
 
-/** A file's absolute path; `-` for standard input, which must hold something. */
+/** The absolute path of a file; `-` for standard input, which must not be a terminal. */
 async function inputOf(io: Io, path: string | null, empty: string): Promise<string> {
   if (path === null || path === "-") {
     if (io.terminals[0]) throw new CommandError(1, empty);
@@ -112,7 +112,7 @@ export const load: Command = {
 
 const change = { short: "c", kind: "list", help: "Apply Dockerfile instruction to the created image" } as const;
 
-/** `a/b:1` in Docker's two parameters; a digest is refused by the engine. */
+/** Splits `a/b:1` into Docker's two parameters; the engine refuses a digest. */
 function named(reference: string | undefined): { readonly repo: string; readonly tag: string } {
   const [, repo = reference ?? "", tag = ""] = /^(.*):([^:/@]+)$/s.exec(reference ?? "") ?? [];
   return { repo, tag };

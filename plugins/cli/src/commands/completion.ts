@@ -1,4 +1,4 @@
-/** `completion bash|zsh|fish`: what a shell has to source to complete tsbox's command lines. */
+/** `completion bash|zsh|fish`: prints the script that a shell sources to complete tsbox's command lines. */
 import { CommandError } from "../command-error.ts";
 import { fishScript } from "../completion/fish.ts";
 import { bashScript, zshScript } from "../completion/posix.ts";
@@ -7,7 +7,7 @@ import type { Command } from "../io.ts";
 
 const shells = { bash: bashScript, zsh: zshScript, fish: fishScript };
 
-/** `table`: all commands, this one among them. */
+/** `table`: all commands, including this one. */
 export function completionOf(table: () => { readonly all: readonly Command[]; readonly groups: Groups }): Command {
   return {
     name: "completion",

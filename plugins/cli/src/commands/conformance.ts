@@ -1,4 +1,4 @@
-/** `tsbox conformance`: runs a kind's suite over a driver, in a process of its own and apart from every engine. */
+/** `tsbox conformance`: runs a kind's suite over a driver, in a separate process and without an engine. */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -7,7 +7,7 @@ import { importPlugin, type LoadedManifest, type PluginEntry, readConfig, readEn
 import { CommandError } from "../command-error.ts";
 import type { Command } from "../io.ts";
 
-/** The operator's own plugins count as the engine's do. */
+/** The operator's plugins are found as well as the engine's. */
 const operatorConfig = "/etc/tsbox/config.json";
 
 export const conformance: Command = {
@@ -23,7 +23,7 @@ export const conformance: Command = {
   local: true,
   async run(io, _api, parsed) {
     const [kind = "", driver = ""] = parsed.words;
-    // Only here: the daemon knows this command's name, and has no use for suites.
+    // Imported only here: the daemon also loads this file, and does not need the suites.
     const suites = await import("@tsbox/conformance");
     const formats = { tap: suites.toTap, junit: suites.toJunit, json: suites.toJson };
     const format = parsed.text("format") ?? "tap";
@@ -57,7 +57,7 @@ interface FoundDriver {
 }
 
 /**
- * `word`: the id of a driver in the engine's list or the operator's, the id of a package `tsbox-KIND-ID`, a package's name, or a directory.
+ * `word`: the id of a driver in the engine's or the operator's list, the id of a package `tsbox-KIND-ID`, a package's name, or a directory.
  */
 async function findDriver(kind: string, word: string, workingDirectory: string): Promise<FoundDriver> {
   const from = [installation(), workingDirectory];
@@ -86,7 +86,7 @@ async function opened(kind: string, manifest: LoadedManifest): Promise<FoundDriv
   return { plugin: await importPlugin(manifest), id, config };
 }
 
-/** The operator's entries come first: one of them may stand in the place of the engine's. */
+/** The operator's entries come first: they may replace the engine's. */
 async function listed(): Promise<readonly PluginEntry[]> {
   const engine = await readEngineList(join(installation(), "engine.json"));
   try {
@@ -97,7 +97,7 @@ async function listed(): Promise<readonly PluginEntry[]> {
   }
 }
 
-/** The folder of engine.json: TSBOX_HOME, or above this file. */
+/** The directory of engine.json: TSBOX_HOME, or a directory above this file. */
 function installation(): string {
   if (process.env.TSBOX_HOME !== undefined) return process.env.TSBOX_HOME;
   let directory = import.meta.dirname;

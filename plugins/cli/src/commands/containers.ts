@@ -1,4 +1,4 @@
-/** Commands about containers that are there: ps, logs, rm, stop, kill, wait, start, restart, pause, unpause, rename, port. */
+/** Commands for existing containers: ps, logs, rm, stop, kill, wait, start, restart, pause, unpause, rename, port. */
 import { type ApiService, type Filters, isTsboxError, type TsboxError } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import type { Parsed } from "../flags.ts";
@@ -8,7 +8,7 @@ import { compileTemplate } from "../template.ts";
 import { count } from "../units.ts";
 import { detachFlag, exitCode, signalProxyFlag, streamsOf } from "./sessions.ts";
 
-/** Each in turn; each failure is said, and the command fails if one did. */
+/** Does the work for each name in turn. Each error is printed, and the command fails if there was one. */
 export async function each(
   io: Io,
   names: readonly string[],
@@ -30,7 +30,7 @@ export async function each(
 
 const many = [1, Number.POSITIVE_INFINITY] as const;
 
-/** A verb that takes names and prints each that it was done to: false, it was not; a number, which is printed instead. */
+/** A command that takes names and prints each one on success. `work` answers false to print nothing, or a number to print instead. */
 function verb(
   name: string,
   about: string,
@@ -111,7 +111,7 @@ export const start: Command = {
     if (others.length > 0) throw new CommandError(1, "you cannot start and attach multiple containers at once");
     const { container, ...streams } = await streamsOf(io, api, name, parsed, input);
     const { Id, State } = container;
-    // As docker: one that runs already is attached to.
+    // As in docker: a running container is attached to.
     const code = State.Running ? await io.session.attach(api, Id, streams) : (await io.session.runAttached(api, Id, streams)).code;
     return exitCode(code);
   },
@@ -127,7 +127,7 @@ export const rm: Command = verb(
     try {
       await api.containerRemove(io.call, id, { force: parsed.bool("force"), volumes: parsed.bool("volumes") });
     } catch (error) {
-      // As docker: by force, what is gone is as wanted, but it is said.
+      // As in docker: with --force a missing container is only a warning.
       if (!parsed.bool("force") || !isTsboxError(error) || error.code !== "NotFound") throw error;
       await io.err(`tsbox: ${error.message}\n`);
       return false;
@@ -182,7 +182,7 @@ export const logs: Command = {
   },
 };
 
-/** A chunk holds whole frames; runs of one stream go out together. */
+/** A chunk holds whole frames; consecutive frames of one stream are written together. */
 async function printFrames(io: Io, chunk: Buffer): Promise<void> {
   let parts: Buffer[] = [];
   let stream = 0;
@@ -215,7 +215,7 @@ export function filtersOf(parsed: Parsed): Filters {
   return filters;
 }
 
-/** Rows as `-q`, `--format` or docker's table wants them. `heads`: of fields that are no column of the plain table. */
+/** Prints rows as `-q`, `--format` or docker's table. `heads`: the headings of fields that are not columns of the plain table. */
 export async function print(
   io: Io,
   parsed: Parsed,
@@ -250,5 +250,5 @@ export async function print(
     );
 }
 
-/** As docker heads `{{.Label "com.example.the-owner"}}`: the owner. */
+/** Docker's heading of `{{.Label "com.example.the-owner"}}` is: the owner. */
 const lastWord = (key: unknown): string => (String(key).split(".").at(-1) ?? "").replace(/[-_]/g, " ");

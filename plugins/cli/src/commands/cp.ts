@@ -1,4 +1,4 @@
-/** `cp`: between a container and the user's own files, which the user's own process reads and writes. */
+/** `cp`: copies between a container and the user's own files, which the user's own process reads and writes. */
 import { statSync } from "node:fs";
 import { posix } from "node:path";
 import { type ApiService, isTsboxError, type Json } from "@tsbox/kernel";
@@ -15,7 +15,7 @@ interface Stat {
   readonly target: string;
 }
 
-/** Go's os.FileMode. */
+/** Bits of Go's os.FileMode. */
 const directoryBit = 2 ** 31;
 const linkBit = 2 ** 27;
 const otherKinds = 2 ** 26 + 2 ** 25 + 2 ** 24 + 2 ** 21;
@@ -58,7 +58,7 @@ async function look(io: Io, api: ApiService, container: string, path: string): P
   return { isDirectory, isLink, isRegular: !isDirectory && !isLink && (mode & otherKinds) === 0, target: linkTarget };
 }
 
-/** Counts what goes through. */
+/** Counts the bytes of a stream. */
 class Counter {
   bytes = 0;
   async *count(parts: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -101,7 +101,7 @@ async function fromContainer(
   if (!parsed.bool("quiet")) await io.err(`Successfully copied ${humanSize(counter.bytes)} to ${to}\n`);
 }
 
-/** The archive calls its first member by the path's own last name, whatever that is to become. */
+/** The archive's first member has the path's own last name, whatever the copy is called. */
 function planWith(source: paths.Side, destination: paths.Side): paths.Plan {
   const plan = paths.plan(source, destination);
   const own = paths.splitPath(source.path).name;
@@ -148,7 +148,7 @@ async function toContainer(io: Io, api: ApiService, parsed: Parsed, container: s
   if (!parsed.bool("quiet")) await io.err(`Successfully copied ${humanSize(counter.bytes)} to ${container}:${shown}\n`);
 }
 
-/** What is not there may be made. */
+/** A missing path may be created by the copy. */
 function notThere(error: unknown): null {
   if (isTsboxError(error) && (error.code === "NotFound" || error.code === "InvalidArgument") && !/^No such container/.test(error.message))
     return null;

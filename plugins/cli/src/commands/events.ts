@@ -1,4 +1,4 @@
-/** `events`: what happened, and what happens. */
+/** `events`: past and live events. */
 import type { Json } from "@tsbox/kernel";
 import type { Command } from "../io.ts";
 import { compileTemplate } from "../template.ts";
@@ -31,7 +31,7 @@ export const events: Command = {
   },
 };
 
-/** Docker's event has these for every type. */
+/** Docker's events have these fields for every type. */
 function templated(format: string): (event: Json) => string {
   const template = compileTemplate(format);
   return (event) => template({ status: "", id: "", from: "", ...event });

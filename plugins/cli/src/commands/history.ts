@@ -1,4 +1,4 @@
-/** `history`: how an image was made. */
+/** `history`: the steps that made an image. */
 import { ago } from "@tsbox/kernel";
 import type { Command } from "../io.ts";
 import { humanSize } from "../table.ts";

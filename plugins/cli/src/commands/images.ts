@@ -1,4 +1,4 @@
-/** Commands about images: images, rmi, tag. */
+/** Commands for images: images, rmi, tag. */
 import { ago, type Json } from "@tsbox/kernel";
 import type { Command } from "../io.ts";
 import { humanSize } from "../table.ts";
@@ -81,7 +81,7 @@ export const rmi: Command = {
       }))
         await io.out(line.Untagged === undefined ? `Deleted: ${String(line.Deleted)}\n` : `Untagged: ${String(line.Untagged)}\n`);
     };
-    // As docker's: what is forced and not there is said, and no failure.
+    // As in docker: with --force a missing image is printed, but is not a failure.
     return each(io, parsed.words, remove, (error) => !force || error.code !== "NotFound");
   },
 };

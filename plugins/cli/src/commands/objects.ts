@@ -1,6 +1,6 @@
 /**
- * The commands that every kind of object has, in Docker's form: `ls`, `inspect`, `rm`, `prune`. What differs by kind is what each of these
- * functions is given.
+ * The commands that every kind of object has, in Docker's form: `ls`, `inspect`, `rm`, `prune`. The arguments of these functions are the
+ * differences between the kinds.
  */
 import { type ApiService, type Call, type Filters, isTsboxError, type Json } from "@tsbox/kernel";
 import { asksFirst, confirmed } from "../confirm.ts";
@@ -54,7 +54,7 @@ export function listing(
   };
 }
 
-/** `volume rm`. `remove` answers whether there was one. */
+/** `volume rm`. `remove` answers whether the object existed. */
 export function removing(
   kind: string,
   {
@@ -81,7 +81,7 @@ export function removing(
   };
 }
 
-/** `volume prune`: asks before it removes anything, unless forced. `prune` does it, and answers what is printed. */
+/** `volume prune`: asks for confirmation first, unless forced. `prune` removes the objects, and answers the text to print. */
 export function pruning(
   name: string,
   {
@@ -94,7 +94,7 @@ export function pruning(
     readonly about: string;
     readonly filter?: string;
     readonly flags?: FlagSpecs;
-    /** Throws where the flags contradict each other. */
+    /** Throws if the flags contradict each other. */
     readonly warning: (parsed: Parsed) => string;
     readonly prune: (io: Io, api: ApiService, filters: Filters, parsed: Parsed) => Promise<string>;
   },
@@ -119,7 +119,7 @@ export function pruning(
   };
 }
 
-/** `volume inspect`: what the engine knows of each that is named, as one JSON list or by a template. */
+/** `volume inspect`: the records of the named objects, as one JSON list or by a template. */
 export function inspecting(kind: string, about: string, look: (api: ApiService, call: Call, name: string) => Promise<Json>): Command {
   return {
     name: `${kind} inspect`,

@@ -1,4 +1,4 @@
-/** `KEY=VALUE`, repeated; a key alone has no value. */
+/** `KEY=VALUE`, repeated; a key alone has an empty value. */
 export function pairsOf(list: readonly string[]): Readonly<Record<string, string>> {
   return Object.fromEntries(
     list.map((pair) => {

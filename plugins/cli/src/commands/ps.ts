@@ -1,4 +1,4 @@
-/** `ps`: the list of containers, as docker's. */
+/** `ps`: the list of containers, in docker's form. */
 import { ago, type Json } from "@tsbox/kernel";
 import type { Command } from "../io.ts";
 import { humanSize } from "../table.ts";
@@ -47,7 +47,7 @@ export const ps: Command = {
     const last = count("last", parsed.text("last") ?? "-1");
     const limit = parsed.bool("latest") && !parsed.given("last") ? 1 : last;
     const format = parsed.text("format") ?? "";
-    // As docker: a template that asks for sizes asks the engine for them.
+    // As in docker: a template with a size requests the sizes from the engine.
     const size = parsed.bool("size") || /\.Size\b/.test(format);
     const list = (await api.containerList(io.call, {
       all: parsed.bool("all"),
@@ -77,7 +77,7 @@ export const ps: Command = {
   },
 };
 
-/** An image that has lost its name goes by its id. */
+/** An image without a name is shown by its id. */
 function imageText({ Image, ImageID }: Listed, whole: boolean): string {
   if (Image === "") return "<no image>";
   return whole || Image !== ImageID ? Image : Image.replace("sha256:", "").slice(0, 12);
@@ -97,7 +97,7 @@ function row(item: Listed, whole: boolean): Json {
     Label: (key: unknown): string => item.Labels[String(key)] ?? "",
     LocalVolumes: String(mounts.filter((mount) => mount.Driver === "local").length),
     Mounts: mounts.map((mount) => cut(mount.Name ?? mount.Source, 15)).join(","),
-    // As docker: the links' names, which have a slash in them, are no names of its own.
+    // As in docker: names of links, which contain a slash, are not the container's names.
     Names: item.Names.map((name) => name.slice(1))
       .filter((name) => whole || !name.includes("/"))
       .join(","),
@@ -111,23 +111,23 @@ function row(item: Listed, whole: boolean): Json {
 }
 
 function sizeOf({ SizeRw, SizeRootFs }: Listed): string {
-  // Of this one the engine can't tell it.
+  // The engine can't determine this container's size.
   if (SizeRw === -1) return "N/A";
   const own = humanSize(SizeRw ?? 0);
   return SizeRootFs !== undefined && SizeRootFs > 0 ? `${own} (virtual ${humanSize(SizeRootFs)})` : own;
 }
 
-/** By offset: asking costs more than all the rest of a row. */
+/** By offset: the lookup costs more than the rest of a row. */
 const zoneNames = new Map<number, string | undefined>();
 
-/** `UTC`, `CET`; undefined where the zone has no such name. */
+/** `UTC`, `CET`; undefined if the zone has no such name. */
 function zoneName(date: Date, offset: number): string | undefined {
   if (!zoneNames.has(offset))
     zoneNames.set(offset, /\(?([A-Z]{2,5})\)?$/.exec(date.toLocaleTimeString("en-US", { timeZoneName: "short" }))?.[1]);
   return zoneNames.get(offset);
 }
 
-/** As Go prints a time: `2026-01-02 15:04:05 +0000 UTC`. */
+/** A time in Go's format: `2026-01-02 15:04:05 +0000 UTC`. */
 function localTime(at: number): string {
   const date = new Date(at);
   const two = (number: number): string => String(number).padStart(2, "0");
@@ -138,10 +138,7 @@ function localTime(at: number): string {
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())} ${zone} ${name}`;
 }
 
-/**
- * As docker: ports that are the same on both sides, or not published, are put together where they follow one another; the others come last,
- * each by itself.
- */
+/** As in docker: consecutive ports that are the same on both sides, or not published, are joined; the others come last, each by itself. */
 export function showPorts(ports: readonly Port[]): string {
   const sorted = [...ports].sort(
     (a, b) =>

@@ -1,4 +1,4 @@
-/** `pull`, and what a `run` does when the image is not here. */
+/** `pull`, and the pull of a `run` whose image is missing. */
 import { join } from "node:path";
 import { type ApiService, isTsboxError, plainCell } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
@@ -6,7 +6,7 @@ import type { FlagSpecs, Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
 import { registryOf } from "../logins.ts";
 
-/** Of commands that need an image, for `withImage`. */
+/** The flags of commands that use `withImage`. */
 export const pullFlags: FlagSpecs = {
   pull: { kind: "text", help: 'Pull image before running ("always", "missing", "never")' },
   quiet: { short: "q", kind: "bool", help: "Suppress the pull output" },
@@ -37,7 +37,7 @@ export const pull: Command = {
   },
 };
 
-/** As docker prints at the end: host and tag in full. */
+/** The last line of docker's pull has the host and the tag in full. */
 function familiar(name: string): string {
   const tagged = /[:@][^/]*$/.test(name) ? name : `${name}:latest`;
   const first = tagged.split("/", 1)[0] ?? "";
@@ -49,14 +49,14 @@ function throwError(line: { readonly [key: string]: unknown }): void {
   if (typeof line.error === "string") throw new CommandError(1, line.error);
 }
 
-/** With the user's login at that registry, if there is one. */
+/** Starts the pull, with the user's login at the registry if there is one. */
 async function started(io: Io, api: ApiService, name: string, platform: string | null): ReturnType<ApiService["imagePull"]> {
   const registry = registryOf(name);
   const auth = registry === null ? undefined : (await io.logins([registry]))[registry];
   return api.imagePull(io.call, name, { ...(platform === null ? {} : { platform }), ...(auth === undefined ? {} : { auth }) });
 }
 
-/** Makes something of an image; one that is not here is pulled first, with its progress on standard error. */
+/** Calls `make`, which needs an image. A missing image is pulled first, with its progress on standard error. */
 export async function withImage<T>(
   io: Io,
   api: ApiService,
@@ -82,13 +82,13 @@ export async function withImage<T>(
 
 const withTag = (image: string): string => (/[:@][^/]*$/.test(image) ? image : `${image}:latest`);
 
-/** A path of another transport is the user's: the engine knows no directory to start from. */
+/** Makes the path of another transport absolute: the engine does not know the user's working directory. */
 export function imageOf(io: Pick<Io, "workingDirectory">, image: string): string {
   const match = /^(oci|oci-archive|docker-archive):(?!\/)(.+)$/s.exec(image);
   return match === null ? image : `${match[1]}:${join(io.workingDirectory, match[2] ?? "")}`;
 }
 
-/** Progress: a line a change in a pipe; on a terminal each layer has its line, drawn over. */
+/** Prints the progress: in a pipe one line for each change; on a terminal each layer has one line, which is redrawn. */
 export async function pullImage(
   io: Io,
   api: ApiService,

@@ -1,5 +1,5 @@
 /**
- * Flags of `run` and `create` for limits, isolation, identity and devices, and what they say in Docker's create body. The rest of them is
+ * The flags of `run` and `create` for limits, isolation, identity and devices, and their part of Docker's create body. The other flags are
  * in run.ts.
  */
 import type { Json } from "@tsbox/kernel";
@@ -100,17 +100,17 @@ export function limitsOf(parsed: Parsed): Json {
   };
 }
 
-/** What Docker's users may still write, and no kernel knows any more. */
+/** Warnings for flags that Docker still accepts, but that no current kernel supports. */
 export function ignored(parsed: Parsed): readonly string[] {
   return bytes("kernel-memory", parsed.text("kernel-memory")) > 0
     ? ["--kernel-memory is ignored: kernels limit all memory as one, with --memory"]
     : [];
 }
 
-/** Whether a security option names a file of the user's. */
+/** Whether a security option names a file of the user. */
 export const namesProfile = (option: string): boolean => /^seccomp[=:](?!unconfined$|builtin$|\s*\{)./s.test(option);
 
-/** Parts of `HostConfig`. `read`: a file of the user's. */
+/** Parts of `HostConfig`. `read` reads a file of the user. */
 export function isolationOf(parsed: Parsed, read: (path: string) => string): Json {
   return {
     Privileged: parsed.bool("privileged"),
@@ -138,7 +138,7 @@ export function isolationOf(parsed: Parsed, read: (path: string) => string): Jso
   };
 }
 
-/** On one line, and known to be JSON before it is sent. */
+/** The profile on one line; checked to be JSON before it is sent. */
 function profile(text: string): string {
   try {
     return JSON.stringify(JSON.parse(text));

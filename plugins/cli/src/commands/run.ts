@@ -1,4 +1,4 @@
-/** `run` and `create`: a container from flags. */
+/** `run` and `create`: make a container from flags. */
 import { existsSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { ApiService, Json } from "@tsbox/kernel";
@@ -90,7 +90,7 @@ export const run: Command = {
     const attached = { ...streams, terminal: tty, signalProxy: proxies(parsed), removed, detachKeys };
     const { code, timings } = await io.session.runAttached(api, id, attached);
     await printTimings(io, parsed, [["create", created - begun], ...timings]);
-    // Who types the detach keys has got what was wanted.
+    // Detaching with the detach keys is a success.
     return code ?? 0;
   },
 };
@@ -110,13 +110,13 @@ export const create: Command = {
   },
 };
 
-/** Files that the user names are the user's own process's to read and write. */
+/** The user's own process must read and write the files that the user names. */
 function needsUserFiles(words: readonly string[]): boolean {
   let parsed: Parsed;
   try {
     parsed = parseFlags("run", words, flags, false);
   } catch {
-    // Said where the command runs.
+    // The command itself reports the error.
     return false;
   }
   return ["env-file", "label-file", "cidfile"].some((flag) => parsed.given(flag)) || parsed.list("security-opt").some(namesProfile);
@@ -126,7 +126,7 @@ function wishes(parsed: Parsed): { tty: boolean; interactive: boolean; detach: b
   return { tty: parsed.bool("tty"), interactive: parsed.bool("interactive"), detach: parsed.bool("detach"), removed: parsed.bool("rm") };
 }
 
-/** `-a` names the streams; without it they are output, and input with -i. */
+/** `-a` names the streams. Without it, they are the output, and the input with -i. */
 function attachedTo(parsed: Parsed): { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean } {
   const { detach, interactive } = wishes(parsed);
   const named = parsed.list("attach").map((name) => name.toLowerCase());
@@ -140,7 +140,8 @@ function attachedTo(parsed: Parsed): { readonly stdin: boolean; readonly stdout:
 }
 
 /**
- * Creates; an image that is not here is pulled first. Answers the id, which is in the user's file by then. `starting`: it is started next.
+ * Creates the container; a missing image is pulled first. Answers the id, after it is written to the user's file. `starting`: the caller
+ * starts the container next.
  */
 async function make(io: Io, api: ApiService, parsed: Parsed, starting: boolean): Promise<string> {
   const notes = ignored(parsed);
@@ -148,7 +149,7 @@ async function make(io: Io, api: ApiService, parsed: Parsed, starting: boolean):
   const path = file === null ? null : resolve(io.workingDirectory, file);
   if (path !== null && existsSync(path))
     throw new CommandError(125, `container ID file found, make sure the other container isn't running or delete ${file}`);
-  // What stands in a file is told.
+  // The id in a file is visible to others, so the container must be durable first.
   const { Id, Warnings } = await made(io, api, parsed, starting && path === null);
   if (path !== null) writeFileSync(path, Id, { flag: "wx", mode: 0o644 });
   await io.err(warningText([...Warnings, ...notes]));
@@ -219,7 +220,7 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
   };
 }
 
-/** Docker's place for what concerns one network. */
+/** Docker's object for the options of one network. */
 function networking(parsed: Parsed): Json {
   const [address, mac] = [parsed.text("ip"), parsed.text("mac-address")];
   if (address === null && mac === null) return {};

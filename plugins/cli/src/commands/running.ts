@@ -1,4 +1,4 @@
-/** Commands about what runs in a container: top, stats, update, port. */
+/** Commands for running containers: top, stats, update, port. */
 import { type ApiService, type Json, plain, plainCell } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import type { FlagSpecs, Parsed } from "../flags.ts";
@@ -22,7 +22,7 @@ export const top: Command = {
       readonly Processes: readonly (readonly string[])[];
     };
     const rows = [Titles, ...Processes.map((row) => row.map(plainCell))];
-    // Columns as docker's: 20 wide at least, three spaces between.
+    // Docker's columns: at least 20 wide, three spaces between them.
     const widths = Titles.map((_, at) => Math.max(20, ...rows.map((row) => (row[at] ?? "").length + 3)));
     const line = (row: readonly string[]): string =>
       row.map((cell, at) => (at === row.length - 1 ? cell : cell.padEnd(widths[at] ?? 0))).join("");
@@ -142,7 +142,7 @@ interface Cpu {
   readonly online_cpus?: number;
 }
 
-/** Those that were named, in their order; else all that run, or all. */
+/** The named containers in their order; otherwise all running ones, or all. */
 async function subjects(io: Io, api: ApiService, parsed: Parsed): Promise<readonly string[]> {
   if (parsed.words.length > 0) return parsed.words;
   return (await api.containerList(io.call, { all: parsed.bool("all") })).map((container) => String(container.Id));
@@ -160,21 +160,21 @@ async function once(io: Io, api: ApiService, parsed: Parsed): Promise<number> {
   return 0;
 }
 
-/** How often it is drawn anew. */
+/** Milliseconds between two redraws. */
 const every = 500;
 
-/** Until the command is ended, or all that were named are gone. */
+/** Runs until the command is ended, or all named containers are gone. */
 async function follow(io: Io, api: ApiService, parsed: Parsed): Promise<number> {
   const { signal } = io.call;
   const latest = new Map<string, Row>();
   const hear = async (name: string): Promise<void> => {
     for await (const sample of await api.containerStats(io.call, name, { stream: true })) {
-      // Nobody asks for it any more.
+      // The container is no longer shown.
       if (!latest.has(name)) return;
       latest.set(name, rowOf(name, sample as Sample, parsed));
     }
   };
-  // One that is named and not there ends the command before anything is drawn.
+  // A named container that does not exist ends the command before anything is drawn.
   for (const name of parsed.words) await api.containerInspect(io.call, name, {});
   const gone = new Set<string>();
   const clear = io.terminals[1];
@@ -211,7 +211,7 @@ function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Over what was drawn before, line by line, so that nothing flickers. */
+/** Draws over the previous table, line by line, so that nothing flickers. */
 async function draw(io: Io, parsed: Parsed, rows: readonly Row[], clear: boolean): Promise<void> {
   const parts: string[] = [];
   const out = async (part: string | Uint8Array): Promise<void> => void parts.push(String(part));
@@ -244,7 +244,7 @@ interface Row extends Readonly<Record<string, string>> {
   readonly PIDs: string;
 }
 
-/** Before anything is heard of it. */
+/** The row of a container without a sample so far. */
 function waiting(name: string, parsed: Parsed): Row {
   const none = { BlockIO: "-- / --", CPUPerc: "--", MemPerc: "--", MemUsage: "-- / --", Name: "--", NetIO: "-- / --", PIDs: "--" };
   return { ...none, Container: name, ID: shortened(name, parsed) };
@@ -252,7 +252,7 @@ function waiting(name: string, parsed: Parsed): Row {
 
 const shortened = (id: string, parsed: Parsed): string => (parsed.bool("no-trunc") ? id : id.slice(0, 12));
 
-/** Docker's own reckoning: processor time against that of the host, memory without what the kernel would give back at once. */
+/** Docker's formulas: CPU time relative to the host's, memory without the cache that the kernel can reclaim at once. */
 export function rowOf(container: string, sample: Sample, parsed: Parsed): Row {
   const { cpu_stats: cpu, precpu_stats: before, memory_stats: memory } = sample;
   const own = cpu.cpu_usage.total_usage - before.cpu_usage.total_usage;

@@ -1,4 +1,4 @@
-/** Commands that lend the user's terminal: exec, attach, and what `start -a` shares with them. */
+/** Commands that attach the user's terminal: exec, attach, and the part of `start -a` that they share. */
 import { type ApiService, detachKeys, isTsboxError, type Json } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import { environmentFile, environmentOf } from "../environment.ts";
@@ -9,19 +9,19 @@ import { imageOf, pullFlags, withImage } from "./pull.ts";
 export const detachFlag = { kind: "text", help: "Override the key sequence for detaching a container" } as const;
 export const signalProxyFlag = { kind: "bool", help: "Proxy all received signals to the process (default true)" } as const;
 
-/** In the user's words: the flag's, else where a terminal is lent those of the user's configuration; empty: Docker's. */
+/** The detach keys as text: the flag's, or, where a terminal is attached, those of the user's configuration. Empty: Docker's. */
 export const keyWords = (io: Pick<Io, "detachKeys">, parsed: Parsed, lent: boolean): string =>
   parsed.text("detach-keys") || ((lent ? io.detachKeys() : null) ?? "");
 export const keysOf = (io: Pick<Io, "detachKeys">, parsed: Parsed, lent: boolean): readonly number[] | null =>
   detachKeys(keyWords(io, parsed, lent));
 export const proxies = (parsed: Parsed): boolean => !parsed.given("sig-proxy") || parsed.bool("sig-proxy");
 
-/** Raw keys of a terminal that is none can't be had. */
+/** Raw keys need an input that is a terminal. */
 export function needTerminal(io: Io, stdin: boolean, terminal: boolean): void {
   if (stdin && terminal && !io.terminals[0]) throw new CommandError(1, "the input device is not a TTY: leave out -t, or use a terminal");
 }
 
-/** Docker's word for a user who has left. */
+/** The exit code, or docker's error for a user who has detached. */
 export function exitCode(code: number | null): number {
   if (code === null) throw new CommandError(1, "read escape sequence");
   return code;
@@ -129,17 +129,20 @@ export const debug: Command = {
   },
 };
 
-/** The file is the user's. */
+/** Whether `--env-file` is given: the file is the user's. */
 function readsFile(words: readonly string[]): boolean {
   try {
     return parseFlags("exec", words, flags, false).given("env-file");
   } catch {
-    // What is wrong with it is said where it is run.
+    // The command itself reports the error.
     return false;
   }
 }
 
-/** A process that could not be: 126 and 127 say what a shell would, and are with the exec. All else that fails is docker's 1. */
+/**
+ * Handles an exec that could not start. The exit codes 126 and 127 are a shell's, and are in the exec's record. Other failures are docker's
+ * 1.
+ */
 async function commandFailed(io: Io, api: ApiService, id: string, error: unknown): Promise<number> {
   if (!isTsboxError(error) || !blamed.includes(error.code)) throw error;
   const { ExitCode } = (await api.execInspect(io.call, id).catch(() => ({ ExitCode: null }))) as { readonly ExitCode: number | null };
@@ -147,7 +150,7 @@ async function commandFailed(io: Io, api: ApiService, id: string, error: unknown
   await io.err(`tsbox: ${error.message}\n`);
   return ExitCode;
 }
-/** Its command, its user, its directory. */
+/** The errors of the command, its user or its directory. */
 const blamed: readonly string[] = ["CommandNotFound", "NotExecutable", "InvalidArgument", "NotFound", "PermissionDenied"];
 
 interface Shown {
@@ -157,7 +160,7 @@ interface Shown {
   readonly HostConfig: { readonly AutoRemove?: boolean };
 }
 
-/** What `attach` and `start -a` must know of the container before they lend the terminal. */
+/** The container's properties that `attach` and `start -a` need before they attach the terminal. */
 export async function streamsOf(
   io: Io,
   api: ApiService,

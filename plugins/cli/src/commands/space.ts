@@ -1,4 +1,4 @@
-/** What takes space, and freeing it: `system df`, `system prune`, `container prune`, `image prune`. */
+/** Disk usage, and freeing it: `system df`, `system prune`, `container prune`, `image prune`. */
 import { type ApiService, ago, type Filters, type Json } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import type { Parsed } from "../flags.ts";
@@ -88,7 +88,7 @@ export const systemCheck: Command = {
   },
 };
 
-/** What `system prune` removes. */
+/** The list of objects that `system prune` removes. */
 function everything(parsed: Parsed): string {
   const [all, volumes] = [parsed.bool("all"), parsed.bool("volumes")];
   const what = [
@@ -110,7 +110,7 @@ interface Usage {
   readonly Containers: readonly (Json & { readonly SizeRw: number; readonly State: string })[];
   readonly Volumes: readonly (Json & { readonly Name: string; readonly UsageData: { readonly RefCount: number; readonly Size: number } })[];
   readonly TsboxBlobs?: { readonly Count: number; readonly Size: number };
-  /** Of pulls and builds that did not end; missing where there is nothing. */
+  /** Leftovers of interrupted pulls and builds; missing if there are none. */
   readonly TsboxLeftovers?: { readonly Count: number; readonly Size: number };
 }
 

@@ -1,4 +1,4 @@
-/** Commands about the engine: version, info, plugins, inspect, events. */
+/** Commands for the engine: version, info, plugins, inspect, events. */
 import { type ApiService, isTsboxError, type Json } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import type { Command, Io } from "../io.ts";
@@ -188,7 +188,7 @@ async function look(
     try {
       return await ask();
     } catch (error) {
-      // It is there, and for another platform: that says more than that there is none.
+      // The image exists for another platform: that error says more than "no such image".
       if (platform !== null && kind === "image") throw error;
       if (!isTsboxError(error) || (error.code !== "NotFound" && !(type === null && error.code === "InvalidArgument"))) throw error;
     }

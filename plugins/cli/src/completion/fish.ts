@@ -1,9 +1,9 @@
-/** Completion for fish, made of the command table. */
+/** Completion for fish, made from the command table. */
 import type { CommandWords, Groups, Kind } from "./table.ts";
 
 const quoted = (text: string): string => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
 
-/** What follows `-a`; null: nothing is offered. */
+/** The value of `-a`; null: no completions. */
 function offer(kind: Kind): string | null {
   if (typeof kind !== "string") return quoted(kind.join(" "));
   return kind === "none" || kind === "file" ? null : quoted(`(__tsbox_names ${kind})`);

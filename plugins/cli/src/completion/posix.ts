@@ -1,7 +1,4 @@
-/**
- * Completion for bash and zsh: one set of functions that both understand, made of the command table, and a few lines for each shell's own
- * ways.
- */
+/** Completion for bash and zsh, made from the command table: shared functions, and a few lines for each shell. */
 import type { CommandWords, Groups, Kind } from "./table.ts";
 
 /** `'it'\''s'` */
@@ -9,7 +6,7 @@ const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 const lines = (words: readonly string[]): string => (words.length === 0 ? ":" : `printf '%s\\n' ${words.map(quoted).join(" ")}`);
 const offer = (kind: Kind): string => (typeof kind === "string" ? (kind === "none" ? ":" : `__tsbox_names ${kind}`) : lines(kind));
 
-/** One `case` over the command's path. Arms of one body are one arm. */
+/** One `case` over the command's path. Commands with the same body share one arm. */
 function byPath(commands: readonly CommandWords[], body: (command: CommandWords) => string): string {
   const arms = new Map<string, string[]>();
   for (const command of commands) {

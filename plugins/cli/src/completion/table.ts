@@ -1,7 +1,7 @@
-/** What completion knows of a command line, taken from the commands themselves: their flags, and from their usage what each word is. */
+/** The words that completion needs, from the commands themselves: their flags, and the kind of each argument from their usage. */
 import type { Command } from "../io.ts";
 
-/** What a word may be. Names are asked of the engine; `none`: nothing is offered. */
+/** The kind of an argument. Names come from the engine; `none`: no completions. */
 export type Kind = "container" | "image" | "volume" | "network" | "object" | "file" | "none" | readonly string[];
 
 export interface CommandWords {
@@ -9,7 +9,7 @@ export interface CommandWords {
   readonly path: string;
   readonly about: string;
   readonly flags: readonly FlagWords[];
-  /** By position; the last stands for all that follow if `more`. */
+  /** By position; with `more` the last one applies to all further arguments. */
   readonly words: readonly Kind[];
   readonly more: boolean;
 }
@@ -18,13 +18,13 @@ export interface FlagWords {
   readonly long: string;
   readonly short: string | null;
   readonly help: string;
-  /** Null: it takes no value. */
+  /** Null: the flag takes no value. */
   readonly value: Kind | null;
 }
-/** Group → what it calls its commands → their names. */
+/** Group → verb → the command's name. */
 export type Groups = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
-/** Every way to write a command: by itself, and in its group. */
+/** All ways to write each command: by itself, and in its group. */
 export function commandWords(all: readonly Command[], groups: Groups): readonly CommandWords[] {
   const byName = new Map(all.map((command) => [command.name, command]));
   const grouped = Object.entries(groups).flatMap(([group, verbs]) =>
@@ -42,7 +42,7 @@ function describe(path: string, { name, about, flags, usage }: Command): Command
     .slice(name.length)
     .split(" ")
     .filter((token) => token !== "" && token !== "[OPTIONS]");
-  // What is yet to be made has no name to offer.
+  // A new object has no name to complete.
   const words = tokens.map((token) => (name.endsWith(" create") ? "none" : kindOf(token)));
   return {
     path,

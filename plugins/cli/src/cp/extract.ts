@@ -1,6 +1,6 @@
 /**
- * A tar from a container on the user's own disk, written by the user's own process. The archive is a stranger's: nothing is written through
- * a link that it brought, and nothing above the directory that it goes into.
+ * Extracts a container's tar onto the user's own disk, in the user's own process. The archive is untrusted: nothing is written through a
+ * link that it contains, and nothing above the target directory.
  */
 import { execFileSync } from "node:child_process";
 import {
@@ -27,7 +27,7 @@ type Head = Header & { readonly pax?: Readonly<Record<string, string>> | null };
 export interface Extracted {
   readonly tar: AsyncIterable<Uint8Array>;
   readonly plan: Plan;
-  /** Owners as the archive says, for who may give files away; else all is the user's. */
+  /** Files get the archive's owners, if the user may change owners; otherwise the user owns all of them. */
   readonly owners: boolean;
 }
 
@@ -50,14 +50,14 @@ export async function extractFiles({ tar, plan, owners }: Extracted): Promise<vo
     entry.resume();
   }
   await feeding;
-  // Last, since each entry that is made in a directory changes its time; the deepest first.
+  // Directories come last, the deepest first, since each new entry changes its directory's time.
   for (const [path, head] of directories.reverse()) {
     chmodSync(path, head.mode ?? 0o755);
     times(path, head);
   }
 }
 
-/** The path below the directory; "" is the directory itself. */
+/** The path below the directory; "": the directory itself. */
 function within(directory: string, name: string): string {
   const clean = posix.normalize(name.replace(/^\/+/, "")).replace(/\/$/, "");
   if (clean === "..") throw new CommandError(1, `"${name}" is outside of "${directory}"`);
@@ -83,7 +83,7 @@ async function member({ directory, rename: change }: Plan, inside: string, head:
     times(path, head);
     return;
   }
-  // A directory gets its own when all that goes into it is there.
+  // A directory gets its mode and times when all of its entries exist.
   if (isDirectory) return;
   chmodSync(path, head.mode ?? 0o644);
   times(path, head);
@@ -122,7 +122,7 @@ async function make(
   }
 }
 
-/** Every directory on the way is one, and none is a link; what is missing is made. */
+/** Checks that every directory on the way is a directory and not a link; creates missing ones. */
 function parents(directory: string, inside: string): void {
   let path = directory;
   for (const name of inside.split("/").slice(0, -1)) {

@@ -1,14 +1,14 @@
-/** The user's own files as a tar, read by the user's own process. */
+/** Packs the user's own files as a tar, in the user's own process. */
 import { once } from "node:events";
 import { createReadStream, lstatSync, readdirSync, readlinkSync, type Stats } from "node:fs";
 import { posix } from "node:path";
 import { type Header, type Pack, pack } from "tar-stream";
 import { splitPath } from "./paths.ts";
 
-/** `pax`: records for what the plain header can't say. */
+/** `pax`: records for values that the plain header can't hold. */
 type Head = Partial<Header> & { readonly name: string; readonly pax?: Readonly<Record<string, string>> };
 
-/** `path` and all below it; its first member is called `name`. */
+/** Packs `path` and everything below it; the first member is called `name`. */
 export async function* packFiles(path: string, name: string): AsyncGenerator<Uint8Array> {
   const tar = pack();
   const links = new Map<string, string>();
@@ -29,7 +29,7 @@ export const firstName = (path: string): string => splitPath(path).name;
 
 async function walk(tar: Pack, path: string, name: string, links: Map<string, string>): Promise<void> {
   const stat = lstatSync(path);
-  // A socket is nothing without the process that listens.
+  // A socket is useless without the process that listens on it.
   if (stat.isSocket()) return;
   await one(tar, path, name, stat, links);
   if (!stat.isDirectory()) return;
@@ -50,7 +50,7 @@ async function one(tar: Pack, path: string, name: string, stat: Stats, links: Ma
   if (stat.isCharacterDevice() || stat.isBlockDevice())
     return plain(tar, { ...head, type: stat.isBlockDevice() ? "block-device" : "character-device", ...device(stat.rdev) });
   const entry = tar.entry({ ...head, type: "file", size: stat.size });
-  // Not more than was promised: it may grow while it is read.
+  // Reads no more than the announced size: the file may grow meanwhile.
   if (stat.size > 0)
     for await (const part of createReadStream(path, { end: stat.size - 1, highWaterMark: 256 << 10 }) as AsyncIterable<Uint8Array>)
       if (!entry.write(part)) await once(entry, "drain");
@@ -65,7 +65,7 @@ function plain(tar: Pack, head: Head): Promise<void> {
   });
 }
 
-/** Owner and time, in records where the header has no room for them. */
+/** Owner and time, in PAX records if the header has no room for them. */
 function owned({ uid, gid, mtimeMs }: Stats): Pick<Head, "uid" | "gid" | "mtime" | "pax"> {
   const most = 0o777777;
   return {
@@ -80,7 +80,7 @@ function owned({ uid, gid, mtimeMs }: Stats): Pick<Head, "uid" | "gid" | "mtime"
   };
 }
 
-/** makedev(3) of Linux, backwards. */
+/** Splits a device number: the inverse of Linux's makedev(3). */
 function device(number: number): { readonly devmajor: number; readonly devminor: number } {
   const whole = BigInt(number);
   return {

@@ -1,19 +1,19 @@
 /**
- * docker cp's rules about paths (moby's pkg/archive/copy.go): what a trailing slash, a `/.` and a destination that is there or not mean.
- * Pure, but for the looks at the user's own files.
+ * docker cp's rules for paths (moby's pkg/archive/copy.go): the meaning of a trailing slash, of `/.`, and of a destination that exists or
+ * does not. The functions are pure, except for the look-ups of the user's own files.
  */
 import { lstatSync, readlinkSync, realpathSync, statSync } from "node:fs";
 import { posix } from "node:path";
 import { CommandError } from "../command-error.ts";
 
-/** One side of a copy. `rename`: what the source is called in the archive, where that is not its own last name. */
+/** One side of a copy. `rename`: the source's name in the archive, if it is not the path's last name. */
 export interface Side {
   readonly path: string;
   readonly exists: boolean;
   readonly isDirectory: boolean;
   readonly rename: string | null;
 }
-/** Where an archive goes, and what its first name becomes. */
+/** The directory that an archive is extracted to, and the new name of its first member. */
 export interface Plan {
   readonly directory: string;
   readonly rename: { readonly from: string; readonly to: string } | null;
@@ -21,7 +21,7 @@ export interface Plan {
 
 const broken = (text: string): CommandError => new CommandError(1, text);
 
-/** The last element, as Go's filepath.Base. */
+/** The path's last element, like Go's filepath.Base. */
 function base(path: string): string {
   if (path === "") return ".";
   return posix.basename(path) || "/";
@@ -30,14 +30,14 @@ function base(path: string): string {
 export const saysHere = (path: string): boolean => base(path) === ".";
 export const saysDirectory = (path: string): boolean => path.endsWith("/") || saysHere(path);
 
-/** `clean` with the `/` or `/.` at its end that the user wrote. */
+/** `clean` with the trailing `/` or `/.` that the user wrote. */
 export function keepEnd(clean: string, written: string): string {
   let path = clean;
   if (!saysHere(path) && saysHere(written)) path = path.endsWith("/") ? `${path}.` : `${path}/.`;
   return written.endsWith("/") && !path.endsWith("/") ? `${path}/` : path;
 }
 
-/** `CONTAINER:PATH`, or a path of the user's own (`container` null). */
+/** `CONTAINER:PATH`, or a path of the user (`container` null). */
 export function sideOf(word: string): { readonly container: string | null; readonly path: string } {
   const at = word.indexOf(":");
   if (word.startsWith("/") || at < 0 || word.slice(0, at).startsWith(".")) return { container: null, path: word };
@@ -54,7 +54,7 @@ export function splitPath(path: string): { readonly directory: string; readonly 
   return { directory: posix.dirname(clean), name: base(clean) };
 }
 
-/** A link's target in place of the link, keeping the end that was written, and the name that was asked for. */
+/** Replaces a link by its target, keeping the trailing part as written and the requested name. */
 export function renamed(written: string, target: string): { readonly path: string; readonly rename: string | null } {
   let path = target;
   if (saysHere(written) && !saysHere(path)) path += "/.";
@@ -62,18 +62,18 @@ export function renamed(written: string, target: string): { readonly path: strin
   return { path, rename: base(written) === base(path) ? null : base(written) };
 }
 
-/** The user's file or directory that is copied; with `follow` what a link leads to. */
+/** The user's file or directory to copy; with `follow`, the target of a link. */
 export function localSource(path: string, follow: boolean): Side {
   const resolved = follow ? renamed(path, realpath(path)) : parentResolved(path);
   const stat = lstatSync(resolved.path, { throwIfNoEntry: false });
   if (stat === undefined) throw broken(`lstat ${path}: no such file or directory`);
-  // Asserted to be a directory.
+  // The path's end says that it is a directory.
   if (saysDirectory(path) && !stat.isDirectory()) throw broken(`lstat ${path}: not a directory`);
   return { path: resolved.path, exists: true, isDirectory: stat.isDirectory(), rename: resolved.rename };
 }
 
 function parentResolved(path: string): { readonly path: string; readonly rename: string | null } {
-  // As Go's filepath.Split: what follows the last slash, which may be nothing.
+  // Like Go's filepath.Split: the name is the part after the last slash, and may be empty.
   const cut = path.lastIndexOf("/");
   const directory = realpath(path.slice(0, cut) || "/");
   const resolved = `${directory === "/" ? "" : directory}/${path.slice(cut + 1)}`;
@@ -105,11 +105,11 @@ export function reason(error: unknown): string {
 
 const mostLinks = 10;
 
-/** Where the user's copy goes: links at the end are followed. What is not there yet needs a directory to be made in. */
+/** The user's destination of a copy: links at the path's end are followed. A missing destination needs an existing parent directory. */
 export function localDestination(written: string): Side {
   let path = written;
   for (let links = 0; ; links += 1) {
-    // A link with a slash behind it is what it leads to.
+    // A link with a trailing slash stands for its target.
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat === undefined) {
       const { directory } = splitPath(path);
@@ -125,7 +125,7 @@ export function localDestination(written: string): Side {
   }
 }
 
-/** Docker's table: source a file or a directory, destination there or not, and as what. */
+/** Docker's table: the source is a file or a directory; the destination is missing, a file or a directory. */
 export function plan(source: Side, destination: Side): Plan {
   const from = source.rename ?? splitPath(source.path).name;
   const { directory, name: to } = splitPath(destination.path);
@@ -135,7 +135,7 @@ export function plan(source: Side, destination: Side): Plan {
   return { directory, rename: { from, to } };
 }
 
-/** The name that a member gets: the first occurrence of `from` becomes `to`. */
+/** The new name of a member: the first occurrence of `from` becomes `to`. */
 export function rename(name: string, change: Plan["rename"]): string {
   if (change === null) return name;
   const from = change.from === "/" ? "" : change.from;

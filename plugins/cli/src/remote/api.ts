@@ -1,4 +1,4 @@
-/** The service `api` over HTTP: the commands do not know where the engine is. */
+/** The service `api` over HTTP: commands do not know where the engine is. */
 import { createReadStream } from "node:fs";
 import type { Readable } from "node:stream";
 import { type ApiService, type Call, fail, isTsboxError, type Json, type ProgressLine, type Strings } from "@tsbox/kernel";
@@ -6,13 +6,13 @@ import { remoteFiles } from "./files.ts";
 import { filtersJson } from "./filters.ts";
 import type { Remote } from "./http.ts";
 
-/** Names have slashes in them, which stay. */
+/** Names contain slashes, which are not escaped. */
 const name = (text: string): string => text.split("/").map(encodeURIComponent).join("/").replaceAll("%3A", ":").replaceAll("%40", "@");
 const authHeader = (auth: Strings | undefined): Readonly<Record<string, string>> => ({
   "x-registry-auth": Buffer.from(JSON.stringify(auth ?? {})).toString("base64url"),
 });
 
-/** An archive is on the user's side: its bytes go over. */
+/** The archive is on the user's host, so its bytes are sent. */
 const loadStream = (
   remote: Remote,
   call: Call,
@@ -75,7 +75,7 @@ export function remoteApi(remote: Remote): ApiService {
       remote.lines(call, "GET", on(id, "stats"), { query: { stream: stream === false ? "0" : "1", "one-shot": oneShot } }),
     containerUpdate: (call, id, body) => remote.json(call, "POST", on(id, "update"), { json: body }),
     execCreate: (call, id, body) => remote.json(call, "POST", on(id, "exec"), { json: body }),
-    // With nobody attached: who is takes the connection over (session.ts).
+    // Without an attached client: session.ts hijacks the connection for those.
     execStart: async (call, id) =>
       void (await post(call, `/exec/${id}/start`, { json: { Detach: true } }).catch((error: unknown) => {
         throw startFailure(error);
@@ -117,7 +117,7 @@ export function remoteApi(remote: Remote): ApiService {
   };
 }
 
-/** HTTP has one status for all that is wrong with a container's command; docker, too, knows 126 and 127 by the words. */
+/** HTTP has one status for all errors of a container's command; docker, too, recognizes 126 and 127 by the message. */
 function startFailure(error: unknown): unknown {
   if (!isTsboxError(error) || error.code !== "InvalidArgument") return error;
   if (/executable file not found|no such file or directory/.test(error.message)) return fail("CommandNotFound", error.message);

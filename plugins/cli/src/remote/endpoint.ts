@@ -1,4 +1,4 @@
-/** Where the engine is: `-H`, TSBOX_HOST, DOCKER_HOST, or this host's own. */
+/** The engine's address: `-H`, TSBOX_HOST, DOCKER_HOST, or the engine of this host. */
 import { readFileSync } from "node:fs";
 import type { RequestOptions } from "node:https";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ export function findEndpoint(argv: readonly string[], environment: Strings): End
   );
 }
 
-/** Of the flags before the command. */
+/** `-H` or `--host` before the command's name. */
 function hostFlag(argv: readonly string[]): string | null {
   for (let at = 0; at < argv.length && argv[at]?.startsWith("-"); at += 1) {
     const word = argv[at] ?? "";
@@ -47,7 +47,7 @@ export function parseEndpoint(host: string, environment: Strings): Endpoint {
   return { shown: host, secure, options: secure ? { ...options, ...certificates(environment) } : options };
 }
 
-/** Good as long as this process lives. */
+/** The path is valid as long as this process lives. */
 function socketPath(path: string): string {
   try {
     return shortSocketPath(path).path;
@@ -58,7 +58,7 @@ function socketPath(path: string): string {
   }
 }
 
-/** As docker: three files in DOCKER_CERT_PATH, or ~/.docker. */
+/** Docker's three certificate files in DOCKER_CERT_PATH, or ~/.docker. */
 function certificates(environment: Strings): RequestOptions {
   const directory = environment.DOCKER_CERT_PATH || join(environment.HOME ?? "/", ".docker");
   const read = (name: string): Buffer => {

@@ -1,4 +1,4 @@
-/** The part of the API that is about files, archives and space, over HTTP. */
+/** The part of the API for files, archives and disk space, over HTTP. */
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { type FilesApi, fail, type Json } from "@tsbox/kernel";
@@ -60,7 +60,7 @@ function statOf(header: string | string[] | undefined): Json {
   return JSON.parse(Buffer.from(header, "base64").toString()) as Json;
 }
 
-/** A HEAD has no body to say what is wrong. */
+/** A HEAD answer has no body with an error message. */
 function noSuchFile(error: unknown, id: string, path: string): unknown {
   return (error as { readonly code?: unknown }).code === "NotFound"
     ? fail("NotFound", `Could not find the file ${path} in container ${id}`)

@@ -1,6 +1,6 @@
 import type { Filters } from "@tsbox/kernel";
 
-/** Filters as Docker's API takes them: `{key: {value: true}}`; undefined when there are none. */
+/** Filters as Docker's API takes them: `{key: {value: true}}`; undefined if there are none. */
 export const filtersJson = (filters: Filters | undefined): string | undefined =>
   filters === undefined || Object.keys(filters).length === 0
     ? undefined

@@ -1,4 +1,4 @@
-/** Docker's frames: `[1 stdout | 2 stderr | 3 the engine's own error, 0, 0, 0, length u32 big-endian] bytes`, cut anywhere. */
+/** Docker's frames: `[1 stdout | 2 stderr | 3 error of the engine, 0, 0, 0, length u32 big-endian] bytes`; chunks may end anywhere. */
 import { fail } from "@tsbox/kernel";
 
 export interface Output {

@@ -1,4 +1,4 @@
-/** Requests to an engine elsewhere: its failures come back as the errors that they were there. */
+/** Requests to a remote engine. Its errors are thrown here with the same codes. */
 import { type ClientRequest, type IncomingMessage, request as plainRequest } from "node:http";
 import { request as secureRequest } from "node:https";
 import type { Duplex, Readable } from "node:stream";
@@ -8,7 +8,7 @@ import type { Endpoint } from "./endpoint.ts";
 export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 export interface Sent {
   readonly query?: Query;
-  /** Sent as JSON, or as it comes. */
+  /** The body: JSON, or a stream that is sent unchanged. */
   readonly json?: Json;
   readonly stream?: Readable;
   readonly headers?: Readonly<Record<string, string>>;
@@ -35,7 +35,7 @@ export class Remote {
     this.#endpoint = endpoint;
   }
 
-  /** The answer when its head is there. Statuses of 400 and more are errors; 304 is not. */
+  /** Resolves when the answer's head arrives. Statuses of 400 and above are thrown as errors. */
   async send(call: Call, method: string, path: string, sent: Sent = {}): Promise<IncomingMessage> {
     const body = sent.json === undefined ? null : Buffer.from(JSON.stringify(sent.json));
     const headers = { ...(body ? { "content-type": "application/json", "content-length": String(body.length) } : {}), ...sent.headers };
@@ -58,7 +58,7 @@ export class Remote {
     return eachLine(await this.send(call, method, path, sent));
   }
 
-  /** Takes the connection over: from the answer on it carries a process's stdio. */
+  /** Takes over the connection, which carries a process's stdio after the answer's head. */
   async hijack(call: Call, path: string, { query = {}, json }: Sent): Promise<{ readonly socket: Duplex; readonly framed: boolean }> {
     const body = json === undefined ? "" : JSON.stringify(json);
     const type = json === undefined ? {} : { "content-type": "application/json" };

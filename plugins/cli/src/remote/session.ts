@@ -1,6 +1,6 @@
 /**
- * The user's terminal as a container's or an exec's, over a hijacked connection. Attached and waited for before the start, so that nothing
- * of a short life is missed.
+ * Attaches the user's terminal to a container or an exec over a hijacked connection. Attach and wait come before the start, so that no
+ * output of a process that ends at once is missed.
  */
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
@@ -12,17 +12,17 @@ import { redraw } from "../redraw.ts";
 import { demultiplex } from "./frames.ts";
 import type { Remote } from "./http.ts";
 
-/** What docker passes on. */
+/** The signals that docker forwards. */
 const proxied = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2"] as const;
-/** So often the user has to ask before the client leaves, whatever the engine does: as docker's. */
+/** As in docker: after this many termination signals the client ends, whatever the engine does. */
 const terminations = 3;
-/** Docker's: ctrl-P ctrl-Q. */
+/** Docker's detach keys: ctrl-P ctrl-Q. */
 const dockersKeys: readonly number[] = [16, 17];
 
 type Resize = (rows: number, columns: number) => Promise<void>;
 
 export function remoteSession(remote: Remote): Session {
-  // Not the command's own call: the container goes on when its client is killed.
+  // Not the command's own call: the container continues when its client is killed.
   const call = createCall(silentLog);
   const attachTo = async (id: string, attached: Attached): Promise<Connection> => {
     const { stdin, stdout, stderr, detachKeys } = attached;
@@ -60,7 +60,7 @@ export function remoteSession(remote: Remote): Session {
       const size = attached.terminal && isTTY ? { ConsoleSize: [rows, columns] } : {};
       const connection = await remote.hijack(call, `/exec/${exec}/start`, { json: { Detach: false, Tty: attached.terminal, ...size } });
       const resize: Resize = (high, wide) => api.execResize(call, exec, high, wide);
-      // A command that could not be started says so in the stream, as docker's engine has it; the exit code is then 126 or 127.
+      // As in docker, the stream has the error of a command that could not be started; the exit code is then 126 or 127.
       if (!(await lend(connection, attached, resize, null, async () => {}))) return null;
       const { ExitCode } = (await api.execInspect(call, exec).catch((error: unknown) => {
         // The container was removed, and its processes with it.
@@ -78,7 +78,7 @@ interface Connection {
   readonly framed: boolean;
 }
 
-/** Bytes as docker's words for them; undefined: the engine's own. */
+/** The keys in docker's syntax; undefined: the engine's default. */
 function written(keys: readonly number[] | null): string | undefined {
   return keys
     ?.map((key) =>
@@ -98,8 +98,8 @@ async function text(stream: AsyncIterable<Uint8Array>): Promise<string> {
 }
 
 /**
- * Signals, window sizes, raw mode, input and output, until all output is written (true) or the user has typed the detach keys (false).
- * `begin` comes when all of that is there.
+ * Forwards signals, window sizes, input and output, in raw mode for a terminal, until all output is written (true) or the user types the
+ * detach keys (false). `begin` is called when everything is set up.
  */
 async function lend(
   { socket, framed }: Connection,
@@ -116,7 +116,7 @@ async function lend(
   };
   const fit = async (): Promise<void> => {
     const { isTTY, rows, columns } = process.stdout as WriteStream;
-    // What has ended already has no size.
+    // A process that has ended has no size.
     if (attached.terminal && isTTY) await resize(rows, columns).catch(() => {});
   };
   if (proxy !== null) {
@@ -141,7 +141,7 @@ async function lend(
     else if (attached.terminal) input.pipe(new DetachWatch(attached.detachKeys ?? dockersKeys, () => detach(false))).pipe(socket);
     else input.pipe(socket);
     const output = carry(socket, framed).then(() => true as const);
-    // Heard of below; a start that fails leaves it to itself.
+    // The error is handled below; if `begin` fails, this promise is not awaited.
     output.catch(() => {});
     await begin();
     await fit();
