@@ -1,5 +1,5 @@
 /**
- * The native addon in words of TypeScript. Nothing above this file sees it: requests and answers cross as JSON text, a failure becomes the
+ * The native addon with TypeScript's types. Only this file sees the addon: requests and answers are JSON text, and a failure becomes the
  * kernel's error.
  */
 import { existsSync } from "node:fs";
@@ -29,7 +29,7 @@ import {
   type Usage,
 } from "@tsbox/kernel";
 
-/** As native/node/src/lib.rs exports it. */
+/** The exports of native/node/src/lib.rs. */
 interface Addon {
   readonly Cancel: new () => NativeCancel;
   call(request: string, cancel: NativeCancel): Promise<string>;
@@ -41,19 +41,19 @@ interface NativeCancel {
   cancel(): void;
 }
 
-/** Descriptors of a tree of mounts, and of what holds them together. */
+/** Descriptors of an opened tree of mounts, and of the namespace that holds it. */
 export interface HeldRoot {
   readonly root: number;
   readonly namespace: number | null;
 }
 
-/** Each verb of native/node/src/request.rs: what it takes, what it answers. */
+/** The verbs of native/node/src/request.rs: the arguments and the answer of each. */
 export interface Verbs {
   openMounts: { takes: { readonly mounts: readonly Mount[] }; answers: HeldRoot };
   processRoot: { takes: { readonly pid: number; readonly cgroup: string }; answers: HeldRoot };
   pipe: { takes: Record<never, never>; answers: { readonly read: number; readonly write: number } };
   find: { takes: { readonly root: string; readonly path: string }; answers: PathStat };
-  /** Takes `out` over, and closes it. */
+  /** Owns `out` and closes it. */
   pack: {
     takes: {
       readonly root: string;
@@ -65,7 +65,7 @@ export interface Verbs {
     };
     answers: null;
   };
-  /** Takes `from` over, and closes it. */
+  /** Owns `from` and closes it. */
   extract: {
     takes: {
       readonly root: string;
@@ -149,15 +149,15 @@ export interface Verbs {
 }
 
 export interface Binding {
-  /** On a thread of its own; stops between two files when the call is canceled, and answers then. */
+  /** Runs on its own thread. When the call is canceled, it stops between two files and then answers. */
   call<V extends keyof Verbs>(call: Call, verb: V, request: Verbs[V]["takes"]): Promise<Verbs[V]["answers"]>;
-  /** At once, on this thread. */
+  /** Runs at once, on this thread. */
   callNow<V extends keyof Verbs>(verb: V, request: Verbs[V]["takes"]): Verbs[V]["answers"];
   compileSeccomp(profile: string): Uint8Array;
   readFile(root: string, path: string, limit: number): Uint8Array;
 }
 
-/** `Unavailable`: it has not been built. */
+/** `Unavailable`: the addon has not been built. */
 export function loadBinding(): Binding {
   const addon = loadAddon();
   return {
@@ -169,7 +169,7 @@ export function loadBinding(): Binding {
       try {
         return unwrap(await addon.call(JSON.stringify({ call: verb, ...request }), cancel));
       } catch (error) {
-        // Why the caller canceled says more than that it did.
+        // The reason of the cancel says more than the error of the canceled work.
         call.signal.throwIfAborted();
         throw error;
       } finally {
@@ -182,7 +182,7 @@ export function loadBinding(): Binding {
   };
 }
 
-/** Built in the source tree, or the package with the built ones. */
+/** The addon that was built in the source tree, or the package with the prebuilt ones. */
 function loadAddon(): Addon {
   const require = createRequire(import.meta.url);
   const built = builtAddon();
@@ -200,7 +200,7 @@ function loadAddon(): Addon {
   }
 }
 
-/** `build/tsbox.node` of the repository that this file lies in, as source or as dist. */
+/** The path of `build/tsbox.node` in the repository of this file, whether it runs as source or from dist. */
 function builtAddon(): string | null {
   for (let directory = import.meta.dirname; directory !== dirname(directory); directory = dirname(directory)) {
     const path = join(directory, "build", "tsbox.node");

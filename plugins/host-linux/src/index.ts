@@ -1,4 +1,4 @@
-/** The service `host`: what native code does for every driver. The only package that loads the addon. */
+/** The service `host`: native code for all drivers. Only this package loads the addon. */
 import { noSettings, type Plugin } from "@tsbox/kernel";
 import { loadBinding } from "./binding.ts";
 import { closeRoots, createToolkit, type OpenRoots } from "./toolkit.ts";

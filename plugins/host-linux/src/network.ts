@@ -1,4 +1,4 @@
-/** The network's part of the toolkit (kernel/src/contract/host-network.ts). */
+/** The toolkit's verbs for the network (kernel/src/contract/host-network.ts). */
 import { fail, type HostNetwork } from "@tsbox/kernel";
 import type { Binding } from "./binding.ts";
 

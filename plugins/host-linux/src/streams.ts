@@ -1,6 +1,4 @@
-/**
- * Files of a tree as streams: native code works at one end of a pipe, Node at the other, and nothing is in memory but what the pipe holds.
- */
+/** A tree's files as streams: native code is at one end of a pipe, Node at the other, and only the pipe's contents are in memory. */
 import { Socket } from "node:net";
 import { asError, type Call, type HostToolkit, type IdMaps } from "@tsbox/kernel";
 import type { Binding } from "./binding.ts";
@@ -25,14 +23,14 @@ export function streams(binding: Binding): Streams {
       const request = { root, into: path, keepKinds: options.keepKinds ?? false, owner, maps: options.idMaps ?? null, from: read };
       const done = binding.call(call, "extract", request);
       const socket = new Socket({ fd: write, readable: false, writable: true });
-      // A broken pipe: native code has stopped, and says why.
+      // A broken pipe means that native code has stopped; its answer has the error.
       socket.on("error", () => {});
       const stop = (): void => void socket.destroy();
       call.signal.addEventListener("abort", stop, { once: true });
       const [pumped, extracted] = await Promise.allSettled([pump(tar, socket, done), done]);
       call.signal.removeEventListener("abort", stop);
       socket.destroy();
-      // What is wrong with the archive counts before what its end made of the pipe; a source that broke before both.
+      // An error of the source comes first, then the error of native code; the broken pipe itself is not reported.
       if (pumped.status === "rejected") throw pumped.reason;
       if (extracted.status === "rejected") throw extracted.reason;
     },
@@ -67,7 +65,7 @@ async function* packed(
   call.signal.throwIfAborted();
   const { read, write } = binding.callNow("pipe", {});
   const done = binding.call(call, "pack", { ...request, out: write });
-  // Heard of below, when the pipe has ended; a reader that leaves does not want to know.
+  // The error is handled below, at the end of the pipe; a reader that leaves before does not need it.
   done.catch(() => {});
   const socket = new Socket({ fd: read, readable: true, writable: false });
   try {
@@ -79,7 +77,7 @@ async function* packed(
   }
 }
 
-/** Throws what the source throws. Native code that has stopped is no reason to: its own answer says why. */
+/** Throws the source's errors. If native code has stopped, it does not throw: the answer of native code has the error. */
 async function pump(tar: AsyncIterable<Uint8Array>, socket: Socket, done: Promise<unknown>): Promise<void> {
   let stopped = false;
   let wake = (): void => {};
@@ -88,7 +86,7 @@ async function pump(tar: AsyncIterable<Uint8Array>, socket: Socket, done: Promis
     wake();
   };
   done.then(stop, stop);
-  // Not Promise.race: one that loses against the same promise again and again is remembered by it each time.
+  // Not Promise.race: each race adds a reaction to the long-lived promise, which keeps all of them.
   const unlessStopped = <T>(step: Promise<T>): Promise<T | null> =>
     new Promise((resolve, reject) => {
       wake = () => resolve(null);
@@ -110,7 +108,7 @@ async function pump(tar: AsyncIterable<Uint8Array>, socket: Socket, done: Promis
   }
 }
 
-/** Or closed. */
+/** Resolves when the buffer is drained or the socket is closed. */
 function drained(socket: Socket): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {

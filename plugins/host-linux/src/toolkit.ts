@@ -5,7 +5,7 @@ import type { Binding, HeldRoot } from "./binding.ts";
 import { createNetwork } from "./network.ts";
 import { streams } from "./streams.ts";
 
-/** Trees of mounts that are open, by path. */
+/** Open trees of mounts, by path. */
 export type OpenRoots = Map<string, HeldRoot>;
 
 export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () => Promise<LauncherService>): HostToolkit {
@@ -80,12 +80,12 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
     cgroups: { layout: binding.callNow("cgroupLayout", {}) },
     cgroupPids: async (_call, path) => binding.callNow("cgroupPids", { path }),
     cgroupUsage: async (_call, path) => binding.callNow("cgroupStats", { path }),
-    // Lowering a memory limit makes the kernel take memory back, which may last.
+    // Lowering a memory limit makes the host's kernel reclaim memory, which may take long.
     cgroupUpdate: (call, path, resources) => binding.call(call, "cgroupUpdate", { path, resources }),
   };
 }
 
-/** `path` as native code compares it: relative to `directory`; null when it lies elsewhere. */
+/** `path` relative to `directory`, the form that native code compares; null: it is not below the directory. */
 function below(directory: string, path: string): string | null {
   const inside = relative(directory, path);
   return inside === "" || inside.startsWith("..") ? null : inside;

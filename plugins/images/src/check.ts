@@ -1,4 +1,4 @@
-/** `system check`: whether what the images' records say is on disk, byte for byte; and mending it, by unpacking and pulling again. */
+/** `system check`: compares the images' records with the data on disk, byte for byte; repairs it by unpacking and pulling again. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import {
@@ -20,10 +20,10 @@ import { blobsOf, type ImageRecord, isDockers } from "./records.ts";
 import { familiarName, full, parseReference } from "./reference.ts";
 import { unpackImage } from "./unpack.ts";
 
-/** Of those whose images are pulled again. */
+/** The logins at the registries from which images are pulled again. */
 type Logins = Readonly<Record<string, Credentials>>;
 
-/** Every fault that is found; with `repair` those that could not be mended say so, all others are `mended`. */
+/** Every fault that is found. With `repair`, a fault that could not be repaired says why, and the others are `mended`. */
 export async function check(engine: ImagesEngine, call: Call, repair: boolean, logins: Logins): Promise<readonly Finding[]> {
   const found: Finding[] = [];
   const sums = new Map<Digest, string | null>();
@@ -43,16 +43,16 @@ export async function check(engine: ImagesEngine, call: Call, repair: boolean, l
 
 interface Fault {
   readonly what: string;
-  /** Null: a layer is missing. */
+  /** Null: the fault is a missing layer. */
   readonly blob: Digest | null;
-  /** Null: a blob is. */
+  /** Null: the fault is a missing or damaged blob. */
   readonly storage: string | null;
 }
 
-/** What a storage driver has of images. */
+/** A storage driver, and the image layers that it has. */
 interface Use extends OpenStorage {
   readonly preferred: boolean;
-  /** What it holds, or holds something upon. */
+  /** The snapshots that it has, and their parents. */
   readonly names: ReadonlySet<string>;
 }
 
@@ -70,7 +70,10 @@ async function usesOf(engine: ImagesEngine, call: Call): Promise<readonly Use[]>
   return uses;
 }
 
-/** All of the image with the preferred driver, which has each; with another one what the highest layer that is used stands on. */
+/**
+ * The layers that the driver should have. The preferred driver has all of the image's layers; another one has those below the highest layer
+ * that is in use.
+ */
 function expected({ preferred, names }: Use, record: ImageRecord): readonly SnapshotName[] {
   const chain = chainOf(record);
   return preferred ? chain : chain.slice(0, chain.findLastIndex((name) => names.has(name)) + 1);
@@ -91,7 +94,7 @@ async function blobFaults(
   return faults;
 }
 
-/** Null: it is not there. */
+/** Null: the blob does not exist. */
 async function sumOf(engine: ImagesEngine, call: Call, digest: Digest): Promise<string | null> {
   if ((await engine.content.stat(call, digest)) === null) return null;
   const hash = createHash("sha256");
@@ -111,7 +114,7 @@ async function layerFaults(uses: readonly Use[], call: Call, record: ImageRecord
   return faults;
 }
 
-/** A driver knows its snapshots by heart; what one takes is looked up on disk. */
+/** A driver keeps its index of snapshots in memory, but `usage` reads the disk. */
 async function isOnDisk(storage: StorageDriver, call: Call, name: SnapshotName): Promise<boolean> {
   return storage.usage(call, name).then(
     () => true,
@@ -122,7 +125,7 @@ async function isOnDisk(storage: StorageDriver, call: Call, name: SnapshotName):
   );
 }
 
-/** Null: all of it is mended; else why not. */
+/** Null: everything is repaired; otherwise the reason why not. */
 async function mend(
   engine: ImagesEngine,
   call: Call,
@@ -146,7 +149,10 @@ async function mend(
   }
 }
 
-/** By digest, so that it is this very image whatever its name stands for by now. A blob goes when the source has answered. */
+/**
+ * Pulls by digest, so that it gets this image even if its name means another one by now. A blob is removed only when the source has
+ * answered.
+ */
 async function pullAgain(
   engine: ImagesEngine,
   call: Call,
@@ -175,7 +181,7 @@ async function pullAgain(
   );
 }
 
-/** A name under which it was pulled; null: there is none. */
+/** A name that the image was pulled by; null: there is none. */
 const sourceOf = (engine: ImagesEngine, record: ImageRecord): string | null =>
   engine.records.namesOf(record.id).find((one) => isDockers(one) && engine.records.tag(one)?.digest != null) ?? null;
 

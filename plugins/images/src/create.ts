@@ -1,4 +1,4 @@
-/** A new image from a parent, a layer and a config: what `commit` and `import` make. */
+/** Makes an image from a parent, a layer and a config, for `commit` and `import`. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, rm } from "node:fs/promises";
@@ -34,7 +34,7 @@ const types = {
   layer: "application/vnd.oci.image.layer.v1.tar",
   adopted: "application/vnd.tsbox.directory.v1+json",
 } as const;
-/** sha256 of a tar without members, two blocks of zeros: a layer that changes nothing. */
+/** The sha256 of a tar without members, two blocks of zeros: a layer without changes. */
 const emptyLayer = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
 let count = 0;
 
@@ -45,7 +45,7 @@ export async function create(engine: ImagesEngine, call: Call, image: NewImage):
   const parent = image.parent === null ? null : records.byId(image.parent);
   return withCleanup(async (cleanup) => {
     const hold: Hold = async (names) => cleanup.always(await engine.leases.hold(names));
-    // Whoever removes the parent meanwhile leaves what the new image has of it.
+    // If the parent is removed meanwhile, the layers and blobs that the new image shares stay.
     if (parent !== null) await hold([...chainOf(parent), ...blobsOf(parent)]);
     const storageId = await engine.preferredStorage();
     const storage = await engine.storage(storageId);
@@ -115,7 +115,7 @@ interface Added {
   readonly blob: Descriptor;
 }
 
-/** The layer as a snapshot on `below`, and as a blob. Null: it changes nothing. */
+/** The layer as a snapshot on `below`, and as a blob. Null: the layer has no changes. */
 async function addLayer(
   engine: ImagesEngine,
   call: Call,
@@ -136,7 +136,7 @@ async function addLayer(
     let layer: Layer = await applyLayer(engine, storage, call, key, file);
     if (layer.diffId === emptyLayer) return null;
     if (compression === null) {
-      // Packed as no registry takes it: the blob is made anew, from the tree.
+      // Registries do not accept this compression, so the blob is made again from the tree.
       file = { path: `${engine.workDirectory}/create-${process.pid}-${count}.tar`, mediaType: `${types.layer}+gzip` };
       cleanup.always(() => rm(file.path, { force: true }));
       layer = await diff(engine, storage, call, below, key, file);
@@ -154,7 +154,7 @@ async function addLayer(
       await storage.commit(call, name, key);
       done = true;
     } catch (error) {
-      // Another image has this very layer on the same ones.
+      // Another image has the same layer on the same parents.
       if (!isTsboxError(error) || error.code !== "AlreadyExists") throw error;
     }
     return { name, diffId: layer.diffId, blob: { mediaType: file.mediaType, digest: layer.digest, size: layer.size } };
@@ -184,7 +184,7 @@ async function diff(
   });
 }
 
-/** The suffix of the media type; null: packed with something that no media type has a word for. */
+/** The suffix of the media type; null: a compression without a media type. */
 async function compressionOf(path: string): Promise<"" | "+gzip" | "+zstd" | null> {
   const file = await open(path);
   try {

@@ -1,4 +1,4 @@
-/** What the verbs of the service share. */
+/** The state that the service's verbs share. */
 import type { Call, Descriptor, EventsService, RegistryDriver, SnapshotName, StorageDriver } from "@tsbox/kernel";
 import type { ImageRecords } from "./records.ts";
 import type { Unpacker } from "./unpack.ts";
@@ -6,17 +6,17 @@ import type { Unpacker } from "./unpack.ts";
 export interface ImagesEngine extends Unpacker {
   readonly records: ImageRecords;
   readonly events: EventsService;
-  /** What committed snapshots take, by driver and name. */
+  /** The size of committed snapshots, by driver and name. */
   readonly sizes: Map<string, number>;
-  /** Snapshots and blobs of images that are being made: nobody may sweep them until the image has its name. */
+  /** Snapshots and blobs of images that are being made: no sweep removes them before the image has its name. */
   readonly leases: Leases;
-  /** Snapshots that no image needs any more, but something stood on when their image went. */
+  /** Snapshots that no image needs any more, but that had children when their image was removed. */
   readonly stranded: Set<SnapshotName>;
-  /** For files that are on their way into the content store; emptied at each start. */
+  /** A directory for files before they are in the content store; emptied at each start. */
   readonly workDirectory: string;
   registry(scheme: string): Promise<RegistryDriver>;
   preferredStorage(): Promise<string>;
-  /** Every storage driver that works here, the preferred one first. An image has layers in each that one of its containers asked for. */
+  /** Every storage driver that works here, the preferred one first. An image has layers in each driver that one of its containers uses. */
   storages(): Promise<readonly OpenStorage[]>;
   readonly hooks: {
     beforePull(call: Call, ref: string): Promise<void>;
@@ -31,7 +31,7 @@ export interface OpenStorage {
 
 export class Leases {
   readonly #counts: Map<string, number> = new Map();
-  /** Removals that are under way. */
+  /** Removals that are running. */
   readonly #leaving: Map<string, Promise<unknown>> = new Map();
 
   has(name: string): boolean {
@@ -39,8 +39,8 @@ export class Leases {
   }
 
   /**
-   * Until the answered function is called, nobody removes these. What was being removed when they were asked for is gone before this
-   * answers, so that who looks next does not find it on its way out.
+   * Until the answered function is called, these are not removed. If some are being removed already, this waits for that, so that the
+   * caller does not find them while they disappear.
    */
   async hold(names: readonly string[]): Promise<() => void> {
     for (const name of names) this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
@@ -54,7 +54,7 @@ export class Leases {
     };
   }
 
-  /** Removes what nobody holds. Whether it did. */
+  /** Removes the name unless there is a lease on it. Answers whether it was removed. */
   async drop(name: string, remove: () => Promise<unknown>): Promise<boolean> {
     if (this.has(name)) return false;
     const leaving = remove();
@@ -68,5 +68,5 @@ export class Leases {
   }
 }
 
-/** Takes hold of more names, until the work that it was made for has ended. */
+/** Takes leases on more names, until the work that has the leases ends. */
 export type Hold = (names: readonly string[]) => Promise<void>;

@@ -1,15 +1,15 @@
 /**
- * One word of a Dockerfile instruction: quotes taken off, variables replaced. Docker's rules (BuildKit's frontend/dockerfile/shell/lex.go),
- * which are a part of the shell's:
+ * Expands one word of a Dockerfile instruction: removes quotes and replaces variables. The rules are Docker's (BuildKit's
+ * frontend/dockerfile/shell/lex.go), which are a part of the shell's:
  *
- *   $name ${name}                     the value; nothing when there is none
- *   ${name:-word} ${name-word}        `word` when there is none (`:`: or an empty one)
- *   ${name:+word} ${name+word}        `word` when there is one
- *   ${name:?word} ${name?word}        an error when there is none
- *   ${name#glob} ## % %%              the value without its shortest (longest) beginning or end that matches
- *   ${name/glob/word} //              the value with the first match (all of them) replaced
- *   'text'                            as it is
- *   "text"                            variables count, and a backslash before one of " $ \
+ *   $name ${name}                     the value; nothing if unset
+ *   ${name:-word} ${name-word}        `word` if unset (with `:` also if empty)
+ *   ${name:+word} ${name+word}        `word` if set (with `:` also not empty)
+ *   ${name:?word} ${name?word}        an error if unset (with `:` also if empty)
+ *   ${name#glob} ## % %%              the value without its shortest (longest) matching prefix or suffix
+ *   ${name/glob/word} //              the value with the first match (all matches) replaced
+ *   'text'                            unchanged
+ *   "text"                            variables are replaced; a backslash escapes one of " $ \
  *   \x                                x
  */
 import { fail } from "@tsbox/kernel";
@@ -25,12 +25,12 @@ export const environmentOf = (pairs: readonly string[]): Environment =>
     }),
   );
 
-/** `InvalidArgument`: a quote or a brace that is not closed, a variable that must be set. */
+/** `InvalidArgument`: an unclosed quote or brace, or an unset variable with `?`. */
 export function expand(word: string, environment: Environment): string {
   return new Expansion(word, environment).until("");
 }
 
-/** A word holds a `${…}` in another one only so deep. */
+/** The maximum depth of nested `${…}`. */
 const deepest = 100;
 const special = "@*#?-$!0";
 
@@ -59,7 +59,7 @@ class Expansion {
     return fail("InvalidArgument", `failed to process "${this.#text}": ${why}`);
   }
 
-  /** Up to one of `stops`, which is taken; up to the end where there are none. */
+  /** Expands up to one of `stops`, which is consumed; without stops, up to the end. */
   until(stops: string): string {
     let found = "";
     while (this.#at < this.#text.length) {
@@ -146,7 +146,7 @@ class Expansion {
   }
 }
 
-/** The beginning or the end that a glob matches, taken away. */
+/** The value without the prefix or suffix that a glob matches. */
 function without(value: string, glob: string, side: "#" | "%", greedy: boolean): string {
   const whole = new RegExp(`^${globSource(glob, greedy)}$`, "s");
   const lengths = Array.from({ length: value.length + 1 }, (_, length) => length);
@@ -156,7 +156,7 @@ function without(value: string, glob: string, side: "#" | "%", greedy: boolean):
   return side === "#" ? value.slice(length) : value.slice(0, value.length - length);
 }
 
-/** `*` and `?` alone have a meaning; a backslash takes it away. Runs of `*` are one, or matching them would take for ever. */
+/** Only `*` and `?` have a meaning; a backslash escapes them. Runs of `*` become one: several of them would make the match very slow. */
 function globSource(glob: string, greedy: boolean): string {
   return glob
     .replace(/\*+/g, "*")

@@ -1,14 +1,14 @@
 /**
- * JSON objects of strangers, field by field. What is missing or null is empty; a field of another type than Docker's is refused, as Docker
+ * Reads the fields of untrusted JSON objects. A missing or null field is empty; a field of a type other than Docker's is refused, as Docker
  * refuses it.
  */
 import { fail, limits, type Strings } from "@tsbox/kernel";
 
 export class Fields {
   readonly #values: { readonly [key: string]: unknown };
-  /** For messages: the image. */
+  /** The image's name, for error messages. */
   readonly #what: string;
-  /** Of the object itself, with a dot behind it. */
+  /** The path of the object itself, with a dot at its end. */
   readonly #path: string;
 
   constructor(value: unknown, what: string, path = "") {
@@ -56,7 +56,7 @@ export class Fields {
     });
   }
 
-  /** Missing: empty. */
+  /** An empty object if the field is missing. */
   object(key: string): Fields {
     return new Fields(this.#get(key) ?? {}, this.#what, `${this.#path}${key}.`);
   }
@@ -65,7 +65,7 @@ export class Fields {
     return this.list(key).map((value) => new Fields(value ?? {}, this.#what, `${this.#path}${key}[].`));
   }
 
-  /** Names of a map whose values say nothing. */
+  /** The keys of a map whose values have no meaning. */
   keys(key: string, most: number = limits.mostEntries): readonly string[] {
     const keys = Object.keys(this.object(key).#values);
     if (keys.length > most) throw this.#wrong(`${this.#path}${key}`, `a map of at most ${most}`);

@@ -1,10 +1,10 @@
-/** How an image was made, from its config; and what its layers take on disk. */
+/** An image's history, from its config; and the size of its layers on disk. */
 import { type Call, type ContentService, type Digest, type HistoryEntry, isTsboxError, type SnapshotName } from "@tsbox/kernel";
 import type { ImagesEngine, OpenStorage } from "./engine.ts";
 import type { ImageRecord } from "./records.ts";
 import { adoptedName, chainIds } from "./unpack.ts";
 
-/** One step as OCI's config tells it. */
+/** One step in OCI's config. */
 export interface Step {
   readonly created?: string;
   readonly created_by?: string;
@@ -17,7 +17,7 @@ export async function rawConfig(content: ContentService, call: Call, record: Ima
   return JSON.parse(Buffer.from(await content.read(call, record.rawConfig)).toString()) as Readonly<Record<string, unknown>>;
 }
 
-/** The steps of a config, one for each layer at least: what was made without a history gets nameless ones first. */
+/** A config's steps, at least one for each layer: steps without a text come first if the history is shorter. */
 export function stepsOf(config: Readonly<Record<string, unknown>>, layers: number): readonly Step[] {
   const steps = ((Array.isArray(config.history) ? config.history : []) as readonly (Step | null)[]).map((step) => step ?? {});
   const missing = layers - steps.filter((step) => step.empty_layer !== true).length;
@@ -25,7 +25,7 @@ export function stepsOf(config: Readonly<Record<string, unknown>>, layers: numbe
   return [...Array.from({ length: Math.max(0, missing) }, () => nameless), ...steps];
 }
 
-/** Names of snapshots, the lowest layer first. */
+/** The names of the image's snapshots, the lowest layer first. */
 export function chainOf(record: ImageRecord): readonly SnapshotName[] {
   const known = chains.get(record);
   if (known !== undefined) return known;
@@ -34,7 +34,7 @@ export function chainOf(record: ImageRecord): readonly SnapshotName[] {
   return chain;
 }
 
-/** A record never changes. */
+/** The cache of `chainOf`: a record never changes. */
 const chains = new WeakMap<ImageRecord, readonly SnapshotName[]>();
 
 export async function layersOf(
@@ -52,9 +52,9 @@ export async function layersOf(
   return found;
 }
 
-/** Null: it is not unpacked with this driver. */
+/** Null: the layer is not unpacked with this driver. */
 async function layerSize(engine: ImagesEngine, call: Call, { id, storage }: OpenStorage, name: SnapshotName): Promise<number | null> {
-  // A committed snapshot never changes.
+  // A committed snapshot never changes, so its size is cached.
   const key = `${id} ${name}`;
   const known = engine.sizes.get(key);
   if (known !== undefined) return known;
@@ -81,7 +81,7 @@ export async function history(engine: ImagesEngine, call: Call, record: ImageRec
       size,
     };
   });
-  // The last step is this image's; the ones before are its parents', as far as they are here.
+  // The last step made this image; earlier ones made its parents, as far as they exist here.
   let at: Digest | null = record.id;
   return entries.reverse().map((entry) => {
     const image: ImageRecord | null = at === null ? null : engine.records.known(at);

@@ -1,11 +1,11 @@
-/** What is told of images, with Docker's attributes: a name, and the image's labels while it is there. */
+/** Events of images, with Docker's attributes: a name, and the image's labels while the image exists. */
 import type { Call, EventsService } from "@tsbox/kernel";
 import type { ImageRecord } from "./records.ts";
 
-/** Characters of all labels in one event: events are kept in memory, and labels are a stranger's. */
+/** Characters of all labels in one event: events are kept in memory, and labels are untrusted. */
 const longestLabels = 64 << 10;
 
-/** `name`: the image's id, unless a name is what it is about. */
+/** `name`: the image's id, unless the event is about a name. */
 export function imageEvent(
   events: EventsService,
   call: Call,

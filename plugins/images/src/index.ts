@@ -16,7 +16,7 @@ const plugin: Plugin<null> = {
         const records = new ImageRecords(await context.service("state"));
         await records.load(call);
         const workDirectory = join(context.rootDirectory, "work");
-        // What a killed daemon left.
+        // Files of a daemon that was killed.
         await rm(workDirectory, { recursive: true, force: true });
         await mkdir(workDirectory, { recursive: true, mode: 0o700 });
         const engine: ImagesEngine = {
@@ -45,7 +45,7 @@ const plugin: Plugin<null> = {
 };
 export default plugin;
 
-/** One that can't be opened now keeps what it has: nobody else can reach it. */
+/** A driver that can't be opened now keeps its snapshots: no other code can reach them. */
 async function storagesOf(context: PluginContext<null>): Promise<readonly OpenStorage[]> {
   const usable = (await context.drivers("storage")).filter(({ usable }) => usable);
   const opened = usable.map(async ({ id }): Promise<OpenStorage[]> => {

@@ -1,6 +1,6 @@
 /**
- * Dockerfile instructions on a config, as `commit --change` and `import --change` take them. The config is Docker's JSON (OCI's `config`
- * member and what Docker has besides); what is answered is a new one.
+ * Applies Dockerfile instructions to a config, for `commit --change` and `import --change`. The config is Docker's JSON (OCI's `config`
+ * member and Docker's additions); the answer is a new config.
  */
 import { fail, signalNumber } from "@tsbox/kernel";
 import { environmentOf, expand } from "./expand.ts";
@@ -8,7 +8,7 @@ import { environmentOf, expand } from "./expand.ts";
 type Config = Readonly<Record<string, unknown>>;
 type Apply = (config: Config, rest: string, line: string) => Config;
 
-/** `InvalidArgument`: no such instruction, or not in its form. */
+/** `InvalidArgument`: an unknown instruction, or wrong arguments. */
 export function applyInstructions(config: Config, lines: readonly string[]): Config {
   const given = lines
     .flatMap((text) => text.replace(/\\\r?\n/g, "").split(/\r?\n/))
@@ -21,7 +21,7 @@ export function applyInstructions(config: Config, lines: readonly string[]): Con
     if (apply === undefined) throw fail("InvalidArgument", `${name.toUpperCase()} is not a valid change command`);
     return apply(so, rest.trim(), line);
   }, config);
-  // As Docker: a new entrypoint makes a command void that was not given beside it.
+  // As in Docker: a new entrypoint clears the command, unless a command is given too.
   const isVoid = gives("ENTRYPOINT") && !gives("CMD") && list(changed, "Entrypoint").length > 0;
   return isVoid ? { ...changed, Cmd: undefined } : changed;
 }
@@ -45,7 +45,7 @@ const instructions: Readonly<Record<string, Apply>> = {
   ENTRYPOINT: (config, rest) => ({ ...config, Entrypoint: rest === "" ? null : command(rest, config) }),
   ENV: (config, rest, line) => {
     const fresh = pairs(config, needed(rest, line, "at least one argument"), line);
-    // A name that is there already keeps its place.
+    // An existing name keeps its place.
     const all = new Map([...environmentOf(list(config, "Env")), ...fresh]);
     return { ...config, Env: [...all].map(([name, value]) => `${name}=${value}`) };
   },
@@ -53,7 +53,7 @@ const instructions: Readonly<Record<string, Apply>> = {
     set(
       config,
       "ExposedPorts",
-      // As Docker: what a variable holds may be several words.
+      // As in Docker: a variable's value may be several words.
       words(config, rest, line)
         .flatMap((word) => word.split(/\s+/).filter((part) => part !== ""))
         .flatMap((word) => ports(word, line)),
@@ -72,7 +72,7 @@ const instructions: Readonly<Record<string, Apply>> = {
   SHELL: (config, rest, line) => ({ ...config, Shell: jsonList(rest) ?? refuse(line, "SHELL requires the arguments to be in JSON form") }),
   STOPSIGNAL: (config, rest, line) => {
     const signal = one(config, rest, line);
-    // Refused here, before an image has it of which no container can be made.
+    // Refused here, so that no image gets a signal with which its containers can't be created.
     signalNumber(signal);
     return { ...config, StopSignal: signal };
   },
@@ -103,7 +103,7 @@ function normal(path: string): string {
   return `/${parts.join("/")}`;
 }
 
-/** A list of strings in JSON; null for all else, which is the shell's. */
+/** A JSON list of strings; null: anything else, which is text for the shell. */
 function jsonList(text: string): readonly string[] | null {
   if (!text.startsWith("[")) return null;
   try {
@@ -119,7 +119,7 @@ function command(rest: string, config: Config): readonly string[] | null {
   return jsonList(rest) ?? (rest === "" ? null : [...(shell.length > 0 ? shell : ["/bin/sh", "-c"]), rest]);
 }
 
-/** As Docker: a mistake in a word is one of its line. */
+/** As in Docker: an error in a word is reported with its line. */
 function expanded(config: Config, word: string, line: string): string {
   try {
     return expand(word, environmentOf(list(config, "Env")));
@@ -128,14 +128,14 @@ function expanded(config: Config, word: string, line: string): string {
   }
 }
 
-/** All the rest is one word, with its blanks. */
+/** The rest of the line as one word, with its blanks. */
 const one = (config: Config, rest: string, line: string): string => expanded(config, needed(rest, line), line);
 
 function words(config: Config, rest: string, line: string): readonly string[] {
   return raw(needed(rest, line, "at least one argument"), line).map((word) => expanded(config, word, line));
 }
 
-/** Words apart by blanks, as they are written; quotes hold blanks, a backslash the next character. */
+/** Splits at blanks, without expanding the words. Quotes protect blanks, a backslash protects the next character. */
 
 function raw(text: string, line: string): readonly string[] {
   const found: string[] = [];
@@ -178,7 +178,7 @@ function pairs(config: Config, rest: string, line: string): readonly (readonly [
   });
 }
 
-/** `80`, `80/udp`, `8000-8002`, with a host's port before, which does not count. */
+/** `80`, `80/udp`, `8000-8002`; a host port before it is ignored. */
 function ports(word: string, line: string): readonly string[] {
   const [, first, last, protocol = "tcp"] = /^(?:[^/]*:)?(\d+)(?:-(\d+))?(?:\/(tcp|udp|sctp))?$/i.exec(word) ?? [];
   const [from, to] = [Number(first), Number(last ?? first)];

@@ -1,4 +1,4 @@
-/** What pulls, builds and deaths of daemons left: parts of downloads, blobs that no image has, snapshots that nobody goes on with. */
+/** Leftovers of interrupted pulls and builds and of killed daemons: parts of downloads, blobs without an image, unfinished snapshots. */
 import { type Call, type Digest, isTsboxError, type StorageDriver } from "@tsbox/kernel";
 import type { ImagesEngine } from "./engine.ts";
 import { blobsOf } from "./records.ts";
@@ -10,12 +10,12 @@ export interface Leftovers {
 }
 
 /**
- * Of layers that are unpacked or made: `create-PID-N`, `unpack-PID-N`. Of looks at whole trees, by this plugin and `files`:
+ * Snapshots of layers that are unpacked or made: `create-PID-N`, `unpack-PID-N`. Views of whole trees, by this plugin and `files`:
  * `materialize-PID-…`, `files-PID-…`.
  */
 const halfMade = /^(?:(?:create|unpack)-\d+-\d+(?:-below)?|materialize-\d+-\d+|files-(\d+)-[\d-]+)$/;
 
-/** Is this nobody's any more? What this daemon looks at for `files` goes by itself. */
+/** Whether no running work uses the snapshot. The views of `files` in this daemon are removed by that plugin. */
 function isAbandoned(key: string): boolean {
   const match = halfMade.exec(key);
   return match !== null && !isBeingMade(key) && match[1] !== String(process.pid);
@@ -27,7 +27,7 @@ export async function leftovers(engine: ImagesEngine, call: Call, drop: boolean)
   return { count: all.reduce((sum, { count }) => sum + count, 0), bytes: all.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
-/** Of this daemon or an earlier one. */
+/** Snapshots that this daemon or an earlier one left unfinished. */
 export async function halfMadeSnapshots(engine: ImagesEngine, call: Call, drop: boolean): Promise<Leftovers> {
   let [count, bytes] = [0, 0];
   for (const { storage } of await engine.storages())
@@ -46,7 +46,7 @@ async function ownerlessBlobs(engine: ImagesEngine, call: Call, drop: boolean): 
   const { records, content, leases } = engine;
   let [count, bytes] = [0, 0];
   for await (const { digest, size } of await content.list(call)) {
-    // Asked for each anew: an image may get its name while this goes on.
+    // Checked again for each blob: an image may get its name meanwhile.
     if (leases.has(digest) || isNeeded(records.all(), digest) || records.names().some((name) => records.tag(name)?.digest === digest))
       continue;
     count += 1;
@@ -56,7 +56,7 @@ async function ownerlessBlobs(engine: ImagesEngine, call: Call, drop: boolean): 
   return { count, bytes };
 }
 
-/** Each image is asked: a list of all their blobs would be old after the first removal. */
+/** Checks every image: a set of all their blobs would be outdated after the first removal. */
 export function isNeeded(images: ReturnType<ImagesEngine["records"]["all"]>, digest: Digest): boolean {
   return images.some((image) => blobsOf(image).includes(digest));
 }

@@ -1,11 +1,11 @@
-/** Manifests and configs of Docker and OCI, checked: they come from strangers. */
+/** Parses and checks manifests and configs of Docker and OCI, which are untrusted. */
 import { type Descriptor, fail, type HealthRequest, type ImageConfig, limits, parseDigest, parseJson } from "@tsbox/kernel";
 import { Fields } from "./fields.ts";
 
 export const mediaTypes = {
   index: ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"],
   manifest: ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"],
-  /** A directory of the host, adopted as it is; no blob. */
+  /** An adopted directory of the host; it has no blob. */
   adopted: "application/vnd.tsbox.directory.v1+json",
 } as const;
 
@@ -13,7 +13,7 @@ export interface Manifest {
   readonly config: Descriptor;
   readonly layers: readonly Descriptor[];
 }
-/** The part of OCI's config blob that is read here. */
+/** The part of OCI's config blob that this plugin reads. */
 export interface ConfigBlob {
   readonly architecture: string;
   readonly os: string;
@@ -76,7 +76,7 @@ export function parseManifest(bytes: Uint8Array, what: string): Manifest {
   };
 }
 
-/** All of it that is read anywhere, so that nothing of a wrong type gets into the store. */
+/** Checks all members that any code reads, so that a wrong type never gets into the store. */
 export function parseConfig(bytes: Uint8Array, what: string): ConfigBlob {
   const blob = parse(bytes, what);
   const config = blob.object("config");
@@ -112,7 +112,7 @@ export function parseConfig(bytes: Uint8Array, what: string): ConfigBlob {
   };
 }
 
-/** Docker's own extension of OCI's config; nanoseconds there. */
+/** Docker's extension of OCI's config, in nanoseconds. */
 function healthOf(check: Fields): HealthRequest {
   const span = (key: string): number | undefined => (check.number(key) > 0 ? check.number(key) / 1e6 : undefined);
   return {

@@ -1,9 +1,9 @@
-/** Which of an index's manifests fits: `linux/amd64`, `linux/arm64/v8`, `arm64`. */
+/** Chooses the manifest of an index that fits a platform: `linux/amd64`, `linux/arm64/v8`, `arm64`. */
 import { arch } from "node:os";
 import { type Descriptor, fail, type Platform } from "@tsbox/kernel";
 
 const architectures: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64", ia32: "386", arm: "arm" };
-/** What people call them. */
+/** Other common names. */
 const aliases: Readonly<Record<string, readonly [string, string | null]>> = {
   x86_64: ["amd64", null],
   "x86-64": ["amd64", null],
@@ -13,7 +13,7 @@ const aliases: Readonly<Record<string, readonly [string, string | null]>> = {
   armel: ["arm", "v6"],
 };
 
-/** Platforms in one message. */
+/** The number of platforms that one message lists. */
 const mostNamed = 20;
 
 export const hostPlatform: Platform = { os: "linux", architecture: architectures[arch()] ?? arch(), variant: null };
@@ -32,7 +32,7 @@ export function parsePlatform(text: string): Platform {
 
 export const platformText = ({ os, architecture, variant }: Platform): string => [os, architecture, variant].filter(Boolean).join("/");
 
-/** arm64 means v8; any other variant that is not said fits any. */
+/** arm64 means v8; for other architectures a missing variant fits any. */
 export function fits(wanted: Platform, has: Platform): boolean {
   if (wanted.os !== has.os || wanted.architecture !== has.architecture) return false;
   const variant = (platform: Platform): string | null => platform.variant ?? (platform.architecture === "arm64" ? "v8" : null);
@@ -48,7 +48,7 @@ export function choose(manifests: readonly Descriptor[], wanted: Platform, name:
   });
   const found = listed.find((manifest) => fits(wanted, of(manifest)));
   if (found) return found;
-  // An index without platforms (a layout with one image) has only one meaning.
+  // An index without platforms (a layout with one image) is unambiguous.
   if (listed.length === 0 && manifests.length === 1 && manifests[0]) return manifests[0];
   const names = listed.map((manifest) => platformText(of(manifest)).slice(0, 100));
   const there = [...names.slice(0, mostNamed), ...(names.length > mostNamed ? [`${names.length - mostNamed} more`] : [])].join(", ");

@@ -1,4 +1,4 @@
-/** Work that reports as a stream: each report in order, and its failure at the end. Leaving the stream lets the work go on to its end. */
+/** Turns work into a stream of its reports, with its error at the end. If the reader leaves the stream, the work continues to its end. */
 import type { PullProgress } from "@tsbox/kernel";
 
 export async function* progress(work: (report: (line: PullProgress) => void) => Promise<unknown>): AsyncGenerator<PullProgress> {
@@ -17,7 +17,7 @@ export async function* progress(work: (report: (line: PullProgress) => void) => 
     (error: unknown) => finish({ error }),
   );
   for (;;) {
-    // One by one: while a line is with its reader more may come, and the end too.
+    // One by one: while the reader handles a line, more lines may come, and the end too.
     const next = lines.shift();
     if (next) {
       yield next;

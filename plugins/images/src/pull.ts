@@ -1,5 +1,6 @@
 /**
- * From a reference to blobs in the content store, snapshots, and a record: resolve, manifest, config, layers side by side, unpack in order.
+ * Brings an image from a reference to blobs in the content store, snapshots and a record: resolve, manifest, config, concurrent layers,
+ * unpacking in order.
  */
 import {
   type Access,
@@ -24,20 +25,20 @@ import type { ImageRecord } from "./records.ts";
 import { abandon } from "./remove.ts";
 import { adopt, adoptedName, chainIds, type Unpacker, unpackLayer } from "./unpack.ts";
 
-/** Where an image comes from: a driver, and the reference in its own words. */
+/** The source of an image: a driver, and the reference in the driver's form. */
 export interface Source {
   readonly driver: RegistryDriver;
   readonly ref: string;
   readonly access: Access;
-  /** For messages. */
+  /** The reference for error messages. */
   readonly shown: string;
 }
 export type Report = (line: PullProgress) => void;
 
-/** Layers at a time: as Docker. */
+/** Concurrent downloads of layers; the number is Docker's. */
 const sideBySide = 3;
 const mostTries = 4;
-/** Between two reports of one download. */
+/** Milliseconds between two reports of one download. */
 const reportEvery = 100;
 
 const short = (digest: Digest): string => digest.slice("sha256:".length, "sha256:".length + 12);
@@ -45,8 +46,8 @@ const line = (report: Report, id: Digest | null, status: string, current: number
   report({ id: id === null ? null : short(id), status, current, total });
 
 /**
- * Fetches one image's manifest, config and layers, and unpacks them with the storage driver `storageId`. `keep` writes the image down:
- * until it has, nobody who removes another image takes a blob or a layer that this one shares.
+ * Fetches the manifest, config and layers of one image, and unpacks the layers with the storage driver `storageId`. `keep` writes the
+ * image's record. Until then leases keep the blobs and layers of this image, also if another image that shares them is removed.
  */
 export async function bring(
   engine: ImagesEngine,
@@ -71,13 +72,13 @@ export async function bring(
       return record;
     });
   } catch (error) {
-    // What broke off goes on with the next pull; what is wrong stays wrong.
+    // An interrupted pull keeps its parts for the next one; the parts of an invalid image are removed.
     if (isTsboxError(error) && final.has(error.code)) await abandon(engine, cleanupCall(call), held);
     throw error;
   }
 }
 
-/** Failures that another try does not mend. */
+/** Errors that a retry does not fix. */
 const final: ReadonlySet<string> = new Set(["DataLoss", "InvalidArgument", "NotFound", "PermissionDenied", "Unsupported"]);
 
 async function fetchImage(
@@ -130,7 +131,7 @@ async function fetchImage(
 }
 
 async function small(content: ContentService, call: Call, source: Source, blob: Descriptor): Promise<Uint8Array> {
-  // Before it is fetched.
+  // Checked before the download.
   if (blob.size > limits.largestManifest)
     throw fail(
       "DataLoss",
@@ -140,15 +141,15 @@ async function small(content: ContentService, call: Call, source: Source, blob: 
   return content.read(call, blob.digest);
 }
 
-/** A layer on its way: `begun` when its first bytes come, `whole` when it is verified and in the content store. */
+/** The download of a layer: `begun` resolves with its first bytes, `whole` when it is verified and in the content store. */
 interface Download {
   readonly begun: Promise<unknown>;
   readonly whole: Promise<void>;
 }
 
 /**
- * Downloads run ahead of the unpacking, which goes up the chain and begins with a layer when its first bytes are there. Answers the bytes
- * that the layers take.
+ * Downloads run ahead of the unpacking, which goes up the chain and begins with a layer when its first bytes arrive. Answers the size of
+ * the layers.
  */
 async function bringLayers(
   unpacker: Unpacker,
@@ -171,7 +172,8 @@ async function bringLayers(
       stop.signal.throwIfAborted();
       await fetchBlob(unpacker.content, call, source, layer, report, begin);
     });
-    // Awaited below in order; one that fails while an earlier one is unpacked must not count as unheard.
+    // Awaited below in order. The empty handler is for a download that fails while an earlier layer is unpacked: it must not be an
+    // unhandled rejection.
     whole.catch(() => {});
     return { begun: Promise.race([comes, whole]).catch(() => {}), whole };
   });
@@ -199,7 +201,7 @@ async function bringLayers(
   }
 }
 
-/** Goes on where it broke off, a few times, when what stopped it may pass. */
+/** Downloads a blob. After a temporary error it retries a few times, from the byte where it stopped. */
 async function fetchBlob(
   content: ContentService,
   call: Call,
@@ -236,7 +238,7 @@ async function* counted(
   report: Report,
   begin: () => void,
 ): AsyncGenerator<Uint8Array> {
-  // Who asks for bytes has a place for them.
+  // The content store has opened its file by the time it asks for bytes.
   begin();
   let current = from;
   let told = 0;
@@ -266,7 +268,7 @@ function pauseFor(call: Call, milliseconds: number): Promise<void> {
   });
 }
 
-/** So many at a time, in the order of asking. */
+/** Lets a fixed number of tasks run at a time, first come, first served. */
 class Slots {
   #free: number;
   readonly #waiting: (() => void)[] = [];

@@ -22,19 +22,19 @@ export interface ImageRecord {
   readonly rawConfig: Digest;
   readonly diffIds: readonly Digest[];
   readonly layers: readonly Descriptor[];
-  /** The directory below the layers (`host:/`). */
+  /** The adopted directory below the layers (`host:/`). */
   readonly adopted: string | null;
-  /** Older records have none. */
+  /** Older records lack it. */
   readonly parent?: Digest | null;
 }
-/** The blobs that an image is made of. */
+/** The blobs of an image. */
 export const blobsOf = (image: ImageRecord): readonly Digest[] => [
   image.rawConfig,
   image.manifest.digest,
   ...image.layers.map(({ digest }) => digest),
 ];
 
-/** What a name stands for. `digest`: of the index or manifest that it was resolved to; null: it was given here. */
+/** The image of a name. `digest`: the index or manifest that the name was resolved to; null: the name was given on this host. */
 export interface TagRecord {
   readonly image: Digest;
   readonly digest: Digest | null;
@@ -43,7 +43,7 @@ export interface TagRecord {
 export class ImageRecords {
   readonly #state: StateService;
   readonly #images: Map<Digest, ImageRecord> = new Map();
-  /** By full reference, or by the whole word of another transport. */
+  /** By full reference, or by the full text for another transport. */
   readonly #tags: Map<string, TagRecord> = new Map();
 
   constructor(state: StateService) {
@@ -55,7 +55,7 @@ export class ImageRecords {
     for (const [name, record] of await this.#state.list(call, "tags")) this.#tags.set(name, record as TagRecord);
   }
 
-  /** What records of an older copy don't know may go from now on. */
+  /** From now on, sweeps may remove what the restored copy of the records does not know. */
   acceptRestored(call: Call): Promise<void> {
     return this.#state.acceptRestored(call);
   }
@@ -70,7 +70,7 @@ export class ImageRecords {
     return found;
   }
 
-  /** Null: it is not here. */
+  /** Null: there is no such image. */
   known(id: Digest): ImageRecord | null {
     return this.#images.get(id) ?? null;
   }
@@ -83,12 +83,12 @@ export class ImageRecords {
     return this.#tags.get(name) ?? null;
   }
 
-  /** Names that stand for an image. */
+  /** The names of an image. */
   namesOf(id: Digest): readonly string[] {
     return [...this.#tags].filter(([, tag]) => tag.image === id).map(([name]) => name);
   }
 
-  /** By reference, or an id or its beginning. */
+  /** By reference, id, or prefix of an id. */
   find(text: string): { readonly record: ImageRecord; readonly name: string | null } {
     const other = this.#tags.get(text);
     if (other) return { record: this.byId(other.image), name: text };
@@ -110,7 +110,7 @@ export class ImageRecords {
     const exact = this.#tags.get(full(reference));
     if (exact) return { record: this.byId(exact.image), name: full(reference) };
     if (reference.digest === null) return null;
-    // By digest: any name in that repository which was resolved to it.
+    // By digest: a name in that repository that was resolved to the digest.
     const prefix = `${reference.host}/${reference.repository}`;
     for (const [name, tag] of this.#tags)
       if (tag.digest === reference.digest && (name.startsWith(`${prefix}:`) || name.startsWith(`${prefix}@`)))
@@ -118,7 +118,7 @@ export class ImageRecords {
     return null;
   }
 
-  /** The image and its name, in one write. */
+  /** Writes the image and its names in one transaction. */
   async keep(call: Call, record: ImageRecord, names: readonly string[], digest: Digest | null): Promise<void> {
     const tags = names.map((name): readonly [string, TagRecord] => [name, { image: record.id, digest }]);
     await this.#state.write(call, [
@@ -129,7 +129,7 @@ export class ImageRecords {
     for (const [name, tag] of tags) this.#tags.set(name, tag);
   }
 
-  /** Takes names away, and the image with the last of them if `image` says so. */
+  /** Removes names, and with them the image if `image` is given. */
   async drop(call: Call, names: readonly string[], image: Digest | null): Promise<void> {
     await this.#state.write(call, [
       ...names.map((key): StateChange => ({ table: "tags", key, value: null })),
@@ -139,7 +139,7 @@ export class ImageRecords {
     if (image !== null) this.#images.delete(image);
   }
 
-  /** As the contract shows it. */
+  /** The image in the form of the contract. */
   show(record: ImageRecord): Image {
     const names = this.namesOf(record.id);
     const references = names.filter(isDockers).map((name) => parseReference(name));
@@ -167,5 +167,5 @@ export class ImageRecords {
   }
 }
 
-/** Names of other transports hold a path. */
+/** Names of other transports contain a path. */
 export const isDockers = (name: string): boolean => !/^(host|oci|oci-archive|docker-archive):/.test(name);

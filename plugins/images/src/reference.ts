@@ -1,5 +1,5 @@
 /**
- * Docker's references: what a user types, and what it means in full. Grammar: github.com/distribution/reference.
+ * Docker's references: the text that a user types, and its full form. Grammar: github.com/distribution/reference.
  *
  *   debian            docker.io/library/debian:latest       shown as debian:latest
  *   host:5000/a/b:1   host:5000/a/b:1                       shown as it is
@@ -21,10 +21,10 @@ const form = new RegExp(`^(${component}(?:/${component})*)(?::([\\w][\\w.-]{0,12
 const label = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
 const hostForm = new RegExp(`^(?:${label}(?:\\.${label})*|\\[[0-9a-f:]+\\])(?::\\d+)?$`);
 const hub = "docker.io";
-/** Characters of host and repository in full, as Docker counts them. Records and files are named by them. */
+/** Characters of host and repository in full form, counted as in Docker. Records and files are named by them. */
 const longestRepository = 255;
 
-/** Without tag and digest: `latest`. */
+/** A missing tag and digest means `latest`. */
 export function parseReference(text: string): Reference {
   const slash = text.indexOf("/");
   const first = slash < 0 ? "" : text.slice(0, slash);
@@ -49,8 +49,8 @@ export function parseReference(text: string): Reference {
 }
 
 /**
- * A name that an image shall be given by somebody who did not get the image under it: an archive, `tag`, `commit`, `import`. A digest says
- * what an image is, so only an image that has it (`own`) may be called by it; and no name may look like an image's id.
+ * Parses a new name for an image that was not pulled by that name: from an archive, `tag`, `commit` or `import`. A digest identifies an
+ * image, so only an image with that digest (`own`) may have it in its name; and no name may look like an image's id.
  */
 export function parseNewName(text: string, own: Digest | null, refusal: string): Reference {
   const reference = parseReference(text);
@@ -62,7 +62,7 @@ export function parseNewName(text: string, own: Digest | null, refusal: string):
   return reference;
 }
 
-/** As people write it. */
+/** The short form that people write. */
 export function familiarName({ host, repository }: Pick<Reference, "host" | "repository">): string {
   if (host !== hub) return `${host}/${repository}`;
   return repository.startsWith("library/") ? repository.slice("library/".length) : repository;
@@ -71,6 +71,6 @@ export function familiarName({ host, repository }: Pick<Reference, "host" | "rep
 export const familiar = (reference: Reference): string =>
   `${familiarName(reference)}${reference.tag === null ? "" : `:${reference.tag}`}${reference.digest === null ? "" : `@${reference.digest}`}`;
 
-/** What a registry driver gets: `docker.io/library/debian:12`. */
+/** The form for registry drivers: `docker.io/library/debian:12`. */
 export const full = ({ host, repository, tag, digest }: Reference): string =>
   `${host}/${repository}${digest === null ? `:${tag}` : `@${digest}`}`;

@@ -1,7 +1,6 @@
 /**
- * Removing images by Docker's rules (daemon/images/image_delete.go): names first, then the image, then the nameless parents that it was
- * made on. What stands in the way is *hard* (children, a running container) or *soft* (other names, a stopped container); force overcomes
- * what is soft.
+ * Removes images by Docker's rules (daemon/images/image_delete.go): first the names, then the image, then the nameless parents that it was
+ * made from. A conflict is *hard* (children, a running container) or *soft* (other names, a stopped container); force overrides soft ones.
  */
 import {
   type Call,
@@ -54,7 +53,7 @@ export async function remove(
   return gone;
 }
 
-/** All of one repository, with one tag at most. */
+/** Whether the names are all of one repository, with at most one tag. */
 function isSingle(names: readonly string[]): boolean {
   const repositories = new Set(names.map((name) => (isDockers(name) ? familiarName(parseReference(name)) : name)));
   const tags = names.filter((name) => !isDockers(name) || parseReference(name).tag !== null);
@@ -66,7 +65,7 @@ async function untag(engine: ImagesEngine, call: Call, record: ImageRecord, name
   for (const name of names) {
     const digest = records.tag(name)?.digest ?? null;
     await records.drop(call, [name], null);
-    // An index is nothing of an image: only its name leads to it.
+    // An index is not a blob of the image: only the name refers to it.
     if (digest !== null) await dropBlob(engine, call, digest);
     const shown = isDockers(name) ? familiar(parseReference(name)) : name;
     gone.push({ untagged: shown });
@@ -125,24 +124,24 @@ async function removeImage(
 }
 
 /**
- * Blobs and snapshots that no other image needs; answers the snapshots that went, the topmost first. One that a container stands on stays
- * until that is gone (`sweep`).
+ * Removes the blobs and snapshots that no other image needs; answers the removed snapshots, the topmost first. A snapshot below a container
+ * stays until the container is removed (`sweep`).
  */
 export async function discard(engine: ImagesEngine, call: Call, record: ImageRecord): Promise<readonly SnapshotName[]> {
   for (const digest of blobsOf(record)) {
-    // Asked for each anew: an image may get its name while this goes on.
+    // Checked again for each blob: an image may get its name meanwhile.
     if (!isNeeded(engine.records.all(), digest)) await engine.leases.drop(digest, () => engine.content.remove(call, digest));
   }
   return removeSnapshots(engine, call, [...wholeChain(record)].reverse());
 }
 
-/** If no image and no name needs it. */
+/** Removes the blob if no image and no name needs it. */
 async function dropBlob({ records, content, leases }: ImagesEngine, call: Call, digest: Digest): Promise<void> {
   if (isNeeded(records.all(), digest) || records.names().some((name) => records.tag(name)?.digest === digest)) return;
   await leases.drop(digest, () => content.remove(call, digest));
 }
 
-/** What a pull brought whose image is refused: blobs and layers by their names, as far as no image needs them. */
+/** Removes the blobs and layers of a pull whose image was refused, as far as no image needs them. */
 export async function abandon(engine: ImagesEngine, call: Call, names: readonly string[]): Promise<void> {
   for (const name of new Set(names)) if (/^sha256:[0-9a-f]{64}$/.test(name)) await dropBlob(engine, call, name as Digest);
   await removeSnapshots(engine, call, [...new Set(names)].reverse() as SnapshotName[]);
@@ -153,7 +152,7 @@ export const wholeChain = (record: ImageRecord): readonly SnapshotName[] => [
   ...chainOf(record),
 ];
 
-/** Those that no image needs and nothing stands on, in this order, with every storage driver. */
+/** Removes, in this order and from every storage driver, the snapshots that no image needs and that have no children. */
 async function removeSnapshots(engine: ImagesEngine, call: Call, names: readonly SnapshotName[]): Promise<readonly SnapshotName[]> {
   const storages = await engine.storages();
   const gone: SnapshotName[] = [];
@@ -177,7 +176,10 @@ async function removeSnapshots(engine: ImagesEngine, call: Call, names: readonly
   return gone;
 }
 
-/** What removed images left under containers, as far as those are gone. What an earlier daemon knew of it is found by looking. */
+/**
+ * Removes snapshots of removed images that were below containers which are gone now. `all` also searches the drivers for those of an
+ * earlier daemon.
+ */
 export async function sweep(engine: ImagesEngine, call: Call, all: boolean): Promise<readonly SnapshotName[]> {
   if (!all && engine.stranded.size === 0) return [];
   const gone: SnapshotName[] = [];
@@ -187,11 +189,11 @@ export async function sweep(engine: ImagesEngine, call: Call, all: boolean): Pro
       for await (const snapshot of await storage.list(call))
         if (snapshot.kind === "committed" && /^(sha256:|adopted-)/.test(snapshot.key)) names.add(snapshot.key);
   }
-  // A layer goes when the one above it has gone.
+  // A layer can be removed when the one above it is gone.
   for (;;) {
     const round = await removeSnapshots(engine, call, [...names]);
     if (round.length === 0) return gone;
-    // With another driver something may still stand on it.
+    // In another driver it may still have children.
     for (const name of round) if (!engine.stranded.has(name)) names.delete(name);
     gone.push(...round);
   }
@@ -226,7 +228,7 @@ export async function prune(
       try {
         removed.push(...(await remove(engine, call, reference, { users: options.users })));
       } catch (error) {
-        // In use: as it should be.
+        // The image is in use, so it stays.
         if (!isTsboxError(error) || (error.code !== "Conflict" && error.code !== "NotFound")) throw error;
       }
     }

@@ -1,7 +1,7 @@
 /**
- * Images as one tar, as Docker 25 and later write it: an OCI layout (blobs, index.json, oci-layout) that is a docker-archive too
- * (manifest.json, repositories). Blobs go in as they are in the content store, packed as they came: every digest stays, and nothing is held
- * in memory.
+ * Writes images as one tar, in the form of Docker 25 and later: an OCI layout (blobs, index.json, oci-layout) that is also a docker-archive
+ * (manifest.json, repositories). Blobs are copied from the content store with their compression: every digest stays the same, and nothing
+ * is held in memory.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -31,13 +31,13 @@ import { familiar, familiarName, full, parseReference } from "./reference.ts";
 import { discard, wholeChain } from "./remove.ts";
 import { beingMade, unpackImage } from "./unpack.ts";
 
-/** What is written of one image. A blob is bytes, or a file. */
+/** The parts of one saved image. A blob is bytes, or the path of a file. */
 interface Saved {
   readonly manifest: Descriptor;
   readonly config: Descriptor;
   readonly layers: readonly Descriptor[];
   readonly diffIds: readonly Digest[];
-  /** In full, with tags. */
+  /** Full names with tags. */
   readonly names: readonly string[];
   readonly blobs: ReadonlyMap<Digest, Uint8Array | string>;
 }
@@ -77,7 +77,7 @@ function check(
     );
 }
 
-/** A repository without a tag stands for all of its tags. */
+/** A repository without a tag means all of its tags. */
 function named(engine: ImagesEngine, reference: string): readonly { readonly record: ImageRecord; readonly name: string | null }[] {
   const { records } = engine;
   const bare = isDockers(reference) && !/[:@][^/]*$/.test(reference);
@@ -92,7 +92,7 @@ function named(engine: ImagesEngine, reference: string): readonly { readonly rec
   return [tagged(records.find(reference))];
 }
 
-/** A name that is a digest's, or another transport's, is no name for elsewhere. */
+/** A name with a digest, or of another transport, is not written to the archive. */
 function tagged({ record, name }: { readonly record: ImageRecord; readonly name: string | null }): {
   readonly record: ImageRecord;
   readonly name: string | null;
@@ -105,7 +105,7 @@ async function* archive(
   call: Call,
   images: readonly { readonly record: ImageRecord; readonly names: ReadonlySet<string> }[],
 ): AsyncGenerator<Uint8Array> {
-  // Whoever removes an image meanwhile leaves what it is made of to this archive, which removes it in the end.
+  // If an image is removed meanwhile, its blobs and layers stay until the archive is written, and are removed then.
   const held = images.flatMap(({ record }) => [...blobsOf(record), ...wholeChain(record)]);
   const release = await engine.leases.hold(held);
   const tar = pack();
@@ -166,7 +166,7 @@ async function whole({ content }: ImagesEngine, call: Call, record: ImageRecord,
   return { manifest: record.manifest, config, layers: record.layers, diffIds: record.diffIds, names, blobs };
 }
 
-/** An image of one layer, which holds the adopted directory and all that was put on it. */
+/** An image of one layer with the adopted directory and all layers on it. */
 async function materialized(
   engine: ImagesEngine,
   call: Call,
@@ -228,7 +228,7 @@ async function flatten(engine: ImagesEngine, call: Call, record: ImageRecord, in
   });
 }
 
-/** The files beside the blobs. */
+/** The files besides the blobs. */
 function indexes(saved: readonly Saved[]): Readonly<Record<string, unknown>> {
   const repositories: Record<string, Record<string, string>> = {};
   for (const { names, layers } of saved)

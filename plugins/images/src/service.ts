@@ -16,14 +16,14 @@ import { discard, prune, remove, sweep } from "./remove.ts";
 import { save } from "./save.ts";
 import { unpackImage } from "./unpack.ts";
 
-/** A scheme counts only in these; all else is a Docker reference. */
+/** The forms with a scheme; everything else is a Docker reference. */
 const schemes = /^(docker):\/\/(.*)$|^(host):(\/.*)$|^(oci|oci-archive|docker-archive):(.+)$/s;
 
 interface Place {
   readonly scheme: string;
-  /** In the driver's words. */
+  /** The reference in the driver's form. */
   readonly ref: string;
-  /** The name that the image is kept under. */
+  /** The name in the image's record. */
   readonly name: string;
   readonly shown: string;
 }
@@ -61,7 +61,7 @@ export function imagesService(engine: ImagesEngine): ImagesService {
     const before = former?.digest;
     const keep = (made: ImageRecord): Promise<void> => records.keep(call, made, [name], top.digest);
     const record = await bring(engine, call, source, top, options.platform, await engine.preferredStorage(), report, keep);
-    // What a path held before is nobody's image any more; what a tag stood for stays, as with docker.
+    // The former image of a path is removed; the former image of a tag stays, as in Docker.
     if (scheme !== "docker" && former && former.image !== record.id && records.namesOf(former.image).length === 0) {
       const old = records.byId(former.image);
       await records.drop(call, [], old.id);
@@ -94,7 +94,7 @@ export function imagesService(engine: ImagesEngine): ImagesService {
         const { record } = records.find(bare(reference));
         return show(onPlatform(record, reference, options?.platform));
       }
-      // This machine is what it is: looked at once a daemon. An archive may have been replaced since.
+      // The host's own image is read once by each daemon. An archive may have been replaced since.
       if (scheme === "host" && records.tag(name) && seen.has(name))
         return show(onPlatform(records.find(name).record, reference, options?.platform));
       const record = await fetch(call, reference, options?.platform === undefined ? {} : { platform: options.platform }, () => {});
@@ -128,7 +128,7 @@ export function imagesService(engine: ImagesEngine): ImagesService {
   };
 }
 
-/** Names of transports that were looked at by this daemon. */
+/** Names of other transports that this daemon has read. */
 const seen = new Set<string>();
 
 const bare = (reference: string): string => reference.replace(/^docker:\/\//, "");
@@ -138,13 +138,13 @@ function onPlatform(record: ImageRecord, reference: string, platform: string | u
   throw fail("NotFound", `No such image: ${reference} for ${platform}: the one that is here is for ${platformText(record.platform)}`);
 }
 
-/** Every image of an archive, under the names that it gives them. */
+/** Loads every image of an archive, under the archive's names. */
 async function load(engine: ImagesEngine, call: Call, path: string, platform: string | undefined, report: Report): Promise<void> {
   const source = await archive(engine, call, path);
   const top = await source.driver.resolve(call, source.ref, source.access);
   const entries = isIndex(top) ? parseIndex(await bytesOf(source, call, top), path) : [top];
   const storage = await engine.preferredStorage();
-  // Before the first of them: an archive with a name that it must not give is taken as a whole or not at all.
+  // Checked before the first image is loaded: an archive with a name that is not allowed is refused as a whole.
   const named = entries.map((entry) => ({ entry, references: namesOf(entry) }));
   for (const { entry, references } of named) {
     const keep = (made: ImageRecord): Promise<void> => engine.records.keep(call, made, references.map(full), null);
@@ -156,7 +156,7 @@ async function load(engine: ImagesEngine, call: Call, path: string, platform: st
   }
 }
 
-/** What an archive calls an image. */
+/** The names of an image in an archive. */
 function namesOf({ annotations, digest }: Descriptor): readonly Reference[] {
   const names = annotations?.["io.containerd.image.name"] ?? annotations?.["org.opencontainers.image.ref.name"] ?? "";
   return names
@@ -165,7 +165,7 @@ function namesOf({ annotations, digest }: Descriptor): readonly Reference[] {
     .map((name) => parseNewName(name, digest, `invalid tag ${JSON.stringify(name)}: the archive's image has the digest ${digest}`));
 }
 
-/** The first of the archive formats that knows this file. */
+/** Opens the file with the first archive format that recognizes it. */
 async function archive(engine: ImagesEngine, call: Call, path: string): Promise<Source> {
   let first: unknown;
   for (const scheme of ["docker-archive", "oci-archive"]) {

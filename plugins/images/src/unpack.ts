@@ -1,6 +1,6 @@
 /**
- * Layers become snapshots, once per storage driver, named by chain id (OCI image spec): what has the same layers below it shares them.
- * A layer is applied on its parent, since one that leaves out a directory means the parent's.
+ * Unpacks layers to snapshots, once per storage driver, named by chain id (OCI image spec): images with the same lower layers share them.
+ * A layer is applied on its parent, since a directory that the layer lacks is the parent's.
  */
 import { createHash } from "node:crypto";
 import {
@@ -33,20 +33,20 @@ export interface Unpacker {
   storage(id: string): Promise<StorageDriver>;
 }
 
-/** What is under way: two pulls of one image unpack each layer once. */
+/** Unpacking that is running: two pulls of one image unpack each layer once. */
 const underWay = new Map<string, Promise<void>>();
 let attempts = 0;
-/** Keys of snapshots that are being made here: all others of their form are nobody's. */
+/** Keys of snapshots that this daemon is making; all others of their form are abandoned. */
 const making = new Set<string>();
 export const isBeingMade = (key: string): boolean => making.has(key.replace(/-below$/, ""));
 
-/** Until the answered function is called. */
+/** Marks the key as being made until the answered function is called. */
 export function beingMade(key: ActiveKey | ViewKey): () => void {
   making.add(key);
   return () => making.delete(key);
 }
 
-/** The chain id of each layer, the lowest first. `base`: an adopted directory's snapshot. */
+/** The chain id of each layer, the lowest first. `base`: the snapshot of an adopted directory. */
 export function chainIds(diffIds: readonly Digest[], base: SnapshotName | null): readonly SnapshotName[] {
   const chain: SnapshotName[] = [];
   let parent: string | null = base;
@@ -57,11 +57,11 @@ export function chainIds(diffIds: readonly Digest[], base: SnapshotName | null):
   return chain;
 }
 
-/** A name for an adopted directory: its path's digest, safe as a file name. */
+/** The name of an adopted directory: its path's digest, safe as a file name. */
 export const adoptedName = (directory: string): SnapshotName =>
   `adopted-${createHash("sha256").update(directory).digest("hex")}` as SnapshotName;
 
-/** Unpacks one layer unless it is there. `whole`: the layer may still be on its way, and is verified when this resolves. */
+/** Unpacks one layer unless it exists. `whole`: resolves when the layer's blob, which may still be downloading, is verified. */
 export async function unpackLayer(
   unpacker: Unpacker,
   call: Call,
@@ -92,8 +92,8 @@ interface Place {
 }
 
 /**
- * Unpacks a layer while it is being downloaded; it is committed when all of it has been verified. False: nobody downloads it, or that went
- * wrong, and it is to be unpacked from the whole file, which also says best what is wrong with it.
+ * Unpacks a layer while it is being downloaded; the snapshot is committed when the whole layer has been verified. False: there is no
+ * download, or this failed; the layer is then unpacked from the complete file, which gives the best error message.
  */
 async function unpackAhead(place: Place, call: Call, whole: Promise<void>): Promise<boolean> {
   const { content } = place.unpacker;
@@ -114,7 +114,7 @@ async function unpackAhead(place: Place, call: Call, whole: Promise<void>): Prom
   }
 }
 
-/** What has no `apply` of its own is served by the host's. */
+/** For a driver without `apply` of its own, the host's `apply` is used, which can follow. */
 const canFollow = (storage: StorageDriver): boolean => !supports(storage, "apply") || storage.powers.includes("follow");
 
 async function unpackFile(place: Place, call: Call, file: LayerFile, whole: Promise<void> = Promise.resolve()): Promise<void> {
@@ -123,7 +123,7 @@ async function unpackFile(place: Place, call: Call, file: LayerFile, whole: Prom
   const key = parseActiveKey(`unpack-${process.pid}-${attempts}`);
   await withCleanup(async (cleanup) => {
     cleanup.always(beingMade(key));
-    // A layer is unpacked anew from its blob, which is on disk, when a power cut takes it.
+    // A power cut may take the snapshot: the layer is then unpacked again from its blob, which is on disk.
     await storage.prepare(call, key, parent, { volatile: true });
     cleanup.undo(() => storage.remove(cleanupCall(call), key));
     const applied = await applyLayer(unpacker, storage, call, key, file).catch((error: unknown) => {
@@ -153,7 +153,7 @@ export async function adopt(unpacker: Unpacker, call: Call, storageId: string, d
   return name;
 }
 
-/** By the driver itself where it can; else the layer is applied to the mounted tree. */
+/** The driver applies the layer itself if it can; otherwise the host applies it to the mounted tree. */
 export async function applyLayer(unpacker: Unpacker, storage: StorageDriver, call: Call, key: ActiveKey, file: LayerFile): Promise<Layer> {
   if (supports(storage, "apply")) return storage.apply(call, key, file);
   return withMounts(call, unpacker.host, await storage.mounts(call, key), (root) => unpacker.host.apply(call, root, file));
@@ -170,14 +170,14 @@ async function commit(storage: StorageDriver, call: Call, name: SnapshotName, ke
 
 async function once(key: string, work: () => Promise<void>): Promise<void> {
   const running = underWay.get(key);
-  // Another's failure may be its own cancel: then this one tries for itself.
+  // The other work may have failed because its own caller canceled it, so this one tries again.
   if (running && (await running.then(() => true).catch(() => false))) return;
   const mine = work().finally(() => underWay.delete(key));
   underWay.set(key, mine);
   await mine;
 }
 
-/** Every layer of an image, as far as they are not there. Answers the topmost snapshot; null: the image is empty. */
+/** Unpacks every layer of an image that is not unpacked yet. Answers the topmost snapshot; null: the image has no layers. */
 export async function unpackImage(unpacker: Unpacker, call: Call, storageId: string, record: ImageRecord): Promise<SnapshotName | null> {
   const base = record.adopted === null ? null : await adopt(unpacker, call, storageId, record.adopted);
   const chain = chainIds(record.diffIds, base);
