@@ -31,7 +31,7 @@ pub fn receive(socket: impl AsFd, bytes: &mut [u8], fds: &mut impl Extend<OwnedF
 pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd]) -> io::Result<usize> {
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut room);
-    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+    if fds.len() > MOST_FDS || !(fds.is_empty() || control.push(SendAncillaryMessage::ScmRights(fds))) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let vector = [IoSlice::new(bytes)];

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 /// A descriptor of a process, which stays this very process's when the kernel uses its pid again. ESRCH: there is none.
 pub fn open(pid: i32) -> Result<OwnedFd> {
-    let pid = Pid::from_raw(pid).ok_or(Errno::INVAL).call("pidfd_open", None)?;
+    // A negative number is no pid for rustix, not even a wrong one.
+    let pid = Pid::from_raw(pid.max(0)).ok_or(Errno::INVAL).call("pidfd_open", None)?;
     rustix::process::pidfd_open(pid, PidfdFlags::empty()).call("pidfd_open", None)
 }
 
@@ -38,10 +39,11 @@ pub fn kill(pid: i32, signal: i32) -> Result<()> {
 
 /// A child that has ended, and its wait status; `pid` -1: any. None: there is none for now.
 pub fn reap(pid: i32) -> Option<(i32, i32)> {
-    let waited = match Pid::from_raw(pid).filter(|_| pid > 0) {
-        Some(child) => rustix::process::waitpid(Some(child), WaitOptions::NOHANG),
+    let waited = if pid > 0 {
+        rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::NOHANG)
+    } else {
         // Not `waitpid(None)`, which means the children of the caller's own process group.
-        None => rustix::process::wait(WaitOptions::NOHANG),
+        rustix::process::wait(WaitOptions::NOHANG)
     };
     let (pid, status) = waited.ok()??;
     Some((pid.as_raw_nonzero().get(), status.as_raw()))
