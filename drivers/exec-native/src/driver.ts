@@ -1,13 +1,13 @@
 /**
- * Containers of the engine's own OCI runtime, which its shim has inside: there is nothing to run beside it and nothing to remember. What a
- * spec asks for is refused by name when the runtime can't do it; the rest goes on as it came.
+ * Containers of the engine's own OCI runtime, which is part of the shim: no other process runs, and the driver keeps no records. A field of
+ * a spec that the runtime can't carry out is refused by name; the rest is passed on unchanged.
  */
 import type { Bundle, Call, ContainerId, ExecDriver, ExecPowers, Launch, OciLinux, OciSpec } from "@tsbox/kernel";
 import type { FilterStore } from "./internal/filter-store.ts";
 import { withBundle } from "./internal/hook-bundle.ts";
 import { refuseUnknown } from "./internal/known-fields.ts";
 
-/** The file of the compiled filter; the shim reads it where the profile would have been. */
+/** The annotation that names the file of the compiled filter; the shim reads that file instead of the profile. */
 export const filterAnnotation = "io.tsbox.seccomp-filter";
 
 export class NativeDriver implements ExecDriver {
@@ -23,7 +23,7 @@ export class NativeDriver implements ExecDriver {
     return { kind: "oci", spec: withBundle(bundle.directory, await this.#withFilter(call, bundle.spec)) };
   }
 
-  /** The shim ends and cleans up its own; the format keeps nothing. */
+  /** The shim ends and cleans up its own processes; this format keeps nothing. */
   async delete(_call: Call, _id: ContainerId): Promise<void> {}
 
   async list(): Promise<AsyncIterable<ContainerId>> {
@@ -38,7 +38,7 @@ export class NativeDriver implements ExecDriver {
   }
 }
 
-/** Flags belong to the loading of a program, not to the program. */
+/** Flags are arguments of loading a filter, not a part of its program. */
 function hasFlags(profile: unknown): boolean {
   return typeof profile === "object" && profile !== null && "flags" in profile && Array.isArray(profile.flags) && profile.flags.length > 0;
 }

@@ -1,4 +1,4 @@
-/** Can this host do it? Root, the namespaces of a container, and a cgroup layout that was found. */
+/** Checks what the driver needs on this host: root, the namespaces of a container, and a known cgroup layout. */
 import { existsSync } from "node:fs";
 import type { Probe } from "@tsbox/kernel";
 

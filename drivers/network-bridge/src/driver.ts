@@ -1,4 +1,7 @@
-/** The contract's verbs. Nothing is kept on disk: interfaces and map elements carry whose they are, and are asked. */
+/**
+ * The contract's verbs. The driver keeps nothing on disk: interfaces and map elements carry their owner's id, and are read from the host's
+ * kernel.
+ */
 import { readFile, writeFile } from "node:fs/promises";
 import {
   type Attachment,
@@ -25,8 +28,8 @@ import { holdPorts, releasePorts } from "./ports.ts";
 import { addKeys, baseSteps, deleteKeys, networkKeys, type PortElement, portElements, portMaps, tableName } from "./rules.ts";
 
 /**
- * A pair goes with its container's namespace, some 26 ms after the last process. Only what is still there after this many milliseconds is
- * removed by hand, which takes as long and holds up whoever makes links meanwhile.
+ * A veth pair is removed with its container's network namespace, some 26 ms after the last process. Only a pair that still exists after
+ * this many milliseconds is removed explicitly, which takes as long and blocks all other changes of links meanwhile.
  */
 const grace = 1_000;
 
@@ -42,10 +45,12 @@ export class BridgeDriver implements NetworkDriver, Publishes {
   readonly #table: string;
   readonly #makeCall: () => Call;
   readonly #published = new Map<EndpointId, Published>();
-  /** Networks that this daemon has made true. */
+  /** Networks that this daemon has set up. */
   readonly #ensured = new Set<string>();
   #based: Promise<void> | null = null;
-  /** Networks are made and removed one after another: they share one firewall table, which comes with the first and goes with the last. */
+  /**
+   * Networks are made and removed one after another: they share one firewall table, which is made with the first and removed with the last.
+   */
   #last: Promise<unknown> = Promise.resolve();
   readonly #leaving = new Map<EndpointId, NodeJS.Timeout>();
 
@@ -56,7 +61,7 @@ export class BridgeDriver implements NetworkDriver, Publishes {
     this.#makeCall = makeCall;
   }
 
-  /** Learns what an earlier daemon published, and holds those ports again. */
+  /** Reads the ports that an earlier daemon published, and reserves them again. */
   async open(call: Call): Promise<void> {
     if (!(await this.#host.firewallTables(call, this.#table)).includes(this.#table)) return;
     const found = new Map<EndpointId, PortElement[]>();
@@ -99,7 +104,7 @@ export class BridgeDriver implements NetworkDriver, Publishes {
     });
     await this.#host.firewall(call, addKeys(this.#table, this.#keys(network, bridge)));
     await setKernel("net/ipv4/ip_forward", "1");
-    // So that 127.0.0.1 of this host reaches published ports; the table keeps containers from the host's own 127.0.0.1.
+    // Lets 127.0.0.1 of this host reach published ports; the table keeps containers away from the host's own 127.0.0.1.
     await setKernel(`net/ipv4/conf/${bridge}/route_localnet`, "1");
     this.#ensured.add(network.id);
   }
@@ -150,7 +155,7 @@ export class BridgeDriver implements NetworkDriver, Publishes {
         "FailedPrecondition",
         `network ${network.name} has active endpoints (${first.slice(0, 12)}): disconnect their containers first`,
       );
-    // A container that has just ended may have left its pair on the bridge for a moment.
+    // A container that has just ended may have left its veth pair on the bridge for a moment.
     await this.#sweep(call, new Set(this.#leaving.keys()));
     const bridge = bridgeName(this.#engineId, network);
     this.#ensured.delete(network.id);
@@ -212,7 +217,7 @@ export class BridgeDriver implements NetworkDriver, Publishes {
           !(await this.#isAttached(call, endpoint.id))
         )
           continue;
-        // Somebody removed the bridge; it is made again, once.
+        // The bridge was removed by another program; it is made again, once.
         if (!again || !isTsboxError(error) || error.code !== "NotFound" || !this.#ensured.delete(network.id)) throw error;
         again = false;
         attempt--;
@@ -250,7 +255,7 @@ export class BridgeDriver implements NetworkDriver, Publishes {
     await releasePorts(call, this.#host, published.reservations);
   }
 
-  /** Removes the pairs of those endpoints that outlived their namespace's container: it was disconnected while it ran. */
+  /** Removes the veth pairs of endpoints whose network namespace lives on: the container was disconnected while it ran. */
   async #sweep(call: Call, endpoints: ReadonlySet<EndpointId>): Promise<void> {
     if (endpoints.size === 0) return;
     for (const [link, owner] of await this.#owners(call))
@@ -261,7 +266,7 @@ export class BridgeDriver implements NetworkDriver, Publishes {
     }
   }
 
-  /** The table goes with the engine's last bridge. */
+  /** The table is removed with the engine's last bridge. */
   async #removeRules(call: Call, network: Network, bridge: string): Promise<void> {
     const others = await this.#host.links(call, `${linkPrefix(this.#engineId)}b`);
     if (this.#ensured.size === 0 && others.every((link) => link.name === bridge)) {
@@ -284,20 +289,20 @@ export class BridgeDriver implements NetworkDriver, Publishes {
     try {
       return (await this.#host.reservePort(call, protocol, address, Number(port))).reservation;
     } catch {
-      // Taken between two daemons: the map still sends its packets to the container, and that is what was promised.
+      // Another program took the port between two daemons. The map still sends its packets to the container, as published.
       call.log.warn(`port ${port}/${protocol} is published, and another program has bound it`);
       return null;
     }
   }
 }
 
-/** As Docker does it: the address in the last four bytes, and a bridge keeps it whatever its ports are. */
+/** As in Docker: the address is in the last four bytes, and the bridge's MAC does not change with its ports. */
 function hardwareAddress(network: Network): string | null {
   const gateway = network.subnets[0]?.gateway.split(".").map(Number);
   return gateway?.length === 4 ? `02:42:${gateway.map((byte) => byte.toString(16).padStart(2, "0")).join(":")}` : null;
 }
 
-/** Written only where it differs: /proc/sys may be read-only, and right. */
+/** Writes only a different value: /proc/sys may be read-only, and already right. */
 async function setKernel(name: string, value: string): Promise<void> {
   const path = `/proc/sys/${name}`;
   if ((await readFile(path, "utf8")).trim() === value) return;

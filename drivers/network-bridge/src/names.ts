@@ -1,6 +1,6 @@
 /**
- * What this driver calls the things that it makes. Interface names have 15 characters: `tsb`, four of the engine's id, a letter, seven of
- * what it stands for.
+ * The names of this driver's interfaces. They have 15 characters: `tsb`, four of the engine's id, a letter for the kind, seven of the
+ * network's or endpoint's id.
  */
 import type { EndpointId, HostLink, Network, NetworkId } from "@tsbox/kernel";
 
@@ -12,13 +12,13 @@ export function bridgeName(engineId: string, network: Network): string {
   return network.options["com.docker.network.bridge.name"] ?? `${linkPrefix(engineId)}b${network.id.slice(0, 7)}`;
 }
 
-/** Seven digits may meet twice among thousands of endpoints: `attempt` takes others of them. */
+/** Seven digits may collide among thousands of endpoints: each `attempt` takes other digits of the id. */
 export function vethName(engineId: string, endpoint: EndpointId, attempt: number): string {
   return `${linkPrefix(engineId)}v${endpoint.slice(attempt * 7, attempt * 7 + 7)}`;
 }
 export const vethAttempts = 8;
 
-/** Kept with the end of the pair that stays on the host: whose it is, and where its container answers. */
+/** The owner of a veth pair, stored with the end on the host: its network, its endpoint, and its container's address. */
 export interface LinkOwner {
   readonly network: string;
   readonly endpoint: EndpointId;

@@ -1,4 +1,4 @@
-/** A network's options, in Docker's words. One that this driver does not know is refused: it would be a promise not kept. */
+/** A network's options, with Docker's names. An unknown option is refused: it would have no effect. */
 import { fail, type Network } from "@tsbox/kernel";
 
 export interface BridgeOptions {

@@ -1,16 +1,16 @@
-/** Host ports held for endpoints while they are published. */
+/** Host ports, reserved for endpoints while they are published. */
 import { type Call, cleanupCall, fail, type HostToolkit, type PortMap, withCleanup } from "@tsbox/kernel";
 
-/** How often a range of any free ports is looked for. */
+/** The number of attempts to find a free range of ports. */
 const rangeAttempts = 20;
 
 export interface HeldPorts {
-  /** Without a 0 among the host ports. */
+  /** The ports, with a number in place of each host port 0. */
   readonly ports: readonly PortMap[];
   readonly reservations: readonly number[];
 }
 
-/** All of them, or none. */
+/** Reserves all ports or none. */
 export async function holdPorts(call: Call, host: HostToolkit, wanted: readonly PortMap[]): Promise<HeldPorts> {
   return withCleanup(async (cleanup) => {
     const ports: PortMap[] = [];
@@ -46,7 +46,7 @@ async function holdRange(call: Call, host: HostToolkit, port: PortMap): Promise<
       return { ports: [{ ...port, hostAddress: address, hostPort: first }], reservations };
     } catch (error) {
       await releasePorts(cleanupCall(call), host, reservations);
-      // Any free port was asked for, and its neighbour is taken: there are others.
+      // Any free port was requested, and one after it is taken: another range may be free.
       if (port.hostPort !== 0 || port.count === 1 || attempt === rangeAttempts) throw error;
     }
   }

@@ -1,6 +1,6 @@
 import { type Call, type HostToolkit, isTsboxError, type Probe } from "@tsbox/kernel";
 
-/** Makes a bridge, a pair, and each kind of rule in a network namespace that is gone when this answers. */
+/** Makes a bridge, a veth pair, and each kind of rule in a temporary network namespace. */
 export async function probe(call: Call, host: HostToolkit): Promise<Probe> {
   try {
     await host.probeNetwork(call);

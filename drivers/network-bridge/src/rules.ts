@@ -1,12 +1,12 @@
 /**
- * The engine's one nftables table. Its rules are written when the first network is made and never change; networks and published ports are
- * elements of its sets and maps, so that the thousandth costs what the first did.
+ * The engine's only nftables table. Its rules are written when the first network is made, and never change; networks and published ports
+ * are elements of its sets and maps, so that the thousandth costs as little as the first.
  *
- *     loopback     what comes from a bridge for 127.0.0.0/8 is dropped: route_localnet, which published ports need there, would let it in
- *     prerouting   what comes for a published port of this host goes to its container; output: what this host sends there, too
- *     postrouting  what leaves a network gets the host's address; so does what comes back into one by a published port, or the answer
- *                  would miss the host
- *     forward      known connections and published ports pass, traffic within a network passes; nothing else goes into a network, nor
+ *     loopback     drops packets from a bridge to 127.0.0.0/8: route_localnet, which published ports need there, would let them in
+ *     prerouting   sends packets to a published port of this host to its container; output: the same for packets from this host
+ *     postrouting  gives packets that leave a network the host's address; also packets that come back into their own network by a
+ *                  published port, whose answers would otherwise not pass the host
+ *     forward      accepts known connections, published ports, and traffic within a network; drops everything else into a network or
  *                  out of an internal one
  */
 import type { FirewallElement, FirewallSet, FirewallStep, PortMap } from "@tsbox/kernel";
@@ -16,9 +16,9 @@ const internal: FirewallSet = { set: "internal", key: ["interface"], value: null
 const within: FirewallSet = { set: "within", key: ["interface", "interface"], value: null, interval: false };
 const subnets: FirewallSet = { set: "subnets", key: ["address"], value: null, interval: true };
 const target = ["address", "port"] as const;
-/** Published on every address of the host. */
+/** Ports that are published on every address of the host. */
 const ports: FirewallSet = { set: "ports", key: ["protocol", "port"], value: target, interval: false };
-/** Published on one. */
+/** Ports that are published on one address. */
 const portsAt: FirewallSet = { set: "ports_at", key: ["protocol", "address", "port"], value: target, interval: false };
 export const portMaps: readonly FirewallSet[] = [ports, portsAt];
 
@@ -26,7 +26,7 @@ export function tableName(engineId: string): string {
   return `tsbox-${engineId}`;
 }
 
-/** Harmless where it has been done before. */
+/** The steps may be repeated without harm. */
 export function baseSteps(table: string): readonly FirewallStep[] {
   const chain = (
     name: string,
@@ -55,7 +55,7 @@ export function baseSteps(table: string): readonly FirewallStep[] {
   return [
     { step: "table", table },
     ...[bridges, internal, within, subnets, ports, portsAt].map((set): FirewallStep => ({ step: "set", table, set })),
-    // The numbers are netfilter's places for raw, dstnat, srcnat and filter (linux/netfilter_ipv4.h).
+    // The numbers are netfilter's priorities of raw, dstnat, srcnat and filter (linux/netfilter_ipv4.h).
     chain("loopback", "filter", "prerouting", -300),
     chain("prerouting", "nat", "prerouting", -100),
     chain("output", "nat", "output", -100),
@@ -77,7 +77,7 @@ export function baseSteps(table: string): readonly FirewallStep[] {
   ];
 }
 
-/** Under which keys a network's bridge and subnets are known. */
+/** The keys of a network's bridge and subnets in the sets. */
 export function networkKeys(
   bridge: string,
   cidrs: readonly string[],
@@ -94,7 +94,7 @@ export function addKeys(table: string, keys: readonly (readonly [FirewallSet, re
   return keys.map(([set, key]) => ({ step: "element", table, set, element: { key, value: null, comment: null } }));
 }
 
-/** Added first: what is not there can't be deleted, and would undo the rest. */
+/** Adds the keys first: deleting a missing key would fail and undo the whole transaction. */
 export function deleteKeys(table: string, keys: readonly (readonly [FirewallSet, readonly string[]])[]): readonly FirewallStep[] {
   return [...addKeys(table, keys), ...keys.map(([set, key]): FirewallStep => ({ step: "deleteElement", table, set, key }))];
 }
@@ -104,7 +104,7 @@ export interface PortElement {
   readonly element: FirewallElement;
 }
 
-/** One element for each port; `comment` says whose it is. */
+/** One element for each port; `comment` is the endpoint's id. */
 export function portElements(port: PortMap, address: string, comment: string): readonly PortElement[] {
   return Array.from({ length: port.count }, (_, at) => {
     const host = String(port.hostPort + at);

@@ -2,7 +2,7 @@ import type { Attachment, Call, Endpoint, EndpointId, HostToolkit, Network, Netw
 
 const nothing: Attachment = { addresses: [], mac: "", routes: [], ports: [], nameservers: [] };
 
-/** A namespace with its loopback and nothing else. It keeps nothing: what it did goes with the namespace. */
+/** A network namespace with only its loopback. The driver keeps no records: everything goes with the namespace. */
 export class NoneDriver implements NetworkDriver {
   readonly powers: readonly [] = [];
   readonly #host: HostToolkit;

@@ -1,6 +1,6 @@
 /**
- * `docker-archive`: what `docker save` makes. manifest.json lists the images; each becomes an OCI manifest, made here. A layer that is a
- * plain tar has its config's diff id as digest, so nothing is read to learn it; the content store finds out when that is not true.
+ * `docker-archive`: the archives of `docker save`. manifest.json lists the images; an OCI manifest is made here for each. The digest of a
+ * layer that is a plain tar is taken from the diff ids of the image's config, without reading the layer; the content store verifies it.
  */
 import { createHash } from "node:crypto";
 import { type Call, type Descriptor, type Digest, fail, limits, parseDigest } from "@tsbox/kernel";
@@ -51,7 +51,7 @@ function parseEntry(archive: OpenArchive, item: unknown): Entry {
   return { config, tags: tags ?? [], layers };
 }
 
-/** Answers the descriptor of the manifest that is made. */
+/** Answers the descriptor of the manifest that it makes. */
 async function image(
   call: Call,
   archive: OpenArchive,
@@ -84,7 +84,7 @@ async function image(
   return {
     ...descriptor,
     platform: {
-      // The image's config is checked where it is read.
+      // The code that reads the image's config checks it.
       os: typeof parsed.os === "string" ? parsed.os : "linux",
       architecture: typeof parsed.architecture === "string" ? parsed.architecture : "",
       ...(typeof parsed.variant === "string" && parsed.variant !== "" ? { variant: parsed.variant } : {}),

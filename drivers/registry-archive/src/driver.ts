@@ -1,11 +1,11 @@
-/** The contract's verbs over one format of archive: an archive is read into an index and the places of its blobs. */
+/** The contract's verbs for one archive format: a reader turns an archive into an index and the places of its blobs. */
 import { type Call, type Descriptor, fail, parseDigest, type RegistryDriver } from "@tsbox/kernel";
 import type { Archives, OpenArchive } from "./internal/archives.ts";
 
-/** Where a blob is: in memory, or so many bytes of the tar. */
+/** The place of a blob: in memory, or a part of the tar. */
 export type Place = Uint8Array | { readonly offset: number; readonly size: number };
 export interface Contents {
-  /** An index of all images that the archive holds. */
+  /** An index of all images in the archive. */
   readonly index: Descriptor;
   readonly blobs: ReadonlyMap<string, Place>;
 }

@@ -1,6 +1,6 @@
 /**
- * `host:DIRECTORY`: an image made of a directory of this machine. Its base is the directory itself, adopted by the storage driver; its one
- * layer hides what holds secrets. That is hygiene, not a security boundary: a lower tree that changes while it is mounted shows through.
+ * `host:DIRECTORY`: an image of a directory of this machine. Its base is the directory itself, adopted by the storage driver; its only
+ * layer hides files with secrets. That is hygiene, not a security boundary: changes in the directory show through while it is mounted.
  */
 import { createHash } from "node:crypto";
 import { arch } from "node:os";
@@ -16,8 +16,8 @@ interface Made {
 }
 
 /**
- * How many states of a directory are remembered: one that was looked at can be fetched even if another has looked since, and seen it
- * changed.
+ * The number of states of a directory that are remembered: a resolved state can be fetched even if the directory has changed, and has been
+ * resolved again, since.
  */
 const remembered = 8;
 

@@ -6,7 +6,7 @@ import { hostDriver } from "./driver.ts";
 const plugin: Plugin<null> = {
   parseConfig: noSettings,
   setup(context: PluginContext<null>): void {
-    // A plugin's directories lie in the engine's own.
+    // A plugin's directories are below the engine's own.
     const engine = [context.rootDirectory, context.stateDirectory].map((path) => dirname(path));
     context.provideDriver("registry", "host", { open: async () => hostDriver(engine) });
   },

@@ -1,6 +1,7 @@
 /**
- * An OCI distribution client (github.com/opencontainers/distribution-spec), reading. Each endpoint of a reference is asked in turn until
- * one answers; the last one's failure is told. Foreign layers' `urls` are never followed: what an image is made of comes from its registry.
+ * An OCI distribution client (github.com/opencontainers/distribution-spec), for reading. Each endpoint of a reference is tried in turn
+ * until one answers; the last endpoint's error is reported. The `urls` of foreign layers are never followed: all parts of an image come
+ * from its registry.
  */
 import { createHash } from "node:crypto";
 import {
@@ -28,7 +29,7 @@ const manifestTypes = [
   "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
-/** `certificates`: a directory as /etc/docker/certs.d. */
+/** `certificates`: a directory like /etc/docker/certs.d. */
 export function registryDriver(connections: Connections, certificates: string): RegistryDriver {
   const asker: Asker = { connections, tokens: new Tokens(connections) };
   return {
@@ -71,7 +72,7 @@ async function resolve(asker: Asker, call: Call, endpoint: Endpoint, reference: 
     wanted: { kind: "manifest" },
   };
   const head = await ask(asker, call, endpoint, reference, access, question).catch((error: unknown) => {
-    // Some registries know no HEAD and say so in ways of their own; what they answer to GET counts. What is not there is not there.
+    // Some registries do not support HEAD, with various errors, so the answer to GET counts. `NotFound` is final.
     if (isTsboxError(error) && error.code === "NotFound") throw error;
     return null;
   });
@@ -94,7 +95,7 @@ const mediaTypeOf = ({ headers }: Response): string =>
     ?.trim()
     .toLowerCase() ?? "";
 
-/** Null: a header is missing, or says nothing of use. */
+/** Null: a header is missing or invalid. */
 function fromHeaders(response: Response): Descriptor | null {
   const digest = response.headers["docker-content-digest"];
   const size = Number(response.headers["content-length"]);
@@ -124,7 +125,7 @@ async function fromBody(call: Call, reference: Reference, response: Response): P
   return { mediaType: manifestTypes.includes(type) ? type : sniff(bytes, reference), digest, size };
 }
 
-/** For registries that call everything text/plain. */
+/** For registries that answer text/plain for everything. */
 function sniff(bytes: Buffer, reference: Reference): string {
   try {
     const { mediaType, manifests, config } = JSON.parse(bytes.toString()) as Readonly<Record<string, unknown>>;
@@ -132,7 +133,7 @@ function sniff(bytes: Buffer, reference: Reference): string {
     if (Array.isArray(manifests)) return "application/vnd.oci.image.index.v1+json";
     if (config !== undefined) return "application/vnd.oci.image.manifest.v1+json";
   } catch {
-    // Said below.
+    // The error is thrown below.
   }
   throw fail("DataLoss", `what ${reference.host} sends for ${reference.shown} is no manifest: is it a registry?`);
 }
@@ -156,7 +157,7 @@ async function fetchFrom(
   const ranged = from > 0 ? { ...question, headers: { ...question.headers, range: `bytes=${from}-` }, also: [416] } : question;
   let response = await ask(asker, call, endpoint, reference, access, ranged);
   const starts = /^bytes (\d+)-/.exec(String(response.headers["content-range"] ?? ""))?.[1];
-  // A range that is not the one asked for is as good as none.
+  // A range other than the requested one is useless.
   if (response.statusCode === 416 || (response.statusCode === 206 && Number(starts) !== from)) {
     await response.body.dump();
     response = await ask(asker, call, endpoint, reference, access, question);
@@ -166,7 +167,7 @@ async function fetchFrom(
   return bodyBytes(call, reference.host, response, isPart ? 0 : from);
 }
 
-/** A body of another length than its descriptor says is not worth its download, and asking again does not help. */
+/** A body whose length differs from its descriptor is not downloaded, and a retry does not help. */
 async function checkLength(host: string, blob: Descriptor, response: Response, before: number): Promise<void> {
   const said = response.headers["content-length"];
   if (typeof said !== "string" || before + Number(said) === blob.size) return;

@@ -1,6 +1,6 @@
 /**
- * `oci:DIRECTORY[:TAG]`: an image layout (github.com/opencontainers/image-spec, image-layout.md), reading. The directory comes from
- * strangers: links that lead out of it are not followed, and what is no plain file is not opened for long enough to wait for it.
+ * `oci:DIRECTORY[:TAG]`: an image layout (github.com/opencontainers/image-spec, image-layout.md), for reading. The directory is untrusted:
+ * links that lead out of it are not followed, and opening a file that is not a plain file never blocks.
  */
 import { constants } from "node:fs";
 import { type FileHandle, open, realpath, stat } from "node:fs/promises";
@@ -27,7 +27,7 @@ export function layoutDriver(): RegistryDriver {
   };
 }
 
-/** A colon may be part of a directory's name: what exists as it is has no tag. */
+/** A colon may be part of a directory's name: if the whole text is a directory, there is no tag. */
 async function place(ref: string): Promise<{ readonly directory: string; readonly tag: string | null }> {
   if (!ref.startsWith("/")) throw fail("InvalidArgument", `oci:${ref}: give the layout's directory by its absolute path`);
   const colon = ref.indexOf(":", ref.lastIndexOf("/"));
@@ -75,7 +75,7 @@ function descriptor(directory: string, entry: unknown): Descriptor {
   };
 }
 
-/** Without a tag: the only image. A tag also stands for a name that ends in it. */
+/** Without a tag, the only image. A tag also matches a name that ends with it. */
 function choose(manifests: readonly Descriptor[], ref: string, tag: string | null): Descriptor {
   const name = (manifest: Descriptor): string => manifest.annotations?.[refName] ?? "";
   const exact = manifests.filter((manifest) => name(manifest) === tag);
@@ -89,12 +89,12 @@ function choose(manifests: readonly Descriptor[], ref: string, tag: string | nul
   return first;
 }
 
-/** Null: not there. */
+/** Null: there is no such file. */
 async function openInside(directory: string, path: string): Promise<FileHandle | null> {
   const real = await realpath(path).catch(() => null);
   if (real === null) return null;
   if (!real.startsWith(`${directory}/`)) throw fail("PermissionDenied", `${path} is a link out of the layout: such a layout is not read`);
-  // Not waiting for the other end of a pipe.
+  // Does not wait for the other end of a pipe.
   const file = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   if ((await file.stat()).isFile()) return file;
   await file.close();

@@ -1,13 +1,13 @@
 /**
- * Snapshots as overlayfs layers. A snapshot's directory holds `fs`, its own changes (an overlay's upper, or a lower of its children), and
- * `work` while it is active. Nothing is copied: a prepare is three mkdirs.
+ * Snapshots as overlayfs layers. A snapshot's directory contains `fs`, its own changes (an overlay's upper directory, or a lower directory
+ * of its children), and `work` while it is active. Nothing is copied: a prepare is three mkdirs.
  *
- * All mounts are overlays, one of a snapshot without a parent too (over an empty directory): so a layer's whiteouts are the overlay's own
- * wherever they lie, and a layer unpacked by itself can be put on a parent later (power `rebase`).
+ * All mounts are overlays, also those of a snapshot without a parent (over an empty directory). So a layer's whiteouts always have the
+ * overlay's form, and a layer that is unpacked alone can be put on a parent later (power `rebase`).
  *
- * An adopted directory that holds this store itself (`/` does) is a base of its own kind: overlayfs refuses a lower that lies in another
- * one (ELOOP), an upper may. So a snapshot on such a base carries all changes since the base in its own directory: they are copied when it
- * is prepared. That is cheap for what `host:/` hides, and right for all else.
+ * An adopted directory that contains this store (as `/` does) is a special base: overlayfs refuses a lower directory inside another one
+ * (ELOOP), but not an upper directory. So a snapshot on such a base has all changes since the base in its own directory: they are copied
+ * when it is prepared. That is cheap for the files that `host:/` hides, and correct for all others.
  */
 import { chmodSync, chownSync, mkdirSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -51,7 +51,7 @@ const skeleton = [
   { name: "fs", mode: 0o755 },
   { name: "work", mode: 0o700 },
 ];
-/** What a distribution may have switched on would write what `diffOverlay` and a later mount on another kernel can't read. */
+/** A distribution may enable features whose results `diffOverlay`, or a later mount by another kernel, can't read. */
 const fixed: readonly string[] = ["redirect_dir=off", "metacopy=off", "index=off"];
 
 export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adopts, Reclaims, Settles {
@@ -72,7 +72,7 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
   readonly #directory: string;
   #looks = 0;
 
-  /** `makeCall`: for work that nobody waits for. `quotas`: `rootDirectory` lies where the host can limit directories. */
+  /** `makeCall`: for background work. `quotas`: the host can limit directories below `rootDirectory`. */
   constructor(host: HostToolkit, rootDirectory: string, makeCall: () => Call, quotas: boolean) {
     if (!quotas) this.powers = this.powers.filter((power) => power !== "quota");
     this.#store = new SnapshotStore({ directory: rootDirectory, host, makeCall, skeleton, quotas });
@@ -112,8 +112,8 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
     const lowers = this.#lowers(snapshot.parent);
     if (snapshot.kind === "active") {
       if (options.readOnly !== true) return writable(snapshot, lowers, this.#empty);
-      // Never as an upper: making a second overlay on its work directory would disturb the first. What lies inside its base can't be a
-      // lower.
+      // Not as an upper directory: a second overlay with the same work directory would disturb the first. But a snapshot inside its base
+      // can't be a lower directory.
       return this.#isInside(snapshot)
         ? writable(snapshot, lowers, this.#empty, ["ro"])
         : readOnly([tree(snapshot), ...lowers], this.#empty);
@@ -125,7 +125,7 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
 
   async commit(call: Call, name: SnapshotName, key: ActiveKey, options: CommitOptions = {}): Promise<void> {
     await this.#store.commit(call, name, key, options);
-    // The snapshot is committed: an empty directory too much is no reason to say otherwise.
+    // The snapshot is committed: an empty directory that remains is not an error.
     const work = join(this.#store.get(name).directory, "work");
     await this.#host.removeTree(call, work).catch((error: unknown) => call.log.warn(`${work} could not be removed: ${String(error)}`));
   }
@@ -154,7 +154,7 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
   async apply(call: Call, key: ActiveKey, layer: LayerFile): Promise<Layer> {
     const snapshot = this.#store.get(key);
     if (snapshot.kind !== "active") throw fail("FailedPrecondition", `${key} is not active: nothing can be laid over it`);
-    // Without a parent there may be one at commit (`rebase`), and every whiteout is kept for it.
+    // Without a parent, one may come at the commit (`rebase`), and every whiteout is kept for it.
     const parents = snapshot.parent === null ? undefined : this.#lowers(snapshot.parent);
     return this.#host.apply(call, tree(snapshot), layer, { whiteouts: "overlay", parents });
   }
@@ -184,7 +184,7 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
     return lower === null ? against(null) : this.#look(call, lower, against);
   }
 
-  /** Lends the root of a committed snapshot. */
+  /** Mounts a committed snapshot and passes its root to `use`. */
   async #look<T>(call: Call, name: SnapshotName, use: (root: string) => Promise<T>): Promise<T> {
     this.#looks += 1;
     const key = `look-${process.pid}-${Date.now()}-${this.#looks}` as ViewKey;
@@ -213,14 +213,14 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
     return this.#store.close();
   }
 
-  /** What a snapshot on `parent` starts with: the changes since a base that holds this store; null on every other base. */
+  /** The tree that a snapshot on `parent` starts with: the changes since a base that contains this store; null on every other base. */
   #carried(parent: SnapshotName | null): string | null {
     const chain = this.#store.chain(parent);
     const [top] = chain;
     return top !== undefined && top.source === null && this.#surrounds(chain.at(-1)) ? tree(top) : null;
   }
 
-  /** What a snapshot carries was there before it: its own changes are what came after. */
+  /** The copied tree existed before the snapshot: only later changes are the snapshot's own. */
   #since({ parent }: StoredSnapshot): { readonly since?: string } {
     const carried = this.#carried(parent);
     return carried === null ? {} : { since: carried };
@@ -236,7 +236,7 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
     await this.#host.copyTree(call, from, to);
   }
 
-  /** The trees of a committed snapshot and its parents, the topmost first. */
+  /** The trees of a committed snapshot and its ancestors, the topmost first. */
   #lowers(name: SnapshotName | null): readonly string[] {
     const chain = this.#store.chain(name);
     const lowers = (this.#surrounds(chain.at(-1)) ? chain.slice(-1) : chain).map(tree);
@@ -247,7 +247,7 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
   }
 }
 
-/** Whether what a snapshot changes against `lower` is what its own directory holds. */
+/** Whether the snapshot's changes against `lower` are exactly the contents of its own directory. */
 function isOwnTree(snapshot: StoredSnapshot, lower: SnapshotName | null): boolean {
   return snapshot.kind !== "view" && snapshot.source === null && snapshot.parent === lower;
 }
@@ -256,7 +256,7 @@ function tree(snapshot: StoredSnapshot): string {
   return snapshot.source ?? join(snapshot.directory, "fs");
 }
 
-/** The root of an overlay shows its uppermost directory's owner and mode: they are handed on from the parent. */
+/** An overlay's root shows the owner and mode of its uppermost directory, so they are copied from the parent. */
 function setRoot(path: string, parent: string | undefined): void {
   const { mode, uid, gid } = parent === undefined ? emptyRoot : statSync(parent);
   if (uid !== 0 || gid !== 0) chownSync(path, uid, gid);
@@ -265,13 +265,13 @@ function setRoot(path: string, parent: string | undefined): void {
 
 function writable(snapshot: StoredSnapshot, lowers: readonly string[], empty: string, more: readonly string[] = []): readonly Mount[] {
   const upper = [`upperdir=${tree(snapshot)}`, `workdir=${join(snapshot.directory, "work")}`];
-  // Without a sync at the unmount, and without any that the container asks for. The second word is for whoever mounts, who removes the
-  // mark that the kernel leaves in the work directory, and refuses at the next mount (native/core/src/mount/overlay.rs).
+  // No sync at the unmount, and none that the container requests. The second option is for the code that mounts: it removes the mark that
+  // the kernel leaves in the work directory, which would make the next mount fail (native/core/src/mount/overlay.rs).
   const volatile = snapshot.discarded ? ["volatile", "x-tsbox.discarded"] : [];
   return [overlay([...(lowers.length === 0 ? [empty] : lowers).map((lower) => `lowerdir+=${lower}`), ...upper, ...volatile, ...more])];
 }
 
-/** Without an upper directory overlayfs wants two lowers. */
+/** Without an upper directory, overlayfs needs two lower directories. */
 function readOnly(lowers: readonly string[], empty: string): readonly Mount[] {
   if (lowers.length === 0) return [{ type: "bind", source: empty, target: null, options: ["ro"] }];
   const stack = lowers.length === 1 ? [...lowers, empty] : lowers;

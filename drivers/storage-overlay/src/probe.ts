@@ -1,4 +1,4 @@
-/** Can this host do it? Asked of the kernel by a real mount, not by its version. */
+/** Checks by a real mount, not by the kernel's version, whether this host supports the driver. */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, statfsSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { asError, type Call, type HostToolkit, isTsboxError, type Mount, type Probe, withCleanup, withMounts } from "@tsbox/kernel";
@@ -20,7 +20,7 @@ export async function probe(call: Call, host: HostToolkit, rootDirectory: string
     await tryMount(call, host, rootDirectory);
     return { usable: true };
   } catch (error) {
-    // That it has layers says that it works: what is to be removed must be reached on a full disk, too.
+    // An existing store shows that the driver works, and removals must also be possible on a full disk.
     if (isFull(error)) {
       if (existsSync(join(rootDirectory, "committed"))) return { usable: true };
       throw error;
@@ -33,8 +33,8 @@ export async function probe(call: Call, host: HostToolkit, rootDirectory: string
 }
 
 /**
- * A file and a directory of the lower layer are removed and the directory made again: that takes a whiteout (d_type) and an opaque
- * directory (trusted.*).
+ * Removes a file and a directory of the lower layer and makes the directory again: that needs a whiteout (d_type) and an opaque directory
+ * (trusted.*).
  */
 async function tryMount(call: Call, host: HostToolkit, rootDirectory: string): Promise<void> {
   await withCleanup(async (cleanup) => {
@@ -58,7 +58,7 @@ async function tryMount(call: Call, host: HostToolkit, rootDirectory: string): P
   });
 }
 
-/** Of the disk, or of anything else that may be there again in a moment. */
+/** Whether the disk is full, or another resource is exhausted that may be free again in a moment. */
 function isFull(error: unknown): boolean {
   if (isTsboxError(error)) return error.code === "ResourceExhausted";
   return ["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM"].includes(String((error as NodeJS.ErrnoException).code));

@@ -1,6 +1,6 @@
 /**
- * Snapshots as plain directories: each is a whole copy of its parent, with reflinks where the file system has them. Slow and large
- * elsewhere, but it works on every file system and every host; so it is also the measure of the others.
+ * Snapshots as plain directories: each is a full copy of its parent, with reflinks where the file system has them. Slow and large
+ * elsewhere, but it works on every file system and every host; so the other drivers are compared with it.
  */
 import { chmodSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -32,7 +32,7 @@ export class VfsDriver implements StorageDriver, Adopts, Reclaims, Settles {
   readonly #host: HostToolkit;
   readonly #rootDirectory: string;
 
-  /** `makeCall`: for work that nobody waits for. */
+  /** `makeCall`: for background work. */
   constructor(host: HostToolkit, rootDirectory: string, makeCall: () => Call) {
     this.#store = new SnapshotStore({ directory: rootDirectory, host, makeCall });
     this.#host = host;
@@ -89,7 +89,7 @@ export class VfsDriver implements StorageDriver, Adopts, Reclaims, Settles {
     return this.#store.list();
   }
 
-  /** A copy; the driver's own directory is left out, or copying the whole machine would never end. */
+  /** A copy without the driver's own directory; otherwise copying the whole machine would never end. */
   async adopt(call: Call, name: SnapshotName, directory: string): Promise<void> {
     if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory())
       throw fail("NotFound", `no such directory: ${directory}`, { path: directory });

@@ -1,6 +1,6 @@
 /**
- * Volumes as directories: `<root>/NAME/_data`, and `<root>/NAME/options.json` where another tree stands in its place. Who uses one is a
- * file `<state>/NAME/USER` on tmpfs, so it is forgotten where every mount is: with the host's restart.
+ * Volumes as directories: `<root>/NAME/_data`, and `<root>/NAME/options.json` if another tree is mounted there. A user of a volume is a
+ * file `<state>/NAME/USER` on tmpfs, so a restart of the host removes it together with all mounts.
  */
 import {
   chmodSync,
@@ -30,7 +30,7 @@ import {
 import { isMounted, mountAt, unmountAt } from "./internal/mounting.ts";
 import { parseOptions, type Source } from "./options.ts";
 
-/** What is being made or removed: no volume's name begins with a dot. */
+/** The prefix of volumes that are being made or removed: a volume's name never begins with a dot. */
 const unfinished = ".tsbox-";
 
 export class LocalVolumes implements VolumeDriver {
@@ -38,7 +38,7 @@ export class LocalVolumes implements VolumeDriver {
   readonly #host: HostToolkit;
   readonly #root: string;
   readonly #state: string;
-  /** One change at a time of one volume's mount. */
+  /** Serializes the changes of one volume's mount. */
   readonly #busy: Map<string, Promise<unknown>> = new Map();
 
   constructor(host: HostToolkit, root: string, state: string) {
@@ -47,7 +47,7 @@ export class LocalVolumes implements VolumeDriver {
     this.#state = state;
   }
 
-  /** What a crash left half made or half removed. */
+  /** Removes volumes that a crash left half made or half removed. */
   async sweep(call: Call): Promise<void> {
     mkdirSync(this.#root, { recursive: true, mode: 0o700 });
     for (const name of readdirSync(this.#root)) if (name.startsWith(unfinished)) await this.#host.removeTree(call, join(this.#root, name));
@@ -66,7 +66,7 @@ export class LocalVolumes implements VolumeDriver {
       renameSync(making, place);
     } catch (error) {
       rmSync(making, { recursive: true, force: true });
-      // Another was faster: a directory that is not empty is not replaced.
+      // A concurrent create was faster: a rename does not replace a directory that is not empty.
       if (existsSync(place)) throw fail("AlreadyExists", `volume ${name} exists already`);
       throw error;
     }
@@ -153,7 +153,7 @@ export class LocalVolumes implements VolumeDriver {
     return { type: "bind", source: data, target: null, options: ["rbind"] };
   }
 
-  /** In the order of asking. */
+  /** Runs the work of one volume one after another, in the order of the requests. */
   async #alone<T>(name: string, work: () => Promise<T>): Promise<T> {
     const before = this.#busy.get(name) ?? Promise.resolve();
     const mine = before.then(work, work);

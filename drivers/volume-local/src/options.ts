@@ -1,4 +1,4 @@
-/** The options of Docker's `local` driver: what is mounted in the place of a plain directory. */
+/** The options of Docker's `local` driver: the file system that is mounted instead of a plain directory. */
 import { fail, type Strings } from "@tsbox/kernel";
 
 /** Null: a plain directory. */
@@ -7,21 +7,21 @@ export type Source = BoundSource | MountedSource | null;
 export interface BoundSource {
   readonly kind: "bound";
   readonly directory: string;
-  /** Options of a mount as the contract has them. */
+  /** Mount options in the contract's form. */
   readonly options: readonly string[];
 }
-/** A file system that is mounted while somebody uses it. */
+/** A file system that is mounted while the volume is attached. */
 export interface MountedSource {
   readonly kind: "mounted";
   readonly type: string;
   readonly device: string;
-  /** As mount(8) takes them, one by one. */
+  /** mount(8)'s options, one by one. */
   readonly options: readonly string[];
 }
 
 const known: readonly string[] = ["type", "device", "o", "size"];
 
-/** `InvalidArgument` in Docker's words. */
+/** `InvalidArgument` with Docker's message. */
 export function parseOptions(name: string, options: Strings): Source {
   const wrong = (why: string): Error => fail("InvalidArgument", `create ${name}: ${why}`);
   for (const key of Object.keys(options)) if (!known.includes(key)) throw wrong(`invalid option: "${key}"`);

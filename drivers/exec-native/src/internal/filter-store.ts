@@ -1,6 +1,6 @@
 /**
- * Compiled seccomp filters, one file for each distinct profile: thousands of containers share Docker's default, and 1 KiB is read faster
- * than a profile is parsed.
+ * Compiled seccomp filters, one file for each distinct profile: thousands of containers share Docker's default, and reading 1 KiB is faster
+ * than parsing a profile.
  */
 import { createHash } from "node:crypto";
 import { mkdir, rename, writeFile } from "node:fs/promises";
@@ -11,7 +11,7 @@ export type SeccompCompiler = Pick<HostToolkit, "compileSeccomp">;
 export class FilterStore {
   readonly #compiler: SeccompCompiler;
   readonly #directory: string;
-  /** By the profile's digest; a failure is not kept. */
+  /** By the profile's digest. Failures are not kept. */
   readonly #paths = new Map<string, Promise<string>>();
 
   constructor(compiler: SeccompCompiler, directory: string) {
@@ -19,7 +19,7 @@ export class FilterStore {
     this.#directory = directory;
   }
 
-  /** The file that holds the program of `profile` (JSON of `linux.seccomp`): 8 bytes an instruction. */
+  /** The path of the file with the program of `profile` (JSON of `linux.seccomp`): 8 bytes an instruction. */
   path(call: Call, profile: string): Promise<string> {
     const digest = createHash("sha256").update(profile).digest("hex");
     const known = this.#paths.get(digest);
@@ -34,7 +34,7 @@ export class FilterStore {
     const program = await this.#compiler.compileSeccomp(call, profile);
     const path = `${this.#directory}/${digest}.bpf`;
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    // Whole or not at all: a shim may read it at any time.
+    // The rename makes the file appear as a whole: a shim may read it at any time.
     await writeFile(`${path}.new`, program);
     await rename(`${path}.new`, path);
     return path;

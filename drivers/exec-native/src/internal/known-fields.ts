@@ -1,11 +1,11 @@
 /**
- * What the native runtime carries out of an OCI runtime spec. All else is refused by its name: a limit that is silently dropped is no
- * limit.
+ * The fields of an OCI runtime spec that the native runtime carries out. Any other field is refused by name: a limit that is silently
+ * dropped would be no limit.
  */
 import { fail, type OciSpec } from "@tsbox/kernel";
 
 interface Fields {
-  /** true: anything below is the runtime's to check. `items`: each element of a list. */
+  /** true: the runtime checks everything below. `items`: the fields of each element of a list. */
   readonly [name: string]: true | Fields | { readonly items: Fields };
 }
 
@@ -74,7 +74,7 @@ const known: Fields = {
   domainname: true,
   mounts: { items: mount },
   annotations: true,
-  // Those after the start and after the end are nobody's to run: the shim answers when the command runs, and ends with it.
+  // Hooks after the start and after the end can't be run: the shim answers when the command runs, and ends with it.
   hooks: { prestart: true, createRuntime: true, createContainer: true, startContainer: true },
   linux: {
     uidMappings: true,
@@ -93,7 +93,7 @@ const known: Fields = {
   },
 };
 
-/** `Unsupported` with the field's name, as `linux.intelRdt`. What is null or left out asks for nothing. */
+/** `Unsupported` with the field's name, such as `linux.intelRdt`. A field that is null or missing is accepted. */
 export function refuseUnknown(spec: OciSpec): void {
   check(spec, known, "");
 }

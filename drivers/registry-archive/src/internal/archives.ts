@@ -1,6 +1,6 @@
 /**
- * Open archives: each is indexed once and stays open for a moment after its last use, so that the blobs of one image share the work. A
- * compressed one is unpacked to a file without a name, since what is compressed can't be read from the middle.
+ * Open archives. Each is indexed once and stays open for a moment after its last use, so that the blobs of one image share the work. A
+ * compressed archive is unpacked to a nameless file, since compressed data can't be read from the middle.
  */
 import { constants, mkdirSync } from "node:fs";
 import { type FileHandle, open, rm } from "node:fs/promises";
@@ -18,14 +18,14 @@ export interface OpenArchive {
   readonly path: string;
   /** Plain files by name, without a leading `./`; links within the archive are resolved. */
   readonly members: ReadonlyMap<string, Member>;
-  /** Exactly so many bytes, or `DataLoss`. */
+  /** Reads exactly `size` bytes; otherwise `DataLoss`. */
   read(offset: number, size: number): Promise<Buffer>;
   release(): void;
 }
 
 export class Archives {
   readonly #scratch: string;
-  /** By path, inode, size and time of change: a new file under an old name is another archive. */
+  /** By path, inode, size and change time: a new file under an old name is another archive. */
   readonly #open: Map<string, Promise<Shared>> = new Map();
   #count = 0;
 
@@ -121,7 +121,7 @@ async function* bytesOf(file: FileHandle): AsyncGenerator<Uint8Array> {
 async function openPlain(path: string): Promise<FileHandle> {
   let file: FileHandle;
   try {
-    // Not waiting for the other end of a pipe.
+    // Does not wait for the other end of a pipe.
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const { code = "" } = error as NodeJS.ErrnoException;
@@ -148,7 +148,7 @@ class Shared implements OpenArchive {
     this.members = members;
   }
 
-  /** False: too late, it is closed. */
+  /** False: the archive is closed already. */
   take(): boolean {
     if (this.#closed) return false;
     this.#users += 1;

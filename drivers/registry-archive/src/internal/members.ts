@@ -1,4 +1,4 @@
-/** Small files of an archive, and what is made of them. */
+/** Reads small files of an archive, and makes descriptors. */
 import { createHash } from "node:crypto";
 import { type Descriptor, type Digest, fail, limits } from "@tsbox/kernel";
 import type { OpenArchive } from "./archives.ts";
@@ -6,7 +6,7 @@ import type { OpenArchive } from "./archives.ts";
 export const indexType = "application/vnd.oci.image.index.v1+json";
 export const manifestType = "application/vnd.oci.image.manifest.v1+json";
 
-/** Null: not there. */
+/** Null: there is no such file. */
 export async function readMember(archive: OpenArchive, name: string): Promise<Buffer | null> {
   const member = archive.members.get(name);
   if (member === undefined) return null;

@@ -1,6 +1,5 @@
 /**
- * Where the files of a tar lie (POSIX.1-2001 pax, ustar, GNU long names): headers are read, contents are passed over. What is in it comes
- * from strangers.
+ * Finds the files of a tar (POSIX.1-2001 pax, ustar, GNU long names): it reads the headers and skips the contents. The tar is untrusted.
  */
 import type { FileHandle } from "node:fs/promises";
 import { type Call, fail, limits } from "@tsbox/kernel";
@@ -20,19 +19,19 @@ interface Header {
   readonly link: string;
 }
 
-/** What a header says of the next one. */
+/** Fields that a header sets for the next member. */
 interface Overrides {
   name?: string;
   link?: string;
   size?: number;
 }
 
-/** `InvalidArgument`: it is no tar; `DataLoss`: it is cut off or torn. */
+/** `InvalidArgument`: not a tar; `DataLoss`: it is truncated or damaged. */
 export async function indexTar(call: Call, path: string, file: FileHandle): Promise<ReadonlyMap<string, Member>> {
   const members = new Map<string, Member>();
   const links = new Map<string, string>();
   const { size: end } = await file.stat();
-  // Even an empty tar ends in blocks of zeros.
+  // Even an empty tar ends with blocks of zeros.
   if (end < block) throw fail("InvalidArgument", `${path} is no image archive: it is no tar`);
   let overrides: Overrides = {};
   let count = 0;
@@ -70,13 +69,13 @@ export async function indexTar(call: Call, path: string, file: FileHandle): Prom
   return members;
 }
 
-/** The last of several with one name counts. */
+/** Of several members with the same name, the last one counts. */
 function enter(members: Map<string, Member>, links: Map<string, string>, name: string, type: string, member: Member, link: string): void {
   members.delete(name);
   links.delete(name);
   if (type === "0" || type === "\0" || type === "7") members.set(name, member);
   if (type !== "1" && type !== "2") return;
-  // A hard link is named from the top, a symbolic one from where it lies.
+  // A hard link's target is relative to the archive's root, a symbolic link's to its own directory.
   const target = clean(link, type === "1" ? "" : name.slice(0, name.lastIndexOf("/") + 1));
   if (target !== null) links.set(name, target);
 }
@@ -91,7 +90,7 @@ function followed(members: ReadonlyMap<string, Member>, links: ReadonlyMap<strin
   return null;
 }
 
-/** Without `.` and `..`; null: it leads out of the archive, so it names nothing in it. */
+/** Removes `.` and `..`; null: the name leads out of the archive, so it is no member. */
 function clean(name: string, base: string): string | null {
   if (name.startsWith("/")) return null;
   const parts: string[] = [];
@@ -126,7 +125,7 @@ function parseHeader(bytes: Buffer): Header | null {
   };
 }
 
-/** Octal, or base 256 where the first bit is set (GNU). A broken one is not a number. */
+/** Octal, or base 256 if the first bit is set (GNU). NaN: the field is invalid. */
 function numberOf(field: Buffer): number {
   const first = field[0] ?? 0;
   if (first >= 0x80) return first === 0x80 ? field.subarray(1).reduce((value, byte) => value * 256 + byte, 0) : Number.NaN;
@@ -143,7 +142,7 @@ function overridesOf(type: string, bytes: Buffer): Overrides {
   if (type === "L") return { name: cString(bytes) };
   if (type === "K") return { link: cString(bytes) };
   const found: Overrides = {};
-  // Records of pax: "LENGTH KEY=VALUE\n", the length being that of the whole record.
+  // Records of pax: "LENGTH KEY=VALUE\n", with the length of the whole record.
   for (let at = 0; at < bytes.length; ) {
     const space = bytes.indexOf(0x20, at);
     const length = Number(bytes.toString("latin1", at, space));

@@ -1,10 +1,10 @@
-/** A layer of whiteouts over what a throw-away copy of a machine must not carry along: secrets, homes, the engine's own directories. */
+/** A layer of whiteouts over files that a throw-away copy of a machine must not contain: secrets, homes, the engine's own directories. */
 import { lstat, readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fail } from "@tsbox/kernel";
 import { pack } from "tar-stream";
 
-/** Hidden whole; a `*` stands for any part of a name. */
+/** Files that are hidden; a `*` stands for any part of a name. */
 const secretFiles = [
   "etc/shadow",
   "etc/shadow-",
@@ -14,7 +14,7 @@ const secretFiles = [
   "etc/ssh/ssh_host_*_key",
   "etc/docker/key.json",
 ];
-/** There, but empty. */
+/** Directories that appear empty. */
 const secretDirectories = [
   "root",
   "home",
@@ -26,7 +26,7 @@ const secretDirectories = [
   "var/spool/cron",
 ];
 
-/** As a plain tar. `hidden`: further directories by absolute path, as far as they lie below `directory`. */
+/** The layer as a plain tar. `hidden`: further directories by absolute path, as far as they are below `directory`. */
 export async function maskLayer(directory: string, hidden: readonly string[]): Promise<Uint8Array> {
   const found = await lstat(directory).catch(() => null);
   if (!found?.isDirectory()) throw fail("NotFound", `host:${directory}: no such directory on this machine`);
@@ -52,8 +52,8 @@ export async function maskLayer(directory: string, hidden: readonly string[]): P
 }
 
 /**
- * A directory in a layer counts for the merged tree, so each has its own mode and owner there. Not its time, which changes with every file
- * that anybody makes in it: the image would be another one each time, with a layer to be unpacked anew.
+ * A directory in a layer replaces the merged directory's attributes, so each has its own mode and owner there. Its time is left out, since
+ * it changes with every file that is created in the directory: the image would be another one each time, with a new layer to unpack.
  */
 async function parents(archive: ReturnType<typeof pack>, directory: string, path: string, written: Set<string>): Promise<void> {
   if (path === "." || path === "" || written.has(path)) return;

@@ -1,4 +1,4 @@
-/** One question to one endpoint: with a token if it wants one, along redirects, each failure in words. */
+/** One request to one endpoint: with a token if the endpoint requires one, following redirects, with a message for each error. */
 import { type Access, type Call, fail } from "@tsbox/kernel";
 import { bodyText } from "./body.ts";
 import type { Connections, Response } from "./connections.ts";
@@ -11,11 +11,11 @@ const mostRedirects = 5;
 
 export interface Question {
   readonly method: "GET" | "HEAD";
-  /** Below `/v2/REPOSITORY/`. */
+  /** The path below `/v2/REPOSITORY/`. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly wanted: Wanted;
-  /** Statuses that are answers, besides 200 and 206. */
+  /** Statuses that are not errors, besides 200 and 206. */
   readonly also?: readonly number[];
 }
 
@@ -51,7 +51,7 @@ export async function ask(
   }
 }
 
-/** Storage that a registry sends us on to must not see who we are to the registry. */
+/** Follows redirects. Storage that a registry redirects to must not get the registry's credentials. */
 async function follow(
   asker: Asker,
   call: Call,
@@ -64,7 +64,7 @@ async function follow(
   for (let hop = 0; hop <= mostRedirects; hop += 1) {
     const ours = at.origin === url.origin;
     const headers = { ...question.headers, ...(authorization !== null && ours ? { authorization } : {}) };
-    // Certificates and leniency are for the registry itself.
+    // The certificates are for the registry itself.
     const trust = ours ? endpoint : { insecure: endpoint.insecure, certificates: null };
     const response = await asker.connections.request(at, question.method, headers, trust, call.signal);
     const { location } = response.headers;

@@ -1,9 +1,9 @@
-/** Bodies: small ones whole, large ones as a stream whose failures are the engine's own. */
+/** Bodies: small ones as a whole, large ones as a stream with the engine's errors. */
 import { type Call, limits } from "@tsbox/kernel";
 import type { Response } from "./connections.ts";
 import { networkFailure } from "./failures.ts";
 
-/** For words, not for data: the rest of a long one is left. */
+/** Reads a body for an error message; the rest of a long body is not read. */
 export async function bodyText(response: Response): Promise<string> {
   const parts: Uint8Array[] = [];
   let size = 0;
@@ -14,12 +14,12 @@ export async function bodyText(response: Response): Promise<string> {
       if (size > limits.largestWords) break;
     }
   } catch {
-    // The status says enough.
+    // The status is enough for an error.
   }
   return Buffer.concat(parts).toString();
 }
 
-/** Without its first `skip` bytes. */
+/** The body without its first `skip` bytes. */
 export async function* bodyBytes(call: Call, host: string, response: Response, skip: number): AsyncGenerator<Uint8Array> {
   let left = skip;
   try {

@@ -1,8 +1,8 @@
-/** `WWW-Authenticate` (RFC 9110, section 11.6.1), as far as registries use it. */
+/** Parses `WWW-Authenticate` (RFC 9110, section 11.6.1), as far as registries use it. */
 export interface Challenge {
   /** In lower case. */
   readonly scheme: string;
-  /** Names in lower case. */
+  /** By name in lower case. */
   readonly parameters: ReadonlyMap<string, string>;
 }
 

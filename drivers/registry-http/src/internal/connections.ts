@@ -1,4 +1,4 @@
-/** Connections to registries: one pool for each way of trusting the other side. */
+/** Connections to registries: one pool for each set of trust options. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { getCACertificates } from "node:tls";
@@ -13,13 +13,13 @@ export interface Trust {
 
 /** Milliseconds. */
 const connectTimeout = 15_000;
-/** Without a byte from the other side. */
+/** Milliseconds without a byte from the registry. */
 const idleTimeout = 60_000;
 
 export class Connections {
   readonly #pools: Map<string, Dispatcher> = new Map();
 
-  /** One request, redirects not followed, the body as it is on the wire. */
+  /** One request. Redirects are not followed, and the body is not decoded. */
   request(
     url: URL,
     method: "GET" | "HEAD" | "POST",
@@ -28,7 +28,7 @@ export class Connections {
     signal: AbortSignal,
     body: string | null = null,
   ): Promise<Response> {
-    // Ranges and digests are those of the bytes as stored.
+    // Ranges and digests are those of the stored bytes, so no encoding is accepted.
     const all = { "accept-encoding": "identity", "user-agent": "tsbox", ...headers };
     return request(url, { method, headers: all, body, signal, dispatcher: this.#pool(url, trust) });
   }
@@ -45,7 +45,7 @@ export class Connections {
     if (known) return known;
     const tls = url.protocol === "https:" ? tlsOptions(insecure, certificates) : {};
     const options = { connect: { ...tls, timeout: connectTimeout }, headersTimeout: idleTimeout, bodyTimeout: idleTimeout };
-    // A proxy is for the world outside, as with Docker.
+    // As in Docker: a proxy is only used for external hosts.
     const pool = direct ? new Agent(options) : new EnvHttpProxyAgent({ ...options, requestTls: tls });
     this.#pools.set(key, pool);
     return pool;
@@ -59,7 +59,7 @@ interface TlsOptions {
   readonly key?: Buffer[];
 }
 
-/** As /etc/docker/certs.d/HOST: `*.crt` are authorities, `NAME.cert` with `NAME.key` is what this side shows. */
+/** Certificates as in /etc/docker/certs.d/HOST: `*.crt` are authorities, `NAME.cert` with `NAME.key` is the client's certificate. */
 function tlsOptions(insecure: boolean, directory: string | null): TlsOptions {
   const names = directory === null ? [] : readdirSync(directory).sort();
   const read = (suffix: string): readonly Buffer[] =>

@@ -1,9 +1,9 @@
-/** Where a reference's bytes may lie: mirrors first, its own registry last. */
+/** The endpoints of a reference: mirrors first, its own registry last. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Access, fail, type RegistryEndpoint } from "@tsbox/kernel";
 
-/** Docker Hub's registry does not live under its name. */
+/** Docker Hub's registry has another host name. */
 const realHosts: Readonly<Record<string, string>> = { "docker.io": "registry-1.docker.io" };
 
 export interface Endpoint extends RegistryEndpoint {
@@ -11,7 +11,7 @@ export interface Endpoint extends RegistryEndpoint {
   readonly own: boolean;
 }
 
-/** `host` with port. Plain http for loopback, unless there are certificates for it; https for all others. */
+/** `host` with port. Plain http for loopback, unless there are certificates for it; https for all other hosts. */
 export function endpoints(host: string, access: Access, certificates: string): readonly Endpoint[] {
   const real = realHosts[host] ?? host;
   const directory = join(certificates, host);

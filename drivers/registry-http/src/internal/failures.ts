@@ -1,6 +1,6 @@
 /**
- * What a registry or the way to it answers, as the engine's errors: one line with what to do. What the other side says is quoted cut short
- * and on one line.
+ * Converts errors of a registry or of the network to the engine's errors: one line with what to do. Text from the registry is quoted
+ * shortened and on one line.
  */
 import { type Call, fail, isTsboxError, type TsboxError } from "@tsbox/kernel";
 import type { Response } from "./connections.ts";
@@ -15,7 +15,7 @@ export const oneLine = (text: string): string =>
     .trim()
     .slice(0, longestQuote);
 
-/** `{"errors": [{"code", "message"}]}` as words; empty when there are none. */
+/** The message of `{"errors": [{"code", "message"}]}`; empty if there is none. */
 export function registryWords(body: string): string {
   try {
     const { errors, details } = JSON.parse(body) as { readonly errors?: unknown; readonly details?: unknown };
@@ -33,7 +33,7 @@ export function deniedText({ shown, host }: Reference, body: string): string {
   return `pull access denied for ${name}, repository does not exist or may require authorization${words === "" ? "" : `: ${words}`}; check the name, or log in to ${host}`;
 }
 
-/** What was asked for: for the words of a 404. */
+/** The requested object, for the message of a 404. */
 export type Wanted = { readonly kind: "manifest" } | { readonly kind: "blob"; readonly digest: string };
 
 export function statusFailure(reference: Reference, wanted: Wanted, response: Response, body: string): TsboxError {
@@ -58,7 +58,7 @@ export function statusFailure(reference: Reference, wanted: Wanted, response: Re
   return fail("Unavailable", `${reference.host} answered ${statusCode} for ${reference.shown}${quoted}: is it a registry?`);
 }
 
-/** Of a request or of a body. */
+/** Converts an error of a request or of a body. */
 export function networkFailure(call: Call, host: string, thrown: unknown): Error {
   if (call.signal.aborted) return call.signal.reason as Error;
   if (isTsboxError(thrown)) return thrown;

@@ -1,7 +1,7 @@
 /**
- * Who we are to a registry. A 401 says how to ask: Basic, or Bearer with a token server
- * (distribution.github.io/distribution/spec/auth/token). Tokens are kept for their life per host, repository and user, so that the layers
- * of an image share one.
+ * Authentication at a registry. A 401 names the method: Basic, or Bearer with a token server
+ * (distribution.github.io/distribution/spec/auth/token). Tokens are kept for their lifetime by host, repository and user, so that the
+ * layers of an image share one.
  */
 import { createHash } from "node:crypto";
 import { type Access, type Call, type Credentials, fail } from "@tsbox/kernel";
@@ -18,10 +18,10 @@ interface Grant {
   readonly until: number;
 }
 
-/** Seconds that a token lives whose server does not say (the specification's word), and how much earlier it is given up. */
+/** Seconds that a token lives if its server does not say so (the specification's default), and how much earlier it expires here. */
 const defaultLife = 60;
 const margin = 10;
-/** Seconds that anything is kept: a password no longer than a pull has use for it, a token no longer than an hour. */
+/** Seconds that a grant is kept: a password about as long as a pull needs it, a token at most an hour. */
 const passwordLife = 60;
 const longestLife = 3600;
 
@@ -33,7 +33,7 @@ export class Tokens {
     this.#connections = connections;
   }
 
-  /** What to send before anybody asks; null: nothing is known yet. */
+  /** The header for a first request; null: none is known yet. */
   async known(endpoint: Endpoint, reference: Reference, access: Access): Promise<string | null> {
     const key = keyOf(endpoint, reference, access);
     const grant = await this.#grants.get(key)?.catch(() => null);
@@ -41,7 +41,7 @@ export class Tokens {
     return null;
   }
 
-  /** Answers a 401 whose `WWW-Authenticate` is `asked`; `refused` is the header that did not do. Null: there is no way in. */
+  /** Answers a 401 whose `WWW-Authenticate` is `asked`; `refused` is the header that was refused. Null: no method is possible. */
   async answer(
     call: Call,
     endpoint: Endpoint,
@@ -53,14 +53,14 @@ export class Tokens {
     const key = keyOf(endpoint, reference, access);
     const before = this.#grants.get(key);
     const current = await before?.catch(() => null);
-    // Another layer has asked in the meantime.
+    // A concurrent request for another layer has got a new one meanwhile.
     if (current && current.header !== refused && current.until > Date.now()) return current.header;
     if (this.#grants.get(key) !== before) return this.answer(call, endpoint, reference, access, asked, refused);
     const grant = this.#ask(call, endpoint, reference, access, asked);
     this.#grants.set(key, grant);
     try {
       const { header, until } = await grant;
-      // What nobody asks for any more must not stay in memory.
+      // Removes an expired grant from memory even if it is not requested again.
       setTimeout(() => this.#grants.get(key) === grant && this.#grants.delete(key), until - Date.now()).unref();
       return header;
     } catch (error) {
@@ -105,7 +105,7 @@ export class Tokens {
     if (response.statusCode === 401 || response.statusCode === 403) throw fail("PermissionDenied", deniedText(reference, text));
     const { token, access_token, expires_in } = parse(text);
     const word = typeof token === "string" && token !== "" ? token : access_token;
-    // A line break in it would make a header of its own.
+    // A line break in the token would add another header.
     if (response.statusCode !== 200 || typeof word !== "string" || !/^[\x21-\x7e]+$/.test(word))
       throw fail(
         "Unavailable",

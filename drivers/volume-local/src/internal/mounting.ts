@@ -1,6 +1,6 @@
 /**
- * File systems on the host for as long as a volume is used. mount(8) does it, since it knows the helpers (mount.nfs, mount.cifs), which
- * look names up.
+ * Mounts file systems on the host while a volume is used. mount(8) does it, since it knows the helpers (mount.nfs, mount.cifs), which
+ * resolve names.
  */
 import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
@@ -20,8 +20,8 @@ export function isMounted(path: string): boolean {
 }
 
 /**
- * `FailedPrecondition` with mount's own words. Who names the server among the options (`addr=NAME`, device `:/path`), as Docker's users do,
- * speaks to the kernel itself: helpers take the server from the device, and refuse such a one.
+ * `FailedPrecondition` with the error message of mount. With the server as an option (`addr=NAME`, device `:/path`), as Docker's users
+ * write it, mount does not call helpers: they take the server from the device, and refuse such a device.
  */
 export async function mountAt(call: Call, host: HostToolkit, path: string, { type, device, options }: MountedSource): Promise<void> {
   const words = await Promise.all(
@@ -47,7 +47,7 @@ async function resolved(name: string): Promise<string> {
   }
 }
 
-/** No error where nothing is mounted. Who still has it in a mount namespace of his own keeps it. */
+/** Not mounted is not an error. A mount namespace that has a copy of the mount keeps it. */
 export async function unmountAt(call: Call, host: HostToolkit, path: string): Promise<void> {
   for (let rounds = 0; isMounted(path) && rounds < 16; rounds += 1) {
     const { exitCode, stderr } = await host.run(call, { argv: ["umount", "--", path], environment, workingDirectory: "/" });
