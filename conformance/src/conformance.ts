@@ -1,4 +1,4 @@
-/** What `tsbox conformance KIND ID` runs: the suite of a kind, over the driver that a plugin of this engine provides by that id. */
+/** `tsbox conformance KIND ID`: runs a kind's suite over the driver with that id of one plugin. */
 import { fail, type HostToolkit, type Plugin } from "@tsbox/kernel";
 import { execRules, execSubject } from "./exec/index.ts";
 import { makeExecWorld } from "./exec/real-world.ts";
@@ -9,16 +9,16 @@ import { volumeRules, volumeSubject } from "./volume/index.ts";
 import { makeVolumeWorld } from "./volume/real-world.ts";
 
 export interface ConformanceSubject {
-  /** The plugin that provides the driver; the suite opens fresh ones, which know nothing of the engine's. */
+  /** The plugin that provides the driver; the suite opens new instances, which are separate from the engine's. */
   readonly plugin: Plugin;
-  /** As in the engine's list. */
+  /** The config as in the engine's list. */
   readonly config: unknown;
   readonly toolkit: HostToolkit;
-  /** A directory of the run's own, on the file system that the driver is to be tried on. */
+  /** An empty directory for this run, on the file system to test the driver on. */
   readonly directory: string;
 }
 
-/** By kind. A new suite is a line here, its rules and its world. */
+/** By kind. A new suite is one line here, its rules and its world. */
 const suites: Readonly<Record<string, (id: string, subject: ConformanceSubject) => Promise<readonly Outcome[]>>> = {
   storage: (id, { plugin, config, toolkit, directory }) =>
     runRules(storageRules, () => makeRealWorld(storageSubject(plugin, id, toolkit, directory, config))),

@@ -1,4 +1,4 @@
-/** `@tsbox/conformance`: one suite for each driver contract, shared by all drivers, in-tree or not. */
+/** `@tsbox/conformance`: one suite for each driver contract, shared by all drivers, in the tree or not. */
 export { type ConformanceSubject, runConformance } from "./conformance.ts";
 export { execRules, execSubject, execSuite } from "./exec/index.ts";
 export { type ExecSubject, makeExecWorld } from "./exec/real-world.ts";

@@ -1,4 +1,4 @@
-/** Opens what one plugin provides, without an engine around it: enough of a host for a driver's own tests. */
+/** Opens one service or driver of a plugin without an engine: a minimal host for a driver's own tests. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import {
@@ -23,7 +23,8 @@ export interface OpenedPart<T> {
 type AnyProvider = Provider<Drivers[DriverKind]> | Provider<Services[keyof Services]>;
 
 /**
- * `services`: what the plugin may ask for. `config` goes through its own parser. Not usable here is `Unsupported` with the probe's words.
+ * `services`: the services that the plugin may ask for. `config` is parsed by the plugin. A driver that is not usable here is `Unsupported`
+ * with the probe's reason.
  */
 export async function openDriver<K extends DriverKind>(
   plugin: Plugin,

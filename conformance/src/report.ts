@@ -1,4 +1,4 @@
-/** A report in the forms that others read: TAP 14, JUnit XML, JSON. */
+/** Converts a report to TAP 14, JUnit XML or JSON. */
 import type { Outcome, Report } from "./run.ts";
 
 export function toTap({ outcomes }: Report): string {
@@ -35,7 +35,7 @@ export function count(outcomes: readonly Outcome[]): { readonly passed: number; 
   return { passed: of("passed"), failed: of("failed"), skipped: of("skipped") };
 }
 
-/** `#` would begin a directive. */
+/** Escapes `#`, which would begin a directive. */
 const tapText = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll("#", "\\#");
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: XML 1.0 allows none of these, not even escaped.

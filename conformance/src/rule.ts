@@ -1,32 +1,32 @@
 /**
- * What a suite is made of. A *rule* is one promise of a contract with a stable id; a *world* is all that a rule may touch, made afresh for
- * each. A rule that needs a power which the driver lacks is skipped, one that is about the lack is skipped where the power is there. What a
- * rule judges by is data: trees, error codes.
+ * The parts of a suite. A *rule* is one promise of a contract with a stable id; a *world* is everything that a rule may use, made anew for
+ * each rule. A rule that needs a power is skipped if the driver lacks it; a rule about a missing power is skipped if the driver has it. A
+ * rule judges by data: trees and error codes.
  */
 import { type ErrorCode, isTsboxError } from "@tsbox/kernel";
 
 export interface Rule<World> {
-  /** `storage/remove-with-children`. Frozen within a major version of the contract: reports and badges name it. */
+  /** `storage/remove-with-children`. Frozen within a major version of the contract: reports and badges use it. */
   readonly id: string;
   /** The promise, as a sentence. */
   readonly title: string;
-  /** Powers without which there is nothing to check. */
+  /** The rule only applies to drivers with these powers. */
   readonly needs?: readonly string[];
-  /** Powers with which there is nothing to check: the rule is about the plain refusal. */
+  /** The rule only applies to drivers without these powers: it checks the plain refusal. */
   readonly without?: readonly string[];
-  /** Why this world can't show it, or null. */
+  /** The reason why this world can't check the rule, or null. */
   readonly unless?: (world: World) => string | null;
   run(world: World): Promise<void>;
 }
 
-/** What every world has, whatever the kind of driver. */
+/** The part of a world that is the same for every kind of driver. */
 export interface BaseWorld {
   readonly powers: readonly string[];
-  /** Undoes all that the rule made; a throw fails the rule. */
+  /** Undoes everything that the rule made; an error fails the rule. */
   close(): Promise<void>;
 }
 
-/** A rule that did not hold. */
+/** The error of a rule that does not hold. */
 export class Broken extends Error {
   override readonly name = "Broken";
 }
@@ -35,7 +35,7 @@ export function expect(condition: unknown, text: string): asserts condition {
   if (!condition) throw new Broken(text);
 }
 
-/** Judged by code, never by prose. */
+/** Checks the code of an error, never its message. */
 export async function expectCode(work: Promise<unknown>, ...codes: readonly ErrorCode[]): Promise<void> {
   const outcome = await work.then(
     () => "no error",
@@ -47,7 +47,7 @@ export async function expectCode(work: Promise<unknown>, ...codes: readonly Erro
   );
 }
 
-/** Why a rule is skipped here, or null. */
+/** The reason to skip the rule here, or null. */
 export function skipReason<World extends BaseWorld>(rule: Rule<World>, world: World): string | null {
   const lacks = rule.needs?.find((power) => !world.powers.includes(power));
   if (lacks !== undefined) return `no power ${lacks}`;

@@ -1,4 +1,4 @@
-/** Runs a suite over worlds, and reports. A world is made for each rule and closed after it. */
+/** Runs a suite and reports. Each rule gets a new world, which is closed after it. */
 import { asError } from "@tsbox/kernel";
 import { type BaseWorld, type Rule, skipReason } from "./rule.ts";
 
@@ -6,7 +6,7 @@ export interface Outcome {
   readonly rule: string;
   readonly title: string;
   readonly result: "passed" | "failed" | "skipped";
-  /** Why it failed or was skipped. */
+  /** The reason of a failure or a skip. */
   readonly reason: string | null;
   readonly milliseconds: number;
 }
@@ -43,7 +43,7 @@ async function runRule<World extends BaseWorld>(rule: Rule<World>, makeWorld: ()
   }
 }
 
-/** The rule's own error comes first; one of the clean-up counts only without it. */
+/** The rule's own error comes first; an error of the cleanup counts only without one. */
 async function within<World extends BaseWorld>(world: World, rule: Rule<World>): Promise<string | null> {
   let skip: string | null;
   try {
@@ -57,10 +57,10 @@ async function within<World extends BaseWorld>(world: World, rule: Rule<World>):
   return skip;
 }
 
-/** What a test runner offers; `@tsbox/harness` does, and any other can be made to. */
+/** The interface of a test runner: that of `@tsbox/harness`, and an adapter can give it to any other runner. */
 export type TestRunner = (name: string, body: (test: { skip(reason: string): never }) => Promise<void>) => void;
 
-/** Registers each rule as a case of its own. */
+/** Registers each rule as a test case. */
 export function registerRules<World extends BaseWorld>(
   test: TestRunner,
   rules: readonly Rule<World>[],

@@ -1,6 +1,6 @@
 /**
- * The host toolkit for suites and drivers' own tests, without an engine: the plugin that provides it is named, not imported, as in an
- * engine's list.
+ * The host toolkit for suites and drivers' own tests, without an engine. The plugin that provides it is loaded by name, as from an engine's
+ * list.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -27,13 +27,13 @@ export async function openToolkit(packageName = "@tsbox/host-linux"): Promise<To
     };
   } catch (error) {
     rmSync(directory, { recursive: true, force: true });
-    // What this host lacks is a reason to skip; what is broken is not.
+    // A missing feature of this host is a reason to skip; any other error is not.
     if (isTsboxError(error) && error.code === "Unsupported") return { skip: error.message };
     throw error;
   }
 }
 
-/** A test may fork, so it runs the toolkit's programs itself; nothing else of a launcher is there. */
+/** A launcher with `run` only: a test may fork, so it runs the toolkit's programs itself. */
 function launcher(): LauncherService {
   const run: Pick<LauncherService, "run"> = { run: (call, command) => runCommand(call.signal, command) };
   return new Proxy(run, {

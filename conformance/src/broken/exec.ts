@@ -18,14 +18,14 @@ import { streamOf } from "../reference/storage.ts";
 
 export interface BrokenExec {
   readonly bug: string;
-  /** The rule meant for it; others may fail too. */
+  /** The rule that must catch it; others may fail too. */
   readonly rule: string;
   readonly open: () => ExecDriver;
 }
 
 const broken = (bug: string, rule: string, driver: new () => ReferenceExec): BrokenExec => ({ bug, rule, open: () => new driver() });
 
-/** What it plans is another spec than it was given. */
+/** The driver plans a changed spec. */
 const changes = (bug: string, rule: string, change: (spec: OciSpec) => OciSpec): BrokenExec =>
   broken(
     bug,
@@ -44,7 +44,7 @@ const linux = (bug: string, rule: string, change: (linux: OciLinux) => OciLinux)
 
 const tooMany = ["CAP_CHOWN", "CAP_KILL", "CAP_SYS_ADMIN"];
 
-/** A shell goes before the command and does something to what it inherits. */
+/** The driver runs a shell before the command, which changes what the command inherits. */
 const wraps = (bug: string, rule: string, words: string): BrokenExec =>
   changes(bug, rule, (spec) => ({
     ...spec,

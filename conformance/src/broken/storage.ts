@@ -1,4 +1,4 @@
-/** Storage drivers with one bug each, and the rule that must catch it: a suite that can't catch these proves nothing. */
+/** Storage drivers with one bug each, and the rule that must catch it: a suite that misses these proves nothing. */
 import {
   type ActiveKey,
   type Call,
@@ -19,7 +19,7 @@ import { type MemoryDisk, type MemorySnapshot, ReferenceStorage, snapshotOf, str
 
 export interface BrokenStorage {
   readonly bug: string;
-  /** The rule meant for it; others may fail too. */
+  /** The rule that must catch it; others may fail too. */
   readonly rule: string;
   readonly open: (disk: MemoryDisk) => ReferenceStorage;
 }

@@ -4,7 +4,7 @@ import { ReferenceVolumes, type VolumeDisk } from "../reference/volume.ts";
 
 export interface BrokenVolume {
   readonly bug: string;
-  /** The rule meant for it; others may fail too. */
+  /** The rule that must catch it; others may fail too. */
   readonly rule: string;
   readonly open: (disk: VolumeDisk) => ReferenceVolumes;
 }

@@ -1,6 +1,6 @@
 /**
- * The details that programs and attackers find: limits of a process, signals, devices one by one, masks one by one, sysctls, mount options,
- * long words.
+ * Details that programs and attackers notice: a process's limits, signals, single devices, single masks, sysctls, mount options, long
+ * arguments.
  */
 import { existsSync, readFileSync } from "node:fs";
 import type { OciMount, OciSpec } from "@tsbox/kernel";
@@ -10,7 +10,7 @@ import { command, environment, script, withLinux, withProcess } from "./spec.ts"
 import type { ExecWorld } from "./world.ts";
 
 const mebibyte = 1 << 20;
-/** As Docker masks them. */
+/** Docker's masked paths. */
 const masked = [
   "/proc/asound",
   "/proc/acpi",

@@ -1,4 +1,4 @@
-/** The exec suite: a driver that passes it starts what a spec says, and keeps it in. */
+/** The exec suite: a driver that passes it starts containers as their specs say, and isolates them. */
 import { tmpdir } from "node:os";
 import type { HostToolkit, Plugin } from "@tsbox/kernel";
 import { openDriver } from "../plugin-subject.ts";
@@ -16,8 +16,8 @@ import type { ExecWorld } from "./world.ts";
 export const execRules: readonly Rule<ExecWorld>[] = [...wordRules, ...processRules, ...isolationRules, ...detailRules, ...streamRules];
 
 /**
- * Registers every rule as a case, over the driver that `plugin` provides as `id`. A host that can't start containers skips them, with the
- * reason.
+ * Registers every rule as a test case, over the driver that `plugin` provides as `id`. A host that can't start containers skips them, with
+ * the reason.
  */
 export async function execSuite(test: TestRunner, plugin: Plugin, id: string, directory: string = tmpdir()): Promise<void> {
   const toolkit = await openToolkit();

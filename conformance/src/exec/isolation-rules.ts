@@ -1,4 +1,4 @@
-/** What keeps a container in: namespaces, root, masks, capabilities, seccomp, limits. */
+/** Rules for a container's isolation: namespaces, root, masks, capabilities, seccomp, limits. */
 import { readlinkSync } from "node:fs";
 import { expect, type Rule } from "../rule.ts";
 import { show } from "./process-rules.ts";

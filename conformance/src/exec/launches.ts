@@ -1,4 +1,4 @@
-/** A launch as the words of a program, and what became of it. */
+/** A launch as a command line, and its outcome. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
@@ -15,17 +15,17 @@ import {
 } from "@tsbox/kernel";
 import type { Ended } from "./world.ts";
 
-/** Where one container's files lie. */
+/** The paths of one container's files. */
 export interface Place {
-  /** The engine's own runtime, and where it remembers. */
+  /** The engine's own runtime, and its state directory. */
   readonly runtime: string;
   readonly state: string;
   readonly directory: string;
-  /** Where its root is mounted, in a mount namespace of the launch's own. */
+  /** The directory where its root is mounted, in the launch's own mount namespace. */
   readonly root: string;
 }
 
-/** The compiled filter of a spec without a profile; the engine's shim gives it to the runtime, so this does. */
+/** The compiled filter of a spec without a profile. The engine's shim passes it to the runtime, so this code does too. */
 const filterAnnotation = "io.tsbox.seccomp-filter";
 
 export function launchWords(launch: Launch, bundle: Bundle, place: Place): readonly string[] {
@@ -48,7 +48,7 @@ export function launchWords(launch: Launch, bundle: Bundle, place: Place): reado
         .join(" "),
     );
   }
-  // Who adopts a stranger's process and hears of its end must be a subreaper, which neither Node nor a shell can be.
+  // The process that adopts another must be a subreaper, which neither Node nor a shell can be.
   if (!launch.stays && launch.pidFile !== null)
     throw fail("Unsupported", "the suite can't adopt a process yet: it starts formats whose last step stays");
   if (launch.consoleSocket !== null) throw fail("Unsupported", "the suite can't take a terminal from a console socket yet");
@@ -56,7 +56,7 @@ export function launchWords(launch: Launch, bundle: Bundle, place: Place): reado
   return inNamespace(launch.rootfs === null ? [] : bundle.rootfs, launch.rootfs ?? place.root, steps.join("\n"));
 }
 
-/** What the process did; or why it never ran, as the format tells it. */
+/** The outcome of the process, or the format's error if it never ran. */
 export async function outcomeOf(call: Call, driver: ExecDriver, launch: Launch, place: Place, ended: Ended): Promise<Ended> {
   if (launch.kind === "oci") {
     const failure = runtimeFailure(logOf(place));
@@ -71,7 +71,7 @@ export async function outcomeOf(call: Call, driver: ExecDriver, launch: Launch, 
 
 const logOf = ({ directory }: Place): string => join(directory, "log.json");
 
-/** The runtime writes one JSON object a line; it started nothing when one of them is an error. */
+/** The runtime writes one JSON object a line. If one of them is an error, it has started nothing. */
 function runtimeFailure(log: string): { readonly code: ErrorCode; readonly message: string } | null {
   if (!existsSync(log)) return null;
   for (const line of readFileSync(log, "utf8").split("\n").filter(Boolean)) {
@@ -81,13 +81,13 @@ function runtimeFailure(log: string): { readonly code: ErrorCode; readonly messa
   return null;
 }
 
-/** As a child of the shim would: the host's mount table never changes. */
+/** Like a child of the shim: the host's mount table never changes. */
 function inNamespace(mounts: readonly Mount[], root: string, program: string): readonly string[] {
   const lines = mounts.map((mount) => mountWords(mount, root).map(quoted).join(" "));
   return ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", [...lines, program].join("\n")];
 }
 
-/** mount(8) of Debian 12 knows no `lowerdir+`: the lowers are joined, the topmost first. */
+/** mount(8) of Debian 12 does not support `lowerdir+`, so the lower directories are joined, the topmost first. */
 function mountWords({ type, source, target, options }: Mount, root: string): readonly string[] {
   const appended = "lowerdir+=";
   const lowers = options.filter((option) => option.startsWith(appended)).map((option) => option.slice(appended.length));

@@ -1,4 +1,4 @@
-/** What a spec says of the first process, as the process itself sees it. */
+/** Rules for the first process: it sees what the spec says. */
 import { expect, expectCode, type Rule } from "../rule.ts";
 import { command, environment, script, withProcess } from "./spec.ts";
 import type { Ended, ExecWorld } from "./world.ts";

@@ -1,7 +1,6 @@
 /**
- * A world of real containers. It plays the engine's shim: mounts the root in a mount namespace of its own and carries the launch out there,
- * a spec by the engine's runtime from its command line, a command as it stands. Their root is an overlay over a directory with busybox and
- * little else.
+ * A world of real containers. It acts as the engine's shim: it mounts the root in a new mount namespace and runs the launch there, a spec
+ * by the engine's runtime from its command line, a command as it is. The root is an overlay over a directory with busybox and little else.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -24,9 +23,9 @@ import { launchWords, outcomeOf, type Place } from "./launches.ts";
 import type { Ended, ExecSubjectBundle, ExecWorld, RunningContainer, Streams } from "./world.ts";
 
 export interface ExecSubject {
-  /** Opens the driver over a directory of its own. */
+  /** Opens the driver with its own directory. */
   open(directory: string): Promise<{ readonly driver: ExecDriver; close(): Promise<void> }>;
-  /** Where containers' roots lie: a file system that an overlay's upper directory may lie on. */
+  /** The directory of the containers' roots, on a file system that supports an overlay's upper directory. */
   readonly directory: string;
 }
 
@@ -52,19 +51,19 @@ const applets = [
   "true",
   "tty",
 ];
-/** A container that never ends is a broken one, and is ended. */
+/** Milliseconds after which a container that does not end is killed; its rule has failed. */
 const patience = 30_000;
-/** What is to be shown at once is missed after so long. */
+/** Milliseconds to wait for output that must appear at once. */
 const impatience = 5_000;
 
-/** Why no container can be started on this host, or null. */
+/** The reason why this host can't start containers, or null. */
 export function whyNoExecWorld(): string | null {
   if (process.geteuid?.() !== 0) return "needs root";
   if (!existsSync(busybox)) return "needs busybox: apt-get install busybox-static";
   return findRuntime() === null ? "needs tsbox-runtime: scripts/setup builds it" : null;
 }
 
-/** Of the checkout that this file lies in, else of PATH. */
+/** The runtime of the checkout that contains this file, else of PATH. */
 function findRuntime(): string | null {
   const built: string[] = [];
   for (let directory = import.meta.dirname; directory !== dirname(directory); directory = dirname(directory)) {
@@ -102,7 +101,7 @@ export async function makeExecWorld(subject: ExecSubject): Promise<ExecWorld> {
     },
     start: async (bundle, streams = {}) => {
       const container = await start(call, driver, bundle, placeOf(bundle), streams);
-      // A rule that fails in the middle leaves it running.
+      // A rule that fails in the middle leaves the container running.
       undo.push(async () => {
         container.kill();
         await container.ended.catch(() => {});
@@ -141,7 +140,7 @@ function makeBundle(base: string, image: string, spec: OciSpec): ExecSubjectBund
   return {
     id,
     directory: at("bundle"),
-    // One directory, so that nothing of it is left above the container's.
+    // One directory below the root cgroup, so that no parent of the container's cgroup is left behind.
     spec: { ...spec, linux: { ...spec.linux, cgroupsPath: `/${cgroupPrefix(base)}-${id.slice(0, 8)}` } },
     rootfs: [{ type: "overlay", source: "overlay", target: null, options }],
     changes: at("upper"),
@@ -150,21 +149,21 @@ function makeBundle(base: string, image: string, spec: OciSpec): ExecSubjectBund
 
 interface Started extends RunningContainer {
   end(input: string): void;
-  /** It and its starter, whatever they do. */
+  /** Kills the container and its starter. */
   kill(): void;
 }
 
 async function start(call: Call, driver: ExecDriver, bundle: ExecSubjectBundle, place: Place, streams: Streams): Promise<Started> {
   const forget = async (): Promise<void> => {
     await driver.delete(call, bundle.id);
-    // What a broken driver or a container without an end has left.
+    // Removes what a broken driver, or a container that was killed, has left.
     if (existsSync(join(place.state, bundle.id))) spawnSync(place.runtime, ["--root", place.state, "delete", "--force", bundle.id]);
   };
   try {
     const launch = await driver.plan(call, bundle);
     const container = execute(launchWords(launch, bundle, place), bundle, streams);
     const ended = container.ended.then((one) => outcomeOf(call, driver, launch, place, one)).finally(forget);
-    // Heard of by the rule, which may still be at its first words.
+    // The rule awaits it later.
     ended.catch(() => {});
     return { ...container, ended };
   } catch (error) {
@@ -174,7 +173,7 @@ async function start(call: Call, driver: ExecDriver, bundle: ExecSubjectBundle, 
 }
 
 function execute([program = "", ...words]: readonly string[], bundle: ExecSubjectBundle, { stdin, stdout }: Streams): Started {
-  // Node can't start a program without a descriptor 0: a shell closes it.
+  // Node can't start a program without a descriptor 0, so a shell closes it.
   const argv = stdin === "closed" ? ["sh", "-c", 'exec 0<&-; exec "$@"', "sh", program, ...words] : [program, ...words];
   const child = spawn(argv[0] ?? "", argv.slice(1), { stdio: ["pipe", "pipe", "pipe"], env: { PATH: process.env.PATH ?? "" } });
   const output = { stdout: "", stderr: "", counted: 0 };
@@ -187,7 +186,7 @@ function execute([program = "", ...words]: readonly string[], bundle: ExecSubjec
   else if (stdout === "counted")
     child.stdout.on("data", (bytes: Buffer) => {
       output.counted += bytes.length;
-      // Who still writes so much is slow, not stuck.
+      // A process that keeps writing is slow, not stuck.
       timer.refresh();
     });
   else
@@ -195,7 +194,7 @@ function execute([program = "", ...words]: readonly string[], bundle: ExecSubjec
       output.stdout += text;
       heard();
     });
-  // A process that does not read its input may end before all of it was written.
+  // A process that does not read its input may end before all of the input is written.
   child.stdin.on("error", () => undefined);
   const kill = (): void => {
     child.kill("SIGKILL");
@@ -234,14 +233,14 @@ function execute([program = "", ...words]: readonly string[], bundle: ExecSubjec
   };
 }
 
-/** The one that is the first in its pid namespace. */
+/** The pid of the process that is the first in its pid namespace. */
 function firstProcess(bundle: ExecSubjectBundle): number {
   const first = processes(bundle).find((pid) => /^NSpid:.*\s1$/m.test(readFileSync(`/proc/${pid}/status`, "utf8")));
   if (first === undefined) throw fail("NotFound", "no first process is in the container's cgroup");
   return first;
 }
 
-/** All that are in its cgroup, of whichever hierarchy. */
+/** The pids of all processes in its cgroup, in any hierarchy. */
 function processes({ spec }: ExecSubjectBundle): readonly number[] {
   const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
   const lists = mounts

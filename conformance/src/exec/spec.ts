@@ -1,10 +1,10 @@
-/** Specs for rules: Docker's shape of a container, and changes to it. */
+/** Specs for rules: a container as Docker makes it, and changes to it. */
 import type { OciLinux, OciProcess, OciSpec } from "@tsbox/kernel";
 
 export const environment: readonly string[] = ["PATH=/bin", "HOME=/root", "GREETING=two words", "EMPTY="];
 export const capabilities: readonly string[] = ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_SETGID", "CAP_DAC_OVERRIDE"];
 
-/** Runs `words`. The world fills in the cgroup's path. */
+/** A spec that runs `words`. The world sets the cgroup's path. */
 export function command(...words: readonly string[]): OciSpec {
   return {
     ociVersion: "1.2.0",

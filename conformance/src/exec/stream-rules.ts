@@ -1,4 +1,4 @@
-/** Streams of every kind, and signals: what a process meets at its edges. */
+/** Rules for streams of every kind, and for signals. */
 import { expect, type Rule } from "../rule.ts";
 import { show } from "./process-rules.ts";
 import { command, script, withProcess } from "./spec.ts";
@@ -64,7 +64,7 @@ export const streamRules: readonly Rule<ExecWorld>[] = [
       expect((await container.ended).code === 5, "it did not end as its handler says");
       const other = await world.start(world.bundle(script("echo ready; while :; do sleep 0.02; done")));
       await other.shows("ready\n");
-      // Without a handler the kernel keeps it from the first process of a pid namespace.
+      // Without a handler, the kernel does not deliver SIGTERM to the first process of a pid namespace.
       other.signal("SIGTERM");
       other.signal("SIGKILL");
       expect((await other.ended).code === 137, "SIGKILL was not the end");

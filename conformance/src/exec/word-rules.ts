@@ -1,11 +1,11 @@
-/** What `plan`, `delete` and `list` promise. */
+/** Rules for `plan`, `delete` and `list`. */
 import { readdirSync } from "node:fs";
 import type { ExecPowers } from "@tsbox/kernel";
 import { expect, expectCode, type Rule } from "../rule.ts";
 import { script, withLinux } from "./spec.ts";
 import type { ExecWorld } from "./world.ts";
 
-/** The verbs of each power; those without are promises about the processes. */
+/** The verbs of each power; powers without verbs are promises about the processes. */
 const verbs: Readonly<Record<keyof ExecPowers, readonly string[]>> = {
   exec: ["planExec"],
   kill: ["kill"],

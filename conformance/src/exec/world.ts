@@ -1,44 +1,46 @@
-/** What an exec rule may touch: a driver, containers that are started as the engine's shim starts them, and what the host shows of them. */
+/**
+ * The parts of an exec rule's world: a driver, containers that are started as the engine's shim starts them, and the host's view of them.
+ */
 import type { Bundle, Call, ExecDriver, OciSpec } from "@tsbox/kernel";
 import type { BaseWorld } from "../rule.ts";
 
 export interface ExecWorld extends BaseWorld {
   readonly driver: ExecDriver;
   readonly call: Call;
-  /** A container that was never planned: its directory is empty, its root is an overlay of its own over a busybox. */
+  /** A container that was never planned: its directory is empty, and its root is its own overlay over a busybox. */
   bundle(spec: OciSpec): ExecSubjectBundle;
   /**
-   * Plans and starts it, feeds it `input` (nothing: it ends at once), waits, deletes. A start that fails rejects with the format's own
-   * code.
+   * Plans and starts it, writes `input` to it (by default nothing: its input ends at once), waits for its end, deletes it. A failed start
+   * rejects with the format's error code.
    */
   run(bundle: ExecSubjectBundle, input?: string): Promise<Ended>;
-  /** As `run`, with its streams and signals in hand. It has to be ended by the rule. */
+  /** Like `run`, with access to the streams and signals. The rule has to end the container. */
   start(bundle: ExecSubjectBundle, streams?: Streams): Promise<RunningContainer>;
-  /** A network namespace that was made before, by path. */
+  /** The path of a network namespace that was made before. */
   networkNamespace(): Promise<string>;
-  /** Every file of the world but those below `bundle.directory` and the driver's own directories, with size and time. */
+  /** Every file of the world with size and time, except those below `bundle.directory` and the driver's own directories. */
   filesOutside(bundle: ExecSubjectBundle): readonly string[];
-  /** What the host's mount table and cgroup hierarchies say of this world. */
+  /** The entries of this world in the host's mount table and cgroup hierarchies. */
   onHost(): readonly string[];
 }
 
 export interface ExecSubjectBundle extends Bundle {
-  /** Where what the container changes in its root lies afterwards. */
+  /** The directory with the container's changes to its root after its end. */
   readonly changes: string;
 }
 
 export interface Streams {
-  /** Closed: whoever starts the container has none. */
+  /** Closed: the starter of the container has no standard input. */
   readonly stdin?: "pipe" | "closed";
-  /** No reader: what is written meets a broken pipe. Counted: standard output of the end is the number of bytes. */
+  /** No reader: writes meet a broken pipe. Counted: the outcome's standard output is the number of bytes. */
   readonly stdout?: "pipe" | "no reader" | "counted";
 }
 
 export interface RunningContainer {
-  /** Answers when its standard output has this text. */
+  /** Resolves when its standard output contains this text. */
   shows(text: string): Promise<void>;
   write(text: string): void;
-  /** To its first process, by the number that it has on the host; for drivers with the power `processes`. */
+  /** Sends a signal to its first process by the host's pid; for drivers with the power `processes`. */
   signal(name: NodeJS.Signals): void;
   readonly ended: Promise<Ended>;
 }

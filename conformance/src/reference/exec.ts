@@ -1,11 +1,11 @@
 /**
- * The exec contract as short as it can be: every spec goes to the engine's own runtime as it came, and nothing is remembered. The ground
- * that the broken drivers stand on.
+ * The shortest implementation of the exec contract: every spec is passed unchanged to the engine's own runtime, and there is no state. The
+ * broken drivers are based on it.
  */
 import { type Bundle, type Call, type ContainerId, type ExecDriver, type ExecPowers, fail, type Launch, type OciSpec } from "@tsbox/kernel";
 import { streamOf } from "./storage.ts";
 
-/** Of `linux`, what the rules and the runtime know. */
+/** The members of `linux` that the rules and the runtime know. */
 const known = [
   "namespaces",
   "uidMappings",

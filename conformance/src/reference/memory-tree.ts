@@ -1,4 +1,4 @@
-/** A file tree in memory, with the semantics of a real one as far as edits can tell. */
+/** A file tree in memory, which behaves like a real one as far as edits can tell. */
 import type { Edit, Tree, TreeNode } from "../storage/tree.ts";
 
 interface Inode {
@@ -11,7 +11,7 @@ interface Inode {
 }
 
 export class MemoryTree {
-  /** By path; the names of one file share one inode. */
+  /** By path; several names of one file share one inode. */
   readonly #inodes = new Map<string, Inode>([[".", { type: "directory", mode: 0o755, uid: 0, gid: 0, content: null, mtime: null }]]);
 
   copy(): MemoryTree {
@@ -79,7 +79,7 @@ export class MemoryTree {
         break;
       case "chown": {
         const inode = this.#at(edit.path);
-        // As chown(2): set-user-ID and set-group-ID go with the owner.
+        // As in chown(2): a change of the owner clears set-user-ID and set-group-ID.
         Object.assign(inode, { uid: edit.uid, gid: edit.gid, mode: inode.type === "file" ? inode.mode & 0o1777 : inode.mode });
         break;
       }
@@ -120,7 +120,7 @@ export class MemoryTree {
   }
 }
 
-/** The order in which a walk meets them: the root, then name by name. */
+/** The order of a walk: the root first, then by the names on the path. */
 function byPath(left: string, right: string): number {
   if (left === "." || right === ".") return left === right ? 0 : left === "." ? -1 : 1;
   const [a, b] = [left.split("/"), right.split("/")];
@@ -131,7 +131,7 @@ function byPath(left: string, right: string): number {
   return a.length - b.length;
 }
 
-/** A device's number as stat(2) has it. */
+/** A device's number in the form of stat(2). */
 function makedev(major: number, minor: number): string {
   return String((BigInt(minor & 0xff) | (BigInt(major & 0xfff) << 8n) | (BigInt(minor & ~0xff) << 12n)) as bigint);
 }

@@ -1,4 +1,4 @@
-/** The world of drivers whose trees are in memory. */
+/** The world for drivers whose trees are in memory. */
 import { createCall, type Mount, silentLog } from "@tsbox/kernel";
 import type { StorageWorld } from "../storage/world.ts";
 import { MemoryTree } from "./memory-tree.ts";

@@ -1,4 +1,4 @@
-/** The network contract in memory, as short as it can be: namespaces stay as they are. */
+/** The shortest implementation of the network contract, in memory: it does not change network namespaces. */
 import { type Attachment, type Call, type Endpoint, type EndpointId, fail, type Network, type NetworkDriver } from "@tsbox/kernel";
 import { streamOf } from "./storage.ts";
 

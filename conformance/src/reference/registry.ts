@@ -1,4 +1,4 @@
-/** The registry contract in memory, as short as it can be: names of manifests, and bytes by digest. */
+/** The shortest implementation of the registry contract, in memory: manifests by name, and bytes by digest. */
 import { type Access, type Call, type Descriptor, fail, type RegistryDriver } from "@tsbox/kernel";
 import { streamOf } from "./storage.ts";
 

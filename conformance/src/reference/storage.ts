@@ -1,6 +1,6 @@
 /**
- * The storage contract in memory, as short as it can be: what the words mean, to be read beside the contract, and the ground that the
- * broken drivers stand on. Its mounts are of a type of its own (`memory`), which its world can read and write; no kernel can.
+ * The shortest implementation of the storage contract, in memory: it explains the contract's vocabulary in code, and the broken drivers are
+ * based on it. Its mounts have their own type (`memory`), which only its world can read and write.
  */
 import {
   type ActiveKey,
@@ -28,7 +28,7 @@ export interface MemorySnapshot {
   readonly createdAt: number;
   readonly tree: MemoryTree;
 }
-/** What outlives a driver's object: a crash opens another one over the same disk. */
+/** The state that outlives a driver's object: after a crash, another one is opened over the same disk. */
 export type MemoryDisk = Map<string, MemorySnapshot>;
 
 export class ReferenceStorage implements StorageDriver {

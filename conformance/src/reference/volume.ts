@@ -1,6 +1,6 @@
 /**
- * The volume contract in memory, as short as it can be. Its mounts are of a type of its own (`memory`), which its world can read and write;
- * no kernel can.
+ * The shortest implementation of the volume contract, in memory. Its mounts have their own type (`memory`), which only its world can read
+ * and write.
  */
 import {
   type Call,
@@ -20,7 +20,7 @@ import type { VolumeWorld } from "../volume/world.ts";
 import { streamOf } from "./storage.ts";
 
 export type VolumeTree = Map<string, string>;
-/** What outlives a driver's object: trees on disk, users on tmpfs. */
+/** The state that outlives a driver's object: trees on disk, users on tmpfs. */
 export interface VolumeDisk {
   readonly trees: Map<string, VolumeTree>;
   readonly users: Map<string, Set<ContainerId>>;

@@ -1,7 +1,7 @@
-/** Edits for rules: small trees with one of everything, and seeded random ones. */
+/** Edits for rules: small trees with every kind of file, and random ones from a seed. */
 import type { Edit } from "./tree.ts";
 
-/** A base layer: files, directories, links, owners, modes and times worth losing. */
+/** A base layer: files, directories, links, with owners, modes and times that a faulty driver could lose. */
 export const base: readonly Edit[] = [
   { op: "mkdir", path: "bin" },
   { op: "write", path: "bin/sh", content: "#!shell" },
@@ -23,7 +23,7 @@ export const base: readonly Edit[] = [
   { op: "write", path: "empty", content: "" },
 ];
 
-/** What a second layer does to the first: each kind of change once. */
+/** The changes of a second layer to the first: each kind of change once. */
 export const changes: readonly Edit[] = [
   { op: "append", path: "etc/passwd", content: "\nuser:x:1000:1000" },
   { op: "chmod", path: "etc", mode: 0o750 },
@@ -39,7 +39,7 @@ export const changes: readonly Edit[] = [
   { op: "touch", path: "etc/passwd", mtime: 1_200_000_000 },
 ];
 
-/** A directory that was there is made again with the same name: nothing of the old one may show through. */
+/** A directory is removed and made again with the same name: nothing of the old one may appear in it. */
 export const madeAgain: readonly Edit[] = [
   { op: "remove", path: "home" },
   { op: "mkdir", path: "home", mode: 0o755 },
@@ -50,7 +50,7 @@ const longest = "n".repeat(255);
 const deep = Array.from({ length: 30 }, (_, at) => `level-${at}-${"d".repeat(90)}`);
 const deepest = deep.join("/");
 
-/** What an image rarely has, and a tree must keep all the same. */
+/** Things that are rare in images, but that a tree must preserve. */
 export const unusual: readonly Edit[] = [
   { op: "mkdir", path: "odd" },
   ...[
@@ -89,7 +89,7 @@ export const unusual: readonly Edit[] = [
   { op: "mkdir", path: "empty-one" },
 ];
 
-/** And what is done to it: nodes replaced by each other, renames over what is there, links to what lies below. */
+/** Changes to the unusual tree: nodes replaced by others, renames over existing nodes, links to nodes of lower layers. */
 export const unusualChanges: readonly Edit[] = [
   { op: "remove", path: "odd/\\xff666f80" },
   { op: "write", path: "odd/\\xff01", content: "" },
@@ -106,13 +106,13 @@ export const unusualChanges: readonly Edit[] = [
   { op: "append", path: "holes", content: "!" },
   { op: "link", path: "second-name", to: "before" },
   { op: "rename", path: "fraction", to: "set-id" },
-  // A directory over an empty one, and another in the place that it left.
+  // A directory is renamed over an empty one, and a new one is made in its old place.
   { op: "rename", path: "full", to: "empty-one" },
   { op: "mkdir", path: "full" },
   { op: "write", path: "full/other", content: "2" },
 ];
 
-/** `count` edits on what earlier lists made, the same ones for the same seed. */
+/** `count` edits of the results of earlier lists; the same seed gives the same edits. */
 export function randomEdits(seed: number, lists: number, count: number): readonly (readonly Edit[])[] {
   const next = random(seed);
   const pick = <T>(items: readonly T[]): T | undefined => items[Math.floor(next() * items.length)];
@@ -162,7 +162,7 @@ export function randomEdits(seed: number, lists: number, count: number): readonl
   return Array.from({ length: lists }, () => Array.from({ length: count }, one).flat());
 }
 
-/** mulberry32: small, and the same everywhere. */
+/** mulberry32: small, and deterministic on every platform. */
 function random(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

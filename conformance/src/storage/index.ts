@@ -15,9 +15,9 @@ import type { StorageWorld } from "./world.ts";
 export const storageRules: readonly Rule<StorageWorld>[] = [...treeRules, ...wordRules, ...powerRules, ...killRules];
 
 /**
- * Registers every rule as a case, over the driver that `plugin` provides as `id`, on the file system of `directory` (a temporary one when
- * left out). A host without the toolkit skips them, with the reason. `specifier`: where the plugin's module is, so that it can be opened,
- * and killed, in a process of its own.
+ * Registers every rule as a test case, over the driver that `plugin` provides as `id`, on the file system of `directory` (by default a
+ * temporary one). A host without the toolkit skips them, with the reason. `specifier`: the plugin's module, so that it can be opened, and
+ * killed, in a separate process.
  */
 export async function storageSuite(
   test: TestRunner,

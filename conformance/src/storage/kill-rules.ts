@@ -1,6 +1,6 @@
 /**
- * kill -9 within each verb: whatever the moment, what was done stays done, what was not is as before or after it, and nothing half done is
- * left.
+ * kill -9 within each verb, at any moment: finished verbs stay done, an unfinished one is either done or not, and nothing half done
+ * remains.
  */
 import { expect, type Rule } from "../rule.ts";
 import { base } from "./edits.ts";
@@ -30,7 +30,7 @@ export const killRules: readonly Rule<StorageWorld>[] = verbs.map(
   }),
 );
 
-/** `told`: how often the verb was begun and done. */
+/** `told`: the victim's output, a line for each begin and end of the verb. */
 async function check(world: StorageWorld, verb: (typeof verbs)[number], told: readonly string[]): Promise<void> {
   const done = told.filter((line) => line.startsWith("done ")).map((line) => Number(line.slice("done ".length)));
   expect(
@@ -45,7 +45,7 @@ async function check(world: StorageWorld, verb: (typeof verbs)[number], told: re
     if (verb !== "commit") continue;
     expect(keys.get(`commit${at}`) === "committed" && !keys.has(`before${at}`), `commit${at} was done and is not there`);
   }
-  // The one that was under way is there under its key, or under its name, and whole.
+  // The snapshot of the interrupted verb exists either under its key or under its name, and is complete.
   const last = Math.max(-1, ...done) + 1;
   if (verb === "commit" && told.includes(`begin ${last}`))
     expect(
@@ -60,7 +60,7 @@ async function check(world: StorageWorld, verb: (typeof verbs)[number], told: re
   }
 }
 
-/** All but the parent can be removed. */
+/** Everything except the parent can be removed. */
 async function sweep(world: StorageWorld): Promise<void> {
   for (const { key } of await listed(world)) if (key !== "parent") await world.driver.remove(world.call, key);
   expect((await listed(world)).length === 1, "something can't be removed");

@@ -1,4 +1,4 @@
-/** Edits and trees on a real directory: how mounts are written and read, and the oracle that they are compared with. */
+/** Edits and trees on a real directory: for writing and reading mounts, and as the oracle that they are compared with. */
 import { spawnSync } from "node:child_process";
 import {
   appendFileSync,
@@ -22,11 +22,14 @@ import {
 } from "node:fs";
 import type { Edit, Tree, TreeNode } from "./tree.ts";
 
-/** Not `path.join`, which drops a last `.`: the root may be a link (a mount's `/proc/PID/fd/N`), and `.` is the directory behind it. */
+/**
+ * Not `path.join`, which drops a trailing `.`: the root may be a link (a mount's `/proc/PID/fd/N`), and `.` is the directory that it leads
+ * to.
+ */
 const below = (root: string, path: string): string | Buffer =>
   path.includes("\\x") ? Buffer.concat([Buffer.from(`${root}/`), bytesOf(path)]) : `${root}/${path}`;
 
-/** Names are bytes; those that are no UTF-8 are written `\x` and hex, to be data like any other. */
+/** Names are bytes. A name that is not UTF-8 is written as `\x` and hex, so that it can be compared as text. */
 function bytesOf(path: string): Buffer {
   const parts = path.split("/").map((name) => (name.startsWith("\\x") ? Buffer.from(name.slice(2), "hex") : Buffer.from(name)));
   return Buffer.concat(parts.flatMap((part, at) => (at === 0 ? [part] : [Buffer.from("/"), part])));

@@ -1,4 +1,4 @@
-/** Powers: a plain refusal where they are missing; where they are there, the same outcome as the slow way. */
+/** Rules for powers: without a power a plain refusal, with it the same result as the slow way. */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { appendFile } from "node:fs/promises";
 import {
@@ -35,7 +35,7 @@ function having<P extends keyof StoragePowers>(world: StorageWorld, power: P): D
   return driver;
 }
 
-/** Trees one on another, as edits; each is tried as a layer. */
+/** Trees on top of each other, as edits; each is tested as a layer. */
 const stacks: readonly { readonly name: string; readonly lists: readonly (readonly Edit[])[] }[] = [
   { name: "changes", lists: [base, changes] },
   { name: "made again", lists: [base, madeAgain] },
@@ -311,7 +311,7 @@ async function collected(stream: AsyncIterable<Change>): Promise<readonly Change
   return found.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** A layer, and a file of its first half that is to become it. */
+/** A layer, and a file with its first half, which is to become the layer. */
 async function onItsWay(world: StorageWorld): Promise<{ readonly file: LayerFile; readonly bytes: Buffer; readonly arriving: LayerFile }> {
   const file = await layerOf(world, [], base);
   const bytes = readFileSync(file.path);
@@ -320,7 +320,7 @@ async function onItsWay(world: StorageWorld): Promise<{ readonly file: LayerFile
   return { file, bytes, arriving: { path, mediaType, growingTo: bytes.length } };
 }
 
-/** The layer that takes a plain tree of `lower` to one with `edits` too; the oracle makes it. */
+/** The layer that changes a plain tree of `lower` by `edits`; the oracle makes it. */
 async function layerOf(world: StorageWorld, lower: readonly (readonly Edit[])[], edits: readonly Edit[]): Promise<LayerFile> {
   const files = filesOf(world);
   const [below, above] = [await files.directory(lower.flat()), await files.directory([...lower.flat(), ...edits])];

@@ -1,4 +1,4 @@
-/** A world of real files: the driver's mounts are opened detached by the host's toolkit. */
+/** A world of real files: the host's toolkit opens the driver's mounts detached. */
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -18,12 +18,12 @@ import { editDirectory, readDirectory } from "./plain.ts";
 import type { StorageWorld } from "./world.ts";
 
 export interface StorageSubject {
-  /** Opens the driver over a directory of its own; again over the same one after a crash. */
+  /** Opens the driver with its own directory; after a crash again with the same one. */
   open(call: Call, directory: string): Promise<{ readonly driver: StorageDriver; close(): Promise<void> }>;
   readonly host: HostToolkit;
-  /** On the file system that the driver is to be tried on. */
+  /** A directory on the file system to test the driver on. */
   readonly directory: string;
-  /** For a process of its own: the driver's module, as import() takes it, and its id. */
+  /** For a separate process: the driver's module as import() takes it, and its id. */
   readonly module?: { readonly specifier: string; readonly id: string } | undefined;
 }
 
@@ -114,7 +114,7 @@ function newLayer(directory: string): LayerFile {
   return { path: join(directory, "layer.tar"), mediaType: "application/vnd.oci.image.layer.v1.tar" };
 }
 
-/** What the victim said until it was killed. */
+/** The victim's output until it was killed. */
 function killed(words: readonly string[], after: number): Promise<readonly string[]> {
   const child = spawn(process.execPath, [...process.execArgv, fileURLToPath(import.meta.resolve("./victim.ts")), ...words], {
     stdio: ["ignore", "pipe", "pipe"],

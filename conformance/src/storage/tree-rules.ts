@@ -1,4 +1,4 @@
-/** What snapshots show: the same as a plain directory to which the same edits were made. */
+/** Rules for the contents of snapshots: the same as a plain directory after the same edits. */
 import { expect, type Rule } from "../rule.ts";
 import { base, changes, madeAgain, randomEdits, unusual, unusualChanges } from "./edits.ts";
 import { expectSame } from "./tree.ts";

@@ -1,4 +1,4 @@
-/** What a file tree holds, as data that can be compared: the measure of every storage rule. */
+/** The contents of a file tree as data that can be compared: every storage rule uses it. */
 import { expect } from "../rule.ts";
 
 export type TreeNode = {
@@ -7,14 +7,14 @@ export type TreeNode = {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** A file's bytes as text, a symlink's target, a device's number; null for what has none. */
+  /** A file's bytes as text, a symlink's target, a device's number; null for other types. */
   readonly content: string | null;
   /** Milliseconds; null for directories, whose times depend on the order of edits below them. */
   readonly mtime: number | null;
-  /** The first path, in order, of the same file under several names; null: it has one name. */
+  /** The first path, in order, of the same file under several names; null: the file has one name. */
   readonly sameAs: string | null;
 };
-/** By path, without a leading slash; the root is ".". A name that is no UTF-8 is `\\x` and its bytes in hex. */
+/** By path, without a leading slash; the root is ".". A name that is not UTF-8 is `\\x` and its bytes in hex. */
 export type Tree = ReadonlyMap<string, TreeNode>;
 
 export type Edit =
@@ -23,25 +23,25 @@ export type Edit =
   | { readonly op: "append"; readonly path: string; readonly content: string }
   | { readonly op: "symlink"; readonly path: string; readonly target: string }
   | { readonly op: "link"; readonly path: string; readonly to: string }
-  /** With all below it. */
+  /** Also removes everything below it. */
   | { readonly op: "remove"; readonly path: string }
-  /** As mv(1): copies where rename(2) answers EXDEV, as overlayfs does for a directory of a lower layer. */
+  /** Like mv(1): copies if rename(2) answers EXDEV, as overlayfs does for a directory of a lower layer. */
   | { readonly op: "rename"; readonly path: string; readonly to: string }
   | { readonly op: "chmod"; readonly path: string; readonly mode: number }
   | { readonly op: "chown"; readonly path: string; readonly uid: number; readonly gid: number }
   /** Seconds since the epoch. */
   | { readonly op: "touch"; readonly path: string; readonly mtime: number }
-  /** `device`: major and minor; a fifo has none. */
+  /** `device`: major and minor; not for a fifo. */
   | {
       readonly op: "node";
       readonly path: string;
       readonly kind: "fifo" | "character" | "block";
       readonly device?: readonly [number, number];
     }
-  /** A hole of that many bytes, with `content` at its end. */
+  /** A hole of that many bytes, and `content` after it. */
   | { readonly op: "sparse"; readonly path: string; readonly hole: number; readonly content: string };
 
-/** Times of files that no `touch` set are the clock's: they are compared only where both sides were touched. */
+/** Compares two trees. Without a `touch` a file's time comes from the clock, so times are compared only if both sides were touched. */
 export function expectSame(actual: Tree, expected: Tree, what: string): void {
   const differences: string[] = [];
   for (const path of [...new Set([...actual.keys(), ...expected.keys()])].sort()) {
@@ -57,7 +57,7 @@ export function expectSame(actual: Tree, expected: Tree, what: string): void {
   );
 }
 
-/** Edits touch files with whole seconds in the past; anything later is the clock's own. */
+/** Edits set whole seconds in the past; any later time comes from the clock. */
 export const touchedBefore = 1_700_000_000_000;
 
 function differing(path: string, left: TreeNode, right: TreeNode): readonly string[] {

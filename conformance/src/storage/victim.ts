@@ -1,7 +1,6 @@
 /**
- * A process that is killed: it opens the driver over a directory of the suite's, does one verb over and over with new keys, and says on
- * standard output what it has done: `begin N`, then `done N`. Arguments: the driver's module, its id, the directory, the verb, a layer
- * file.
+ * The process that is killed: it opens the driver over a directory of the suite, repeats one verb with new keys, and reports its progress
+ * on standard output: `begin N`, then `done N`. Arguments: the driver's module, its id, the directory, the verb, a layer file.
  */
 import { writeSync } from "node:fs";
 import { createCall, type Plugin, silentLog, supports, withMounts } from "@tsbox/kernel";

@@ -1,4 +1,4 @@
-/** Keys, names and states: what is refused, with which code, and that a refused verb changes nothing. */
+/** Rules for keys, names and states: which verbs are refused, with which code, and that a refused verb changes nothing. */
 import { expect, expectCode, type Rule } from "../rule.ts";
 import { base, changes } from "./edits.ts";
 import { expectSame } from "./tree.ts";

@@ -1,4 +1,4 @@
-/** Short ways to say what most storage rules do. */
+/** Helpers for the steps that most storage rules share. */
 import {
   type ActiveKey,
   type Mount,
@@ -24,7 +24,7 @@ export async function layer(world: StorageWorld, name: string, parent: SnapshotN
   return named(name);
 }
 
-/** What a committed snapshot shows, through a view that is removed again. */
+/** The tree of a committed snapshot, through a view that is removed afterwards. */
 export async function shown(world: StorageWorld, name: SnapshotName): Promise<Tree> {
   const key = viewKey(`look-${name}`);
   const mounts = await world.driver.view(world.call, key, name);

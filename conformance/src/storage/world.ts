@@ -1,4 +1,4 @@
-/** What a storage rule may touch: a driver that was never used, its trees through its mounts, and an oracle. */
+/** The parts of a storage rule's world: a new driver, its trees through its mounts, and an oracle. */
 import type { Call, Change, LayerFile, Mount, StorageDriver } from "@tsbox/kernel";
 import type { BaseWorld } from "../rule.ts";
 import type { Edit, Tree } from "./tree.ts";
@@ -6,34 +6,34 @@ import type { Edit, Tree } from "./tree.ts";
 export interface StorageWorld extends BaseWorld {
   readonly driver: StorageDriver;
   readonly call: Call;
-  /** Applies edits through mounts; rejects where the mounts are read-only. */
+  /** Applies edits through mounts; rejects if the mounts are read-only. */
   edit(mounts: readonly Mount[], edits: readonly Edit[]): Promise<void>;
   read(mounts: readonly Mount[]): Promise<Tree>;
   /** The oracle: the same edits, one list after another, on a plain directory. */
   plain(...edits: readonly (readonly Edit[])[]): Promise<Tree>;
-  /** The engine dies without a word and a new one opens the same directory: `driver` is another one afterwards. */
+  /** The engine dies without cleanup, and a new one opens the same directory: `driver` is another object afterwards. */
   crash(): Promise<void>;
-  /** Real files: layers and foreign directories. Null for a driver whose trees are no files. */
+  /** Real files: layers and foreign directories. Null for a driver whose trees are not files. */
   readonly files: WorldFiles | null;
 }
 
 export interface WorldFiles {
-  /** A directory that no engine owns, with these edits. */
+  /** A directory with these edits that belongs to no engine. */
   directory(edits: readonly Edit[]): Promise<string>;
   readDirectory(path: string): Tree;
-  /** What `upper` changes against `lower`, by the slow way: both mounted and compared. */
+  /** The changes of `upper` against `lower`, the slow way: both are mounted and compared. */
   slowDiff(lower: readonly Mount[] | null, upper: readonly Mount[]): Promise<LayerFile>;
-  /** Lays a layer over mounts by the slow way. */
+  /** Applies a layer to mounts, the slow way. */
   slowApply(mounts: readonly Mount[], layer: LayerFile): Promise<void>;
-  /** A copy of what mounts show, with all that makes up a tree; answers its path. */
+  /** A full copy of the mounts' tree, with all attributes; answers its path. */
   copy(mounts: readonly Mount[]): Promise<string>;
-  /** How what mounts show differs from the tree at `lower`, by comparing; in the order of the paths. */
+  /** How the mounts' tree differs from the tree at `lower`, by comparison; sorted by path. */
   slowChanges(lower: string, upper: readonly Mount[]): Promise<readonly Change[]>;
-  /** Where a new layer may be written. */
+  /** A file for a new layer. */
   newLayer(): LayerFile;
   /**
-   * Opens the driver over this world's directory in a process of its own, which does `verb` over and over, and is killed so many
-   * milliseconds after it began. Answers what it said (`begin N`, `done N`). Not there: nobody said where the driver's module is.
+   * Opens the driver over this world's directory in a separate process, which repeats `verb`, and is killed that many milliseconds after it
+   * began. Answers its output (`begin N`, `done N`). Missing if the driver's module is not known.
    */
   kill?: (verb: string, after: number) => Promise<readonly string[]>;
 }

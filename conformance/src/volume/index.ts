@@ -1,4 +1,4 @@
-/** The volume suite: a driver that passes it keeps what it is given. */
+/** The volume suite: a driver that passes it keeps its volumes' contents. */
 import { tmpdir } from "node:os";
 import type { HostToolkit, Plugin } from "@tsbox/kernel";
 import { openDriver } from "../plugin-subject.ts";
@@ -10,7 +10,7 @@ import { volumeRules } from "./rules.ts";
 export { volumeRules };
 
 /**
- * Registers every rule as a case, over the driver that `plugin` provides as `id`. A host without what that needs skips them, with the
+ * Registers every rule as a test case, over the driver that `plugin` provides as `id`. A host without the toolkit skips them, with the
  * reason.
  */
 export async function volumeSuite(test: TestRunner, plugin: Plugin, id: string, directory: string = tmpdir()): Promise<void> {

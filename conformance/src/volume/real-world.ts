@@ -1,14 +1,14 @@
-/** A world of real mounts, opened detached by the host's toolkit. */
+/** A world of real mounts, which the host's toolkit opens detached. */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Call, createCall, type HostToolkit, newContainerId, silentLog, type VolumeDriver, withMounts } from "@tsbox/kernel";
 import type { VolumeWorld } from "./world.ts";
 
 export interface VolumeSubject {
-  /** Opens the driver over `root` and `state` below a directory of its own; again over the same one after a crash. */
+  /** Opens the driver over `root` and `state` below its own directory; after a crash again with the same one. */
   open(call: Call, directory: string): Promise<{ readonly driver: VolumeDriver; close(): Promise<void> }>;
   readonly host: HostToolkit;
-  /** On the file system that the driver is to be tried on. */
+  /** A directory on the file system to test the driver on. */
   readonly directory: string;
 }
 

@@ -1,4 +1,4 @@
-/** The contract of volume drivers, promise by promise. */
+/** The rules of the volume contract, one for each promise. */
 import { isTsboxError, type Mount } from "@tsbox/kernel";
 import { expect, expectCode, type Rule } from "../rule.ts";
 import type { VolumeWorld } from "./world.ts";
@@ -11,7 +11,7 @@ async function listed({ driver, call }: VolumeWorld): Promise<readonly string[]>
   for await (const name of await driver.list(call)) names.push(name);
   return names.sort();
 }
-/** Everything that the driver tells. */
+/** Everything that the driver reports. */
 async function told(world: VolumeWorld): Promise<string> {
   const states = [];
   for (const name of await listed(world)) states.push([name, (await world.driver.stat(world.call, name)).users]);

@@ -1,19 +1,19 @@
-/** What a volume rule may touch: a driver that was never used, and its trees through the mounts that it answers. */
+/** The parts of a volume rule's world: a new driver, and its trees through the mounts that it answers. */
 import type { Call, ContainerId, Mount, VolumeDriver } from "@tsbox/kernel";
 import type { BaseWorld } from "../rule.ts";
 
 export interface VolumeWorld extends BaseWorld {
   readonly driver: VolumeDriver;
   readonly call: Call;
-  /** Users that nobody else is. */
+  /** Users that no other world has. */
   readonly users: readonly [ContainerId, ContainerId, ContainerId];
   write(mount: Mount, name: string, content: string): Promise<void>;
-  /** Names to contents of the files at the top. */
+  /** The contents of the top directory's files, by name. */
   read(mount: Mount): Promise<Readonly<Record<string, string>>>;
-  /** The engine dies without a word and a new one opens the same directories: `driver` is another one afterwards. */
+  /** The engine dies without cleanup, and a new one opens the same directories: `driver` is another object afterwards. */
   crash(): Promise<void>;
-  /** As `crash`, and what lies on tmpfs is gone. */
+  /** Like `crash`, and everything on tmpfs is gone. */
   reboot(): Promise<void>;
-  /** What the host's mount table says of this world. */
+  /** The entries of this world in the host's mount table. */
   onHost(): readonly string[];
 }
