@@ -1,6 +1,6 @@
 /** kill -9 of each process, and what docs/architecture.md promises of it. */
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -135,8 +135,16 @@ test.skipIf(
   reason,
   "daemon and shim, when no record says that a container runs: its processes end, and nothing of it is left",
   async (t) => {
+    // The operator's, so the engine leaves it.
+    const parent = `tsbox-test-parent-${process.pid}`;
+    t.cleanup(() => {
+      for (const hierarchy of ["", ...readdirSync("/sys/fs/cgroup")]) {
+        const directory = join("/sys/fs/cgroup", hierarchy, parent);
+        if (existsSync(directory)) rmdirSync(directory);
+      }
+    });
     const own = await engine(t);
-    for (const more of [[], ["--rm"], ["--cgroup-parent", "/tsbox-test-parent"]]) {
+    for (const more of [[], ["--rm"], ["--cgroup-parent", `/${parent}`]]) {
       const id = await runObedient(own, "orphaned", more);
       const { State } = await own.inspect("orphaned");
       const shim = shimOf(State.Pid);
