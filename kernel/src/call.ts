@@ -1,13 +1,14 @@
 /**
- * Makes calls. The signal is made when it is first read: most calls end without anybody looking, and a hot path pays for what it uses only.
+ * Creates calls. A call's abort signal is created when it is first read: most calls end without anybody reading it, and the hot path should
+ * not pay for it.
  */
 import type { Call, Logger } from "./contract/call.ts";
 import type { Sparse } from "./contract/words.ts";
 import { abortReason, fail, type TsboxError } from "./errors/index.ts";
 
-/** How long a step of clean-up may take. */
+/** Milliseconds that one cleanup step may take. */
 const cleanupLimit = 30_000;
-/** setTimeout takes no more. */
+/** The largest delay that setTimeout accepts. */
 const longest = 2 ** 31 - 1;
 
 export type CallOptions = Sparse<{
@@ -32,15 +33,15 @@ export function deriveCall(call: Call, options: CallOptions & Sparse<{ log: Logg
   return deadline === call.deadline ? new PlainCall(log, deadline, inherited) : new LazyCall(log, deadline, inherited, call.deadline);
 }
 
-/** For cleaning up after `call`, which may have been canceled: not canceled with it, 30 seconds long. */
+/** Creates the call for cleanup after `call`. It is not canceled when `call` is, and it has a deadline of 30 seconds. */
 export function cleanupCall(call: Call): Call {
   return createCall(call.log, { timeout: cleanupLimit });
 }
 
-/** A logger that drops everything: for tests, and for probes whose answer says it all. */
+/** A logger that drops everything: for tests, and for probes whose answer is enough. */
 export const silentLog: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** A call that stops when somebody else says so, and at no time of its own: it hands on the signal, so nothing has to be let go of. */
+/** A call without a deadline of its own: it passes on the inherited signal and holds no timer or listener, so it needs no release. */
 class PlainCall implements Call {
   readonly log: Logger;
   readonly deadline: number;
@@ -61,7 +62,7 @@ class PlainCall implements Call {
 
 const worded: WeakMap<AbortSignal, AbortSignal> = new WeakMap();
 
-/** The same signal with a reason that is an error of the engine's own; one for each, so that many calls leave one listener. */
+/** The same signal, with a reason that is a `TsboxError`. Each signal has one such copy, so that many calls add only one listener to it. */
 function inWords(signal: AbortSignal): AbortSignal {
   const known = worded.get(signal);
   if (known !== undefined) return known;
@@ -73,10 +74,10 @@ function inWords(signal: AbortSignal): AbortSignal {
   return controller.signal;
 }
 
-/** What follows a signal has one listener there, however many they are: addEventListener compares each new one with all that there are. */
+/** All followers of a signal share one listener on it: addEventListener compares each new listener with all existing ones. */
 const followers: WeakMap<AbortSignal, Set<() => void>> = new WeakMap();
 
-/** Answers what ends it. */
+/** Calls `react` when the signal aborts. The answer stops the following. */
 function follow(signal: AbortSignal, react: () => void): () => void {
   let all = followers.get(signal);
   if (all === undefined) {
@@ -90,7 +91,7 @@ function follow(signal: AbortSignal, react: () => void): () => void {
   return () => void each.delete(react);
 }
 
-/** A call that ends: what it holds of its caller's signal is let go with `release`. */
+/** A call with a deadline or an `abort` of its own. `release` removes its timer and its listener on the caller's signal. */
 export class LazyCall implements Call {
   readonly log: Logger;
   readonly deadline: number;

@@ -1,4 +1,4 @@
-/** The only way to write undo: steps run in reverse order, each of them always, and none hides the first error. */
+/** The only way to write undo: the steps run in reverse order, every step runs, and no step hides the first error. */
 import { asError, isTsboxError, TsboxError } from "./errors/index.ts";
 
 export interface Cleanup {
@@ -9,8 +9,9 @@ export interface Cleanup {
 }
 
 /**
- * Runs `body`, then the steps that it registered, last first. The body's error comes out, with those of the steps in `suppressed`; where
- * only steps threw, the first of their errors does. A step must not use a call that may be canceled: `cleanupCall(call)` makes one for it.
+ * Runs `body`, then the steps that it registered, last first. If the body throws, its error is thrown with the errors of the steps in
+ * `suppressed`. If only steps throw, the first of their errors is thrown. A step must not use a call that may be canceled:
+ * `cleanupCall(call)` creates one for it.
  */
 export async function withCleanup<T>(body: (cleanup: Cleanup) => Promise<T>): Promise<T> {
   const steps: { readonly run: () => unknown; readonly onlyOnError: boolean }[] = [];
@@ -40,7 +41,7 @@ export async function withCleanup<T>(body: (cleanup: Cleanup) => Promise<T>): Pr
   return outcome.value;
 }
 
-/** `error`, which also says what went wrong while cleaning up after it. */
+/** `error` with the errors of the cleanup after it in `suppressed`. */
 export function suppressing(error: Error, later: readonly Error[]): Error {
   if (isTsboxError(error)) return error.with({ suppressed: [...(error.suppressed ?? []), ...later] });
   return new TsboxError("Internal", error.message, { cause: error, suppressed: later });

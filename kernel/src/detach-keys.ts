@@ -4,7 +4,7 @@ import { fail } from "./errors/index.ts";
 const controls = ["@", ..."abcdefghijklmnopqrstuvwxyz", "[", "\\", "]", "^", "_"];
 const deleteKey = 127;
 
-/** The bytes that a terminal sends for them; empty: nothing was said, so Docker's own count. */
+/** The bytes that a terminal sends for these keys. Null: the text is empty, and Docker's default keys apply. */
 export function detachKeys(text: string): readonly number[] | null {
   if (text === "") return null;
   return text.split(",").map((key) => {

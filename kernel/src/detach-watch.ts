@@ -1,10 +1,13 @@
-/** The detach keys among what a terminal's user types: what may be their start is held back, and handed on when it was not. */
+/**
+ * Finds the detach keys in a terminal's input. Input that may be the start of the keys is held back, and passed on when it turns out not to
+ * be.
+ */
 import { Transform, type TransformCallback } from "node:stream";
 
 export class DetachWatch extends Transform {
   readonly #keys: readonly number[];
   readonly #detach: () => void;
-  /** How many of the keys have come. */
+  /** How many of the keys have been typed so far. */
   #typed = 0;
 
   constructor(keys: readonly number[], detach: () => void) {
@@ -17,7 +20,7 @@ export class DetachWatch extends Transform {
     const through: number[] = [];
     for (const key of typed) {
       while (this.#typed > 0 && key !== this.#keys[this.#typed]) {
-        // The longest start of the keys that what is held back still ends with stays held back.
+        // If the held-back input ends with a shorter start of the keys, that part stays held back. The longest such part counts.
         const held = this.#keys.slice(0, this.#typed);
         let kept = this.#typed - 1;
         while (kept > 0 && held.slice(-kept).some((one, at) => one !== this.#keys[at])) kept -= 1;

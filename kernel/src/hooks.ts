@@ -1,6 +1,6 @@
 /**
- * The hooks' machinery: tapable behind a facade that knows which plugin tapped, so that a plugin can be untapped (tapable alone can't) and
- * a throw has a name.
+ * Runs the hooks: tapable behind a facade that knows the plugin of each tap. So a plugin can be untapped, which tapable alone can't do, and
+ * an error gets its plugin's name.
  */
 import tapable from "tapable";
 import type { Call, Logger } from "./contract/call.ts";
@@ -8,7 +8,7 @@ import type { HookKind, Hooks } from "./contract/hooks.ts";
 import { fail } from "./errors/index.ts";
 import { stamped } from "./host/stamp.ts";
 
-/** The kernel's own hooks; docs/hooks.md is held to them. */
+/** The kernel's own hooks. A test compares docs/hooks.md with them. */
 export const hookKinds: { readonly [N in keyof Hooks]: Hooks[N]["kind"] } = {
   ready: "observe",
   beforePull: "veto",
@@ -30,7 +30,7 @@ interface Tap {
   readonly plugin: string;
   readonly handler: Handler;
 }
-/** tapable passes on the first argument of a waterfall, so the subject comes before the call. */
+/** tapable's waterfall passes on the first argument, so the subject comes before the call. */
 interface TapableHook {
   tapPromise(name: string, body: (first: unknown, call: Call, rest: readonly unknown[]) => Promise<unknown>): void;
   promise(first: unknown, call: Call, rest: readonly unknown[]): Promise<unknown>;
@@ -46,7 +46,7 @@ export class HookRegistry {
     this.#log = log;
   }
 
-  /** Who brings a hook gets the right to call it. */
+  /** The plugin that provides a hook gets the function that calls it. */
   provide<N extends keyof Hooks>(
     plugin: string,
     name: N,
@@ -73,7 +73,7 @@ export class HookRegistry {
     this.#built.delete(name);
   }
 
-  /** Takes away all that a plugin tapped or provided; calls under way go on. */
+  /** Removes all taps and hooks of a plugin. Calls that are running continue. */
   untap(plugin: string): void {
     for (const [name, taps] of this.#taps)
       this.#taps.set(

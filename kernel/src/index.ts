@@ -1,4 +1,4 @@
-/** The kernel's public entry: contracts, words, errors. What drivers and plugins import; the host itself is `@tsbox/kernel/host`. */
+/** The kernel's public entry: contracts, words, errors. Drivers and plugins import it; the host itself is `@tsbox/kernel/host`. */
 export { type CallOptions, cleanupCall, createCall, deriveCall, silentLog } from "./call.ts";
 export { type Cleanup, suppressing, withCleanup } from "./cleanup.ts";
 export type * from "./contract/call.ts";

@@ -1,7 +1,7 @@
-/** JSON of strangers, bounded in depth. Its length is bounded by whoever reads it. */
+/** Parses untrusted JSON with a bounded depth. The caller bounds its length. */
 import { limits } from "./limits.ts";
 
-/** As `JSON.parse`; also a SyntaxError: it is nested too deeply. */
+/** Like `JSON.parse`; also throws a SyntaxError if the text is nested too deeply. */
 export function parseJson(text: string): unknown {
   if (depthOf(text) > limits.deepestJson) throw new SyntaxError(`it is nested more than ${limits.deepestJson} levels deep`);
   return JSON.parse(text);
@@ -11,7 +11,7 @@ const [quote, backslash] = [0x22, 0x5c];
 const opens = new Set([0x5b, 0x7b]);
 const closes = new Set([0x5d, 0x7d]);
 
-/** Of what may be no JSON at all: then it is some number. */
+/** The depth of the nesting. For invalid JSON the number has no meaning. */
 function depthOf(text: string): number {
   let [depth, deepest, isText] = [0, 0, false];
   for (let at = 0; at < text.length; at += 1) {

@@ -1,9 +1,9 @@
 /**
- * The bounds of what comes from a layer, an archive, a registry, a container's tree or a client, named in one place. Those that native code
- * keeps, too, are in native/core/src/limits.rs; a test holds the two equal.
+ * The bounds of all input from layers, archives, registries, containers' trees and clients, in one place. Native code has its own copy of
+ * those that it checks, in native/core/src/limits.rs; a test compares the two.
  */
 export interface Limits {
-  /** Bytes of a path below a tree's root: PATH_MAX without its NUL. So no walk is deeper than 2,048 directories. */
+  /** Bytes of a path below a tree's root: PATH_MAX without its NUL. So no walk goes deeper than 2,048 directories. */
   readonly longestPath: number;
   /** Bytes of a file's name (NAME_MAX). */
   readonly longestName: number;
@@ -11,28 +11,28 @@ export interface Limits {
   readonly largestHeader: number;
   /** Bytes of all extended attributes of one file, names and values. */
   readonly largestAttributes: number;
-  /** Bytes behind an archive's end. */
+  /** Bytes after an archive's end mark. */
   readonly largestTrailer: number;
 
   /** Bytes of a manifest, an index or an image's config. */
   readonly largestManifest: number;
   /** Manifests of one index. */
   readonly mostManifests: number;
-  /** Levels of nested lists and objects in JSON. What goes through it by recursion (V8's own JSON.stringify) ends at some thousands. */
+  /** Levels of nested lists and objects in JSON. Recursive code (such as V8's JSON.stringify) overflows its stack at some thousands. */
   readonly deepestJson: number;
   /** Entries of one list or map in an image's config. */
   readonly mostEntries: number;
-  /** Mounts of one container, and volumes that an image asks for. */
+  /** Mounts of one container, and volumes that an image declares. */
   readonly mostMounts: number;
-  /** Layers of one image: overlay takes 500. */
+  /** Layers of one image: overlay supports 500. */
   readonly mostLayers: number;
   /** Entries of an image archive. */
   readonly mostMembers: number;
-  /** Bytes of an answer of a registry that is read for its words: errors, tokens. */
+  /** Bytes of a registry's answer that is parsed: errors, tokens. */
   readonly largestWords: number;
   /** Bytes of JSON in a request of the API. */
   readonly largestJson: number;
-  /** Bytes of one line of a log that are put together; a longer one is told in pieces, as Docker does. */
+  /** Bytes of one log line that are joined; a longer line is sent in pieces, as Docker does. */
   readonly longestLine: number;
 }
 

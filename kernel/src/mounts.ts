@@ -4,7 +4,7 @@ import type { Call } from "./contract/call.ts";
 import type { HostToolkit } from "./contract/host.ts";
 import type { Mount } from "./contract/storage.ts";
 
-/** Opens mounts detached from every namespace, lends the path of their root to `use`, and closes them whatever happens. */
+/** Opens mounts that are detached from every mount namespace, passes the path of their root to `use`, and always closes them. */
 export async function withMounts<T>(
   call: Call,
   host: Pick<HostToolkit, "open" | "close">,

@@ -1,4 +1,4 @@
-/** Text for a terminal: what comes from containers, images, registries and clients must not steer it. */
+/** Text for a terminal. Text from containers, images, registries and clients must not contain control sequences. */
 
 const escaped = (character: string): string => `\\x${(character.codePointAt(0) ?? 0).toString(16).padStart(2, "0")}`;
 
@@ -6,6 +6,6 @@ const escaped = (character: string): string => `\\x${(character.codePointAt(0) ?
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for.
 export const plain = (text: string): string => text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, escaped);
 
-/** As `plain`, for what stands in a line: newlines and tabs are escaped too. */
+/** Like `plain`, for text within one line: newlines and tabs are escaped too. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for.
 export const plainCell = (text: string): string => text.replace(/[\x00-\x1f\x7f-\x9f]/g, escaped);

@@ -1,13 +1,13 @@
-/** The settings of a plugin, as an operator writes them into `config` of its entry: what no plugin should check by itself. */
+/** Checks the `config` of a plugin's entry in the operator's list, so that no plugin has to repeat it. */
 import { fail } from "./errors/index.ts";
 
-/** `parseConfig` of a plugin without settings: `InvalidArgument` for anything but nothing. */
+/** `parseConfig` of a plugin without settings. Throws `InvalidArgument` for any setting. */
 export function noSettings(raw: unknown): null {
   settingsOf(raw, []);
   return null;
 }
 
-/** Settings that may all be left out. `InvalidArgument`: not an object, or a key that is not `known`. */
+/** Checks settings that are all optional. Throws `InvalidArgument` if `raw` is not an object, or has a key that is not `known`. */
 export function settingsOf(raw: unknown, known: readonly string[]): Readonly<Record<string, unknown>> {
   const settings = raw ?? {};
   if (typeof settings !== "object" || Array.isArray(settings))

@@ -1,4 +1,4 @@
-/** Signals by name or number, as Docker takes them. */
+/** Parses signals by name or number, as Docker does. */
 import { constants } from "node:os";
 import { fail } from "./errors/index.ts";
 

@@ -1,6 +1,6 @@
 import type { Driver } from "./contract/driver.ts";
 
-/** Does the driver have that power on this host? Narrows to its verbs. */
+/** Whether the driver has this power on this host. The answer narrows the driver's type to the power's verbs. */
 export function supports<Powers, P extends keyof Powers>(driver: Driver<Powers>, power: P): driver is Driver<Powers> & Powers[P] {
   return driver.powers.includes(power);
 }

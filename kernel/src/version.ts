@@ -1,2 +1,2 @@
-/** Of the engine and of its command line, which are released together. */
+/** The version of the engine and of its command line, which are released together. */
 export const engineVersion = "0.1.0";

@@ -1,6 +1,6 @@
 /**
- * The parsers of the contracts' words: the only way from a stranger's string to a branded one. Each throws `InvalidArgument` that quotes
- * what it got.
+ * The parsers of the contracts' words: the only way from an untrusted string to a branded one. Each throws an `InvalidArgument` that quotes
+ * its input.
  */
 import { randomBytes } from "node:crypto";
 import type { ActiveKey, SnapshotName, ViewKey } from "./contract/storage.ts";
@@ -25,7 +25,7 @@ export const newExecId = (): ExecId => random() as ExecId;
 export const newEndpointId = (): EndpointId => random() as EndpointId;
 export const newNetworkId = (): NetworkId => random() as NetworkId;
 
-/** Characters of a stranger's word in a message. */
+/** Characters of an invalid string that an error message quotes. */
 const longestQuote = 200;
 
 const snapshotWord = "a snapshot's key (1 to 200 of A-Z a-z 0-9 . _ : -, no dot first)";

@@ -1,35 +1,34 @@
 /**
- * What every verb of every contract takes first.
+ * The call: the first argument of every verb of every contract.
  *
- * One shape for everything, so that any contract can be served by a process of its own and be written in any language:
- *  - A *verb* takes a `Call` first and answers a promise. Verbs run at the same time, but never two for one key or id. A member that is no
- *    verb is a constant.
- *  - What crosses is *data*: null, booleans, numbers, strings, `Uint8Array`, arrays and plain objects of these, with *streams*
- *    (`AsyncIterable` of data)
- * anywhere in them. No functions, classes, Dates, Maps. Paths are absolute and hold in every process of the host.
- * (kernel/test/contract-shape.ts holds all contracts to this.)
- *  - A stream is read once, and may be made ahead of its reader. A call lasts until the streams of its answer are read or left; leaving one
- *    aborts the call's signal.
- *  - Records are complete: what is not there is `null` (but OCI's own JSON keeps OCI's way). Options are sparse: what is not asked for is
- *    left out or `undefined`.
- *  - A verb never ignores an option: what it can't do is `Unsupported`. Asked again after a crash it says so (`AlreadyExists`, `NotFound`)
- *    and never acts twice.
- * Times are milliseconds since the epoch (fractions count), sizes bytes.
+ * All contracts have one shape, so that any of them can be served by another process and be written in any language:
+ * - A *verb* takes a `Call` first and answers a promise. Verbs run concurrently, but never two for one key or id. A member that is not a
+ *   verb is a constant.
+ * - Arguments and answers are *data*: null, booleans, numbers, strings, `Uint8Array`, arrays and plain objects of these, with *streams*
+ *   (`AsyncIterable` of data) anywhere in them. No functions, classes, Dates, Maps. Paths are absolute and hold in every process of the
+ *   host. (kernel/test/contract-shape.ts checks all contracts.)
+ * - A stream is read once, and may be produced ahead of its reader. A call lasts until the streams of its answer are read or abandoned;
+ *   abandoning one aborts the call's signal.
+ * - Records are complete: a missing value is `null` (but OCI's own JSON keeps OCI's rules). Options are sparse: an option that is not given
+ *   is left out or `undefined`.
+ * - A verb never ignores an option: one that it can't carry out is `Unsupported`. A verb that is repeated after a crash answers
+ *   `AlreadyExists` or `NotFound`, and never acts twice.
+ * Times are milliseconds since the epoch (fractions count), sizes are bytes.
  *
- * Vocabulary: OCI runtime and image specs; containerd for snapshots; Docker for what a user sees.
+ * The vocabulary is that of the OCI runtime and image specs, of containerd for snapshots, and of Docker for what users see.
  */
 
 export interface Call {
   /**
-   * Aborts when the caller cancels and when the deadline has come; its reason is the error to throw, so `signal.throwIfAborted()` is all a
-   * driver needs. A canceled call answers when its work has stopped.
+   * Aborts when the caller cancels and when the deadline passes. Its reason is the error to throw, so a driver only needs
+   * `signal.throwIfAborted()`. A canceled call answers when its work has stopped.
    */
   readonly signal: AbortSignal;
-  /** `Infinity`: none. For passing on; `signal` already heeds it. */
+  /** `Infinity`: no deadline. It is for passing on; `signal` already aborts at the deadline. */
   readonly deadline: number;
   readonly log: Logger;
 }
 
-/** One line of text, and fields for whoever filters; fields are data. */
+/** One line of text, and fields for filters; the fields are data. */
 export type Logger = Readonly<Record<LogLevel, (text: string, fields?: Readonly<Record<string, unknown>>) => void>>;
 export type LogLevel = "debug" | "info" | "warn" | "error";

@@ -1,10 +1,10 @@
 /**
- * What all drivers share. A *power* is something that not every driver or host has: an interface of verbs, or a mere promise (`unknown`). A
- * kind lists its powers in one interface; `powers` says which hold here, decided when the driver was opened, and `supports(driver, "diff")`
- * narrows to the verbs. For each the engine has a slow default or a plain refusal, and the suite compares the two. A plugin adds a power by
- * merging a line into that interface.
+ * The base of all drivers. A *power* is a feature that not every driver or host has: an interface of verbs, or only a promise (`unknown`).
+ * A kind lists its powers in one interface. `powers` lists those that the driver has on this host; it is decided when the driver is opened.
+ * `supports(driver, "diff")` narrows the type to the verbs. For each power the engine has a slow default or a plain refusal, and the suite
+ * compares the two. A plugin adds a power by merging a line into the interface.
  *
- * A driver has no name: what code can't ask it can't branch on. (Its id lies with the host, for choosing and for display.)
+ * A driver has no name, so that code can't branch on it. (The host keeps its id, for choosing and for display.)
  */
 
 declare const powersOf: unique symbol;

@@ -1,17 +1,17 @@
 /**
- * What the kernel itself tells: which plugins there are, what works here, and what was picked and why. The host provides this service; no
+ * The kernel's own service: the plugins, whether they work here, and which drivers were chosen and why. The host provides this service; no
  * plugin does.
  */
 import type { Call } from "./call.ts";
 
 export interface EngineService {
   plugins(call: Call): Promise<readonly PluginStatus[]>;
-  /** One for each kind of driver that something was chosen for. */
+  /** One choice for each kind of driver that has one. */
   choices(call: Call): Promise<readonly DriverChoice[]>;
 }
 
 export interface PluginStatus {
-  /** The entry's name: the package's, unless the list gave another. */
+  /** The entry's name: the package's, unless the list gives another. */
   readonly name: string;
   readonly package: string;
   readonly version: string;
@@ -20,7 +20,7 @@ export interface PluginStatus {
 export interface OfferStatus {
   /** `storage/overlay`, `images` */
   readonly offer: string;
-  /** `skipped`: this host can't; `failed`: it threw. */
+  /** `skipped`: this host can't use it; `failed`: it threw an error. */
   readonly state: "ok" | "skipped" | "failed";
   readonly reason: string | null;
   readonly hint: string | null;

@@ -1,6 +1,6 @@
 /**
- * What an error says. Logic branches on `code` alone; docs/errors.md says what each means. `fail(code, text)` of the kernel makes one;
- * anything else that a plugin throws reaches others as `Internal`. Codes are frozen within a major version of the kernel.
+ * Errors. Logic branches on `code` alone; docs/errors.md explains each code. The kernel's `fail(code, text)` makes an error. Any other
+ * value that a plugin throws reaches its callers as `Internal`. Codes are frozen within a major version of the kernel.
  */
 
 export type ErrorCode =
@@ -21,11 +21,11 @@ export type ErrorCode =
   | "CommandNotFound"
   | "Internal";
 
-/** What an error carries besides its code and its sentence. All of it is for people, docs and logs: nothing here is for branching. */
+/** An error's fields besides its code and its message. They are for people, docs and logs: code must not branch on them. */
 export interface ErrorFields {
   /** A stable name for docs: `storage-overlay/too-many-lowers`. */
   readonly reason?: string;
-  /** The package that threw; the host stamps it. */
+  /** The package that threw; the host adds it. */
   readonly plugin?: string;
   /** The system call that failed, e.g. `fsconfig`. */
   readonly syscall?: string;
@@ -35,6 +35,6 @@ export interface ErrorFields {
   /** The stage of a process's start that failed: `cgroup`, `rootfs`, `exec` … */
   readonly stage?: string;
   readonly cause?: unknown;
-  /** What went wrong while cleaning up after this error. */
+  /** Errors of the cleanup after this error. */
   readonly suppressed?: readonly Error[];
 }

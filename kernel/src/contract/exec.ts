@@ -1,18 +1,18 @@
 /**
- * An exec driver is a container format: it knows how to turn an OCI runtime spec into a running, isolated process. It says what to start
- * and the engine's shim starts it; so stdio, terminals, logs, attach, waiting and exit codes are the same for every format and survive the
- * daemon. A driver of *processes* (native, runc, lxc) is done with that: the shim signals, freezes, weighs, limits and joins them; it
- * offers a verb only where the format does better. One whose processes the host can't see (a virtual machine, a kernel of its own) offers
- * the verbs that it has, and the rest is refused.
+ * An exec driver is a container format: it turns an OCI runtime spec into a running, isolated process. It says what to start, and the
+ * engine's shim starts it. So stdio, terminals, logs, attach, waiting and exit codes are the same for every format, and survive the daemon.
+ * A driver of *processes* (native, runc, lxc) needs nothing else: the shim sends signals, pauses, measures, limits and runs execs; such a
+ * driver offers a verb only where the format does it better. A driver whose processes the host can't see (a virtual machine, a kernel of
+ * its own) offers the verbs that it has, and the rest is refused.
  *
- * Starting:  namespaces made → networks attached → `plan` → a child of the shim makes the root file system's mounts in a slave mount
- * namespace
- *            and runs the launch there → the first process runs; or it doesn't, and `explain` says why.
- * Ending:    the shim reaps (strangers too: it knows its own by `pidFile`), writes the exit status to disk, tells the daemon → `delete`.
- * After a daemon's death: shims go on; `list` says what the format itself still knows, and `delete` ends and forgets a container that
- * nobody remembers.
+ * - Start: namespaces are made → networks are attached → `plan` → a child of the shim makes the root file system's mounts in a slave mount
+ *   namespace and runs the launch there → the first process runs; or it doesn't, and `explain` says why.
+ * - End: the shim reaps (also orphans: it knows its own process by `pidFile`), writes the exit status to disk, notifies the daemon →
+ *   `delete`.
+ * - After a daemon's death: shims continue; `list` answers the containers that the format itself still knows, and `delete` ends and forgets
+ *   a container that the engine does not know.
  *
- * A container starts, its daemon dies and asks again, it ends:
+ * A container starts, its daemon dies and plans again, the container ends:
  *
  * ```ts
  * const bundle = { id, directory, spec, rootfs };
@@ -37,8 +37,7 @@ import type { ContainerId, ExecId, Sparse, Strings } from "./words.ts";
 
 export interface ExecDriver extends Driver<ExecPowers> {
   /**
-   * Writes below `bundle.directory` at most, and may be asked again. A spec that the format can't express is `Unsupported` with the field's
-   * name.
+   * Writes only below `bundle.directory`, and may be repeated. A spec that the format can't express is `Unsupported` with the field's name.
    */
   plan(call: Call, bundle: Bundle): Promise<Launch>;
   delete(call: Call, id: ContainerId): Promise<void>;
@@ -52,7 +51,7 @@ export interface ExecPowers {
   update: Updates;
   stats: Stats;
   explain: Explains;
-  /** The container's processes are the host's own. */
+  /** The container's processes are processes of the host. */
   processes: unknown;
   /** `process.terminal` may be true. */
   terminal: unknown;
@@ -61,8 +60,8 @@ export interface ExecPowers {
 }
 
 /**
- * `directory` is the container's own, on tmpfs, until `delete`; `spec` is complete: the namespaces made before (user first, then network …)
- * are in it by path.
+ * `directory` is the container's own, on tmpfs, until `delete`. `spec` is complete: it names the namespaces that were made before (user
+ * first, then network …) by path.
  */
 export interface Bundle {
   readonly id: ContainerId;
@@ -72,27 +71,27 @@ export interface Bundle {
 }
 
 /**
- * What the shim starts: a spec that its own OCI runtime carries out, or the command of another runtime. `rootfs` is where the shim mounts
+ * What the shim starts: a spec for its own OCI runtime, or the command of another runtime. `rootfs` is the directory where the shim mounts
  * `bundle.rootfs` first; null: the format mounts it by itself. A spec may carry its seccomp filter compiled (`HostToolkit.compileSeccomp`):
- * the annotation `io.tsbox.seccomp-filter` then names the file, and `linux.seccomp` is left out.
+ * then the annotation `io.tsbox.seccomp-filter` names the file, and `linux.seccomp` is left out.
  */
 export type Launch = { readonly kind: "oci"; readonly spec: OciSpec } | (LaunchCommand & { readonly rootfs: string | null });
 export interface LaunchCommand {
   readonly kind: "command";
-  /** One after another; each that leaves must leave with 0: [runc create, runc start], [lxc-start -F]. */
+  /** Run one after another; each step that ends must exit with 0: [runc create, runc start], [lxc-start -F]. */
   readonly steps: readonly Command[];
   /**
-   * The last step stays beside the container as its monitor; false: all leave, and the shim, their subreaper, adopts the process of
-   * `pidFile`.
+   * True: the last step stays beside the container as its monitor. False: all steps end, and the shim, their subreaper, adopts the process
+   * of `pidFile`.
    */
   readonly stays: boolean;
-  /** null: the last step is itself the first process. */
+  /** Null: the last step is itself the first process. */
   readonly pidFile: string | null;
-  /** When it counts as running: a pid written before the format's own exec (lxc) proves nothing yet. */
+  /** When the container counts as running: a pid that is written before the format's own exec (lxc) proves nothing yet. */
   readonly runs: "after-steps" | "after-exec";
-  /** Where it sends its terminal (OCI runtime command line); null: the shim gives it one as stdio. */
+  /** The socket to which the command sends its terminal (OCI runtime command line). Null: the shim gives it a terminal as stdio. */
   readonly consoleSocket: string | null;
-  /** The file that it explains itself in. */
+  /** The file in which the command reports its errors. */
   readonly report: string | null;
 }
 
@@ -106,9 +105,9 @@ export interface ExecBundle {
 }
 
 /**
- * What the shim starts for it: a process that it joins to the container by itself, `filter` the file of the container's compiled seccomp
- * filter; one beside the container, with a root of its own and the namespaces that its spec names by path; or the command of another
- * runtime.
+ * What the shim starts for an exec: a process that it joins to the container by itself, with `filter` as the file of the container's
+ * compiled seccomp filter; a process beside the container, with its own root and the namespaces that its spec names by path; or the command
+ * of another runtime.
  */
 export type ExecLaunch =
   | { readonly kind: "oci"; readonly process: OciProcess; readonly filter: string | null }
@@ -119,8 +118,8 @@ export interface Execs {
   planExec(call: Call, exec: ExecBundle): Promise<LaunchCommand>;
 }
 /**
- * What the report says: why nothing started (a user sees 125, 126 or 127 and this sentence), or the exit code that the host could not see
- * (neither its child, nor told by its pidfd).
+ * Reads the report: why nothing started (the user sees 125, 126 or 127 and this message), or the exit code that the host could not see (the
+ * process is no child of the shim, and its pidfd did not report it).
  */
 export interface Explains {
   explain(call: Call, report: string): Promise<{ readonly code: ErrorCode; readonly message: string } | { readonly exitCode: number }>;
@@ -145,7 +144,7 @@ export interface ContainerStats {
   readonly [key: string]: unknown;
 }
 
-/** How a first process ended. `code` is what a shell would say: 128 + signal where a signal ended it. */
+/** How a first process ended. `code` is the shell's exit code: 128 + signal if a signal ended it. */
 export interface ExitStatus {
   readonly code: number;
   readonly signal: number | null;
@@ -153,7 +152,7 @@ export interface ExitStatus {
   readonly at: number;
 }
 
-/** runtime-spec config.json, as far as the engine itself looks. */
+/** The runtime spec's config.json, as far as the engine itself reads it. */
 export interface OciSpec {
   readonly ociVersion: string;
   readonly process: OciProcess;
@@ -175,7 +174,7 @@ export interface OciMount {
   readonly type?: string;
   readonly source?: string;
   readonly options?: readonly string[];
-  /** Ids that its files are shown with. */
+  /** The ids that its files appear with. */
   readonly uidMappings?: readonly OciIdMapping[];
   readonly gidMappings?: readonly OciIdMapping[];
 }

@@ -1,46 +1,47 @@
 /**
- * The host's network as drivers change it: links by rtnetlink, the firewall by nftables, both without a process. Names of interfaces have
- * at most 15 characters. What is made here outlives the daemon: its name carries the engine's id, and whoever made it looks for it again
- * (`links`, `firewallElements`).
+ * The host's network, as drivers change it: links by rtnetlink, the firewall by nftables, both without a helper process. Names of
+ * interfaces have at most 15 characters. Links and tables outlive the daemon: their names carry the engine's id, and the driver that made
+ * them finds them again (`links`, `firewallElements`).
  */
 import type { Call } from "./call.ts";
 
 export interface HostNetwork {
   /**
-   * Whether this kernel and these privileges suffice for all below; tried in a network namespace that goes at once. `Unsupported` or
+   * Whether this kernel and these privileges suffice for all verbs below. It tries them in a temporary network namespace. `Unsupported` or
    * `PermissionDenied` say what is missing.
    */
   probeNetwork(call: Call): Promise<void>;
   /**
-   * A bridge of that name, up, with those addresses; what is there already stays. `AlreadyExists`: another kind of interface has the name.
+   * Makes a bridge with that name and those addresses and sets it up; an existing one keeps what it has. `AlreadyExists`: another kind of
+   * interface has the name.
    */
   ensureBridge(call: Call, bridge: HostBridge): Promise<void>;
   /**
-   * Makes a pair of interfaces, one end on a bridge, the other in a network namespace with addresses and routes, both up. `AlreadyExists`:
-   * a name is taken.
+   * Makes a veth pair, one end on a bridge, the other in a network namespace with addresses and routes, both up. `AlreadyExists`: a name is
+   * taken.
    */
   attachVeth(call: Call, veth: HostVeth): Promise<{ readonly mac: string }>;
-  /** Brings up the loopback of a network namespace that has nothing else. */
+  /** Sets up the loopback of a network namespace that has nothing else. */
   attachLoopback(call: Call, netns: string): Promise<void>;
-  /** The interfaces here whose names begin with `prefix`. */
+  /** The interfaces of this namespace whose names begin with `prefix`. */
   links(call: Call, prefix: string): Promise<readonly HostLink[]>;
-  /** `NotFound` when there is none. */
+  /** `NotFound`: there is no such link. */
   removeLink(call: Call, name: string): Promise<void>;
-  /** The main table's routes, IPv4 and IPv6: what a new subnet must not overlap. */
+  /** The main table's routes, IPv4 and IPv6, which a new subnet must not overlap. */
   routes(call: Call): Promise<readonly { readonly to: string; readonly interface: number | null }[]>;
 
   /**
-   * One nftables transaction (IPv4): all steps, or none. `AlreadyExists`: a map has another value for that key; `NotFound`: what a step
-   * names is not there.
+   * Runs one nftables transaction (IPv4): all steps, or none. `AlreadyExists`: a map has another value for that key. `NotFound`: a step
+   * names something that does not exist.
    */
   firewall(call: Call, steps: readonly FirewallStep[]): Promise<void>;
-  /** What a set or map holds that is not one of ranges. `NotFound`: no such table or set. */
+  /** The elements of a set or map that is not one of intervals. `NotFound`: no such table or set. */
   firewallElements(call: Call, table: string, set: FirewallSet): Promise<readonly FirewallElement[]>;
   firewallTables(call: Call, prefix: string): Promise<readonly string[]>;
 
   /**
-   * Holds a host port by a socket that nobody reads, so that others are told that it is taken; port 0 takes any free one. Until
-   * `releasePort`, or as long as the daemon. `AlreadyExists`: it is taken.
+   * Reserves a host port by a socket that the engine does not read, so that other programs see it as taken; port 0 takes any free port. It
+   * lasts until `releasePort`, or as long as the daemon. `AlreadyExists`: it is taken.
    */
   reservePort(call: Call, protocol: "tcp" | "udp" | "sctp", address: string, port: number): Promise<PortReservation>;
   releasePort(call: Call, reservation: number): Promise<void>;
@@ -50,21 +51,21 @@ export interface HostBridge {
   readonly name: string;
   /** With prefix lengths: "10.88.0.1/16". */
   readonly addresses: readonly string[];
-  /** Null: that of its lowest port, changing with it. */
+  /** Null: the MAC of its lowest port, changing with it. */
   readonly mac: string | null;
   readonly mtu: number | null;
 }
 export interface HostVeth {
-  /** Of the end that stays here. */
+  /** The name of the end that stays in this namespace. */
   readonly name: string;
   readonly bridge: string;
-  /** The namespace, by path. */
+  /** The path of the network namespace. */
   readonly netns: string;
-  /** The name inside. */
+  /** The interface's name in that namespace. */
   readonly interface: string;
-  /** Free text of at most 255 bytes, kept with the end that stays here. */
+  /** Free text of at most 255 bytes, stored with the end that stays here. */
   readonly alias: string | null;
-  /** The bridge may send back to it what came from it, as when a container uses its own published port. */
+  /** The bridge may send a packet back to the port that it came from, as when a container uses its own published port. */
   readonly hairpin: boolean;
   readonly mac: string | null;
   readonly mtu: number | null;
@@ -86,7 +87,7 @@ export interface PortReservation {
 
 /** A part of a key or value; "interface" is a name. */
 export type FirewallPart = "address" | "port" | "protocol" | "interface";
-/** With `value` it is a map; with `interval` its one part is an address, and its elements are CIDR. */
+/** With `value` it is a map. With `interval` its key is one address, and its elements are CIDR. */
 export interface FirewallSet {
   readonly set: string;
   readonly key: readonly FirewallPart[];
@@ -101,7 +102,7 @@ export interface FirewallElement {
   readonly comment: string | null;
 }
 
-/** All but `deleteTable`, `deleteElement` and `rule` leave alone what is there already; `chain` empties its chain. */
+/** All steps but `deleteTable`, `deleteElement` and `rule` keep what exists already; `chain` empties its chain. */
 export type FirewallStep =
   | { readonly step: "table" | "deleteTable"; readonly table: string }
   | {
@@ -112,7 +113,7 @@ export type FirewallStep =
       readonly hook: "prerouting" | "input" | "forward" | "output" | "postrouting";
       readonly priority: number;
     }
-  /** Goes to the end of its chain; all tests must hold. */
+  /** Appended to the end of its chain; all tests must hold. */
   | {
       readonly step: "rule";
       readonly table: string;
@@ -132,14 +133,14 @@ export type FirewallTest =
   | { readonly test: "source" | "destination"; readonly cidr: string }
   /** The destination is an address of this host. */
   | { readonly test: "destinationLocal" }
-  /** Belongs to a connection that is there, or is related to one. */
+  /** The packet belongs to an existing connection, or is related to one. */
   | { readonly test: "established" }
-  /** Its connection goes where a `translate` sent it. */
+  /** A `translate` changed the destination of the packet's connection. */
   | { readonly test: "destinationTranslated" };
 
 /**
- * `translate` looks the destination up in a map of `address . port` and sends the packet there; what is not in the map goes on to the next
- * rule.
+ * `translate` looks up the destination in a map to `address . port` and sends the packet there. A packet that is not in the map continues
+ * with the next rule.
  */
 export type FirewallVerdict =
   | { readonly verdict: "accept" | "drop" | "masquerade" }

@@ -1,6 +1,6 @@
 /**
- * What native code does for every driver, versioned like any contract: third parties build on this, not on the addon.
- * What comes from a layer or a container's tree is hostile: no method here follows a link out of the root that it was given.
+ * Native code that all drivers share, versioned like any contract: third parties build on this, not on the addon.
+ * The contents of layers and of containers' trees are hostile: no method here follows a link out of the root that it was given.
  */
 import type { Call } from "./call.ts";
 import type { HostNetwork } from "./host-network.ts";
@@ -23,49 +23,52 @@ export interface CommandResult {
 
 export interface HostToolkit extends HostNetwork {
   /**
-   * Opens mounts detached from every mount namespace: nothing to clean after a crash, nothing in /proc/mounts. The path lives until
-   * `close`, or as long as the plugin that asked; the kernel's `withMounts` pairs them. A target that is missing is made; where nothing can
-   * be written its mount is left out.
+   * Opens mounts that are detached from every mount namespace: a crash leaves nothing to clean up, and /proc/mounts shows nothing. The path
+   * lives until `close`, or as long as the plugin that opened it; the kernel's `withMounts` pairs the two. A missing target is created; if
+   * it can't be written, its mount is left out.
    */
   open(call: Call, mounts: readonly Mount[]): Promise<string>;
   close(call: Call, root: string): Promise<void>;
   /**
-   * Opens the root directory of a running process as the process sees it, with all that is mounted there; `close` closes it. `cgroup`: a
-   * name in the path of the process's cgroup that no other has, since the kernel uses numbers again. `FailedPrecondition`: it has ended.
+   * Opens the root directory of a running process as the process sees it, with all its mounts; `close` closes it. `cgroup`: a part of the
+   * path of the process's cgroup that is unique to it, since the kernel reuses pids. `FailedPrecondition`: the process has ended.
    */
   openProcess(call: Call, pid: number, cgroup: string): Promise<string>;
 
-  /** What `path` below `root` is. A link at its end is told, not followed, unless the path ends with `/` or `/.`. `NotFound`. */
+  /**
+   * Describes the file at `path` below `root`. A link at the path's end is not followed, unless the path ends with `/` or `/.`. `NotFound`.
+   */
   lookUp(call: Call, root: string, path: string): Promise<PathStat>;
   /**
-   * What lies at `path` below `root` as a tar, in constant memory; a link at its end as in `lookUp`. What grows or goes meanwhile does no
-   * harm.
+   * Packs the files at `path` below `root` as a tar, in constant memory; a link at the path's end is treated as in `lookUp`. Files that
+   * grow or disappear meanwhile do no harm.
    */
   pack(call: Call, root: string, path: string, options?: PackOptions): Promise<AsyncIterable<Uint8Array>>;
   /**
-   * Lays a tar (plain, or packed with gzip, bzip2, xz or zstd) below the directory `path` of `root`, in constant memory. `InvalidArgument`:
-   * `path` is no directory, it is no archive, or a member leads above `path`. What came before stays.
+   * Extracts a tar (plain, or compressed with gzip, bzip2, xz or zstd) below the directory `path` of `root`, in constant memory.
+   * `InvalidArgument`: `path` is not a directory, the stream is not an archive, or a member leads above `path`. Members before the error
+   * stay.
    */
   extract(call: Call, root: string, path: string, tar: AsyncIterable<Uint8Array>, options?: ExtractOptions): Promise<void>;
-  /** How the tree `upper` differs from the tree `lower` (null: an empty one), by docker diff's rules: see `Change`. */
+  /** How the tree `upper` differs from the tree `lower` (null: an empty one), by the rules of docker diff: see `Change`. */
   changes(call: Call, lower: string | null, upper: string, options?: ChangesOptions): Promise<AsyncIterable<Change>>;
 
   /** Applies a layer to the tree at `root`. `InvalidArgument`: not a layer, or one that reaches outside the root. */
   apply(call: Call, root: string, layer: LayerFile, options?: ApplyOptions): Promise<Layer>;
-  /** Writes what the tree `upper` changes against the tree `lower` (null: all of it) as a layer; `into.path` must not exist. */
+  /** Writes the changes of the tree `upper` against the tree `lower` (null: all of `upper`) as a layer; `into.path` must not exist. */
   diff(call: Call, lower: string | null, upper: string, into: LayerFile, options?: DiffOptions): Promise<Layer>;
-  /** As `diff`, from an overlay's upper directory alone: its whiteouts and opaque directories become the layer's. */
+  /** Like `diff`, from an overlay's upper directory alone: its whiteouts and opaque directories become the layer's. */
   diffOverlay(call: Call, upper: string, into: LayerFile, options?: DiffOptions & SinceOptions): Promise<Layer>;
 
   /**
-   * Copies all that makes up a tree (hard links, holes, xattrs, devices, times), with reflinks where the file system has them. Does not
-   * cross mounts. `to` must not exist.
+   * Copies a tree with hard links, holes, xattrs, devices and times, with reflinks where the file system has them. Does not cross mounts.
+   * `to` must not exist.
    */
   copyTree(call: Call, from: string, to: string, options?: CopyOptions): Promise<void>;
   /**
-   * Copies the directory at `path` below `root` (links resolved as inside) into the empty directory `to`, which gets its owner, mode and
-   * times too. Answers what there was to copy: `nothing` (no such directory, or `to` is not empty: then nothing was done), `owner` (an
-   * empty directory), `content`. `check`: answers only.
+   * Copies the directory at `path` below `root` (links are resolved inside the root) into the empty directory `to`, which also gets its
+   * owner, mode and times. Answers what there was to copy: `nothing` (no such directory, or `to` is not empty: nothing was done), `owner`
+   * (an empty directory), `content`. `check`: answers without copying.
    */
   copyInto(
     call: Call,
@@ -74,59 +77,59 @@ export interface HostToolkit extends HostNetwork {
     to: string,
     options?: Sparse<{ check: boolean }>,
   ): Promise<"nothing" | "owner" | "content">;
-  /** Removes all that is in a directory, which stays; as `removeTree`. */
+  /** Removes everything in a directory, by the rules of `removeTree`; the directory itself stays. */
   emptyTree(call: Call, path: string): Promise<void>;
   /**
-   * A small file at `path` below `root`, links resolved as inside (openat2, RESOLVE_IN_ROOT). `NotFound`; `ResourceExhausted` above `limit`
-   * bytes; `InvalidArgument` for what is no regular file.
+   * Reads a small file at `path` below `root`; links are resolved inside the root (openat2, RESOLVE_IN_ROOT). `NotFound`;
+   * `ResourceExhausted` above `limit` bytes; `InvalidArgument` if it is not a regular file.
    */
   readFile(call: Call, root: string, path: string, limit: number): Promise<Uint8Array>;
-  /** Removes a tree, never following a link or crossing a mount; what is gone already is no error. */
+  /** Removes a tree, never following a link or crossing a mount. A missing tree is not an error. */
   removeTree(call: Call, path: string): Promise<void>;
-  /** What a tree takes on disk; hard links count once. */
+  /** The space of a tree on disk; hard links count once. */
   usage(call: Call, path: string): Promise<Usage>;
-  /** syncfs(2) of the file system that `path` lies on: answers when all that was written there survives a power cut. */
+  /** syncfs(2) of the file system of `path`: when it answers, everything that was written there survives a power cut. */
   sync(call: Call, path: string): Promise<void>;
 
   /** Whether `limitTree` works in the directory `path`: on ext4 and XFS with project quotas (mount option `prjquota`). */
   canLimit(call: Call, path: string): Promise<boolean>;
   /**
-   * What the new, empty directories `paths` of one file system hold together takes no more than `bytes` from now on; a write beyond is
-   * EDQUOT or ENOSPC. A process with CAP_SYS_RESOURCE may write beyond on ext4, unless it does so through an overlay. `Unsupported`: see
+   * Limits the space of the new, empty directories `paths` of one file system, together, to `bytes`; a write beyond that is EDQUOT or
+   * ENOSPC. On ext4, a process with CAP_SYS_RESOURCE may write beyond the limit, unless it writes through an overlay. `Unsupported`: see
    * `canLimit`.
    */
   limitTree(call: Call, paths: readonly string[], bytes: number): Promise<void>;
-  /** Takes away what `limitTree` did, for all of its directories; what has no limit is left alone. */
+  /** Removes the limit of `limitTree` from all of its directories; a directory without a limit stays as it is. */
   unlimitTree(call: Call, path: string): Promise<void>;
 
   /**
-   * Gives a file, or a tree without what is mounted below it, an SELinux label (`user:role:type:level`). Where the file system keeps none,
-   * nothing happens. `NotFound`; `InvalidArgument`: the host's policy does not know the label.
+   * Sets an SELinux label (`user:role:type:level`) on a file, or on a tree without the mounts below it. Does nothing on a file system
+   * without labels. `NotFound`; `InvalidArgument`: the host's policy does not know the label.
    */
   relabel(call: Call, path: string, label: string): Promise<void>;
 
   /**
-   * A seccomp profile (the runtime spec's `linux.seccomp`, as JSON) as the program that seccomp(2) takes for this machine: 8 bytes an
-   * instruction. `InvalidArgument` for what is no profile.
+   * Compiles a seccomp profile (the runtime spec's `linux.seccomp`, as JSON) to the program that seccomp(2) takes on this machine: 8 bytes
+   * an instruction. `InvalidArgument`: not a valid profile.
    */
   compileSeccomp(call: Call, profile: string): Promise<Uint8Array>;
 
-  /** Runs a helper through the launcher, since the daemon must not fork; killed when the call is canceled. */
+  /** Runs a helper through the launcher, since the daemon must not fork. The helper is killed when the call is canceled. */
   run(call: Call, command: Command): Promise<CommandResult>;
 
   readonly cgroups: { readonly layout: "v1" | "hybrid" | "v2" };
-  /** The processes in a cgroup and below, in the host's numbers; none where there is no such group. `path`: a spec's `cgroupsPath`. */
+  /** The host's pids of the processes in a cgroup and below; empty if there is no such cgroup. `path`: a spec's `cgroupsPath`. */
   cgroupPids(call: Call, path: string): Promise<readonly number[]>;
-  /** What a cgroup uses now. `NotFound`. */
+  /** The current resource usage of a cgroup. `NotFound`. */
   cgroupUsage(call: Call, path: string): Promise<CgroupUsage>;
   /**
-   * Sets limits of a cgroup whose processes run; answers what this host does not enforce. `resources`: the runtime spec's
+   * Changes the limits of a running cgroup; answers those that this host does not enforce. `resources`: the runtime spec's
    * `linux.resources`. `NotFound`; `Unsupported`: a controller is missing.
    */
   cgroupUpdate(call: Call, path: string, resources: OciResources): Promise<readonly string[]>;
 }
 
-/** Bytes and nanoseconds since the group was made; null or 0 where this host has no such controller. */
+/** Bytes and nanoseconds since the cgroup was made; null or 0 if this host lacks the controller. */
 export interface CgroupUsage {
   readonly cpuNanoseconds: number;
   readonly cpuUserNanoseconds: number;
@@ -137,7 +140,7 @@ export interface CgroupUsage {
   readonly memoryBytes: number;
   readonly memoryPeakBytes: number;
   readonly memoryLimitBytes: number | null;
-  /** The kernel's own words (memory.stat). */
+  /** The host kernel's own fields (memory.stat). */
   readonly memoryDetail: Readonly<Record<string, number>>;
   readonly memoryFailures: number | null;
   readonly pids: number;
@@ -147,62 +150,62 @@ export interface CgroupUsage {
 }
 
 export interface PathStat {
-  /** As stat(2) has it, with the kind. */
+  /** stat(2)'s mode, with the file type. */
   readonly mode: number;
   readonly size: number;
   readonly mtime: { readonly seconds: number; readonly nanoseconds: number };
-  /** Where a link leads, absolute and below the root; as far as it goes where it leads nowhere. Null: no link. */
+  /** The target of a link, absolute and below the root; if it does not exist, as far as it could be resolved. Null: not a link. */
   readonly target: string | null;
 }
 export type PackOptions = Sparse<{
   /**
-   * What the first member is called (a root that is called nothing has members with a leading slash); left out: what is in the directory,
+   * The name of the first member (an empty name gives members with a leading slash). Left out: the members are the directory's entries,
    * each by its own name.
    */
   name: string;
-  /** Into what is mounted below too (but not what the kernel makes up: proc, sysfs …); else something empty stands for it. */
+  /** Includes mounts below (but not the kernel's virtual file systems: proc, sysfs …). Otherwise something empty stands for each. */
   acrossMounts: boolean;
-  /** Owners are told as those of the container, in whose user namespace the tree is mounted. */
+  /** The archive has the container's owner ids, in whose user namespace the tree is mounted. */
   idMaps: IdMaps;
 }>;
 export type ExtractOptions = Sparse<{
-  /** A directory is not replaced by what is none, nor the other way round: `InvalidArgument`. */
+  /** A directory is not replaced by a file, nor a file by a directory: `InvalidArgument`. */
   keepKinds: boolean;
-  /** Whose all of it becomes; left out: whose the archive says. */
+  /** The owner of all files. Left out: the archive's owners. */
   owner: { readonly uid: number; readonly gid: number };
-  /** The archive's owners are those of the container, in whose user namespace the tree is mounted. */
+  /** The archive has the container's owner ids, in whose user namespace the tree is mounted. */
   idMaps: IdMaps;
 }>;
 export type ChangesOptions = Sparse<{
-  /** `upper` is an overlay's upper directory: its changes alone, with the overlay's own marks. */
+  /** `upper` is an overlay's upper directory: the answer is its changes alone, with the overlay's own marks. */
   overlay: boolean;
 }> &
   SinceOptions &
   DiffOptions;
-/** Of an overlay's upper directory. */
+/** Options for an overlay's upper directory. */
 export type SinceOptions = Sparse<{
   /**
-   * Another upper directory over the same lower ones, of which it began as a copy: only what changed after that counts. For `changes` the
-   * tree `lower` shows it.
+   * Another upper directory over the same lower ones, of which this one began as a copy: only later changes count. For `changes`, the tree
+   * `lower` shows it.
    */
   since: string;
 }>;
 
 export type CopyOptions = Sparse<{
-  /** Absolute paths below `from` that are left out, with all below them. */
+  /** Absolute paths below `from` that are left out, with everything below them. */
   exclude: readonly string[];
 }>;
 
 export type ApplyOptions = Sparse<{
   /**
-   * `remove` (the default): a whiteout removes what lies at `root`. `overlay`: `root` is an overlay's upper directory, and a whiteout
+   * `remove` (the default): a whiteout removes the file below `root`. `overlay`: `root` is an overlay's upper directory, and a whiteout
    * becomes the overlay's own (a 0:0 character device, `trusted.overlay.opaque`).
    */
   whiteouts: "remove" | "overlay";
   /**
-   * With `overlay`: the lower directories, the topmost first. A parent directory or a hard link's target that the layer leaves out comes
-   * from there, as a write through the mounted overlay would bring it. Left out: not known yet, so every whiteout is kept and nothing is
-   * brought.
+   * With `overlay`: the lower directories, the topmost first. A parent directory or a hard link's target that the layer lacks is copied up
+   * from there, as a write through the mounted overlay would do. Left out: the parents are not known yet, so every whiteout is kept and
+   * nothing is copied up.
    */
   parents: readonly string[];
 }>;

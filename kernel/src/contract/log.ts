@@ -1,8 +1,8 @@
 /**
- * Where log lines go besides the shim's own file, which is bounded and always readable; a log driver follows that file and may lag or fail
- * without harm.
+ * A log driver sends log lines to a further place. The shim's own log file is always written, bounded and readable; a log driver follows
+ * that file, and may lag or fail without harm.
  *
- * Lines are sent while the container writes them, and the sending ends with it:
+ * Lines are sent while the container writes them, and the stream ends with the container:
  *
  * ```ts
  * const records = async function* () {
@@ -26,6 +26,6 @@ export interface LogRecord {
   readonly stream: "stdout" | "stderr";
   readonly at: number;
   readonly line: Uint8Array;
-  /** The line goes on in the next record. */
+  /** The line continues in the next record. */
   readonly partial: boolean;
 }

@@ -1,7 +1,7 @@
 /**
- * A network driver joins network namespaces. The engine owns names, addresses and records; the driver makes them true on this host.
- * Everything it makes carries the endpoint's or the network's id in its name, so that what nobody remembers can be found and removed.
- * Addresses and subnets are CIDR ("10.88.0.2/16", "fd00::2/64"), gateways and nameservers bare.
+ * A network driver connects network namespaces. The engine owns names, addresses and records; the driver carries them out on this host.
+ * Everything that it makes carries the endpoint's or the network's id in its name, so that forgotten objects can be found and removed.
+ * Addresses and subnets are CIDR ("10.88.0.2/16", "fd00::2/64"), gateways and nameservers have no prefix length.
  *
  * A container joins a network with an address that the engine has picked, and leaves it:
  *
@@ -25,11 +25,11 @@ import type { Driver } from "./driver.ts";
 import type { ContainerId, EndpointId, NetworkId, Sparse, Strings } from "./words.ts";
 
 export interface NetworkDriver extends Driver<NetworkPowers> {
-  /** Again and again, without harm. */
+  /** May be repeated without harm. */
   ensure(call: Call, network: Network): Promise<void>;
   attach(call: Call, network: Network, endpoint: Endpoint): Promise<Attachment>;
   /**
-   * The namespace may be gone already, or goes in a moment. `live`: it lives on, and nothing of the endpoint is in it when this answers.
+   * The namespace may be gone already, or about to go. `live`: the namespace lives on, and has nothing of the endpoint when this answers.
    */
   detach(call: Call, network: Network, endpoint: EndpointId, options?: Sparse<{ live: boolean }>): Promise<void>;
   /** `FailedPrecondition` while an endpoint is attached. */
@@ -38,13 +38,13 @@ export interface NetworkDriver extends Driver<NetworkPowers> {
 }
 
 export interface NetworkPowers {
-  /** Without it `endpoint.ports` is empty. */
+  /** Without this power `endpoint.ports` is empty. */
   publish: Publishes;
   ipv6: unknown;
-  /** Picks addresses itself: `endpoint.addresses` may be empty. */
+  /** The driver picks addresses itself: `endpoint.addresses` may be empty. */
   ipam: unknown;
 }
-/** Live; the new list replaces the old one. */
+/** Changes the published ports of an attached endpoint; the new list replaces the old one. */
 export interface Publishes {
   publish(call: Call, network: Network, endpoint: EndpointId, ports: readonly PortMap[]): Promise<readonly PortMap[]>;
 }
@@ -59,17 +59,17 @@ export interface Network {
 export interface Endpoint {
   readonly id: EndpointId;
   readonly container: ContainerId;
-  /** The network namespace, by path. */
+  /** The path of the network namespace. */
   readonly netns: string;
-  /** The name that the interface gets inside. */
+  /** The interface's name in the namespace. */
   readonly interface: string;
   readonly addresses: readonly string[];
   readonly mac: string | null;
   readonly ports: readonly PortMap[];
-  /** False: its network is not the container's way out. Left out: it is, unless the network is internal. */
+  /** False: the container's default route uses another network. Left out: it uses this one, unless the network is internal. */
   readonly defaultRoute?: boolean;
 }
-/** `count` ports from each on; `hostPort` 0: any free. */
+/** `count` consecutive ports, from each of the two on; `hostPort` 0: any free port. */
 export interface PortMap {
   readonly protocol: "tcp" | "udp" | "sctp";
   readonly hostAddress: string;
@@ -81,7 +81,7 @@ export interface Attachment {
   readonly addresses: readonly string[];
   readonly mac: string;
   readonly routes: readonly { readonly to: string; readonly via: string | null }[];
-  /** As published: no 0 among the host ports. */
+  /** The published ports: no host port is 0. */
   readonly ports: readonly PortMap[];
   readonly nameservers: readonly string[];
 }

@@ -1,9 +1,9 @@
 /**
  * A plugin is an npm package whose `package.json#tsbox` is its manifest and whose default export is a `Plugin`. It provides drivers (many
- * of a kind, chosen by configuration) and services (one of each in an engine), and reaches others only through these.
+ * of a kind, chosen by configuration) and services (one of each in an engine), and reaches other plugins only through these.
  *
- * The host reads all manifests, refuses what does not fit, imports, calls `setup` (which registers and opens nothing), then opens services
- * in order of need and drivers when they are first asked for, and closes all in reverse.
+ * The host reads all manifests, refuses plugins that do not fit, imports the others and calls `setup` (which registers and opens nothing).
+ * Then it opens services in the order of their needs, and drivers at their first use. It closes everything in reverse order.
  */
 import type { Call, Logger } from "./call.ts";
 import type { EngineService } from "./engine.ts";
@@ -17,7 +17,7 @@ import type { StorageDriver } from "./storage.ts";
 import type { VolumeDriver } from "./volume.ts";
 import type { Sparse, Strings } from "./words.ts";
 
-/** Many of a kind. Open: who brings a contract of his own merges a line, and says its version in `defines` of his manifest. */
+/** Many of a kind. Open: a plugin that brings its own contract merges a line, and states its version in `defines` of its manifest. */
 export interface Drivers {
   storage: StorageDriver;
   exec: ExecDriver;
@@ -35,24 +35,24 @@ export type DriverKind = keyof Drivers;
 export type ServiceKind = keyof Services;
 
 /**
- * `package.json#tsbox`; read before any code of the plugin is. The values of `kernel` and `needs` are semver ranges; those of `provides`
- * are versions, or ranges which the kernel's contract must meet.
+ * `package.json#tsbox`; it is read before any code of the plugin. The values of `kernel` and `needs` are semver ranges; those of `provides`
+ * are versions, or ranges that the kernel's contract must satisfy.
  */
 export interface PluginManifest {
   readonly kernel: string;
   /** `{"storage/zfs": "^1.2"}` */
   readonly provides?: { readonly [offer in `${DriverKind}/${string}` | ServiceKind]?: string };
-  /** `{"host": "^1.0"}`. A kind of driver here gives the right to ask for drivers of it. */
+  /** `{"host": "^1.0"}`. A kind of driver here is the permission to ask for drivers of that kind. */
   readonly needs?: { readonly [kind in DriverKind | ServiceKind]?: string };
   /** Contracts that this package brings, with their exact versions: `{"frontend": "1.0.0"}`. */
   readonly defines?: Strings;
-  /** The operator's word wins. */
+  /** The operator's config overrides it. */
   readonly isolation?: "none" | "process";
 }
 
 /**
- * A package's default export. Set up once for each entry of the engine's list that names it: three OCI runtimes are three, each with its
- * own config and directories.
+ * A package's default export. It is set up once for each entry of the engine's list that names it: three OCI runtimes are three entries,
+ * each with its own config and directories.
  */
 export interface Plugin<Config = unknown> {
   /** Throws `InvalidArgument` with the path of the wrong key. */
@@ -64,36 +64,39 @@ export interface Plugin<Config = unknown> {
 export interface PluginContext<Config = unknown> {
   readonly config: Config;
   readonly log: Logger;
-  /** Durable, this plugin's own; exists from `open` on. */
+  /** This plugin's durable directory; exists from `open` on. */
   readonly rootDirectory: string;
-  /** On tmpfs, this plugin's own; exists from `open` on. */
+  /** This plugin's directory on tmpfs; exists from `open` on. */
   readonly stateDirectory: string;
-  /** Short; in the name of all that outlives a process, so that a sweep takes its own engine's only. */
+  /** Short. It is in the name of everything that outlives a process, so that a sweep only removes what its own engine made. */
   readonly engineId: string;
 
   provideDriver<K extends DriverKind>(kind: K, id: string, provider: Provider<Drivers[K]>): void;
   provideService<K extends ServiceKind>(kind: K, provider: Provider<Services[K]>): void;
-  /** The one who brings a hook calls it; taps of it may have come before. */
+  /** The plugin that provides a hook calls it with the answer; other plugins may have tapped it before. */
   provideHook<N extends keyof Hooks>(
     name: N,
     kind: Hooks[N]["kind"],
   ): (call: Call, ...subject: Hooks[N]["subject"]) => Promise<Hooks[N]["answer"]>;
   tap<N extends keyof Hooks>(name: N, handler: (call: Call, ...subject: Hooks[N]["subject"]) => Promise<Hooks[N]["answer"]>): void;
 
-  /** From `open` on, and only kinds in `needs`. */
+  /** Only from `open` on, and only kinds in `needs`. */
   service<K extends ServiceKind>(kind: K): Promise<Services[K]>;
-  /** From `open` on, and only kinds in `needs`. `NotFound`: no such id; `Unsupported`: this host can't. */
+  /** Only from `open` on, and only kinds in `needs`. `NotFound`: no such id; `Unsupported`: this host can't use it. */
   driver<K extends DriverKind>(kind: K, id: string): Promise<Drivers[K]>;
-  /** All that are installed, the host's choice first. */
+  /** All installed drivers, the host's choice first. */
   drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]>;
-  /** A call that no caller asked for; `timeout` in milliseconds. */
+  /** A call for the plugin's own work, without a caller; `timeout` in milliseconds. */
   call(options?: Sparse<{ signal: AbortSignal; timeout: number }>): Call;
 }
 
-/** Who opens closes. Needs are there when `probe` and `open` are called, and still there in `close`. */
+/**
+ * The provider that opens also closes. The services that it needs are open when `probe` and `open` are called, and still open in `close`.
+ */
 export interface Provider<T> {
   /**
-   * Looks, changes nothing that lasts. `ResourceExhausted` (a full disk, no free descriptor) says nothing of the host: it is asked again.
+   * Only looks: it changes nothing that lasts. `ResourceExhausted` (a full disk, no free descriptor) is no answer about the host: the probe
+   * is repeated.
    */
   probe?(call: Call): Promise<Probe>;
   open(call: Call): Promise<T>;

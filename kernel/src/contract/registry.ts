@@ -1,8 +1,9 @@
 /**
- * A registry driver moves bytes between a place and the content store, which alone verifies them. Its id is the scheme that it serves
- * ("docker", "oci-archive"); a ref comes without it. What is no blob (a directory of the host) is a manifest of a media type of its own.
+ * A registry driver moves bytes between a registry and the content store, which alone verifies them. Its id is the scheme that it serves
+ * ("docker", "oci-archive"); a ref comes without the scheme. An image that has no blobs (a directory of the host) is a manifest with its
+ * own media type.
  *
- * An image is found by its name, and a download that broke off goes on:
+ * An image is found by its name, and an interrupted download continues:
  *
  * ```ts
  * const manifest = await driver.resolve(call, "app:1", access);
@@ -23,17 +24,20 @@ import type { Digest, Sparse, Strings } from "./words.ts";
 
 export interface RegistryDriver extends Driver<RegistryPowers> {
   resolve(call: Call, ref: string, access: Access): Promise<Descriptor>;
-  /** From byte `from` on, so that a broken download goes on. `NotFound` and `PermissionDenied` come before the first byte. */
+  /** Starts at byte `from`, so that an interrupted download continues. `NotFound` and `PermissionDenied` come before the first byte. */
   fetch(call: Call, ref: string, blob: Descriptor, from: number, access: Access): Promise<AsyncIterable<Uint8Array>>;
 }
 export interface RegistryPowers {
   push: Pushes;
   search: Searches;
-  /** Its manifests may stand on a directory of this host. From any other driver such a manifest is refused: it is a stranger's wish. */
+  /**
+   * Its manifests may refer to a directory of this host. From any other driver such a manifest is refused, since its contents are
+   * untrusted.
+   */
   directories: unknown;
 }
 export interface Pushes {
-  /** Sends the file at `path` from the byte that the other side lacks, or nothing where a repository in `mountFrom` has it. */
+  /** Sends the file at `path` from the byte that the registry lacks, or nothing if a repository in `mountFrom` has it. */
   push(
     call: Call,
     ref: string,
@@ -55,26 +59,26 @@ export interface SearchResult {
 }
 
 /**
- * A user of a registry: by password, by an identity token (which a token server takes for the tokens of a repository), or by a token of the
- * registry's own. They are held in memory for the work that they were given for, and never written or logged.
+ * A user of a registry: with a password, with an identity token (which a token server exchanges for tokens of a repository), or with a
+ * token of the registry. They are kept in memory for the work that they were given for, and never written or logged.
  */
 export type Credentials =
   | { readonly username: string; readonly password: string; readonly identityToken?: string }
   | { readonly token: string };
 export interface Access {
   readonly credentials: Credentials | null;
-  /** Mirrors first; empty: the driver's own idea of where the ref lives. */
+  /** Mirrors first. Empty: the driver decides by the ref. */
   readonly endpoints: readonly RegistryEndpoint[];
 }
 export interface RegistryEndpoint {
   readonly url: string;
-  /** Plain http, or https without a look at the certificate. */
+  /** Plain http, or https without verification of the certificate. */
   readonly insecure: boolean;
-  /** A directory of certificates as in /etc/docker/certs.d; null: the host's own. */
+  /** A directory of certificates as in /etc/docker/certs.d; null: the host's certificates. */
   readonly certificates: string | null;
 }
 
-/** As in OCI JSON. */
+/** A descriptor as in OCI JSON. */
 export interface Descriptor {
   readonly mediaType: string;
   readonly digest: Digest;

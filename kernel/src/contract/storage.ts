@@ -1,20 +1,21 @@
 /**
- * A storage driver keeps file trees as snapshots. A snapshot is *active* (somebody may write), a *view* (somebody reads), or *committed*
- * (immutable, and the only thing that may be a parent). A driver answers with mounts and mounts nothing itself.
+ * A storage driver keeps file trees as snapshots. A snapshot is *active* (writable), a *view* (read-only), or *committed* (immutable; only
+ * a committed snapshot may be a parent). A driver answers with mounts and mounts nothing itself.
  *
- * Unpacking a layer: `prepare(key, parent)` → apply the tar over the mounts → `commit(name, key)`; `name` is the layer's ChainID (OCI image
- * spec). Running:          `prepare(key, image)` → mounts go to the container → it ends → `remove(key)`. Committing:       as running, but
- * `commit(name, key)` instead of `remove`.
+ * - To unpack a layer: `prepare(key, parent)` → apply the tar over the mounts → `commit(name, key)`; `name` is the layer's ChainID (OCI
+ *   image spec).
+ * - To run a container: `prepare(key, image)` → the container gets the mounts → it ends → `remove(key)`.
+ * - To commit a container: the same, but `commit(name, key)` instead of `remove`.
  *
- * Keys and names share one namespace and are safe as file names: 1 to 200 of [A-Za-z0-9._:-], no dot first. Types keep them apart; on the
- * wire all are strings, so a verb still looks: unknown is `NotFound`, taken `AlreadyExists`, of the wrong kind (a parent that is not
- * committed) `FailedPrecondition`. A refused verb changes nothing.
+ * Keys and names share one namespace and are safe as file names: 1 to 200 of [A-Za-z0-9._:-], no dot first. Types keep them apart; between
+ * processes all are strings, so a verb still checks: an unknown one is `NotFound`, a taken one `AlreadyExists`, one of the wrong kind (a
+ * parent that is not committed) `FailedPrecondition`. A refused verb changes nothing.
  *
- * Asked again after a crash: a `prepare` or `commit` that was done is `AlreadyExists` (ask `mounts`), a `remove` that was done is
- * `NotFound`. Durability: when `commit` answers, the tree survives a power cut (but see `volatile`). Active trees need not. A crash leaves
- * a tree under its key or its name, never neither. Of a `remove` and a `prepare` on top of it at the same time, one is refused.
+ * Repetition after a crash: a finished `prepare` or `commit` is `AlreadyExists` (ask `mounts`), a finished `remove` is `NotFound`.
+ * Durability: when `commit` answers, the tree survives a power cut (but see `volatile`). Active trees need not. A crash leaves a tree under
+ * its key or its name, and never loses both. If a `remove` and a `prepare` on top of it run at the same time, one is refused.
  *
- * A layer is unpacked, a container changes it, and what it changed becomes a layer of its own:
+ * A layer is unpacked, a container changes it, and the changes become a layer:
  *
  * ```ts
  * const base = "sha256:base" as SnapshotName;
@@ -67,8 +68,8 @@ export interface Mount {
   readonly target: string | null;
   readonly options: readonly string[];
   /**
-   * The ids that its files are shown with; on disk they stay as they are. Set by who mounts for a container in a user namespace, never by a
-   * driver: the shim maps binds and the layers of an overlay (Linux 5.19), and `HostToolkit.open` leaves it out of account.
+   * The ids that its files appear with; on disk they do not change. The caller that mounts for a container in a user namespace sets it,
+   * never a driver: the shim maps binds and the layers of an overlay (Linux 5.19), and `HostToolkit.open` ignores it.
    */
   readonly idMaps?: IdMaps | undefined;
 }
@@ -76,41 +77,44 @@ export interface Mount {
 export interface StorageDriver extends Driver<StoragePowers> {
   prepare(call: Call, key: ActiveKey, parent: SnapshotName | null, options?: PrepareOptions): Promise<readonly Mount[]>;
   view(call: Call, key: ViewKey, parent: SnapshotName | null): Promise<readonly Mount[]>;
-  /** `FailedPrecondition` for a committed name: a view of it is what can be mounted. */
+  /** `FailedPrecondition` for a committed name: only a view of it can be mounted. */
   mounts(call: Call, key: ActiveKey | ViewKey, options?: MountsOptions): Promise<readonly Mount[]>;
-  /** The key is gone, the name is there. `parent` only with power `rebase`: layers were unpacked side by side and are stacked now. */
+  /**
+   * The key is gone, and the name exists. `parent` only with the power `rebase`: for layers that were unpacked concurrently and are stacked
+   * now.
+   */
   commit(call: Call, name: SnapshotName, key: ActiveKey, options?: CommitOptions): Promise<void>;
   /** `FailedPrecondition` while a child exists. */
   remove(call: Call, key: SnapshotKey): Promise<void>;
   stat(call: Call, key: SnapshotKey): Promise<Snapshot>;
-  /** What `remove` would give back: the snapshot's own, not its parents'. */
+  /** The space that `remove` would free: the snapshot's own, without its parents. */
   usage(call: Call, key: SnapshotKey): Promise<Usage>;
-  /** Each once; what comes or goes meanwhile may be in it or not. */
+  /** Each snapshot once; one that appears or disappears meanwhile may be included or not. */
   list(call: Call): Promise<AsyncIterable<Snapshot>>;
 }
 
 export type PrepareOptions = Sparse<{
-  /** Power `quota`. */
+  /** Needs the power `quota`. */
   quotaBytes: number;
-  /** A hint to every driver: contents may be lost in a power cut (build steps, `--rm` containers). A `commit` is durable all the same. */
+  /** A hint to every driver: contents may be lost in a power cut (build steps, `--rm` containers). A `commit` is durable nevertheless. */
   volatile: boolean;
   /**
-   * A hint on top of `volatile`: nobody will need what is written there, not even after a sync by whoever writes it (`--rm` containers,
-   * tools beside a container). The driver may leave out each sync, that of the unmount included, which waits for all that anybody has
-   * written to the file system. It is mounted, looked at, and committed like any other.
+   * A hint in addition to `volatile`: its contents are never needed on disk, not even after a sync by their writer (`--rm` containers,
+   * tools beside a container). The driver may leave out each sync, also that of the unmount, which waits for all writes of everybody to the
+   * file system. It is mounted, read and committed like any other snapshot.
    */
   discarded: boolean;
 }>;
 export type MountsOptions = Sparse<{
-  /** To look only, also while the writable ones are mounted elsewhere: what is written there may or may not show. */
+  /** For reading only, also while the writable mounts are in use elsewhere: new writes may or may not appear. */
   readOnly: boolean;
 }>;
 export type CommitOptions = Sparse<{
-  /** Power `rebase`. */
+  /** Needs the power `rebase`. */
   parent: SnapshotName;
   /**
-   * A hint, for what was prepared as volatile and can be made anew: the answer need not wait for the disk. A power cut soon after takes the
-   * snapshot whole; one that is prepared or committed durably on top of it makes it durable first.
+   * A hint, for a snapshot that was prepared as volatile and can be made again: the answer need not wait for the disk. A power cut soon
+   * after removes all of the snapshot. A snapshot that is prepared or committed durably on top of it makes it durable first.
    */
   volatile: boolean;
 }>;
@@ -133,7 +137,7 @@ export interface IdMaps {
 
 export interface StoragePowers {
   apply: Applies;
-  /** `apply` takes a layer that is still on its way (`growingTo`). */
+  /** `apply` takes a layer that is still being downloaded (`growingTo`). */
   follow: unknown;
   diff: Diffs;
   changes: Lists;
@@ -151,12 +155,12 @@ export interface LayerFile {
   readonly path: string;
   readonly mediaType: string;
   /**
-   * For `HostToolkit.apply`, and for `apply` with power `follow`: the file is still being written, and whole with so many bytes. Who comes
-   * to its end before waits for more; what will never come cancels the call.
+   * For `HostToolkit.apply`, and for `apply` with the power `follow`: the file is still being written, and is complete with this many
+   * bytes. A reader that reaches its end before waits for more; if the rest never comes, the call is canceled.
    */
   readonly growingTo?: number;
 }
-/** What a layer holds: `diffId` is the digest of the plain tar, `digest` and `size` those of the file. */
+/** The contents of a layer: `diffId` is the digest of the plain tar, `digest` and `size` are those of the file. */
 export interface Layer {
   readonly diffId: Digest;
   readonly digest: Digest;
@@ -164,30 +168,30 @@ export interface Layer {
 }
 
 /**
- * Lays a layer over an active snapshot as a tar applied over its mounts would, without mounting. `InvalidArgument`: not a layer, or one
- * that reaches outside.
+ * Applies a layer to an active snapshot with the same result as a tar applied over its mounts, without mounting. `InvalidArgument`: not a
+ * layer, or one that reaches outside.
  */
 export interface Applies {
   apply(call: Call, key: ActiveKey, layer: LayerFile): Promise<Layer>;
 }
-/** Writes what `upper` changes against `lower` (null: all of it) as a layer; `into.path` must not exist. */
+/** Writes the changes of `upper` against `lower` (null: all of `upper`) as a layer; `into.path` must not exist. */
 export interface Diffs {
   diff(call: Call, lower: SnapshotName | null, upper: SnapshotKey, into: LayerFile, options?: DiffOptions): Promise<Layer>;
 }
 export type DiffOptions = Sparse<{
   /**
-   * Absolute paths where an empty file, a link, or a directory with nothing else in it is no change: the engine put it there to mount
-   * something on it.
+   * Absolute paths where an empty file, a link, or a directory with nothing else in it does not count as a change: the engine created it as
+   * a mount point.
    */
   own: readonly string[];
 }>;
-/** Tells how `upper` differs from `lower` (null: an empty tree) without comparing what did not change. */
+/** Answers how `upper` differs from `lower` (null: an empty tree) without comparing unchanged files. */
 export interface Lists {
   changes(call: Call, lower: SnapshotName | null, upper: SnapshotKey, options?: DiffOptions): Promise<AsyncIterable<Change>>;
 }
 /**
- * One difference between two trees, as `docker diff` tells it: a directory counts as modified when its mode or owner changed or something
- * in it did, a removed one is told without what was in it. Files are compared by kind, mode, owner, size, time and capabilities.
+ * One difference between two trees, by the rules of `docker diff`: a directory counts as modified if its mode or owner changed or something
+ * in it did; a removed directory is reported without its contents. Files are compared by kind, mode, owner, size, time and capabilities.
  */
 export interface Change {
   readonly kind: "modified" | "added" | "deleted";
@@ -195,20 +199,20 @@ export interface Change {
   readonly path: string;
 }
 /**
- * Takes a directory that the engine does not own as a read-only base (`host:/`). Mounts below it are not part of it; nothing is ever
- * written or removed there.
+ * Uses a directory that the engine does not own as a read-only base (`host:/`). Mounts below it are not part of it; nothing is ever written
+ * or removed there.
  */
 export interface Adopts {
   adopt(call: Call, name: SnapshotName, directory: string): Promise<void>;
 }
 /**
- * Makes last what was prepared or committed as volatile, with all below it: it survives a power cut when this answers. Of an active
- * snapshot that is its being there; what is written to it need not. What lasts already is done at once.
+ * Makes a volatile snapshot durable, with all snapshots below it: it survives a power cut when this answers. For an active snapshot that is
+ * its existence, not its contents. A snapshot that is durable already is done at once.
  */
 export interface Settles {
   settle(call: Call, key: SnapshotKey): Promise<void>;
 }
-/** `remove` takes out of sight at once; this frees the space that it left, and answers when it is free. */
+/** `remove` hides a snapshot at once; `reclaim` frees its space, and answers when it is free. */
 export interface Reclaims {
   reclaim(call: Call): Promise<{ readonly bytes: number }>;
 }

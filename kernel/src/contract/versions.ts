@@ -1,6 +1,7 @@
 /**
- * The version of each contract that this kernel speaks, services included. A change to a contract is a change here, in its doc comment, in
- * its suite and in every in-tree driver. An addition that old drivers need not know raises the minor, all else the major version.
+ * The version of each contract that this kernel implements, services included. A change to a contract changes its version here, its doc
+ * comment, its suite and every driver in the tree. An addition that old drivers need not know raises the minor version, any other change
+ * the major version.
  */
 export const contractVersions: Readonly<Record<string, string>> = {
   kernel: "1.0.0",
@@ -24,5 +25,5 @@ export const contractVersions: Readonly<Record<string, string>> = {
   api: "1.5.0",
 };
 
-/** The kinds of drivers; every other name is a service's. */
+/** The kinds of drivers; every other name is a service. */
 export const driverKinds: readonly string[] = ["storage", "exec", "network", "registry", "volume", "log"];

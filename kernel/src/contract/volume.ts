@@ -1,22 +1,23 @@
 /**
- * A volume driver keeps named trees that outlive containers. It answers with mounts; who uses a volume, and whether one may go, is the
- * engine's knowledge (the service `volumes`), but a driver, too, refuses to remove what somebody has attached.
+ * A volume driver keeps named trees that outlive containers. It answers with mounts. The engine (the service `volumes`) knows who uses a
+ * volume, and whether it may be removed; a driver also refuses to remove an attached volume.
  *
- * Living:  `create(name, options)` → `attach(name, user)` → the mount goes into the user's mount namespace → it ends → `detach(name, user)`
- * → … → `remove(name)`. Sharing: many users may have one attached at a time; all see the same tree, and what one writes the others read. A
- * tree that only lives in memory (tmpfs)
- *          lives from the first `attach` to the last `detach`.
+ * - Life: `create(name, options)` → `attach(name, user)` → the mount goes into the user's mount namespace → the user ends → `detach(name,
+ *   user)` → … → `remove(name)`.
+ * - Sharing: many users may have a volume attached at a time; all see the same tree, and each reads what the others write. A tree in memory
+ *   (tmpfs) lives from the first `attach` to the last `detach`.
  *
  * Names are safe as file names: 2 to 200 of [A-Za-z0-9_.-], a letter or digit first; anything else is `InvalidArgument`, as is an option
- * that the driver does not know or can't take. Unknown is `NotFound`, taken `AlreadyExists`. A refused verb changes nothing.
+ * that the driver does not know or can't carry out. An unknown name is `NotFound`, a taken one `AlreadyExists`. A refused verb changes
+ * nothing.
  *
- * Asked again after a crash: a `create` that was done is `AlreadyExists`, a `remove` that was done is `NotFound`; `attach` and `detach` may
- * be repeated, by the same user, as often as one likes, and a `detach` of what is not attached is no error. Who was attached outlives the
- * daemon, not the host: after a restart of the host nobody is. Durability: the engine's record says that a volume exists. A `create` need
- * not survive a power cut by itself: `attach` is then `NotFound`, and the engine creates it anew. A `remove` is out of sight at once; a
- * crash in the middle of it leaves no volume of that name.
+ * Repetition after a crash: a finished `create` is `AlreadyExists`, a finished `remove` is `NotFound`; the same user may repeat `attach`
+ * and `detach` any number of times, and a `detach` of a volume that is not attached is no error. Attachments outlive the daemon, but not
+ * the host: after a restart of the host there are none. Durability: the engine's record says that a volume exists. A `create` need not
+ * survive a power cut by itself: `attach` is then `NotFound`, and the engine creates it again. A `remove` hides the volume at once; a crash
+ * in the middle of it leaves no volume of that name.
  *
- * Two containers share a volume, and it goes when neither has it:
+ * Two containers share a volume, which is removed when neither uses it:
  *
  * ```ts
  * await driver.create(call, "data", {});
@@ -44,22 +45,23 @@ export interface VolumeDriver extends Driver<VolumePowers> {
   /** `FailedPrecondition` while attached. */
   remove(call: Call, name: string): Promise<void>;
   /**
-   * Answers what shows the tree to this user: `target` is null. `FailedPrecondition`: its options can't be carried out on this host now.
+   * Answers the mount that shows the tree to this user; its `target` is null. `FailedPrecondition`: its options can't be carried out on
+   * this host now.
    */
   attach(call: Call, name: string, user: ContainerId): Promise<Mount>;
   detach(call: Call, name: string, user: ContainerId): Promise<void>;
-  /** What can be told of a volume without attaching it. */
+  /** The state of a volume, without attaching it. */
   stat(call: Call, name: string): Promise<VolumeState>;
-  /** What its tree takes on disk. `Unsupported`: it can't be known (it lies elsewhere, or nobody has it attached). */
+  /** The space of its tree on disk. `Unsupported`: it can't be determined (the tree is elsewhere, or not attached). */
   usage(call: Call, name: string): Promise<Usage>;
   list(call: Call): Promise<AsyncIterable<string>>;
 }
 export interface VolumeState {
-  /** Where the host itself sees the tree, while somebody has it attached; "" where it never does. */
+  /** The path of the tree on the host, while it is attached; "" if the host never sees it. */
   readonly mountpoint: string;
   readonly users: readonly ContainerId[];
 }
 export interface VolumePowers {
-  /** `create` takes the option "size": bytes, with k, m, g or t behind them; a write beyond is EDQUOT or ENOSPC. */
+  /** `create` takes the option "size": bytes, or a number with the suffix k, m, g or t; a write beyond it is EDQUOT or ENOSPC. */
   quota: unknown;
 }

@@ -1,6 +1,6 @@
 /**
- * Words: strings that have been checked. The parser of a kind of word (kernel/src/words.ts) makes one; who keeps what it got from the
- * engine may cast. So a key can't pass for a name, nor a network's id for a container's.
+ * Words: strings that have been checked. The parser of a kind of word (kernel/src/words.ts) makes one; code that gets a string back from
+ * the engine's own records may cast it. So a key can't be used as a name, nor a network's id as a container's.
  */
 
 declare const brand: unique symbol;
@@ -18,5 +18,5 @@ export type NetworkId = Branded<"network">;
 export type Digest = Branded<"digest">;
 
 export type Strings = Readonly<Record<string, string>>;
-/** Options: what is not asked for is left out or `undefined`. */
+/** Options: an option that is not given is left out or `undefined`. */
 export type Sparse<T> = { readonly [K in keyof T]?: T[K] | undefined };

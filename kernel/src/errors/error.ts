@@ -1,4 +1,4 @@
-/** The one error class. Branded by `Symbol.for`, so that two copies of this package still know each other's errors. */
+/** The one error class. It is branded by `Symbol.for`, so that two copies of this package recognize each other's errors. */
 import type { ErrorCode, ErrorFields } from "../contract/error.ts";
 import { errorTable } from "./table.ts";
 
@@ -26,7 +26,7 @@ export class TsboxError extends Error implements ErrorFields {
     return "TsboxError";
   }
 
-  /** A copy that says more; the stack stays that of the first throw. */
+  /** A copy with more fields; its stack is that of the first throw. */
   with(fields: ErrorFields): TsboxError {
     const copy = new TsboxError(this.code, this.message, { ...fieldsOf(this), ...fields });
     if (this.stack !== undefined) copy.stack = this.stack;
@@ -48,7 +48,7 @@ export function isTsboxError(error: unknown): error is TsboxError {
   );
 }
 
-/** What an error says besides code and text, without what is not there. */
+/** The error's fields besides code and message, without the undefined ones. */
 export function fieldsOf(error: TsboxError): ErrorFields {
   const { reason, plugin, syscall, errno, path, stage, cause, suppressed } = error;
   return Object.fromEntries(
@@ -61,7 +61,10 @@ export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(`thrown: ${String(thrown)}`);
 }
 
-/** What stops a caller that was aborted: our own errors pass, a bare `AbortSignal.timeout` or `abort()` gets its code. */
+/**
+ * The error for an aborted signal: a `TsboxError` passes; a plain `AbortSignal.timeout` is `DeadlineExceeded`, a plain `abort()` is
+ * `Canceled`.
+ */
 export function abortReason(reason: unknown): TsboxError {
   if (isTsboxError(reason)) return reason;
   if (reason instanceof Error && reason.name === "TimeoutError")

@@ -1,16 +1,16 @@
 /**
- * What each error code means to the world outside: Docker's API, a shell, a caller that may ask again. docs/errors.md is held to this table
- * by a test.
+ * What each error code means outside of the engine: its HTTP status, its exit code, and whether a retry makes sense. A test compares
+ * docs/errors.md with this table.
  */
 import type { ErrorCode } from "../contract/error.ts";
 
 export interface ErrorMeaning {
   readonly meaning: string;
-  /** May the same request succeed when asked again? */
+  /** Whether the same request may succeed when it is repeated. */
   readonly retry: "no" | "after a change" | "yes, backing off" | "caller decides";
-  /** HTTP status of the engine's API. Docker's 304 ("already so") is the API's own business. */
+  /** HTTP status of the engine's API. Docker's 304 ("already so") is added by the API itself. */
   readonly http: number;
-  /** Exit code of `run`; other commands exit 1, and `exec` so where its command is not to blame. */
+  /** Exit code of `run`. Other commands exit 1; so does `exec`, unless its command is to blame. */
   readonly exit: number;
 }
 

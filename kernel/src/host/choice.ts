@@ -1,6 +1,7 @@
 /**
- * Which driver of a kind this host uses: named by the operator, else what an earlier start recorded, else the first of a fixed priority
- * that is usable. What priority picks is recorded, so that a default never changes silently: a container's layers lie where they were made.
+ * Chooses the driver of a kind on this host: the one that the operator names, else the one that an earlier start recorded, else the first
+ * usable one in a fixed order of priority. A choice by priority is recorded, so that the default never changes silently: a container's
+ * layers stay with the driver that made them.
  */
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -9,7 +10,7 @@ import { fail } from "../errors/index.ts";
 import { record, text, values } from "./config.ts";
 import type { Answer } from "./plugin-state.ts";
 
-/** Kinds that are not here (a registry's id is a scheme) have no default. */
+/** Kinds that are missing here have no default (a registry driver's id is a URL scheme). */
 const priority: Readonly<Record<string, readonly string[]>> = {
   storage: ["overlay", "btrfs", "devicemapper", "vfs"],
   exec: ["native", "oci", "lxc"],
@@ -53,8 +54,8 @@ export class Choices {
   }
 
   /**
-   * Null: nothing here is usable, or the kind has no default. Fails where the probe of the driver that comes first could not tell: none is
-   * chosen in the place of one that may well be usable when there is room again.
+   * Null: no driver is usable here, or the kind has no default. Throws if the probe of the preferred driver could not tell whether it is
+   * usable: otherwise another driver would be chosen in place of one that may work once the host has resources again.
    */
   async choose(kind: string, installed: ReadonlyMap<string, Answer>): Promise<DriverChoice | null> {
     const before = this.#made.get(kind);
@@ -67,8 +68,8 @@ export class Choices {
   }
 
   /**
-   * From here on choices are recorded, those made before first. An engine that was killed in its first start must look new to the next one:
-   * the file says that the engine has had records, so it may not be there before them.
+   * From here on choices are written to disk, first those that were made before. An engine that is killed during its first start must look
+   * new to the next start: the file says that the engine has records, so it must not exist before they do.
    */
   async settle(): Promise<void> {
     this.#settled = true;

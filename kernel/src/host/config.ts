@@ -1,6 +1,6 @@
 /**
- * The operator's config file (`/etc/tsbox/config.json` or `--config`). Every key may be left out; an unknown key or a value of the wrong
- * shape is `InvalidArgument` with its path, in one line.
+ * The operator's config file (`/etc/tsbox/config.json` or `--config`). Every key is optional. An unknown key or a value of the wrong type
+ * is `InvalidArgument` with the key's path, in one line.
  */
 import { readFile } from "node:fs/promises";
 import { isAbsolute } from "node:path";
@@ -44,12 +44,12 @@ export const emptyConfig: EngineConfig = {
   deadlines: {},
 };
 
-/** A file that is not there is `NotFound`. */
+/** Throws `NotFound` for a missing file. */
 export async function readConfig(path: string): Promise<EngineConfig> {
   return parseConfig(await readJson(path), path);
 }
 
-/** `where` names the file in messages. */
+/** `where` names the file in error messages. */
 export function parseConfig(raw: unknown, where: string): EngineConfig {
   const at = (key: string): string => `${where}: ${key}`;
   const fields = record(raw, where);
@@ -109,7 +109,7 @@ function optional<T>(value: unknown, absent: T, parse: (value: unknown) => T): T
   return value === undefined ? absent : parse(value);
 }
 
-/** Also for manifests: throws `InvalidArgument` that names the path of what is wrong. */
+/** Also used for manifests. Throws `InvalidArgument` with the path of the wrong value. */
 export function record(value: unknown, path: string): Readonly<Record<string, unknown>> {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Readonly<Record<string, unknown>>;
   throw wrong(path, "an object", value);

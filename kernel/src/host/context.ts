@@ -1,6 +1,6 @@
 /**
- * What a plugin sees of the host, and the awilix scope behind it: services resolve from the host's container, the plugin's own values from
- * its scope.
+ * Makes a plugin's context and the awilix scope behind it: services resolve from the host's container, the plugin's own values from its
+ * scope.
  */
 import { join } from "node:path";
 import { type AwilixContainer, asValue } from "awilix";
@@ -25,7 +25,7 @@ export interface ContextParts {
   drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]>;
 }
 
-/** `sealed` ends the time in which the plugin may register. */
+/** `seal` ends the time in which the plugin may register. */
 export function makeContext(parts: ContextParts): { readonly context: PluginContext; seal(): void } {
   const { plugin, hooks } = parts;
   const directory = plugin.name.replace(/^@tsbox\//, "").replaceAll("/", "+");

@@ -1,6 +1,6 @@
 /**
- * What stands between a caller and a plugin's contract: each verb gets a deadline, an error gets the plugin's name, and a stream that its
- * reader leaves stops the work behind it. One object is made when the contract is opened; a verb through it costs about a microsecond.
+ * Wraps a plugin's contract for its callers: each verb gets a deadline, each error gets the plugin's name, and a stream that its reader
+ * abandons stops the work behind it. The wrapper is made once, when the contract is opened; a verb through it costs about a microsecond.
  */
 import { LazyCall } from "../call.ts";
 import type { Call } from "../contract/call.ts";
@@ -8,12 +8,15 @@ import { fail, type TsboxError } from "../errors/index.ts";
 import { stamped } from "./stamp.ts";
 
 export interface GuardOptions {
-  /** For messages: "storage/overlay". */
+  /** For error messages: "storage/overlay". */
   readonly offer: string;
   readonly plugin: string;
-  /** Milliseconds for one verb, when the caller gives it more; Infinity: none. The answer's streams may last longer. */
+  /** Milliseconds for one verb, if the caller's deadline is later. Infinity: no limit. The streams of an answer may last longer. */
   readonly limit: number;
-  /** Milliseconds between the deadline, when the call's signal aborts, and giving up on the plugin. */
+  /**
+   * Milliseconds between the deadline, when the call's signal aborts, and the moment when the caller gets the error without the plugin's
+   * answer.
+   */
   readonly grace: number;
 }
 
@@ -28,12 +31,12 @@ export const driverLimits: Readonly<Record<string, number>> = {
 export const defaultLimit = 600_000;
 export const defaultGrace = 5_000;
 
-/** setTimeout takes no more. */
+/** The largest delay that setTimeout accepts. */
 const longest = 2 ** 31 - 1;
 
 type Verb = (call: Call, ...subject: readonly unknown[]) => unknown;
 
-/** `opened` with every verb guarded; constants are read from the original each time. */
+/** `opened` with every verb guarded. Properties that are not functions are read from the original each time. */
 export function guard<T>(opened: T, options: GuardOptions): T {
   if (typeof opened !== "object" || opened === null) {
     throw fail("Internal", `${options.plugin} opened ${options.offer} as ${String(opened)} instead of an object`, {
@@ -110,7 +113,10 @@ function overdue(verb: string, took: number, options: GuardOptions): TsboxError 
   );
 }
 
-/** A call lasts until its stream is read or left; leaving it aborts the call's signal, or the producer would be stranded. */
+/**
+ * The call lasts until its stream is read to the end or abandoned. Abandoning it aborts the call's signal; otherwise the producer would
+ * hang.
+ */
 async function* guardStream(
   stream: AsyncIterable<unknown>,
   call: LazyCall,
@@ -133,7 +139,7 @@ function isStream(value: unknown): value is AsyncIterable<unknown> {
   return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
 }
 
-/** Own members and those of its classes, but for the constructor and what is private by name. */
+/** The names of the object's own members and of its classes' members, except the constructor. */
 function memberNames(target: object): readonly string[] {
   const found = new Set<string>();
   for (let each: object | null = target; each !== null && each !== Object.prototype; each = Object.getPrototypeOf(each)) {

@@ -1,7 +1,7 @@
 /**
- * The host: reads the list of plugins, refuses what does not fit, imports the rest side by side, sets them up in order of need, opens every
- * service as soon as its needs are open and a driver when it is first asked for, and closes all in reverse. What throws on the way is
- * named, and what was open is closed again.
+ * The host reads the list of plugins, refuses plugins that do not fit, imports the others concurrently and sets them up in the order of
+ * their needs. It opens a service as soon as the services that it needs are open, and a driver at its first use. It closes everything in
+ * reverse order. An error on the way gets its plugin's name, and everything that is open is closed.
  */
 import { join } from "node:path";
 import { type AwilixContainer, asValue, createContainer, InjectionMode } from "awilix";
@@ -24,27 +24,30 @@ import type { Answer, LoadedPlugin, Offer } from "./plugin-state.ts";
 import { stamped } from "./stamp.ts";
 
 export interface HostOptions {
-  /** The engine's own list of plugins: a path; packages are looked for beside it, then below `<rootDirectory>/plugins`. */
+  /** The path of the engine's own list of plugins. Packages are searched beside it, then below `<rootDirectory>/plugins`. */
   readonly engineList: string;
   readonly config: EngineConfig;
   readonly rootDirectory: string;
   readonly stateDirectory: string;
   readonly engineId: string;
   readonly log: Logger;
-  /** Milliseconds between a verb's deadline and giving up on the driver. */
+  /** Milliseconds between a verb's deadline and the moment when the caller gets the error without the driver's answer. */
   readonly grace?: number;
 }
 
 export interface Host {
   service<K extends ServiceKind>(kind: K): Services[K];
   driver<K extends DriverKind>(kind: K, id: string): Promise<Drivers[K]>;
-  /** All that are installed, this host's choice first. */
+  /** All installed drivers of a kind, this host's choice first. */
   drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]>;
   call(options?: { readonly signal?: AbortSignal; readonly timeout?: number }): Call;
-  /** Who provides an offer (`storage/zfs`), and its config as in the list: for opening another one apart from the engine. Null: nobody. */
+  /**
+   * The plugin that provides an offer (`storage/zfs`), and its config from the list: for opening a second instance outside of the engine.
+   * Null: no plugin.
+   */
   provider(offer: string): { readonly plugin: Plugin; readonly config: unknown } | null;
   readonly hooks: HookRegistry;
-  /** Calls `shutdown`, then closes everything in reverse; the first error comes out when all is closed. */
+  /** Calls `shutdown`, then closes everything in reverse order. The first error is thrown when everything is closed. */
   stop(): Promise<void>;
 }
 
@@ -66,7 +69,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
   return host;
 }
 
-/** An entry of the operator's with the name of one of the engine's stands in its place. */
+/** An operator's entry replaces the engine's entry of the same name. */
 function merged(engine: readonly PluginEntry[], operator: readonly PluginEntry[]): readonly PluginEntry[] {
   const entries = new Map<string, PluginEntry>();
   for (const list of [engine, operator]) {
@@ -202,10 +205,11 @@ class RunningHost implements Host {
     return this.#stopped;
   }
 
-  /** In reverse of the order of opening; each is tried. */
+  /** Closes everything in reverse order. An error does not stop it. */
   async close(): Promise<void> {
     this.#stopping.abort(fail("Canceled", "the engine is stopping"));
-    // By need, not by when they were opened: a driver that was first asked for late is still there when who needs it closes.
+    // The order follows the plugins' needs, not the time of opening: a driver that was opened late is closed after the plugins that need
+    // it.
     const rank = new Map(this.#plugins.map((plugin, index) => [plugin.name, index]));
     const opened = this.#opened.splice(0).sort((a, b) => (rank.get(a.offer.plugin) ?? 0) - (rank.get(b.offer.plugin) ?? 0));
     await withCleanup(async (cleanup) => {
@@ -251,7 +255,7 @@ class RunningHost implements Host {
     });
   }
 
-  /** Opens the services that a plugin needs; needed drivers are opened when it asks for them. */
+  /** Opens the services that a plugin needs. Drivers that it needs are opened when it asks for them. */
   async #openNeeds(plugin: LoadedPlugin): Promise<void> {
     const services = Object.keys(plugin.manifest.needs).filter((kind) => this.#agreement.services.has(kind));
     const results = await Promise.allSettled(services.map((kind) => this.#openService(kind)));

@@ -1,11 +1,11 @@
-/** Loads a plugin's code, after its manifest was found good. */
+/** Loads a plugin's code, after its manifest has been checked. */
 import { pathToFileURL } from "node:url";
 import type { Plugin } from "../contract/plugin.ts";
 import { fail } from "../errors/index.ts";
 import type { LoadedManifest } from "./manifest.ts";
 import { stamped } from "./stamp.ts";
 
-/** `InvalidArgument`: its default export is no plugin. What the module itself throws goes on, with the plugin's name. */
+/** Throws `InvalidArgument` if the default export is not a plugin. An error of the module itself is passed on with the plugin's name. */
 export async function importPlugin(manifest: LoadedManifest): Promise<Plugin> {
   const { name } = manifest.entry;
   const module: { readonly default?: Plugin } = await import(pathToFileURL(manifest.main).href).catch((thrown: unknown) => {

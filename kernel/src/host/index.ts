@@ -1,4 +1,4 @@
-/** `@tsbox/kernel/host`: what the daemon starts an engine with. Plugins and drivers import `@tsbox/kernel` instead. */
+/** `@tsbox/kernel/host`: the daemon starts an engine with it. Plugins and drivers import `@tsbox/kernel` instead. */
 export { type EngineConfig, emptyConfig, type PluginEntry, parseConfig, readConfig, readEngineList } from "./config.ts";
 export { type GuardOptions, guard } from "./guard.ts";
 export { type Host, type HostOptions, startHost } from "./host.ts";

@@ -1,6 +1,6 @@
 /**
- * The daemon's first file: starts the host with the engine's list, and ends it on SIGTERM. Started by the launcher, which reads
- * `daemon.fatal` in the state directory when the start fails.
+ * The daemon's entry point: starts the host with the engine's list, and stops it on SIGTERM. The launcher starts the daemon, and reads
+ * `daemon.fatal` in the state directory if the start fails.
  */
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -14,7 +14,7 @@ import { emptyConfig, readConfig } from "./config.ts";
 import { type Host, startHost } from "./host.ts";
 import { makeRootPrivate } from "./private.ts";
 
-/** Milliseconds that all plugins have to close. */
+/** Milliseconds that all plugins together have to close. */
 const endTimeout = 30_000;
 const levels = ["debug", "info", "warn", "error"] as const;
 
@@ -41,19 +41,22 @@ async function main(): Promise<void> {
   }
 }
 
-/** The list that lies in TSBOX_HOME, the installation's own directory. */
+/** The path of the engine's list in TSBOX_HOME, the installation's own directory. */
 function engineList(): string {
   const home = process.env.TSBOX_HOME ?? dirname(dirname(dirname(import.meta.dirname)));
   return join(home, "engine.json");
 }
 
-/** Made at the first start and never changed: it is in the name of everything that this engine leaves in the kernel. */
+/**
+ * The engine's id. It is made at the first start and never changed: it is in the name of everything that this engine creates in the host's
+ * kernel.
+ */
 function engineId(root: string): string {
   const path = join(root, "engine-id");
   const isOurs = existsSync(path);
   makeRootPrivate(root, isOurs);
   if (!isOurs) {
-    // Under its name it is there as a whole, whenever this start is killed.
+    // The rename makes the file appear as a whole, even if this start is killed.
     writeFileSync(`${path}.new`, `${randomBytes(4).toString("hex")}\n`);
     renameSync(`${path}.new`, path);
   }
@@ -81,7 +84,7 @@ function endOn(host: Host): void {
   const end = (): void => {
     if (ending) return;
     ending = true;
-    // Whatever it still waits for is on disk, or was not acknowledged.
+    // Whatever is still running is on disk by now, or was not acknowledged to its caller.
     setTimeout(() => {
       process.stderr.write(`tsbox: the engine did not end within ${endTimeout / 1000} s: it is killed\n`);
       process.kill(process.pid, "SIGKILL");
@@ -94,7 +97,7 @@ function endOn(host: Host): void {
         process.exit(1);
       });
   };
-  // For measurements: what is left after a collection is what the engine needs.
+  // For measurements: after a garbage collection, the remaining memory is what the engine needs.
   process.on("SIGUSR2", () => {
     setFlagsFromString("--expose-gc");
     runInNewContext("gc")();
@@ -103,9 +106,9 @@ function endOn(host: Host): void {
   process.on("SIGINT", end);
 }
 
-// Whoever read the log may be gone: that is no reason to end.
+// The reader of the log may have exited; the daemon continues without it.
 process.stderr.on("error", () => {});
-// An error that nobody awaited is a defect of whoever made the promise, and no reason to end everybody's commands.
+// An unhandled rejection is a bug in the code that made the promise, but it must not end the commands of all users.
 process.on("unhandledRejection", (error: unknown) => {
   process.stderr.write(`${new Date().toISOString()} error nobody awaited this: ${asError(error).stack ?? asError(error).message}\n`);
 });

@@ -1,4 +1,4 @@
-/** Finds a plugin's package and reads its manifest, before any code of it is. */
+/** Finds a plugin's package and reads its manifest, before its code is loaded. */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -10,7 +10,7 @@ import { knownKeys, oneOf, type PluginEntry, record, text, values } from "./conf
 export interface LoadedManifest {
   readonly entry: PluginEntry;
   readonly directory: string;
-  /** The module to import. */
+  /** The path of the module to import. */
   readonly main: string;
   readonly version: string;
   readonly kernel: string;
@@ -22,7 +22,7 @@ export interface LoadedManifest {
   readonly isolation: "none" | "process";
 }
 
-/** `from`: files or directories beside whose node_modules a package may lie, the first one first. */
+/** `from`: files or directories whose node_modules (or those of a parent directory) may hold the package, in order of preference. */
 export async function readManifest(entry: PluginEntry, from: readonly string[]): Promise<LoadedManifest> {
   const directory = packageDirectory(entry, from);
   const path = join(directory, "package.json");
@@ -65,7 +65,7 @@ export function parseManifest(raw: unknown, path: string): Manifest {
   };
 }
 
-/** semver's `satisfies` answers a plain false for a bad range: it is looked at first. */
+/** Checks the range first: semver's `satisfies` answers false for an invalid one. */
 function range(value: unknown, path: string): string {
   const word = text(value, path);
   if (semver.validRange(word) === null)
@@ -91,7 +91,7 @@ function packageDirectory(entry: PluginEntry, from: readonly string[]): string {
   throw fail("NotFound", `plugin ${entry.package} is not installed; run: npm install ${entry.package}`, { plugin: entry.name });
 }
 
-/** The "." of `exports` under this process's conditions, else `main`. */
+/** The "." entry of `exports` under this process's conditions, else `main`. */
 function entryPoint(json: Readonly<Record<string, unknown>>, path: string): string {
   const exported = json.exports;
   const target = exported === undefined ? json.main : conditional(isSubpaths(exported) ? exported["."] : exported);

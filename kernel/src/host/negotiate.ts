@@ -1,10 +1,12 @@
-/** Do the plugins fit this kernel and each other, and in which order do they start? All refusals say what to install. */
+/**
+ * Checks that the plugins fit this kernel and each other, and sorts them by their needs. Every refusal says what to install or to remove.
+ */
 import semver from "semver";
 import { fail } from "../errors/index.ts";
 import type { LoadedManifest } from "./manifest.ts";
 
 export interface Agreement {
-  /** Each after all that it needs. */
+  /** Each plugin comes after all plugins that it needs. */
   readonly order: readonly LoadedManifest[];
   /** Service → the plugin that provides it. */
   readonly services: ReadonlyMap<string, LoadedManifest>;
@@ -66,7 +68,7 @@ function split(offer: string): readonly [string, string | undefined] {
   return slash === -1 ? [offer, undefined] : [offer.slice(0, slash), offer.slice(slash + 1)];
 }
 
-/** An exact version in `provides` says what the plugin was written against; the contract may have grown since. */
+/** An exact version in `provides` is the version that the plugin was written for; a newer minor version of the contract fits as well. */
 function asMinimum(range: string): string {
   return semver.valid(range) === null ? range : `^${range}`;
 }

@@ -1,4 +1,4 @@
-/** One entry of the engine's list, from its manifest to what it has opened. */
+/** The state of one plugin in the engine's list, from its manifest to what it has opened. */
 import type { Call, Logger } from "../contract/call.ts";
 import type { Plugin, Probe, Provider } from "../contract/plugin.ts";
 import { fail, type TsboxError } from "../errors/index.ts";
@@ -10,14 +10,17 @@ export interface LoadedPlugin {
   readonly name: string;
   readonly log: Logger;
   readonly module: Plugin;
-  /** `storage/overlay` or `images` → who opens it. */
+  /** `storage/overlay` or `images` → the offer that opens it. */
   readonly offers: Map<string, Offer>;
 }
 
-/** Of a probe. `unsure`: it could not tell, and why. */
+/** The answer of a probe. `unsure`: why the probe could not tell. */
 export type Answer = Probe & { readonly unsure: TsboxError | null };
 
-/** Something that a plugin provides. Probed once, opened once; a failure to open is forgotten, so that it may be tried again. */
+/**
+ * A service or driver that a plugin provides. It is probed once and opened once. A failure to open is not kept, so that it may be tried
+ * again.
+ */
 export class Offer {
   readonly name: string;
   readonly plugin: string;
@@ -31,10 +34,10 @@ export class Offer {
     this.#provider = provider;
   }
 
-  /** What it threw when it was last probed or opened; null: it did not. */
+  /** The error of the last probe or open. Null: there was none. */
   failure: string | null = null;
 
-  /** Asked once: what this host can does not change while the engine runs. A probe that could not tell is asked again. */
+  /** Probes once: what this host can do does not change while the engine runs. Only a probe that could not tell is repeated. */
   async probe(call: Call): Promise<Answer> {
     this.#probe ??= this.#ask(call);
     const answer = await this.#probe;
@@ -55,8 +58,8 @@ export class Offer {
   }
 
   /**
-   * `needs` opens what the provider needs; `make` opens it, given the provider. Where this host can't, it is `Unsupported` with the probe's
-   * words.
+   * `needs` opens what the provider needs, and `make` opens the provider itself. Throws `Unsupported` with the probe's reason if this host
+   * can't use it.
    */
   open(call: Call, needs: () => Promise<void>, make: (provider: Provider<unknown>) => Promise<unknown>): Promise<unknown> {
     this.#opened ??= this.#make(call, needs, make).catch((thrown: unknown) => {

@@ -2,8 +2,8 @@ import type { Call } from "../contract/call.ts";
 import { abortReason, asError, exhaustion, fail, isTsboxError, systemFields, type TsboxError } from "../errors/index.ts";
 
 /**
- * What a plugin threw, as others see it: our own errors get the plugin's name unless they have one, a stop of the call says why, what the
- * host has no more of is `ResourceExhausted`, all else is `Internal`.
+ * An error of a plugin, as its callers see it. A `TsboxError` gets the plugin's name unless it has one; the abort of a call gets the reason
+ * of the abort; an exhausted resource of the host is `ResourceExhausted`; everything else is `Internal`.
  */
 export function stamped(thrown: unknown, plugin: string, call?: Call): TsboxError {
   if (isTsboxError(thrown)) return thrown.plugin === undefined ? thrown.with({ plugin }) : thrown;

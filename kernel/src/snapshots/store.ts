@@ -1,15 +1,15 @@
 /**
- * Snapshots as directories, for drivers that keep theirs that way: who is whose parent, what is active, and what a crash left.
+ * Snapshots as directories, for drivers that store them so: parents, kinds, and the recovery after a crash.
  *
- *     <directory>/active/<key>/      snapshot.json, and what the driver puts beside it
+ *     <directory>/active/<key>/      snapshot.json, and the driver's own files and directories
  *     <directory>/view/<key>/
  *     <directory>/committed/<name>/
- *     <directory>/making/<number>/   not yet there, or made ahead; goes with the next start
- *     <directory>/removed/<number>/  out of sight, not yet deleted
+ *     <directory>/making/<number>/   unfinished, or made ahead; removed at the next start
+ *     <directory>/removed/<number>/  removed, but not yet deleted
  *
- * The folder says the kind, so that each step is one rename(2): a snapshot is there whole or not at all, and a crash in `commit` leaves a
- * tree under its key or under its name. The index in memory is the truth while the engine runs; it changes without an await between look
- * and change, so that of two verbs that exclude each other one is refused.
+ * The folder tells the kind, so that each step is one rename(2): a snapshot exists as a whole or not at all, and a crash in `commit` leaves
+ * a tree under its key or under its name. While the engine runs, the index in memory counts. There is no await between a look at the index
+ * and its change, so that of two verbs that exclude each other one is refused.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { open, rename, writeFile } from "node:fs/promises";
@@ -29,21 +29,22 @@ export interface StoredSnapshot {
   readonly createdAt: number;
   /** The snapshot's own directory. */
   readonly directory: string;
-  /** The directory that was adopted and is not the engine's; null: the tree is in `directory`. */
+  /** The directory of the host that was adopted, which the engine does not own. Null: the tree is in `directory`. */
   readonly source: string | null;
-  /** What is written to it need not reach the disk, ever. */
+  /** Writes to it never need to reach the disk. */
   readonly discarded: boolean;
 }
 interface Entry extends StoredSnapshot {
   /**
-   * While a power cut may still take parts of the tree: the boot of the host that wrote it. After another boot it is no snapshot any more.
+   * The boot id of the host, while a power cut may still damage the tree; after another boot the snapshot is discarded. Null: the tree is
+   * on disk.
    */
   boot: string | null;
   children: number;
-  /** False while it is being made: nobody else may see it yet. */
+  /** False while it is being made: no other verb may see it yet. */
   ready: boolean;
 }
-/** What `snapshot.json` says. */
+/** The contents of `snapshot.json`. */
 interface SnapshotRecord {
   readonly parent: SnapshotName | null;
   readonly createdAt: number;
@@ -54,41 +55,41 @@ interface SnapshotRecord {
 export interface CreateOptions {
   readonly source?: string | null;
   /**
-   * The record is on disk before the snapshot is there, so that a power cut can't leave a tree without one, and so are its parents. An
-   * active snapshot that is not durable goes with a power cut.
+   * The record and the snapshot's parents are on disk before the snapshot exists, so that a power cut can't leave a tree without a record.
+   * An active snapshot that is not durable is lost in a power cut.
    */
   readonly durable: boolean;
-  /** What is written to it need not reach the disk, ever; of one that is not durable. */
+  /** Writes to it never need to reach the disk. Only for a snapshot that is not durable. */
   readonly discarded?: boolean | undefined;
-  /** What the snapshot may hold; with `quotas` alone. */
+  /** The quota of the snapshot. Only with `quotas`. */
   readonly quotaBytes?: number | undefined;
 }
 export interface StoreCommitOptions {
   readonly parent?: SnapshotName | undefined;
-  /** It goes on to disk after the answer; a power cut until then takes it whole. */
+  /** The snapshot goes to disk after the answer. Until then, a power cut removes all of it. */
   readonly volatile?: boolean | undefined;
 }
 export interface StoreOptions {
   readonly directory: string;
   readonly host: Pick<HostToolkit, "removeTree" | "usage" | "sync" | "limitTree" | "unlimitTree">;
-  /** For the deletions that nobody waits for. */
+  /** Makes the calls for deletions in the background. */
   readonly makeCall: () => Call;
   /**
-   * Directories that every active snapshot of this driver has. Some snapshots are then made ahead, while nobody waits: creating an inode
-   * costs 0.1 ms on a busy ext4, renaming one a fifth of that.
+   * The directories that every active snapshot of this driver has. If it is given, some snapshots are made ahead in idle time: creating an
+   * inode costs 0.1 ms on a busy ext4, renaming one a fifth of that.
    */
   readonly skeleton?: readonly { readonly name: string; readonly mode: number }[];
-  /** `HostToolkit.canLimit` says so of `directory`. */
+  /** Whether `HostToolkit.canLimit` holds for `directory`. */
   readonly quotas?: boolean;
-  /** Which boot of the host this is; its own word for it unless a test says another. */
+  /** The boot id of the host. Default: the kernel's; tests set their own. */
   readonly boot?: string;
 }
 
 const recordName = "snapshot.json";
 const kinds: readonly SnapshotKind[] = ["active", "view", "committed"];
-/** How long a removed tree waits: whoever waits for the end of a container comes first. */
+/** Milliseconds before a removed tree is deleted: the client that waits for its container's end is served first. */
 const reclaimDelay = 1_000;
-/** How many are made ahead, and how long after the last one was taken. */
+/** The number of snapshots that are made ahead, and the milliseconds between two of them. */
 const readyCount = 8;
 const readyDelay = 20;
 
@@ -97,12 +98,12 @@ export class SnapshotStore {
   readonly #entries = new Map<string, Entry>();
   /** Paths of active snapshots made ahead. */
   readonly #ready: string[] = [];
-  /** Names in `making` and `removed`; no earlier engine's come again. */
+  /** The next name in `making` and `removed`. It starts at the clock's time, so that names of earlier engines are not used again. */
   #number: number = Date.now();
   #readyTimer: NodeJS.Timeout | undefined;
   #reclaimTimer: NodeJS.Timeout | undefined;
   #reclaiming: Promise<number> = Promise.resolve(0);
-  /** Snapshots on their way to disk. */
+  /** Snapshots that are being written to disk. */
   readonly #settling = new Map<Entry, Promise<void>>();
   readonly #boot: string;
   #closed = false;
@@ -111,7 +112,7 @@ export class SnapshotStore {
     this.#options = options;
     this.#boot = options.boot ?? readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     for (const folder of [...kinds, "making", "removed"]) mkdirSync(join(options.directory, folder), { recursive: true, mode: 0o700 });
-    // An earlier store may have been faster than the clock.
+    // An earlier store may have used numbers beyond the clock's time.
     for (const folder of ["making", "removed"])
       for (const name of readdirSync(join(options.directory, folder))) this.#number = Math.max(this.#number, Number(name) + 1 || 0);
     for (const name of readdirSync(join(options.directory, "making"))) this.#discard(join(options.directory, "making", name));
@@ -122,13 +123,13 @@ export class SnapshotStore {
     }
     this.#reclaimSoon();
     this.#makeReadySoon();
-    // Of a daemon that died before it had them on disk.
+    // Snapshots of a daemon that died before they were on disk.
     for (const entry of this.#entries.values()) if (entry.kind === "committed" && entry.boot !== null) this.#settleSoon(entry);
   }
 
   /**
-   * Makes a snapshot: `fill` puts the tree into its directory, where the skeleton is already. When it throws, or the engine dies meanwhile,
-   * nothing is left.
+   * Makes a snapshot. `fill` writes the tree into its directory, which has the skeleton already. If `fill` throws, or the engine dies
+   * meanwhile, nothing of the snapshot remains.
    */
   async create(
     kind: SnapshotKind,
@@ -162,7 +163,7 @@ export class SnapshotStore {
       if (options.quotaBytes !== undefined) await this.#limit(making, options.quotaBytes);
       const filling = fill(making);
       if (filling instanceof Promise) await filling;
-      // A view may be a container's, and last.
+      // A view may belong to a container that lives long, so what is below it has to be durable.
       if (below !== undefined && (options.durable || kind === "view")) await this.#settle(this.#options.makeCall(), below);
       if (options.durable) await writeFile(join(making, recordName), recordOf(entry), { flush: true });
       else writeFileSync(join(making, recordName), recordOf(entry));
@@ -179,10 +180,10 @@ export class SnapshotStore {
     return entry;
   }
 
-  /** Everything that was written to the tree survives a power cut when this answers, unless it is volatile. */
+  /** When this answers, everything that was written to the tree survives a power cut, unless it is volatile. */
   async commit(call: Call, name: SnapshotName, key: SnapshotKey, options: StoreCommitOptions = {}): Promise<void> {
     parseSnapshotName(name);
-    // Its record may be on its way.
+    // Its record may be on its way to disk.
     await this.#settling.get(this.#entry(key));
     const active = this.#entry(key);
     if (active.kind !== "active")
@@ -192,7 +193,7 @@ export class SnapshotStore {
     if (rebased !== null && active.parent !== null)
       throw fail("FailedPrecondition", `${key} was prepared on ${active.parent}: only one without a parent can be put on another`);
     const below = rebased === null ? undefined : this.#committed(rebased);
-    // Only what has been marked from its beginning can be told from a torn one.
+    // Only a snapshot that was marked as not durable from its beginning can be recognized as damaged after a power cut.
     const volatile = options.volatile === true && active.boot !== null;
     const entry: Entry = {
       ...active,
@@ -228,8 +229,8 @@ export class SnapshotStore {
   }
 
   /**
-   * What was made as volatile lasts when this answers, and so does all below it: of an active snapshot its record, of a committed one its
-   * tree.
+   * Makes a volatile snapshot durable, with all snapshots below it: for an active snapshot its record, for a committed one its tree. It
+   * survives a power cut when this answers.
    */
   async settle(call: Call, key: SnapshotKey): Promise<void> {
     await this.#settle(call, this.#entry(key));
@@ -252,7 +253,7 @@ export class SnapshotStore {
 
   async #toDisk(call: Call, entry: Entry): Promise<void> {
     if (entry.kind === "committed") await this.#options.host.sync(call, entry.directory);
-    // One that was removed meanwhile may have a successor of its name, which is not on disk.
+    // A snapshot that was removed meanwhile may have a successor of the same name, which is not on disk.
     const isGone = (): boolean => this.#entries.get(entry.key) !== entry;
     if (isGone()) return;
     const record = join(entry.directory, recordName);
@@ -264,16 +265,16 @@ export class SnapshotStore {
     await (entry.kind === "active" ? this.#syncFolders("active") : this.#syncFolders("active", "committed"));
   }
 
-  /** Nobody waits; what fails is tried again by who needs it, or by the next store. */
+  /** Settles in the background. After an error, the next verb that needs it tries again, or the next store. */
   #settleSoon(entry: Entry): void {
     const call = this.#options.makeCall();
     this.#settle(call, entry).catch((error: unknown) => {
-      // Removed meanwhile: then there is nothing to be kept.
+      // If the snapshot was removed meanwhile, the error does not matter.
       if (this.#entries.get(entry.key) === entry) call.log.warn(`${entry.key} is not on disk yet: ${String(error)}`);
     });
   }
 
-  /** Out of sight at once; the space comes back with `reclaim`, or a moment later by itself. */
+  /** Hides the snapshot at once. `reclaim` frees its space, or a timer does a moment later. */
   remove(key: SnapshotKey): void {
     const entry = this.#entry(key);
     if (entry.children > 0) throw fail("FailedPrecondition", `${key} has ${entry.children} snapshots on top of it; remove those first`);
@@ -293,7 +294,7 @@ export class SnapshotStore {
     throw fail("NotFound", `no snapshot ${key}`);
   }
 
-  /** `name` and its parents, the topmost first. */
+  /** `name` and its ancestors, the topmost first. */
   chain(name: SnapshotName | null): readonly StoredSnapshot[] {
     const chain: StoredSnapshot[] = [];
     for (let at = name; at !== null; ) {
@@ -312,7 +313,7 @@ export class SnapshotStore {
     for (const entry of [...this.#entries.values()]) if (entry.ready) yield snapshotOf(entry);
   }
 
-  /** Frees what was removed; answers the bytes. One at a time: a second caller waits for the first. */
+  /** Frees the space of removed snapshots and answers its bytes. Only one runs at a time: a second caller waits for the first. */
   reclaim(call: Call, measure: boolean): Promise<number> {
     clearTimeout(this.#reclaimTimer);
     this.#reclaimTimer = undefined;
@@ -321,7 +322,7 @@ export class SnapshotStore {
     return run;
   }
 
-  /** Waits for a deletion under way; what is left is deleted after the next start. */
+  /** Waits for a running deletion. The rest is deleted after the next start. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#reclaimTimer);
@@ -369,13 +370,13 @@ export class SnapshotStore {
     writeFileSync(join(path, recordName), "");
   }
 
-  /** Each by itself: what was made ahead knows of no limit. */
+  /** Each directory gets the limit by itself, since those that were made ahead have none. */
   #limit(path: string, bytes: number): Promise<void> {
     const skeleton = this.#options.skeleton ?? [];
     return this.#options.host.limitTree(this.#options.makeCall(), [path, ...skeleton.map(({ name }) => join(path, name))], bytes);
   }
 
-  /** One at a time, with a pause between, so that no caller waits for more than one. */
+  /** One at a time, with a pause between two, so that no caller waits for more than one. */
   #makeReadySoon(): void {
     if (this.#options.skeleton === undefined || this.#ready.length >= readyCount || this.#closed) return;
     clearTimeout(this.#readyTimer);
@@ -386,7 +387,7 @@ export class SnapshotStore {
         this.#ready.push(path);
         this.#makeReadySoon();
       } catch (error) {
-        // Whoever prepares next meets the same error and can tell it to somebody.
+        // The next `prepare` meets the same error, and reports it to its caller.
         this.#options.makeCall().log.warn(`no snapshot could be made ahead: ${String(error)}`);
       }
     }, readyDelay).unref();
@@ -407,7 +408,7 @@ export class SnapshotStore {
     for (const key of readdirSync(join(this.#options.directory, kind))) {
       const directory = join(this.#options.directory, kind, key);
       const record = readRecord(join(directory, recordName));
-      // Written before a power cut, and not known to be on disk: torn for all that anybody knows.
+      // A record of an earlier boot: nothing shows that the tree reached the disk before the power cut.
       const lost = record !== null && record.boot !== null && record.boot !== this.#boot;
       if (record === null || lost) this.#discard(directory);
       else this.#entries.set(key, { kind, key, directory, ...record, children: 0, ready: true });
@@ -431,10 +432,10 @@ function recordOf({ parent, createdAt, source, boot, discarded }: Entry): string
   return JSON.stringify({ parent, createdAt, source, boot, ...(discarded ? { discarded } : {}) } satisfies SnapshotRecord);
 }
 
-/** Null: not there or torn, so the snapshot was never finished. */
+/** Null: the record is missing or damaged, so the snapshot was never finished. */
 function readRecord(path: string): Required<SnapshotRecord> | null {
   try {
-    // Stores before knew no `boot`: what they committed was on disk.
+    // Records of older stores have no `boot`: their committed snapshots were on disk.
     const { parent, createdAt, source, boot = null, discarded = false } = JSON.parse(readFileSync(path, "utf8")) as SnapshotRecord;
     return { parent, createdAt, source, boot, discarded };
   } catch (error) {

@@ -1,10 +1,10 @@
-/** The part of the API that is about files, archives of images, and space. */
+/** The part of the API for files, image archives and disk space. */
 import type { Call } from "../call.ts";
 import type { Sparse, Strings } from "../words.ts";
 import type { Filters, Json, ProgressLine } from "./api-json.ts";
 
 export interface FilesApi {
-  /** What `X-Docker-Container-Path-Stat` holds: name, size, mode (Go's os.FileMode), mtime, linkTarget. */
+  /** The fields of `X-Docker-Container-Path-Stat`: name, size, mode (Go's os.FileMode), mtime, linkTarget. */
   containerPathStat(call: Call, id: string, path: string): Promise<Json>;
   containerArchive(call: Call, id: string, path: string): Promise<{ readonly stat: Json; readonly tar: AsyncIterable<Uint8Array> }>;
   containerExtract(
@@ -24,7 +24,7 @@ export interface FilesApi {
   ): Promise<{ readonly Id: string }>;
   containerPrune(call: Call, options: Sparse<{ filters: Filters }>): Promise<Json>;
 
-  /** A root file system as an image. `source`: a file on this host or a URL. */
+  /** Imports a root file system as an image. `source`: a file on this host or a URL. */
   imageImport(
     call: Call,
     source: string,
@@ -38,7 +38,7 @@ export interface FilesApi {
   imagePrune(call: Call, options: Sparse<{ filters: Filters }>): Promise<Json>;
 
   systemDiskUsage(call: Call, options: Sparse<{ types: readonly string[] }>): Promise<Json>;
-  /** tsbox's own. `auths`: an AuthConfig for each registry that the caller has a login at. */
+  /** An addition of tsbox. `auths`: an AuthConfig for each registry at which the caller has a login. */
   systemCheck(
     call: Call,
     options: Sparse<{ repair: boolean; auths: Readonly<Record<string, Strings>> }>,
@@ -47,7 +47,7 @@ export interface FilesApi {
       readonly What: string;
       readonly Cure: string;
       readonly Mended: boolean;
-      /** Where the repair pulls from; null: nowhere. */
+      /** The registry that the repair pulls from; null: it pulls nothing. */
       readonly Registry: string | null;
     }[];
   }>;

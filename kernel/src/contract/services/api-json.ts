@@ -1,4 +1,4 @@
-/** The shapes of JSON that all parts of the API speak. */
+/** The JSON shapes that all parts of the API share. */
 
 /** Docker's JSON. */
 export type Json = { readonly [key: string]: unknown };

@@ -1,7 +1,7 @@
 /**
  * Docker's Engine API as verbs: requests and answers in Docker's own JSON (names, cases and zero values as Docker's documentation of
- * `/v1.51` has them), without HTTP. The HTTP front serves them to the world, the CLI calls them directly, and the portable CLI has the same
- * interface over a socket.
+ * `/v1.51` has them), without HTTP. The HTTP server serves them to other programs, the CLI calls them directly, and the portable CLI has
+ * the same interface over a socket.
  */
 import type { Call } from "../call.ts";
 import type { ShimClient } from "../launcher.ts";
@@ -17,13 +17,15 @@ export interface ApiService extends FilesApi {
   plugins(call: Call): Promise<readonly Json[]>;
   events(call: Call, options: Sparse<{ since: string; until: string; filters: Filters }>): Promise<AsyncIterable<Json>>;
 
-  /** `starting`: the caller starts it next, and tells nobody before (`ContainersService.create`); never over HTTP. */
+  /**
+   * `starting`: the caller starts the container next, and reports its id to nobody before (`ContainersService.create`); never over HTTP.
+   */
   containerCreate(
     call: Call,
     body: Json,
     options: Sparse<{ name: string; platform: string; starting: boolean }>,
   ): Promise<{ readonly Id: string; readonly Warnings: readonly string[] }>;
-  /** `client`: a client of this host's launcher whose descriptors the container gets; never over HTTP. */
+  /** `client`: a client of this host's launcher, whose descriptors the container gets; never over HTTP. */
   containerStart(
     call: Call,
     id: string,
@@ -47,7 +49,7 @@ export interface ApiService extends FilesApi {
   containerRemove(call: Call, id: string, options: Sparse<{ force: boolean; volumes: boolean }>): Promise<void>;
   containerInspect(call: Call, id: string, options: Sparse<{ size: boolean }>): Promise<Json>;
   containerList(call: Call, options: Sparse<{ all: boolean; limit: number; size: boolean; filters: Filters }>): Promise<readonly Json[]>;
-  /** Lines in Docker's frames (8-byte headers), or bare for a container with a terminal. */
+  /** Lines in Docker's frames (8-byte headers), or raw for a container with a terminal. */
   containerLogs(
     call: Call,
     id: string,
@@ -65,13 +67,13 @@ export interface ApiService extends FilesApi {
 
   containerTop(call: Call, id: string, psArgs: string): Promise<Json>;
   /**
-   * One object a second while the container runs, empty ones while it does not; with `stream` false the second one alone, with `oneShot`
-   * the first.
+   * One object a second while the container runs, empty ones while it does not. `stream` false: only the second object; `oneShot`: only the
+   * first.
    */
   containerStats(call: Call, id: string, options: Sparse<{ stream: boolean; oneShot: boolean }>): Promise<AsyncIterable<Json>>;
   containerUpdate(call: Call, id: string, body: Json): Promise<{ readonly Warnings: readonly string[] }>;
   execCreate(call: Call, container: string, body: Json): Promise<{ readonly Id: string }>;
-  /** With nobody attached, or with a local client's descriptors (never over HTTP). */
+  /** Without an attached client, or with a local client's descriptors (never over HTTP). */
   execStart(
     call: Call,
     exec: string,
@@ -81,7 +83,7 @@ export interface ApiService extends FilesApi {
   execInspect(call: Call, exec: string): Promise<Json>;
 
   imageList(call: Call, options: Sparse<{ all: boolean; filters: Filters; digests: boolean }>): Promise<readonly Json[]>;
-  /** `platform`, `platforms` (`OS/ARCHITECTURE[/VARIANT]`): the image that is here must be for it; else `NotFound`. */
+  /** `platform`, `platforms` (`OS/ARCHITECTURE[/VARIANT]`): the local image must be for it; otherwise `NotFound`. */
   imageInspect(call: Call, name: string, options?: Sparse<{ platform: string }>): Promise<Json>;
   imageHistory(call: Call, name: string, options?: Sparse<{ platform: string }>): Promise<readonly Json[]>;
   imagePull(

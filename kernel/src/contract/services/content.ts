@@ -1,6 +1,6 @@
 /**
- * The content store: blobs by digest under the engine's root, verified, fsynced, then renamed into sight. It alone verifies what registries
- * send. A download that broke is kept by its digest and goes on where it stopped, by this daemon or its successor.
+ * The content store: blobs by digest under the engine's root, verified, fsynced, then renamed into place. It alone verifies the data of
+ * registries. An interrupted download is kept by its digest and continues where it stopped, in this daemon or the next one.
  */
 import type { Call } from "../call.ts";
 import type { Digest, Sparse } from "../words.ts";
@@ -16,38 +16,35 @@ export interface Following {
 }
 
 export interface ContentService {
-  /** Null: not there. */
+  /** Null: there is no such blob. */
   stat(call: Call, digest: Digest): Promise<BlobInfo | null>;
-  /** The blob's file, to be read only. `NotFound`. */
+  /** The path of the blob's file, for reading only. `NotFound`. */
   path(call: Call, digest: Digest): Promise<string>;
   /**
-   * A small blob (manifest, config) whole. `NotFound`; `ResourceExhausted` above `limit` bytes (default 8 MiB); `DataLoss` when what is on
-   * disk is not what it should be.
+   * Reads a small blob (manifest, config) as a whole. `NotFound`; `ResourceExhausted` above `limit` bytes (default 8 MiB); `DataLoss` if
+   * the bytes on disk do not have the digest.
    */
   read(call: Call, digest: Digest, limit?: number): Promise<Uint8Array>;
-  /** Bytes of a broken download of this digest that are there already. */
+  /** The bytes that an interrupted download of this digest already has. */
   offset(call: Call, digest: Digest): Promise<number>;
   /**
-   * Takes a blob from byte `from` on (0, or what `offset` said). `digest` null: whatever it is; its digest is the answer. `DataLoss` when
-   * digest or size are not what was promised: then nothing of it is kept. When the stream breaks, what has come is kept. A blob that is
-   * there already is not read.
+   * Stores a blob from byte `from` on (0, or the answer of `offset`). `digest` null: any blob; the answer has its digest. `DataLoss`:
+   * digest or size differ from the expected; then nothing is kept. If the stream fails, the bytes so far are kept. If the blob exists
+   * already, the stream is not read.
    */
   ingest(call: Call, expected: Sparse<{ digest: Digest; size: number }>, from: number, bytes: AsyncIterable<Uint8Array>): Promise<BlobInfo>;
   /**
-   * Lends a blob that an `ingest` is bringing, unverified as it is, to who wants to begin before all of it is there. Null: nobody brings
-   * it, or it is whole. `path` stays readable, and goes on growing to `size` bytes, until `unfollow`; a blob that turns out to be something
-   * else stops growing.
+   * Answers the file of a blob that an `ingest` is writing, unverified, for a reader that begins before it is complete. Null: no ingest is
+   * running, or the blob is complete. `path` stays readable, and grows to `size` bytes, until `unfollow`; if the blob turns out to be
+   * something else, it stops growing.
    */
   follow(call: Call, digest: Digest): Promise<Following | null>;
-  /** No error where it is gone already. */
+  /** A path that is gone already is not an error. */
   unfollow(call: Call, path: string): Promise<void>;
-  /** No error where it is gone already. */
+  /** A blob that is gone already is not an error. */
   remove(call: Call, digest: Digest): Promise<void>;
   list(call: Call): Promise<AsyncIterable<BlobInfo>>;
-  /**
-   * Bytes of downloads that broke off and that no `ingest` goes on with. They go with `drop`, or at a start of the engine when they are
-   * old.
-   */
+  /** The interrupted downloads that no `ingest` continues. `drop` removes them; old ones are removed at a start of the engine. */
   unfinished(call: Call, options?: Sparse<{ drop: boolean }>): Promise<{ readonly count: number; readonly bytes: number }>;
 }
 

@@ -1,11 +1,11 @@
-/** What happens in the engine, as Docker tells it: a bounded history, then live. */
+/** The engine's events, as Docker reports them: a bounded history, then live events. */
 import type { Call } from "../call.ts";
 import type { Sparse, Strings } from "../words.ts";
 
 export interface EngineEvent {
   readonly type: "container" | "image" | "network" | "volume" | "daemon" | "plugin";
   /**
-   * Docker's word: create, start, die, kill, stop, destroy, attach, detach, resize, pause, unpause, oom, pull, load, tag, untag, delete,
+   * Docker's action: create, start, die, kill, stop, destroy, attach, detach, resize, pause, unpause, oom, pull, load, tag, untag, delete,
    * connect, disconnect …
    */
   readonly action: string;
@@ -16,7 +16,7 @@ export interface EngineEvent {
 
 export interface EventsService {
   publish(call: Call, event: Omit<EngineEvent, "at"> & Sparse<{ at: number }>): Promise<void>;
-  /** From `since` on (history as far as it is kept; left out: from now on) until `until` (left out: until the call ends). */
+  /** Events from `since` on (as far as the history goes; left out: from now on) until `until` (left out: until the call ends). */
   subscribe(call: Call, options: Sparse<{ since: number; until: number }>): Promise<AsyncIterable<EngineEvent>>;
 }
 

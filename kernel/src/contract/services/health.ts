@@ -1,29 +1,29 @@
 /**
- * Health checks: a command that is run in a container from time to time, and what its last answers make of the container. Milliseconds
- * throughout.
+ * Health checks: a command that runs in a container from time to time, and the container's health by its last results. All times are in
+ * milliseconds.
  */
 
 import type { ExecId } from "../words.ts";
 
-/** As Docker's HEALTHCHECK. */
+/** Docker's HEALTHCHECK. */
 export interface HealthCheck {
   /** `["CMD", …]`, `["CMD-SHELL", "…"]`. */
   readonly test: readonly string[];
-  /** Between the end of one probe and the next. */
+  /** Between the end of one probe and the start of the next. */
   readonly interval: number;
   readonly timeout: number;
-  /** For so long after a start failures do not count, and `startInterval` stands for `interval` until the first success. */
+  /** For this long after a start failures do not count, and `startInterval` replaces `interval` until the first success. */
   readonly startPeriod: number;
   readonly startInterval: number;
-  /** So many failures in a row make it unhealthy. */
+  /** This many failures in a row make the container unhealthy. */
   readonly retries: number;
 }
-/** What the user asked for: nothing (the image's own), none at all (`["NONE"]`), or parts that go before the image's. */
+/** The user's request: nothing (the image's check applies), no check (`["NONE"]`), or parts that override the image's. */
 export type HealthRequest = { readonly [Part in keyof HealthCheck]?: HealthCheck[Part] | undefined };
 
 /**
- * What becomes of a container that turned unhealthy: `restart` stops it and starts it anew, whatever its restart policy, with that policy's
- * waits; `stop` as a user would; `kill` as if it had died, so its restart policy decides.
+ * What happens to a container that becomes unhealthy. `restart`: it is stopped and started again, whatever its restart policy, with that
+ * policy's back-off. `stop`: it is stopped as by a user. `kill`: it is killed, and its restart policy decides.
  */
 export type OnUnhealthy = "none" | "restart" | "stop" | "kill";
 
@@ -31,15 +31,15 @@ export interface Health {
   readonly status: "starting" | "healthy" | "unhealthy";
   /** Failures in a row. */
   readonly failingStreak: number;
-  /** The last five, the oldest first. */
+  /** The last five results, the oldest first. */
   readonly log: readonly HealthResult[];
-  /** What looks now. A daemon that finds one of its predecessor's ends it: nobody else knows how long it may take. */
+  /** The probe that is running. A new daemon ends a probe of the one before it, since the probe's deadline is not recorded. */
   readonly probe: ExecId | null;
 }
 export interface HealthResult {
   readonly startedAt: number;
   readonly endedAt: number;
-  /** -1: it could not be run, or took too long. */
+  /** -1: the probe could not be run, or timed out. */
   readonly exitCode: number;
   /** Standard output and error, 4096 bytes at most. */
   readonly output: string;

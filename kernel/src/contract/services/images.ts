@@ -1,9 +1,10 @@
 /**
  * Images: names, manifests and configs over the content store; layers unpacked once per storage driver, by chain id.
  *
- * A *reference* is what a user types: `debian`, `debian:12`, `host:5000/a/b@sha256:…` (Docker's grammar; `docker.io/library/` is left out
- * again when shown), an image id or its beginning, or `scheme:rest` for another transport (`oci:PATH`, `docker-archive:PATH`, `host:/`). An
- * image's *id* is the digest of its config (as docker shows it); `digest` that of the manifest or index that the name was resolved to.
+ * A *reference* is the name that a user types: `debian`, `debian:12`, `host:5000/a/b@sha256:…` (Docker's grammar; `docker.io/library/` is
+ * left out for display), an image id or its prefix, or `scheme:rest` for another transport (`oci:PATH`, `docker-archive:PATH`, `host:/`).
+ * An image's *id* is the digest of its config (as docker shows it); `digest` is that of the manifest or index that the name was resolved
+ * to.
  */
 import type { Call } from "../call.ts";
 import type { Access, Credentials, Descriptor } from "../registry.ts";
@@ -17,7 +18,7 @@ export interface Platform {
   readonly variant: string | null;
 }
 
-/** The part of OCI's image config that running a container needs; Docker's names in Docker's case are the API's business. */
+/** The part of OCI's image config that running a container needs. The API converts it to Docker's names. */
 export interface ImageConfig {
   readonly user: string;
   readonly exposedPorts: readonly string[];
@@ -44,16 +45,16 @@ export interface Image {
   /** Bytes of the unpacked layers together. */
   readonly size: number;
   readonly config: ImageConfig;
-  /** The config blob as it is; null for an adopted directory. */
+  /** The digest of the config blob; null for an adopted directory. */
   readonly rawConfig: Digest | null;
   readonly diffIds: readonly Digest[];
   /** An adopted directory of the host (`host:/`), below the layers. */
   readonly adopted: string | null;
-  /** The image that it was made on here; null: it came from elsewhere. */
+  /** The local image that it was made from; null: it comes from elsewhere. */
   readonly parent: Digest | null;
 }
 
-/** What `pull` and `load` tell, in Docker's words. `id`: the layer's short digest; null for lines about the whole. */
+/** Progress of `pull` and `load`, in Docker's words. `id`: the layer's short digest; null for lines about the whole image. */
 export interface PullProgress {
   readonly id: string | null;
   readonly status: string;
@@ -68,7 +69,7 @@ export interface ImageUser {
 }
 export type RemovedImage = { readonly untagged: string } | { readonly deleted: string };
 export interface HistoryEntry {
-  /** Of the image that ended with this step, where it is known. */
+  /** The image that ended with this step, if it is known. */
   readonly image: Image | null;
   readonly createdAt: number;
   readonly createdBy: string;
@@ -81,21 +82,21 @@ export interface NewImage {
   readonly layer: string | null;
   /** Dockerfile instructions (`CMD ["x"]`, `ENV a=b` …) that are applied to `config`. */
   readonly changes: readonly string[];
-  /** The `config` member of OCI's image config, with Docker's members besides. */
+  /** The `config` member of OCI's image config, with Docker's additional members. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly author: string;
   readonly comment: string;
-  /** What the history says. */
+  /** The entry in the image's history. */
   readonly createdBy: string;
-  /** `linux/arm64`; null: the parent's, or this host's. */
+  /** `linux/arm64`; null: the parent's platform, or this host's. */
   readonly platform: string | null;
-  /** With a tag, or without. */
+  /** A reference with or without a tag. */
   readonly reference: string | null;
 }
 
-/** One thing that `check` found. */
+/** A problem that `check` found. */
 export interface Finding {
-  /** What is wrong, and where. */
+  /** The problem, and where it is. */
   readonly what: string;
   /** What to do about it. */
   readonly cure: string;
@@ -106,23 +107,23 @@ export interface Finding {
 
 export interface ImagesService {
   /**
-   * Progress; when the stream ends without an error the image is there. `NotFound`, `PermissionDenied`, `Unavailable`, `DataLoss` in one
-   * line that names the reference.
+   * Answers progress; when the stream ends without an error, the image is present. `NotFound`, `PermissionDenied`, `Unavailable`,
+   * `DataLoss` in one line that names the reference.
    */
   pull(call: Call, reference: string, options: Sparse<{ platform: string; access: Partial<Access> }>): Promise<AsyncIterable<PullProgress>>;
   /**
-   * `NotFound` with Docker's text (`No such image: x:latest`); `InvalidArgument` for what is no reference; `Conflict` for an ambiguous id.
-   * `platform`: that one, else `NotFound`.
+   * `NotFound` with Docker's text (`No such image: x:latest`); `InvalidArgument` for an invalid reference; `Conflict` for an ambiguous id.
+   * `platform`: the image must be for it, otherwise `NotFound`.
    */
   get(call: Call, reference: string, options?: Sparse<{ platform: string }>): Promise<Image>;
-  /** As `get`, but schemes that need no network (`host:/`, `oci:`, archives) are brought in first. */
+  /** Like `get`, but images of schemes that need no network (`host:/`, `oci:`, archives) are imported first. */
   ensure(call: Call, reference: string, options?: Sparse<{ platform: string }>): Promise<Image>;
   list(call: Call): Promise<readonly Image[]>;
   tag(call: Call, reference: string, target: string): Promise<void>;
   /**
-   * Docker's rules: untags; the last name takes the image with it, and the nameless images that it was made on (`keepParents`: not those).
-   * `Conflict` while a container or another image stands on it; what is soft of that gives way to `force`. `users`: the containers there
-   * are.
+   * Docker's rules: untags; the removal of the last name also removes the image, and the nameless images that it was made from
+   * (`keepParents`: not those). `Conflict` while a container or another image uses it; `force` overrides the conflicts that Docker calls
+   * soft. `users`: the existing containers.
    */
   remove(
     call: Call,
@@ -130,50 +131,50 @@ export interface ImagesService {
     options: Sparse<{ force: boolean; keepParents: boolean; users: readonly ImageUser[] }>,
   ): Promise<readonly RemovedImage[]>;
   /**
-   * Removes what no container uses: images without a name, or (`all`) with one too. `only`: those of these ids. `freed`: bytes of
-   * snapshots.
+   * Removes images that no container uses: those without a name, or (`all`) those with a name too. `only`: only those of these ids.
+   * `freed`: bytes of snapshots.
    */
   prune(
     call: Call,
     options: Sparse<{ all: boolean; only: readonly Digest[]; users: readonly ImageUser[] }>,
   ): Promise<{ readonly removed: readonly RemovedImage[]; readonly freed: number }>;
   /**
-   * What pulls and builds left that did not end: parts of downloads, blobs that no image has, snapshots of layers that nobody unpacks any
-   * more. `drop`: removes it, and so does `prune` without `only`; half-made snapshots, and parts of downloads that are old, go at the
-   * engine's start as well.
+   * What interrupted pulls and builds left: parts of downloads, blobs without an image, snapshots of layers that are no longer being
+   * unpacked. `drop` removes it, and so does `prune` without `only`. The engine's start also removes half-made snapshots and old parts of
+   * downloads.
    */
   leftovers(call: Call, options?: Sparse<{ drop: boolean }>): Promise<{ readonly count: number; readonly bytes: number }>;
-  /** Compares what is on disk with the records, byte for byte; `repair` unpacks and pulls again what is missing or damaged. */
+  /** Compares the data on disk with the records, byte for byte. `repair` unpacks and pulls again what is missing or damaged. */
   check(
     call: Call,
     /** `credentials`: by registry. */
     options?: Sparse<{ repair: boolean; credentials: Readonly<Record<string, Credentials>> }>,
   ): Promise<readonly Finding[]>;
-  /** Frees snapshots that removed images left under containers which are gone by now. */
+  /** Removes snapshots of removed images that stayed below containers which are gone by now. */
   sweep(call: Call): Promise<void>;
-  /** An archive (docker-archive or oci-archive, plain or compressed) as a file on this host; answers lines like `Loaded image: x:y`. */
+  /** Loads an archive on this host (docker-archive or oci-archive, plain or compressed); answers lines like `Loaded image: x:y`. */
   load(call: Call, path: string, options?: Sparse<{ platform: string }>): Promise<AsyncIterable<PullProgress>>;
   /**
    * Images as one archive that `load` and every other engine reads: Docker's manifest.json and repositories in an OCI layout.
-   * `materialize`: an adopted directory is written out as a layer; without it such an image is `InvalidArgument`, since it is not whole
-   * elsewhere.
+   * `materialize`: an adopted directory is written out as a layer; without it such an image is `InvalidArgument`, since it would be
+   * incomplete elsewhere.
    */
   save(
     call: Call,
     references: readonly string[],
     options: Sparse<{ platform: string; materialize: boolean }>,
   ): Promise<AsyncIterable<Uint8Array>>;
-  /** A new image: a layer (a tar on this host, packed or not; null: none) on those of `parent` (null: on nothing). */
+  /** Makes an image: a layer (a tar on this host, compressed or not; null: none) on those of `parent` (null: no layers). */
   create(call: Call, image: NewImage): Promise<Image>;
-  /** The config blob as OCI's image spec has it, parsed; what is not in it is not there. */
+  /** The config blob as in OCI's image spec, parsed; members that it lacks are missing here too. */
   rawConfig(call: Call, image: Digest): Promise<Readonly<Record<string, unknown>>>;
-  /** How it was made, the last step first. */
+  /** The steps that made the image, the last step first. */
   history(call: Call, image: Digest): Promise<readonly HistoryEntry[]>;
-  /** What each layer takes on disk, unpacked by the preferred driver; the lowest first. */
+  /** The space of each layer on disk, as unpacked by the preferred driver; the lowest first. */
   layers(call: Call, image: Digest): Promise<readonly { readonly name: SnapshotName; readonly bytes: number }[]>;
   /**
-   * Unpacks what is not unpacked yet with this storage driver; answers the snapshot to put a read-write layer on; null for an image without
-   * layers.
+   * Unpacks the layers that are not yet unpacked with this storage driver; answers the snapshot to put a read-write layer on; null for an
+   * image without layers.
    */
   unpack(call: Call, image: Digest, storage: string): Promise<SnapshotName | null>;
 }

@@ -1,4 +1,4 @@
-/** The engine's services, one contract a file: what plugins reach one another by. */
+/** The engine's services, one contract a file: plugins reach each other through them. */
 export type * from "../launcher.ts";
 export type * from "./api.ts";
 export type * from "./api-files.ts";

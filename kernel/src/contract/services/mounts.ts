@@ -1,12 +1,9 @@
-/**
- * What a container sees besides its own root: asked for by the user, then resolved once, when the container is made, and kept in its
- * record.
- */
+/** A container's mounts besides its root: requested by the user, resolved once at the container's creation, and kept in its record. */
 import type { Digest, Strings } from "../words.ts";
 
 export type Propagation = "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave";
 
-/** What the user asked for. `target` is absolute and clean. */
+/** The user's request. `target` is absolute and clean. */
 export type MountRequest = BindRequest | VolumeRequest | TmpfsRequest | ImageRequest;
 interface Requested {
   readonly target: string;
@@ -16,34 +13,34 @@ export interface BindRequest extends Requested {
   readonly kind: "bind";
   readonly source: string;
   readonly propagation: Propagation | null;
-  /** With the mounts below the source. */
+  /** Includes the mounts below the source. */
   readonly recursive: boolean;
   readonly readOnlyDepth: ReadOnlyDepth;
-  /** A source that is missing becomes a directory; else it is refused. */
+  /** A missing source is created as a directory; otherwise it is refused. */
   readonly createSource: boolean;
-  /** Docker's word for how it was asked (`ro`, `z`, …), for inspect. */
+  /** Docker's text of the request (`ro`, `z`, …), for inspect. */
   readonly mode: string;
 }
-/** How far down "read-only" goes: as far as the kernel can, the top only, or all the way or not at all. */
+/** How deep "read-only" goes: as deep as the host's kernel can, only the top mount, or the whole tree or an error. */
 export type ReadOnlyDepth = "as-far-as-possible" | "top" | "all";
 export interface VolumeRequest extends Requested {
   readonly kind: "volume";
-  /** Null: an anonymous one. */
+  /** Null: an anonymous volume. */
   readonly name: string | null;
-  /** Null: the host's choice. */
+  /** Null: the host's default driver. */
   readonly driver: string | null;
   readonly options: Strings;
   readonly labels: Strings;
-  /** An empty volume gets what the image has at the target. */
+  /** An empty volume gets the image's files at the target. */
   readonly copy: boolean;
-  /** Below the volume's root, which no link of it leads out of; "" is all of it. */
+  /** A path below the volume's root, which no link leads out of; "": the whole volume. */
   readonly subpath: string;
   readonly mode: string;
 }
 export interface TmpfsRequest extends Requested {
   readonly kind: "tmpfs";
   readonly options: readonly string[];
-  /** Asked by `--tmpfs`, which inspect shows in HostConfig alone. */
+  /** Requested by `--tmpfs`, which inspect shows in HostConfig alone. */
   readonly plain: boolean;
 }
 export interface ImageRequest extends Requested {
@@ -52,7 +49,7 @@ export interface ImageRequest extends Requested {
   readonly subpath: string;
 }
 
-/** What it became. */
+/** The resolved mount. */
 export type MountPoint = BindPoint | VolumePoint | TmpfsPoint | ImagePoint;
 interface Resolved {
   readonly target: string;
@@ -71,11 +68,11 @@ export interface VolumePoint extends Resolved {
   readonly kind: "volume";
   readonly name: string;
   readonly driver: string;
-  /** Where the host sees it; for show. */
+  /** The volume's path on the host, for display. */
   readonly source: string;
   readonly subpath: string;
   readonly mode: string;
-  /** Nobody gave it a name: it goes with `rm -v` and `--rm`. */
+  /** The user gave it no name: `rm -v` and `--rm` remove it. */
   readonly anonymous: boolean;
 }
 export interface TmpfsPoint extends Resolved {
@@ -86,14 +83,14 @@ export interface TmpfsPoint extends Resolved {
 export interface ImagePoint extends Resolved {
   readonly kind: "image";
   readonly reference: string;
-  /** The image that the reference led to. Records of older engines have none. */
+  /** The image that the reference resolved to. Records of older engines lack it. */
   readonly imageId?: Digest;
-  /** A view of the image's tree, of the container's own storage driver. */
+  /** The key of a view of the image's tree, in the container's storage driver. */
   readonly view: string;
   readonly subpath: string;
 }
 
-/** `--volumes-from`: what another container has. `readOnly` null: as there. */
+/** `--volumes-from`: the mounts of another container. `readOnly` null: as in that container. */
 export interface VolumesFrom {
   readonly container: string;
   readonly readOnly: boolean | null;

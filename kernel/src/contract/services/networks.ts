@@ -1,4 +1,4 @@
-/** Networks: names, subnets, addresses and endpoints are the engine's; drivers make them true on this host. */
+/** Networks: the engine owns names, subnets, addresses and endpoints; drivers carry them out on this host. */
 import type { Call } from "../call.ts";
 import type { Attachment, Network, PortMap } from "../network.ts";
 import type { ContainerId, EndpointId, NetworkId, Sparse, Strings } from "../words.ts";
@@ -8,7 +8,7 @@ export interface NetworkRecord extends Network {
   readonly driver: string;
   readonly createdAt: number;
   readonly labels: Strings;
-  /** Made by the engine itself (bridge, host, none): can't be removed. */
+  /** Made by the engine itself (bridge, host, none); it can't be removed. */
   readonly predefined: boolean;
 }
 
@@ -20,12 +20,12 @@ export interface EndpointRecord {
   readonly container: ContainerId;
   readonly interface: string;
   readonly attachment: Attachment;
-  /** The first address's gateway, bare. */
+  /** The gateway of the first address, without a prefix length. */
   readonly gateway: string | null;
 }
 
 export interface NetworksService {
-  /** By name, id or beginning of an id. `NotFound`. */
+  /** By name, id or prefix of an id. `NotFound`. */
   get(call: Call, name: string): Promise<NetworkRecord>;
   list(call: Call): Promise<readonly NetworkRecord[]>;
   create(
@@ -40,13 +40,13 @@ export interface NetworksService {
     }>,
   ): Promise<NetworkRecord>;
   /**
-   * `PermissionDenied`: it is a predefined one, or a container is on it or about to be. Who joins while it is being removed gets
+   * `PermissionDenied`: it is predefined, or a container is on it or about to join. A container that joins during the removal gets
    * `NotFound`.
    */
   remove(call: Call, name: string): Promise<void>;
   /**
-   * Takes an address from the pool and joins the namespace at path `netns`. On failure nothing is left. `AlreadyExists`: a host port is
-   * taken (text names it); `ResourceExhausted`: the pool is empty.
+   * Takes an address from the pool and connects the namespace at path `netns`. After a failure nothing remains. `AlreadyExists`: a host
+   * port is taken (the message names it); `ResourceExhausted`: the pool is empty.
    */
   connect(
     call: Call,
@@ -63,13 +63,16 @@ export interface NetworksService {
     }>,
   ): Promise<EndpointRecord>;
   /**
-   * The namespace may be gone; `live`: it lives on, and the interface is out of it when this answers. The address rests a moment before it
-   * is given again. Gone already: no error.
+   * The namespace may be gone; `live`: it lives on, and the interface is out of it when this answers. The address is not given again for a
+   * moment. An endpoint that is gone already is not an error.
    */
   disconnect(call: Call, endpoint: EndpointRecord, options?: Sparse<{ live: boolean }>): Promise<void>;
-  /** After a daemon's death: the endpoints of containers that still run, once, before any `connect`; frees what no one holds. */
+  /**
+   * After a daemon's death: takes the endpoints of containers that still run, once, before any `connect`; frees those that no container
+   * holds.
+   */
   restore(call: Call, endpoints: readonly EndpointRecord[]): Promise<void>;
-  /** Whether the network's driver wants a namespace of the container's own: "new"; or the host's: "host". */
+  /** The network namespace that the network's driver needs: one for the container ("new"), or the host's ("host"). */
   namespace(call: Call, network: string): Promise<"new" | "host">;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Volumes: names, labels and users are the engine's; drivers keep the trees. A volume that a container *claims* (from its creation to its
- * removal, whether it runs or not) is never lost: `remove` refuses it whatever is asked. `mount` and `unmount` go with the container's
- * running.
+ * Volumes: the engine owns names, labels and users; drivers keep the trees. A volume that a container *claims* (from the container's
+ * creation to its removal, whether it runs or not) is never lost: `remove` always refuses it. `mount` and `unmount` follow the container's
+ * start and end.
  */
 import type { Call } from "../call.ts";
 import type { Mount, Usage } from "../storage.ts";
@@ -14,17 +14,17 @@ export interface Volume {
   readonly createdAt: number;
   readonly labels: Strings;
   readonly options: Strings;
-  /** Nobody gave it a name. */
+  /** The user gave it no name. */
   readonly anonymous: boolean;
-  /** Where the host sees the tree; "" where it never does. */
+  /** The path of the tree on the host; "" if the host never sees it. */
   readonly mountpoint: string;
 }
 
 export interface VolumesService {
   /**
-   * A volume that is there already is the answer, when it is of the same driver; else `AlreadyExists`. `name` null: an anonymous one, with
-   * 64 hex digits for a name. `claim`: held for that container from the first moment on; `volatile`: when no container that is known claims
-   * it after a restart of the host, it goes.
+   * An existing volume of the same driver is the answer; one of another driver is `AlreadyExists`. `name` null: an anonymous volume, named
+   * by 64 hex digits. `claim`: that container claims it from the start. `volatile`: after a restart of the host it is removed if no known
+   * container claims it.
    */
   create(
     call: Call,
@@ -39,28 +39,28 @@ export interface VolumesService {
   /** `NotFound` (`get x: no such volume`). */
   get(call: Call, name: string): Promise<Volume>;
   list(call: Call): Promise<readonly Volume[]>;
-  /** Who claims it. */
+  /** The containers that claim it. */
   users(call: Call, name: string): Promise<readonly ContainerId[]>;
-  /** `Conflict` while a container claims it (`remove x: volume is in use - [id, …]`). `force`: what is not there is no error. */
+  /** `Conflict` while a container claims it (`remove x: volume is in use - [id, …]`). `force`: a missing volume is not an error. */
   remove(call: Call, name: string, options: Sparse<{ force: boolean }>): Promise<void>;
-  /** Null: it can't be known. */
+  /** Null: the usage can't be determined. */
   usage(call: Call, name: string): Promise<Usage | null>;
 
   claim(call: Call, name: string, container: ContainerId): Promise<Volume>;
   release(call: Call, name: string, container: ContainerId): Promise<void>;
-  /** `details`: for the event, beside the container's id. */
+  /** `details`: attributes of the event, besides the container's id. */
   mount(call: Call, name: string, container: ContainerId, details: Strings): Promise<Mount>;
-  /** No error where it is not mounted. */
+  /** A volume that is not mounted is not an error. */
   unmount(call: Call, name: string, container: ContainerId): Promise<void>;
   /**
-   * Fills an empty volume with what lies at `path` below `root` (a host path that stays open), with the directory's own owner and mode.
-   * Anything in the volume, or nothing at the path: nothing happens. A fill that a crash broke off is begun anew by the next. Answers
-   * whether it was filled.
+   * Fills an empty volume with the files at `path` below `root` (a host path that stays open), with the directory's owner and mode. If the
+   * volume is not empty, or `path` does not exist, nothing happens. After a crash in the middle, the next fill starts again. Answers
+   * whether the volume was filled.
    */
   fill(call: Call, name: string, container: ContainerId, root: string, path: string): Promise<boolean>;
   /**
-   * After a daemon's death: who claims what, and who runs, once, before any other verb of containers. What nobody claims any more is let
-   * go.
+   * After a daemon's death: takes the claims, and which of the containers run, once, before any other verb that names a container. Volumes
+   * without a claim are released.
    */
   restore(call: Call, claims: readonly VolumeClaim[]): Promise<void>;
 }
