@@ -17,16 +17,19 @@ export type StopNeeds = Journal & Turns & Pick<Engine, "call" | "restarts" | "sh
 
 const sigkill = 9;
 
-/** Milliseconds that a stop waits for the shim, under the lock. What a slow one does after that counts, too. */
+/**
+ * How long a stop waits for the shim while it holds the lock, in milliseconds. A slower delivery continues afterwards, and its failure
+ * still counts.
+ */
 const shimTimeout = 700;
 
 /** One round of a container that is being ended. */
 interface Ending {
   readonly record: Container;
   readonly end: Waiting;
-  /** When it was asked for. */
+  /** When the end was requested, in milliseconds since the epoch. */
   readonly begun: number;
-  /** The signal's delivery: past a shim that does not answer, it takes some seconds. */
+  /** The signal's delivery. It takes some seconds if the shim does not answer and is bypassed. */
   readonly sent: Promise<void>;
 }
 
@@ -121,7 +124,7 @@ async function send(container: RunningContainer, call: Call, { status }: Contain
   if (status === "paused" && signal !== sigkill) await container.resume(call).catch(unlessOver);
 }
 
-/** Fails when the work fails, and never returns otherwise. */
+/** Rejects when the work fails, and never resolves. */
 const failure = (work: Promise<void>): Promise<never> => work.then(() => new Promise<never>(() => {}));
 
 /** Sends SIGKILL after the timeout. If the container has been started again since, it is left alone. */

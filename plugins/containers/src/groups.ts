@@ -1,6 +1,6 @@
 /**
- * Containers' cgroups, found by their names, for who has no shim to ask: in the engine's own directory, below a parent of the operator's,
- * or in a scope of systemd's (cgroup-driver.ts).
+ * Finds containers' cgroups by name when there is no shim to ask: in the engine's own cgroup, below the operator's `--cgroup-parent`, or in
+ * a scope of systemd (cgroup-driver.ts).
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { readdir, rmdir } from "node:fs/promises";
@@ -22,16 +22,16 @@ export interface GroupOwner {
 
 export const ownerOf = ({ id, config }: Pick<Container, "id" | "config">): GroupOwner => ({ id, cgroupParent: config.cgroupParent });
 
-/** Where the container's own cgroup lies in its scope. */
+/** The name of the container's own cgroup in its scope. */
 export const insideScope = "container";
 export const ownSlice = "tsbox.slice";
 
-/** systemd's name for one start. It holds the whole id, by which the launcher knows that a process is the container's. */
+/** The name of systemd's scope for one start. It contains the whole id, by which the launcher recognises the container's processes. */
 export function scopeName({ engineId }: Owner, id: ContainerId, shimPid: number): string {
   return `tsbox-${engineId}-${id}-${shimPid}.scope`;
 }
 
-/** Slices lie in one another by their names: `a-b.slice` in `a.slice`. */
+/** The path of a slice. Slices are nested by name: `a-b.slice` is in `a.slice`. */
 export function slicePath(slice: string): string {
   const parts = slice
     .replace(/\.slice$/, "")
@@ -40,7 +40,7 @@ export function slicePath(slice: string): string {
   return join("/", ...parts.map((_, at) => `${parts.slice(0, at + 1).join("-")}.slice`));
 }
 
-/** Containers of this engine that have a cgroup, whether a record tells of them or not. */
+/** The containers of this engine that have a cgroup, with or without a record. */
 export function idsWithGroups(engine: Owner & Known, mounts: readonly string[] = cgroupMounts()): Set<ContainerId> {
   const ids = new Set<ContainerId>();
   const records = engine.records.all();
@@ -52,13 +52,13 @@ export function idsWithGroups(engine: Owner & Known, mounts: readonly string[] =
         const id = scopeForm(engine).exec(name)?.[1];
         if (id !== undefined) ids.add(id as ContainerId);
       }
-    // Nothing there says whose it is but the id.
+    // A cgroup below the operator's parent shows no engine, only the container's id: it is searched by record.
     for (const { id, config } of records) if (config.cgroupParent !== "" && existsSync(join(mount, config.cgroupParent, id))) ids.add(id);
   }
   return ids;
 }
 
-/** The cgroups of one container: one in each hierarchy, and with systemd one a start that has not gone yet. */
+/** The cgroups of one container: one per hierarchy, and with systemd also one per start whose scope still exists. */
 export function groupsOf(engine: Owner, { id, cgroupParent }: GroupOwner, mounts: readonly string[] = cgroupMounts()): readonly string[] {
   const slice = slicePath(isSlice(cgroupParent) ? cgroupParent : ownSlice);
   const isOwn = (name: string): boolean => scopeForm(engine).exec(name)?.[1] === id;
@@ -70,7 +70,7 @@ export function groupsOf(engine: Owner, { id, cgroupParent }: GroupOwner, mounts
   ]);
 }
 
-/** Of a container that may have made groups below its own. */
+/** The processes in a container's cgroup and in those that the container has created below it. */
 export function processesIn(groups: readonly string[]): readonly number[] {
   for (const group of groups) {
     const pids = [group, ...below(group)].flatMap(pidsOf);
@@ -79,19 +79,19 @@ export function processesIn(groups: readonly string[]): readonly number[] {
   return [];
 }
 
-/** With the groups below it. What still runs keeps it. */
+/** Removes a cgroup and those below it. A cgroup with processes stays. */
 export async function removeGroup(group: string): Promise<void> {
   const entries = await readdir(group, { recursive: true, withFileTypes: true }).catch(() => []);
   const inside = entries.filter((entry) => entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
   for (const one of [...inside.sort().reverse(), group]) await rmdir(one).catch(() => {});
 }
 
-/** The engine's own directory in each hierarchy. */
+/** The engine's own cgroup in each hierarchy. */
 export function ownDirectories(engine: Owner): readonly string[] {
   return cgroupMounts().map((mount) => join(mount, ownDirectory(engine)));
 }
 
-/** Containers in one of these. */
+/** The ids of the containers that have a cgroup in this directory. */
 export function idsIn(directory: string): readonly ContainerId[] {
   return directoriesIn(directory).filter((name): name is ContainerId => /^[0-9a-f]{64}$/.test(name));
 }

@@ -1,4 +1,4 @@
-/** Processes and cgroups of this engine that no shim looks after: their shim is dead, or several processes died at once. */
+/** Processes and cgroups of this engine without a living shim: the shim is dead, or several processes died at once. */
 import { readFileSync } from "node:fs";
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -33,8 +33,8 @@ export async function endOrphans(engine: Needs, call: Call): Promise<void> {
 }
 
 /**
- * Under the container's lock: its first process has ended, and its shim is dead, which would have ended what else is in its cgroup, and
- * removed that. A start since then has done so.
+ * Ends the remaining processes in the container's cgroup and removes the cgroup, after its first process has ended: its shim would have
+ * done so, and is dead. If the container has been started since, that start has done so. The caller holds the container's lock.
  */
 export async function clearAfter(engine: Needs, call: Call, owner: GroupOwner): Promise<void> {
   if (engine.records.has(owner.id) && runs(engine.records.byId(owner.id))) return;
@@ -46,7 +46,7 @@ async function clear(engine: Needs, call: Call, owner: GroupOwner): Promise<void
   else call.log.warn(`processes of container ${owner.id} can't be killed: look at those in its cgroup`);
 }
 
-/** Whether all of them went in time. One that is named may have ended by itself just then: so they are looked at again. */
+/** Kills the processes. True when all of them end in time. The one chosen may have ended by itself, so the list is read again. */
 async function end(engine: Needs, call: Call, owner: GroupOwner): Promise<boolean> {
   const deadline = Date.now() + endTimeout;
   for (;;) {
@@ -64,12 +64,12 @@ async function end(engine: Needs, call: Call, owner: GroupOwner): Promise<boolea
 export async function sweepCgroups(engine: Pick<Engine, "engineId" | "records">): Promise<void> {
   for (const directory of ownDirectories(engine)) {
     for (const id of idsIn(directory)) if (!engine.records.has(id)) await removeGroup(join(directory, id));
-    // What still runs keeps it.
+    // A cgroup with processes can't be removed and stays.
     await rmdir(directory).catch(() => {});
   }
 }
 
-/** A shim is the parent of its container's first process as long as it lives; then the launcher is. */
+/** Whether the process has a living shim: the shim is the parent of the container's first process; after its death the launcher is. */
 function hasShim(pid: number): boolean {
   try {
     return readFileSync(`/proc/${parentOf(pid)}/comm`, "utf8") === "tsbox:[shim]\n";

@@ -49,7 +49,7 @@ export async function restore(engine: RestoreNeeds, call: Call): Promise<void> {
   );
   for (const { id, idMaps } of running) if (idMaps !== null) engine.idRanges.hold(id, idMaps);
   await endOrphans(engine, call);
-  // A shim that does not answer does not delay the start: its container is handled when it answers, or after its deadline.
+  // A shim that does not answer delays the daemon no longer: its container is handled when it answers, or after its deadline.
   const finding = Promise.all(running.map((record) => find(engine, call, record)));
   if (!(await happens(finding, findPatience))) later(engine, () => finding.then(() => {}));
   const recorded = new Set(running.map(({ id }) => id));

@@ -67,7 +67,7 @@ export function containersService(
         refuseIdle(record);
         await tellKill(engine, call, fatal ? stopped(engine, record) : record, signal);
         await shims.container(record).signal(call, signal);
-        // Its end may be far away.
+        // Written now, because the container may end much later.
         if (fatal) await keepStopped(engine, id);
       });
     },

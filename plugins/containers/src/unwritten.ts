@@ -1,5 +1,5 @@
 /**
- * Records that could not be written because the disk is full. The record in memory counts, and the write is retried until there is room.
+ * Records that could not be written, as when the disk is full. The record in memory counts, and the write is retried.
  */
 
 const retryEvery = 1000;

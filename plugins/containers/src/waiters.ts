@@ -39,7 +39,7 @@ export class Waiters {
     return [...this.#waiting.values()].reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** Resolves at the next occurrence from now on, once. The caller must call `leave`. */
+  /** Resolves once, at the next occurrence from now on, unless `leave` is called before. */
   expect(id: ContainerId, condition: Condition): Waiting {
     const key = `${id}/${condition}`;
     const { promise, resolve } = Promise.withResolvers<ExitStatus>();

@@ -1,4 +1,4 @@
-/** CDI: spec files read and refused, devices found by priority, edits in a spec, requests by Docker's words. */
+/** CDI: parsing and refusing spec files, devices by precedence, edits of a spec, requests in Docker's form. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { suite, temporaryDirectory } from "@tsbox/harness";

@@ -1,4 +1,4 @@
-/** What is on disk when a user's stop or kill is answered: by a disk that is slower than everything else. */
+/** What is on disk when a user's stop or kill is answered, with a disk that is slower than everything else. */
 import { setImmediate as turn } from "node:timers/promises";
 import { suite, temporaryDirectory } from "@tsbox/harness";
 import { type Call, type Container, type ContainerId, createCall, type StateService, signalNumber, silentLog } from "@tsbox/kernel";
@@ -28,7 +28,7 @@ const runningRecord = {
   config: { autoRemove: false, restart: { name: "unless-stopped", maximumRetryCount: 0 }, labels: {} },
 } as unknown as Container;
 
-/** An engine whose container ends by the first signal of `fatal`; a write of its record takes many turns of the event loop. */
+/** An engine whose container ends at the first signal of `fatal`; writing its record takes many turns of the event loop. */
 function world(directory: string, record: Container, fatal: readonly number[]) {
   const disk = new Map<ContainerId, Container>([[id, record]]);
   const state = {
@@ -45,7 +45,7 @@ function world(directory: string, record: Container, fatal: readonly number[]) {
     if (!fatal.includes(number)) return;
     const exit = { code: 128 + number, signal: number, outOfMemory: false, at: Date.now() };
     const last = records.byId(id);
-    // As end.ts: who waits is told before anything is written.
+    // As in end.ts: waiting calls are answered before anything is written.
     records.note({ ...last, ...afterEnd(last, exit, exit.at), pid: null, exit });
     waiters.happened(id, "exit", exit);
   };

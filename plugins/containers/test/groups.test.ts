@@ -1,4 +1,4 @@
-/** Where cgroups of containers are looked for, in trees of directories that stand for the hierarchies. */
+/** Where containers' cgroups are searched, in directory trees that stand for the hierarchies. */
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

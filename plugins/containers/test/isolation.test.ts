@@ -1,4 +1,4 @@
-/** What a start looks up and decides: namespaces of others, ids for user namespaces, seccomp profiles, limits. */
+/** What a start looks up and decides: namespaces of other containers, ids for user namespaces, seccomp profiles, limits. */
 import { suite } from "@tsbox/harness";
 import { type Container, type ContainerId, isTsboxError } from "@tsbox/kernel";
 import * as assert from "uvu/assert";
@@ -119,7 +119,7 @@ test("SELinux labels: container-selinux's types, categories of its own, or anoth
   assert.match(process, /^system_u:system_r:container_t:s0:c\d+,c\d+$/);
   assert.is(mount, process.replace("system_r:container_t", "object_r:container_file_t"));
   assert.is.not(composeLabels([], null).process + composeLabels([], null).process, process + process);
-  // The last one that is given counts, which comes first here.
+  // The last value takes precedence; the list has it first.
   assert.equal(composeLabels(["type:other_t", "type:lost_t", "level:s0:c1,c2", "filetype:files_t"], null), {
     process: "system_u:system_r:other_t:s0:c1,c2",
     mount: "system_u:object_r:files_t:s0:c1,c2",

@@ -1,4 +1,4 @@
-/** One lock a container: fair, bounded, and let go whatever happens. */
+/** One lock per container: fair, with a timeout, and released in every case. */
 import { suite } from "@tsbox/harness";
 import { type ContainerId, fail, isTsboxError } from "@tsbox/kernel";
 import * as assert from "uvu/assert";

@@ -1,4 +1,4 @@
-/** Reading logs of both formats: the oracle is what was written, line by line. */
+/** Reading logs of both formats, compared line by line with what was written. */
 import assert from "node:assert/strict";
 import { appendFileSync, closeSync, existsSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ function logOf(t: Case, driver: (typeof drivers)[number]): ShimLog {
   return { driver, path: join(temporaryDirectory(t), "log"), maxBytes: 1 << 20, maxFiles: 4 };
 }
 
-/** As native/shim/src/log.rs: json-file has whole lines alone. */
+/** As native/shim/src/log.rs writes: json-file holds only whole lines. */
 function record(driver: ShimLog["driver"], { stream, at, text }: Written): Buffer {
   if (driver === "json-file") {
     const time = `${new Date(at).toISOString().slice(0, 19)}.${String(at % 1000).padStart(3, "0")}000000Z`;
@@ -41,13 +41,13 @@ async function linesOf(parts: AsyncIterable<LogPart>): Promise<readonly string[]
   return all;
 }
 
-/** Nanoseconds, of a time that `fill` wrote. */
+/** The nanoseconds of a time that `fill` wrote. */
 const at = (second: number): string => String((1_700_000_000n + BigInt(second)) * 1_000_000_000n);
 const call = createCall(silentLog);
 const read = (log: ShimLog, options: Parameters<typeof readLog>[2]): Promise<readonly string[]> =>
   linesOf(readLog(call, log, options, null));
 
-/** Many short records with lines of both streams, some in pieces, some long, over rotated files. */
+/** Many short records with lines of both streams, some in parts, some long, in rotated files. */
 function fill(log: ShimLog): readonly string[] {
   const written: Written[] = [];
   for (let at = 0; at < 400; at += 1) {
@@ -109,7 +109,7 @@ for (const driver of drivers) {
     const until = async (count: number): Promise<void> => {
       while (heard.length < count) await new Promise((resolve) => setImmediate(resolve));
     };
-    // Heard of once: then it follows.
+    // The reader follows once it has returned a line.
     for (let at = 0; heard.length === 0; at += 1) {
       appendFileSync(log.path, record(driver, { stream: "stdout", at: 2 + at, text: "second\n" }));
       await new Promise((resolve) => setTimeout(resolve, 5));
@@ -117,7 +117,7 @@ for (const driver of drivers) {
     const before = heard.length;
     await until(before);
     appendFileSync(log.path, record(driver, { stream: "stderr", at: 500, text: "third\n" }));
-    // Two rotations between two looks.
+    // Two rotations before the reader looks again.
     renameSync(log.path, `${log.path}.2`);
     writeFileSync(`${log.path}.1`, record(driver, { stream: "stdout", at: 501, text: "fourth\n" }));
     writeFileSync(log.path, record(driver, { stream: "stdout", at: 502, text: "fifth" }));
@@ -133,7 +133,7 @@ async function* oneOf<T>(item: T): AsyncGenerator<T> {
   yield item;
 }
 
-/** As the shim begins a file that it writes over: `end` counts from the file's first byte. */
+/** The first record of a file that the shim reuses: `end` counts from the file's first byte. */
 function beginning(generation: number, end: number): Buffer {
   const head = Buffer.alloc(28);
   head.writeUInt32LE(8, 0);
@@ -201,7 +201,7 @@ for (const driver of drivers) {
     const total = 2000;
     const oldest = `${log.path}.2`;
     let generation = 1;
-    // As a shim leaves it at first: empty.
+    // An empty file, as the shim creates it.
     let present = driver === "local" ? beginning(generation, 28) : Buffer.alloc(0);
     writeFileSync(log.path, "");
     const listening = (async () => {
@@ -210,7 +210,7 @@ for (const driver of drivers) {
     for (let at = 0; at < total; at += 1) {
       const line = record(driver, { stream: "stdout", at, text: `${at}\n` });
       if (present.length + line.length > log.maxBytes) {
-        // As native/shim/src/log.rs: of `local` the oldest file is written over.
+        // As in native/shim/src/log.rs: with `local` the oldest file is overwritten.
         generation += 1;
         if (existsSync(oldest)) driver === "local" ? renameSync(oldest, `${log.path}.new`) : rmSync(oldest);
         if (existsSync(`${log.path}.1`)) renameSync(`${log.path}.1`, oldest);
@@ -231,7 +231,7 @@ for (const driver of drivers) {
       told.writeBigUInt64LE(BigInt(present.length));
       if (driver === "local") writeSync(file, told, 0, 8, 16);
       closeSync(file);
-      // One file may be filled before the follower is heard of again.
+      // One file may be filled before the follower returns more lines.
       while (heard.length < at - 30) await new Promise((resolve) => setImmediate(resolve));
     }
     end();
@@ -291,7 +291,7 @@ test("json-file: each byte as it was written, lines of other writers, and those 
   const read = await linesOf(parts as unknown as AsyncIterable<LogPart>);
   assert.deepEqual(read, [...texts, "!another order\n", "the second counts\n", "\u{1f525} A/\n"]);
   assert.deepEqual(new Set(parts.map((part) => part.at)), new Set([String(BigInt(Date.parse(time)) * 1_000_000n)]));
-  // Escapes of six bytes interrupt; everything between them is one part.
+  // Escapes of six bytes end a part; everything between them is one part.
   assert.ok(parts.length < 80, `${parts.length} parts`);
 });
 

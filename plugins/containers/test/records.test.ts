@@ -1,4 +1,4 @@
-/** Which records there are after a death: of the daemon, or of the host. */
+/** Which records exist after the death of the daemon or of the host. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { suite, temporaryDirectory } from "@tsbox/harness";

@@ -1,4 +1,4 @@
-/** Records that an earlier engine has left. */
+/** Records that an earlier version has written. */
 import { suite } from "@tsbox/harness";
 import type { Container } from "@tsbox/kernel";
 import * as assert from "uvu/assert";

@@ -26,7 +26,7 @@ export interface Format {
   backwards(buffer: Buffer, first: boolean): Iterable<{ readonly at: number; readonly stream: Entry["stream"]; readonly bytes: Buffer }>;
 }
 
-/** Identifies the file by its inode, for formats without a generation. */
+/** Identifies the file by its inode, if its content has no generation. */
 export async function plainExtent(file: FileHandle): Promise<Extent> {
   const { ino, size } = await file.stat();
   return { generation: size === 0 ? null : BigInt(ino), end: size };

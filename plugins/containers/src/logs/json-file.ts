@@ -68,8 +68,7 @@ class Decoder {
   }
 
   /**
-   * Takes a line that differs from the one before it only in its text. Returns its end; null: the line has another form, and nothing was
-   * taken.
+   * Takes a line that differs from the one before it only in its text. Returns its end; null: it differs in more, and nothing was taken.
    */
   #plain(begun: number): number | null {
     const bytes = this.#bytes;
