@@ -77,7 +77,7 @@ function inWords(signal: AbortSignal): AbortSignal {
 /** All followers of a signal share one listener on it: addEventListener compares each new listener with all existing ones. */
 const followers: WeakMap<AbortSignal, Set<() => void>> = new WeakMap();
 
-/** Calls `react` when the signal aborts. The answer stops the following. */
+/** Calls `react` when the signal aborts, unless the returned function was called before. */
 function follow(signal: AbortSignal, react: () => void): () => void {
   let all = followers.get(signal);
   if (all === undefined) {

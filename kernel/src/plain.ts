@@ -1,4 +1,4 @@
-/** Text for a terminal. Text from containers, images, registries and clients must not contain control sequences. */
+/** Text for a terminal: control characters in text from containers, images, registries and clients are escaped. */
 
 const escaped = (character: string): string => `\\x${(character.codePointAt(0) ?? 0).toString(16).padStart(2, "0")}`;
 

@@ -73,7 +73,7 @@ export interface PluginContext<Config = unknown> {
 
   provideDriver<K extends DriverKind>(kind: K, id: string, provider: Provider<Drivers[K]>): void;
   provideService<K extends ServiceKind>(kind: K, provider: Provider<Services[K]>): void;
-  /** The plugin that provides a hook calls it with the answer; other plugins may have tapped it before. */
+  /** Answers the function that calls the hook; other plugins may have tapped it before. */
   provideHook<N extends keyof Hooks>(
     name: N,
     kind: Hooks[N]["kind"],

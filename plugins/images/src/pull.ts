@@ -72,7 +72,7 @@ export async function bring(
       return record;
     });
   } catch (error) {
-    // An interrupted pull keeps its parts for the next one; the parts of an invalid image are removed.
+    // After a final error the parts of the pull are removed; after any other one the next pull continues with them.
     if (isTsboxError(error) && final.has(error.code)) await abandon(engine, cleanupCall(call), held);
     throw error;
   }

@@ -246,7 +246,7 @@ export type Timings = readonly (readonly [string, number])[];
 export interface StartOptions {
   /** A local client whose descriptors are attached from the first byte on. */
   readonly client: ShimClient & { readonly size: WindowSize | null };
-  /** The first process waits until clients that called `attach` before are joined to the shim. */
+  /** The terminal's initial size. Left out: the client's, or 24 rows of 80 columns. */
   readonly size: WindowSize;
 }
 
