@@ -4,6 +4,9 @@ import { fail } from "./errors/index.ts";
 const controls = ["@", ..."abcdefghijklmnopqrstuvwxyz", "[", "\\", "]", "^", "_"];
 const deleteKey = 127;
 
+/** The bytes of Docker's default detach keys: ctrl-P ctrl-Q. */
+export const defaultDetachKeys: readonly number[] = [16, 17];
+
 /** The bytes that a terminal sends for these keys. Null: the text is empty, and Docker's default keys apply. */
 export function detachKeys(text: string): readonly number[] | null {
   if (text === "") return null;

@@ -18,7 +18,7 @@ export type * from "./contract/storage.ts";
 export { contractVersions, driverKinds } from "./contract/versions.ts";
 export type * from "./contract/volume.ts";
 export type * from "./contract/words.ts";
-export { detachKeys } from "./detach-keys.ts";
+export { defaultDetachKeys, detachKeys } from "./detach-keys.ts";
 export { DetachWatch } from "./detach-watch.ts";
 export { ago } from "./duration.ts";
 export {

@@ -52,9 +52,9 @@ const applets = [
   "tty",
 ];
 /** Milliseconds after which a container that does not end is killed; its rule has failed. */
-const patience = 30_000;
+const endTimeout = 30_000;
 /** Milliseconds to wait for output that must appear at once. */
-const impatience = 5_000;
+const outputTimeout = 5_000;
 
 /** The reason why this host can't start containers, or null. */
 export function whyNoExecWorld(): string | null {
@@ -200,7 +200,7 @@ function execute([program = "", ...words]: readonly string[], bundle: ExecSubjec
     child.kill("SIGKILL");
     for (const pid of processes(bundle)) process.kill(pid, "SIGKILL");
   };
-  const timer = setTimeout(kill, patience);
+  const timer = setTimeout(kill, endTimeout);
   const ended = new Promise<Ended>((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code, signal) => {
@@ -208,7 +208,7 @@ function execute([program = "", ...words]: readonly string[], bundle: ExecSubjec
       heard();
       const shown = stdout === "counted" ? String(output.counted) : output.stdout;
       if (signal === null) resolve({ code: code ?? 255, stdout: shown, stderr: output.stderr });
-      else reject(fail("DeadlineExceeded", `the container had not ended after ${patience / 1000} s`));
+      else reject(fail("DeadlineExceeded", `the container had not ended after ${endTimeout / 1000} s`));
     });
   });
   return {
@@ -217,11 +217,11 @@ function execute([program = "", ...words]: readonly string[], bundle: ExecSubjec
     end: (input) => child.stdin.end(input),
     write: (text) => void child.stdin.write(text),
     async shows(text) {
-      const late = setTimeout(heard, impatience);
+      const late = setTimeout(heard, outputTimeout);
       const begun = Date.now();
       try {
         while (!output.stdout.includes(text)) {
-          if (child.exitCode !== null || child.signalCode !== null || Date.now() - begun >= impatience)
+          if (child.exitCode !== null || child.signalCode !== null || Date.now() - begun >= outputTimeout)
             throw fail("FailedPrecondition", `it shows ${JSON.stringify(output.stdout)}, not ${JSON.stringify(text)}`);
           await new Promise<void>((resolve) => waiting.push(resolve));
         }

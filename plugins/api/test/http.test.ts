@@ -246,6 +246,51 @@ test("attach hands the connection over: stdin that came early, half-close, outpu
   assert.deepEqual(seen, [{ op: "attach", stdin: true, stdout: true, stderr: false, framed: true }, "early stdin"]);
 });
 
+test("attach with the log of a client that reads nothing and leaves: no more is read than fits, and the shim is left", async (t) => {
+  const left = Promise.withResolvers<void>();
+  const path = await makeShim(t, (_wishes, socket) => socket.once("end", () => left.resolve()).resume());
+  let read = 0;
+  const stalled = Promise.withResolvers<void>();
+  const api = {
+    containerLogs: async () => ({
+      terminal: false,
+      frames: (async function* () {
+        for (; read < 1000; read += 1) {
+          // As long as the socket takes it, the next part is asked for within the same second.
+          const timer = setTimeout(() => stalled.resolve(), 1000);
+          yield Buffer.alloc(1 << 20);
+          clearTimeout(timer);
+        }
+        stalled.resolve();
+      })(),
+    }),
+  };
+  const { socket } = await makeWorld(t, api, container(path));
+  const client = raw(t, socket);
+  client.pause().write(`${upgrade("/v1.44/containers/c1/attach?stream=1&logs=1&stdout=1")}\r\n`);
+  await stalled.promise;
+  assert.ok(read < 50, `${read} MiB of the log are in memory`);
+  client.destroy();
+  await left.promise;
+});
+
+test("attach without an upgrade answers the log, and then what comes", async (t) => {
+  const path = await makeShim(t, (_wishes, socket) => socket.end("now"));
+  const api = {
+    containerLogs: async () => ({
+      terminal: false,
+      frames: (async function* () {
+        yield Buffer.from("before ");
+      })(),
+    }),
+  };
+  const { open } = await makeWorld(t, api, container(path));
+  // Any other protocol than tcp is served as if it had not been asked for.
+  const response = await open("POST", "/v1.44/containers/c1/attach?stream=1&logs=1&stdout=1", { connection: "Upgrade", upgrade: "h2c" });
+  assert.equal(response.statusCode, 200);
+  assert.equal(await text(response), "before now");
+});
+
 test("a terminal is bare, old versions know no other type; without stdin the client's end is nobody's", async (t) => {
   const path = await makeShim(t, (wishes, socket) => {
     socket.end(JSON.stringify(wishes));

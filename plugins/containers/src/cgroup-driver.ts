@@ -23,7 +23,7 @@ export function cgroupDriver(name: CgroupDriverName, engineId: string, host: Hos
   return { place: (call, container, shimPid) => placeInScope(call, host, engineId, container, shimPid) };
 }
 
-const patience = 5_000;
+const moveTimeout = 5_000;
 
 /**
  * Creates one scope per start, because the scope of an earlier start may not be gone yet. systemd removes the scope when its last process,
@@ -76,10 +76,10 @@ async function placeInScope(call: Call, host: HostToolkit, engineId: string, con
 
 /** Waits until the process is in the scope: systemd answers before it has moved it. */
 async function moved(pid: number, scope: string): Promise<string> {
-  for (let waited = 0; waited < patience; waited += 5) {
+  for (let waited = 0; waited < moveTimeout; waited += 5) {
     const path = new RegExp(`^(?:0:|\\d+:name=systemd):(/.*/${scope})$`, "m").exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))?.[1];
     if (path !== undefined) return path;
     await pause(5);
   }
-  throw fail("DeadlineExceeded", `systemd has not moved process ${pid} into ${scope} within ${patience / 1000} s`);
+  throw fail("DeadlineExceeded", `systemd has not moved process ${pid} into ${scope} within ${moveTimeout / 1000} s`);
 }

@@ -83,17 +83,33 @@ export async function endAtOnce(engine: StopNeeds, call: Call, id: ContainerId, 
   }
 }
 
+/** Sends any other signal than SIGKILL, and does not wait for what it leads to. The stop signal counts as a stop by the user. */
+export function deliver(engine: StopNeeds, call: Call, id: ContainerId, signal: number): Promise<void> {
+  return decide(engine, id, async (record) => {
+    const fatal = signal === stopSignalOf(record);
+    if (record.status === "restarting") {
+      if (fatal) await giveUp(engine, call, record, true);
+      return;
+    }
+    refuseIdle(record);
+    await tellKill(engine, call, fatal ? stopped(engine, record) : record, signal);
+    await engine.shims.container(record).signal(call, signal);
+    // Written now, because the container may end much later.
+    if (fatal) await keepStopped(engine, id);
+  });
+}
+
 /**
  * A user's stop or kill is on disk before it is answered: a restart of the host must not start the container again. A full disk delays the
  * write.
  */
-export async function keepStopped(engine: Pick<Engine, "call" | "records">, id: ContainerId): Promise<void> {
+async function keepStopped(engine: Pick<Engine, "call" | "records">, id: ContainerId): Promise<void> {
   const record = engine.records.has(id) ? engine.records.byId(id) : null;
   if (record?.restart.stopped && isKept(record)) await engine.records.keepSoon(engine.call(), record);
 }
 
 /** Notes that the container must not be restarted when it ends. */
-export const stopped = (engine: Pick<Engine, "records">, record: Container): Container =>
+const stopped = (engine: Pick<Engine, "records">, record: Container): Container =>
   engine.records.note({ ...record, restart: { ...record.restart, stopped: true } });
 
 async function begin(
@@ -153,7 +169,7 @@ const outlived = ({ name }: Container): Error =>
     `tried to kill container ${name}, but did not receive an exit event: look at its processes (top), and try again`,
   );
 
-export function tellKill(engine: Pick<Engine, "events">, call: Call, record: Container, signal: number): Promise<void> {
+function tellKill(engine: Pick<Engine, "events">, call: Call, record: Container, signal: number): Promise<void> {
   const { id } = record;
   return engine.events.publish(call, {
     type: "container",

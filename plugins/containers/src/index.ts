@@ -132,7 +132,7 @@ export default plugin;
 /** Waits for the shims of ended containers: they remove their cgroups themselves, shortly after they have reported the end. */
 async function leaveNothing(engine: Engine): Promise<void> {
   const call = engine.call();
-  for (let patience = 50; patience > 0; patience -= 1) {
+  for (let attempts = 50; attempts > 0; attempts -= 1) {
     const ending = (await engine.shims.ids(call)).filter((id) => !engine.records.has(id) || engine.records.byId(id).status === "exited");
     if (ending.length === 0) break;
     await pause(20);

@@ -35,7 +35,7 @@ export type RestoreNeeds = EndNeeds & Pick<Engine, "healthWatch" | "roots">;
  */
 const lookEvery = 1000;
 /** How long a new daemon waits for all shims together before it serves, in milliseconds. */
-const findPatience = 1500;
+const findTimeout = 1500;
 
 export async function restore(engine: RestoreNeeds, call: Call): Promise<void> {
   const known = await engine.records.load(call);
@@ -51,11 +51,11 @@ export async function restore(engine: RestoreNeeds, call: Call): Promise<void> {
   await endOrphans(engine, call);
   // A shim that does not answer delays the daemon no longer: its container is handled when it answers, or after its deadline.
   const finding = Promise.all(running.map((record) => find(engine, call, record)));
-  if (!(await happens(finding, findPatience))) later(engine, () => finding.then(() => {}));
+  if (!(await happens(finding, findTimeout))) later(engine, () => finding.then(() => {}));
   const recorded = new Set(running.map(({ id }) => id));
   const unrecorded = engine.records.all().filter((record) => !recorded.has(record.id));
   const ending = Promise.all(unrecorded.map((record) => endUnrecorded(engine, call, record)));
-  if (!(await happens(ending, findPatience))) later(engine, () => ending.then(() => {}));
+  if (!(await happens(ending, findTimeout))) later(engine, () => ending.then(() => {}));
   // A container with `--rm` that was created and never started is removed: no client remembers it.
   for (const record of engine.records.all().filter((record) => record.config.autoRemove && record.status === "created"))
     await engine.records.remove(call, record);
@@ -128,10 +128,10 @@ export const withoutShim = (engine: Pick<Engine, "records">, { id }: Container):
 /** Watches a container whose shim is dead. The launcher, its new parent, writes the exit file. */
 export function watchOrphan(engine: EndNeeds, record: Container, directory: string): void {
   let dead = 0;
-  const look = (patience: number): void => {
+  const look = (looksUntilLost: number): void => {
     const exit = exitOf(directory);
     // A dead process without an exit file: its parent is about to write it. Only after some seconds is it certain that no process will.
-    if (exit === null && (isAlive(record.pid) || dead < patience)) return;
+    if (exit === null && (isAlive(record.pid) || dead < looksUntilLost)) return;
     clearInterval(timer);
     watcher.close();
     later(engine, async () => {

@@ -16,14 +16,14 @@ import { create } from "./create.ts";
 import { decide, refuseIdle, runs } from "./decide.ts";
 import { spawnEarly } from "./early-shims.ts";
 import { heardEnd, remove } from "./end.ts";
-import { endAtOnce, keepStopped, stopped, stopSignalOf, tellKill } from "./ending.ts";
+import { deliver, endAtOnce } from "./ending.ts";
 import type { Engine } from "./engine.ts";
 import { createExec, heard, knownExec, loseExecs, refusePaused, runExec, startExec, tellExec, waitExec } from "./execs.ts";
 import { watchAgain, watchHealth } from "./health.ts";
 import { launch, restart, stop } from "./launching.ts";
 import { readLog } from "./logs/read.ts";
 import { connectNetwork, disconnectNetwork } from "./networks.ts";
-import { failedRestart, giveUp } from "./restarts.ts";
+import { failedRestart } from "./restarts.ts";
 import { exitOf, watchOrphan, withoutShim } from "./restore.ts";
 import { resolveInRoot } from "./spec/user.ts";
 import { start } from "./start.ts";
@@ -56,21 +56,8 @@ export function containersService(
     list: async () => records.all(),
     stop: (call, id, options) => stop(engine, call, id, options),
     restart: (call, id, options) => restart(engine, call, id, options),
-    kill: async (call, id, signal) => {
-      if (signal === signalNumber("SIGKILL")) return endAtOnce(engine, call, id, false);
-      await decide(engine, id, async (record) => {
-        const fatal = signal === stopSignalOf(record);
-        if (record.status === "restarting") {
-          if (fatal) await giveUp(engine, call, record, true);
-          return;
-        }
-        refuseIdle(record);
-        await tellKill(engine, call, fatal ? stopped(engine, record) : record, signal);
-        await shims.container(record).signal(call, signal);
-        // Written now, because the container may end much later.
-        if (fatal) await keepStopped(engine, id);
-      });
-    },
+    kill: (call, id, signal) =>
+      signal === signalNumber("SIGKILL") ? endAtOnce(engine, call, id, false) : deliver(engine, call, id, signal),
     pause: (call, id) =>
       running(id, async (record) => {
         if (record.status === "paused")

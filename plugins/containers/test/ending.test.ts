@@ -3,7 +3,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { suite, temporaryDirectory } from "@tsbox/harness";
 import { type Call, type Container, type ContainerId, createCall, type StateService, signalNumber, silentLog } from "@tsbox/kernel";
 import * as assert from "uvu/assert";
-import { endAtOnce, endGently, type StopNeeds } from "../src/ending.ts";
+import { deliver, endAtOnce, endGently, type StopNeeds } from "../src/ending.ts";
 import { Locks } from "../src/locks.ts";
 import { Records } from "../src/records.ts";
 import { afterEnd, wantsAfterBoot } from "../src/restart-policy.ts";
@@ -110,4 +110,17 @@ test("a shim that does not answer: the deadline of a stop counts from its beginn
   const took = performance.now() - began;
   assert.ok(took < 4_000, `it took ${took} ms`);
   assert.is(engine.records.byId(id).status, "exited");
+});
+
+test("a container that ignores its stop signal for a while: the stop is on disk when the kill is answered", async (t) => {
+  const { engine, onDisk } = world(temporaryDirectory(t), runningRecord, []);
+  await deliver(engine, call, id, term);
+  assert.is(onDisk().status, "running");
+  assert.ok(onDisk().restart.stopped);
+});
+
+test("any other signal is no stop", async (t) => {
+  const { engine, onDisk } = world(temporaryDirectory(t), runningRecord, []);
+  await deliver(engine, call, id, 10);
+  assert.not(onDisk().restart.stopped);
 });

@@ -69,12 +69,15 @@ export async function dockerdSocket(test: Case): Promise<DockerSocket> {
 /** Of this process alone: other test files have a dockerd of theirs at the same time. */
 const cgroups = `tsbox-test-docker-${process.pid}`;
 
-/** runc leaves the parent that it was told to use. */
+/** runc leaves the parent cgroup behind, which lies below the root of a hierarchy or below this process's own cgroup. */
 function sweepCgroups(): void {
+  const own = readFileSync("/proc/self/cgroup", "utf8")
+    .split("\n")
+    .map((line) => line.split(":")[2] ?? "/");
   for (const controller of readdirSync("/sys/fs/cgroup"))
-    for (const parent of [join("/sys/fs/cgroup", controller, cgroups)])
+    for (const above of new Set(["/", ...own]))
       try {
-        rmdirSync(parent);
+        rmdirSync(join("/sys/fs/cgroup", controller, above, cgroups));
       } catch {
         // Not there, or not a hierarchy.
       }

@@ -5,6 +5,7 @@ import { type ContainerSession, createCall, fail } from "@tsbox/kernel";
 import type { Front } from "./front.ts";
 import { join, refuse, takeBody, upgrade } from "./hijack.ts";
 import { flag, type Query, text } from "./query.ts";
+import { drained } from "./streams.ts";
 import { atLeast, versionOf } from "./versions.ts";
 
 const form = /^\/containers\/([^/?]+)\/attach(?:\?(.*))?$/;
@@ -28,7 +29,12 @@ export async function attach(
     const query: Query = Object.fromEntries(new URLSearchParams(search));
     const { terminal, past, stream } = await api.containerAttach(createCall(log), decoded(id), wishes(query));
     upgrade(request, socket, framesType(versioned.version, terminal));
-    if (past) for await (const part of past) socket.write(part);
+    // A client that leaves, or reads nothing, while it gets the log.
+    socket.once("close", () => stream?.destroy());
+    for await (const part of past ?? []) {
+      if (!socket.write(part)) await drained(socket);
+      if (socket.destroyed) return;
+    }
     if (stream === null) socket.end();
     else join(socket, stream, { stdin: flag(query, "stdin") });
   } catch (error) {

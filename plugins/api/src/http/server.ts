@@ -123,7 +123,7 @@ function mostConnections(): number {
 /** Refuses a connection beyond the limit, without reading its request. */
 function turnAway(socket: Socket): void {
   // A fixed limit: a client that keeps sending would never reach an idle timeout.
-  const timer = setTimeout(() => socket.destroy(), patience);
+  const timer = setTimeout(() => socket.destroy(), drainTimeout);
   socket.on("error", () => socket.destroy()).once("close", () => clearTimeout(timer));
   refuse(
     socket,
@@ -133,13 +133,13 @@ function turnAway(socket: Socket): void {
 }
 
 /** Milliseconds in which a client may finish sending data that the engine no longer needs. */
-const patience = 2_000;
+const drainTimeout = 2_000;
 
 /** Closing a connection with unread bytes would drop the answer, so the rest of the request is read first. */
 function drained(request: IncomingMessage): Promise<void> {
   if (request.complete || request.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, patience);
+    const timer = setTimeout(resolve, drainTimeout);
     const done = (): void => {
       clearTimeout(timer);
       resolve();

@@ -1,4 +1,5 @@
 /** Long answers: JSON lines, log frames. Their head is sent at once, and each part as soon as it exists. */
+import type { Writable } from "node:stream";
 import type { Json } from "@tsbox/kernel";
 import type { FastifyReply } from "fastify";
 import { errorLine } from "./errors.ts";
@@ -51,13 +52,13 @@ async function send({ raw }: FastifyReply, bytes: AsyncIterable<Uint8Array>): Pr
   }
 }
 
-/** Resolves when the buffer is drained or the connection is closed. It removes its listeners: a long answer waits many times. */
-function drained(raw: FastifyReply["raw"]): Promise<void> {
+/** Returns when the stream takes more, or is closed. It leaves no listener behind: a long answer waits many times. */
+export function drained(stream: Writable): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
-      raw.off("drain", done).off("close", done);
+      stream.off("drain", done).off("close", done);
       resolve();
     };
-    raw.on("drain", done).on("close", done);
+    stream.on("drain", done).on("close", done);
   });
 }

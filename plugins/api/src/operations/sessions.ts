@@ -1,10 +1,16 @@
 /** Sessions: the stdio of a container or an exec, for a stream or for a client of this host. */
 import type { Duplex } from "node:stream";
-import { type ApiService, type ContainersService, detachKeys, type Exec, fail, parseContainerId, type SessionsApi } from "@tsbox/kernel";
+import {
+  type ApiService,
+  type ContainersService,
+  defaultDetachKeys,
+  detachKeys,
+  type Exec,
+  fail,
+  parseContainerId,
+  type SessionsApi,
+} from "@tsbox/kernel";
 import { connectShim } from "./shim-stream.ts";
-
-/** The bytes of ctrl-P ctrl-Q. */
-const dockersKeys: readonly number[] = [16, 17];
 
 export function sessionVerbs(containers: ContainersService, { containerLogs }: Pick<ApiService, "containerLogs">): SessionsApi {
   return {
@@ -40,7 +46,7 @@ export function sessionVerbs(containers: ContainersService, { containerLogs }: P
       return {
         stream,
         stdin: wishes.stdin,
-        detachKeys: isTerminal ? (keys ?? dockersKeys) : null,
+        detachKeys: isTerminal ? (keys ?? defaultDetachKeys) : null,
       };
     },
     execWait: async (call, id) => containers.execWait(call, (await containers.execGet(call, id)).id),

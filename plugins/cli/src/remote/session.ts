@@ -6,7 +6,7 @@ import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ReadStream, WriteStream } from "node:tty";
-import { type ApiService, createCall, DetachWatch, fail, isTsboxError, silentLog } from "@tsbox/kernel";
+import { type ApiService, createCall, DetachWatch, defaultDetachKeys, fail, isTsboxError, silentLog } from "@tsbox/kernel";
 import { type Attached, type Session, warningText } from "../io.ts";
 import { redraw } from "../redraw.ts";
 import { demultiplex } from "./frames.ts";
@@ -16,9 +16,6 @@ import type { Remote } from "./http.ts";
 const proxied = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2"] as const;
 /** As in docker: after this many termination signals the client ends, whatever the engine does. */
 const terminations = 3;
-/** Docker's detach keys: ctrl-P ctrl-Q. */
-const dockersKeys: readonly number[] = [16, 17];
-
 type Resize = (rows: number, columns: number) => Promise<void>;
 
 export function remoteSession(remote: Remote): Session {
@@ -138,7 +135,7 @@ async function lend(
   try {
     const { promise: detached, resolve: detach } = Promise.withResolvers<false>();
     if (!attached.stdin) socket.end();
-    else if (attached.terminal) input.pipe(new DetachWatch(attached.detachKeys ?? dockersKeys, () => detach(false))).pipe(socket);
+    else if (attached.terminal) input.pipe(new DetachWatch(attached.detachKeys ?? defaultDetachKeys, () => detach(false))).pipe(socket);
     else input.pipe(socket);
     const output = carry(socket, framed).then(() => true as const);
     // The error is handled below; if `begin` fails, this promise is not awaited.

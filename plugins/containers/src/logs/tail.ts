@@ -14,7 +14,7 @@ export interface Beginning {
 const newline = 10;
 const block = 64 << 10;
 /** How many bytes further back the beginning of a line is searched whose end is among the last lines. */
-const patience = 1 << 20;
+const longestSearch = 1 << 20;
 
 /** `files`: oldest first, each to be read up to its `end`. */
 export async function findTail(
@@ -33,7 +33,7 @@ export async function findTail(
       if (lines >= wanted) {
         if (whole || !open.has(stream)) open.set(stream, false);
         beyond += bytes.length;
-        if (beyond > patience || ![...open.values()].includes(true)) return found;
+        if (beyond > longestSearch || ![...open.values()].includes(true)) return found;
       } else {
         // The last line of the log counts even without a newline.
         if (!open.has(stream) && !whole) lines += 1;

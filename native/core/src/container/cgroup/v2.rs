@@ -189,12 +189,12 @@ pub fn freeze(directory: &Path, freeze: bool) -> Result<()> {
 }
 
 /// Waits until no process is in it, or the time is over.
-pub fn await_empty(directory: &Path, patience: Duration) {
-    let _ = await_event(directory, "populated 0", patience);
+pub fn await_empty(directory: &Path, timeout: Duration) {
+    let _ = await_event(directory, "populated 0", timeout);
 }
 
 /// `cgroup.events` says POLLPRI when one of its lines changes.
-fn await_event(directory: &Path, line: &str, patience: Duration) -> Result<bool> {
+fn await_event(directory: &Path, line: &str, timeout: Duration) -> Result<bool> {
     let begun = Instant::now();
     let shown = directory.join("cgroup.events");
     let shown = shown.to_string_lossy();
@@ -204,7 +204,7 @@ fn await_event(directory: &Path, line: &str, patience: Duration) -> Result<bool>
         if sys::read(std::os::fd::AsFd::as_fd(&file), &shown)?.lines().any(|one| one == line) {
             return Ok(true);
         }
-        let Some(rest) = patience.checked_sub(begun.elapsed()) else {
+        let Some(rest) = timeout.checked_sub(begun.elapsed()) else {
             return Ok(false);
         };
         is_ready(file.as_fd(), PollFlags::PRI, rest.max(Duration::from_millis(1)));
