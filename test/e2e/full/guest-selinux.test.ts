@@ -3,7 +3,6 @@
  * and enforces them.
  */
 import { join } from "node:path";
-import { suite } from "@tsbox/harness";
 import { home } from "../src/engine.ts";
 import { debianTree, scenes } from "../src/guest.ts";
 
@@ -18,7 +17,7 @@ const busybox = [
 const plain = "tr -d '\\0' | sed 's/:c[0-9]*,c[0-9]*/:CC/'; echo";
 
 scenes(
-  suite("SELinux (QEMU)", { timeout: 600_000 }),
+  "SELinux (QEMU)",
   "selinux",
   [
     {
@@ -105,6 +104,5 @@ scenes(
       stdout: "one\ntwo\n[name=seccomp,profile=builtin name=cgroupns]\ndata\nsystem_u:system_r:host_t:s0-s0:c0.c1023\n",
     },
   ],
-  500,
   { plugins: [{ package: "@tsbox/containers", config: { selinux: true } }] },
 );

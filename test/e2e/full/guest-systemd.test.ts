@@ -2,14 +2,13 @@
  * A host that systemd manages, with cgroup v2 alone: systemd as cgroup driver, in a QEMU guest whose first process is the host's own
  * systemd.
  */
-import { suite } from "@tsbox/harness";
 import { scenes } from "../src/guest.ts";
 
 /** In a guest's script, with patience. */
 const until = (condition: string): string => `for each in $(seq 100); do ${condition} && break; sleep 0.2; done`;
 
 scenes(
-  suite("systemd as cgroup driver (QEMU)", { timeout: 600_000 }),
+  "systemd as cgroup driver (QEMU)",
   "systemd",
   [
     {
@@ -125,6 +124,5 @@ scenes(
       stdout: "125\n0\n",
     },
   ],
-  500,
   { plugins: [{ package: "@tsbox/containers", config: { cgroupDriver: "systemd" } }] },
 );

@@ -6,7 +6,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { needsRoot, type Suite } from "@tsbox/harness";
+import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { binary, home, type Ran } from "./engine.ts";
 
@@ -105,14 +105,18 @@ export function sizesHold(fileSystem: keyof typeof make): readonly Scene[] {
   ];
 }
 
+/** Seconds for a boot and all its scenes. An emulated guest takes five to eight minutes on a quiet machine, several times that on a busy one. */
+const bootLimit = 2_400;
+
 /**
- * Registers a case for each scene. They run in one boot, one after another; each case looks at what its scene came to. `config`: the
- * engine's.
+ * Makes a suite with a case for each scene. The scenes run in one boot, one after another, and each case examines the result of its scene.
+ * `config` is the engine's.
  */
-export function scenes(test: Suite, guest: Guest, list: readonly Scene[], seconds: number, config: unknown = {}): void {
+export function scenes(name: string, guest: Guest, list: readonly Scene[], config: unknown = {}): void {
+  const test = suite(name, { timeout: (bootLimit + 120) * 1_000 });
   const reason = whyNoGuest(guest);
   let booting: Promise<Booted> | undefined;
-  const booted = (): Promise<Booted> => (booting ??= boot(guest, list, seconds, config));
+  const booted = (): Promise<Booted> => (booting ??= boot(guest, list, config));
   test.skipIf(reason, "the guest boots, and runs to its end", async () => {
     const { ran } = await booted();
     assert.is(ran.code, 0, ran.stdout + ran.stderr);
@@ -140,7 +144,7 @@ interface Booted {
 }
 
 /** The engine's root lies on tmpfs: the guest's / is an overlay, which can't be another one's upper directory. */
-async function boot(guest: Guest, list: readonly Scene[], seconds: number, config: unknown): Promise<Booted> {
+async function boot(guest: Guest, list: readonly Scene[], config: unknown): Promise<Booted> {
   const share = mkdtempSync(join(tmpdir(), "tsbox-test-"));
   process.on("exit", () => rmSync(share, { recursive: true, force: true }));
   writeFileSync(join(share, "config.json"), JSON.stringify(config));
@@ -154,11 +158,11 @@ async function boot(guest: Guest, list: readonly Scene[], seconds: number, confi
     lines.push(`cd /vmshare/${at}; bash script >stdout 2>stderr; echo $? >code`);
   }
   writeFileSync(join(share, "script"), [...lines, "true"].join("\n"));
-  return { share, ran: await run(guest, share, "source /vmshare/script", seconds) };
+  return { share, ran: await run(guest, share, "source /vmshare/script") };
 }
 
-function run(guest: Guest, share: string, script: string, seconds: number): Promise<Ran> {
-  const environment = { ...process.env, LIMIT: String(seconds), ...words[guest] };
+function run(guest: Guest, share: string, script: string): Promise<Ran> {
+  const environment = { ...process.env, LIMIT: String(bootLimit), ...words[guest] };
   const child = spawn(program(guest), [share, script], { stdio: ["ignore", "pipe", "pipe"], env: environment });
   const output = ["", ""];
   for (const [at, stream] of [child.stdout, child.stderr].entries()) {

@@ -1,6 +1,6 @@
 /**
  * Runs test files, each in a process of its own: `node run.ts [--jobs N] [--timeout SECONDS] FILE…`. Prints a file's output only when it
- * failed or skipped something, adds up the counts, and ends with `N passed, N failed, N skipped`. A file that prints no counts is a
+ * failed, skipped something or took long, adds up the counts, and ends with `N passed, N failed, N skipped`. A file that prints no counts is a
  * failure.
  */
 import { spawn } from "node:child_process";
@@ -74,7 +74,7 @@ async function runFile(file: string): Promise<Outcome> {
   };
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   const summary = `${outcome.failed === 0 ? "ok" : "FAILED"} ${file} (${outcome.passed} passed, ${outcome.failed} failed, ${outcome.skipped} skipped, ${seconds} s)`;
-  const detail = outcome.failed > 0 ? `${output.trimEnd()}\n${trouble === null ? "" : `${trouble}\n`}` : skipLines(output);
+  const detail = outcome.failed > 0 ? `${output.trimEnd()}\n${trouble === null ? "" : `${trouble}\n`}` : remarks(output);
   process.stdout.write(`${summary}\n${detail}`);
   return outcome;
 }
@@ -88,10 +88,11 @@ function counts(output: string): Outcome | null {
   return found === undefined ? null : { passed: Number(found[1]), failed: Number(found[2]), skipped: Number(found[3]) };
 }
 
-function skipLines(output: string): string {
+/** The lines about skipped and slow cases. */
+function remarks(output: string): string {
   return output
     .split("\n")
-    .filter((line) => line.startsWith("skipped: "))
+    .filter((line) => /^(skipped|slow): /.test(line))
     .map((line) => `  ${line}\n`)
     .join("");
 }

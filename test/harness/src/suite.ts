@@ -33,6 +33,9 @@ class Skipped extends Error {}
 
 const counts = { passed: 0, failed: 0 };
 const skips: { readonly name: string; readonly reason: string }[] = [];
+/** Cases of at least this many milliseconds are listed at the end, so that a look at a run's output shows where its time went. */
+const slowAfter = 5_000;
+const slow: { readonly name: string; readonly milliseconds: number }[] = [];
 const suites: { readonly name: string; readonly run: () => void; registered: number }[] = [];
 let phase: "loading" | "running" | "done" = "loading";
 
@@ -66,6 +69,7 @@ async function runCase(name: string, body: Body, limit: number): Promise<void> {
     },
   };
   const thrown: unknown[] = [];
+  const began = performance.now();
   try {
     await within(limit, async () => body(test));
   } catch (error) {
@@ -78,6 +82,8 @@ async function runCase(name: string, body: Body, limit: number): Promise<void> {
       thrown.push(error);
     }
   }
+  const milliseconds = performance.now() - began;
+  if (milliseconds >= slowAfter) slow.push({ name, milliseconds });
   const [first, ...later] = thrown;
   if (thrown.length === 1 && first instanceof Skipped) {
     skips.push({ name, reason: first.message });
@@ -161,6 +167,7 @@ function queue(): readonly Runner[] {
 function report(): void {
   if (phase === "running") process.stdout.write("\n");
   for (const { name, reason } of skips) process.stdout.write(`skipped: ${name}: ${reason}\n`);
+  for (const { name, milliseconds } of slow) process.stdout.write(`slow: ${name}: ${(milliseconds / 1000).toFixed(1)} s\n`);
   process.stdout.write(`${counts.passed} passed, ${counts.failed} failed, ${skips.length} skipped\n`);
   if (counts.failed > 0) process.exitCode = 1;
 }
