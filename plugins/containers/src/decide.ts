@@ -12,8 +12,13 @@ import type { Waiting } from "./waiters.ts";
 
 /** How long an end may take in milliseconds: after SIGKILL, and from the process's death to the record of it. Docker's value. */
 export const endTimeout = 10_000;
-/** How long `kill` and `rm -f` wait for the lock before they proceed without it, in milliseconds. */
-const urgentTimeout = 10_000;
+/** How long `kill` and `rm -f` wait for a start that holds the lock before they cancel it, in milliseconds. */
+const startTimeout = 10_000;
+/**
+ * How long they wait for any other holder before they proceed without the lock, in milliseconds. Such a holder waits for a shim that does
+ * not answer, or for a slow disk.
+ */
+const holderTimeout = 500;
 
 export const runs = ({ status }: Pick<Container, "status">): boolean => status === "running" || status === "paused";
 
@@ -68,9 +73,9 @@ export async function decideUrgently<T>(
 }
 
 /** Whether the lock is free, or becomes free within the timeout. */
-async function isFree({ locks }: Pick<Engine, "locks">, id: ContainerId): Promise<boolean> {
+async function isFree({ locks, starts }: Pick<Engine, "locks" | "starts">, id: ContainerId): Promise<boolean> {
   if (!locks.isHeld(id)) return true;
-  return locks.run(id, async () => true, urgentTimeout).catch(() => false);
+  return locks.run(id, async () => true, starts.has(id) ? startTimeout : holderTimeout).catch(() => false);
 }
 
 /** Whether a request failed because the container's first process is dead and its end is not recorded yet. */
