@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
-import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
+import { type Case, isFullRun, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { busyboxTar, needsBusybox } from "../src/busybox.ts";
 import { docker } from "../src/docker.ts";
@@ -80,9 +80,9 @@ const everyOperation = sourceForms.flatMap((source) =>
   ]),
 );
 
-/** All of them in the long run; else every fourth, another one each day. */
+/** All of them in the long run; else every sixteenth, other ones each day. */
 const day = Math.floor(Date.now() / 86_400_000);
-const operations = everyOperation.filter((_, at) => process.env.TSBOX_FULL !== undefined || (at + day) % 4 === 0);
+const operations = everyOperation.filter((_, at) => isFullRun || (at + day) % 16 === 0);
 
 async function fronts(t: Case): Promise<readonly Front[]> {
   const own = await engine(t);

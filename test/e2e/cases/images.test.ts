@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { binary, engine, until } from "../src/engine.ts";
-import { busyboxLayout, debianLayout, freePort, needsTools, registry } from "../src/images.ts";
+import { busyboxLayout, freePort, needsTools, registry } from "../src/images.ts";
 
 const test = suite("images", { timeout: 600_000 });
 const reason =
@@ -30,18 +30,6 @@ test.skipIf(reason, "busybox from a registry: pulled by a run, its digest skopeo
   assert.match(await own.ok(["rmi", name]), /^Untagged: /);
   assert.is((await own.run(["rmi", name])).code, 1);
   assert.is((await own.run(["rmi", "-f", name])).code, 0);
-});
-
-test.skipIf(reason ?? needsTools("debootstrap"), "a Debian by debootstrap: pulled, run, and every file of it there", async (t) => {
-  const layout = debianLayout();
-  if (layout === null) return t.skip("debootstrap can't reach a mirror of Debian");
-  const [own, hub] = [await engine(t), await registry(t)];
-  const digest = hub.push(layout, "12", "debian:12");
-  assert.match(await own.ok(["pull", `${hub.address}/debian:12`], { timeout: 120_000 }), new RegExp(`Digest: ${digest}\n`));
-  const name = `${hub.address}/debian:12`;
-  assert.match(await own.ok([...none, name, "cat", "/etc/debian_version"]), /^12\./);
-  assert.is(await own.ok([...none, name, "dpkg", "--verify"]), "");
-  assert.is(await own.ok([...none, name, "sh", "-c", "stat -c %a /tmp; stat -c %U:%G /etc/shadow"]), "1777\nroot:shadow\n");
 });
 
 test.skipIf(reason, "layouts, and archives of both kinds: run as they are, and loaded", async (t) => {

@@ -15,3 +15,6 @@ export function temporaryDirectory(test: Case, under: string = tmpdir()): string
 export function needsRoot(): string | null {
   return process.getuid?.() === 0 ? null : "needs root";
 }
+
+/** Whether this is a run of `npm run test:full`, in which cases with many variants try all of them. */
+export const isFullRun: boolean = process.env.TSBOX_FULL !== undefined;
