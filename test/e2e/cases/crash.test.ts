@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { needsRoot, suite } from "@tsbox/harness";
+import { needsRoot, networkLinks, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { alive, binary, type Engine, engine, until } from "../src/engine.ts";
 
@@ -73,8 +73,7 @@ test.skipIf(reason, "the daemon, while a container ends: the exit code is found 
 test.skipIf(reason, "the daemon, once it has made the bridge: its successor takes bridge and rules away at its end", async (t) => {
   const own = await engine(t);
   await own.ok(["run", "--rm", "host:/", "true"]);
-  const links = (kind: string): readonly string[] =>
-    readdirSync("/sys/class/net").filter((name) => name.startsWith(`tsb${own.id.slice(0, 4)}${kind}`));
+  const links = (kind: string): readonly string[] => networkLinks().filter((name) => name.startsWith(`tsb${own.id.slice(0, 4)}${kind}`));
   assert.is(links("b").length, 1);
   // A container that is known to the next daemon would make it use the bridge.
   await until(() => links("v").length === 0, "its pair to go");

@@ -1,3 +1,3 @@
-export { assertNothingLeft, type HostSnapshot, hostSnapshot } from "./leaks.ts";
+export { assertNothingLeft, type HostSnapshot, hostSnapshot, networkLinks } from "./leaks.ts";
 export { type Body, type Case, type Suite, type SuiteOptions, suite } from "./suite.ts";
 export { isFullRun, needsRoot, temporaryDirectory } from "./world.ts";

@@ -19,7 +19,7 @@ export function hostSnapshot(...markers: readonly string[]): HostSnapshot {
   const things = [
     ...mounts().map((line) => `mount ${line}`),
     ...names("/run/netns").map((name) => `netns ${name}`),
-    ...names("/sys/class/net").map((name) => `link ${name}`),
+    ...networkLinks().map((name) => `link ${name}`),
     ...tables().map((line) => `nft ${line}`),
     ...cgroups().map((path) => `cgroup ${path}`),
     ...loops().map((line) => `loop ${line}`),
@@ -37,6 +37,11 @@ export async function assertNothingLeft(before: HostSnapshot, patience = 5_000):
     if (Date.now() > end) assert.fail(`left on the host:\n${left.join("\n")}`);
     await pause(20);
   }
+}
+
+/** Names of the interfaces in this network namespace. /sys/class/net shows those of the namespace that sysfs was mounted in. */
+export function networkLinks(): string[] {
+  return lines("/proc/self/net/dev").flatMap((line) => /^ *([^\s:]+):/.exec(line)?.[1] ?? []);
 }
 
 function mounts(): string[] {

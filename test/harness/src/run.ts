@@ -1,5 +1,6 @@
 /**
- * Runs test files, each in a process of its own: `node run.ts [--jobs N] [--timeout SECONDS] FILE…`. Prints a file's output only when it
+ * Runs test files, each in a process of its own: `node run.ts [--jobs N] [--timeout SECONDS] [--own-network] FILE…`. With
+ * `--own-network` each is in a network namespace of its own, so that engines side by side don't pick the same subnet. Prints a file's output only when it
  * failed, skipped something or took long, adds up the counts, and ends with `N passed, N failed, N skipped`. A file that prints no counts is a
  * failure.
  */
@@ -14,16 +15,23 @@ interface Outcome {
 }
 
 const { values, positionals: files } = parseArgs({
-  options: { jobs: { type: "string", default: String(availableParallelism()) }, timeout: { type: "string", default: "600" } },
+  options: {
+    jobs: { type: "string", default: String(availableParallelism()) },
+    timeout: { type: "string", default: "600" },
+    "own-network": { type: "boolean", default: false },
+  },
   allowPositionals: true,
 });
 const jobs = Number(values.jobs);
 const limit = Number(values.timeout) * 1000;
 
 if (files.length === 0 || !(jobs >= 1) || !(limit > 0)) {
-  process.stderr.write("usage: run.ts [--jobs N] [--timeout SECONDS] FILE…\n0 passed, 1 failed, 0 skipped\n");
+  process.stderr.write("usage: run.ts [--jobs N] [--timeout SECONDS] [--own-network] FILE…\n0 passed, 1 failed, 0 skipped\n");
   process.exit(1);
 }
+
+/** A new network namespace has nothing but a loopback interface that is down. */
+const inOwnNetwork = ["unshare", "--net", "--", "sh", "-c", 'ip link set lo up && exec "$0" "$@"'] as const;
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const waiting = [...files];
@@ -42,7 +50,11 @@ process.exitCode = total.failed > 0 ? 1 : 0;
 
 async function runFile(file: string): Promise<Outcome> {
   const began = performance.now();
-  const child = spawn(process.execPath, ["--conditions=tsbox-source", "--disable-warning=ExperimentalWarning", file], {
+  const [program = "", ...words] = [
+    ...(values["own-network"] ? inOwnNetwork : []),
+    ...[process.execPath, "--conditions=tsbox-source", "--disable-warning=ExperimentalWarning", file],
+  ];
+  const child = spawn(program, words, {
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";
