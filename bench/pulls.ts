@@ -17,7 +17,7 @@ const pulled = 3;
 export async function pulls(directory: string, ours: Peer, docker: Peer | null): Promise<void> {
   const layout = join(home, ".cache/debian-layout");
   if (!existsSync(layout)) {
-    process.stdout.write("\npull and unpack: skipped, since no Debian image is here: run test/e2e/cases/images.test.ts once\n");
+    process.stdout.write("\npull and unpack: skipped, since no Debian image is here: run test/e2e/full/debian-image.test.ts once\n");
     return;
   }
   const serve = (address: string, inside: readonly string[]): void => {
