@@ -105,7 +105,7 @@ export function sizesHold(fileSystem: keyof typeof make): readonly Scene[] {
   ];
 }
 
-/** Seconds for a boot and its scenes: an emulated guest takes five to eight minutes on a quiet machine, several times that if it is busy. */
+/** Seconds for a boot and its scenes: an emulated guest takes five to eight minutes on a quiet machine, much more on a busy one. */
 const bootLimit = 2_400;
 
 /**

@@ -1,8 +1,8 @@
 /**
  * Runs test files, each in a process of its own: `node run.ts [--jobs N] [--timeout SECONDS] [--own-network] FILE…`. With `--own-network`
- * each file has a network namespace of its own, so that engines side by side do not pick the same subnet. Prints a file's output only when
- * it failed, skipped something or took long, adds up the counts, ends with `N passed, N failed, N skipped`. A file that prints no counts
- * is a failure.
+ * each file has a network namespace of its own, so that engines side by side do not pick the same subnet. Prints a file's output only
+ * when it failed, skipped something or took long, adds up the counts, and ends with `N passed, N failed, N skipped`. A file that prints
+ * no counts is a failure.
  */
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
