@@ -20,16 +20,20 @@ export interface Limits {
   readonly mostManifests: number;
   /** Levels of nested lists and objects in JSON. Recursive code (such as V8's JSON.stringify) overflows its stack at some thousands. */
   readonly deepestJson: number;
-  /** Entries of one list or map in an image's config. */
+  /** Entries of one list or map in an image's config, or in a request of the API (but for arguments, variables and ports). */
   readonly mostEntries: number;
   /** Mounts of one container, and volumes that an image declares. */
   readonly mostMounts: number;
+  /** Files of a host directory that is given as devices. */
+  readonly mostDevices: number;
   /** Layers of one image: overlay supports 500. */
   readonly mostLayers: number;
   /** Entries of an image archive. */
   readonly mostMembers: number;
   /** Bytes of a registry's answer that is parsed: errors, tokens. */
   readonly largestWords: number;
+  /** Bytes of the request line and the headers of an HTTP request. */
+  readonly largestHead: number;
   /** Bytes of JSON in a request of the API. */
   readonly largestJson: number;
   /** Bytes of one log line that are joined; a longer line is sent in pieces, as Docker does. */
@@ -47,9 +51,11 @@ export const limits: Limits = {
   deepestJson: 128,
   mostEntries: 10_000,
   mostMounts: 1_000,
+  mostDevices: 20_000,
   mostLayers: 500,
   mostMembers: 200_000,
   largestWords: 64 << 10,
+  largestHead: 256 << 10,
   largestJson: 16 << 20,
   longestLine: 64 << 10,
 };

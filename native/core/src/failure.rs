@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// Bytes of a failure's sentence, which may quote what somebody else has sent. What failures travel in holds several.
+pub const LONGEST_MESSAGE: usize = 4096;
+
 /// The error codes of the contracts (kernel/src/contract/error.ts), as far as native code tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Code {
@@ -87,10 +90,28 @@ impl Failure {
         }
     }
 
+    /// With no more text than a message between processes has room for.
+    pub fn bounded(mut self) -> Self {
+        shorten(&mut self.message);
+        if let Some(path) = &mut self.path {
+            shorten(path);
+        }
+        self
+    }
+
     /// Names the stage, unless an inner one has been named already.
     pub fn at(mut self, stage: &str) -> Self {
         self.stage.get_or_insert_with(|| stage.to_owned());
         self
+    }
+}
+
+/// Cuts the middle out of text that is too long: what is wrong stands at the end, and it quotes what may be long.
+fn shorten(text: &mut String) {
+    if text.len() > LONGEST_MESSAGE {
+        let start = text.floor_char_boundary(LONGEST_MESSAGE / 2);
+        let end = text.ceil_char_boundary(text.len() - LONGEST_MESSAGE / 4);
+        text.replace_range(start..end, "…");
     }
 }
 
@@ -166,6 +187,18 @@ mod tests {
             assert_eq!(code_of(errno), Code::InvalidArgument, "{errno}");
         }
         assert_eq!(code_of(libc::EROFS), Code::FailedPrecondition);
+    }
+
+    #[test]
+    fn text_is_cut_between_two_characters() {
+        let failure = Failure::os(libc::E2BIG, "execve", Some(&"ä".repeat(100_000))).bounded();
+        assert!(
+            failure.message.len() < LONGEST_MESSAGE && failure.message.contains("ä…ä"),
+            "{failure}"
+        );
+        assert!(failure.message.ends_with("(os error 7)"), "{failure}");
+        assert!(failure.path.unwrap().len() < LONGEST_MESSAGE + 4);
+        assert_eq!(Failure::new(Code::Internal, "short").bounded().message, "short");
     }
 
     #[test]

@@ -49,6 +49,9 @@ pub enum Message {
     GoOn,
 }
 
+/// Bytes of a message.
+const LONGEST: usize = 64 << 10;
+
 /// A message and its descriptor; None: the other end is closed.
 pub type Packet = Option<(Message, Option<OwnedFd>)>;
 
@@ -69,13 +72,13 @@ impl Channel {
 
     /// By write(2): the one call that every seccomp profile allows.
     pub fn send(&self, message: &Message) -> Result<()> {
-        let bytes = serde_json::to_vec(message).map_err(|error| Failure::new(Code::Internal, format!("message: {error}")))?;
+        let bytes = encoded(message)?;
         rustix::io::write(&self.fd, &bytes).call("write", None).map(drop)
     }
 
     /// With one descriptor.
     pub fn send_with(&self, message: &Message, fd: BorrowedFd) -> Result<()> {
-        let bytes = serde_json::to_vec(message).map_err(|error| Failure::new(Code::Internal, format!("message: {error}")))?;
+        let bytes = encoded(message)?;
         send_descriptor(&self.fd, &bytes, fd)
     }
 
@@ -99,7 +102,7 @@ impl Channel {
 
     /// None: the other end is closed.
     pub fn receive(&self) -> Result<Packet> {
-        let mut buffer = vec![0u8; 64 << 10];
+        let mut buffer = vec![0u8; LONGEST];
         let mut received = Vec::new();
         match messages::receive(&self.fd, &mut buffer, &mut received) {
             Ok(0) => Ok(None),
@@ -122,7 +125,32 @@ impl Channel {
     }
 }
 
+/// A failure quotes names and paths of any length, and the receiver has room for [`LONGEST`] bytes.
+fn encoded(message: &Message) -> Result<Vec<u8>> {
+    let bytes = match message {
+        Message::Failed(failure) => serde_json::to_vec(&Message::Failed(failure.clone().bounded())),
+        other => serde_json::to_vec(other),
+    };
+    bytes.map_err(|error| Failure::new(Code::Internal, format!("message: {error}")))
+}
+
 /// sendmsg(2) with one descriptor.
 pub fn send_descriptor(socket: &OwnedFd, bytes: &[u8], fd: BorrowedFd) -> Result<()> {
     messages::send(socket, bytes, &[fd]).call("sendmsg", None).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_arrives_whatever_it_quotes() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        let failure = Failure::os(libc::E2BIG, "execve", Some(&"\u{1}".repeat(200_000)));
+        ours.send(&Message::Failed(failure)).unwrap();
+        let Some((Message::Failed(failure), _)) = theirs.receive().unwrap() else {
+            panic!("no failure arrived")
+        };
+        assert_eq!((failure.code, failure.errno), (Code::InvalidArgument, Some(libc::E2BIG)));
+    }
 }

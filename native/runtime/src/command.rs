@@ -111,8 +111,11 @@ impl Command {
     }
 }
 
-/// The paths that are tried for a command, in order, as execvp(3) does.
+/// The paths that are tried for a command, in order, as execvp(3) does. No name is found nowhere, not each place of PATH.
 fn candidates(name: &str, path: Option<&str>) -> Vec<String> {
+    if name.is_empty() {
+        return Vec::new();
+    }
     if name.contains('/') {
         return vec![name.to_owned()];
     }
@@ -159,7 +162,14 @@ fn failure_of(name: &str, errno: i32) -> Failure {
         libc::ENOENT => (Code::CommandNotFound, format!("exec {name:?}: executable file not found in $PATH")),
         libc::ENOEXEC => (Code::NotExecutable, format!("exec {name:?}: exec format error")),
         libc::EACCES => (Code::NotExecutable, format!("exec {name:?}: permission denied")),
-        _ => (Code::NotExecutable, failure.message.clone()),
+        libc::E2BIG => (
+            Code::NotExecutable,
+            format!("exec {name:?}: argument list too long: give shorter arguments and variables, or fewer of them"),
+        ),
+        _ => (
+            Code::NotExecutable,
+            format!("exec {name:?}: {}", std::io::Error::from_raw_os_error(errno)),
+        ),
     };
     Failure { code, message, ..failure }.at("exec")
 }
@@ -198,6 +208,7 @@ mod tests {
     fn a_name_is_looked_for_in_path_and_a_path_is_not() {
         assert_eq!(candidates("/bin/sh", Some("/x")), ["/bin/sh"]);
         assert_eq!(candidates("./run", None), ["./run"]);
+        assert!(candidates("", Some("/a:/b")).is_empty());
         assert_eq!(candidates("sh", Some("/a::/b")), ["/a/sh", "./sh", "/b/sh"]);
         assert_eq!(candidates("sh", None).first().map(String::as_str), Some("/usr/local/sbin/sh"));
     }

@@ -26,7 +26,7 @@ import { dropEarly, type EarlyShimNeeds, spawnEarly } from "./early-shims.ts";
 import type { Drivers, Engine, Services } from "./engine.ts";
 import { freshHealth, healthCheckOf } from "./health-check.ts";
 import { resolveMounts } from "./mounts/resolve.ts";
-import { networkPeer } from "./namespaces.ts";
+import { networkPeer, peerOf } from "./namespaces.ts";
 import { selinuxLabels } from "./selinux.ts";
 import { settled } from "./settled.ts";
 import { startedAtOnce } from "./settling.ts";
@@ -52,7 +52,8 @@ export async function create(
     const config = withImage(asked, image, id);
     const argv = [...(config.entrypoint ?? []), ...(config.command ?? [])];
     if (argv.length === 0) throw fail("InvalidArgument", "No command specified: the image has none, so give one");
-    const networks = await networksOf(engine, call, config);
+    const networks = await named(networksOf(engine, call, config));
+    await named(checkPeers(engine, config));
     if (starting) {
       // Errors are ignored here; the start reports them.
       await spawnEarly(engine, call, { id, config, networks }).catch(() => {});
@@ -65,8 +66,8 @@ export async function create(
       storage: config.storage ?? (await engine.preferred("storage")),
       exec: config.exec ?? (await engine.preferred("exec")),
     };
-    await engine.exec(drivers.exec);
-    const storage = await engine.storage(drivers.storage);
+    await named(engine.exec(drivers.exec));
+    const storage = await named(engine.storage(drivers.storage));
     const parent = await engine.images.unpack(call, image.id, drivers.storage);
     const layer = `container-${id}` as ActiveKey;
     const { points, fills } = await resolveMounts(engine, call, { id, config, storage, storageId: drivers.storage, cleanup });
@@ -123,6 +124,27 @@ export async function create(
     await engine.events.publish(call, { type: "container", action: "create", id, attributes: attributes(record) });
     return record;
   });
+}
+
+/**
+ * Waits for something that the request names. `NotFound` becomes `InvalidArgument`: docker's client takes "not found" from a create for a
+ * missing image, and would pull it.
+ */
+async function named<T>(finding: Promise<T>): Promise<T> {
+  try {
+    return await finding;
+  } catch (error) {
+    if (isTsboxError(error) && error.code === "NotFound") throw fail("InvalidArgument", error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** As in Docker, the containers whose pid and ipc namespaces are joined must exist; that they run is checked at the start. */
+async function checkPeers({ records }: Pick<Engine, "records">, { isolation }: ContainerConfig): Promise<void> {
+  for (const mode of [isolation.pid, isolation.ipc]) {
+    const peer = peerOf(mode);
+    if (peer !== null) records.find(peer);
+  }
 }
 
 /** Ignores `NotFound`: the object may be gone already. */

@@ -25,7 +25,8 @@ export interface NamespaceSources {
 export const networkPeer = ({ network }: Pick<ContainerConfig, "network">): string | null =>
   network.startsWith("container:") ? network.slice("container:".length) : null;
 
-const peerOf = (mode: string): string | null => (mode.startsWith("container:") ? mode.slice("container:".length) : null);
+/** The container whose namespace is joined; null: none. */
+export const peerOf = (mode: string): string | null => (mode.startsWith("container:") ? mode.slice("container:".length) : null);
 
 /** `NotFound` and `Conflict` in Docker's words: the other container does not exist, does not run, or does not share its ipc namespace. */
 export function namespaceSources(records: Records, { config }: Container): NamespaceSources {

@@ -11,6 +11,7 @@ export async function top(
 ): Promise<ProcessTable> {
   const record = engine.records.byId(id);
   refuseIdle(record);
+  if (psArguments.some((word) => word.includes("\0"))) throw fail("InvalidArgument", "invalid ps_args: they have a zero byte");
   refuseRenamedPid(psArguments);
   const pids = new Set(await engine.shims.container(record).pids(call));
   const run = (argv: readonly string[]): Promise<CommandResult> =>

@@ -51,5 +51,17 @@ pub fn write(proc: &Procfs, name: &str, value: &str, namespaces: &Namespaces) ->
     } else {
         path
     };
-    proc.write(&format!("sys/{path}"), value)
+    proc.write(&format!("sys/{path}"), value).map_err(|failure| match failure.errno {
+        // "Not found" would be the container's absence to a client.
+        Some(libc::ENOENT) => Failure {
+            code: Code::InvalidArgument,
+            message: format!("there is no sysctl {name}"),
+            ..failure
+        },
+        Some(libc::EINVAL | libc::ERANGE | libc::EDOM) => Failure {
+            message: format!("sysctl {name} takes no value {value:?}"),
+            ..failure
+        },
+        _ => failure,
+    })
 }

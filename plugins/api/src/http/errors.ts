@@ -8,9 +8,13 @@ export interface Failure {
 
 /** Characters. A message quotes text of clients, images and registries. */
 const longestMessage = 4096;
+const endLength = 1024;
 
 /** Docker's client prints the message as it is. */
-const shown = (message: string): string => plainCell(message.length > longestMessage ? `${message.slice(0, longestMessage)}…` : message);
+const shown = (message: string): string => plainCell(message.length > longestMessage ? shortened(message) : message);
+
+/** Cut in the middle: what is wrong stands at the end, and it quotes what may be long. */
+const shortened = (message: string): string => `${message.slice(0, longestMessage - endLength)}…${message.slice(-endLength)}`;
 
 export function failureOf(thrown: unknown): Failure {
   const { status, message } = rawFailure(thrown);

@@ -4,11 +4,12 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { type Call, createCall, fail, isTsboxError, type Json, type WindowSize } from "@tsbox/kernel";
+import { type Call, createCall, fail, isTsboxError, type Json, parseJson, type WindowSize } from "@tsbox/kernel";
 import { consoleSize } from "../operations/execs.ts";
 import { framesType } from "./attach.ts";
 import type { Front } from "./front.ts";
 import { join, refuse, takeBody, upgrade } from "./hijack.ts";
+import { checked } from "./shapes.ts";
 import { versionOf } from "./versions.ts";
 
 const form = /^\/exec\/([^/?]+)\/start(?:\?.*)?$/;
@@ -78,14 +79,13 @@ export async function* execOutput(
 }
 
 function parse(body: Buffer): Json {
-  if (body.length === 0) return {};
+  let parsed: unknown = {};
   try {
-    const parsed: unknown = JSON.parse(body.toString());
-    if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) return parsed as Json;
-  } catch {
-    // The error is thrown below.
+    if (body.length > 0) parsed = parseJson(body.toString());
+  } catch (error) {
+    throw fail("InvalidArgument", `invalid JSON in the request's body: ${(error as Error).message}`);
   }
-  throw fail("InvalidArgument", "invalid JSON in the request's body");
+  return checked(parsed, "exec start");
 }
 
 /** The connection is upgraded already, so the error message is sent as output; the exit code has the rest. */

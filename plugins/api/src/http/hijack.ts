@@ -6,7 +6,7 @@
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { type Duplex, finished } from "node:stream";
-import { DetachWatch, fail } from "@tsbox/kernel";
+import { DetachWatch, fail, limits } from "@tsbox/kernel";
 import { failureOf } from "./errors.ts";
 
 const longestBody = 64 << 10;
@@ -28,7 +28,6 @@ export function upgrade({ headers }: IncomingMessage, socket: Duplex, contentTyp
 /** An internal header: the client did not ask for an upgrade. */
 const unasked = "x-tsbox-taken-over";
 const head = /^POST (\/v\d+\.\d+)?\/(?:containers\/[^/?\s]+\/attach|exec\/[^/?\s]+\/start)[?\s]/;
-const longestHead = 64 << 10;
 const longestLine = 2048;
 /** Milliseconds for a client's first request. Node's own limit only counts from then on. */
 const firstRequest = 60_000;
@@ -51,7 +50,7 @@ export function takeUnasked(socket: Socket, accept: () => void): void {
   const look = (): void => {
     for (let part = socket.read() as Buffer | null; part !== null; part = socket.read() as Buffer | null) got = Buffer.concat([got, part]);
     const line = got.subarray(0, longestLine).toString("latin1");
-    const incomplete = !got.includes("\r\n\r\n") && got.length < longestHead;
+    const incomplete = !got.includes("\r\n\r\n") && got.length < limits.largestHead;
     const mayBe = line.includes("\n") || line.length === longestLine ? head.test(line) : "POST ".startsWith(line.slice(0, 5));
     if (mayBe && incomplete) return;
     const asks = /\r\n(upgrade|expect):/i.test(got.subarray(0, got.indexOf("\r\n\r\n")).toString("latin1"));
@@ -71,6 +70,11 @@ export function takeUnasked(socket: Socket, accept: () => void): void {
 
 export function refuse(socket: Duplex, error: unknown): void {
   const { status, message } = failureOf(error);
+  refuseWith(socket, status, message);
+}
+
+/** Sends an error answer on a connection that Node's server does not serve, and ends it. */
+export function refuseWith(socket: Duplex, status: number, message: string): void {
   const body = JSON.stringify({ message });
   const headers = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close`;
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}\r\n${headers}\r\n\r\n${body}`);

@@ -1,5 +1,5 @@
 /** Parses query strings as Docker's clients write them. */
-import { type Filters, fail } from "@tsbox/kernel";
+import { type Filters, fail, parseJson } from "@tsbox/kernel";
 
 export type Query = Readonly<Record<string, string | readonly string[] | undefined>>;
 
@@ -35,7 +35,7 @@ export function filters(query: Query): Filters {
   const wrong = (): Error => fail("InvalidArgument", "invalid filters: give a JSON object of objects or lists");
   let parsed: unknown;
   try {
-    parsed = JSON.parse(value);
+    parsed = parseJson(value);
   } catch {
     throw wrong();
   }

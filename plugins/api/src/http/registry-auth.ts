@@ -2,7 +2,7 @@
  * Logins in headers: `X-Registry-Auth` for one registry, `X-Registry-Config` for several by name. They are JSON in base64, in either
  * alphabet; `e30=` is `{}`.
  */
-import { fail, type Strings } from "@tsbox/kernel";
+import { fail, parseJson, type Strings } from "@tsbox/kernel";
 
 type Header = string | readonly string[] | undefined;
 
@@ -24,7 +24,7 @@ function decode(name: string, header: Header): object {
   const text = typeof header === "string" ? header : "";
   if (text === "") return {};
   try {
-    const parsed: unknown = JSON.parse(Buffer.from(text, "base64url").toString());
+    const parsed: unknown = parseJson(Buffer.from(text, "base64url").toString());
     if (isObject(parsed)) return parsed;
   } catch {
     // The error is thrown below.

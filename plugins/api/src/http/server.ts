@@ -5,14 +5,15 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { fail, limits, parseJson } from "@tsbox/kernel";
+import { fail, limits, plainCell } from "@tsbox/kernel";
 import { fastify } from "fastify";
 import { attach } from "./attach.ts";
+import { bodyParsers } from "./bodies.ts";
 import { makeCalls } from "./calls.ts";
 import { failureOf } from "./errors.ts";
 import { execStart } from "./exec.ts";
 import type { Front } from "./front.ts";
-import { refuse, takeUnasked, wantsHijack } from "./hijack.ts";
+import { refuse, refuseWith, takeUnasked, wantsHijack } from "./hijack.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { execRoutes } from "./routes/execs.ts";
 import { fileRoutes } from "./routes/files.ts";
@@ -42,17 +43,30 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
     requestTimeout: 0,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: longestName },
+    // Errors before a route is found, where no hook of ours runs.
+    frameworkErrors: ({ code }, _request, reply) => {
+      const [status, message] =
+        code === "FST_ERR_MAX_PARAM_LENGTH"
+          ? [404, `no such name: it has more than ${longestName} characters`]
+          : [400, "invalid URL escape in the request's path: write % as %25"];
+      reply.hijack();
+      reply.raw.writeHead(status, { ...headers, "content-type": "application/json" }).end(JSON.stringify({ message }));
+    },
+    clientErrorHandler: (error, socket) => refuseBroken(socket, error),
     serverFactory: (handler) => {
-      server = createServer({ requestTimeout: 0, shouldUpgradeCallback: wantsHijack }, (request, response) => {
-        const versioned = versionOf(request.url ?? "/");
-        if ("refused" in versioned) {
-          response.writeHead(400, { ...headers, "content-type": "application/json" }).end(JSON.stringify({ message: versioned.refused }));
-          return;
-        }
-        versions.set(request, versioned.version);
-        request.url = versioned.path;
-        handler(request, response);
-      });
+      server = createServer(
+        { requestTimeout: 0, maxHeaderSize: limits.largestHead, shouldUpgradeCallback: wantsHijack },
+        (request, response) => {
+          const versioned = versionOf(request.url ?? "/");
+          if ("refused" in versioned) {
+            response.writeHead(400, { ...headers, "content-type": "application/json" }).end(JSON.stringify({ message: versioned.refused }));
+            return;
+          }
+          versions.set(request, versioned.version);
+          request.url = versioned.path;
+          handler(request, response);
+        },
+      );
       const accept = server.listeners("connection") as ((socket: Socket) => void)[];
       const own = server.removeAllListeners("connection");
       let connections = 0;
@@ -70,16 +84,7 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
       return server;
     },
   });
-  app.removeAllContentTypeParsers();
-  // Clients send the JSON content type with an empty body.
-  app.addContentTypeParser("application/json", { parseAs: "string" }, (_request, body, done) => {
-    try {
-      done(null, body === "" ? null : parseJson(body as string));
-    } catch {
-      done(Object.assign(new Error("invalid JSON in the request's body"), { statusCode: 400 }));
-    }
-  });
-  app.addContentTypeParser("*", (_request, body, done) => done(null, body));
+  bodyParsers(app);
   app.addHook("onRequest", async (_request, reply) => void reply.headers(headers));
   // Docker's client only parses an error if its type is exactly this; the framework would add a charset.
   app.addHook("onSend", async (_request, reply) => {
@@ -130,6 +135,24 @@ function turnAway(socket: Socket): void {
     fail("Unavailable", "the engine has as many connections as its open files allow: close some, or raise its limit (ulimit -n)"),
   );
   socket.resume();
+}
+
+/** Answers what is no HTTP request, and closes its connection. */
+function refuseBroken(socket: Socket, { code, message, reason }: Error & { readonly code?: string; readonly reason?: string }): void {
+  if (code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, why] =
+    code === "HPE_HEADER_OVERFLOW"
+      ? [431, `the request's head has more than ${limits.largestHead} bytes: send less in its path, its query and its headers`]
+      : code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? [408, "the request's head took too long: send it again"]
+        : [400, `this is no valid HTTP request (${plainCell(reason || message).slice(0, 200)}): look at the client`];
+  refuseWith(socket, status, why);
+  // A fixed limit: a client may send more than anybody reads.
+  const timer = setTimeout(() => socket.destroy(), drainTimeout);
+  socket.once("close", () => clearTimeout(timer));
 }
 
 /** Milliseconds in which a client may finish sending data that the engine no longer needs. */

@@ -5,8 +5,9 @@ export type Versioned = { readonly path: string; readonly version: string } | { 
 
 const minor = (version: string): number => Number(version.split(".")[1]);
 
-/** `url`: path and query. */
-export function versionOf(url: string): Versioned {
+/** `url`: path and query, after `http://HOST` where the client speaks to a proxy. */
+export function versionOf(given: string): Versioned {
+  const url = given.replace(/^https?:\/\/[^/?]*/i, "");
   const [, version, path = ""] = /^\/v(\d+\.\d+)(\/.*)$/.exec(url) ?? [];
   if (version === undefined) return { path: url, version: apiVersion };
   if (!version.startsWith("1.") || minor(version) > minor(apiVersion))

@@ -2,10 +2,12 @@
  * Converts Docker's create body to the engine's config. Docker's zero-value rules are all here: "", 0, null and a missing field mean the
  * default, with few exceptions.
  */
+import { isIP, isIPv6 } from "node:net";
 import { type ContainerConfig, fail, type Json, type NetworkWish, type PortMap } from "@tsbox/kernel";
 import { isolatedOf } from "./create-isolation.ts";
-import { groupsOf, oomScoreOf, quotaOf, resourcesOf, ulimitsOf } from "./create-limits.ts";
+import { groupsOf, oomScoreOf, quotaOf, resourcesOf, shmSizeOf, ulimitsOf } from "./create-limits.ts";
 import { parseHealth } from "./health.ts";
+import { logOf } from "./log-options.ts";
 import { amount, flag, type Loose, object, strings, text } from "./loose.ts";
 import { parseMounts } from "./mounts.ts";
 import { parseRestart } from "./restart.ts";
@@ -15,12 +17,12 @@ export function parseCreate(body: Json, platform: string | null, userns: "host" 
   const host = object(body, "HostConfig");
   const image = text(body, "Image");
   if (image === "") throw fail("InvalidArgument", "no image: give one in Image");
-  const log = object(host, "LogConfig");
+  refuseUnmet(host);
   return {
     image,
-    entrypoint: strings(body, "Entrypoint"),
-    command: emptyAsNull(strings(body, "Cmd")),
-    env: strings(body, "Env") ?? [],
+    entrypoint: argv(body, "Entrypoint"),
+    command: emptyAsNull(argv(body, "Cmd")),
+    env: (strings(body, "Env") ?? []).map(variable),
     workingDirectory: absolute(text(body, "WorkingDir")),
     user: text(body, "User"),
     terminal: flag(body, "Tty"),
@@ -40,7 +42,7 @@ export function parseCreate(body: Json, platform: string | null, userns: "host" 
     publishAll: flag(host, "PublishAllPorts"),
     ...endpointOf(body, networkOf(text(host, "NetworkMode"))),
     networks: furtherNetworks(body, networkOf(text(host, "NetworkMode"))),
-    extraHosts: strings(host, "ExtraHosts") ?? [],
+    extraHosts: (strings(host, "ExtraHosts") ?? []).map(extraHost),
     dns: { servers: strings(host, "Dns") ?? [], search: strings(host, "DnsSearch") ?? [], options: strings(host, "DnsOptions") ?? [] },
     ...parseMounts(body, host),
     readOnlyRoot: flag(host, "ReadonlyRootfs"),
@@ -53,13 +55,36 @@ export function parseCreate(body: Json, platform: string | null, userns: "host" 
     oomScoreAdj: oomScoreOf(host),
     quotaBytes: quotaOf(host),
     resources: resourcesOf(host),
-    shmSize: amount(host, "ShmSize") ?? 64 << 20,
+    shmSize: shmSizeOf(host),
     init: flag(host, "Init"),
     restart: parseRestart(host),
     ...parseHealth(body, host),
-    log: { driver: logDriver(text(log, "Type")), options: object(log, "Config") as Readonly<Record<string, string>> },
+    log: logOf(object(host, "LogConfig")),
     raw: { config: body, hostConfig: host },
   };
+}
+
+/** What would have no effect, and the user would miss. */
+function refuseUnmet(host: Loose): void {
+  for (const key of ["IOMaximumIOps", "IOMaximumBandwidth"])
+    if (amount(host, key) !== null) throw fail("InvalidArgument", `Invalid QoS settings: Linux does not support ${key}`);
+}
+
+/** Unlike in other lists, an empty string is a word: `--entrypoint ""` removes the image's. */
+const argv = (body: Json, key: string): readonly string[] | null => (body[key] === "" ? [""] : strings(body, key));
+
+function variable(pair: string): string {
+  if (pair !== "" && !pair.startsWith("=")) return pair;
+  throw fail("InvalidArgument", `invalid environment variable: ${pair}: give NAME=VALUE`);
+}
+
+/** `NAME:ADDRESS`, or `NAME=ADDRESS`; `host-gateway` stands for the host's address. */
+function extraHost(entry: string): string {
+  const [, name = "", address = ""] = /^([^:=\s]+)[:=](.*)$/s.exec(entry) ?? [];
+  if (name === "") throw fail("InvalidArgument", `bad format for add-host: "${entry}": give NAME:ADDRESS`);
+  if (address !== "host-gateway" && isIP(address.replace(/^\[(.*)\]$/, "$1")) === 0)
+    throw fail("InvalidArgument", `invalid IP address in add-host: "${address}"`);
+  return entry;
 }
 
 const emptyAsNull = (list: readonly string[] | null): readonly string[] | null => (list?.length === 0 ? null : list);
@@ -87,6 +112,8 @@ function endpointOf(body: Json, network: string): Pick<ContainerConfig, "address
   const address = text(object(endpoint, "IPAMConfig"), "IPv4Address");
   const mac = text(endpoint, "MacAddress") || text(body, "MacAddress");
   if (address !== "" && !/^\d{1,3}(\.\d{1,3}){3}$/.test(address)) throw fail("InvalidArgument", `invalid IPv4 address: ${address}`);
+  const address6 = text(object(endpoint, "IPAMConfig"), "IPv6Address");
+  if (address6 !== "" && !isIPv6(address6)) throw fail("InvalidArgument", `invalid IPv6 address: ${address6}`);
   if (mac !== "" && !/^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i.test(mac)) throw fail("InvalidArgument", `invalid MAC address: ${mac}`);
   return { address: address || null, mac: mac === "" ? null : mac.replaceAll("-", ":").toLowerCase() };
 }
@@ -100,16 +127,12 @@ function furtherNetworks(body: Json, network: string): readonly NetworkWish[] {
     .map((name) => ({ network: name, ...endpointOf({ NetworkingConfig: { EndpointsConfig: { [name]: endpoints[name] } } }, name) }));
 }
 
-function logDriver(type: string): "local" | "json-file" | "none" {
-  if (type === "") return "local";
-  if (type === "local" || type === "json-file" || type === "none") return type;
-  throw fail("InvalidArgument", `logger: no log driver named '${type}' is registered; there are local, json-file and none`);
-}
-
 /** `{"80/tcp": [{HostIp, HostPort: "8080"}]}`; an empty port means any free port. */
 function portsOf(bindings: Loose): readonly PortMap[] {
   return Object.entries(bindings).flatMap(([key, list]) => {
     const [port = "", protocol = "tcp"] = key.split("/");
+    protocolOf(protocol);
+    portNumber(port);
     return ((list as readonly Loose[] | null) ?? []).map((binding): PortMap => {
       const hostPort = text(binding, "HostPort");
       return {

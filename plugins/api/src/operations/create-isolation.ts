@@ -1,6 +1,9 @@
 /** Namespaces, devices and security in a create body: `HostConfig`'s modes, with Docker's checks and messages. */
-import { type ContainerConfig, type DeviceMap, type DeviceRequest, fail, type Isolation } from "@tsbox/kernel";
+import { type ContainerConfig, type DeviceMap, type DeviceRequest, fail, type Isolation, limits } from "@tsbox/kernel";
 import { type Loose, list, object, strings, text, words } from "./loose.ts";
+
+/** Bytes (__NEW_UTS_LEN). */
+const longestHostname = 64;
 
 type Isolated = Pick<
   ContainerConfig,
@@ -24,6 +27,12 @@ export function isolatedOf(body: Loose, host: Loose, userns: "host" | "private")
   const isolation = isolationOf(host, userns);
   const hostname = text(body, "Hostname");
   const domainname = text(body, "Domainname");
+  for (const [what, name] of [
+    ["hostname", hostname],
+    ["domainname", domainname],
+  ] as const)
+    if (Buffer.byteLength(name) > longestHostname)
+      throw fail("InvalidArgument", `invalid ${what}: ${Buffer.byteLength(name)} bytes, and Linux has ${longestHostname} at most`);
   if (isolation.uts === "host" && hostname !== "") throw fail("InvalidArgument", "conflicting options: hostname and the UTS mode");
   if (isolation.uts === "host" && domainname !== "") throw fail("InvalidArgument", "conflicting options: domainname and the UTS mode");
   if (network.startsWith("container:") && hostname !== "")
@@ -165,6 +174,10 @@ function annotationsOf(host: Loose): ContainerConfig["annotations"] {
 }
 
 function cgroupParentOf(parent: string): string {
+  const parts = parent.split("/");
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the kernel refuses a line break in a cgroup's name.
+  if (parent.length > limits.longestPath / 2 || parts.some((part) => part.length > limits.longestName || /[\x00-\x1f]/.test(part)))
+    throw fail("InvalidArgument", "invalid cgroup parent: it is too long, or has control characters; give a path such as /my.slice");
   if (parent.split("/").includes("..")) throw fail("InvalidArgument", `invalid cgroup parent ${parent}: it must not lead out with ".."`);
   return parent;
 }

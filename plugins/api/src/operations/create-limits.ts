@@ -1,4 +1,6 @@
 /** The limits in a create or update body: `HostConfig`'s resources, ulimits and out-of-memory score, with Docker's checks and messages. */
+import { readFileSync } from "node:fs";
+import { cpus } from "node:os";
 import { type DeviceLimit, fail, type Resources, type Ulimit } from "@tsbox/kernel";
 import { amount, flag, type Loose, list, object, strings, text } from "./loose.ts";
 
@@ -31,10 +33,14 @@ export function resourcesOf(host: Loose): Resources {
     throw fail("InvalidArgument", "You should always set the Memory limit when using Memoryswap limit, see usage");
   if (memory !== null && swap !== null && swap !== -1 && swap < memory)
     throw fail("InvalidArgument", "Minimum memoryswap limit should be larger than memory limit, see usage");
+  if (swap !== null && swap < -1) throw fail("InvalidArgument", "Invalid memoryswap limit: give a number of bytes, or -1 for no limit");
   const reservation = amount(host, "MemoryReservation");
+  if (reservation !== null && reservation < smallestMemory) throw fail("InvalidArgument", "Minimum memory reservation allowed is 6MB");
   if (memory !== null && reservation !== null && reservation > memory)
     throw fail("InvalidArgument", "Minimum memory limit can not be less than memory reservation limit, see usage");
   const nanoCpus = amount(host, "NanoCpus");
+  if (nanoCpus !== null && (nanoCpus < 1e7 || nanoCpus > cpus().length * 1e9))
+    throw fail("InvalidArgument", `Range of CPUs is from 0.01 to ${cpus().length}.00, as there are only ${cpus().length} CPUs available`);
   const quota = amount(host, "CpuQuota");
   const period = amount(host, "CpuPeriod");
   if (nanoCpus !== null && (quota !== null || period !== null))
@@ -53,9 +59,9 @@ export function resourcesOf(host: Loose): Resources {
     cpuPeriod: nanoCpus === null ? period : 100_000,
     cpusetCpus: listOf(host, "CpusetCpus"),
     cpusetMems: listOf(host, "CpusetMems"),
-    cpuRealtimePeriod: amount(host, "CpuRealtimePeriod"),
-    cpuRealtimeRuntime: amount(host, "CpuRealtimeRuntime"),
-    pids: amount(host, "PidsLimit"),
+    cpuRealtimePeriod: microseconds(host, "CpuRealtimePeriod"),
+    cpuRealtimeRuntime: microseconds(host, "CpuRealtimeRuntime"),
+    pids: pidsOf(host),
     blockWeight: weightOf(amount(host, "BlkioWeight")),
     blockWeightDevices: list(host, "BlkioWeightDevice").map((one) => ({
       path: text(one, "Path"),
@@ -67,6 +73,12 @@ export function resourcesOf(host: Loose): Resources {
     blockWriteOperations: ratesOf(host, "BlkioDeviceWriteIOps"),
     hugepages: hugepagesOf(object(host, "TsboxHugepages")),
   };
+}
+
+function microseconds(host: Loose, key: string): number | null {
+  const value = amount(host, key);
+  if (value === null || value > 0) return value;
+  throw fail("InvalidArgument", `invalid ${key} ${value}: give microseconds above 0`);
 }
 
 /** Docker's -1 and null both mean the host's value. */
@@ -83,15 +95,48 @@ function sharesOf(host: Loose): number | null {
   throw fail("InvalidArgument", `invalid CPU shares (${shares}): value must be a positive integer`);
 }
 
-/** `0-3,5` */
-function listOf(host: Loose, key: string): string | null {
+/** The kernel's greatest number of processes (PID_MAX_LIMIT). */
+const mostPids = 4 << 20;
+
+function pidsOf(host: Loose): number | null {
+  const pids = amount(host, "PidsLimit");
+  if (pids === null || pids <= mostPids) return pids;
+  throw fail("InvalidArgument", `invalid PIDs limit ${pids}: the kernel has ${mostPids} at most; give -1 for no limit`);
+}
+
+/** `0-3,5`, of what the host has. */
+function listOf(host: Loose, key: "CpusetCpus" | "CpusetMems"): string | null {
   const value = text(host, key);
   if (value === "") return null;
-  if (/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(value)) return value;
-  throw fail(
-    "InvalidArgument",
-    `Invalid value ${value} for ${key === "CpusetCpus" ? "cpuset cpus" : "cpuset mems"}: give numbers and ranges, as 0-3,5`,
-  );
+  const [named, what, file] =
+    key === "CpusetCpus"
+      ? ["cpuset cpus", "CPUs", "/sys/devices/system/cpu/online"]
+      : ["cpuset mems", "memory nodes", "/sys/devices/system/node/online"];
+  const wrong = (): Error => fail("InvalidArgument", `Invalid value ${value} for ${named}: give numbers and ranges, as 0-3,5`);
+  if (!/^\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*$/.test(value)) throw wrong();
+  const ranges = (list: string): readonly (readonly [number, number])[] =>
+    list.split(",").map((range) => {
+      const [first = 0, last = first] = range.split("-").map(Number);
+      return [first, last];
+    });
+  const online = onlineOf(file);
+  const had = ranges(online);
+  for (const [first, last] of ranges(value)) {
+    if (last < first) throw wrong();
+    for (let number = first; number <= last; number += 1)
+      if (!had.some(([from, to]) => number >= from && number <= to))
+        throw fail("InvalidArgument", `Requested ${what} are not available - requested ${value}, available: ${online}`);
+  }
+  return value;
+}
+
+/** A kernel without NUMA has one memory node. */
+function onlineOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch {
+    return "0";
+  }
 }
 
 function weightOf(weight: number | null): number | null {
@@ -115,8 +160,9 @@ function hugepagesOf(asked: Loose): Readonly<Record<string, number>> {
   return asked as Readonly<Record<string, number>>;
 }
 
+/** One limit a name: the last one, as on docker's command line. */
 export function ulimitsOf(host: Loose): readonly Ulimit[] {
-  return list(host, "Ulimits").map((one) => {
+  const limits = list(host, "Ulimits").map((one): Ulimit => {
     const name = text(one, "Name");
     const soft = typeof one.Soft === "number" ? one.Soft : 0;
     const hard = typeof one.Hard === "number" ? one.Hard : soft;
@@ -125,6 +171,13 @@ export function ulimitsOf(host: Loose): readonly Ulimit[] {
       throw fail("InvalidArgument", `ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`);
     return { name, soft, hard };
   });
+  return [...new Map(limits.map((limit) => [limit.name, limit])).values()];
+}
+
+export function shmSizeOf(host: Loose): number {
+  const size = amount(host, "ShmSize") ?? 64 << 20;
+  if (size > 0) return size;
+  throw fail("InvalidArgument", "SHM size can not be less than 0");
 }
 
 export function oomScoreOf(host: Loose): number {

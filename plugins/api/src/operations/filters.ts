@@ -1,5 +1,6 @@
 /** Docker's `filters` parameter: key to values; several values of a key are alternatives, several keys must all hold. */
 import { type Filters, fail } from "@tsbox/kernel";
+import { fits } from "./patterns.ts";
 
 export type Match<T> = (subject: T, value: string) => boolean;
 
@@ -24,9 +25,18 @@ export function hasLabel(labels: Readonly<Record<string, string>>, wanted: strin
 
 /** As in Docker, the pattern is a part of the name, or a regular expression. */
 export function namesMatch(name: string, pattern: string): boolean {
+  let expression: RegExp;
   try {
-    return new RegExp(pattern.replace(/^\^\//, "^")).test(name) || name.includes(pattern);
+    expression = new RegExp(pattern.replace(/^\^\//, "^"));
   } catch {
     throw fail("InvalidArgument", `invalid filter 'name=${pattern}': not a regular expression`);
   }
+  return name.includes(pattern) || fits(expression, name);
+}
+
+/** The value of a filter that says yes or no. */
+export function truth(key: string, value: string): boolean {
+  if (["true", "1", "t", "T", "True", "TRUE"].includes(value)) return true;
+  if (["false", "0", "f", "F", "False", "FALSE"].includes(value)) return false;
+  throw fail("InvalidArgument", `invalid filter '${key}=[${value}]': give true or false`);
 }

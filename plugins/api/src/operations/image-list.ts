@@ -1,6 +1,7 @@
 /** Docker's `GET /images/json`: its filters, the images that it shows without them, and the names that it shows. */
 import { type ApiService, type Call, type ContainersService, type Filters, fail, type Image, type ImagesService } from "@tsbox/kernel";
 import { hasLabel, matches } from "./filters.ts";
+import { fits } from "./patterns.ts";
 import { listImage } from "./show.ts";
 import { parseTime } from "./times.ts";
 
@@ -52,12 +53,19 @@ function underNames(image: Image, patterns: readonly string[] | undefined): Imag
 
 /** `debian`, `debian:1*`, `host/*`: like Go's path.Match, on the whole name or on the part before its tag. */
 export function nameMatches(name: string, pattern: string): boolean {
-  const source = pattern.replace(/\[[^\]]*\]|[.+^${}()|\\\]*?]/g, (part) => {
+  const source = pattern.replace(/\[[^\]]*\]|[.+^${}()|\\\]*?[]/g, (part) => {
     if (part === "*") return "[^/]*";
     if (part === "?") return "[^/]";
+    // A class without an end is passed on, and refused as one.
+    if (part === "[") return part;
     return part.startsWith("[") && part.length > 1 ? part.replace(/^\[!/, "[^") : `\\${part}`;
   });
-  const expression = new RegExp(`^${source}$`);
+  let expression: RegExp;
+  try {
+    expression = new RegExp(`^${source}$`);
+  } catch (error) {
+    throw fail("InvalidArgument", `invalid filter 'reference=${pattern}': syntax error in pattern`, { cause: error });
+  }
   const bare = name.includes("@") ? name.slice(0, name.indexOf("@")) : name.slice(0, Math.max(name.lastIndexOf(":"), 0));
-  return expression.test(name) || expression.test(bare);
+  return fits(expression, name) || fits(expression, bare);
 }

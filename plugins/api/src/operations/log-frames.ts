@@ -2,6 +2,7 @@
  * A container's log as Docker sends it: frames, or the raw bytes of a terminal; on request, with a time and attributes before each line.
  */
 import type { ContainerConfig, LogPart } from "@tsbox/kernel";
+import { fits } from "./patterns.ts";
 
 export interface FrameOptions {
   /** The container has a terminal: no frames. */
@@ -93,7 +94,7 @@ export function attributesOf({ labels, env, log }: Pick<ContainerConfig, "labels
   };
   const chosen = (all: readonly (readonly [string, string])[], list: string, regex: string): readonly (readonly [string, string])[] => {
     const [named, matching] = [names(list), pattern(regex)];
-    return all.filter(([name]) => named.includes(name) || matching?.test(name));
+    return all.filter(([name]) => named.includes(name) || (matching !== null && fits(matching, name)));
   };
   const variables = env.map((pair): readonly [string, string] => {
     const [name = "", value = ""] = pair.split(/=(.*)/s, 2);

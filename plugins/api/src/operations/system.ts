@@ -14,7 +14,7 @@ import {
   type NetworksService,
 } from "@tsbox/kernel";
 import { shownEvents } from "./events.ts";
-import { hasLabel, matches } from "./filters.ts";
+import { hasLabel, matches, truth } from "./filters.ts";
 import { hostFacts } from "./host-facts.ts";
 import { time } from "./time.ts";
 import { parseTime } from "./times.ts";
@@ -135,9 +135,9 @@ export function systemVerbs({ containers, images, networks, events, engine, host
         id: (network, value) => network.id.startsWith(value),
         driver: (network, value) => network.driver === value,
         label: (network, value) => hasLabel(network.labels, value),
-        type: (network, value) => (value === "builtin") === network.predefined,
+        type: (network, value) => builtin(value) === network.predefined,
         scope: (_network, value) => value === "local",
-        dangling: (network, value) => (!network.predefined && !used.has(network.name)) === (value === "true" || value === "1"),
+        dangling: (network, value) => (!network.predefined && !used.has(network.name)) === truth("dangling", value),
       });
       return (await networks.list(call)).filter(wanted).map((network) => showNetwork(network, {}));
     },
@@ -162,6 +162,7 @@ export function systemVerbs({ containers, images, networks, events, engine, host
     networkCreate: async (call, body) => {
       const name = typeof body.Name === "string" ? body.Name : "";
       if (name === "") throw fail("InvalidArgument", "network name cannot be blank");
+      refuseUnmet(body, name);
       const pool = ((body.IPAM as { Config?: readonly { Subnet?: string; Gateway?: string }[] | null } | undefined)?.Config ?? [])[0];
       const made = await networks.create(call, {
         name,
@@ -176,6 +177,24 @@ export function systemVerbs({ containers, images, networks, events, engine, host
     },
     networkRemove: (call, name) => networks.remove(call, name),
   };
+}
+
+/** What is asked for in vain: a network without it would look as if it had it. Codes are Docker's. */
+function refuseUnmet(body: Json, name: string): void {
+  const driver = body.Driver;
+  if (["bridge", "host", "none", "default"].includes(name))
+    throw fail("PermissionDenied", `operation is not permitted on predefined ${name} network: choose another name`);
+  if (driver === "host" || driver === "none") throw fail("PermissionDenied", `only one instance of "${driver}" network is allowed`);
+  if (body.Ingress === true || body.Scope === "swarm" || body.Scope === "global")
+    throw fail("PermissionDenied", "cannot create a network for a swarm: this engine has none; leave out Ingress and Scope");
+  if (body.ConfigOnly === true) throw fail("Unsupported", "networks with a configuration alone are not there: give each its own options");
+  const ipam = (body.IPAM as { readonly Driver?: string | null } | null | undefined)?.Driver ?? "default";
+  if (ipam !== "" && ipam !== "default") throw fail("InvalidArgument", `no IPAM driver is called ${ipam}: there is default alone`);
+}
+
+function builtin(value: string): boolean {
+  if (value === "builtin" || value === "custom") return value === "builtin";
+  throw fail("InvalidArgument", `invalid filter 'type=${value}': give builtin or custom`);
 }
 
 function showNetwork(network: NetworkRecord, members: Json): Json {

@@ -4,14 +4,13 @@ import {
   type Call,
   type ContainerId,
   type EventsService,
-  fail,
   isTsboxError,
   type Json,
   type Strings,
   type Volume,
   type VolumesService,
 } from "@tsbox/kernel";
-import { hasLabel, matches } from "./filters.ts";
+import { hasLabel, matches, truth } from "./filters.ts";
 import { seconds } from "./time.ts";
 
 type VolumeVerbs = Pick<ApiService, "volumeList" | "volumeInspect" | "volumeCreate" | "volumeRemove" | "volumePrune">;
@@ -77,12 +76,6 @@ async function removed(volumes: VolumesService, call: Call, name: string): Promi
     if (isTsboxError(error) && (error.code === "Conflict" || error.code === "NotFound")) return null;
     throw error;
   }
-}
-
-function truth(key: string, value: string): boolean {
-  if (["true", "1", "t", "T", "True", "TRUE"].includes(value)) return true;
-  if (["false", "0", "f", "F", "False", "FALSE"].includes(value)) return false;
-  throw fail("InvalidArgument", `invalid filter '${key}=[${value}]'`);
 }
 
 export function showVolume(volume: Volume): Json {

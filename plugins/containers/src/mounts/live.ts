@@ -101,7 +101,7 @@ function bind(point: BindPoint): OciMount {
   if (!statSync(source, { throwIfNoEntry: false })) {
     if (!point.createSource)
       throw fail("InvalidArgument", `invalid mount config for type "bind": bind source path does not exist: ${source}`);
-    mkdirSync(source, { recursive: true, mode: 0o755 });
+    makeSource(source);
   }
   checkPropagation(source, propagation);
   const readOnly = point.readOnlyDepth === "top" ? "ro" : "rro";
@@ -111,6 +111,19 @@ function bind(point: BindPoint): OciMount {
     source,
     options: [point.recursive ? "rbind" : "bind", ...(point.readOnly ? [readOnly] : []), propagation],
   };
+}
+
+/** The host's own files may be in the way. */
+function makeSource(source: string): void {
+  try {
+    mkdirSync(source, { recursive: true, mode: 0o755 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== undefined && ["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM", "EIO"].includes(code)) throw error;
+    throw fail("InvalidArgument", `error while creating mount source path '${source}': ${code ?? error}: choose another path`, {
+      cause: error,
+    });
+  }
 }
 
 /** As in Docker, a mount with shared or slave propagation needs a source on such a mount. */

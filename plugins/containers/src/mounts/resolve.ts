@@ -14,6 +14,7 @@ import {
   fail,
   type ImageRequest,
   isTsboxError,
+  limits,
   type MountPoint,
   type MountRequest,
   type StorageDriver,
@@ -56,14 +57,18 @@ export async function resolveMounts(engine: Pick<Engine, "images" | "records" | 
  */
 async function settle(engine: Pick<Engine, "images" | "records" | "volumes">, call: Call, making: Making): Promise<Settled> {
   const { config } = making;
+  const others = config.volumesFrom.map((from) => ({ from, points: inherited(engine.records.find(from.container), from) }));
+  // Before anything is made: each of them is a directory, a mount and a record.
+  const count = config.mounts.length + config.volumes.length + others.reduce((sum, { points }) => sum + points.length, 0);
+  if (count > limits.mostMounts)
+    throw fail("InvalidArgument", `too many mounts: ${count}, and a container may have ${limits.mostMounts}; give fewer, or one for all`);
   const asked = new Set<string>();
   for (const { target } of config.mounts) {
     if (asked.has(target)) throw fail("InvalidArgument", `Duplicate mount point: ${target}`);
     asked.add(target);
   }
   const points = new Map<string, MountPoint>();
-  for (const from of config.volumesFrom)
-    for (const point of inherited(engine.records.find(from.container), from)) if (!asked.has(point.target)) points.set(point.target, point);
+  for (const { points: found } of others) for (const point of found) if (!asked.has(point.target)) points.set(point.target, point);
   for (const point of points.values()) if (point.kind === "volume") await claim(engine, call, making, point.name);
   const fills: VolumePoint[] = [];
   const own = config.volumes.map(cleanTarget).filter((target) => !asked.has(target) && !points.has(target));

@@ -1,7 +1,7 @@
 /** Devices of the host that a container gets: the requested ones, and for a privileged container all of them. */
 import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
-import { type ContainerConfig, type DeviceMap, fail } from "@tsbox/kernel";
+import { type ContainerConfig, type DeviceMap, fail, limits } from "@tsbox/kernel";
 import type { DeviceRule } from "./defaults.ts";
 import type { BlockDevices } from "./limits.ts";
 
@@ -40,15 +40,33 @@ const own = new Set([
   "/dev/.udev",
 ]);
 
+/** `InvalidArgument`: the directory is larger than any with devices, so a wrong one. */
 export function hostDevices(directory = "/dev"): readonly DeviceNode[] {
-  return readdirSync(directory).flatMap((name): readonly DeviceNode[] => {
-    const path = join(directory, name);
-    if (own.has(path)) return [];
-    const stat = lstatSync(path, { throwIfNoEntry: false });
-    if (stat?.isDirectory()) return hostDevices(path);
-    if (stat?.isCharacterDevice()) return [node(path, "c", stat)];
-    return stat?.isBlockDevice() ? [node(path, "b", stat)] : [];
-  });
+  const nodes: DeviceNode[] = [];
+  let count = 0;
+  const waiting = [directory];
+  for (let at = waiting.pop(); at !== undefined; at = waiting.pop())
+    for (const name of namesIn(at)) {
+      const path = join(at, name);
+      if (own.has(path)) continue;
+      count += 1;
+      if (count > limits.mostDevices)
+        throw fail("InvalidArgument", `${directory} has more than ${limits.mostDevices} files: give the devices one by one`);
+      const stat = lstatSync(path, { throwIfNoEntry: false });
+      if (stat?.isDirectory()) waiting.push(path);
+      else if (stat?.isCharacterDevice()) nodes.push(node(path, "c", stat));
+      else if (stat?.isBlockDevice()) nodes.push(node(path, "b", stat));
+    }
+  return nodes;
+}
+
+/** A directory that goes away meanwhile, or that nobody may read, has no devices. */
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch {
+    return [];
+  }
 }
 
 /** A privileged container also gets all existing nodes of the host. */
@@ -99,12 +117,21 @@ export function parseRule(rule: string): DeviceRule {
 export function blockDevices(paths: readonly string[]): BlockDevices {
   return new Map(
     paths.map((path) => {
-      const stat = statSync(path, { throwIfNoEntry: false });
+      const stat = statOf(path);
       if (!stat?.isBlockDevice())
         throw fail("InvalidArgument", `${path} is no block device of this host: a limit of input or output needs one`);
       return [path, numbersOf(stat)];
     }),
   );
+}
+
+/** Null: no file is there, or none can be: a path of a request may have any length. */
+function statOf(path: string): Stats | null {
+  try {
+    return statSync(path);
+  } catch {
+    return null;
+  }
 }
 
 function node(path: string, type: "b" | "c", stat: Stats, hostPath = path): DeviceNode {

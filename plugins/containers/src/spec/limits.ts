@@ -10,11 +10,14 @@ const given = <T>(entries: Readonly<Record<string, T | null>>): Record<string, T
   Object.fromEntries(Object.entries(entries).filter((entry): entry is [string, T] => entry[1] !== null));
 const unlessEmpty = (name: string, words: Words): Words => (Object.keys(words).length > 0 ? { [name]: words } : {});
 
+/** The largest number of JavaScript that fits into 63 bits. */
+const largest = 2 ** 63 - 1024;
+
 export function resourcesOf(resources: Resources, devices: BlockDevices): Words {
   const memory = given<number | boolean>({
     limit: resources.memory,
     // As in Docker: twice the memory by default.
-    swap: resources.memorySwap ?? (resources.memory === null ? null : resources.memory * 2),
+    swap: resources.memorySwap ?? (resources.memory === null ? null : Math.min(resources.memory * 2, largest)),
     reservation: resources.memoryReservation,
     swappiness: resources.memorySwappiness,
     disableOOMKiller: resources.oomKillDisable ? true : null,

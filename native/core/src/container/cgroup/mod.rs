@@ -450,9 +450,16 @@ fn make_directory(directory: &Path) -> Result<()> {
 fn put(file: &Path, value: &str) -> Result<()> {
     let shown = file.to_string_lossy();
     let fd = sys::open(&shown, libc::O_WRONLY)?;
-    sys::write(fd.as_fd(), value.as_bytes(), &shown).map_err(|failure| Failure {
-        message: format!("{value:?} to {}", failure.message),
-        ..failure
+    sys::write(fd.as_fd(), value.as_bytes(), &shown).map_err(|failure| {
+        let (name, errno) = (
+            file.file_name().unwrap_or_default().to_string_lossy(),
+            failure.errno.unwrap_or_default(),
+        );
+        let why = std::io::Error::from_raw_os_error(errno);
+        Failure {
+            message: format!("the kernel refuses {value:?} for the cgroup's {name}: {why}"),
+            ..failure
+        }
     })
 }
 

@@ -7,6 +7,7 @@ import type { Front } from "../front.ts";
 import { filters, flag, number, type Query, text } from "../query.ts";
 import { checked } from "../shapes.ts";
 import { begin, sendBytes, sendLines } from "../streams.ts";
+import { platformOf } from "./files.ts";
 
 type Named = { Params: { id: string }; Querystring: Query };
 
@@ -21,9 +22,9 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
     }),
   );
   app.post<{ Querystring: Query; Body: Json | null }>("/containers/create", async ({ query, body }, reply) => {
-    if (typeof body !== "object" || body === null || Array.isArray(body))
-      throw fail("InvalidArgument", "no body: send the container's config as JSON");
-    const options = { name: text(query, "name").replace(/^\//, "") || undefined, platform: text(query, "platform") || undefined };
+    // A name is optional, but `/` is not "no name".
+    const name = text(query, "name").replace(/^\/(?=.)/, "") || undefined;
+    const options = { name, platform: platformOf(text(query, "platform")) };
     return reply.code(201).send(await api.containerCreate(calls.lasting(), checked(body, "container"), options));
   });
   app.get<Named>("/containers/:id/json", ({ params, query }) =>
@@ -103,11 +104,9 @@ export function containerRoutes(app: FastifyInstance, front: Front): void {
     if (stream && oneShot) throw fail("InvalidArgument", "cannot have stream=true and one-shot=true");
     await sendLines(reply, await api.containerStats(calls.while(reply), params.id, { stream, oneShot }), "with the first line");
   });
-  app.post<Named & { Body: Json | null }>("/containers/:id/update", ({ params, body }) => {
-    if (typeof body !== "object" || body === null || Array.isArray(body))
-      throw fail("InvalidArgument", "no body: send the changes as JSON");
-    return api.containerUpdate(calls.lasting(), params.id, checked(body, "update"));
-  });
+  app.post<Named & { Body: Json | null }>("/containers/:id/update", async ({ params, body }) =>
+    api.containerUpdate(calls.lasting(), params.id, checked(body, "update")),
+  );
   // Without an upgrade, only output can be sent: the connection stays HTTP.
   app.post<Named>("/containers/:id/attach", async (request, reply) => {
     const { params, query } = request;

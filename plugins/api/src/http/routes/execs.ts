@@ -13,14 +13,12 @@ type Named = { Params: { id: string }; Querystring: Query; Body: Json | null };
 export function execRoutes(app: FastifyInstance, front: Front): void {
   const { api, calls } = front;
   app.post<Named>("/containers/:id/exec", async ({ params, body }, reply) => {
-    if (typeof body !== "object" || body === null || Array.isArray(body))
-      throw fail("InvalidArgument", "no body: send the command as JSON");
     return reply.code(201).send(await api.execCreate(calls.lasting(), params.id, checked(body, "exec")));
   });
   // Without an upgrade, only output can be sent: the connection stays HTTP.
   app.post<Named>("/exec/:id/start", async (request, reply) => {
     const { id } = request.params;
-    const start = execStartBody(request.body ?? {});
+    const start = execStartBody(checked(request.body, "exec start", {}));
     const call = calls.lasting();
     if (start.detach) {
       await api.execStart(call, id, {});

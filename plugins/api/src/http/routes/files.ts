@@ -7,8 +7,9 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { type Call, fail, isTsboxError, type Json, type TsboxError } from "@tsbox/kernel";
+import { type Call, fail, isTsboxError, type Json, parseJson, type TsboxError } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
+import { bytes } from "../bodies.ts";
 import type { Front } from "../front.ts";
 import { filters, flag, type Query, text, texts } from "../query.ts";
 import { registryConfig } from "../registry-auth.ts";
@@ -34,7 +35,7 @@ export function fileRoutes(app: FastifyInstance, front: Front): void {
     reply.header("X-Docker-Container-Path-Stat", statHeader(stat));
     await sendBytes(reply, tar, bytes);
   });
-  app.put<Named & { Body: unknown }>("/containers/:id/archive", async (request, reply) => {
+  app.put<Named & { Body: unknown }>("/containers/:id/archive", bytes, async (request, reply) => {
     const { params, query, body } = request;
     await api.containerExtract(calls.while(reply), params.id, text(query, "path"), kept(bodyOf(body)), {
       noOverwriteDirNonDir: flag(query, "noOverwriteDirNonDir"),
@@ -50,14 +51,19 @@ export function fileRoutes(app: FastifyInstance, front: Front): void {
     sendBytes(reply, "application/octet-stream", await api.containerExport(calls.while(reply), request.params.id)),
   );
   app.post<{ Querystring: Query; Body: Json | null }>("/commit", async ({ query, body }, reply) => {
-    const made = await api.containerCommit(calls.lasting(), text(query, "container"), body ? checked(body, "commit") : null, {
-      repo: text(query, "repo"),
-      tag: text(query, "tag"),
-      comment: text(query, "comment"),
-      author: text(query, "author"),
-      pause: text(query, "pause") === "" || flag(query, "pause"),
-      changes: texts(query, "changes"),
-    });
+    const made = await api.containerCommit(
+      calls.lasting(),
+      text(query, "container"),
+      body === null || body === undefined ? null : checked(body, "commit"),
+      {
+        repo: text(query, "repo"),
+        tag: text(query, "tag"),
+        comment: text(query, "comment"),
+        author: text(query, "author"),
+        pause: text(query, "pause") === "" || flag(query, "pause"),
+        changes: texts(query, "changes"),
+      },
+    );
     return reply.code(201).send(made);
   });
   app.post<{ Querystring: Query }>("/containers/prune", ({ query }) => api.containerPrune(calls.lasting(), { filters: filters(query) }));
@@ -82,13 +88,16 @@ export const saveOptions = (query: Query): { readonly platform?: string | undefi
 
 /** `linux/arm64`, or OCI's JSON of it, which clients write since 1.48. */
 export function platformOf(value: string): string | undefined {
-  if (!value.startsWith("{")) return value || undefined;
+  if (value === "") return undefined;
+  let words = value;
   try {
-    const { os, architecture, variant } = JSON.parse(value) as Readonly<Record<string, unknown>>;
-    return [os, architecture, variant].filter((part) => typeof part === "string" && part !== "").join("/");
+    const { os, architecture, variant } = (value.startsWith("{") ? parseJson(value) : {}) as Readonly<Record<string, unknown>>;
+    if (value.startsWith("{")) words = [os, architecture, variant].filter((part) => typeof part === "string" && part !== "").join("/");
   } catch {
-    throw fail("InvalidArgument", `invalid platform: ${value}`);
+    words = "";
   }
+  if (/^[\w.-]+(\/[\w.-]+){0,2}$/.test(words)) return words;
+  throw fail("InvalidArgument", `invalid platform: ${value}: give OS/ARCHITECTURE, as linux/arm64`);
 }
 
 function bodyOf(body: unknown): Readable {

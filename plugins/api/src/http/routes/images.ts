@@ -1,6 +1,7 @@
 /** /images. Names contain slashes, so the part after a name is split off by hand. */
 import { type Call, fail, type ProgressLine } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
+import { bytes } from "../bodies.ts";
 import type { Front } from "../front.ts";
 import { filters, flag, type Query, text, texts } from "../query.ts";
 import { registryAuth } from "../registry-auth.ts";
@@ -19,19 +20,19 @@ export function imageRoutes(app: FastifyInstance, { api, calls, uploads }: Front
   app.get<{ Querystring: Query }>("/images/json", ({ query }) =>
     api.imageList(calls.lasting(), { all: flag(query, "all"), digests: flag(query, "digests"), filters: filters(query) }),
   );
-  app.post<{ Querystring: Query; Body: unknown }>("/images/create", async (request, reply) => {
+  app.post<{ Querystring: Query; Body: unknown }>("/images/create", bytes, async (request, reply) => {
     const { query } = request;
     const call = calls.while(reply);
     const name = text(query, "fromImage");
     if (name === "") return sendLines(reply, importing(call, query, request.body), "with the first line");
     const options = {
       tag: text(query, "tag"),
-      platform: text(query, "platform") || undefined,
+      platform: platformOf(text(query, "platform")),
       auth: registryAuth(request.headers["x-registry-auth"]),
     };
     await sendLines(reply, await api.imagePull(call, name, options), "with the first line");
   });
-  app.post<{ Querystring: Query; Body: unknown }>("/images/load", async (request, reply) => {
+  app.post<{ Querystring: Query; Body: unknown }>("/images/load", bytes, async (request, reply) => {
     const call = calls.while(reply);
     const options = { platform: platformOf(text(request.query, "platform")), quiet: flag(request.query, "quiet") };
     await sendLines(
@@ -48,7 +49,7 @@ export function imageRoutes(app: FastifyInstance, { api, calls, uploads }: Front
       repo: text(query, "repo"),
       tag: text(query, "tag"),
       message: text(query, "message"),
-      platform: text(query, "platform"),
+      platform: platformOf(text(query, "platform")) ?? "",
       changes: texts(query, "changes"),
       shown: source,
     };

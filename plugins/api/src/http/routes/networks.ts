@@ -1,5 +1,5 @@
 /** /networks. */
-import { fail, type Json } from "@tsbox/kernel";
+import type { Json } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
 import type { Front } from "../front.ts";
 import { filters, type Query } from "../query.ts";
@@ -11,16 +11,15 @@ export function networkRoutes(app: FastifyInstance, { api, calls }: Front): void
   app.get<{ Querystring: Query }>("/networks", ({ query }) => api.networkList(calls.lasting(), { filters: filters(query) }));
   app.get<Named>("/networks/:id", ({ params }) => api.networkInspect(calls.lasting(), params.id));
   app.post<{ Body: Json | null }>("/networks/create", async ({ body }, reply) => {
-    if (typeof body !== "object" || body === null) throw fail("InvalidArgument", "no body: send the network's config as JSON");
     return reply.code(201).send(await api.networkCreate(calls.lasting(), checked(body, "network")));
   });
   app.post<{ Querystring: Query }>("/networks/prune", ({ query }) => api.networkPrune(calls.lasting(), { filters: filters(query) }));
   app.post<Named & { Body: Json | null }>("/networks/:id/connect", async ({ params, body }, reply) => {
-    await api.networkConnect(calls.lasting(), params.id, checked(body ?? {}, "endpoint"));
+    await api.networkConnect(calls.lasting(), params.id, checked(body, "endpoint", {}));
     return reply.code(200).send();
   });
   app.post<Named & { Body: Json | null }>("/networks/:id/disconnect", async ({ params, body }, reply) => {
-    await api.networkDisconnect(calls.lasting(), params.id, checked(body ?? {}, "endpoint"));
+    await api.networkDisconnect(calls.lasting(), params.id, checked(body, "endpoint", {}));
     return reply.code(200).send();
   });
   app.delete<Named>("/networks/:id", async ({ params }, reply) => {

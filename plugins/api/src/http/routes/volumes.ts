@@ -1,5 +1,5 @@
 /** /volumes. */
-import { fail, type Json } from "@tsbox/kernel";
+import type { Json } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
 import type { Front } from "../front.ts";
 import { filters, flag, type Query } from "../query.ts";
@@ -11,8 +11,7 @@ type Named = { Params: { name: string }; Querystring: Query };
 export function volumeRoutes(app: FastifyInstance, { api, calls, versionOf }: Front): void {
   app.get<{ Querystring: Query }>("/volumes", ({ query }) => api.volumeList(calls.lasting(), { filters: filters(query) }));
   app.post<{ Body: Json | null }>("/volumes/create", async ({ body }, reply) => {
-    if (typeof body !== "object" || Array.isArray(body)) throw fail("InvalidArgument", "no body: send the volume's config as JSON");
-    return reply.code(201).send(await api.volumeCreate(calls.lasting(), checked(body ?? {}, "volume")));
+    return reply.code(201).send(await api.volumeCreate(calls.lasting(), checked(body, "volume", {})));
   });
   app.post<{ Querystring: Query }>("/volumes/prune", (request) => {
     const asked = filters(request.query);
