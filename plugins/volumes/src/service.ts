@@ -122,11 +122,13 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
       return withCleanup(async (cleanup) => {
         const driver = id ?? (await engine.preferred());
         const opened = await driverOf(name, driver);
-        // A tree without a record is kept: a user's data must not be removed.
-        await opened.create(call, name, options).catch((error: unknown) => {
+        // A tree without a record is kept, whatever fails after this: a user's data must not be removed.
+        try {
+          await opened.create(call, name, options);
+          cleanup.undo(() => opened.remove(cleanupCall(call), name));
+        } catch (error) {
           if (!isTsboxError(error) || error.code !== "AlreadyExists") throw error;
-        });
-        cleanup.undo(() => opened.remove(cleanupCall(call), name));
+        }
         const record: VolumeRecord = {
           name,
           driver,

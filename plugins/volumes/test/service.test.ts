@@ -71,6 +71,8 @@ interface World {
   /** The files of an image at a path; a copy fails after `breaksAfter` files. */
   image: readonly string[] | null;
   breaksAfter: number;
+  /** No record can be written. */
+  full: boolean;
   open(): Promise<VolumesService>;
 }
 
@@ -78,11 +80,12 @@ function world(): World {
   const records = new Map<string, unknown>();
   const told: string[] = [];
   const trees = new Trees();
-  const own: World = { trees, records, told, image: null, breaksAfter: Number.POSITIVE_INFINITY, open };
+  const own: World = { trees, records, told, image: null, breaksAfter: Number.POSITIVE_INFINITY, full: false, open };
   const state: StateService = {
     get: async (_call, _table, key) => records.get(key) ?? null,
     list: async () => [...records],
     write: async (_call, changes) => {
+      if (own.full) throw fail("ResourceExhausted", "no room for a record");
       for (const { key, value } of changes) value === null ? records.delete(key) : records.set(key, structuredClone(value));
     },
     isRestored: async () => false,
@@ -143,6 +146,15 @@ test("created once, found again by the same name, refused for another driver; to
   const nameless = await volumes.create(call, { name: null });
   assert.match(nameless.name, /^[0-9a-f]{64}$/);
   assert.equal([nameless.anonymous, nameless.labels], [true, { "com.docker.volume.anonymous": "" }]);
+});
+
+test("a creation that fails removes its own tree, and never one that was there before", async () => {
+  const own = world();
+  const volumes = await own.open();
+  own.trees.trees.set("old", ["a user's file"]);
+  own.full = true;
+  for (const name of ["old", "new"]) assert.match(await codeOf(volumes.create(call, { name })), /^ResourceExhausted/);
+  assert.equal([...own.trees.trees], [["old", ["a user's file"]]]);
 });
 
 test("what somebody claims is not removed, by nobody and never", async () => {

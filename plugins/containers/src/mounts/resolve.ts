@@ -143,7 +143,6 @@ async function resolveVolume(
 ): Promise<VolumePoint> {
   const { id, config, cleanup } = making;
   const { target, readOnly, subpath, mode, name } = request;
-  const existed = name !== null && (await known(engine, call, name));
   const volume = await engine.volumes.create(call, {
     name,
     ...(request.driver === null ? {} : { driver: request.driver }),
@@ -152,11 +151,11 @@ async function resolveVolume(
     claim: id,
     volatile: name === null && config.autoRemove,
   });
-  // A failed create leaves nothing behind that did not exist before.
+  // As in Docker, a volume with a name stays after a failed create: somebody else may have begun to use it.
   cleanup.undo(async () => {
     const late = cleanupCall(call);
     await engine.volumes.release(late, volume.name, id);
-    if (!existed) await engine.volumes.remove(late, volume.name, { force: true }).catch(inUse);
+    if (name === null) await engine.volumes.remove(late, volume.name, { force: true }).catch(inUse);
   });
   return {
     kind: "volume",
@@ -174,16 +173,6 @@ async function resolveVolume(
 /** Ignores that another container has claimed the volume meanwhile: it then stays. */
 function inUse(error: unknown): void {
   if (!isTsboxError(error) || error.code !== "Conflict") throw error;
-}
-
-async function known(engine: Pick<Engine, "volumes">, call: Call, name: string): Promise<boolean> {
-  try {
-    await engine.volumes.get(call, name);
-    return true;
-  } catch (error) {
-    if (isTsboxError(error) && error.code === "NotFound") return false;
-    throw error;
-  }
 }
 
 async function resolveImage(
