@@ -64,9 +64,9 @@ export async function outcomeOf(call: Call, driver: ExecDriver, launch: Launch, 
     return ended;
   }
   if (launch.report === null || !existsSync(launch.report) || !supports(driver, "explain")) return ended;
-  const told = await driver.explain(call, launch.report);
-  if ("exitCode" in told) return { ...ended, code: told.exitCode };
-  throw fail(told.code, told.message);
+  const explained = await driver.explain(call, launch.report);
+  if ("exitCode" in explained) return { ...ended, code: explained.exitCode };
+  throw fail(explained.code, explained.message);
 }
 
 const logOf = ({ directory }: Place): string => join(directory, "log.json");

@@ -178,7 +178,7 @@ function execute([program = "", ...words]: readonly string[], bundle: ExecSubjec
   const child = spawn(argv[0] ?? "", argv.slice(1), { stdio: ["pipe", "pipe", "pipe"], env: { PATH: process.env.PATH ?? "" } });
   const output = { stdout: "", stderr: "", counted: 0 };
   const waiting: (() => void)[] = [];
-  const heard = (): void => {
+  const wakeAll = (): void => {
     for (const wake of waiting.splice(0)) wake();
   };
   child.stderr.setEncoding("utf8").on("data", (text: string) => (output.stderr += text));
@@ -192,7 +192,7 @@ function execute([program = "", ...words]: readonly string[], bundle: ExecSubjec
   else
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       output.stdout += text;
-      heard();
+      wakeAll();
     });
   // A process that does not read its input may end before all of the input is written.
   child.stdin.on("error", () => undefined);
@@ -205,7 +205,7 @@ function execute([program = "", ...words]: readonly string[], bundle: ExecSubjec
     child.on("error", reject);
     child.on("close", (code, signal) => {
       clearTimeout(timer);
-      heard();
+      wakeAll();
       const shown = stdout === "counted" ? String(output.counted) : output.stdout;
       if (signal === null) resolve({ code: code ?? 255, stdout: shown, stderr: output.stderr });
       else reject(fail("DeadlineExceeded", `the container had not ended after ${endTimeout / 1000} s`));
@@ -217,7 +217,7 @@ function execute([program = "", ...words]: readonly string[], bundle: ExecSubjec
     end: (input) => child.stdin.end(input),
     write: (text) => void child.stdin.write(text),
     async shows(text) {
-      const late = setTimeout(heard, outputTimeout);
+      const late = setTimeout(wakeAll, outputTimeout);
       const begun = Date.now();
       try {
         while (!output.stdout.includes(text)) {

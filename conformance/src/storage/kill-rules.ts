@@ -20,9 +20,9 @@ export const killRules: readonly Rule<StorageWorld>[] = verbs.map(
     async run(world) {
       await layer(world, "parent", null, base);
       for (let round = 0; round < rounds; round += 1) {
-        const told = (await world.files?.kill?.(verb, 3 + round * 17)) ?? [];
+        const printed = (await world.files?.kill?.(verb, 3 + round * 17)) ?? [];
         await world.crash();
-        await check(world, verb, told);
+        await check(world, verb, printed);
         await sweep(world);
       }
       expectSame(await shown(world, named("parent")), await world.plain(base), "parent");
@@ -30,11 +30,11 @@ export const killRules: readonly Rule<StorageWorld>[] = verbs.map(
   }),
 );
 
-/** `told`: the victim's output, a line for each begin and end of the verb. */
-async function check(world: StorageWorld, verb: (typeof verbs)[number], told: readonly string[]): Promise<void> {
-  const done = told.filter((line) => line.startsWith("done ")).map((line) => Number(line.slice("done ".length)));
+/** `printed`: the victim's output, a line for each begin and end of the verb. */
+async function check(world: StorageWorld, verb: (typeof verbs)[number], printed: readonly string[]): Promise<void> {
+  const done = printed.filter((line) => line.startsWith("done ")).map((line) => Number(line.slice("done ".length)));
   expect(
-    told.some((line) => line.startsWith("begin ")),
+    printed.some((line) => line.startsWith("begin ")),
     "it was killed before it began",
   );
   const keys = new Map((await listed(world)).map((snapshot) => [String(snapshot.key), snapshot.kind]));
@@ -47,7 +47,7 @@ async function check(world: StorageWorld, verb: (typeof verbs)[number], told: re
   }
   // The snapshot of the interrupted verb exists either under its key or under its name, and is complete.
   const last = Math.max(-1, ...done) + 1;
-  if (verb === "commit" && told.includes(`begin ${last}`))
+  if (verb === "commit" && printed.includes(`begin ${last}`))
     expect(
       keys.has(`before${last}`) !== keys.has(`commit${last}`),
       `what was being committed is there ${keys.has(`before${last}`) ? "twice" : "no more"}`,

@@ -12,7 +12,7 @@ async function listed({ driver, call }: VolumeWorld): Promise<readonly string[]>
   return names.sort();
 }
 /** Everything that the driver reports. */
-async function told(world: VolumeWorld): Promise<string> {
+async function reported(world: VolumeWorld): Promise<string> {
   const states = [];
   for (const name of await listed(world)) states.push([name, (await world.driver.stat(world.call, name)).users]);
   return JSON.stringify(states);
@@ -191,12 +191,12 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
     async run(world) {
       const { driver, call, users } = world;
       await made(world, "one");
-      const before = await told(world);
+      const before = await reported(world);
       await expectCode(driver.create(call, "one", {}), "AlreadyExists");
       await expectCode(driver.create(call, "../two", {}), "InvalidArgument");
       await expectCode(driver.remove(call, "one"), "FailedPrecondition");
       await expectCode(driver.attach(call, "two", users[0]), "NotFound");
-      expect((await told(world)) === before, `it tells ${await told(world)} instead of ${before}`);
+      expect((await reported(world)) === before, `it reports ${await reported(world)} instead of ${before}`);
     },
   },
   {
@@ -207,9 +207,9 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
       await made(world, "one", "kept");
       await world.driver.create(call, "gone", {});
       await world.driver.remove(call, "gone");
-      const before = await told(world);
+      const before = await reported(world);
       await world.crash();
-      expect((await told(world)) === before, `it tells ${await told(world)} instead of ${before}`);
+      expect((await reported(world)) === before, `it reports ${await reported(world)} instead of ${before}`);
       await expectCode(world.driver.remove(call, "one"), "FailedPrecondition");
       await expectCode(world.driver.create(call, "one", {}), "AlreadyExists");
       await expectCode(world.driver.remove(call, "gone"), "NotFound");

@@ -42,21 +42,21 @@ export async function ended(engine: EndNeeds, id: ContainerId, pid: number | nul
   engine.healthWatch.stop(id);
   engine.idRanges.free(id);
   engine.execs.dropUnstarted(id);
-  const told = engine.outOfMemory.delete(id);
-  if (status.outOfMemory && !told)
+  const wasReported = engine.outOfMemory.delete(id);
+  if (status.outOfMemory && !wasReported)
     await engine.events.publish(call, { type: "container", action: "oom", id, attributes: attributes(record) });
   const seconds = Math.max(0, Math.round((status.at - (before.startedAt ?? status.at)) / 1000));
   const named = { ...attributes(record), execDuration: String(seconds), exitCode: String(status.code) };
   if (removes(engine, record)) {
     await engine.records.remove(call, record);
-    await tell(engine, call, record, status, named);
+    await reportEnd(engine, call, record, status, named);
     engine.waiters.happened(id, "removed", status);
     later(engine, async () => sweep(engine, before, true));
     await engine.events.publish(call, { type: "container", action: "destroy", id, attributes: attributes(record) });
     await engine.hooks.removed(call, id);
   } else {
     engine.records.note(record);
-    await tell(engine, call, record, status, named);
+    await reportEnd(engine, call, record, status, named);
     // Before the restart, which needs the address and the ports.
     await disconnect(engine, call, before);
     engine.restarts.schedule(record);
@@ -67,7 +67,7 @@ export async function ended(engine: EndNeeds, id: ContainerId, pid: number | nul
 }
 
 /** Waits without a timeout for the container's lock: a start may still hold it when the process that it started has already ended. */
-export function heardEnd(engine: EndNeeds, id: ContainerId, pid: number | null, status: ExitStatus): Promise<void> {
+export function recordEnd(engine: EndNeeds, id: ContainerId, pid: number | null, status: ExitStatus): Promise<void> {
   return engine.locks.run(id, () => ended(engine, id, pid, status), Number.POSITIVE_INFINITY);
 }
 
@@ -77,7 +77,7 @@ const unwatched = ({ health }: Container): Container["health"] => (health === nu
 /** True for `--rm`, unless the end is part of a restart. */
 const removes = (engine: Pick<Engine, "kept">, record: Container): boolean => record.config.autoRemove && !engine.kept.has(record.id);
 
-async function tell(
+async function reportEnd(
   engine: Journal & Pick<Engine, "hooks" | "kept" | "volumes">,
   call: Call,
   record: Container,
@@ -87,7 +87,7 @@ async function tell(
   await engine.events.publish(call, { type: "container", action: "die", id: record.id, attributes: named });
   // Under the container's lock, since the next start attaches volumes again; and before the waiters are answered, since they may want to
   // remove a volume.
-  await attempt(call, "let go of a volume", () => release(engine, call, record));
+  await attempt(call, "release a volume", () => release(engine, call, record));
   if (removes(engine, record)) await releaseClaims(engine, call, record);
   engine.waiters.happened(record.id, "exit", status);
   await engine.hooks.exited(call, record.id, status);

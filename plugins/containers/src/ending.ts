@@ -8,7 +8,7 @@ import { attributes } from "./attributes.ts";
 import { decide, decideUrgently, endTimeout, happens, isNotRunning, refuseIdle, runs } from "./decide.ts";
 import type { Engine, Journal, Turns } from "./engine.ts";
 import { isKept } from "./restart-policy.ts";
-import { giveUp } from "./restarts.ts";
+import { cancelRestart } from "./restarts.ts";
 import type { RunningContainer } from "./running-container.ts";
 import type { Waiting } from "./waiters.ts";
 
@@ -43,7 +43,7 @@ export async function endGently(
 ): Promise<void> {
   const ending = await decide(engine, id, async (record) => {
     if (record.status === "restarting") {
-      await giveUp(engine, call, record, true);
+      await cancelRestart(engine, call, record, true);
       return null;
     }
     refuseIdle(record);
@@ -68,7 +68,7 @@ export async function endGently(
 export async function endAtOnce(engine: StopNeeds, call: Call, id: ContainerId, all: boolean): Promise<void> {
   const ending = await decideUrgently(engine, id, async (record) => {
     if (record.status === "restarting") {
-      await giveUp(engine, call, record, true);
+      await cancelRestart(engine, call, record, true);
       return null;
     }
     refuseIdle(record);
@@ -88,11 +88,11 @@ export function deliver(engine: StopNeeds, call: Call, id: ContainerId, signal: 
   return decide(engine, id, async (record) => {
     const fatal = signal === stopSignalOf(record);
     if (record.status === "restarting") {
-      if (fatal) await giveUp(engine, call, record, true);
+      if (fatal) await cancelRestart(engine, call, record, true);
       return;
     }
     refuseIdle(record);
-    await tellKill(engine, call, fatal ? stopped(engine, record) : record, signal);
+    await publishKill(engine, call, fatal ? stopped(engine, record) : record, signal);
     await engine.shims.container(record).signal(call, signal);
     // Written now, because the container may end much later.
     if (fatal) await keepStopped(engine, id);
@@ -123,7 +123,7 @@ async function begin(
   const end = engine.waiters.expect(record.id, "exit");
   try {
     // The event is published first: the end may be reported before the signal's answer.
-    await tellKill(engine, call, record, signal);
+    await publishKill(engine, call, record, signal);
     const sent = send(engine.shims.container(record), call, record, signal, all);
     if (signal === sigkill) await sent;
     else await happens(sent, shimTimeout);
@@ -149,7 +149,7 @@ async function finish(engine: StopNeeds, call: Call, { record, end }: Ending): P
     runs({ status }) && pid === record.pid && startedAt === record.startedAt;
   await decideUrgently(engine, record.id, async (now) => {
     if (!isSame(now)) return;
-    await tellKill(engine, call, now, sigkill);
+    await publishKill(engine, call, now, sigkill);
     await engine.shims.container(now).signal(call, sigkill).catch(unlessOver);
   }).catch((error: unknown) => {
     // The end of a container with --rm has already removed it.
@@ -169,7 +169,7 @@ const outlived = ({ name }: Container): Error =>
     `tried to kill container ${name}, but did not receive an exit event: look at its processes (top), and try again`,
   );
 
-function tellKill(engine: Pick<Engine, "events">, call: Call, record: Container, signal: number): Promise<void> {
+function publishKill(engine: Pick<Engine, "events">, call: Call, record: Container, signal: number): Promise<void> {
   const { id } = record;
   return engine.events.publish(call, {
     type: "container",
@@ -197,7 +197,7 @@ export async function endUnhealthy(engine: StopNeeds, id: ContainerId, startedAt
     if (onUnhealthy === "kill") {
       await decide(engine, id, async (record) => {
         if (!same(record)) return;
-        await tellKill(engine, call, record, sigkill);
+        await publishKill(engine, call, record, sigkill);
         await engine.shims.container(record).signal(call, sigkill);
       });
       return;

@@ -45,7 +45,7 @@ export async function createExec(
   if (config.tools !== null) await engine.images.ensure(call, config.tools, {});
   const exec: Exec = { id: newExecId(), container: id, config, status: "created", pid: null, exitCode: null };
   engine.execs.add(exec);
-  await tellExec(engine, call, exec, `exec_create: ${shown(config.argv)}`);
+  await publishExec(engine, call, exec, `exec_create: ${shown(config.argv)}`);
   return exec;
 }
 
@@ -79,7 +79,7 @@ export async function startExec(engine: ExecNeeds, call: Call, id: ExecId, optio
   if (exec.status === "ended") throw fail("Conflict", `exec command ${id} has already run`);
   entry.exec = { ...exec, status: "running" };
   entry.client = options.client?.client ?? null;
-  await tellExec(engine, call, exec, `exec_start: ${shown(exec.config.argv)}`);
+  await publishExec(engine, call, exec, `exec_start: ${shown(exec.config.argv)}`);
   const { client, capture } = options;
   try {
     const launch = await launchOf(engine, call, record, exec);
@@ -141,11 +141,11 @@ function conclude(engine: ExecEndNeeds, id: ExecId, code: number, output: Uint8A
 /** Records the end of an exec and publishes its event. The shim reported the end, or is gone itself. */
 export async function endExec(engine: ExecEndNeeds, id: ExecId, code: number, output: Uint8Array | null): Promise<void> {
   const exec = conclude(engine, id, code, output);
-  if (exec !== null) await tellExec(engine, engine.call(), exec, "exec_die", { exitCode: String(code) });
+  if (exec !== null) await publishExec(engine, engine.call(), exec, "exec_die", { exitCode: String(code) });
 }
 
 /** Ends the running execs of a container whose shim was killed: they have lost their parent, so their exit codes are never known. */
-export async function loseExecs(engine: ExecEndNeeds, container: ContainerId): Promise<void> {
+export async function endLostExecs(engine: ExecEndNeeds, container: ContainerId): Promise<void> {
   for (const { id, status } of engine.execs.of(container)) if (status === "running") await endExec(engine, id, unknown, null);
 }
 const unknown = 255;
@@ -240,7 +240,7 @@ export async function runExec(
 /** The command as Docker's events show it: the program, a blank, its arguments. */
 const shown = ([program = "", ...args]: readonly string[]): string => `${program} ${args.join(" ")}`;
 
-export async function tellExec(
+export async function publishExec(
   engine: Journal,
   call: Call,
   exec: Exec,
@@ -254,5 +254,5 @@ export async function tellExec(
 }
 
 /** Handles a shim's report that an exec has ended. */
-export const heard = (engine: ExecEndNeeds, exec: ExecId, status: ExitStatus, output: Uint8Array | null): Promise<void> =>
+export const recordExecEnd = (engine: ExecEndNeeds, exec: ExecId, status: ExitStatus, output: Uint8Array | null): Promise<void> =>
   endExec(engine, exec, status.code, output);

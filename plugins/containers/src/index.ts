@@ -16,7 +16,7 @@ import { Restarts } from "./restart-timers.ts";
 import { restore } from "./restore.ts";
 import { Roots } from "./roots.ts";
 import { kernelHasSelinux } from "./selinux.ts";
-import { containersService, goOn, listen } from "./service.ts";
+import { containersService, listen, resumeWork } from "./service.ts";
 import { Settling } from "./settling.ts";
 import { Shims } from "./shims.ts";
 import { Unwritten } from "./unwritten.ts";
@@ -116,7 +116,7 @@ const plugin: Plugin<Config> = {
     });
     // Restarts begin only when every service that a start needs is ready.
     context.tap("ready", async () => {
-      if (engine) goOn(engine);
+      if (engine) resumeWork(engine);
     });
     // Before any service closes: cleanup that is in progress needs all of them.
     context.tap("shutdown", async () => {

@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { join } from "node:path";
 import { type Call, type Container, type ContainerId, fail, type StateService } from "@tsbox/kernel";
 import { checkName, inventName } from "./names.ts";
-import { mayBeUnheard } from "./settling.ts";
+import { mayBeUnanswered } from "./settling.ts";
 import type { Unwritten } from "./unwritten.ts";
 import { upgraded } from "./upgrade.ts";
 
@@ -203,7 +203,7 @@ export class Records {
    * exists on tmpfs without a record that takes precedence. The container then counts as created.
    */
   #asHeard(record: Container): Container {
-    return mayBeUnheard(record) && existsSync(this.directory(record.id)) ? { ...record, status: "created", startedAt: null } : record;
+    return mayBeUnanswered(record) && existsSync(this.directory(record.id)) ? { ...record, status: "created", startedAt: null } : record;
   }
 
   #keep(record: Container): void {

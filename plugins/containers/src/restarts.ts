@@ -21,12 +21,12 @@ export async function failedRestart(
   const error = why instanceof Error ? why.message : String(why);
   const exit: ExitStatus = { code: 128, signal: null, outOfMemory: false, at: Date.now() };
   const next = { ...record, ...afterEnd({ ...record, startedAt: null }, exit, exit.at), exit, error };
-  if (next.status !== "restarting") await giveUp(engine, call, next, false);
+  if (next.status !== "restarting") await cancelRestart(engine, call, next, false);
   else engine.restarts.schedule(engine.records.note(next));
 }
 
 /** Gives up the pending restart. The caller holds the container's lock. Returns the current record. */
-export async function giveUp(
+export async function cancelRestart(
   engine: Journal & Pick<Engine, "restarts">,
   call: Call,
   record: Container,

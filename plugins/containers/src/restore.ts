@@ -17,13 +17,13 @@ import { later } from "./background.ts";
 import { unlessMissing } from "./create.ts";
 import { happens } from "./decide.ts";
 import { diskDirectory } from "./directories.ts";
-import { type EndNeeds, ended, heardEnd } from "./end.ts";
+import { type EndNeeds, ended, recordEnd } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { findExec, recallExec } from "./execs.ts";
 import { ownerOf } from "./groups.ts";
 import { clearAfter, endOrphans, sweepCgroups } from "./orphans.ts";
 import { wantsAfterBoot } from "./restart-policy.ts";
-import { mayBeUnheard } from "./settling.ts";
+import { mayBeUnanswered } from "./settling.ts";
 import { toolsOwner } from "./tools.ts";
 
 /** The parts of the engine that a new daemon needs to find its containers again. */
@@ -72,7 +72,7 @@ async function withLayers(engine: RestoreNeeds, call: Call, ids: readonly Contai
   const whole: ContainerId[] = [];
   for (const id of ids) {
     const record = engine.records.byId(id);
-    const storage = mayBeUnheard(record) ? await engine.storage(record.drivers.storage) : null;
+    const storage = mayBeUnanswered(record) ? await engine.storage(record.drivers.storage) : null;
     if (storage === null || (await snapshotExists(storage, call, record.layer))) whole.push(id);
     else await engine.records.remove(call, record);
   }
@@ -135,7 +135,7 @@ export function watchOrphan(engine: EndNeeds, record: Container, directory: stri
     clearInterval(timer);
     watcher.close();
     later(engine, async () => {
-      await heardEnd(engine, record.id, record.pid, exit ?? unknownExit());
+      await recordEnd(engine, record.id, record.pid, exit ?? unknownExit());
       await engine.locks.run(record.id, () => clearAfter(engine, engine.call(), ownerOf(record)), Number.POSITIVE_INFINITY);
     });
   };

@@ -15,10 +15,10 @@ import { CdiRegistry } from "./cdi/registry.ts";
 import { create } from "./create.ts";
 import { decide, refuseIdle, runs } from "./decide.ts";
 import { spawnEarly } from "./early-shims.ts";
-import { heardEnd, remove } from "./end.ts";
+import { recordEnd, remove } from "./end.ts";
 import { deliver, endAtOnce } from "./ending.ts";
 import type { Engine } from "./engine.ts";
-import { createExec, heard, knownExec, loseExecs, refusePaused, runExec, startExec, tellExec, waitExec } from "./execs.ts";
+import { createExec, endLostExecs, knownExec, publishExec, recordExecEnd, refusePaused, runExec, startExec, waitExec } from "./execs.ts";
 import { watchAgain, watchHealth } from "./health.ts";
 import { launch, restart, stop } from "./launching.ts";
 import { readLog } from "./logs/read.ts";
@@ -36,7 +36,7 @@ export function containersService(
   { cgroupDriver, userns }: Pick<ContainersService, "cgroupDriver" | "userns">,
 ): ContainersService {
   const { records, waiters, shims } = engine;
-  const tell = (call: Call, record: Container, action: string, more: Strings = {}): Promise<void> =>
+  const publish = (call: Call, record: Container, action: string, more: Strings = {}): Promise<void> =>
     engine.events.publish(call, { type: "container", action, id: record.id, attributes: { ...attributes(record), ...more } });
   /** Runs `work` on a running or paused container. */
   const running = <T>(id: ContainerId, work: (record: Container) => Promise<T>): Promise<T> =>
@@ -65,7 +65,7 @@ export function containersService(
         await shims.container(record).pause(call);
         engine.healthWatch.stop(id);
         records.note({ ...record, status: "paused" });
-        await tell(call, record, "pause");
+        await publish(call, record, "pause");
       }),
     resume: (call, id) =>
       running(id, async (record) => {
@@ -73,7 +73,7 @@ export function containersService(
           throw fail("FailedPrecondition", `Container ${id} is not paused`, { reason: "containers/not-paused" });
         await shims.container(record).resume(call);
         watchHealth(engine, records.note({ ...record, status: "running" }));
-        await tell(call, record, "unpause");
+        await publish(call, record, "unpause");
       }),
     rename: (call, id, name) =>
       decide(engine, id, async (record) => {
@@ -86,13 +86,13 @@ export function containersService(
           records.note(record);
           throw error;
         }
-        await tell(call, { ...record, name: fresh }, "rename", { oldName: `/${record.name}` });
+        await publish(call, { ...record, name: fresh }, "rename", { oldName: `/${record.name}` });
       }),
     resize: async (call, id, size) => {
       const record = records.byId(id);
       refuseIdle(record);
       await shims.container(record).resize(call, size);
-      await tell(call, record, "resize", { height: String(size.rows), width: String(size.columns) });
+      await publish(call, record, "resize", { height: String(size.rows), width: String(size.columns) });
     },
     wait: (call, id, condition) => wait(engine, call, id, condition),
     flushed: (_call, id, client) => waiters.flushed(id, client),
@@ -116,7 +116,7 @@ export function containersService(
         }
         if (!runs(record)) await (await spawnEarly(engine, call, record)).shim;
         const socket = await shims.container(record).attachSocket(call);
-        await tell(call, record, "attach");
+        await publish(call, record, "attach");
         return socket;
       }),
     attach: (call, id, client) =>
@@ -128,11 +128,11 @@ export function containersService(
           waiters.forgetFlush(id, client.client);
           throw error;
         }
-        await tell(call, record, "attach");
+        await publish(call, record, "attach");
       }),
     detach: async (call, id, client) => {
       if (records.has(id)) await shims.container(records.byId(id)).detach(call, client);
-      await letGo(engine, id, client);
+      await publishDetach(engine, id, client);
     },
     execCreate: (call, id, config) => createExec(engine, call, id, config),
     execStart: (call, exec, options) => startExec(engine, call, exec, options),
@@ -147,7 +147,7 @@ export function containersService(
     execRun: (call, id, command, limit) => runExec(engine, call, id, command, limit),
     top: async (call, id, psArguments) => {
       const table = await top(engine, call, id, psArguments);
-      await tell(call, records.byId(id), "top");
+      await publish(call, records.byId(id), "top");
       return table;
     },
     usage: (call, id) => usage(engine, call, id),
@@ -167,7 +167,7 @@ export function containersService(
  * Starts the engine's own work: watches health, and restarts containers when their delay is over; one after another for one container, in
  * parallel for several.
  */
-export function goOn(engine: Engine): void {
+export function resumeWork(engine: Engine): void {
   const again = async (id: ContainerId): Promise<void> => {
     if (!engine.records.has(id)) return;
     const record = engine.records.byId(id);
@@ -197,16 +197,16 @@ async function wait(
 }
 
 /** A local client has disconnected from the container, or from its exec. */
-async function letGo(engine: Engine, id: ContainerId, client: number): Promise<void> {
+async function publishDetach(engine: Engine, id: ContainerId, client: number): Promise<void> {
   if (!engine.records.has(id)) return;
   const exec = engine.execs.ofClient(client);
-  if (exec !== null) return tellExec(engine, engine.call(), exec, "exec_detach");
+  if (exec !== null) return publishExec(engine, engine.call(), exec, "exec_detach");
   const record = engine.records.byId(id);
   await engine.events.publish(engine.call(), { type: "container", action: "detach", id, attributes: attributes(record) });
 }
 
 /** Publishes `oom` once per round: the kernel reports each time that it looks for a process to kill. */
-async function ranOut(engine: Engine, id: ContainerId): Promise<void> {
+async function publishOutOfMemory(engine: Engine, id: ContainerId): Promise<void> {
   if (!engine.records.has(id) || engine.outOfMemory.has(id)) return;
   engine.outOfMemory.add(id);
   const record = engine.records.byId(id);
@@ -217,16 +217,16 @@ async function ranOut(engine: Engine, id: ContainerId): Promise<void> {
 export async function listen(engine: Engine): Promise<void> {
   for await (const event of await engine.shims.events(engine.call())) {
     const { id } = event;
-    if (event.kind === "exited") later(engine, () => heardEnd(engine, id, event.pid, event.status));
-    else if (event.kind === "exec-exited") later(engine, () => heard(engine, event.exec, event.status, event.output));
-    else if (event.kind === "out-of-memory") await ranOut(engine, id);
+    if (event.kind === "exited") later(engine, () => recordEnd(engine, id, event.pid, event.status));
+    else if (event.kind === "exec-exited") later(engine, () => recordExecEnd(engine, event.exec, event.status, event.output));
+    else if (event.kind === "out-of-memory") await publishOutOfMemory(engine, id);
     else if (event.kind === "flushed") engine.waiters.flush(id, event.client, "flushed");
     else if (event.kind === "detached") {
       engine.waiters.flush(id, event.client, "detached");
-      await letGo(engine, id, event.client);
+      await publishDetach(engine, id, event.client);
     } else if (event.kind === "gone") {
       engine.waiters.flushAll(id);
-      later(engine, () => loseExecs(engine, id));
+      later(engine, () => endLostExecs(engine, id));
       if (event.killed && engine.records.has(id) && exitOf(engine.records.directory(id)) === null)
         watchOrphan(engine, withoutShim(engine, engine.records.byId(id)), engine.records.directory(id));
     }

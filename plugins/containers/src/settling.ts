@@ -11,7 +11,7 @@ export function startedAtOnce(record: Container): Container {
 }
 
 /** Whether a durable record may belong to a container whose `create` no client got an answer for. */
-export function mayBeUnheard({ startedAt, createdAt }: Container): boolean {
+export function mayBeUnanswered({ startedAt, createdAt }: Container): boolean {
   return startedAt === null || startedAt === createdAt;
 }
 

@@ -22,7 +22,7 @@ export function eventsService(): EventsService {
       const whole: EngineEvent = { ...event, at };
       history.push(whole);
       if (history.length > kept) history.shift();
-      for (const tell of live) tell(whole);
+      for (const deliver of live) deliver(whole);
       return Promise.resolve();
     },
     subscribe: async (call, { since, until }) => {
@@ -49,8 +49,8 @@ function follow(
   const waiting: EngineEvent[] = [...past];
   let wake: () => void = () => {};
   let lost = false;
-  const leave = (): void => void live.delete(tell);
-  const tell = (event: EngineEvent): void => {
+  const leave = (): void => void live.delete(deliver);
+  const deliver = (event: EngineEvent): void => {
     if (waiting.length < longestQueue) waiting.push(event);
     else {
       lost = true;
@@ -58,7 +58,7 @@ function follow(
     }
     wake();
   };
-  live.add(tell);
+  live.add(deliver);
   const stop = AbortSignal.any([
     signal,
     ...(until === undefined ? [] : [AbortSignal.timeout(Math.max(0, Math.min(until - Date.now(), 2 ** 31 - 1)))]),

@@ -16,7 +16,7 @@ import {
 } from "@tsbox/kernel";
 import { withLook } from "./changes.ts";
 import { configOf, merge } from "./config.ts";
-import { baseOf, type FilesEngine, own, tell } from "./engine.ts";
+import { baseOf, type FilesEngine, own, publish } from "./engine.ts";
 
 let count = 0;
 
@@ -44,7 +44,7 @@ export async function commit(engine: FilesEngine, call: Call, record: Container,
       platform: null,
       reference: options.reference ?? null,
     });
-    await tell(engine, call, record, "commit", {
+    await publish(engine, call, record, "commit", {
       comment: options.comment ?? "",
       imageID: made.id,
       imageRef: options.reference ?? "",

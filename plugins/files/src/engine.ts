@@ -81,7 +81,7 @@ export async function baseOf(engine: FilesEngine, call: Call, record: Container)
   return (await storage.stat(call, record.layer)).parent;
 }
 
-export function tell(
+export function publish(
   engine: FilesEngine,
   call: Call,
   record: Container,

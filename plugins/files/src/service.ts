@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import { type Call, type Container, type ContainerId, type FilesService, fail, type IdMaps } from "@tsbox/kernel";
 import { changes } from "./changes.ts";
 import { commit } from "./commit.ts";
-import { type FilesEngine, streamFiles, tell, withFiles } from "./engine.ts";
+import { type FilesEngine, publish, streamFiles, withFiles } from "./engine.ts";
 
 export function filesService(engine: FilesEngine): FilesService {
   const { containers, host } = engine;
@@ -12,7 +12,7 @@ export function filesService(engine: FilesEngine): FilesService {
     stat: (call, id, path) => withFiles(engine, call, id, "read", (root) => host.lookUp(call, root, path)),
     read: async (call, id, path) => {
       const container = await record(call, id);
-      await tell(engine, call, container, "archive-path");
+      await publish(engine, call, container, "archive-path");
       const options = { name: memberName(path), acrossMounts: true, ...mapsOf(container) };
       return streamFiles(engine, call, id, (root) => host.pack(call, root, path, options));
     },
@@ -24,12 +24,12 @@ export function filesService(engine: FilesEngine): FilesService {
         const owner = toUser ? await containers.userIn(call, id, root) : null;
         await host.extract(call, root, path, tar, { keepKinds, ...(owner === null ? {} : { owner }), ...mapsOf(container) });
       });
-      await tell(engine, call, container, "extract-to-dir");
+      await publish(engine, call, container, "extract-to-dir");
     },
     changes: async (call, id) => changes(engine, call, await record(call, id)),
     export: async (call, id) => {
       const container = await record(call, id);
-      await tell(engine, call, container, "export");
+      await publish(engine, call, container, "export");
       return streamFiles(engine, call, id, (root) => host.pack(call, root, "/.", mapsOf(container)));
     },
     size: async (call, id) => {

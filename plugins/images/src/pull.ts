@@ -241,12 +241,12 @@ async function* counted(
   // The content store has opened its file by the time it asks for bytes.
   begin();
   let current = from;
-  let told = 0;
+  let reportedAt = 0;
   for await (const chunk of bytes) {
     current += chunk.length;
     const now = Date.now();
-    if (now - told >= reportEvery) {
-      told = now;
+    if (now - reportedAt >= reportEvery) {
+      reportedAt = now;
       line(report, blob.digest, "Downloading", current, blob.size);
     }
     yield chunk;

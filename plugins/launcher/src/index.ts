@@ -113,11 +113,11 @@ function serviceOf(connection: Connection, clients: Clients, shims: Shims, helpe
     exec: async (_call, id, exec) => shims.exec(id, exec),
     signalExec: (_call, id, exec, signal) => shims.request(id, { op: "signal-exec", exec, signal }),
     resizeExec: (_call, id, exec, size) => {
-      shims.tell(id, { op: "resize-exec", exec, ...size });
+      shims.send(id, { op: "resize-exec", exec, ...size });
       return done;
     },
     detach: (_call, id, client) => {
-      shims.tell(id, { op: "leave", client });
+      shims.send(id, { op: "leave", client });
       return done;
     },
     events: () => Promise.resolve(shims.events),

@@ -178,7 +178,7 @@ export class Shims {
   abandon(id: ContainerId): void {
     const shim = this.#byId.get(id);
     if (shim) this.#connection.send(outgoing.shimRelease, shim.channel, Uint8Array.of(0));
-    this.tell(id, { op: "abandon" });
+    this.send(id, { op: "abandon" });
   }
 
   /** Sends a message that is answered with done or failed. */
@@ -227,13 +227,13 @@ export class Shims {
   }
 
   /** Sends a message without an answer. */
-  tell(id: ContainerId, message: { readonly op: string } & Record<string, unknown>): void {
+  send(id: ContainerId, message: { readonly op: string } & Record<string, unknown>): void {
     const shim = this.#byId.get(id);
     if (shim) this.#send(shim, toShim.message, message, undefined, 0);
   }
 
   resize(id: ContainerId, size: WindowSize): void {
-    this.tell(id, { op: "resize", ...size });
+    this.send(id, { op: "resize", ...size });
   }
 
   socket(id: ContainerId): string {
@@ -288,7 +288,7 @@ export class Shims {
     const message: unknown = JSON.parse(frame.payload.toString());
     if (shim === undefined) return true;
     if (frame.kind === incoming.shimGone) this.#gone(shim, (message as { killed: boolean }).killed);
-    else this.#heard(shim, message as FromShim);
+    else this.#receive(shim, message as FromShim);
     return true;
   }
 
@@ -300,7 +300,7 @@ export class Shims {
     else pending?.reject(errorOf(failure));
   }
 
-  #heard(shim: Shim, message: FromShim): void {
+  #receive(shim: Shim, message: FromShim): void {
     const { id } = shim;
     switch (message.event) {
       case "state":

@@ -138,7 +138,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
     return made;
   };
 
-  const tell = (inner: Call, action: string, network: NetworkRecord, more: Strings = {}): Promise<void> =>
+  const publish = (inner: Call, action: string, network: NetworkRecord, more: Strings = {}): Promise<void> =>
     engine.events.publish(inner, {
       type: "network",
       action,
@@ -165,7 +165,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
         if (gateway !== undefined) checkGateway(chosen, gateway);
         const network = { ...define(name, driver, chosen, gateway ?? null, { predefined: false }), internal, labels, options };
         await keep(network);
-        await tell(call, "create", network);
+        await publish(call, "create", network);
         return network;
       });
     },
@@ -182,7 +182,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
         } finally {
           removals.delete(network.id);
         }
-        await tell(inner, "destroy", network);
+        await publish(inner, "destroy", network);
       }),
     namespace: async (_call, name) => ((await get(name)).driver === "host" ? "host" : "new"),
     connect: async (inner, name, container, netns, options) => {
@@ -203,7 +203,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
         cleanup.undo(() => driver.detach(cleanupCall(inner), network, endpoint.id));
         attached.set(endpoint.id, network.id);
         cleanup.undo(() => attached.delete(endpoint.id));
-        await tell(inner, "connect", network, { container });
+        await publish(inner, "connect", network, { container });
         return {
           id: endpoint.id,
           network: network.id,
@@ -219,7 +219,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
       const network = networks.get(endpoint.network);
       if (network === undefined) return;
       await (await engine.driver(network.driver)).detach(inner, network, endpoint.id, options);
-      if (attached.delete(endpoint.id)) await tell(inner, "disconnect", network, { container: endpoint.container });
+      if (attached.delete(endpoint.id)) await publish(inner, "disconnect", network, { container: endpoint.container });
       for (const address of bare(endpoint)) pools.get(network.id)?.free(parseAddress(address));
     },
     restore: async (inner, endpoints) => {

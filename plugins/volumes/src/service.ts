@@ -46,7 +46,7 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
       if (busy.get(name) === mine) busy.delete(name);
     }
   };
-  const tell = (call: Call, action: string, record: VolumeRecord, attributes: Strings): Promise<void> =>
+  const publish = (call: Call, action: string, record: VolumeRecord, attributes: Strings): Promise<void> =>
     engine.events.publish(call, { type: "volume", action, id: record.name, attributes: { driver: record.driver, ...attributes } });
 
   const driverOf = async (name: string, id: string): Promise<VolumeDriver> => {
@@ -100,7 +100,7 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
       if (!isTsboxError(error) || error.code !== "NotFound") throw error;
     }
     await records.drop(call, name);
-    await tell(call, "destroy", record, {});
+    await publish(call, "destroy", record, {});
   };
 
   const create: VolumesService["create"] = async (
@@ -141,7 +141,7 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
         };
         await records.keep(call, record);
         if (claim !== undefined) records.claim(name, claim);
-        await tell(call, "create", record, {});
+        await publish(call, "create", record, {});
         return show(call, record);
       });
     });
@@ -175,14 +175,14 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
     mount: async (call, name, container, details) => {
       const record = records.get(name);
       const mount = await alone(name, () => attached(call, record, container));
-      await tell(call, "mount", record, { container, ...details });
+      await publish(call, "mount", record, { container, ...details });
       return mount;
     },
     unmount: async (call, name, container) => {
       const record = records.find(name);
       if (record === undefined) return;
       await alone(name, () => detached(call, record, container));
-      await tell(call, "unmount", record, { container });
+      await publish(call, "unmount", record, { container });
     },
     fill: (call, name, container, root, path) =>
       alone(name, async () => {

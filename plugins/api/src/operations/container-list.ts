@@ -21,9 +21,9 @@ export function containerList(containers: ContainersService, images: ImagesServi
       // As in Docker, a filter for a state or an exit code, or a limit, includes containers that do not run.
       const any = all || limit !== undefined || [...ended, "before", "since"].some((key) => filters[key] !== undefined);
       const shown = records.filter((record) => (any || runs(record)) && wanted(record));
-      const told = limit !== undefined && limit > 0 ? shown.slice(0, limit) : shown;
-      const ids = await imageIds(call, images, told);
-      return told.map((record) => listContainer(record, ids.get(record.imageName) ?? null));
+      const listed = limit !== undefined && limit > 0 ? shown.slice(0, limit) : shown;
+      const ids = await imageIds(call, images, listed);
+      return listed.map((record) => listContainer(record, ids.get(record.imageName) ?? null));
     },
   };
 }

@@ -49,7 +49,7 @@ export function hostFacts(
   return { ...limits, SecurityOptions: security.map((name) => `name=${name}`), Warnings: warnings(limits) };
 }
 
-const told: Readonly<Record<string, string>> = {
+const warningOf: Readonly<Record<string, string>> = {
   MemoryLimit: "No memory limit support",
   SwapLimit: "No swap limit support",
   CpuCfsQuota: "No cpu cfs quota support",
@@ -61,6 +61,6 @@ const told: Readonly<Record<string, string>> = {
 };
 
 function warnings(facts: Readonly<Record<string, boolean>>): readonly string[] | null {
-  const lacking = Object.entries(told).filter(([fact]) => facts[fact] === false);
+  const lacking = Object.entries(warningOf).filter(([fact]) => facts[fact] === false);
   return lacking.length === 0 ? null : lacking.map(([, words]) => `WARNING: ${words}`);
 }

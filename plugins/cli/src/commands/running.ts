@@ -167,7 +167,7 @@ const every = 500;
 async function follow(io: Io, api: ApiService, parsed: Parsed): Promise<number> {
   const { signal } = io.call;
   const latest = new Map<string, Row>();
-  const hear = async (name: string): Promise<void> => {
+  const collect = async (name: string): Promise<void> => {
     for await (const sample of await api.containerStats(io.call, name, { stream: true })) {
       // The container is no longer shown.
       if (!latest.has(name)) return;
@@ -186,7 +186,7 @@ async function follow(io: Io, api: ApiService, parsed: Parsed): Promise<number> 
     for (const name of names.filter((one) => !latest.has(one))) {
       latest.set(name, waiting(name, parsed));
       const over = (): void => void gone.add(name);
-      void hear(name).then(over, over);
+      void collect(name).then(over, over);
     }
     await draw(
       io,
