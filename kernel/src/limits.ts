@@ -13,6 +13,8 @@ export interface Limits {
   readonly largestAttributes: number;
   /** Bytes after an archive's end mark. */
   readonly largestTrailer: number;
+  /** Bytes that the engine remembers of one archive until its end: names, links, and the configs of its images. */
+  readonly largestMemory: number;
 
   /** Bytes of a manifest, an index or an image's config. */
   readonly largestManifest: number;
@@ -46,6 +48,7 @@ export const limits: Limits = {
   largestHeader: 1 << 20,
   largestAttributes: 1 << 20,
   largestTrailer: 64 << 20,
+  largestMemory: 128 << 20,
   largestManifest: 8 << 20,
   mostManifests: 10_000,
   deepestJson: 128,

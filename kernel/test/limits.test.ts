@@ -17,5 +17,12 @@ test("what both languages bound has the same bound in both", () => {
     );
   const shared = Object.entries(limits).filter(([name]) => native.has(name));
   for (const [name, bound] of shared) assert.is(native.get(name), bound, name);
-  assert.equal(shared.map(([name]) => name).sort(), ["largestAttributes", "largestHeader", "largestTrailer", "longestName", "longestPath"]);
+  assert.equal(shared.map(([name]) => name).sort(), [
+    "largestAttributes",
+    "largestHeader",
+    "largestMemory",
+    "largestTrailer",
+    "longestName",
+    "longestPath",
+  ]);
 });

@@ -24,15 +24,18 @@ export async function dockerArchive(call: Call, archive: OpenArchive): Promise<C
   const list = parseJson(archive, "manifest.json", bytes);
   if (!Array.isArray(list) || list.length === 0)
     throw fail("DataLoss", `manifest.json in ${archive.path} lists no images: make the archive again`);
-  const blobs = new Map<string, Place>();
-  const manifests: Descriptor[] = [];
   if (list.length > limits.mostManifests)
-    throw fail("InvalidArgument", `manifest.json in ${archive.path} lists more than ${limits.mostManifests} images`);
-  for (const item of list) manifests.push(await image(call, archive, parseEntry(archive, item), blobs));
+    throw fail("DataLoss", `manifest.json in ${archive.path} lists more than ${limits.mostManifests} images`);
+  const entries = list.map((item) => parseEntry(archive, item));
+  if (entries.reduce((sum, { layers }) => sum + layers.length, 0) > limits.mostMembers)
+    throw fail("DataLoss", `manifest.json in ${archive.path} names more than ${limits.mostMembers} layers`);
+  const maker = new Maker(call, archive);
+  const manifests: Descriptor[] = [];
+  for (const entry of entries) manifests.push(await maker.manifest(entry));
   const index = json({ schemaVersion: 2, mediaType: indexType, manifests });
   const descriptor = describe(indexType, index);
-  blobs.set(descriptor.digest, index);
-  return { index: descriptor, blobs };
+  maker.blobs.set(descriptor.digest, index);
+  return { index: descriptor, blobs: maker.blobs };
 }
 
 function parseEntry(archive: OpenArchive, item: unknown): Entry {
@@ -51,67 +54,99 @@ function parseEntry(archive: OpenArchive, item: unknown): Entry {
   return { config, tags: tags ?? [], layers };
 }
 
-/** Answers the descriptor of the manifest that it makes. */
-async function image(
-  call: Call,
-  archive: OpenArchive,
-  { config: configName, tags, layers }: Entry,
-  blobs: Map<string, Place>,
-): Promise<Descriptor> {
-  const bytes = await readMember(archive, configName);
-  if (bytes === null) throw missing(archive, configName);
-  const config = describe("application/vnd.oci.image.config.v1+json", bytes);
-  blobs.set(config.digest, bytes);
-  const parsed = (parseJson(archive, configName, bytes) ?? {}) as {
-    readonly os?: unknown;
-    readonly architecture?: unknown;
-    readonly variant?: unknown;
-    readonly rootfs?: { readonly diff_ids?: unknown } | null;
-  };
-  const found = parsed.rootfs?.diff_ids;
-  const diffIds: readonly unknown[] = Array.isArray(found) ? found : [];
-  const descriptors: Descriptor[] = [];
-  for (const [at, name] of layers.entries()) {
-    const member = archive.members.get(name);
-    if (member === undefined) throw missing(archive, name);
-    const layer = await describeLayer(call, archive, member, diffIds[at]);
-    blobs.set(layer.digest, member);
-    descriptors.push(layer);
-  }
-  const manifest = json({ schemaVersion: 2, mediaType: manifestType, config, layers: descriptors });
-  const descriptor = describe(manifestType, manifest);
-  blobs.set(descriptor.digest, manifest);
-  return {
-    ...descriptor,
-    platform: {
-      // The code that reads the image's config checks it.
-      os: typeof parsed.os === "string" ? parsed.os : "linux",
-      architecture: typeof parsed.architecture === "string" ? parsed.architecture : "",
-      ...(typeof parsed.variant === "string" && parsed.variant !== "" ? { variant: parsed.variant } : {}),
-    },
-    annotations: { "io.containerd.image.name": tags.join(",") },
-  };
+/** What a manifest needs of an image's config. */
+interface Config {
+  readonly blob: Descriptor;
+  readonly platform: NonNullable<Descriptor["platform"]>;
+  readonly diffIds: readonly unknown[];
 }
 
-const missing = (archive: OpenArchive, name: string): Error =>
-  fail(
-    "DataLoss",
-    `${archive.path} has no ${JSON.stringify(name)}, which its manifest.json names: the archive is incomplete, make it again`,
-  );
+/** Makes the manifests. Each file of the archive is read once, however many images name it, and none is kept in memory. */
+class Maker {
+  readonly blobs: Map<string, Place> = new Map();
+  readonly #call: Call;
+  readonly #archive: OpenArchive;
+  readonly #configs: Map<Member, Config> = new Map();
+  /** The digests of layers that had to be hashed. */
+  readonly #hashes: Map<Member, Digest> = new Map();
+  #configBytes = 0;
 
-async function describeLayer(call: Call, archive: OpenArchive, member: Member, diffId: unknown): Promise<Descriptor> {
-  const magic = (await archive.read(member.offset, Math.min(4, member.size))).toString("hex");
-  const compression = magic.startsWith("1f8b") ? "+gzip" : magic === "28b52ffd" ? "+zstd" : "";
-  const plain = compression === "" && typeof diffId === "string" && /^sha256:[0-9a-f]{64}$/.test(diffId);
-  const digest = plain ? parseDigest(diffId) : await hash(call, archive, member);
-  return { mediaType: `application/vnd.oci.image.layer.v1.tar${compression}`, digest, size: member.size };
-}
-
-async function hash(call: Call, archive: OpenArchive, { offset, size }: Member): Promise<Digest> {
-  const sum = createHash("sha256");
-  for (let at = 0; at < size; at += chunkSize) {
-    call.signal.throwIfAborted();
-    sum.update(await archive.read(offset + at, Math.min(chunkSize, size - at)));
+  constructor(call: Call, archive: OpenArchive) {
+    this.#call = call;
+    this.#archive = archive;
   }
-  return `sha256:${sum.digest("hex")}` as Digest;
+
+  /** Answers the descriptor of the manifest that it makes. */
+  async manifest({ config: configName, tags, layers }: Entry): Promise<Descriptor> {
+    const config = await this.#config(configName);
+    const descriptors: Descriptor[] = [];
+    for (const [at, name] of layers.entries()) {
+      const member = this.#member(name);
+      const layer = await this.#layer(member, config.diffIds[at]);
+      this.blobs.set(layer.digest, member);
+      descriptors.push(layer);
+    }
+    const manifest = json({ schemaVersion: 2, mediaType: manifestType, config: config.blob, layers: descriptors });
+    const descriptor = describe(manifestType, manifest);
+    this.blobs.set(descriptor.digest, manifest);
+    return { ...descriptor, platform: config.platform, annotations: { "io.containerd.image.name": tags.join(",") } };
+  }
+
+  #member(name: string): Member {
+    const member = this.#archive.members.get(name);
+    if (member !== undefined) return member;
+    throw fail(
+      "DataLoss",
+      `${this.#archive.path} has no ${JSON.stringify(name)}, which its manifest.json names: the archive is incomplete, make it again`,
+    );
+  }
+
+  async #config(name: string): Promise<Config> {
+    this.#call.signal.throwIfAborted();
+    const member = this.#member(name);
+    const known = this.#configs.get(member);
+    if (known !== undefined) return known;
+    this.#configBytes += member.size;
+    if (this.#configBytes > limits.largestMemory)
+      throw fail("DataLoss", `the configs in ${this.#archive.path} have more than ${limits.largestMemory} bytes: that is no image archive`);
+    const bytes = (await readMember(this.#archive, name)) ?? Buffer.alloc(0);
+    const blob = describe("application/vnd.oci.image.config.v1+json", bytes);
+    const parsed = (parseJson(this.#archive, name, bytes) ?? {}) as Readonly<Record<string, unknown>>;
+    const { os, architecture, variant } = parsed;
+    const diffIds = (parsed.rootfs as { readonly diff_ids?: unknown } | null | undefined)?.diff_ids;
+    const config: Config = {
+      blob,
+      // The code that reads the image's config checks these.
+      platform: {
+        os: typeof os === "string" ? os : "linux",
+        architecture: typeof architecture === "string" ? architecture : "",
+        ...(typeof variant === "string" && variant !== "" ? { variant } : {}),
+      },
+      diffIds: Array.isArray(diffIds) ? diffIds : [],
+    };
+    this.blobs.set(blob.digest, member);
+    this.#configs.set(member, config);
+    return config;
+  }
+
+  async #layer(member: Member, diffId: unknown): Promise<Descriptor> {
+    const magic = (await this.#archive.read(member.offset, Math.min(4, member.size))).toString("hex");
+    const compression = magic.startsWith("1f8b") ? "+gzip" : magic === "28b52ffd" ? "+zstd" : "";
+    const plain = compression === "" && typeof diffId === "string" && /^sha256:[0-9a-f]{64}$/.test(diffId);
+    const digest = plain ? parseDigest(diffId) : await this.#hash(member);
+    return { mediaType: `application/vnd.oci.image.layer.v1.tar${compression}`, digest, size: member.size };
+  }
+
+  async #hash(member: Member): Promise<Digest> {
+    const known = this.#hashes.get(member);
+    if (known !== undefined) return known;
+    const sum = createHash("sha256");
+    for (let at = 0; at < member.size; at += chunkSize) {
+      this.#call.signal.throwIfAborted();
+      sum.update(await this.#archive.read(member.offset + at, Math.min(chunkSize, member.size - at)));
+    }
+    const digest = `sha256:${sum.digest("hex")}` as Digest;
+    this.#hashes.set(member, digest);
+    return digest;
+  }
 }

@@ -8,7 +8,8 @@ export async function ociArchive(_call: Call, archive: OpenArchive): Promise<Con
   const bytes = await readMember(archive, "index.json");
   if (bytes === null) throw fail("InvalidArgument", `${archive.path} is no oci-archive: it has no index.json`);
   const { manifests } = (parseJson(archive, "index.json", bytes) ?? {}) as { readonly manifests?: readonly Descriptor[] };
-  if (!Array.isArray(manifests)) throw fail("DataLoss", `index.json in ${archive.path} lists no manifests: make the archive again`);
+  if (!Array.isArray(manifests) || manifests.length === 0)
+    throw fail("DataLoss", `index.json in ${archive.path} lists no manifests: make the archive again`);
   const index = describe(indexType, bytes);
   const blobs = new Map<string, Place>([[index.digest, bytes]]);
   for (const [name, member] of archive.members) {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { suite } from "@tsbox/harness";
@@ -198,7 +199,7 @@ const hostile: readonly (readonly [string, readonly Entry[], string, RegExp])[] 
   ["a manifest.json that is no list", [["manifest.json", "{}"]], "DataLoss", /lists no images/],
   ["a manifest.json that is no JSON", [["manifest.json", "{"]], "DataLoss", /is not JSON/],
   ["an image without layers", [["manifest.json", '[{"Config": "c"}]']], "DataLoss", /without Config or Layers/],
-  ["a manifest.json beyond all measure", [["manifest.json", Buffer.alloc(9 << 20, " ")]], "ResourceExhausted", /bytes long/],
+  ["a manifest.json beyond all measure", [["manifest.json", Buffer.alloc(9 << 20, " ")]], "DataLoss", /bytes long/],
   ["neither format", [["etc/passwd", "x"]], "InvalidArgument", /no manifest.json/],
 ];
 for (const [what, entries, code, words] of hostile)
@@ -253,4 +254,48 @@ test("a diff id that lies reaches the content store as other bytes; a canceled c
   await assert.rejects(read(stream), failure("Canceled", /./));
   const gone = { ...blob, digest: `sha256:${"0".repeat(64)}` as Digest };
   await assert.rejects(docker.fetch(call, path, gone, 0, anonymous), failure("NotFound", /incomplete/));
+});
+
+/** A manifest.json of images that have these configs. */
+const images = (configs: readonly string[], layers: readonly string[]): Entry => [
+  "manifest.json",
+  JSON.stringify(configs.map((Config) => ({ Config, RepoTags: null, Layers: layers }))),
+];
+
+test("configs, layers and names beyond all measure are refused, and no config stays in memory", async (t) => {
+  const { docker, directory } = world(t);
+  const config = (at: number): Buffer => Buffer.from(`{"at":${at}}`.padEnd(8 << 20));
+  const names = Array.from({ length: 17 }, (_, at) => `c${at}`);
+  const configs = [images(names, []), ...names.map((name, at): Entry => [name, config(at)])];
+  const layers: Entry[] = [
+    images(
+      Array.from({ length: 401 }, () => "c"),
+      Array(500).fill("l"),
+    ),
+    ["c", "{}"],
+    ["l", "x"],
+  ];
+  const name: Entry[] = [[`${"n/".repeat(2500)}n`, "x"], ...classic];
+  for (const [entries, words] of [
+    [configs, /configs in .* more than 134217728 bytes/],
+    [layers, /more than 200000 layers/],
+    [name, /names of too many bytes/],
+  ] as const)
+    await assert.rejects(docker.resolve(call, save(directory, "a.tar", await tar(entries)), anonymous), failure("DataLoss", words));
+});
+
+test("a file that many images name is read once", async (t) => {
+  const { docker, directory } = world(t);
+  const many = Array.from({ length: 10_000 }, () => "c");
+  const big = gzipSync(Buffer.alloc(8 << 20), { level: 0 });
+  const entries: Entry[] = [images(many, ["l"]), ["c", JSON.stringify({ padding: "x".repeat(4 << 20) })], ["l", big]];
+  const top = await docker.resolve(call, save(directory, "a.tar", await tar(entries)), anonymous);
+  const index = JSON.parse((await read(await docker.fetch(call, join(directory, "a.tar"), top, 0, anonymous))).toString());
+  assert.equal(index.manifests.length, many.length);
+});
+
+test("an index without manifests is refused", async (t) => {
+  const { oci, directory } = world(t);
+  const path = save(directory, "a.tar", await tar([["index.json", '{"manifests": []}']]));
+  await assert.rejects(oci.resolve(call, path, anonymous), failure("DataLoss", /lists no manifests/));
 });

@@ -24,6 +24,9 @@ export interface RootServices {
   call(): Call;
 }
 
+/** Milliseconds. Less than requests wait for a container's lock, which a start holds meanwhile. */
+const settleTimeout = 30_000;
+
 export class Roots {
   /** What to do when a root is closed, by its path. */
   readonly #open: Map<string, () => Promise<void>> = new Map();
@@ -66,9 +69,22 @@ export class Roots {
     }
   }
 
-  /** Resolves when no caller writes into the container's layer from outside. */
-  async settled(id: ContainerId): Promise<void> {
-    while (this.#writers.has(id)) await Promise.all(this.#writers.get(id) ?? []);
+  /**
+   * Resolves when no caller writes into the container's layer from outside. `Conflict`: somebody still does after `timeout` milliseconds; a
+   * client that sends an archive may fall silent in the middle of it.
+   */
+  async settled(id: ContainerId, timeout: number = settleTimeout): Promise<void> {
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      late.reject(
+        fail("Conflict", `files are still being copied into container ${id.slice(0, 12)}: end that, or wait for it, then repeat`),
+      );
+    }, timeout);
+    try {
+      while (this.#writers.has(id)) await Promise.race([Promise.all(this.#writers.get(id) ?? []), late.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   forget(id: ContainerId): void {

@@ -15,15 +15,16 @@ import {
   type Platform,
   type PullProgress,
   type RegistryDriver,
+  snapshotExists,
   supports,
   withCleanup,
 } from "@tsbox/kernel";
 import type { Hold, ImagesEngine } from "./engine.ts";
 import { type ConfigBlob, isIndex, type Manifest, mediaTypes, parseConfig, parseIndex, parseManifest } from "./manifest.ts";
 import { choose, hostPlatform, parsePlatform } from "./platform.ts";
-import type { ImageRecord } from "./records.ts";
-import { abandon } from "./remove.ts";
-import { adopt, adoptedName, chainIds, type Unpacker, unpackLayer } from "./unpack.ts";
+import { blobsOf, type ImageRecord } from "./records.ts";
+import { abandon, dropBlob } from "./remove.ts";
+import { adopt, adoptedName, chainIds, compareDiffId, unpackLayer } from "./unpack.ts";
 
 /** The source of an image: a driver, and the reference in the driver's form. */
 export interface Source {
@@ -60,17 +61,24 @@ export async function bring(
   keep: (record: ImageRecord) => Promise<void>,
 ): Promise<ImageRecord> {
   const held: string[] = [];
+  const blobs: Digest[] = [top.digest];
   try {
-    return await withCleanup(async (cleanup) => {
+    const kept = await withCleanup(async (cleanup) => {
       const hold: Hold = async (names) => {
         held.push(...names);
         cleanup.always(await engine.leases.hold(names));
       };
       await hold([top.digest]);
-      const record = await fetchImage(engine, call, source, top, wanted, storageId, report, hold);
+      const fetched = await fetchImage(engine, call, source, top, wanted, storageId, report, hold);
+      const former = engine.records.known(fetched.id);
+      blobs.push(...blobsOf(fetched), ...(former === null ? [] : blobsOf(former)));
+      const record = former !== null && (await isWhole(engine, call, former, fetched)) ? former : fetched;
       await keep(record);
       return record;
     });
+    // An index whose digest is in no name, or the other manifest of an image that was here already.
+    for (const digest of new Set(blobs)) await dropBlob(engine, cleanupCall(call), digest);
+    return kept;
   } catch (error) {
     // After a final error the parts of the pull are removed; after any other one the next pull continues with them.
     if (isTsboxError(error) && final.has(error.code)) await abandon(engine, cleanupCall(call), held);
@@ -78,11 +86,21 @@ export async function bring(
   }
 }
 
+/**
+ * Whether the image that is here already stays as it is. Its id is the digest of its config alone, so somebody else's manifest must not
+ * replace the one that its layers came by.
+ */
+async function isWhole({ content }: ImagesEngine, call: Call, former: ImageRecord, fetched: ImageRecord): Promise<boolean> {
+  if (former.adopted !== fetched.adopted) return false;
+  for (const digest of blobsOf(former)) if ((await content.stat(call, digest)) === null) return false;
+  return true;
+}
+
 /** Errors that a retry does not fix. */
 const final: ReadonlySet<string> = new Set(["DataLoss", "InvalidArgument", "NotFound", "PermissionDenied", "Unsupported"]);
 
 async function fetchImage(
-  unpacker: Unpacker,
+  engine: ImagesEngine,
   call: Call,
   source: Source,
   top: Descriptor,
@@ -91,7 +109,7 @@ async function fetchImage(
   report: Report,
   hold: Hold,
 ): Promise<ImageRecord> {
-  const { content } = unpacker;
+  const { content } = engine;
   const platform: Platform = wanted === undefined ? hostPlatform : parsePlatform(wanted);
   const descriptor = isIndex(top) ? choose(parseIndex(await small(content, call, source, top), source.shown), platform, source.shown) : top;
   await hold([descriptor.digest]);
@@ -114,7 +132,7 @@ async function fetchImage(
   const adopted = descriptor.mediaType === mediaTypes.adopted ? (descriptor.annotations?.["io.tsbox.directory"] ?? "/") : null;
   const base = adopted === null ? null : adoptedName(adopted);
   await hold([...(base === null ? [] : [base]), ...chainIds(config.diffIds as readonly Digest[], base)]);
-  const size = await bringLayers(unpacker, call, source, manifest, config, adopted, storageId, report);
+  const size = await bringLayers(engine, call, source, manifest, config, adopted, storageId, report);
   return {
     id: manifest.config.digest,
     manifest: descriptor,
@@ -152,7 +170,7 @@ interface Download {
  * the layers.
  */
 async function bringLayers(
-  unpacker: Unpacker,
+  engine: ImagesEngine,
   call: Call,
   source: Source,
   manifest: Manifest,
@@ -161,7 +179,7 @@ async function bringLayers(
   storageId: string,
   report: Report,
 ): Promise<number> {
-  const base = adopted === null ? null : await adopt(unpacker, call, storageId, adopted);
+  const base = adopted === null ? null : await adopt(engine, call, storageId, adopted);
   const chain = chainIds(config.diffIds as readonly Digest[], base);
   const stop = new AbortController();
   const slots = new Slots(sideBySide);
@@ -170,7 +188,7 @@ async function bringLayers(
     const { promise: comes, resolve: begin } = Promise.withResolvers<void>();
     const whole = slots.run(async () => {
       stop.signal.throwIfAborted();
-      await fetchBlob(unpacker.content, call, source, layer, report, begin);
+      await fetchBlob(engine.content, call, source, layer, report, begin);
     });
     // Awaited below in order. The empty handler is for a download that fails while an earlier layer is unpacked: it must not be an
     // unhandled rejection.
@@ -179,13 +197,16 @@ async function bringLayers(
   });
   const unpacking: Promise<void>[] = [];
   try {
-    const storage = await unpacker.storage(storageId);
+    const storage = await engine.storage(storageId);
     let size = 0;
     for (const [at, layer] of manifest.layers.entries()) {
       const [name, diffId, download] = [chain[at], config.diffIds[at], downloads[at]];
       if (name === undefined || diffId === undefined || download === undefined) break;
       await download.begun;
-      const unpacked = unpackLayer(unpacker, call, storageId, name, chain[at - 1] ?? base, diffId as Digest, layer, download.whole);
+      const isThere = await snapshotExists(storage, call, name);
+      const unpacked = isThere
+        ? download.whole.then(() => compareLayer(engine, call, layer, diffId as Digest))
+        : unpackLayer(engine, call, storageId, name, chain[at - 1] ?? base, diffId as Digest, layer, download.whole);
       unpacked.catch(() => {});
       unpacking.push(unpacked);
       await download.whole;
@@ -201,6 +222,14 @@ async function bringLayers(
   }
 }
 
+/** A layer that is unpacked already, from this blob or from another one. */
+async function compareLayer({ records, content }: ImagesEngine, call: Call, layer: Descriptor, diffId: Digest): Promise<void> {
+  const isKnown = records
+    .all()
+    .some(({ diffIds, layers }) => diffIds.some((id, at) => id === diffId && layers[at]?.digest === layer.digest));
+  if (!isKnown) await compareDiffId(call, await content.path(call, layer.digest), layer, diffId);
+}
+
 /** Downloads a blob. After a temporary error it retries a few times, from the byte where it stopped. */
 async function fetchBlob(
   content: ContentService,
@@ -210,7 +239,13 @@ async function fetchBlob(
   report: Report,
   begin: () => void = () => {},
 ): Promise<void> {
-  if (await content.stat(call, blob.digest)) {
+  const found = await content.stat(call, blob.digest);
+  if (found !== null) {
+    if (found.size !== blob.size)
+      throw fail(
+        "DataLoss",
+        `${blob.digest} of ${source.shown} is said to have ${blob.size} bytes, and has ${found.size}: the image is damaged where it comes from`,
+      );
     line(report, blob.digest, "Already exists");
     return;
   }

@@ -136,7 +136,7 @@ export async function discard(engine: ImagesEngine, call: Call, record: ImageRec
 }
 
 /** Removes the blob if no image and no name needs it. */
-async function dropBlob({ records, content, leases }: ImagesEngine, call: Call, digest: Digest): Promise<void> {
+export async function dropBlob({ records, content, leases }: ImagesEngine, call: Call, digest: Digest): Promise<void> {
   if (isNeeded(records.all(), digest) || records.names().some((name) => records.tag(name)?.digest === digest)) return;
   await leases.drop(digest, () => content.remove(call, digest));
 }

@@ -1,5 +1,15 @@
 /** The service `images`: the verbs of kernel/src/contract/services/images.ts. */
-import { type Access, type Call, type Descriptor, fail, type Image, type ImagesService, isTsboxError, type Sparse } from "@tsbox/kernel";
+import {
+  type Access,
+  type Call,
+  type Descriptor,
+  fail,
+  type Image,
+  type ImagesService,
+  isTsboxError,
+  limits,
+  type Sparse,
+} from "@tsbox/kernel";
 import { check } from "./check.ts";
 import { create } from "./create.ts";
 import type { ImagesEngine } from "./engine.ts";
@@ -146,6 +156,8 @@ async function load(engine: ImagesEngine, call: Call, path: string, platform: st
   const storage = await engine.preferredStorage();
   // Checked before the first image is loaded: an archive with a name that is not allowed is refused as a whole.
   const named = entries.map((entry) => ({ entry, references: namesOf(entry) }));
+  if (named.reduce((sum, { references }) => sum + references.length, 0) > limits.mostEntries)
+    throw fail("DataLoss", `${path} has more than ${limits.mostEntries} names: that is no image archive`);
   for (const { entry, references } of named) {
     const keep = (made: ImageRecord): Promise<void> => engine.records.keep(call, made, references.map(full), null);
     const record = await bring(engine, call, source, entry, platform, storage, () => {}, keep);
@@ -160,7 +172,7 @@ async function load(engine: ImagesEngine, call: Call, path: string, platform: st
 function namesOf({ annotations, digest }: Descriptor): readonly Reference[] {
   const names = annotations?.["io.containerd.image.name"] ?? annotations?.["org.opencontainers.image.ref.name"] ?? "";
   return names
-    .split(",")
+    .split(",", limits.mostEntries + 1)
     .filter((name) => name !== "")
     .map((name) => parseNewName(name, digest, `invalid tag ${JSON.stringify(name)}: the archive's image has the digest ${digest}`));
 }

@@ -3,8 +3,14 @@
  * A layer is applied on its parent, since a directory that the layer lacks is the parent's.
  */
 import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
+import { PassThrough } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGunzip, createZstdDecompress } from "node:zlib";
 import {
   type ActiveKey,
+  asError,
   type Call,
   type ContentService,
   cleanupCall,
@@ -130,14 +136,37 @@ async function unpackFile(place: Place, call: Call, file: LayerFile, whole: Prom
       if (!isTsboxError(error) || error.code === "Canceled") throw error;
       throw fail(error.code, `layer ${layer.digest}: ${error.message}`, { cause: error });
     });
-    if (applied.diffId !== diffId)
-      throw fail(
-        "DataLoss",
-        `layer ${layer.digest} unpacks to ${applied.diffId}, but its image says ${diffId}: the image is damaged where it comes from`,
-      );
+    if (applied.diffId !== diffId) throw otherDiffId(layer, applied.diffId, diffId);
     await whole;
     await commit(storage, call, name, key);
   });
+}
+
+const otherDiffId = (layer: Descriptor, found: string, diffId: Digest): Error =>
+  fail("DataLoss", `layer ${layer.digest} unpacks to ${found}, but its image says ${diffId}: the image is damaged where it comes from`);
+
+/** Compares a layer with its diff id, without unpacking it. `DataLoss`: it is another layer. */
+export async function compareDiffId(call: Call, path: string, layer: Descriptor, diffId: Digest): Promise<void> {
+  if (layer.digest === diffId) return;
+  const magic = Buffer.alloc(4);
+  const file = await open(path);
+  try {
+    await file.read(magic, 0, 4, 0);
+  } finally {
+    await file.close();
+  }
+  const hash = createHash("sha256");
+  const isGzip = magic.readUInt16BE(0) === 0x1f8b;
+  const decompress = isGzip ? createGunzip() : magic.readUInt32BE(0) === 0x28b52ffd ? createZstdDecompress() : new PassThrough();
+  await pipeline(createReadStream(path), decompress, hash, { signal: call.signal }).catch((error: unknown) => {
+    call.signal.throwIfAborted();
+    throw fail(
+      "DataLoss",
+      `layer ${layer.digest} can't be decompressed (${asError(error).message}): the image is damaged where it comes from`,
+    );
+  });
+  const found = `sha256:${hash.digest("hex")}`;
+  if (found !== diffId) throw otherDiffId(layer, found, diffId);
 }
 
 /** The snapshot of a directory that the engine does not own. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { suite } from "@tsbox/harness";
-import { type Call, type Digest, type Image, isTsboxError } from "@tsbox/kernel";
+import { type Call, type Descriptor, type Digest, type Image, isTsboxError } from "@tsbox/kernel";
 import { call, digestOf, drain, type Engine, FollowingStorage, makeEngine, putImage, types } from "./engine.ts";
 
 const test = suite("images");
@@ -421,4 +421,63 @@ test("a name with a digest is given to nothing but the image that has it", async
     await assert.rejects(images.create(call, image), code("InvalidArgument"));
     await assert.rejects(images.tag(call, good, reference), code("InvalidArgument"));
   }
+});
+
+test("an image keeps its manifest and layers when somebody else's manifest names its config", async (t) => {
+  const engine = await makeEngine(t);
+  const { registry, images } = engine;
+  const honest = putImage(registry, ["base"], { pack: (plain) => gzipSync(plain) });
+  registry.tops.set(ref("a:1"), honest);
+  await drain(images.pull(call, "a:1", {}));
+  const [before, had] = [await images.get(call, "a:1"), await blobs(engine)];
+  const { config } = JSON.parse(Buffer.from(registry.blobs.get(honest.digest) ?? "").toString()) as { readonly config: unknown };
+  const offer = (layer: Descriptor): Descriptor =>
+    registry.put(types.manifest, JSON.stringify({ schemaVersion: 2, mediaType: types.manifest, config, layers: [layer] }));
+  // The layer is unpacked here already, so nothing unpacks this one.
+  for (const junk of ["junk", gzipSync("junk")]) {
+    registry.tops.set("/evil.tar", { ...offer(registry.put(types.gzip, junk)), annotations: { "io.containerd.image.name": "b:1" } });
+    await assert.rejects(drain(images.load(call, "/evil.tar")), code("DataLoss", /the image is damaged where it comes from/));
+    assert.deepEqual(await blobs(engine), had);
+  }
+  registry.tops.set("/good.tar", {
+    ...offer(registry.put(types.gzip, gzipSync("base", { level: 0 }))),
+    annotations: { "io.containerd.image.name": "b:1" },
+  });
+  await drain(images.load(call, "/good.tar"));
+  assert.deepEqual(await images.get(call, "a:1"), { ...before, tags: ["a:1", "b:1"] });
+  assert.deepEqual(await blobs(engine), had);
+});
+
+test("a size that is not that of a blob that is here already is refused", async (t) => {
+  const engine = await makeEngine(t);
+  const { registry, images } = engine;
+  registry.tops.set(ref("a:1"), putImage(registry, ["base"]));
+  await drain(images.pull(call, "a:1", {}));
+  const had = await blobs(engine);
+  const config = registry.put(types.config, JSON.stringify({ rootfs: { type: "layers", diff_ids: [digestOf(Buffer.from("base"))] } }));
+  const layer = { ...registry.put(types.layer, "base"), size: 1 << 30 };
+  registry.tops.set("/evil.tar", registry.put(types.manifest, JSON.stringify({ schemaVersion: 2, config, layers: [layer] })));
+  await assert.rejects(drain(images.load(call, "/evil.tar")), code("DataLoss", /is said to have 1073741824 bytes, and has 4/));
+  assert.deepEqual(await blobs(engine), had);
+});
+
+test("an index in an archive goes once its image is loaded", async (t) => {
+  const engine = await makeEngine(t);
+  const { registry, images } = engine;
+  const inner = { ...putImage(registry, ["base"]), platform: { os: "linux", architecture: "amd64" } };
+  const top = registry.put(types.index, JSON.stringify({ schemaVersion: 2, manifests: [inner] }));
+  registry.tops.set("/a.tar", registry.put(types.index, JSON.stringify({ schemaVersion: 2, manifests: [top] })));
+  await drain(images.load(call, "/a.tar"));
+  assert.equal((await blobs(engine)).includes(top.digest), false);
+  await images.remove(call, (await images.list(call))[0]?.id ?? "", {});
+  assert.deepEqual(await blobs(engine), []);
+});
+
+test("an archive with more names than any has is refused before it gets one", async (t) => {
+  const engine = await makeEngine(t);
+  const { registry, images } = engine;
+  const names = Array.from({ length: 10_001 }, (_, at) => `n${at}`).join();
+  registry.tops.set("/a.tar", { ...putImage(registry, ["base"]), annotations: { "io.containerd.image.name": names } });
+  await assert.rejects(drain(images.load(call, "/a.tar")), code("DataLoss", /more than 10000 names/));
+  assert.deepEqual(await images.list(call), []);
 });

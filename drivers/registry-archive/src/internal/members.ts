@@ -11,7 +11,10 @@ export async function readMember(archive: OpenArchive, name: string): Promise<Bu
   const member = archive.members.get(name);
   if (member === undefined) return null;
   if (member.size > limits.largestManifest)
-    throw fail("ResourceExhausted", `${name} in ${archive.path} is ${member.size} bytes long: that is no image archive`);
+    throw fail(
+      "DataLoss",
+      `${name} in ${archive.path} is ${member.size} bytes long, more than ${limits.largestManifest}: that is no image archive`,
+    );
   return archive.read(member.offset, member.size);
 }
 

@@ -34,7 +34,7 @@ export async function indexTar(call: Call, path: string, file: FileHandle): Prom
   // Even an empty tar ends with blocks of zeros.
   if (end < block) throw fail("InvalidArgument", `${path} is no image archive: it is no tar`);
   let overrides: Overrides = {};
-  let count = 0;
+  let [count, remembered] = [0, 0];
   for (let at = 0; at + block <= end; ) {
     call.signal.throwIfAborted();
     const bytes = await exactly(file, at, block);
@@ -49,15 +49,18 @@ export async function indexTar(call: Call, path: string, file: FileHandle): Prom
     if (!Number.isSafeInteger(size) || size > end - data)
       throw fail("DataLoss", `${path} ends in the middle of ${JSON.stringify(header.name)}: the file was cut off, copy it again`);
     count += 1;
-    if (count > limits.mostMembers)
-      throw fail("ResourceExhausted", `${path} has more than ${limits.mostMembers} entries: that is no image archive`);
+    if (count > limits.mostMembers) throw fail("DataLoss", `${path} has more than ${limits.mostMembers} entries: that is no image archive`);
     if ("xLK".includes(header.type)) {
       if (size > limits.largestHeader)
         throw fail("DataLoss", `${path} has a header of ${size} bytes at byte ${at}: that is no image archive`);
       overrides = { ...overrides, ...overridesOf(header.type, await exactly(file, data, size)) };
     } else if (header.type !== "g") {
-      const name = clean(overrides.name ?? header.name, "");
-      if (name !== null) enter(members, links, name, header.type, { offset: data, size }, overrides.link ?? header.link);
+      const [called, link] = [overrides.name ?? header.name, overrides.link ?? header.link];
+      remembered += called.length + link.length;
+      if (called.length > limits.longestPath || link.length > limits.longestPath || remembered > limits.largestMemory)
+        throw fail("DataLoss", `${path} has names of too many bytes, at byte ${at}: that is no image archive`);
+      const name = clean(called, "");
+      if (name !== null) enter(members, links, name, header.type, { offset: data, size }, link);
       overrides = {};
     }
     at = data + Math.ceil(size / block) * block;

@@ -7,7 +7,7 @@ use super::reader::{Reader, about};
 use crate::failure::Result;
 use crate::sys::retry;
 use crate::sys::{at, xattr};
-use crate::tree::{Cancel, Named};
+use crate::tree::{Cancel, Named, shown};
 use std::ffi::CStr;
 use std::io::{self, BufRead};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -87,6 +87,15 @@ fn attributes(member: &Member, place: &Place, name: &CStr) -> Result<()> {
         match xattr::set(place.fd.as_fd(), name, key, value) {
             // Not every file system keeps users' attributes (tmpfs before Linux 6.6), and no kernel keeps them on links and devices.
             Err(error) if key.starts_with(b"user.") && matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EPERM)) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                let text = format!("its attribute {} is none that the file system here has", shown(key));
+                return Err(about(member, &text));
+            }
+            // ext4 says the same of a full disk and of attributes that don't fit into a block.
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && at::has_room(place.fd.as_fd()) => {
+                let text = format!("its attribute {} is larger than the file system here takes", shown(key));
+                return Err(about(member, &text));
+            }
             other => other.named("setxattr", &member.name)?,
         }
     }

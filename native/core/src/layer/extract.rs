@@ -43,9 +43,9 @@ pub fn extract(root: BorrowedFd, into: &[u8], stream: impl Read + Send, options:
         Some(maps) => as_owner(maps.root()?, || lay(root, into, stream, options, cancel)),
         None => lay(root, into, stream, options, cancel),
     };
-    // A damaged archive is its sender's fault; nothing of the engine's is lost.
+    // A damaged archive is its sender's fault; nothing of the engine's is lost. What is not found is something that the archive names.
     laid.map_err(|mut failure| {
-        if failure.code == Code::DataLoss {
+        if matches!(failure.code, Code::DataLoss | Code::NotFound) {
             failure.code = Code::InvalidArgument;
         }
         failure

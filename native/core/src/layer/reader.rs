@@ -142,7 +142,14 @@ impl<R: BufRead> Reader<R> {
             member.name = name.clone();
         }
         self.last = member.shown();
-        let id = |id: i64| u32::try_from(id).map_err(|_| about(&member, "its owner is no user id that Linux has"));
+        // chown(2) takes the largest number for "as it was".
+        let is_id = |id: &u32| *id != u32::MAX;
+        let id = |id: i64| {
+            u32::try_from(id)
+                .ok()
+                .filter(is_id)
+                .ok_or_else(|| about(&member, "its owner is no user id that Linux has"))
+        };
         (member.uid, member.gid) = (id(owner.0)?, id(owner.1)?);
         if [&member.name, &member.link].iter().any(|text| text.contains(&0)) {
             return Err(about(&member, "a name holds a NUL byte"));
@@ -151,7 +158,11 @@ impl<R: BufRead> Reader<R> {
             member.kind = Kind::Directory;
         }
         if matches!(member.kind, Kind::Character | Kind::Block) {
-            member.device = (header.number(header::MAJOR)? as u32, header.number(header::MINOR)? as u32);
+            let part = |value: i64, bits: u32| u32::try_from(value).ok().filter(|value| value >> bits == 0);
+            let (major, minor) = (header.number(header::MAJOR)?, header.number(header::MINOR)?);
+            // The kernel's dev_t: what does not fit would be another device.
+            let device = part(major, 12).zip(part(minor, 20));
+            member.device = device.ok_or_else(|| about(&member, "its numbers are no device's that Linux has"))?;
         }
         // Other kinds have no content, whatever their header says.
         let stored = if member.kind == Kind::File {

@@ -409,6 +409,27 @@ fn archives_that_reach_outside_are_refused_with_the_members_name() {
 }
 
 #[test]
+fn attributes_that_no_file_system_has_are_the_archives_fault() {
+    let mut member = file("odd", b"");
+    member.0.attributes = vec![(b"evil.x".to_vec(), b"1".to_vec())];
+    let failure = refused("attribute", archive(&[member]));
+    assert_eq!(failure.code, Code::InvalidArgument, "{failure}");
+    assert!(failure.message.contains("its attribute evil.x"), "{failure}");
+}
+
+/// `NotFound` would say that the directory is not there that all goes into.
+#[test]
+fn what_an_archive_names_and_nobody_finds_is_its_own_fault() {
+    let world = World::new("unfound");
+    let root = world.directory("root");
+    let bytes = archive(&[link("empty", Kind::Symlink, "")]);
+    let failure = laid(&root, "/", &bytes, Extract::default()).unwrap_err();
+    assert_eq!(failure.code, Code::InvalidArgument, "{failure}");
+    let failure = laid(&root, "/none", &bytes, Extract::default()).unwrap_err();
+    assert_eq!(failure.code, Code::NotFound, "{failure}");
+}
+
+#[test]
 fn writes_through_links_stay_inside() {
     let world = World::new("through");
     let target = world.directory("root");
@@ -1023,6 +1044,35 @@ fn extended_headers_and_attributes_have_bounds() {
     ]
     .concat();
     refused(both, "attributes");
+}
+
+/// Cut to what the kernel takes they would be another owner, and a whiteout.
+#[test]
+fn owners_and_device_numbers_that_linux_lacks_are_refused() {
+    // As GNU tar writes what does not fit into octal digits.
+    let reads = |flag: u8, at: usize, number: u64| {
+        let mut draft = Draft::new(flag);
+        draft.text(header::NAME, b"odd");
+        let mut field = number.to_be_bytes();
+        field[0] = 0x80;
+        draft.text(header::Field(at, field.len()), &field);
+        Reader::new(draft.finish().as_slice()).next_member().map(|_| ())
+    };
+    let [uid, gid, major, minor] = [108, 116, 329, 337];
+    let largest = u64::from(u32::MAX);
+    for (flag, at, most) in [
+        (b'0', uid, largest - 1),
+        (b'0', gid, largest - 1),
+        (b'3', major, 0xfff),
+        (b'4', minor, 0xf_ffff),
+    ] {
+        reads(flag, at, most).unwrap();
+        for number in [most + 1, largest + 1] {
+            let failure = reads(flag, at, number).unwrap_err();
+            assert_eq!(failure.code, Code::InvalidArgument, "{at} {number}: {failure}");
+            assert!(failure.message.contains("that Linux has"), "{at} {number}: {failure}");
+        }
+    }
 }
 
 /// Zeros without end, which count how many were read, and have somebody cancel at a point.

@@ -128,6 +128,11 @@ pub fn file_system(fd: BorrowedFd) -> io::Result<u64> {
     Ok(fs::fstatfs(fd)?.f_type as u64)
 }
 
+/// Whether the file system that a descriptor lies on has space left for anybody.
+pub fn has_room(fd: BorrowedFd) -> bool {
+    fs::fstatfs(fd).is_ok_and(|found| found.f_bavail > 0)
+}
+
 pub fn stat_fd(fd: BorrowedFd) -> io::Result<Stat> {
     Ok(Stat(fs::fstat(fd)?))
 }

@@ -104,13 +104,17 @@ export function goMode(mode: number): number {
   return (goKinds.get(mode & 0o170000) ?? 0) + bits + (mode & 0o777);
 }
 
-function showStat(path: string, { mode, size, mtime, target }: PathStat): Json {
+/** The seconds of the first and the last year that Go's time has in JSON. A file on a tmpfs may have any 64-bit time. */
+const [firstSecond, lastSecond] = [-62_135_596_800, 253_402_300_799];
+
+export function showStat(path: string, { mode, size, mtime, target }: PathStat): Json {
+  const seconds = Math.min(Math.max(mtime.seconds, firstSecond), lastSecond);
   const fraction = String(mtime.nanoseconds).padStart(9, "0").replace(/0+$/, "");
   return {
     name: path.endsWith("/.") ? "." : posix.basename(path) || "/",
     size,
     mode: goMode(mode),
-    mtime: `${new Date(mtime.seconds * 1000).toISOString().slice(0, 19)}${fraction === "" ? "" : `.${fraction}`}Z`,
+    mtime: `${new Date(seconds * 1000).toISOString().slice(0, 19)}${fraction === "" ? "" : `.${fraction}`}Z`,
     linkTarget: target ?? "",
   };
 }

@@ -108,10 +108,13 @@ function bodyOf(body: unknown): Readable {
 /** The body stays open when it is read in part: destroying a request closes the connection of the answer. */
 const kept = (body: Readable): AsyncIterable<Uint8Array> => ({ [Symbol.asyncIterator]: () => body.iterator({ destroyOnReturn: false }) });
 
-/** The client does not know the file's path. A damaged archive is the client's fault, not a data loss of the engine. */
+/** An archive that is damaged, or lacks a part: the engine itself has lost nothing. */
+const clientsFaults: ReadonlySet<string> = new Set(["DataLoss", "NotFound"]);
+
+/** The client does not know the file's path. */
 function ofUpload(error: TsboxError, path: string): TsboxError {
   const text = error.message.replaceAll(path, "the archive that was sent");
-  return fail(error.code === "DataLoss" ? "InvalidArgument" : error.code, text, { cause: error });
+  return fail(clientsFaults.has(error.code) ? "InvalidArgument" : error.code, text, { cause: error });
 }
 
 let count = 0;
