@@ -16,7 +16,7 @@ import {
   type RegistryDriver,
 } from "@tsbox/kernel";
 import { type Asker, ask, type Question } from "./internal/ask.ts";
-import { bodyBytes } from "./internal/body.ts";
+import { bodyBytes, discard } from "./internal/body.ts";
 import type { Connections, Response } from "./internal/connections.ts";
 import { type Endpoint, endpoints } from "./internal/endpoints.ts";
 import { parseReference, type Reference } from "./internal/reference.ts";
@@ -77,7 +77,7 @@ async function resolve(asker: Asker, call: Call, endpoint: Endpoint, reference: 
     return null;
   });
   call.signal.throwIfAborted();
-  await head?.body.dump();
+  if (head !== null) await discard(head);
   const described = head && fromHeaders(head);
   const found =
     described ?? (await fromBody(call, reference, await ask(asker, call, endpoint, reference, access, { ...question, method: "GET" })));
@@ -159,7 +159,7 @@ async function fetchFrom(
   const starts = /^bytes (\d+)-/.exec(String(response.headers["content-range"] ?? ""))?.[1];
   // A range other than the requested one is useless.
   if (response.statusCode === 416 || (response.statusCode === 206 && Number(starts) !== from)) {
-    await response.body.dump();
+    await discard(response);
     response = await ask(asker, call, endpoint, reference, access, question);
   }
   const isPart = response.statusCode === 206;
@@ -171,7 +171,7 @@ async function fetchFrom(
 async function checkLength(host: string, blob: Descriptor, response: Response, before: number): Promise<void> {
   const said = response.headers["content-length"];
   if (typeof said !== "string" || before + Number(said) === blob.size) return;
-  await response.body.dump();
+  await discard(response);
   throw fail(
     "DataLoss",
     `${host} sends ${before + Number(said)} bytes for ${blob.digest}, which is said to have ${blob.size}: the image is damaged where it comes from`,

@@ -32,10 +32,17 @@ pub fn main(args: Vec<String>) -> i32 {
         Endpoint::Remote => return portable::exec(&args),
         Endpoint::Own { state, http } => match address::connect(&state.join(address::LAUNCHER)) {
             Ok(stream) => (stream, http),
-            Err(error) => match start::engine(&state, http.as_deref(), &error) {
-                Ok(stream) => (stream, http),
-                Err(why) => return refuse(&why),
-            },
+            Err(error) => {
+                // A wrong word starts no engine.
+                let code = portable::check(&args);
+                if code != 0 {
+                    return code;
+                }
+                match start::engine(&state, http.as_deref(), &error) {
+                    Ok(stream) => (stream, http),
+                    Err(why) => return refuse(&why),
+                }
+            }
         },
         Endpoint::Local { http } => match endpoint::launcher(&http) {
             Some(stream) => (stream, Some(http)),

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Replaces this process by the portable CLI; comes back only with the code of a failure.
 pub fn exec(args: &[String]) -> i32 {
@@ -24,6 +25,20 @@ pub fn exec(args: &[String]) -> i32 {
     unsafe { libc::execv(pointers[0], pointers.as_ptr()) };
     eprintln!("tsbox: can't start {}: {}", node.display(), std::io::Error::last_os_error());
     125
+}
+
+/// Has Node check the command line without running it: reports what is wrong with it, and answers the exit code. 0 if nothing is, or if Node
+/// can't be started.
+pub fn check(args: &[String]) -> i32 {
+    let Some(home) = home() else { return 0 };
+    let status = Command::new(node(&home))
+        .args(source_flags(&home))
+        .arg("--")
+        .arg(program(&home, "check-words"))
+        .args(args)
+        .stdin(Stdio::null())
+        .status();
+    status.ok().and_then(|status| status.code()).unwrap_or(0)
 }
 
 /// A program of plugins/cli.

@@ -18,7 +18,7 @@ const entries: readonly RegExp[] = [
   /^(plugins|drivers)\/[^/]+\/src\/index\.ts$/,
   /^conformance\/src\/(index|broken\/[^/]+|reference\/memory-world|storage\/victim)\.ts$/,
   // The daemon, the portable client, what reads logins for the native client, what looks at a database, the runner of tests, benchmarks.
-  /^(kernel\/src\/host\/main|plugins\/cli\/src\/(portable|read-logins)|plugins\/state\/src\/check|test\/harness\/src\/(run|index)|bench\/bench)\.ts$/,
+  /^(kernel\/src\/host\/main|plugins\/cli\/src\/(portable|read-logins|check-words)|plugins\/state\/src\/check|test\/harness\/src\/(run|index)|bench\/bench)\.ts$/,
 ];
 
 /** The command is the suite's front door; the suite is loaded when somebody asks for it, and need not be installed. */

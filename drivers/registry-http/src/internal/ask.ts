@@ -1,6 +1,6 @@
 /** One request to one endpoint: with a token if the endpoint requires one, following redirects, with a message for each error. */
 import { type Access, type Call, fail } from "@tsbox/kernel";
-import { bodyText } from "./body.ts";
+import { bodyText, discard } from "./body.ts";
 import type { Connections, Response } from "./connections.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { networkFailure, statusFailure, type Wanted } from "./failures.ts";
@@ -69,7 +69,7 @@ async function follow(
     const response = await asker.connections.request(at, question.method, headers, trust, call.signal);
     const { location } = response.headers;
     if (response.statusCode < 300 || response.statusCode > 399 || typeof location !== "string") return response;
-    await response.body.dump();
+    await discard(response);
     const next = URL.parse(location, at.href);
     const downgrade = at.protocol === "https:" && next?.protocol === "http:";
     if (next === null || !/^https?:$/.test(next.protocol) || (downgrade && !endpoint.insecure))
