@@ -3,13 +3,16 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, rm } from "node:fs/promises";
 import {
+  asError,
   type Call,
   cleanupCall,
   type Descriptor,
   type Digest,
+  fail,
   isTsboxError,
   type Layer,
   type LayerFile,
+  limits,
   type NewImage,
   parseActiveKey,
   type SnapshotName,
@@ -35,7 +38,7 @@ const types = {
   adopted: "application/vnd.tsbox.directory.v1+json",
 } as const;
 /** The sha256 of a tar without members, two blocks of zeros: a layer without changes. */
-const emptyLayer = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+const emptyLayer = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef" as Digest;
 let count = 0;
 
 export async function create(engine: ImagesEngine, call: Call, image: NewImage): Promise<ImageRecord> {
@@ -47,33 +50,38 @@ export async function create(engine: ImagesEngine, call: Call, image: NewImage):
     const hold: Hold = async (names) => cleanup.always(await engine.leases.hold(names));
     // If the parent is removed meanwhile, the layers and blobs that the new image shares stay.
     if (parent !== null) await hold([...chainOf(parent), ...blobsOf(parent)]);
+    const steps = parent === null ? [] : stepsOf(await rawConfig(content, call, parent), parent.diffIds.length);
+    const platform = image.platform === null ? (parent?.platform ?? hostPlatform) : parsePlatform(image.platform);
+    const created = new Date().toISOString();
+    const configWith = (diffIds: readonly Digest[], hasLayer: boolean): Uint8Array => {
+      const { architecture, os, variant } = platform;
+      const step: Step = {
+        created,
+        ...(image.createdBy === "" ? {} : { created_by: image.createdBy }),
+        ...(image.author === "" ? {} : { author: image.author }),
+        ...(image.comment === "" ? {} : { comment: image.comment }),
+        ...(hasLayer ? {} : { empty_layer: true }),
+      };
+      return json({
+        created,
+        ...(image.author === "" ? {} : { author: image.author }),
+        architecture,
+        os,
+        ...(variant === null ? {} : { variant }),
+        config: withoutUndefined(config),
+        rootfs: { type: "layers", diff_ids: diffIds },
+        history: [...steps, step],
+      });
+    };
+    // With any layer in the place of the new one: a config that can't be read back is refused before anything is made.
+    refuseUnreadable(configWith([...(parent?.diffIds ?? []), emptyLayer], true));
     const storageId = await engine.preferredStorage();
     const storage = await engine.storage(storageId);
     const below = parent === null ? null : await unpackImage(engine, call, storageId, parent);
     const made = image.layer === null ? null : await addLayer(engine, call, storage, below, image.layer, hold);
     const diffIds = [...(parent?.diffIds ?? []), ...(made === null ? [] : [made.diffId])];
     const layers = [...(parent?.layers ?? []), ...(made === null ? [] : [made.blob])];
-    const created = new Date().toISOString();
-    const step: Step = {
-      created,
-      ...(image.createdBy === "" ? {} : { created_by: image.createdBy }),
-      ...(image.author === "" ? {} : { author: image.author }),
-      ...(image.comment === "" ? {} : { comment: image.comment }),
-      ...(made === null ? { empty_layer: true } : {}),
-    };
-    const steps = parent === null ? [] : stepsOf(await rawConfig(content, call, parent), parent.diffIds.length);
-    const platform = image.platform === null ? (parent?.platform ?? hostPlatform) : parsePlatform(image.platform);
-    const { architecture, os, variant } = platform;
-    const blob = json({
-      created,
-      ...(image.author === "" ? {} : { author: image.author }),
-      architecture,
-      os,
-      ...(variant === null ? {} : { variant }),
-      config: withoutUndefined(config),
-      rootfs: { type: "layers", diff_ids: diffIds },
-      history: [...steps, step],
-    });
+    const blob = configWith(diffIds, made !== null);
     const configBlob = await keep(engine, call, types.config, blob, hold);
     const adopted = parent?.adopted ?? null;
     const manifest = await keep(
@@ -107,6 +115,21 @@ export async function create(engine: ImagesEngine, call: Call, image: NewImage):
     if (reference !== null) await imageEvent(engine.events, call, "tag", record, { name: familiar(reference) });
     return record;
   });
+}
+
+/** `InvalidArgument`: the config has more, or longer, fields than an image may have. */
+function refuseUnreadable(blob: Uint8Array): void {
+  if (blob.length > limits.largestManifest)
+    throw fail(
+      "InvalidArgument",
+      `the image's config would have ${blob.length} bytes, and an image may have ${limits.largestManifest}: leave out variables, labels or history`,
+    );
+  try {
+    parseConfig(blob, "the new image");
+  } catch (error) {
+    const why = asError(error).message.replace(/: it is damaged where it comes from$/, "");
+    throw fail("InvalidArgument", `${why}: change what it is made with`, { cause: error });
+  }
 }
 
 interface Added {

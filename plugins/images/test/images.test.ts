@@ -481,3 +481,24 @@ test("an archive with more names than any has is refused before it gets one", as
   await assert.rejects(drain(images.load(call, "/a.tar")), code("DataLoss", /more than 10000 names/));
   assert.deepEqual(await images.list(call), []);
 });
+
+test("a config that could not be read back is refused before a layer is made", async (t) => {
+  const engine = await makeEngine(t);
+  const { images, storage } = engine;
+  const image = {
+    reference: "a:1",
+    parent: null,
+    layer: "/nowhere.tar",
+    changes: [],
+    comment: "",
+    author: "",
+    createdBy: "",
+    platform: null,
+  };
+  const volumes = Object.fromEntries(Array.from({ length: 1_001 }, (_, at) => [`/v${at}`, {}]));
+  await assert.rejects(images.create(call, { ...image, config: { Volumes: volumes } }), code("InvalidArgument", /config\.Volumes is not/));
+  const long = { Env: [`A=${"x".repeat(9 << 20)}`] };
+  await assert.rejects(images.create(call, { ...image, config: long }), code("InvalidArgument", /config/));
+  assert.deepEqual(await blobs(engine), []);
+  assert.equal(storage.snapshots.size, 0);
+});

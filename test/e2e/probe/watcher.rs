@@ -50,6 +50,10 @@ fn main() {
                     if link.is_empty() || plain.iter().any(|start| link.starts_with(start)) {
                         continue;
                     }
+                    // Where it has executed its command meanwhile, the descriptor is the command's own.
+                    if !fs::read_to_string(format!("{base}/comm")).is_ok_and(|now| now == name) {
+                        break;
+                    }
                     tell(format!("descriptor of {}: {link}", name.trim()));
                     if fs::metadata(&path).is_ok_and(|found| found.is_dir()) && fs::symlink_metadata(path.join(&marker[1..])).is_ok() {
                         tell("directory of the host".to_owned());
