@@ -40,7 +40,7 @@ impl Launcher {
 
     /// Decides by the death of a daemon. Answers an exit code when it is time to end.
     fn daemon_died(&mut self, status: i32) -> Option<i32> {
-        self.hear_daemon();
+        self.receive_from_daemon();
         self.epoll.remove(self.daemon.fd());
         self.shims.give_up_held();
         if self.ending {

@@ -68,7 +68,7 @@ impl Launcher {
         }
     }
 
-    pub(crate) fn hear_client(&mut self, number: u32) {
+    pub(crate) fn receive_from_client(&mut self, number: u32) {
         let after = self.clients.flush(number, &self.epoll, token(Kind::Client, number));
         self.after(number, after);
         let Some(frames) = self.clients.receive(number) else {

@@ -66,7 +66,7 @@ impl Launcher {
         self.flush_daemon();
     }
 
-    pub(crate) fn hear_daemon(&mut self) {
+    pub(crate) fn receive_from_daemon(&mut self) {
         let fd = self.daemon.fd();
         if !self.daemon.reader.fill(&self.daemon.socket).is_ok_and(|fill| fill != Fill::End) {
             // SIGCHLD tells of its death. Until then there is nothing to hear.

@@ -102,15 +102,15 @@ impl Launcher {
         );
     }
 
-    pub(crate) fn hear_shim(&mut self, channel: u32) {
+    pub(crate) fn receive_from_shim(&mut self, channel: u32) {
         self.shims.flush(channel, &self.epoll, token(Kind::Shim, channel));
         match self.shims.receive(channel) {
-            Some(heard) => {
+            Some(received) => {
                 // The daemon hears the shim before any command that the client's end leads to: frames to it leave in this order.
-                for frame in heard.frames {
+                for frame in received.frames {
                     self.daemon.writer.push(daemon::FROM_SHIM, channel, &frame.payload, Vec::new());
                 }
-                for (client, code) in heard.answers {
+                for (client, code) in received.answers {
                     self.send_client(client, client::EXIT, &[code]);
                 }
             }

@@ -30,9 +30,9 @@ impl Launcher {
                         }
                     }
                     Kind::Listener => self.accept(),
-                    Kind::Daemon => self.hear_daemon(),
-                    Kind::Client => self.hear_client(number),
-                    Kind::Shim => self.hear_shim(number),
+                    Kind::Daemon => self.receive_from_daemon(),
+                    Kind::Client => self.receive_from_client(number),
+                    Kind::Shim => self.receive_from_shim(number),
                     Kind::HelperOutput => self.helpers.ready(number, 0, &self.epoll),
                     Kind::HelperErrors => self.helpers.ready(number, 1, &self.epoll),
                 }

@@ -289,7 +289,7 @@ fn confine(init: &Init, root: &Tree, proc: Option<&Procfs>) -> Result<()> {
             sysctl::write(proc, name, value, init.namespaces).map_err(|failure| failure.at("sysctl"))?;
         }
     }
-    let told = |path: &str, failure: Failure| {
+    let with_path = |path: &str, failure: Failure| {
         Failure {
             message: format!("{path}: {}", failure.message),
             path: Some(path.to_owned()),
@@ -298,12 +298,12 @@ fn confine(init: &Init, root: &Tree, proc: Option<&Procfs>) -> Result<()> {
         .at("masks")
     };
     for path in &init.linux.readonly_paths {
-        masks::make_read_only(root, path).map_err(|failure| told(path, failure))?;
+        masks::make_read_only(root, path).map_err(|failure| with_path(path, failure))?;
     }
     if !init.linux.masked_paths.is_empty() {
         let mut mask = Mask::open().map_err(|failure| failure.at("masks"))?;
         for path in &init.linux.masked_paths {
-            mask.cover(root, path).map_err(|failure| told(path, failure))?;
+            mask.cover(root, path).map_err(|failure| with_path(path, failure))?;
         }
     }
     if init.spec.root.as_ref().is_some_and(|root| root.readonly) {

@@ -87,7 +87,7 @@ impl Pending {
     /// Works through what has come. None: the process is not there yet. After a failure the caller calls [`Pending::kill`].
     pub fn advance(&mut self) -> Result<Option<Born>> {
         while let Some(packet) = self.channel.poll()? {
-            if let Some(born) = self.hear(packet)? {
+            if let Some(born) = self.receive(packet)? {
                 return Ok(Some(born));
             }
         }
@@ -134,7 +134,7 @@ impl Pending {
         }
     }
 
-    fn hear(&mut self, packet: Option<(Message, Option<OwnedFd>)>) -> Result<Option<Born>> {
+    fn receive(&mut self, packet: Option<(Message, Option<OwnedFd>)>) -> Result<Option<Born>> {
         match packet {
             Some((Message::Unmapped, _)) => {
                 let unasked = || Failure::new(Code::Internal, "a user namespace that nobody asked for");

@@ -45,7 +45,7 @@ impl Channel {
     }
 
     /// Sends now what the socket takes, the rest when it is writable; what a dead peer misses it finds on disk.
-    pub fn tell(&mut self, event: &FromShim) {
+    pub fn send(&mut self, event: &FromShim) {
         self.queue(event);
         self.flush();
     }

@@ -16,8 +16,8 @@ enum Left {
 }
 
 /// `told`: whether everybody has heard of the container's end; None: there is no container yet. `others`: execs, or starts on their way.
-fn left(abandoned: bool, told: Option<bool>, others: bool) -> Left {
-    match told {
+fn left(abandoned: bool, reported: Option<bool>, others: bool) -> Left {
+    match reported {
         _ if abandoned => Left::Nothing,
         Some(true) if !others => Left::CleanUp,
         _ => Left::All,
@@ -56,9 +56,9 @@ impl Shim {
     }
 
     pub(crate) fn finished(&mut self) -> bool {
-        let told = self.container.as_ref().map(|container| container.process.told());
+        let reported = self.container.as_ref().map(|container| container.process.is_reported());
         let others = !self.execs.is_empty() || !self.starting.is_empty();
-        match (left(self.abandoned, told, others), &mut self.container) {
+        match (left(self.abandoned, reported, others), &mut self.container) {
             (Left::Nothing, _) => true,
             (Left::CleanUp, Some(container)) => {
                 // The client has its exit code by now, so nobody waits for this.

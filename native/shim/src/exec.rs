@@ -96,7 +96,7 @@ impl Execs {
     pub fn get(&mut self, id: &str) -> Result<&mut Exec> {
         self.all
             .iter_mut()
-            .find(|exec| exec.id == id && !exec.process.told())
+            .find(|exec| exec.id == id && !exec.process.is_reported())
             .ok_or_else(|| Failure::new(Code::FailedPrecondition, format!("exec {id} is not running")))
     }
 
@@ -106,7 +106,7 @@ impl Execs {
 
     /// Those that have not ended: id and pid.
     pub fn list(&self) -> Vec<(String, i32)> {
-        let going = self.all.iter().filter(|exec| !exec.process.told());
+        let going = self.all.iter().filter(|exec| !exec.process.is_reported());
         going.map(|exec| (exec.id.clone(), exec.process.pid)).collect()
     }
 
@@ -172,7 +172,7 @@ impl Execs {
     /// Lets go of those whose end is told and whose output is read; true when there were any.
     pub fn forget(&mut self) -> bool {
         let before = self.all.len();
-        self.all.retain(|exec| !exec.process.told() || exec.process.session.unread());
+        self.all.retain(|exec| !exec.process.is_reported() || exec.process.session.unread());
         if self.all.is_empty() {
             self.all = Vec::new();
         }

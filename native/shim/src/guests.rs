@@ -20,7 +20,7 @@ impl Shim {
         let mut guest = self.guests.remove(at);
         match serde_json::from_slice(&frame.payload) {
             Ok(ToShim::Control) => {
-                guest.tell(&self.state());
+                guest.send(&self.state());
                 self.control = Some(guest);
             }
             Ok(ToShim::Attach(attach)) => self.attach(guest, attach),
@@ -31,7 +31,7 @@ impl Shim {
     fn attach(&mut self, mut guest: Channel, attach: Attach) {
         self.connections += 1;
         let owner = Owner::Connection(self.connections);
-        guest.tell(&FromShim::Attached);
+        guest.send(&FromShim::Attached);
         match &mut self.container {
             Some(container) if attach.exec.is_none() => join_guest(&mut container.process.session, guest, &attach, owner),
             _ => self.early.push((guest, attach, owner)),

@@ -54,7 +54,7 @@ fn seq_of(payload: &[u8]) -> u32 {
 
 impl Shim {
     /// Reads and obeys what the launcher has sent.
-    pub(crate) fn hear(&mut self) {
+    pub(crate) fn receive(&mut self) {
         let Some(control) = &mut self.control else { return };
         control.flush();
         match control.receive() {
@@ -74,7 +74,7 @@ impl Shim {
             Order::Start(start) => self.start(*start, frame.fds),
             Order::Exec(start) => self.exec(*start, frame.fds),
             Order::Message(message) => self.obey_message(message, frame.fds),
-            Order::Refused { seq, failure } => self.tell(&FromShim::Failed { seq, failure }),
+            Order::Refused { seq, failure } => self.send(&FromShim::Failed { seq, failure }),
             Order::Unknown => {}
         }
     }
@@ -88,15 +88,15 @@ impl Shim {
             ToShim::Abandon => self.abandoned = self.container.is_none(),
             ToShim::Signal { seq, signal, all } => {
                 let result = self.signal(signal, all);
-                self.tell(&answer(result, seq));
+                self.send(&answer(result, seq));
             }
             ToShim::Pause { seq } => {
                 let result = self.pause(true);
-                self.tell(&answer(result, seq));
+                self.send(&answer(result, seq));
             }
             ToShim::Resume { seq } => {
                 let result = self.pause(false);
-                self.tell(&answer(result, seq));
+                self.send(&answer(result, seq));
             }
             ToShim::Resize { rows, columns } => {
                 if let Some(container) = &self.container {
@@ -110,7 +110,7 @@ impl Shim {
             }
             ToShim::SignalExec { seq, exec, signal } => {
                 let result = self.signal_exec(&exec, signal);
-                self.tell(&answer(result, seq));
+                self.send(&answer(result, seq));
             }
             ToShim::Join {
                 seq,
@@ -129,7 +129,7 @@ impl Shim {
                     answer: false,
                 };
                 let joined = self.running().map(|container| container.process.session.join_client(&client, fds));
-                self.tell(&answer(joined, seq));
+                self.send(&answer(joined, seq));
             }
             ToShim::Leave { client } => {
                 self.sessions().for_each(|session| session.lose(Owner::Client(client)));
@@ -138,7 +138,7 @@ impl Shim {
             // A new daemon of the same launcher asks how things stand.
             ToShim::Control => {
                 let state = self.state();
-                self.tell(&state);
+                self.send(&state);
             }
             ToShim::Attach(_) => {}
         }

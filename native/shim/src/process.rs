@@ -23,7 +23,7 @@ pub struct Process {
     exited: Option<Exit>,
     /// Since when nothing but strangers could keep its output open.
     since: Instant,
-    told: bool,
+    reported: bool,
 }
 
 impl Process {
@@ -35,7 +35,7 @@ impl Process {
             answered,
             exited: None,
             since: Instant::now(),
-            told: false,
+            reported: false,
         }
     }
 
@@ -50,17 +50,17 @@ impl Process {
 
     /// It has ended, which is not told yet: time counts.
     pub fn draining(&self) -> bool {
-        self.exited.is_some() && !self.told
+        self.exited.is_some() && !self.reported
     }
 
-    pub fn told(&self) -> bool {
-        self.told
+    pub fn is_reported(&self) -> bool {
+        self.reported
     }
 
     /// How it ended, once: when all that it wrote is read.
     pub fn ended(&mut self) -> Option<Exit> {
         self.session.tidy();
-        let exit = self.exited.clone().filter(|_| !self.told)?;
+        let exit = self.exited.clone().filter(|_| !self.reported)?;
         if self.session.held_up() {
             // What it wrote last is still in the pipe: it waits for a reader.
             self.since = Instant::now();
@@ -71,7 +71,7 @@ impl Process {
             return None;
         }
         self.session.finish();
-        self.told = true;
+        self.reported = true;
         Some(exit)
     }
 
@@ -88,7 +88,7 @@ impl Process {
                 code: Some(NO_READER),
             })
             .collect();
-        if self.told {
+        if self.reported {
             let code = |client| self.exited.as_ref().filter(|_| self.answered == Some(client)).map(|exit| exit.code);
             let owners = self.session.flushed().into_iter().filter_map(client);
             flushed.extend(owners.map(|client| FromShim::Flushed {

@@ -2,7 +2,7 @@
 
 use crate::channel::Channel;
 use crate::memory;
-use crate::session::{Part, Told};
+use crate::session::{Part, SessionEvent};
 use crate::shim::Shim;
 use crate::sink::Owner;
 use crate::status::Unwritten;
@@ -56,7 +56,7 @@ impl Shim {
         // Only an abandoned shim has some. Its launcher waits for the end of this connection.
         for start in std::mem::take(&mut self.starting) {
             let failure = Failure::new(Code::FailedPrecondition, "the start was given up").at("hold");
-            self.tell(&FromShim::Failed { seq: start.seq, failure });
+            self.send(&FromShim::Failed { seq: start.seq, failure });
             start.abandon();
         }
         0
@@ -116,19 +116,19 @@ impl Shim {
                     self.guests.extend(Channel::new(stream.into()));
                 }
             }
-            Polled::Control => self.hear(),
+            Polled::Control => self.receive(),
             Polled::Guest(at) => self.welcome(at),
             Polled::Early(at) => drop(self.early.remove(at)),
             Polled::Memory => self.out_of_memory(),
             // `advance` looks at all of them once a round, since a deadline has no descriptor.
             Polled::Starting => {}
             Polled::Session(part) => {
-                let told = self.container.as_mut().and_then(|container| container.process.session.ready(part));
-                self.detached(told);
+                let event = self.container.as_mut().and_then(|container| container.process.session.ready(part));
+                self.detached(event);
             }
             Polled::Exec(at, part) => {
-                let told = self.execs.session(at).and_then(|session| session.ready(part));
-                self.detached(told);
+                let event = self.execs.session(at).and_then(|session| session.ready(part));
+                self.detached(event);
             }
         }
     }
@@ -136,13 +136,13 @@ impl Shim {
     fn out_of_memory(&mut self) {
         let Some(container) = &mut self.container else { return };
         if container.memory.as_mut().is_some_and(MemoryWatch::ran_out) {
-            self.tell(&FromShim::OutOfMemory);
+            self.send(&FromShim::OutOfMemory);
         }
     }
 
-    fn detached(&mut self, told: Option<Told>) {
-        if let Some(Told::Detached(Owner::Client(client))) = told {
-            self.tell(&FromShim::Detached { client });
+    fn detached(&mut self, event: Option<SessionEvent>) {
+        if let Some(SessionEvent::Detached(Owner::Client(client))) = event {
+            self.send(&FromShim::Detached { client });
         }
     }
 }

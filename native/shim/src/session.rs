@@ -74,7 +74,7 @@ impl Drop for Scratch {
 
 /// What a session tells its shim.
 #[derive(PartialEq, Eq, Debug)]
-pub enum Told {
+pub enum SessionEvent {
     Detached(Owner),
 }
 
@@ -226,7 +226,7 @@ impl Session {
 
     /// One descriptor is ready. Ended parts are taken out by `tidy` afterwards, so that positions hold while the shim goes over its poll
     /// set.
-    pub fn ready(&mut self, part: Part) -> Option<Told> {
+    pub fn ready(&mut self, part: Part) -> Option<SessionEvent> {
         match part {
             Part::Output(at) => self.read_output(at),
             Part::Input => {
@@ -288,7 +288,7 @@ impl Session {
         }
     }
 
-    fn read_feeder(&mut self, at: usize) -> Option<Told> {
+    fn read_feeder(&mut self, at: usize) -> Option<SessionEvent> {
         let feeder = self.feeders.get_mut(at)?;
         let owner = feeder.owner;
         match feeder.read(self.buffer.bytes()) {
@@ -303,7 +303,7 @@ impl Session {
                 if self.input.as_mut().is_some_and(|input| input.write(&bytes) == Alive::No) {
                     self.close_input();
                 }
-                return Some(Told::Detached(owner));
+                return Some(SessionEvent::Detached(owner));
             }
             Fed::End => {
                 self.feeders.remove(at);

@@ -83,11 +83,11 @@ impl Shim {
                     busy: false,
                 };
                 let state = shim.state();
-                shim.tell(&state);
+                shim.send(&state);
                 Ok(shim)
             }
             Err(failure) => {
-                control.tell(&FromShim::Failed {
+                control.send(&FromShim::Failed {
                     seq: 0,
                     failure: failure.clone(),
                 });
@@ -124,9 +124,9 @@ impl Shim {
     }
 
     /// Sends an event to the launcher, if there is one.
-    pub(crate) fn tell(&mut self, event: &FromShim) {
+    pub(crate) fn send(&mut self, event: &FromShim) {
         if let Some(control) = &mut self.control {
-            control.tell(event);
+            control.send(event);
         }
     }
 

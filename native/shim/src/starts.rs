@@ -23,7 +23,7 @@ impl Shim {
         match begun {
             Ok(begun) => self.starting.push(start.starting(begun, fds)),
             Err(failure) => {
-                self.tell(&FromShim::Failed { seq: start.seq, failure });
+                self.send(&FromShim::Failed { seq: start.seq, failure });
                 self.abandoned |= !twice;
             }
         }
@@ -39,7 +39,7 @@ impl Shim {
             Ok(begun) => self.starting.push(start.starting(begun, fds)),
             Err(failure) => {
                 self.early.retain(|(_, attach, _)| attach.exec.as_deref() != Some(&start.exec));
-                self.tell(&FromShim::Failed { seq: start.seq, failure });
+                self.send(&FromShim::Failed { seq: start.seq, failure });
             }
         }
     }
@@ -60,7 +60,7 @@ impl Shim {
                     Ok(ready) => self.started(ready),
                     Err(failure) => {
                         self.abandoned |= is_container;
-                        self.tell(&FromShim::Failed { seq, failure });
+                        self.send(&FromShim::Failed { seq, failure });
                     }
                 },
                 Ok(None) => {}
@@ -88,7 +88,7 @@ impl Shim {
             None => self.abandoned = true,
         }
         start.abandon();
-        self.tell(&FromShim::Failed { seq, failure });
+        self.send(&FromShim::Failed { seq, failure });
     }
 
     fn started(&mut self, ready: Ready) {
@@ -123,7 +123,7 @@ impl Shim {
                     paused: false,
                     _mounts: mounts,
                 });
-                self.tell(&FromShim::Started {
+                self.send(&FromShim::Started {
                     seq,
                     pid,
                     warnings,
@@ -139,7 +139,7 @@ impl Shim {
                     id,
                     process: Process::new(pid, pidfd, session, answered),
                 });
-                self.tell(&FromShim::ExecStarted {
+                self.send(&FromShim::ExecStarted {
                     seq,
                     pid,
                     warnings,

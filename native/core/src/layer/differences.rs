@@ -185,7 +185,7 @@ impl Walk<'_> {
         };
         let Some(stat) = above else {
             if below.is_some() {
-                self.tell(ChangeKind::Deleted, path)?;
+                self.report(ChangeKind::Deleted, path)?;
             }
             return Ok(None);
         };
@@ -203,9 +203,9 @@ impl Walk<'_> {
             .transpose()?
             .flatten();
         let now = stat.is_directory().then(|| open(upper, name, path)).transpose()?;
-        let told = self.found.len();
+        let found_before = self.found.len();
         if let Some(kind) = kind {
-            self.tell(kind, path)?;
+            self.report(kind, path)?;
         }
         match now {
             Some(Some(directory)) => {
@@ -218,14 +218,14 @@ impl Walk<'_> {
                 if let Some(side) = &mut self.since {
                     side.enter(name, since)?;
                 }
-                return Ok(Some(kind.is_none().then_some(told)));
+                return Ok(Some(kind.is_none().then_some(found_before)));
             }
             // Something is mounted there: it is no part of the tree.
             Some(None) => {}
             None => {
                 if let Some(before) = before {
                     for name in sorted(before.as_fd()).named("getdents64", path)? {
-                        self.tell(ChangeKind::Deleted, &join(path, name.to_bytes()))?;
+                        self.report(ChangeKind::Deleted, &join(path, name.to_bytes()))?;
                     }
                 }
             }
@@ -233,7 +233,7 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    fn tell(&mut self, kind: ChangeKind, path: &[u8]) -> Result<()> {
+    fn report(&mut self, kind: ChangeKind, path: &[u8]) -> Result<()> {
         self.bytes += path.len();
         if self.bytes > LARGEST_CHANGES {
             let text = "the container has more changes than one answer may hold; commit or export it to see them all";

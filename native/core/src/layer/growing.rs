@@ -90,19 +90,19 @@ mod tests {
         let path = file("later");
         let mut writer = File::create(&path).unwrap();
         writer.write_all(b"first, ").unwrap();
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         let read = std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
                 let cancel = Cancel::default();
                 let mut growing = Growing::open(&path, 13, &cancel).unwrap();
                 let mut start = [0; 7];
                 growing.read_exact(&mut start).unwrap();
-                tell.send(()).unwrap();
+                sender.send(()).unwrap();
                 let mut rest = String::new();
                 growing.read_to_string(&mut rest).unwrap();
                 [String::from_utf8_lossy(&start).into_owned(), rest].concat()
             });
-            told.recv().unwrap();
+            receiver.recv().unwrap();
             // Its name may change while it is read; what lies behind its end is not read.
             let moved = file("moved");
             fs::rename(&path, &moved).unwrap();

@@ -676,7 +676,7 @@ fn changed(world: &World, lower: &Path, upper: &Path, script: &str) {
 }
 
 #[test]
-fn of_an_upper_directory_that_began_as_a_copy_only_what_came_after_is_told() {
+fn of_an_upper_directory_that_began_as_a_copy_only_what_came_after_is_listed() {
     if !root() {
         return;
     }
@@ -687,7 +687,7 @@ fn of_an_upper_directory_that_began_as_a_copy_only_what_came_after_is_told() {
     let first = "rm secret kept/b; rm -r whole; mkdir whole new old; echo 1 > whole/x; echo 1 > whole/y; echo 1 > new/a; echo 1 > new/b; echo 1 > old/a; ln old/a old/b; echo 1 >> stays";
     changed(&world, &lower, &before, first);
     copy_tree(open(&before).as_fd(), open(&after).as_fd(), &Default::default(), &Cancel::default()).unwrap();
-    let told = || {
+    let listed = || {
         let since = open(&before);
         let kind = Upper::Overlay {
             since: Some(since.as_fd()),
@@ -738,7 +738,7 @@ fn of_an_upper_directory_that_began_as_a_copy_only_what_came_after_is_told() {
         "Modified /whole",
         "Deleted /whole/x",
     ];
-    assert_eq!(told(), expected);
+    assert_eq!(listed(), expected);
     let bytes = layer("layer");
     let mut reader = Reader::new(bytes.as_slice());
     let mut names = Vec::new();

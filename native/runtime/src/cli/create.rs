@@ -170,7 +170,7 @@ fn begin(
         directory: directory.to_owned(),
         record,
     };
-    let told = container.save().and_then(|()| {
+    let saved = container.save().and_then(|()| {
         if let Some(socket) = &options.console_socket
             && let Some(console) = started.console.take()
         {
@@ -178,7 +178,7 @@ fn begin(
         }
         options.pid_file.as_ref().map_or(Ok(()), |file| write_pid(file, started.pid))
     });
-    if let Err(failure) = told {
+    if let Err(failure) = saved {
         let _ = started.cgroup.kill_all(libc::SIGKILL);
         sys::process::reap_by(started.pidfd.as_fd());
         let _ = started.cgroup.remove();
