@@ -135,7 +135,7 @@ test.skipIf(reason, "an HTTP socket with a path of 300 characters works for ever
   assert.is((await own.run(["ps"])).code, 0);
 });
 
-test.skipIf(reason, "help and the client's version need no engine, and start none", async (t) => {
+test.skipIf(reason, "help, the client's version and wrong words need no engine, and start none", async (t) => {
   const state = join(folder(t), "none");
   const ask = (words: readonly string[]) =>
     spawnSync(binary, words as string[], {
@@ -159,6 +159,18 @@ test.skipIf(reason, "help and the client's version need no engine, and start non
   }
   assert.match(ask(["completion", "bash"]).stdout, /complete/);
   assert.is(ask(["help", "nosuch"]).status, 1);
+  const wrong = {
+    nosuch: /^tsbox: .*nosuch/,
+    "run --nosuch bb": /^tsbox: unknown flag: --nosuch/,
+    "ps --format": /^tsbox: flag needs an argument: --format/,
+    inspect: /^tsbox: 'tsbox inspect' requires at least 1 argument/,
+    "volume nosuch": /^tsbox: /,
+  };
+  for (const [line, words] of Object.entries(wrong)) {
+    const { status, stderr } = ask(line.split(" "));
+    assert.ok(status !== 0, line);
+    assert.match(stderr, words);
+  }
   for (const word of ["-v", "--version"]) assert.match(ask([word]).stdout, /^tsbox version \S+\n$/);
   assert.not.ok(existsSync(state), "an engine was started");
 });
