@@ -27,8 +27,8 @@ pub fn exec(args: &[String]) -> i32 {
     125
 }
 
-/// Has Node check the command line without running it, and report what is wrong with it. Answers the exit code: 0 if nothing is wrong, or if
-/// Node can't be started.
+/// Has Node check the command line without running it, and report what is wrong with it. Answers the exit code: 0 if nothing is wrong,
+/// or if Node can't be started.
 pub fn check(args: &[String]) -> i32 {
     let Some(home) = home() else { return 0 };
     let status = Command::new(node(&home))
