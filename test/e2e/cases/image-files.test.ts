@@ -13,7 +13,7 @@ import * as assert from "uvu/assert";
 import { busyboxTar, needsBusybox } from "../src/busybox.ts";
 import { docker } from "../src/docker.ts";
 import { needsDockerd } from "../src/dockerd.ts";
-import { binary, type Engine, engine } from "../src/engine.ts";
+import { binary, type Engine, engine, until } from "../src/engine.ts";
 import { dockerFront, type Front, ourFronts } from "../src/fronts.ts";
 import { needsTools } from "../src/images.ts";
 
@@ -157,7 +157,9 @@ test.skipIf(reason, "a running container is paused while it is committed, and go
     "-c",
     "i=0; while :; do i=$((i+1)); echo $i > /t; mv /t /a; echo $i > /t; mv /t /b; done",
   ]);
+  await until(async () => (await own.run(["exec", "box", "test", "-e", "/b"])).code === 0, "both files to be there");
   const events = own.client(["events", "--filter", "container=box", "--format", "{{.Action}}"]);
+  t.cleanup(() => events.process.kill("SIGKILL"));
   for (let at = 0; at < 3; at += 1) await own.ok(["commit", "box", `moment:${at}`]);
   assert.is((await own.inspect("box")).State.Status, "running");
   for (let at = 0; at < 3; at += 1) {
