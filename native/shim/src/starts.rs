@@ -44,7 +44,7 @@ impl Shim {
         }
     }
 
-    /// Takes every start as far as it goes for now.
+    /// Advances every start as far as it can go without blocking.
     pub(crate) fn advance(&mut self) {
         let mut settled = false;
         for at in (0..self.starting.len()).rev() {

@@ -1,5 +1,5 @@
 /**
- * Checks a command line without running it. The native client (native/client/src/start.rs) starts this before it starts an engine, so that
+ * Checks a command line without running it. The native client (native/client/src/portable.rs) starts this before it starts an engine, so that
  * no engine is started for a command that does not exist.
  */
 import { createCall, plain, silentLog } from "@tsbox/kernel";
