@@ -18,7 +18,7 @@ test("one that takes exponential time is refused, by repetition or by alternativ
 });
 
 test("many comparisons that are slow each have one limit together, and the next list has its own", async () => {
-  const slow = (): boolean => fits(new RegExp(`^${"(a|a)".repeat(20)}b`), "a".repeat(20));
+  const slow = (): boolean => fits(/^(a+)+b$/, `${"a".repeat(18)}c`);
   assert.throws(() => {
     for (let at = 0; at < 1_000; at += 1) slow();
   }, /takes too long/);

@@ -1,6 +1,6 @@
 /**
- * Checks a command line without running it. The native client (native/client/src/portable.rs) starts this before it starts an engine, so that
- * no engine is started for a command that does not exist.
+ * Checks a command line without running it. The native client (native/client/src/portable.rs) starts this before it starts an engine, so
+ * that no engine is started for a command that does not exist.
  */
 import { createCall, plain, silentLog } from "@tsbox/kernel";
 import { checkWords } from "./dispatch.ts";
