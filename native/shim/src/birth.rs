@@ -1,4 +1,4 @@
-//! From a fork of the launcher to a shim: a process of its own, its namespaces, its socket, its signals.
+//! Sets up a shim in a fork of the launcher: its process attributes, its namespaces, its socket, its signals.
 
 use crate::Config;
 use crate::namespaces::Namespaces;
@@ -11,7 +11,7 @@ use tsbox_core::failure::{Failure, Result};
 use tsbox_core::sys;
 use tsbox_core::sys::signals::{self, Signals};
 
-/// What it has before it has a container.
+/// What a shim has before its container starts.
 pub struct Parts {
     pub namespaces: Namespaces,
     pub listener: UnixListener,
@@ -31,7 +31,7 @@ impl Parts {
     }
 }
 
-/// What sets the shim apart from the launcher that it was a moment ago.
+/// Sets up the process attributes that a shim needs and that it does not inherit from the launcher.
 fn become_shim() -> Result<()> {
     let _ = rustix::process::setsid();
     let _ = rustix::process::chdir(c"/");
@@ -41,9 +41,9 @@ fn become_shim() -> Result<()> {
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, "prctl(PR_SET_CHILD_SUBREAPER)").map(drop)
 }
 
-/// Overwrites the launcher's environment and arguments, of which this fork has a copy, and with it each process that enters a container:
-/// with CAP_SYS_PTRACE a container could read them in `/proc/PID/environ` and `cmdline`. The program's name stays. Nothing in a shim asks
-/// for either.
+/// Overwrites the copy of the launcher's environment and arguments in this fork. Each process that enters a container is a fork of the
+/// shim, and a container with CAP_SYS_PTRACE could read them in `/proc/PID/environ` and `cmdline`. The program's name stays. The shim
+/// itself reads neither.
 fn forget_words() {
     unsafe extern "C" {
         static mut environ: *mut *mut libc::c_char;
@@ -51,7 +51,7 @@ fn forget_words() {
     let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else {
         return;
     };
-    // proc_pid_stat(5): arg_start to env_end are fields 48 to 51, the first after the name is the third.
+    // proc_pid_stat(5): arg_start to env_end are fields 48 to 51; the first field after the name is the third.
     let fields: Vec<usize> = stat
         .rsplit(')')
         .next()
@@ -77,10 +77,11 @@ fn forget_words() {
     }
 }
 
-/// `shim.sock` in the container's directory. A socket's path has 107 bytes at most, so it is bound by a short way round.
+/// Listens on `shim.sock` in the container's directory. A socket's path has at most 107 bytes, so the socket is bound by its path under
+/// `/proc/self/fd`.
 fn listen(directory: &std::path::Path) -> Result<UnixListener> {
     let failed = |error: io::Error| Failure::io(&error, "listen", directory.to_str());
-    // What an earlier start of the same container left.
+    // Files that an earlier start of the same container left.
     for old in ["shim.sock", "exit"] {
         let _ = std::fs::remove_file(directory.join(old));
     }

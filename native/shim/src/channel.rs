@@ -1,4 +1,4 @@
-//! One connection that speaks frames: to the launcher, or to whoever connected to the shim's socket and has not said yet what for.
+//! A connection that carries frames: to the launcher, or to a guest of the shim's socket that has not sent its request yet.
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::io;
@@ -30,7 +30,7 @@ impl Channel {
         libc::POLLIN | if self.writer.pending() > 0 { libc::POLLOUT } else { 0 }
     }
 
-    /// All frames that are there; an error when the other side is gone.
+    /// Returns all frames that have arrived; an error when the peer is gone.
     pub fn receive(&mut self) -> io::Result<Vec<Frame>> {
         let mut frames = Vec::new();
         let ended = self.reader.fill(&self.socket)? == Fill::End;
@@ -44,13 +44,13 @@ impl Channel {
         }
     }
 
-    /// Sends now what the socket takes, the rest when it is writable; what a dead peer misses it finds on disk.
+    /// Sends now what the socket takes, and the rest when the socket is writable. A peer that died finds the lost events on disk.
     pub fn send(&mut self, event: &FromShim) {
         self.queue(event);
         self.flush();
     }
 
-    /// Sends it with what comes next: who is woken for both is woken once.
+    /// Queues an event, which is sent with the next one, so that the receiver wakes once for both.
     pub fn queue(&mut self, event: &FromShim) {
         self.writer.json(shim::EVENT, 0, event);
     }

@@ -1,4 +1,4 @@
-//! Children that have died. The shim is the subreaper of all that its container leaves behind.
+//! Reaping of dead children. The shim is the subreaper of all processes that its container leaves behind.
 
 use crate::shim::Shim;
 use crate::starting::Starting;
@@ -9,11 +9,11 @@ use tsbox_core::sys::process;
 #[derive(Debug, PartialEq, Eq)]
 enum Reaped {
     All,
-    /// These alone. A process that was born for a start that has not heard of it yet must keep its number.
+    /// Only these. The pid of a new process must stay valid until its start has learned it.
     Known(Vec<i32>),
 }
 
-/// `own`: the container's first process, until it has ended; `execs`: those of execs.
+/// `own`: the container's first process, until it has ended. `execs`: the processes of execs.
 fn reaped_now(is_starting: bool, own: Option<i32>, execs: impl Iterator<Item = i32>) -> Reaped {
     if is_starting {
         Reaped::Known(own.into_iter().chain(execs).collect())
@@ -49,13 +49,13 @@ impl Shim {
             self.execs.reaped(pid, state);
             return;
         };
-        // From here on its events are those of the removal of the group.
+        // Later events of the cgroup come from its removal.
         container.memory = None;
         let out_of_memory = container.cgroup.oom_killed();
         container.process.exit(status::exit(state, out_of_memory));
-        // Processes in another container's pid namespace would live on.
+        // Processes that have joined another container's pid namespace would survive.
         let _ = container.cgroup.kill_all(libc::SIGKILL);
-        // One that is on its way in may not have come so far.
+        // An exec that is starting may not be in the cgroup yet.
         self.starting.iter().for_each(Starting::kill);
     }
 }

@@ -9,16 +9,16 @@ pub struct Client {
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
-    /// None: Docker's.
+    /// None: Docker's detach keys.
     #[serde(default)]
     pub detach_keys: Option<Vec<u8>>,
-    /// It gets the process's exit code with the end of the output.
+    /// The client gets the process's exit code with the end of the output.
     #[serde(default)]
     pub answer: bool,
 }
 
 impl Client {
-    /// The descriptors that it lends.
+    /// The descriptors that the client lends.
     pub fn lent(&self) -> impl Iterator<Item = usize> {
         let wanted = [self.stdin, self.stdout, self.stderr];
         (0..3).filter(move |which| wanted[*which])

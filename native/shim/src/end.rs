@@ -1,21 +1,22 @@
-//! The end: of processes, which are told of once, and of the shim itself.
+//! The end of processes, which the shim reports once, and the end of the shim itself.
 
 use crate::shim::Shim;
 use crate::status;
 use tsbox_core::peer::protocol::FromShim;
 
-/// What is left for a shim to do.
+/// The work that is left for a shim.
 #[derive(Debug, PartialEq, Eq)]
 enum Left {
-    /// To serve on.
+    /// The shim goes on serving.
     All,
-    /// To remove the cgroups, and then whatever has no room yet or is not read.
+    /// The shim removes the cgroups. Then it waits until the exit status is written and all output is read.
     CleanUp,
-    /// Nothing: its start has failed, or nobody wants it.
+    /// Nothing: the start has failed or was abandoned.
     Nothing,
 }
 
-/// `told`: whether everybody has heard of the container's end; None: there is no container yet. `others`: execs, or starts on their way.
+/// `reported`: whether the container's end has been reported; None: there is no container yet. `others`: there are execs, or starts in
+/// progress.
 fn left(abandoned: bool, reported: Option<bool>, others: bool) -> Left {
     match reported {
         _ if abandoned => Left::Nothing,
@@ -25,12 +26,12 @@ fn left(abandoned: bool, reported: Option<bool>, others: bool) -> Left {
 }
 
 impl Shim {
-    /// A process has ended, and its end is not told yet: time counts.
+    /// Whether a process has ended whose end is not reported yet. The drain timeout runs then.
     pub(crate) fn draining(&self) -> bool {
         self.execs.draining() || self.container.as_ref().is_some_and(|container| container.process.draining())
     }
 
-    /// Tells of the processes that have ended in this round, each once.
+    /// Reports the processes that have ended in this round, each once.
     pub(crate) fn settle(&mut self) {
         for (exec, pid, status, kept) in self.execs.ended() {
             let output = kept.map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect());
@@ -61,7 +62,7 @@ impl Shim {
         match (left(self.abandoned, reported, others), &mut self.container) {
             (Left::Nothing, _) => true,
             (Left::CleanUp, Some(container)) => {
-                // The client has its exit code by now, so nobody waits for this.
+                // The client has its exit code by now, so this delays no command.
                 let _ = container.cgroup.remove();
                 self.unwritten.is_none() && !container.process.session.unread()
             }

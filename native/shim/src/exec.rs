@@ -1,5 +1,5 @@
-//! Execs: further processes in the running container, each with stdio of its own. An exec is forgotten when its end is told and its output
-//! is read.
+//! Execs: further processes in the running container, each with its own stdio. An exec is removed from memory when its end is reported and
+//! its output is read.
 
 use crate::client::Client;
 use crate::formats::{ExecFormat, ExecSurroundings};
@@ -27,7 +27,7 @@ pub struct Start {
     terminal: Option<Window>,
     pub stdin: bool,
     pub client: Option<Client>,
-    /// How much of the output is told with the end.
+    /// How many bytes of the output are reported with the end.
     capture: Option<usize>,
 }
 
@@ -78,7 +78,8 @@ pub fn not_running() -> Failure {
     Failure::new(Code::FailedPrecondition, "the container is not running")
 }
 
-/// Execs whose exit codes are told to a daemon that comes later: the one that was told may have died of it.
+/// How many ended execs the shim remembers. A daemon that comes later gets their exit codes, since the daemon that got them first may have
+/// died before it recorded them.
 const REMEMBERED: usize = 64;
 
 #[derive(Default)]
@@ -104,13 +105,13 @@ impl Execs {
         self.all.iter_mut().map(|exec| &mut exec.process.session)
     }
 
-    /// Those that have not ended: id and pid.
+    /// The execs that have not ended: id and pid.
     pub fn list(&self) -> Vec<(String, i32)> {
         let going = self.all.iter().filter(|exec| !exec.process.is_reported());
         going.map(|exec| (exec.id.clone(), exec.process.pid)).collect()
     }
 
-    /// How the last of those that have ended did.
+    /// How the last execs ended.
     pub fn past(&self) -> Vec<(String, Exit)> {
         self.past.iter().cloned().collect()
     }
@@ -136,7 +137,7 @@ impl Execs {
         self.all.iter().any(|exec| exec.process.draining())
     }
 
-    /// True: the child was one of these.
+    /// Records the exit. Returns true if the child was an exec.
     pub fn reaped(&mut self, pid: i32, wait: i32) -> bool {
         let found = self
             .all
@@ -149,7 +150,7 @@ impl Execs {
         mine
     }
 
-    /// Those that have ended since: the exec, how, and what was to be kept of its output.
+    /// The execs that have ended since the last call: id, pid, exit and the output that was kept.
     pub fn ended(&mut self) -> Vec<(String, i32, Exit, Option<Vec<u8>>)> {
         let mut ended = Vec::new();
         for exec in &mut self.all {
@@ -164,12 +165,12 @@ impl Execs {
         ended
     }
 
-    /// Whose output has arrived whole, of those that have ended.
+    /// The clients of ended execs whose output has arrived completely.
     pub fn flushed(&mut self) -> impl Iterator<Item = FromShim> {
         self.all.iter_mut().flat_map(|exec| exec.process.flushed())
     }
 
-    /// Lets go of those whose end is told and whose output is read; true when there were any.
+    /// Drops the execs whose end is reported and whose output is read. Returns true if there were any.
     pub fn forget(&mut self) -> bool {
         let before = self.all.len();
         self.all.retain(|exec| !exec.process.is_reported() || exec.process.session.unread());

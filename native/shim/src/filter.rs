@@ -2,7 +2,7 @@
 
 use tsbox_core::failure::{Failure, Result};
 
-/// The filter in a file.
+/// Reads the filter from a file.
 pub fn read_filter(path: &str) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| Failure::io(&error, "read", Some(path)).at("seccomp"))
 }

@@ -1,4 +1,4 @@
-//! Connections to the shim's socket: a launcher that found the shim again, or an attachment.
+//! Connections to the shim's socket: a launcher that reconnects, or an attachment.
 
 use crate::channel::Channel;
 use crate::session::Session;
@@ -7,7 +7,7 @@ use crate::sink::Owner;
 use tsbox_core::peer::protocol::{Attach, FromShim, ToShim};
 
 impl Shim {
-    /// Reads what a guest is for.
+    /// Reads a guest's first frame, which states its purpose.
     pub(crate) fn welcome(&mut self, at: usize) {
         let frames = match self.guests[at].receive() {
             Ok(frames) => frames,
@@ -38,7 +38,7 @@ impl Shim {
         }
     }
 
-    /// Joins the connections that came before the process, which is the container's own or an exec's.
+    /// Joins the connections that came before the process. The process is the container's first one or an exec's.
     pub(crate) fn join_early(&mut self, exec: Option<&str>, session: &mut Session) {
         let (now, later) = self.early.drain(..).partition(|(_, attach, _)| attach.exec.as_deref() == exec);
         self.early = later;
@@ -48,7 +48,7 @@ impl Shim {
     }
 }
 
-/// The connection carries stdio from now on.
+/// From now on the connection carries stdio.
 fn join_guest(session: &mut Session, guest: Channel, attach: &Attach, owner: Owner) {
     let Ok(reading) = guest.socket.try_clone() else { return };
     session.join(owner);

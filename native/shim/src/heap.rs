@@ -1,15 +1,15 @@
-//! The allocator of the native binary: one that is fast with small pieces (musl's is not), and gives back what is free in the middle of its
-//! heap, too. A shim lives as long as its container, and what its launch has used would be its weight ever after.
+//! The allocator of the native binary. It is fast with small blocks, which musl's is not, and it returns free pages in the middle of its
+//! heap to the kernel, too. A shim lives as long as its container, so without this it would keep the memory of its launch.
 
 use dlmalloc::{Allocator, Dlmalloc};
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// All of it is [`HEAP`]'s.
+/// The program's global allocator, which uses [`HEAP`].
 pub struct Heap;
 
-// Nobody else holds the lock when a shim is forked: this program has one thread.
+// No other thread holds the lock when a shim is forked: this program has one thread.
 static HEAP: Mutex<Dlmalloc<Pages>> = Mutex::new(Dlmalloc::new_with_allocator(Pages { closed: false }));
 
 fn heap() -> MutexGuard<'static, Dlmalloc<Pages>> {
@@ -39,11 +39,13 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// Goes on with an empty heap, and without the old one: in a fork each page that the other side still writes to would be a copy more.
-/// `keep` makes anew what is to be kept.
+/// Continues with an empty heap and unmaps the old one: in a fork, each page that the other process still writes to would be copied. `keep`
+/// allocates again the values that are needed later.
 ///
-/// # Safety Nothing that was allocated before may be used or freed after this: not by the caller, nor by its callers, who must never get
-/// the word again, nor by a static.
+/// # Safety
+///
+/// Nothing that was allocated before may be used or freed after this call: not by the caller, nor by its callers, to which control must
+/// never return, nor by a static.
 pub unsafe fn begin_anew<T>(keep: impl FnOnce() -> T) -> T {
     let old = std::mem::replace(&mut *heap(), Dlmalloc::new_with_allocator(Pages { closed: false }));
     let kept = keep();
@@ -52,8 +54,8 @@ pub unsafe fn begin_anew<T>(keep: impl FnOnce() -> T) -> T {
     kept
 }
 
-/// Gives back every whole page that is free: mappings that hold nothing, the end of the others, and what lies between blocks that live. The
-/// latter is found by taking all free blocks that are larger than a page, and putting them back.
+/// Returns every free whole page to the kernel: mappings that hold nothing, the ends of other mappings, and pages between blocks that are
+/// in use. To find the latter, it allocates all free blocks that are larger than a page, and frees them again.
 pub fn give_back() {
     const PAGE: usize = 4096;
     let mut heap = heap();
@@ -84,9 +86,9 @@ pub fn give_back() {
     }
 }
 
-/// Mappings of the kernel's.
+/// Source of the heap's pages: anonymous mappings.
 struct Pages {
-    /// No more of them: only what is there is given out.
+    /// True: allocate no more mappings; only free blocks of existing mappings are handed out.
     closed: bool,
 }
 
@@ -141,7 +143,7 @@ unsafe impl Allocator for Pages {
 mod tests {
     use super::*;
 
-    /// What is not mapped any more is not.
+    /// Whether a page is in memory. A page that is not mapped any more is not.
     fn is_resident(page: usize) -> bool {
         let mut answer = 0u8;
         // SAFETY: a page's address, and room for its answer.
@@ -149,7 +151,7 @@ mod tests {
         mapped && answer & 1 == 1
     }
 
-    /// The tests' own allocator is another one: all of this heap is this test's.
+    /// The test program has another global allocator, so this whole heap belongs to the test.
     #[test]
     fn what_is_free_goes_back_and_what_lives_stays() {
         let layout = Layout::from_size_align(1000, 8).unwrap();
@@ -169,7 +171,7 @@ mod tests {
             let gone: Vec<usize> = pages(&freed).difference(&pages(&kept)).copied().collect();
             assert!(gone.iter().filter(|page| is_resident(**page)).count() > 400);
             give_back();
-            // A free block's two ends are the allocator's own.
+            // The allocator keeps its own data at the two ends of a free block.
             assert!(gone.iter().filter(|page| is_resident(**page)).count() <= 3 * kept.len());
             for (at, block) in &kept {
                 assert!(std::slice::from_raw_parts(**block, 1000).iter().all(|byte| *byte == *at as u8));

@@ -1,4 +1,4 @@
-//! The container's standard input, and those who feed it.
+//! The container's standard input and the peers that write to it.
 
 use crate::sink::{Owner, Unblocked};
 use std::io;
@@ -7,20 +7,20 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 /// Docker's default detach keys: ctrl-P, ctrl-Q.
 pub const DETACH: [u8; 2] = [0x10, 0x11];
 
-/// Somebody who writes to the container.
+/// A peer that writes to the container's stdin.
 pub struct Feeder {
     from: Unblocked,
     pub owner: Owner,
-    /// The detach keys, where a terminal types; empty: none.
+    /// The detach keys if the input comes from a terminal; empty: no detach keys.
     keys: Vec<u8>,
-    /// How many of the detach keys have come.
+    /// How many of the detach keys have been typed.
     typed: usize,
 }
 
 pub enum Fed {
     Bytes(Vec<u8>),
     Nothing,
-    /// The detach keys; what was typed before them is the container's.
+    /// The detach keys were typed. The bytes before them belong to the container.
     Detached(Vec<u8>),
     End,
 }
@@ -49,12 +49,12 @@ impl Feeder {
         }
     }
 
-    /// Holds back what may be the start of the detach keys, and hands it on when it was not.
+    /// Holds back what may be the start of the detach keys, and passes it on when other keys follow.
     fn watch(&mut self, typed: &[u8]) -> Fed {
         let mut through = Vec::with_capacity(typed.len() + self.typed);
         for key in typed {
             while self.typed > 0 && *key != self.keys[self.typed] {
-                // The longest start of the keys that what is held back still ends with stays held back.
+                // Hold back only the longest suffix that is still a start of the detach keys.
                 let held = &self.keys[..self.typed];
                 let kept = (0..self.typed)
                     .rev()
@@ -81,7 +81,7 @@ pub struct Input {
     to: Unblocked,
     pending: Vec<u8>,
     sent: usize,
-    /// No more will come: close when all is written.
+    /// No more bytes will come: close when all is written.
     closing: bool,
 }
 
@@ -127,7 +127,7 @@ impl Input {
     }
 }
 
-/// Whether the container can still be written to.
+/// Whether the container's stdin still accepts bytes.
 #[derive(PartialEq, Eq)]
 pub enum Alive {
     Yes,

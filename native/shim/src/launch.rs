@@ -1,4 +1,4 @@
-//! The start of a container: from the daemon's request to a process on its way.
+//! The start of a container: from the daemon's request to a process that is starting.
 
 use crate::client::Client;
 use crate::formats::{Format, Surroundings};
@@ -39,7 +39,7 @@ impl Start {
     }
 }
 
-/// Makes the process's stdio and log, and begins its launch. `hold`: the pipe that holds the start.
+/// Creates the process's stdio and log, and begins its launch. The launch waits until the pipe `hold` releases it.
 pub fn begin(id: &str, start: &Start, hold: &OwnedFd) -> Result<Begun> {
     let since = Instant::now();
     start.launch.check()?;

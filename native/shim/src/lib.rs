@@ -1,4 +1,4 @@
-//! The shim: one small process a container, forked from the launcher without exec. It holds what must outlive launcher and daemon: the
+//! The shim: one small process per container, forked from the launcher without exec. It holds what must outlive launcher and daemon: the
 //! container's network namespace, its stdio, its log, and the right to reap its first process.
 //!
 //! ```text
@@ -41,17 +41,18 @@ use tsbox_core::id_maps::IdMaps;
 /// What the launcher gives a new shim.
 pub struct Config {
     pub id: String,
-    /// The container's own, on tmpfs.
+    /// The container's directory, on tmpfs.
     pub directory: PathBuf,
-    /// The launcher's end is its other side.
+    /// The shim's end of its connection to the launcher.
     pub control: OwnedFd,
-    /// Make a network namespace and hold it.
+    /// Create a network namespace and hold it.
     pub network: bool,
-    /// Make a user namespace first, which the network namespace belongs to.
+    /// Create a user namespace first, which owns the network namespace.
     pub id_maps: Option<IdMaps>,
 }
 
-/// The life of a shim, in a process just forked. Nothing of the launcher may be open but `control`; ends the process by `_exit`.
+/// Runs a shim in a process that has just been forked. Of the launcher's descriptors only `control` may be open. Ends the process with
+/// `_exit`.
 pub fn run(config: Config) -> ! {
     let code = match shim::Shim::new(config) {
         Ok(shim) => shim.serve(),

@@ -1,19 +1,22 @@
 //! The container's log: one writer, bounded, readable while it grows.
 //!
-//! `local`, the default, is a sequence of records, one a read from the container (so one write a read, however many lines it holds):
+//! `local`, the default, is a sequence of records. One read from the container makes one record, and so one write, however many lines it
+//! holds:
 //! ```text
 //! ┌────────────┬───────────┬─────────┬─────────────────────┬─────────┬────────────┐
 //! │ length u32 │ stream u8 │ zero ×3 │ nanoseconds u64     │ bytes … │ length u32 │
 //! └────────────┴───────────┴─────────┴─────────────────────┴─────────┴────────────┘
 //! ```
-//! Numbers are little endian; the second length lets a reader go backwards.
-//! The first one, of stream 3, says where the records end (u64), and its time is the file's generation: a file that is full takes the place
-//! of the oldest, whose pages are written over. To have the kernel find new ones costs ten times what writing does. So what lies behind the
-//! end is of no account, and who reads looks at the generation again after each read: when it has changed, what was read is not what was
-//! meant.
+//! Numbers are little endian. The second length lets a reader go backwards.
 //!
-//! `json-file` is Docker's: `{"log":"line\n","stream":"stdout","time":"…"}` a line, a line longer than 16 KiB in parts.
-//! A full file becomes `PATH.1`, that `PATH.2` …; the last is dropped. A disk that is full loses log lines, never the container.
+//! The first record, of stream 3, is the head. Its payload is the offset where the records end (u64), and its time is the file's
+//! generation. A full file is replaced by the oldest file, whose pages are overwritten, because allocating new pages in the kernel costs
+//! ten times what the write costs. So bytes behind the end are meaningless. A reader checks the generation again after each read; when it
+//! has changed, the reader discards what it read.
+//!
+//! `json-file` is Docker's format: one object `{"log":"line\n","stream":"stdout","time":"…"}` per line; a line longer than 16 KiB is split.
+//! A full file is renamed to `PATH.1`, that one to `PATH.2`, and so on; the last is deleted. A full disk loses log lines but never stops
+//! the container.
 
 use crate::sink::Stream;
 use std::fs::{self, File, OpenOptions};
@@ -22,16 +25,16 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tsbox_core::peer::protocol::{Log as Settings, LogDriver};
 
-/// Docker's longest part of a line.
+/// Docker's longest part of a line, in bytes.
 const LONGEST_LINE: usize = 16 << 10;
 
-/// Records of json-file that wait for nothing more, in bytes.
+/// Buffered records of json-file are written when they reach this size, in bytes.
 const MANY: usize = 64 << 10;
 
-/// The record at the beginning of a file of `local`.
+/// The length of the head, the record at the beginning of a `local` file.
 const HEAD: u64 = 28;
 const HEAD_STREAM: u8 = 3;
-/// Where in it the end of the records is told.
+/// The position in the head of the offset where the records end.
 const END_AT: u64 = 16;
 
 pub struct Log {
@@ -39,7 +42,7 @@ pub struct Log {
     file: Option<File>,
     /// Where the next record goes.
     size: u64,
-    /// json-file: what has come of a line that is not whole, by stream.
+    /// json-file: the bytes of an incomplete line, by stream.
     partial: [Vec<u8>; 2],
 }
 
@@ -58,7 +61,7 @@ impl Log {
         Ok(log)
     }
 
-    /// Where an earlier run of the container has stopped. An empty file gets its head with its first record.
+    /// Continues where an earlier run of the container stopped. An empty file gets its head with its first record.
     fn continue_local(&mut self) -> io::Result<()> {
         let mut file = read_write(&self.settings.path)?;
         let empty = file.metadata()?.len() == 0;
@@ -68,13 +71,13 @@ impl Log {
                 file.seek(SeekFrom::Start(end))?;
                 (self.file, self.size) = (Some(file), end);
             }
-            // Of an engine from before there were heads.
+            // The file has no head: an engine of an older version wrote it.
             None => self.rotate(),
         }
         Ok(())
     }
 
-    /// For output that nobody keeps.
+    /// A log that discards everything.
     pub fn none() -> Log {
         Log {
             settings: Settings {
@@ -97,7 +100,7 @@ impl Log {
         }
     }
 
-    /// The container writes no more: what it left without a newline is a line.
+    /// The container writes no more: the rest without a newline becomes a line.
     pub fn close(&mut self) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             let rest = std::mem::take(&mut self.partial[stream as usize - 1]);
@@ -122,12 +125,12 @@ impl Log {
         }
         self.put(&[&header, bytes, &length]);
         if let Some(file) = &self.file {
-            // What is not told is not there: a disk that is full, a shim that is killed lose a record as a whole.
+            // A record counts only when the head includes it, so a full disk or a killed shim loses whole records only.
             let _ = file.write_all_at(&self.size.to_le_bytes(), END_AT);
         }
     }
 
-    /// All lines of one read have one time, and go out in few writes.
+    /// All lines of one read get the same time and are written with few calls.
     fn lines(&mut self, stream: Stream, bytes: &[u8]) {
         let mut partial = std::mem::take(&mut self.partial[stream as usize - 1]);
         let ending = ending(stream);
@@ -154,8 +157,8 @@ impl Log {
         }
     }
 
-    /// Adds a line's record to those that wait. They are written first where it would not fit into the file any more, and with it when they
-    /// are many.
+    /// Adds a line's record to the buffered ones. The buffered records are written first if the line would not fit into the file, and
+    /// together with the line if they are many.
     fn line(&mut self, records: &mut Vec<u8>, line: &[u8], ending: &[u8]) {
         let before = records.len();
         records.extend_from_slice(b"{\"log\":");
@@ -186,7 +189,7 @@ impl Log {
                 Ok(0) => break,
                 Ok(count) => IoSlice::advance_slices(&mut rest, count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Half a record would hide all that follow: cut it off again.
+                // Half a record would hide all that follow: remove it.
                 Err(_) => {
                     if self.settings.driver == LogDriver::JsonFile {
                         let _ = file.set_len(self.size);
@@ -199,7 +202,7 @@ impl Log {
         self.size += length;
     }
 
-    /// The files move on by one. Of `local` the oldest becomes the present one, with a new generation from before it has that name.
+    /// Shifts the files by one. With `local` the oldest becomes the current one, and gets its new generation before it gets that name.
     fn rotate(&mut self) {
         let (path, files) = (self.settings.path.clone(), self.settings.max_files.max(1));
         let name = |at: u32| if at == 0 { path.clone() } else { format!("{path}.{at}") };
@@ -240,7 +243,7 @@ fn read_write(path: &str) -> io::Result<File> {
         .open(path)
 }
 
-/// A file without records, whatever is in it.
+/// Opens the file and writes a head without records; old contents lose their meaning.
 fn begin(path: &str) -> io::Result<File> {
     let mut file = read_write(path)?;
     file.write_all_at(&head(HEAD), 0)?;
@@ -258,7 +261,7 @@ fn head(end: u64) -> [u8; HEAD as usize] {
     head
 }
 
-/// Where its records end; none: it has no head.
+/// The offset where the records end; None: the file has no head.
 fn end_of(file: &File) -> Option<u64> {
     let mut head = [0; HEAD as usize];
     file.read_exact_at(&mut head, 0).ok()?;
@@ -270,7 +273,7 @@ fn since_epoch() -> std::time::Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// A line as JSON has it. Most are plain text: nothing of it is escaped but the newline at its end.
+/// Writes a line as a JSON string. Most lines are plain text, in which only the newline at the end needs an escape.
 fn json_string(to: &mut Vec<u8>, line: &[u8]) {
     let text = line.strip_suffix(b"\n").unwrap_or(line);
     if text
@@ -281,12 +284,12 @@ fn json_string(to: &mut Vec<u8>, line: &[u8]) {
         to.extend_from_slice(text);
         to.extend_from_slice(if text.len() < line.len() { b"\\n\"" } else { b"\"" });
     } else {
-        // A vector takes everything, and text is always JSON.
+        // Neither can fail: a vector takes all bytes, and any string is valid JSON.
         let _ = serde_json::to_writer(to, &String::from_utf8_lossy(line));
     }
 }
 
-/// What follows a line's text in its record.
+/// The part of a record that follows the line's text.
 fn ending(stream: Stream) -> Vec<u8> {
     let name = if stream == Stream::Stdout { "stdout" } else { "stderr" };
     format!(",\"stream\":\"{name}\",\"time\":\"{}\"}}\n", rfc3339()).into_bytes()
@@ -370,7 +373,7 @@ mod tests {
         let end = HEAD + 16 + 100 + 4;
         assert_eq!(end_of(&File::open(folder.join("log")).unwrap()), Some(end));
         assert!(fs::metadata(folder.join("log")).unwrap().len() > end);
-        // The next start of the container goes on there.
+        // The container's next start continues there.
         let mut again = Log::open(log.settings.clone()).unwrap();
         again.write(Stream::Stdout, b"on");
         assert_eq!(end_of(&File::open(folder.join("log")).unwrap()), Some(end + 16 + 2 + 4));
@@ -396,7 +399,7 @@ mod tests {
         lines.push(b"\n".to_vec());
         lines.push("caf\u{e9} \u{1f980}\n".as_bytes().to_vec());
         lines.push([vec![b'x'; LONGEST_LINE - 1], b"\n".to_vec()].concat());
-        // More than goes out in one write.
+        // More than one write takes.
         lines.extend((0..2_000).map(|at| format!("{at}\n").into_bytes()));
         log.write(Stream::Stdout, &lines.concat());
         let text = fs::read_to_string(folder.join("log")).unwrap();

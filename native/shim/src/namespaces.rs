@@ -1,4 +1,5 @@
-//! Namespaces that come before the container and live as long as a descriptor of the shim, which itself stays in the host's.
+//! Namespaces that exist before the container. Each lives as long as the shim's descriptor of it; the shim itself stays in the host's
+//! namespaces.
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -13,7 +14,7 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// A network namespace belongs to the user namespace that it was made in. With id maps a short-lived process makes both at once.
+    /// A network namespace belongs to the user namespace in which it was made. With id maps, a short-lived process makes both at once.
     pub fn make(network: bool, id_maps: Option<&IdMaps>) -> Result<Namespaces> {
         let made = match id_maps {
             Some(maps) => {
@@ -49,7 +50,8 @@ fn within(network: &OwnedFd, work: fn() -> Result<()>) -> Result<()> {
     result
 }
 
-/// A new namespace's loopback is down. Every container wants it up, whatever its network. rustix has no call for an interface's flags.
+/// A new namespace's loopback interface is down. Every container needs it up, whatever its network. rustix has no call for an interface's
+/// flags.
 fn loopback() -> Result<()> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
         .call("socket", None)

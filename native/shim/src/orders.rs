@@ -1,4 +1,4 @@
-//! What the launcher asks of a shim.
+//! Requests of the launcher to a shim.
 
 use crate::client::Client;
 use crate::exec;
@@ -12,17 +12,17 @@ use tsbox_core::peer::protocol::{FromShim, ToShim, shim};
 use tsbox_core::peer::wire::Frame;
 use tsbox_core::sys::process::kill;
 
-/// One frame of the launcher, understood.
+/// A parsed frame of the launcher.
 enum Order {
     Start(Box<Start>),
     Exec(Box<exec::Start>),
     Message(ToShim),
-    /// The request can't be understood, and its sender waits for an answer.
+    /// The request can't be parsed, and its sender waits for an answer.
     Refused {
         seq: u32,
         failure: Failure,
     },
-    /// Nothing that this shim knows: a launcher that is newer asks for nothing that matters here.
+    /// A message that this shim does not know, from a newer launcher. It is ignored.
     Unknown,
 }
 
@@ -46,23 +46,23 @@ impl Order {
     }
 }
 
-/// The request's number, which its answer has to carry, from a message that is otherwise not understood.
+/// The request's number, which its answer must carry, from a message that is otherwise invalid.
 fn seq_of(payload: &[u8]) -> u32 {
     let message: serde_json::Value = serde_json::from_slice(payload).unwrap_or_default();
     message["seq"].as_u64().map_or(0, |seq| seq as u32)
 }
 
 impl Shim {
-    /// Reads and obeys what the launcher has sent.
+    /// Reads and executes the launcher's requests.
     pub(crate) fn receive(&mut self) {
         let Some(control) = &mut self.control else { return };
         control.flush();
         match control.receive() {
             Ok(frames) => frames.into_iter().for_each(|frame| self.obey(frame)),
-            // The launcher is dead, and its successor will connect. A shim that holds nothing yet is of no use.
+            // The launcher is dead, and its successor will connect. A shim without a container is of no use.
             Err(_) => {
                 self.control = None;
-                // The launcher's death gives up what is being started, since it holds the start.
+                // The launcher's death also cancels a start in progress, since the launcher holds the start.
                 self.abandoned = self.container.is_none();
                 self.sessions().for_each(Session::lose_clients);
             }
@@ -135,7 +135,7 @@ impl Shim {
                 self.sessions().for_each(|session| session.lose(Owner::Client(client)));
                 self.starting.iter_mut().for_each(|start| start.lose(client));
             }
-            // A new daemon of the same launcher asks how things stand.
+            // A new daemon of the same launcher asks for the state.
             ToShim::Control => {
                 let state = self.state();
                 self.send(&state);
@@ -159,12 +159,12 @@ impl Shim {
         Ok(())
     }
 
-    /// Signals the exec's process and its process group, which it leads: a deadline is meant for what the process has started, too.
+    /// Signals the exec's process and the process group that it leads, because a deadline also covers the processes that it has started.
     fn signal_exec(&mut self, id: &str, signal: i32) -> Result<()> {
         let process = &self.execs.get(id)?.process;
         if process.exited().is_none() {
             process.signal(signal)?;
-            // A child of ours that is not reaped keeps its number. It may lead no group yet.
+            // A child that is not reaped keeps its pid. It may not lead a process group yet.
             let _ = kill(-process.pid, signal);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! What carries the standard streams of a process that is started.
+//! The pipes that carry the standard streams of a new process.
 
 use crate::session::Session;
 use crate::sink::Stream;
@@ -9,7 +9,7 @@ use tsbox_core::peer::protocol::Window;
 use tsbox_runtime::Stdio;
 
 pub struct Pipes {
-    /// What the container reads from, and the shim's end of it.
+    /// The container's read end and the shim's write end.
     stdin: (OwnedFd, Option<OwnedFd>),
     stdout: (OwnedFd, OwnedFd),
     stderr: (OwnedFd, OwnedFd),
@@ -32,7 +32,7 @@ impl Pipes {
         })
     }
 
-    /// What the runtime gives the process: these, or a terminal.
+    /// The stdio that the runtime gives the process: these pipes, or a terminal.
     pub fn stdio(pipes: Option<&Pipes>, size: Option<Window>) -> Stdio {
         match pipes {
             Some(pipes) => Stdio::Fds([pipes.stdin.0.as_raw_fd(), pipes.stdout.1.as_raw_fd(), pipes.stderr.1.as_raw_fd()]),
@@ -43,10 +43,12 @@ impl Pipes {
         }
     }
 
-    /// The shim keeps its ends; the process's are closed here with `Pipes`, so that the end of the last writer is seen.
+    /// Moves the shim's ends into the session. The process's ends are closed here with `Pipes`, so that the shim sees when the last writer
+    /// closes.
     pub fn join(session: &mut Session, pipes: Option<Pipes>, console: Option<OwnedFd>, stdin: bool) -> io::Result<()> {
         if let Some(pipes) = pipes {
-            // The shim goes over what is ready backwards: where both are, output comes before errors, as programs mostly write them.
+            // The shim handles ready descriptors in reverse order: when both are ready, stdout comes before stderr, as programs mostly
+            // write them.
             session.output(pipes.stderr.0, Stream::Stderr)?;
             session.output(pipes.stdout.0, Stream::Stdout)?;
             if let Some(writing) = pipes.stdin.1 {

@@ -1,4 +1,4 @@
-//! A process with its stdio, the container's first one or an exec's, from its start until its end is told.
+//! A process with its stdio, the container's first one or an exec's, from its start until its end is reported.
 
 use crate::session::Session;
 use crate::sink::Owner;
@@ -8,20 +8,20 @@ use tsbox_core::failure::Result;
 use tsbox_core::peer::protocol::{Exit, FromShim};
 use tsbox_core::sys;
 
-/// How long the ends of a dead process's pipes may be held open by strangers before they are given up.
+/// How long unrelated processes may keep the pipes of a dead process open before the shim stops reading them.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// What a shell sees of a program that SIGPIPE has ended, docker's client for one.
+/// The exit code that a shell reports for a program, docker's client for example, that SIGPIPE has ended.
 const NO_READER: i32 = 128 + libc::SIGPIPE;
 
 pub struct Process {
     pub pid: i32,
     pub pidfd: OwnedFd,
     pub session: Session,
-    /// The client that gets its exit code from here.
+    /// The client that gets the exit code directly from the shim.
     answered: Option<u32>,
     exited: Option<Exit>,
-    /// Since when nothing but strangers could keep its output open.
+    /// When the drain timeout began: from then on only unrelated processes can keep the output open.
     since: Instant,
     reported: bool,
 }
@@ -48,7 +48,7 @@ impl Process {
         self.exited.as_ref()
     }
 
-    /// It has ended, which is not told yet: time counts.
+    /// Whether the process has ended and its end is not reported yet. The drain timeout runs then.
     pub fn draining(&self) -> bool {
         self.exited.is_some() && !self.reported
     }
@@ -57,12 +57,12 @@ impl Process {
         self.reported
     }
 
-    /// How it ended, once: when all that it wrote is read.
+    /// Returns the exit once, when all output is read.
     pub fn ended(&mut self) -> Option<Exit> {
         self.session.tidy();
         let exit = self.exited.clone().filter(|_| !self.reported)?;
         if self.session.held_up() {
-            // What it wrote last is still in the pipe: it waits for a reader.
+            // The last output is still in the pipe and waits for a slow reader.
             self.since = Instant::now();
         } else if self.since.elapsed() > DRAIN {
             self.session.give_up();
@@ -75,7 +75,8 @@ impl Process {
         Some(exit)
     }
 
-    /// Whose output has arrived whole, once its end is told; and at any time those who have no reader any more, with their exit code.
+    /// The clients whose output has arrived completely, once the end is reported; and at any time the clients whose reader is gone, with
+    /// their exit code.
     pub fn flushed(&mut self) -> Vec<FromShim> {
         let client = |owner: Owner| match owner {
             Owner::Client(client) => Some(client),

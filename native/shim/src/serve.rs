@@ -1,4 +1,4 @@
-//! The shim's loop: one thread, one poll set, everything non-blocking.
+//! The shim's loop: one thread, one poll set, all descriptors non-blocking.
 
 use crate::channel::Channel;
 use crate::memory;
@@ -13,9 +13,9 @@ use tsbox_core::failure::{Code, Failure};
 use tsbox_core::peer::protocol::FromShim;
 use tsbox_core::sys::poll::{self, Ready};
 
-/// Milliseconds until a write that failed is tried again.
+/// Milliseconds until a failed write is tried again.
 const RETRY: i32 = 1000;
-/// Milliseconds between two looks at a process that has ended and whose output others may hold open.
+/// Milliseconds between two checks of a process that has ended and whose output other processes may hold open.
 const DRAIN: i32 = 100;
 
 #[derive(Clone, Copy)]
@@ -32,7 +32,7 @@ enum Polled {
 }
 
 impl Shim {
-    /// Serves until the container has ended and everybody has heard of it.
+    /// Serves until the container has ended and its end is reported.
     pub fn serve(mut self) -> i32 {
         let mut set: Vec<libc::pollfd> = Vec::new();
         let mut parts: Vec<Polled> = Vec::new();
@@ -40,7 +40,7 @@ impl Shim {
             self.fill(&mut set, &mut parts);
             let timeout = self.timeout();
             let Ok(ready) = poll::wait(&mut set, timeout) else { return 1 };
-            // Backwards, so that a part that goes leaves the positions of those before it alone.
+            // In reverse order, so that the removal of an entry does not move those before it.
             for at in (0..set.len()).rev().filter(|_| ready.some()) {
                 if set[at].revents != 0 {
                     self.ready(parts[at]);
@@ -53,7 +53,7 @@ impl Shim {
             self.settle();
             self.slim();
         }
-        // Only an abandoned shim has some. Its launcher waits for the end of this connection.
+        // Only an abandoned shim has starts left. Its launcher waits for the end of this connection.
         for start in std::mem::take(&mut self.starting) {
             let failure = Failure::new(Code::FailedPrecondition, "the start was given up").at("hold");
             self.send(&FromShim::Failed { seq: start.seq, failure });
@@ -67,8 +67,8 @@ impl Shim {
         timeout(starts, self.draining(), self.unwritten.is_some())
     }
 
-    /// Gives the memory of a launch back to the kernel. A shim does little while its container runs, and there may be thousands of shims.
-    /// The same goes for the memory of an exec.
+    /// Returns the memory of a launch or an exec to the kernel. A shim does little while its container runs, and there may be thousands of
+    /// shims.
     fn slim(&mut self) {
         if std::mem::take(&mut self.busy) {
             memory::give_back();
@@ -91,7 +91,7 @@ impl Shim {
             each(Polled::Guest(at), guest.fd(), guest.events());
         }
         for (at, (guest, ..)) in self.early.iter().enumerate() {
-            // Their first bytes are for the process. poll(2) reports a hang-up without being asked.
+            // The first bytes of these connections belong to the process. poll(2) reports a hang-up without being asked.
             each(Polled::Early(at), guest.fd(), 0);
         }
         if let Some(container) = &self.container {
@@ -120,7 +120,7 @@ impl Shim {
             Polled::Guest(at) => self.welcome(at),
             Polled::Early(at) => drop(self.early.remove(at)),
             Polled::Memory => self.out_of_memory(),
-            // `advance` looks at all of them once a round, since a deadline has no descriptor.
+            // `advance` checks all of them once per round, since a deadline has no descriptor.
             Polled::Starting => {}
             Polled::Session(part) => {
                 let event = self.container.as_mut().and_then(|container| container.process.session.ready(part));
@@ -147,10 +147,10 @@ impl Shim {
     }
 }
 
-/// How long poll(2) may wait for an event, in milliseconds; -1: as long as it takes. `starts`: the time that each start has left.
-/// `draining`: a process has ended, and its output is not read to the end. `retrying`: an exit status is to be written again.
+/// How long poll(2) may wait for an event, in milliseconds; -1: without a limit. `starts`: the time that each start has left. `draining`: a
+/// process has ended, and its output is not read to the end. `retrying`: an exit status must be written again.
 fn timeout(starts: impl Iterator<Item = Duration>, draining: bool, retrying: bool) -> i32 {
-    // One more, since a part of a millisecond is waited for as a whole one.
+    // Plus one, since a part of a millisecond is rounded up.
     let starts = starts.map(|left| left.as_millis().min(60_000) as i32 + 1);
     let drain = draining.then_some(DRAIN);
     let retry = retrying.then_some(RETRY);
@@ -170,7 +170,7 @@ mod tests {
         let starts = || [Duration::from_secs(10), Duration::from_millis(40)].into_iter();
         assert_eq!(timeout(starts(), true, true), 41);
         assert_eq!(timeout(starts(), false, false), 41);
-        // A deadline that has passed does not make the loop spin, and a far one fits an int.
+        // A deadline in the past does not make the loop spin, and a far one fits an int.
         assert_eq!(timeout([Duration::ZERO].into_iter(), false, false), 1);
         assert_eq!(timeout([Duration::MAX].into_iter(), false, false), 60_001);
     }

@@ -1,6 +1,7 @@
-//! The stdio of one process: what it writes goes to the log and to every sink, and what the feeders send goes to its stdin.
+//! The stdio of one process: its output goes to the log and to every sink, and the input of the feeders goes to its stdin.
 //!
-//! Nothing here blocks and nothing is lost: while a sink is full the process is not read from, so it waits as it would for a full pipe.
+//! Nothing here blocks and nothing is lost: while a sink is full, the shim does not read from the process, which then waits as it would for
+//! a full pipe.
 
 use crate::channel::nonblocking;
 use crate::client::Client;
@@ -20,21 +21,21 @@ struct Output {
 pub struct Session {
     outputs: Vec<Output>,
     input: Option<Input>,
-    /// Clients and connections that take part, whether or not any of their streams is left. Each hears of the end.
+    /// Clients and connections that take part, even when none of their streams is left. Each is notified of the end.
     owners: Vec<Owner>,
     feeders: Vec<Feeder>,
     sinks: Vec<Sink>,
-    /// Clients whose reader is gone (`| head -1`), not told yet.
+    /// Clients whose reader is gone (`| head -1`) and whose end is not reported yet.
     broken: Vec<Owner>,
     log: Log,
     terminal: bool,
     stdin_once: bool,
     buffer: Scratch,
-    /// The beginning of the output, for those who want to hear it at the end, and how much of it.
+    /// The beginning of the output, which is reported with the end, and its maximum length.
     kept: Option<(Vec<u8>, usize)>,
 }
 
-/// Room for one read; a pipe holds no more by default. It is a mapping of its own, so an idle container costs no page for it.
+/// A buffer for one read; by default a pipe holds no more. It is a separate mapping, so it costs an idle container no page.
 struct Scratch(*mut u8);
 
 impl Scratch {
@@ -72,13 +73,13 @@ impl Drop for Scratch {
     }
 }
 
-/// What a session tells its shim.
+/// An event of a session that the shim handles.
 #[derive(PartialEq, Eq, Debug)]
 pub enum SessionEvent {
     Detached(Owner),
 }
 
-/// A descriptor that the shim polls, and what it is.
+/// A descriptor that the shim polls, by its role.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
     Output(usize),
@@ -116,7 +117,7 @@ impl Session {
         Ok(())
     }
 
-    /// Keeps the first `most` bytes of what the process writes.
+    /// Keeps the first `most` bytes of the process's output.
     pub fn keep(&mut self, most: usize) {
         self.kept = Some((Vec::new(), most));
     }
@@ -125,14 +126,14 @@ impl Session {
         self.kept.take().map(|(bytes, _)| bytes)
     }
 
-    /// `owner` takes part from now on; its streams follow.
+    /// Adds `owner`; its streams follow.
     pub fn join(&mut self, owner: Owner) {
         if !self.owners.contains(&owner) {
             self.owners.push(owner);
         }
     }
 
-    /// `keys`: the detach keys, if they are not Docker's.
+    /// `keys`: the detach keys; None: Docker's.
     pub fn feed(&mut self, fd: OwnedFd, owner: Owner, keys: Option<&[u8]>) {
         if self.input.is_some() {
             let keys = if self.terminal { keys.unwrap_or(&DETACH) } else { &[] };
@@ -144,7 +145,7 @@ impl Session {
         self.sinks.push(Sink::new(fd, owner, stdout, stderr, framed));
     }
 
-    /// A client of the launcher takes part, with its descriptors in the order 0, 1, 2, as far as it lends them.
+    /// Adds a client of the launcher with the descriptors that it lends, in the order 0, 1, 2.
     pub fn join_client(&mut self, client: &Client, fds: Vec<OwnedFd>) {
         let owner = Owner::Client(client.client);
         self.join(owner);
@@ -157,14 +158,14 @@ impl Session {
         }
     }
 
-    /// Takes out everything that belongs to `owner`.
+    /// Removes everything that belongs to `owner`.
     pub fn leave(&mut self, owner: Owner) {
         self.owners.retain(|one| *one != owner);
         self.sinks.retain(|sink| sink.owner != owner);
         self.feeders.retain(|feeder| feeder.owner != owner);
     }
 
-    /// `owner` is gone without a word: who wrote to the process has written all that it will.
+    /// Removes an `owner` that disconnected. If it wrote to the process, its input has ended.
     pub fn lose(&mut self, owner: Owner) {
         let fed = self.feeders.iter().any(|feeder| feeder.owner == owner);
         self.leave(owner);
@@ -173,7 +174,7 @@ impl Session {
         }
     }
 
-    /// The launcher is dead, and with it all its clients.
+    /// Removes all clients of the launcher, which is dead.
     pub fn lose_clients(&mut self) {
         let clients = self.owners.iter().copied().filter(|owner| matches!(owner, Owner::Client(_)));
         for owner in Vec::from_iter(clients) {
@@ -193,7 +194,7 @@ impl Session {
         }
     }
 
-    /// What to poll now.
+    /// Names the descriptors to poll now.
     pub fn poll(&self, each: &mut impl FnMut(Part, RawFd, i16)) {
         if !self.held_up() {
             for (at, output) in self.outputs.iter().enumerate() {
@@ -213,19 +214,19 @@ impl Session {
             if sink.pending() > 0 {
                 each(Part::Sink(at), sink.fd(), libc::POLLOUT);
             } else if matches!(sink.owner, Owner::Connection(_)) {
-                // An HTTP client that hangs up both ways is gone; one that only ends its stdin still listens.
+                // An HTTP client that closes both directions is gone; a client that only ends its stdin still listens.
                 each(Part::Sink(at), sink.fd(), 0);
             }
         }
     }
 
-    /// Somebody who does not read keeps the process from being read.
+    /// Whether a slow reader stops the shim from reading the process's output.
     pub fn held_up(&self) -> bool {
         self.sinks.iter().any(|sink| sink.pending() >= FULL)
     }
 
-    /// One descriptor is ready. Ended parts are taken out by `tidy` afterwards, so that positions hold while the shim goes over its poll
-    /// set.
+    /// Handles one descriptor that is ready. `tidy` removes ended parts afterwards, so that positions stay valid while the shim goes over
+    /// its poll set.
     pub fn ready(&mut self, part: Part) -> Option<SessionEvent> {
         match part {
             Part::Output(at) => self.read_output(at),
@@ -244,8 +245,8 @@ impl Session {
         None
     }
 
-    /// Takes out dead sinks. A client that writes to nobody leaves, as a program does that SIGPIPE ends; a connection's own end is read
-    /// elsewhere.
+    /// Removes dead sinks. A client whose output has no reader is removed, as SIGPIPE would end a program. The end of a connection is
+    /// detected elsewhere.
     pub fn tidy(&mut self) {
         let broken = self
             .sinks
@@ -261,7 +262,7 @@ impl Session {
         self.sinks.retain(|sink| !sink.dead());
     }
 
-    /// Clients that have left since they were asked for last, because nobody reads their output.
+    /// The clients that were removed since the last call because their output has no reader.
     pub fn broken(&mut self) -> Vec<Owner> {
         std::mem::take(&mut self.broken)
     }
@@ -271,7 +272,7 @@ impl Session {
         let buffer = self.buffer.bytes();
         let count = match rustix::io::read(&output.fd, &mut *buffer) {
             Err(Errno::WOULDBLOCK | Errno::INTR) => return,
-            // A terminal whose last process has closed it says EIO.
+            // A terminal that its last process has closed returns EIO.
             answer => answer.unwrap_or(0),
         };
         if count > 0 {
@@ -330,12 +331,12 @@ impl Session {
         self.feeders.clear();
     }
 
-    /// All writers have closed their ends.
+    /// Whether all writers have closed their ends.
     pub fn ended(&self) -> bool {
         self.outputs.is_empty()
     }
 
-    /// Whoever still holds the ends open is not waited for.
+    /// Stops waiting for processes that still hold the ends open.
     pub fn give_up(&mut self) {
         self.outputs.clear();
     }
@@ -345,7 +346,7 @@ impl Session {
         self.log.close();
     }
 
-    /// Takes out those who have everything, among them those who wanted no output, and those whose streams have all ended before.
+    /// Removes and returns the owners that have all their output, including those that wanted none and those whose streams ended earlier.
     pub fn flushed(&mut self) -> Vec<Owner> {
         self.sinks.retain(|sink| sink.pending() > 0);
         let (waiting, done) = self

@@ -1,5 +1,5 @@
-//! What a shim holds, and whom it tells of it. The other files of this crate add what it does: `orders`, `starts`, `guests`, `children`,
-//! `end`; `serve` is the loop that calls them.
+//! The state of a shim, and its reports to the launcher. The other files of this crate add its behaviour: `orders`, `starts`, `guests`,
+//! `children`, `end`; `serve` is the loop that calls them.
 
 use crate::Config;
 use crate::birth::Parts;
@@ -20,13 +20,13 @@ use tsbox_core::peer::protocol::{Attach, FromShim, SHIM};
 use tsbox_core::sys::signals::Signals;
 use tsbox_runtime::Cgroup;
 
-/// The container: its first process and what is around it.
+/// The container: its first process and its resources.
 pub(crate) struct Container {
     pub process: Process,
     pub cgroup: Cgroup,
     pub paused: bool,
     pub memory: Option<MemoryWatch>,
-    /// Held until the shim ends, which is after everybody has heard of the container's end.
+    /// Held until the shim ends, which is after the container's end is reported.
     pub _mounts: Option<OwnedFd>,
 }
 
@@ -35,26 +35,26 @@ pub struct Shim {
     pub(crate) directory: PathBuf,
     pub(crate) control: Option<Channel>,
     pub(crate) listener: UnixListener,
-    /// Connections that have not said yet what they are for.
+    /// Connections that have not stated their purpose yet.
     pub(crate) guests: Vec<Channel>,
     pub(crate) signals: Signals,
     pub(crate) namespaces: Namespaces,
     pub(crate) container: Option<Container>,
     pub(crate) execs: Execs,
-    /// Processes that are being started: the container's own, or execs.
+    /// Processes that are being started: the container's first one, or execs.
     pub(crate) starting: Vec<Starting>,
     pub(crate) connections: u64,
-    /// Connections that attached before the start of the container or of an exec. They miss nothing.
+    /// Connections that attached before the start of the container or of an exec. They miss no output.
     pub(crate) early: Vec<(Channel, Attach, Owner)>,
     pub(crate) abandoned: bool,
-    /// How the container ended, while the state directory has no room for it. Only this process knows it then.
+    /// How the container ended, while the state directory has no room for it. Until it is written, only this process knows it.
     pub(crate) unwritten: Option<Unwritten>,
-    /// In this round something was started or has ended, which took memory.
+    /// Something was started or has ended in this round, which used memory.
     pub(crate) busy: bool,
 }
 
 impl Shim {
-    /// Tells the launcher of the success or the failure.
+    /// Creates the shim, and reports success or failure to the launcher.
     pub fn new(config: Config) -> Result<Shim> {
         let parts = Parts::make(&config);
         let mut control = Channel::new(config.control).map_err(|error| Failure::io(&error, "fcntl", None))?;
@@ -96,13 +96,13 @@ impl Shim {
         }
     }
 
-    /// Of the container and of its execs.
+    /// The sessions of the container and of its execs.
     pub(crate) fn sessions(&mut self) -> impl Iterator<Item = &mut Session> {
         let own = self.container.iter_mut().map(|container| &mut container.process.session);
         own.chain(self.execs.sessions())
     }
 
-    /// `FailedPrecondition`: the container is not started yet, or has ended.
+    /// Fails with `FailedPrecondition` if the container is not started yet, or has ended.
     pub(crate) fn running(&mut self) -> Result<&mut Container> {
         self.container
             .as_mut()
@@ -123,14 +123,14 @@ impl Shim {
         }
     }
 
-    /// Sends an event to the launcher, if there is one.
+    /// Sends an event to the launcher, if it is connected.
     pub(crate) fn send(&mut self, event: &FromShim) {
         if let Some(control) = &mut self.control {
             control.send(event);
         }
     }
 
-    /// Sends an event with the next one, or at the end of the round.
+    /// Queues an event, which is sent with the next one or at the end of the round.
     pub(crate) fn queue(&mut self, event: &FromShim) {
         if let Some(control) = &mut self.control {
             control.queue(event);
@@ -138,7 +138,7 @@ impl Shim {
     }
 }
 
-/// The path of one of this shim's descriptors, which every process of the host can open.
+/// The path of a descriptor of this shim, which every process of the host can open.
 fn path(descriptor: &Option<OwnedFd>) -> Option<String> {
     descriptor
         .as_ref()

@@ -1,8 +1,8 @@
-//! A reader of what the container writes: a client's own descriptor, or a connection to the shim's socket.
+//! A reader of the container's output: a client's descriptor, or a connection to the shim's socket.
 //!
-//! A client's descriptor shares its file description with the user's shell, so it is never made non-blocking itself. What can block is
-//! opened anew through /proc/self/fd (pipes, terminals), or written with MSG_DONTWAIT (sockets); a regular file can't block and keeps the
-//! offset it shares.
+//! A client's descriptor shares its file description with the user's shell, so it is never made non-blocking itself. A descriptor that can
+//! block is opened again through /proc/self/fd (pipes, terminals) or written with MSG_DONTWAIT (sockets). A regular file can't block and
+//! keeps its shared offset.
 
 use rustix::fs::FileType;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use tsbox_core::sys;
 
-/// A reader with more than this unread holds up the container, as a full pipe would.
+/// A reader with more unread bytes than this holds up the container, as a full pipe would.
 pub const FULL: usize = 256 << 10;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,27 +19,27 @@ pub enum Stream {
     Stderr = 2,
 }
 
-/// Who it belongs to: a client of the launcher, or a connection by its number.
+/// The owner of a stream: a client of the launcher, or a connection by its number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Owner {
     Client(u32),
     Connection(u64),
 }
 
-/// A descriptor that can be used without ever blocking.
+/// A descriptor that never blocks when it is used.
 pub struct Unblocked {
     pub fd: OwnedFd,
     socket: bool,
 }
 
 impl Unblocked {
-    /// A descriptor of the shim's own, which nobody shares and which is non-blocking already. (A terminal's master must not be opened anew:
-    /// that makes another terminal.)
+    /// A descriptor that only the shim holds and that is non-blocking already. (A terminal's master must not be opened again: that makes
+    /// another terminal.)
     pub fn own(fd: OwnedFd) -> Unblocked {
         Unblocked { fd, socket: false }
     }
 
-    /// A descriptor that came from somebody else.
+    /// A descriptor that came from another process.
     pub fn new(fd: OwnedFd, access: i32) -> Unblocked {
         let kind = rustix::fs::fstat(&fd).map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
         let terminal = kind == FileType::CharacterDevice && rustix::termios::isatty(&fd);
@@ -83,7 +83,7 @@ pub struct Sink {
     pending: Vec<u8>,
     sent: usize,
     dead: bool,
-    /// Dead, since the reading end is closed.
+    /// The sink is dead because the reading end is closed.
     broken: bool,
 }
 
@@ -134,7 +134,7 @@ impl Sink {
         }
     }
 
-    /// Sends what is left and the descriptor takes.
+    /// Sends as much of the rest as the descriptor takes.
     pub fn flush(&mut self) {
         while self.sent < self.pending.len() && !self.dead {
             match self.to.write(&self.pending[self.sent..]) {
@@ -161,19 +161,19 @@ impl Sink {
         self.dead = true;
     }
 
-    /// Nobody reads there any more, for which SIGPIPE would end a program.
+    /// Whether the reading end is closed, for which SIGPIPE would end a program.
     pub fn broken(&self) -> bool {
         self.broken
     }
 
-    /// Its reader is gone: it takes nothing any more and holds up nobody.
+    /// Whether the reader is gone. A dead sink takes no bytes and holds up no process.
     pub fn dead(&self) -> bool {
         self.dead
     }
 }
 
-/// A connection that is closed with unread input is reset, and its reader may lose the output. So it takes no more, and what has come is
-/// read.
+/// A connection that is closed with unread input is reset, and its reader may lose the output. So the shim first shuts the connection down
+/// and reads what has arrived.
 impl Drop for Sink {
     fn drop(&mut self) {
         if !self.to.socket || !matches!(self.owner, Owner::Connection(_)) {

@@ -1,6 +1,6 @@
-//! Starts on their way, of the container or of an exec: states of the shim's poll set. Whoever is started reads from the container, which
-//! may be slow, hung or hostile (a fifo in the place of its passwd, a lease on the program, a signal to stop); the shim serves all others
-//! meanwhile, and gives up after a deadline.
+//! Starts in progress, of the container or of execs, as states of the shim's poll set. A new process reads from the container, which may be
+//! slow, hung or hostile (a fifo in place of passwd, a lease on the program, a stop signal). The shim serves all others meanwhile, and
+//! cancels the start after a deadline.
 
 use crate::client::Client;
 use crate::pipes::Pipes;
@@ -11,24 +11,24 @@ use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::sys;
 use tsbox_runtime::{Born, Cgroup, Launching, Pending};
 
-/// An exec waits for its command's file alone.
+/// An exec waits only for the file of its command.
 const EXEC_TIMEOUT: Duration = Duration::from_secs(10);
-/// A start waits for its mounts, its hooks, and until the daemon lets it go on; the daemon's own deadline is shorter.
+/// A start waits for its mounts, its hooks, and until the daemon releases it. The daemon's own deadline is shorter.
 const START_TIMEOUT: Duration = Duration::from_secs(150);
-/// How long the processes of a start that was given up may take to die. One that hangs in a file system is left behind.
+/// How long the processes of a canceled start may take to die. A process that hangs in a file system is left behind.
 const DEATH_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub enum Talk {
-    /// A process with a root of its own, and for a container with a cgroup that was made for it.
+    /// A process with its own root file system; for a container also with a cgroup that was made for it.
     Launching(Launching),
     /// A process that joins the container.
     Joining(Pending),
 }
 
-/// What the process is to be.
+/// What the new process is.
 pub enum Target {
     Container,
-    /// `answered`: the client that gets the exit code from here.
+    /// `answered`: the client that gets the exit code directly from the shim.
     Exec {
         id: String,
         answered: Option<u32>,
@@ -48,7 +48,7 @@ pub struct Starting {
     timeout: Duration,
 }
 
-/// What the daemon has asked for.
+/// The daemon's request.
 pub struct Wanted {
     pub seq: u32,
     pub target: Target,
@@ -56,7 +56,7 @@ pub struct Wanted {
     pub client: Option<Client>,
 }
 
-/// What has been begun: who talks to the new process, and what will carry its stdio.
+/// A start that has begun: the conversation with the new process, and what will carry its stdio.
 pub struct Begun {
     pub talk: Talk,
     pub session: Session,
@@ -64,13 +64,13 @@ pub struct Begun {
     pub since: Instant,
 }
 
-/// A start that has come to its end.
+/// A completed start.
 pub struct Ready {
     pub seq: u32,
     pub target: Target,
     pub born: Born,
     pub session: Session,
-    /// Of a process with a root of its own.
+    /// Set for a process with its own root file system.
     pub cgroup: Option<Cgroup>,
     pub client: Option<Client>,
     pub fds: Vec<OwnedFd>,
@@ -100,7 +100,7 @@ impl Starting {
         matches!(self.target, Target::Container)
     }
 
-    /// The exec's id; None: it is the container's own process.
+    /// The exec's id; None: the container's first process.
     pub fn exec_id(&self) -> Option<&str> {
         match &self.target {
             Target::Container => None,
@@ -127,7 +127,7 @@ impl Starting {
         self.timeout.saturating_sub(self.begun.elapsed())
     }
 
-    /// None: it is still on its way. After a failure the caller calls [`Starting::abandon`].
+    /// None: the start is still in progress. After a failure the caller calls [`Starting::abandon`].
     pub fn advance(&mut self) -> Result<Option<Born>> {
         let advanced = match &mut self.talk {
             Talk::Launching(launching) => launching.advance()?,
@@ -143,7 +143,7 @@ impl Starting {
         Ok(advanced)
     }
 
-    /// With what [`Starting::advance`] has answered. A process whose output nobody could read is ended.
+    /// Completes a start with the result of [`Starting::advance`]. Kills the process if its output can't be read.
     pub fn finish(self, mut born: Born) -> Result<Ready> {
         let mut session = self.session;
         if let Err(error) = Pipes::join(&mut session, self.pipes, born.console.take(), self.stdin) {
@@ -165,7 +165,7 @@ impl Starting {
         })
     }
 
-    /// Kills its processes. [`Starting::advance`] notices their end.
+    /// Kills the new processes. [`Starting::advance`] notices their end.
     pub fn kill(&self) {
         match &self.talk {
             Talk::Launching(launching) => launching.kill(),
@@ -173,7 +173,7 @@ impl Starting {
         }
     }
 
-    /// Kills what was started. An exec's processes are reaped with all others. A container's are waited for, since its shim ends with them.
+    /// Kills the new processes. An exec's are reaped with all other children. For a container's this waits, since the shim ends with them.
     pub fn abandon(self) {
         match self.talk {
             Talk::Launching(launching) => launching.abandon(if matches!(self.target, Target::Container) {

@@ -1,4 +1,4 @@
-//! Starts of the container and of execs, from the request to the process that runs.
+//! Starts of the container and of execs, from the request to the running process.
 
 use crate::exec;
 use crate::launch::{self, Start};
@@ -11,7 +11,7 @@ use tsbox_core::peer::protocol::FromShim;
 use tsbox_runtime::{Born, told_by_end};
 
 impl Shim {
-    /// Begins the container's start. The last descriptor is the pipe that holds it.
+    /// Begins the container's start. The last descriptor is the pipe that holds the start back.
     pub(crate) fn start(&mut self, mut start: Start, mut fds: Vec<OwnedFd>) {
         start.launch.expose();
         let without = || Failure::new(Code::InvalidArgument, "the start came without what holds it");
@@ -72,7 +72,7 @@ impl Shim {
             if self.starting.is_empty() {
                 self.starting = Vec::new();
             }
-            // Some may be dead already. Their SIGCHLD came when nobody knew their pid.
+            // Some may be dead already: their SIGCHLD came before their pid was known.
             self.reap();
         }
     }

@@ -1,5 +1,5 @@
-//! The exit status in the state directory: written before anybody is told, so that no death of launcher or daemon loses it.
-//! Where there is no room, those who wait are told, and it is written when there is.
+//! The exit status in the state directory. It is written before it is reported, so that no death of launcher or daemon loses it. When there
+//! is no room, it is reported first and written when there is room.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tsbox_core::peer::protocol::Exit;
 
-/// From a status of waitpid(2).
+/// Converts a status of waitpid(2).
 pub fn exit(status: i32, out_of_memory: bool) -> Exit {
     let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
     Exit {
@@ -26,7 +26,7 @@ pub fn now() -> f64 {
         .map_or(0.0, |since| since.as_micros() as f64 / 1000.0)
 }
 
-/// Whole or not at all: a new file, then a rename.
+/// Writes a new file and renames it, so that readers see all of it or nothing.
 pub fn write(directory: &Path, exit: &Exit) -> io::Result<()> {
     let fresh = directory.join("exit.new");
     fs::write(&fresh, serde_json::to_vec(exit)?)?;
@@ -37,11 +37,11 @@ pub fn write(directory: &Path, exit: &Exit) -> io::Result<()> {
 pub struct Unwritten {
     exit: Exit,
     directory: PathBuf,
-    /// The inode of the socket there: another one belongs to a later start of the same container.
+    /// The inode of `shim.sock`: another inode belongs to a later start of the same container.
     socket: Option<u64>,
 }
 
-/// Written, or to be tried again.
+/// Writes the status. If that fails, returns the status to be written again.
 pub fn keep(directory: &Path, exit: &Exit) -> Option<Unwritten> {
     write(directory, exit).err()?;
     let unwritten = Unwritten {
@@ -54,7 +54,7 @@ pub fn keep(directory: &Path, exit: &Exit) -> Option<Unwritten> {
 }
 
 impl Unwritten {
-    /// Answers whether nothing is left to do: it is written, or nobody wants to know any more.
+    /// Returns true if nothing is left to do: the status is written, or the directory belongs to a later start or is gone.
     pub fn try_again(&self) -> bool {
         socket_in(&self.directory) != self.socket || write(&self.directory, &self.exit).is_ok()
     }

@@ -1,4 +1,4 @@
-//! An exec with a root of its own, which joins namespaces of the container (`tsbox debug`).
+//! An exec with its own root file system that joins namespaces of the container (`tsbox debug`).
 
 use super::{ExecSurroundings, expose};
 use crate::filter::read_filter;

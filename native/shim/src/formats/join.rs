@@ -1,4 +1,4 @@
-//! An exec in the container itself.
+//! An exec that joins the container itself.
 
 use super::{ExecSurroundings, expose};
 use crate::filter::read_filter;

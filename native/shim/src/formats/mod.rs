@@ -1,5 +1,5 @@
-//! What a shim can start: the formats of a container's launch and of an exec. Each variant has a file of its own, which says what the
-//! format holds and how the runtime is asked for it. A new format is a new file and a new variant here.
+//! What a shim can start: the formats of a container's launch and of an exec. Each variant has its own file, which defines the format's
+//! fields and calls the runtime. A new format is a new file and a new variant here.
 
 mod beside;
 mod join;
@@ -17,14 +17,14 @@ use tsbox_runtime::{Cgroup, Process as OciProcess, Spec, Stdio};
 #[derive(Deserialize)]
 #[serde(from = "Fields")]
 pub enum Format {
-    /// Kind `oci`: by an OCI runtime spec, with this program as the runtime.
+    /// Kind `oci`: an OCI runtime spec, with this program as the runtime.
     Oci(oci::Oci),
     /// A kind that this shim does not know, or one whose fields are missing.
     Unknown(String),
 }
 
-/// The fields of all kinds. serde reads a tagged enum in two passes, with all values in between in a tree of their own; a spec is the
-/// largest message there is, so it is read at once.
+/// The fields of all kinds. serde reads a tagged enum in two passes and keeps all values in a tree between them. A spec is the largest
+/// message there is, so it is read in one pass.
 #[derive(Deserialize)]
 struct Fields {
     kind: String,
@@ -50,7 +50,8 @@ pub struct Surroundings<'a> {
 }
 
 impl Format {
-    /// Gives a process that names no out-of-memory score the usual one. It would have its shim's otherwise, which is protected.
+    /// Sets the usual out-of-memory score for a process that names none. Otherwise the process would inherit the score of its shim, which
+    /// is protected.
     pub fn expose(&mut self) {
         match self {
             Format::Oci(oci) => oci.expose(),
@@ -58,7 +59,7 @@ impl Format {
         }
     }
 
-    /// `Unsupported`: no shim of this version starts such a launch.
+    /// Fails with `Unsupported` if shims of this version can't start such a launch.
     pub fn check(&self) -> Result<()> {
         match self {
             Format::Oci(_) => Ok(()),
@@ -78,14 +79,14 @@ impl Format {
     }
 }
 
-/// `ExecLaunch` of kernel/src/contract/exec.ts: how one more process is started in, or beside, a running container.
+/// `ExecLaunch` of kernel/src/contract/exec.ts: how a further process is started in, or beside, a running container.
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ExecFormat {
     /// Joins the container.
     #[serde(rename = "oci")]
     Join(join::Join),
-    /// Has a root of its own, and the namespaces that the spec names.
+    /// Has its own root file system, and joins the namespaces that the spec names.
     Beside(Box<beside::Beside>),
     #[serde(other)]
     Unknown,
@@ -100,7 +101,7 @@ pub struct ExecSurroundings<'a> {
 }
 
 impl ExecFormat {
-    /// As [`Format::expose`].
+    /// The same as [`Format::expose`].
     pub fn expose(&mut self) {
         match self {
             ExecFormat::Join(join) => join.expose(),

@@ -1,4 +1,4 @@
-//! A container by its OCI runtime spec.
+//! A container that is described by an OCI runtime spec.
 
 use super::{Surroundings, expose};
 use crate::filter::read_filter;
@@ -6,7 +6,7 @@ use crate::starting::Talk;
 use tsbox_core::failure::Result;
 use tsbox_runtime::{Launch, Root, Spec};
 
-/// The file of the compiled seccomp filter. Exec drivers compile it in advance, since a profile is 30 KB of JSON for each start.
+/// The path of the compiled seccomp filter. Exec drivers compile it in advance, because a profile would add 30 KB of JSON to each start.
 const FILTER: &str = "io.tsbox.seccomp-filter";
 /// The directory where hooks find a `config.json`.
 const BUNDLE: &str = "io.tsbox.bundle";
