@@ -1,4 +1,4 @@
-//! Local clients: their connections, their descriptors, and what is on its way to them.
+//! Local clients: their connections, their descriptors, and the bytes that are queued for them.
 
 use crate::epoll::Epoll;
 use std::collections::HashMap;
@@ -13,17 +13,18 @@ pub struct Client {
     socket: UnixStream,
     reader: Reader,
     writer: Writer,
-    /// Its descriptors 0, 1, 2, once it has said hello.
+    /// The client's descriptors 0, 1, 2, once its hello has arrived.
     pub stdio: Vec<OwnedFd>,
-    /// What the daemon asked to be told after its own death.
+    /// A word from the daemon. If the daemon dies, the launcher passes the word to the next one, which goes on with what the client waits
+    /// for.
     pub bound: Option<String>,
-    /// Its signals are a container's, so they don't end it.
+    /// The client's signals are proxied to a container, so they don't end it.
     pub signals_proxied: bool,
     /// The hello, kept until a daemon has taken it.
     pub opened: Option<Vec<u8>>,
-    /// Its exit code is on the way, and nothing else is to come.
+    /// The exit code is queued, and nothing follows it.
     pub ending: bool,
-    /// The daemon waits to hear that it has taken what was written.
+    /// The daemon waits for the notice that the client has taken the bytes that were written.
     pub owed: bool,
 }
 
@@ -42,7 +43,7 @@ impl Client {
         }
     }
 
-    /// An environment may hold secrets, and every shim is a fork of this process.
+    /// Erases the hello: an environment may hold secrets, and every shim is a fork of this process.
     pub fn forget_words(&mut self) {
         if let Some(mut words) = self.opened.take() {
             words.fill(0);
@@ -50,7 +51,7 @@ impl Client {
     }
 }
 
-/// A client that has more than this on its way to it is told to nobody as drained.
+/// A client with fewer queued bytes than this is reported as drained.
 const LOW: usize = 64 << 10;
 
 #[derive(Default)]
@@ -76,14 +77,14 @@ impl Clients {
         self.all.iter_mut().map(|(id, client)| (*id, client))
     }
 
-    /// Forgets it; its descriptors close.
+    /// Removes a client and closes its descriptors.
     pub fn remove(&mut self, id: u32, epoll: &Epoll) {
         if let Some(client) = self.all.remove(&id) {
             epoll.remove(client.socket.as_raw_fd());
         }
     }
 
-    /// What came from it; None when it is gone.
+    /// The frames that came from a client; None when it is gone.
     pub fn receive(&mut self, id: u32) -> Option<Vec<Frame>> {
         let client = self.all.get_mut(&id)?;
         let mut frames = Vec::new();
@@ -127,7 +128,7 @@ impl Clients {
         }
     }
 
-    /// Process, user and group of the other side. Nobody's where the client is gone.
+    /// Process, user and group of the peer. For a client that is gone the ids name no user.
     pub fn credentials(&self, id: u32) -> libc::ucred {
         let found = self.all.get(&id).and_then(|client| credentials::of(&client.socket).ok());
         found.unwrap_or(libc::ucred {
@@ -138,7 +139,7 @@ impl Clients {
     }
 }
 
-/// How a client stands after something was sent to it.
+/// The state of a client after something was sent to it.
 #[derive(PartialEq, Eq)]
 pub enum After {
     Going,

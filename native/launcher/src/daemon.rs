@@ -1,4 +1,4 @@
-//! The Node process: started, heard, started again.
+//! The Node process: its start, its connection, its restart.
 
 use crate::limits;
 use crate::options::Options;
@@ -19,22 +19,22 @@ pub struct Daemon {
     pub socket: UnixStream,
     pub reader: Reader,
     pub writer: Writer,
-    /// Its plugins are up.
+    /// The daemon's plugins have started.
     pub ready: bool,
-    /// It has brought a client's command to its end.
+    /// The daemon has completed a client's command.
     pub served: bool,
     started: Instant,
 }
 
 impl Daemon {
-    /// Descriptor 3 of the new process is the socket to us, 4 the HTTP listener.
+    /// Descriptor 3 of the new process is the socket to the launcher, 4 the HTTP listener.
     pub fn start(options: &Options, home: &Path, http: &UnixListener) -> io::Result<Daemon> {
         let (ours, theirs) = UnixStream::pair()?;
         let (socket, listener) = (theirs.as_raw_fd(), http.as_raw_fd());
         let mut command = Command::new(node(home));
-        // A young generation of 1 MiB instead of 16: the daemon is 10 MiB smaller, and its memory follows what it holds, not how much it
-        // has done. So much may be added to what it holds before all of it is marked: the least that V8 gives a small heap is used up by
-        // each 9 MiB of a download.
+        // A young generation of 1 MiB instead of 16 makes the daemon 10 MiB smaller, and its memory then follows what it holds, not how
+        // much it has done. The growing percentage is how much the heap may grow before V8 marks all of it. V8's minimum for a small heap
+        // would be used up by each 9 MiB of a download.
         command.args(["--max-semi-space-size=1", "--heap-growing-percent=100"]);
         if home.join("kernel/src/index.ts").exists() {
             command
@@ -70,16 +70,16 @@ impl Daemon {
         // SAFETY: only async-signal-safe calls between fork and exec.
         unsafe {
             command.pre_exec(move || {
-                // Node raises it by itself; its plugins' own processes shall not have it.
+                // Node raises the limit by itself. The processes of its plugins must not inherit the raised limit.
                 limits::restore();
-                // First out of each other's way, then to their numbers; dup2 takes close-on-exec off.
+                // Move the descriptors out of each other's way first, then to their numbers. dup2 clears close-on-exec.
                 let (a, b) = (libc::fcntl(socket, libc::F_DUPFD, 10), libc::fcntl(listener, libc::F_DUPFD, 10));
                 if a < 0 || b < 0 || libc::dup2(a, 3) < 0 || libc::dup2(b, 4) < 0 {
                     return Err(io::Error::last_os_error());
                 }
                 libc::close(a);
                 libc::close(b);
-                // As dockerd's: it can be started again, so it counts more than a shim.
+                // The same score as dockerd's. The daemon can be started again, so it is worth less than a shim.
                 set_oom_score(c"-500");
                 signals::unblock_all();
                 Ok(())
@@ -98,7 +98,7 @@ impl Daemon {
         })
     }
 
-    /// Since its start.
+    /// The time since the daemon's start.
     pub fn age(&self) -> Duration {
         self.started.elapsed()
     }
@@ -108,7 +108,7 @@ impl Daemon {
     }
 }
 
-/// Of the calling process, in the moment before it executes something else: by async-signal-safe calls alone.
+/// Sets the calling process's score between fork and exec, so with async-signal-safe calls only.
 pub fn set_oom_score(score: &std::ffi::CStr) {
     // SAFETY: C strings; a descriptor of our own.
     unsafe {

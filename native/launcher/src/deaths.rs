@@ -1,4 +1,4 @@
-//! Signals, children that have died, the daemon's above all, and the launcher's own end.
+//! Signals, deaths of children, above all the daemon's, and the launcher's own end.
 
 use crate::daemon::Daemon;
 use crate::launcher::Launcher;
@@ -10,7 +10,7 @@ use tsbox_core::peer::unit;
 use tsbox_core::sys::process;
 
 impl Launcher {
-    /// Answers an exit code when it is time to end.
+    /// Handles signals. Returns an exit code when the launcher must end.
     pub(crate) fn signalled(&mut self) -> Option<i32> {
         while let Some(signal) = self.signals.next() {
             if signal != libc::SIGCHLD {
@@ -34,11 +34,11 @@ impl Launcher {
     pub(crate) fn shut_down(&mut self) {
         self.ending = true;
         let _ = unit::notify("STOPPING=1");
-        // A child that is not reaped keeps its number.
+        // A child that is not reaped keeps its pid.
         let _ = process::kill(self.daemon.pid, libc::SIGTERM);
     }
 
-    /// Decides by the death of a daemon. Answers an exit code when it is time to end.
+    /// Handles the death of a daemon. Returns an exit code when the launcher must end.
     fn daemon_died(&mut self, status: i32) -> Option<i32> {
         self.receive_from_daemon();
         self.epoll.remove(self.daemon.fd());
@@ -81,7 +81,7 @@ impl Launcher {
         if pause.is_zero() { self.start_daemon() } else { None }
     }
 
-    /// Answers an exit code when no daemon can be started.
+    /// Starts a daemon. Returns an exit code if no daemon can be started.
     pub(crate) fn start_daemon(&mut self) -> Option<i32> {
         self.restart = None;
         match Daemon::start(&self.options, &self.home, &self.sockets.http) {
@@ -95,7 +95,7 @@ impl Launcher {
         }
     }
 
-    /// The reason that a daemon left in a file when it could not start.
+    /// The reason that a daemon wrote to a file when it could not start.
     fn last_words(&self) -> Option<String> {
         let path = self.options.state.join("daemon.fatal");
         let words = std::fs::read_to_string(&path).ok()?;
@@ -114,7 +114,7 @@ impl Launcher {
     }
 }
 
-/// How a process ended, in words.
+/// Describes how a process ended.
 fn died_of(status: i32) -> String {
     if libc::WIFSIGNALED(status) {
         format!("was killed by signal {}", libc::WTERMSIG(status))

@@ -1,5 +1,5 @@
-//! epoll(7), as much of it as one thread needs. rustix makes the instance; for the rest it wants borrowed descriptors, and a descriptor is
-//! taken out here by its number, when its owner may have changed hands.
+//! epoll(7), as far as one thread needs it. rustix creates the instance. Its other calls need borrowed descriptors, but here a descriptor
+//! is removed by its number, when its owner may have changed.
 
 use rustix::event::epoll;
 use std::io;
@@ -17,7 +17,7 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_ADD, fd, token, libc::EPOLLIN)
     }
 
-    /// Whether room to write is of interest too.
+    /// Sets whether the token also fires when the descriptor is writable.
     pub fn watch(&self, fd: RawFd, token: u64, writable: bool) {
         let _ = self.control(
             libc::EPOLL_CTL_MOD,
@@ -27,7 +27,7 @@ impl Epoll {
         );
     }
 
-    /// Before a descriptor is closed: a forked child may hold a copy, and that one would go on firing here.
+    /// Must be called before a descriptor is closed: a forked child may hold a copy, which would go on firing here.
     pub fn remove(&self, fd: RawFd) {
         let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
     }
@@ -45,10 +45,10 @@ impl Epoll {
         }
     }
 
-    /// Waits, at most `timeout`; answers tokens.
+    /// Waits at most `timeout` and stores the tokens that fired.
     pub fn wait(&self, tokens: &mut Vec<u64>, timeout: Option<Duration>) -> io::Result<()> {
         tokens.clear();
-        // A part of a millisecond is waited for as a whole one.
+        // A part of a millisecond is rounded up.
         let timeout = timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis() + 1).unwrap_or(i32::MAX));
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
         // SAFETY: the kernel writes at most 64 events.

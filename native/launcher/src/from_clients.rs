@@ -1,4 +1,4 @@
-//! Clients: they come, say what they want, send signals, and go.
+//! Events of clients: connections, requests, signals, disconnections.
 
 use crate::clients::After;
 use crate::launcher::Launcher;
@@ -12,11 +12,11 @@ use tsbox_core::peer::wire::Frame;
 /// Signals that end a command.
 const ENDING: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
 
-/// What becomes of a client by its first words.
+/// The decision about a client, by its hello.
 #[derive(Debug)]
 enum Hello {
     Serve(Box<ClientHello>),
-    /// It was given another engine's address, which it reaches over HTTP.
+    /// The client has another engine's address, which it must reach over HTTP.
     Elsewhere,
     Refuse(&'static str),
 }
@@ -36,8 +36,8 @@ fn judge(payload: &[u8], own: Option<Address>) -> Hello {
     Hello::Serve(hello)
 }
 
-/// The exit code of a client that is ended by a signal, as a shell says it. None: the signal does not end it. The signals of `run` and
-/// `attach` are proxied to the container, unless the user asked for `--sig-proxy=false`.
+/// The exit code of a client that a signal ends, as a shell reports it. None: the signal does not end it. The signals of `run` and `attach`
+/// are proxied to the container, unless the user asked for `--sig-proxy=false`.
 fn ends_with(signal: u8, proxied: bool) -> Option<u8> {
     (ENDING.contains(&i32::from(signal)) && !proxied).then(|| 128 + signal)
 }
@@ -51,7 +51,7 @@ impl Launcher {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {}
-                // No descriptor is free (EMFILE, ENFILE): new clients wait until something else has happened here.
+                // No descriptor is free (EMFILE, ENFILE): new clients wait until another event has been handled.
                 Err(_) => {
                     self.epoll.remove(self.sockets.clients.as_raw_fd());
                     self.deaf = true;
@@ -88,7 +88,7 @@ impl Launcher {
                 client::LOGINS_FOUND => {
                     let mut found = frame.payload;
                     self.daemon.writer.push(daemon::CLIENT_LOGINS_FOUND, number, &found, Vec::new());
-                    // Every shim is a fork of this process.
+                    // Erase the logins: every shim is a fork of this process.
                     found.fill(0);
                     std::hint::black_box(&found);
                 }
@@ -98,7 +98,7 @@ impl Launcher {
         }
     }
 
-    /// A signal ends a client that waits, whatever state the daemon is in.
+    /// A signal ends a waiting client, whatever state the daemon is in.
     fn end_by_signal(&mut self, number: u32, payload: &[u8]) {
         let (Some(signal), Some(client)) = (payload.first(), self.clients.get(number)) else {
             return;
@@ -132,7 +132,7 @@ impl Launcher {
         client.opened = Some(words);
     }
 
-    /// One line for its standard error, and the exit code of a command that the engine could not do.
+    /// Writes one line to the client's standard error, and ends it with the exit code of a command that the engine could not run.
     pub(crate) fn tell_and_end(&mut self, number: u32, why: &str) {
         self.send_client(number, client::STDERR, format!("tsbox: {why}\n").as_bytes());
         self.send_client(number, client::EXIT, &[125]);
@@ -151,7 +151,7 @@ impl Launcher {
                 self.clients.remove(number, &self.epoll);
                 self.daemon.writer.push(daemon::CLIENT_GONE, number, &[1], Vec::new());
             }
-            // Its end is read, and the daemon hears of it, when its socket fires.
+            // When its socket fires, the launcher reads the client's end and reports it to the daemon.
             After::Gone => {}
         }
     }

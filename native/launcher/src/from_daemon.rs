@@ -1,4 +1,4 @@
-//! What the daemon hears first, and what it asks for.
+//! The first messages to the daemon, and its requests.
 
 use crate::clients::Client;
 use crate::force;
@@ -10,16 +10,16 @@ use tsbox_core::peer::unit;
 use tsbox_core::peer::wire::{Fill, Frame};
 use tsbox_core::sys::process::kill;
 
-/// How a client stands when a new daemon is ready.
+/// The state of a client when a new daemon is ready.
 #[derive(Debug, PartialEq, Eq)]
 enum Stands<'a> {
-    /// No daemon has begun its command: this one does, by these words.
+    /// No daemon has begun its command. The new daemon gets this hello.
     Waiting(&'a [u8]),
-    /// It waits for what the word names, which the new daemon goes on with.
+    /// The client waits for something that the word names. The new daemon goes on with it.
     Bound(&'a str),
-    /// The daemon before has begun its command and died of it.
+    /// The previous daemon has begun the command and died.
     Lost,
-    /// It has its exit code on the way, or has not said hello yet.
+    /// The exit code is queued, or the hello has not arrived yet. Nothing to do.
     Apart,
 }
 
@@ -33,7 +33,7 @@ fn stands(client: &Client) -> Stands<'_> {
     }
 }
 
-/// A client of an earlier daemon, as the new one hears of it.
+/// The message that announces a client of an earlier daemon to the new one.
 fn bound_again(word: &str) -> ClientOpened {
     ClientOpened {
         hello: ClientHello {
@@ -55,7 +55,7 @@ fn bound_again(word: &str) -> ClientOpened {
 }
 
 impl Launcher {
-    /// Sends the first frame to a daemon, before its plugins are up: it must know which shims it need not look for.
+    /// Sends the first frame to a daemon, before its plugins start: the daemon must know which shims are connected already.
     pub(crate) fn greet(&mut self) {
         let hello = DaemonHello {
             version: VERSION,
@@ -69,7 +69,7 @@ impl Launcher {
     pub(crate) fn receive_from_daemon(&mut self) {
         let fd = self.daemon.fd();
         if !self.daemon.reader.fill(&self.daemon.socket).is_ok_and(|fill| fill != Fill::End) {
-            // SIGCHLD tells of its death. Until then there is nothing to hear.
+            // SIGCHLD reports the daemon's death. Until then there is nothing to read.
             self.epoll.remove(fd);
             return;
         }
@@ -78,10 +78,10 @@ impl Launcher {
                 Ok(Some(frame)) => self.obey(frame),
                 Ok(None) => return,
                 Err(error) => {
-                    // Its successor finds everything again.
+                    // The daemon's successor finds all state again.
                     crate::say!("tsbox: the daemon is ended, since it does not speak the protocol: {error}");
                     self.epoll.remove(fd);
-                    // A child that is not reaped keeps its number.
+                    // A child that is not reaped keeps its pid.
                     let _ = kill(self.daemon.pid, libc::SIGKILL);
                     return;
                 }

@@ -1,4 +1,4 @@
-//! Shims: made or found again, spoken to, and heard.
+//! The daemon's messages to shims, and events of shims.
 
 use crate::launcher::Launcher;
 use crate::token::{Kind, token};
@@ -11,9 +11,9 @@ use tsbox_core::peer::wire::Frame;
 /// A message of the daemon to a shim ([`daemon::TO_SHIM`]).
 #[derive(Debug, PartialEq, Eq)]
 struct Order<'a> {
-    /// The client whose descriptors go along; 0: none.
+    /// The client whose descriptors are sent along; 0: no client.
     client: u32,
-    /// Which of them: bits 1, 2 and 4 for descriptors 0, 1 and 2.
+    /// Which of its descriptors are sent: bits 1, 2 and 4 for descriptors 0, 1 and 2.
     wanted: u8,
     kind: u8,
     message: &'a [u8],
@@ -36,7 +36,7 @@ impl Order<'_> {
     }
 }
 
-/// The failure of making a shim or finding it again.
+/// The failure of spawning a shim or connecting to one.
 fn no_shim(error: &io::Error, directory: &str) -> Failure {
     if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
         Failure::new(Code::NotFound, format!("no shim listens in {directory}"))
@@ -65,7 +65,7 @@ impl Launcher {
         }
     }
 
-    /// Passes a message on to a shim, with the descriptors of a client that are asked for.
+    /// Passes a message on to a shim, with those descriptors of a client that the daemon asked for.
     pub(crate) fn to_shim(&mut self, channel: u32, payload: &[u8]) {
         let Some(order) = Order::of(payload) else { return };
         let stdio = self
@@ -85,7 +85,7 @@ impl Launcher {
             .send(channel, order.kind, order.message, fds, &self.epoll, token(Kind::Shim, channel));
     }
 
-    /// Without a pipe that holds a start, nothing is started.
+    /// Reports that the pipe which holds a start could not be made, and abandons the shim.
     fn refuse(&mut self, channel: u32, error: &io::Error) {
         let failure = Failure::io(error, "pipe", None);
         self.daemon
@@ -106,7 +106,8 @@ impl Launcher {
         self.shims.flush(channel, &self.epoll, token(Kind::Shim, channel));
         match self.shims.receive(channel) {
             Some(received) => {
-                // The daemon hears the shim before any command that the client's end leads to: frames to it leave in this order.
+                // Frames to the daemon leave in this order: it receives the shim's events before any command that follows from the client's
+                // end.
                 for frame in received.frames {
                     self.daemon.writer.push(daemon::FROM_SHIM, channel, &frame.payload, Vec::new());
                 }

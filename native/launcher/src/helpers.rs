@@ -1,4 +1,5 @@
-//! Helper programs that the daemon needs run: it must not fork, since a fork of Node blocks its loop for as long as its heap is large.
+//! Helper programs that the daemon needs. The daemon must not fork, since a fork of Node blocks its loop for a time that grows with its
+//! heap.
 
 use crate::epoll::Epoll;
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -12,7 +13,7 @@ use tsbox_core::peer::protocol::{Ran, Run};
 use tsbox_core::sys::process::kill;
 use tsbox_core::sys::signals;
 
-/// What a helper may say on each of its outputs; the rest is dropped. Both fit one frame.
+/// The maximum number of bytes of each output of a helper; the rest is dropped. Both outputs fit one frame.
 const MOST: usize = 7 << 20;
 
 struct Helper {
@@ -30,7 +31,7 @@ pub struct Helpers {
 }
 
 impl Helpers {
-    /// `tokens`: for its output, for its error output.
+    /// `tokens`: for its standard output and for its standard error.
     pub fn start(&mut self, channel: u32, run: &Run, epoll: &Epoll, tokens: [u64; 2]) -> io::Result<()> {
         let (program, arguments) = run.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut command = Command::new(program);
@@ -79,7 +80,7 @@ impl Helpers {
 
     pub fn cancel(&mut self, channel: u32) {
         if let Some(helper) = self.all.get(&channel).filter(|helper| helper.code.is_none()) {
-            // Its group; it is not reaped yet.
+            // Kill its process group. The helper is not reaped yet, so its pid is valid.
             let _ = kill(-helper.pid, libc::SIGKILL);
         }
     }
@@ -120,7 +121,7 @@ impl Helpers {
         }
     }
 
-    /// Those that have ended and said all: channel and answer.
+    /// The helpers that have ended and whose output is complete: channel and answer.
     pub fn ended(&mut self) -> Vec<(u32, Vec<u8>)> {
         let done: Vec<u32> = self
             .all

@@ -1,4 +1,4 @@
-//! What the launcher holds. The other files add what it does: `from_clients`, `from_daemon`, `from_shims`, `deaths`; `serve` is the loop
+//! The state of the launcher. The other files add its behaviour: `from_clients`, `from_daemon`, `from_shims`, `deaths`; `serve` is the loop
 //! that calls them.
 
 use crate::clients::Clients;
@@ -28,12 +28,12 @@ pub struct Launcher {
     pub(crate) shims: Shims,
     pub(crate) helpers: Helpers,
     pub(crate) restarts: Restarts,
-    /// The reason that a daemon gave for not starting.
+    /// The reason why a daemon could not start, as it reported it.
     pub(crate) fatal: Option<String>,
-    /// When the next daemon is started. None: one runs.
+    /// When the next daemon is started. None: a daemon runs.
     pub(crate) restart: Option<Instant>,
     pub(crate) ending: bool,
-    /// New clients are not accepted for the moment.
+    /// New clients are not accepted at the moment.
     pub(crate) deaf: bool,
 }
 
@@ -75,7 +75,7 @@ impl Launcher {
         })
     }
 
-    /// Sends the daemon what its socket takes for now.
+    /// Sends the daemon as many bytes as its socket takes now.
     pub(crate) fn flush_daemon(&mut self) {
         let fd = self.daemon.fd();
         let empty = self.daemon.writer.flush(&self.daemon.socket).unwrap_or(true);

@@ -1,10 +1,10 @@
-//! The launcher: resident, one thread, small. It listens first, starts the daemon and starts it again when it dies, forks shims for it, and
-//! is their subreaper.
+//! The launcher: resident, one thread, small. It first opens its sockets. Then it starts the daemon, restarts it when it dies, forks shims
+//! for it, and is the subreaper of the shims.
 //!
-//! It decides nothing: it passes clients' requests to the daemon, and the daemon's orders to clients and shims. It writes to no descriptor
-//! of a client, so a client that does not read (`| less`) holds up nobody.
+//! It makes no decisions about containers: it passes clients' requests to the daemon, and the daemon's requests to clients and shims. It
+//! writes to no descriptor of a client, so a client that does not read (`| less`) holds up no other.
 
-/// A line for the log. `eprintln!` ends the process where nobody reads its standard error any more, and with it the engine.
+/// Writes a line to the log. `eprintln!` would panic, and end the engine, when standard error has no reader any more.
 macro_rules! say {
     ($($words:tt)*) => {{
         use std::io::Write;
@@ -37,8 +37,8 @@ mod token;
 use options::{Options, Order};
 use std::path::PathBuf;
 
-/// `tsbox daemon ARGS`; answers the exit code. `seal` comes back in a process whose own binary nobody can write to, before anything is
-/// forked.
+/// Runs `tsbox daemon ARGS` and returns the exit code. Before anything is forked it calls `seal`, which returns in a process whose own
+/// binary can't be written to.
 pub fn main(args: Vec<String>, home: Option<PathBuf>, seal: impl FnOnce() -> Result<(), String>) -> i32 {
     obey(&args, home, seal).unwrap_or_else(|why| refuse(&why, args.iter().any(|word| word == options::BACKGROUND)))
 }
@@ -69,8 +69,8 @@ fn serve(options: Options, home: Option<PathBuf>) -> Result<i32, String> {
     Ok(launcher::Launcher::new(options, home)?.serve())
 }
 
-/// Writes one line where its reader looks: a client that started this process in the background reads standard output, people see standard
-/// error.
+/// Writes one line to the output that its reader sees: a client that started this process in the background reads standard output, people
+/// see standard error.
 fn refuse(why: &str, background: bool) -> i32 {
     if background {
         println!("tsbox: {why}");

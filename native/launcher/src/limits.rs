@@ -1,12 +1,12 @@
-//! The limit of open files. The launcher has two for each container and more for each client, so it takes all that the host allows. What it
-//! starts gets the limit that the launcher was started with.
+//! The limit of open files. The launcher needs two files per container and more per client, so it raises its limit as far as the host
+//! allows. The processes that it starts get the limit that the launcher was started with.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::OnceLock;
 
 static GIVEN: OnceLock<Rlimit> = OnceLock::new();
 
-/// The soft limit becomes the hard one.
+/// Raises the soft limit to the hard one.
 pub fn raise() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -17,7 +17,7 @@ pub fn raise() {
     let _ = setrlimit(Resource::Nofile, raised);
 }
 
-/// In a fork: the limit is again what it was before.
+/// Restores the original limit, in a fork.
 pub fn restore() {
     if let Some(limit) = GIVEN.get() {
         let _ = setrlimit(Resource::Nofile, limit.clone());

@@ -1,4 +1,4 @@
-//! Where an engine keeps its things: a flag, else an environment variable, else the configuration file, else the default.
+//! The locations of an engine's files: from a flag, else an environment variable, else the configuration file, else the default.
 
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ pub struct Options {
     /// The HTTP socket.
     pub host: PathBuf,
     pub config: Option<PathBuf>,
-    /// Started by a client: leave its session's cgroups, write to a file.
+    /// A client started the engine: leave the cgroups of its session, and log to a file.
     pub background: bool,
     pub order: Order,
     pub given: Given,
 }
 
-/// What was asked for by flag or variable, not by the file, which may change: absolute paths.
+/// Paths that a flag or a variable gave, made absolute. The configuration file, which may change, is not included.
 pub struct Given {
     pub root: Option<PathBuf>,
     pub state: Option<PathBuf>,
@@ -27,18 +27,18 @@ pub struct Given {
 pub enum Order {
     Serve,
     Stop,
-    /// A service of systemd, or none any more.
+    /// Install or remove the service of systemd.
     Enable,
     Disable,
     Help,
 }
 
-/// The flag by which a client starts the engine.
+/// The flag with which a client starts the engine.
 pub const BACKGROUND: &str = "--background";
 
 pub const USAGE: &str = "Usage:  tsbox daemon [stop|enable|disable] [--root DIR] [--state DIR] [--host unix:///PATH] [--config FILE]";
 
-/// The part of the configuration file that is needed before the daemon reads the rest and checks it all.
+/// The part of the configuration file that is needed before the daemon reads and checks all of it.
 #[derive(Default, Deserialize)]
 struct File {
     root: Option<String>,

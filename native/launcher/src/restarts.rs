@@ -1,22 +1,22 @@
-//! Whether a daemon that died is started again, and when.
+//! The decision whether and when a daemon that died is started again.
 
 use std::time::Duration;
 
-/// A daemon that dies so often before it is ready has something that a further start does not mend.
+/// After so many deaths in a row before a daemon was ready, a further start is unlikely to help.
 const STARTS: u32 = 3;
-/// A daemon that died before it was ready and lived shorter than this did not start.
+/// A daemon that died before it was ready and within this time failed to start.
 const STILLBORN: Duration = Duration::from_secs(5);
-/// A daemon that lived this long, or has served somebody, was well. The next one is started at once.
+/// A daemon that lived this long, or has served a command, was healthy. The next one is started at once.
 const SOUND: Duration = Duration::from_secs(10);
-/// The pause before a further start doubles from the first to the second.
+/// The back-off before a further start: it doubles from the first value up to the second.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
 
-/// The deaths of daemons in a row.
+/// Counts the daemons that died in a row.
 #[derive(Default)]
 pub struct Restarts {
-    /// Died before they were ready.
+    /// Daemons that died before they were ready.
     failed: u32,
-    /// Lived shortly, and served nobody.
+    /// Daemons that lived for a short time and served no command.
     short_lived: u32,
 }
 
@@ -24,7 +24,7 @@ pub struct Restarts {
 #[derive(Clone, Copy)]
 pub struct Life {
     pub ready: bool,
-    /// It has brought a client's command to its end.
+    /// The daemon has completed a client's command.
     pub served: bool,
     pub age: Duration,
 }
@@ -41,7 +41,7 @@ impl Restarts {
         self.failed = 0;
     }
 
-    /// What comes after this death.
+    /// Decides what follows this death.
     pub fn after(&mut self, life: Life) -> Next {
         self.failed = if life.ready { 0 } else { self.failed + 1 };
         if self.failed >= STARTS && !life.ready && life.age < STILLBORN {
@@ -85,7 +85,7 @@ mod tests {
         for _ in 0..2 {
             restarts.after(life(false, false, 1));
         }
-        // Slow, not stillborn: a host under load.
+        // The start was slow and did not fail: the host is under load.
         assert!(matches!(restarts.after(life(false, false, 6)), Next::Start { .. }));
         restarts.is_up();
         assert!(matches!(restarts.after(life(false, false, 1)), Next::Start { .. }));

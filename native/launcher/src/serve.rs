@@ -1,4 +1,4 @@
-//! The launcher's loop: the switchboard between clients, daemon and shims. One thread, one epoll, everything non-blocking.
+//! The launcher's loop, which connects clients, daemon and shims. One thread, one epoll instance, all descriptors non-blocking.
 
 use crate::launcher::Launcher;
 use crate::token::{self, Kind};
@@ -6,7 +6,7 @@ use std::time::Instant;
 use tsbox_core::peer::protocol::daemon;
 
 impl Launcher {
-    /// Answers the process's exit code.
+    /// Returns the process's exit code.
     pub fn serve(mut self) -> i32 {
         self.greet();
         let mut tokens = Vec::new();

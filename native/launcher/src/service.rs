@@ -1,4 +1,4 @@
-//! `tsbox daemon enable` and `disable`: the engine as a service of systemd, which starts it with the host and again when it dies.
+//! `tsbox daemon enable` and `disable`: the engine as a service of systemd, which starts it with the host and restarts it when it dies.
 
 use crate::options::{Given, Options};
 use crate::stop::stop;
@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use tsbox_core::peer::unit::{self, systemctl};
 
-/// The service runs when this comes back. An engine that runs already gives way to it; its containers go on. What fails leaves no service
-/// behind.
+/// Installs the service and returns when it runs. An engine that runs already is stopped first; its containers go on. A failure leaves no
+/// service behind.
 pub fn enable(options: &Options) -> Result<(), String> {
     require_systemd()?;
     match fs::read_to_string(unit::PATH) {
@@ -61,7 +61,7 @@ fn flags(given: &Given) -> Vec<(&'static str, OsString)> {
     .collect()
 }
 
-/// The engine ends, containers go on: until the next start of the engine, or of the host.
+/// Removes the service and stops its engine. Containers go on until the next start of the engine, or of the host.
 pub fn disable() -> Result<(), String> {
     require_systemd()?;
     match fs::read_to_string(unit::PATH) {
@@ -82,9 +82,9 @@ fn require_systemd() -> Result<(), String> {
 fn start(options: &Options) -> Result<(), String> {
     systemctl(&["daemon-reload"])?;
     systemctl(&["--quiet", "enable", unit::NAME])?;
-    // The service's own engine is stopped by systemd, which would start it again otherwise.
+    // systemd stops the service's own engine: it would restart an engine that ends by itself.
     systemctl(&["stop", unit::NAME])?;
-    // None runs: as wanted.
+    // An error means that no engine runs, which is the goal.
     let _ = stop(options);
     unit::start()
 }
@@ -95,7 +95,7 @@ fn take_away() -> Result<(), String> {
     systemctl(&["daemon-reload"])
 }
 
-/// Whole or not at all.
+/// Writes a new file and renames it, so that readers see all of it or nothing.
 fn write(text: &str) -> io::Result<()> {
     let fresh = Path::new(unit::PATH).with_extension("service.new");
     fs::write(&fresh, text)?;

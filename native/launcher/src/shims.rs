@@ -17,35 +17,35 @@ use tsbox_shim::status::{self, Unwritten};
 pub struct Shim {
     pub id: String,
     directory: PathBuf,
-    /// Of the shim itself: ours to reap if we forked it.
+    /// The shim's pid. The launcher reaps the shim if it forked it.
     pub pid: Option<i32>,
-    /// The container's first process, which falls to us when the shim is killed.
+    /// The container's first process, which becomes a child of the launcher when the shim is killed.
     pub process: Option<i32>,
-    /// The shim is dead, its container is not.
+    /// The shim is dead, but its container is not.
     pub orphaned: bool,
-    /// What it starts is held until a byte comes through here; closed without one, it fails.
+    /// Holds back the process that the shim starts, until a byte is written. If the pipe is closed without a byte, the start fails.
     hold: Option<PipeWriter>,
     socket: UnixStream,
     reader: Reader,
     writer: Writer,
 }
 
-/// What a shim has said.
+/// What the launcher has received from a shim.
 pub struct Heard {
     pub frames: Vec<Frame>,
-    /// Clients whose command has ended with it, and their exit codes.
+    /// Clients whose command ended with these frames, and their exit codes.
     pub answers: Vec<(u32, u8)>,
 }
 
 #[derive(Default)]
 pub struct Shims {
     all: HashMap<u32, Shim>,
-    /// Ends of containers whose shims were killed, for which the state directory has no room.
+    /// Exit statuses of containers whose shims were killed, for which the state directory has no room.
     unwritten: Vec<Unwritten>,
 }
 
 impl Shims {
-    /// Forks a shim without exec: it is 0.15 ms and shares every page that neither writes.
+    /// Forks a shim without exec: this takes 0.15 ms, and the shim shares every page that neither process writes.
     pub fn spawn(&mut self, channel: u32, spawn: &ShimSpawn, epoll: &Epoll, token: u64) -> io::Result<()> {
         let (ours, theirs) = UnixStream::pair()?;
         // SAFETY: the launcher has one thread, so the child may do anything; it never returns from `become_shim`.
@@ -61,7 +61,7 @@ impl Shims {
         self.add(channel, spawn, ours, Some(pid), epoll, token)
     }
 
-    /// Connects to a shim's own socket; NotFound or ConnectionRefused where none listens.
+    /// Connects to the socket of a running shim; NotFound or ConnectionRefused if no shim listens.
     pub fn connect(&mut self, channel: u32, spawn: &ShimSpawn, epoll: &Epoll, token: u64) -> io::Result<()> {
         let folder = std::fs::File::open(&spawn.directory)?;
         let socket = UnixStream::connect(format!("/proc/self/fd/{}/shim.sock", folder.as_raw_fd()))?;
@@ -91,7 +91,7 @@ impl Shims {
         Ok(())
     }
 
-    /// Messages of a shim, noting the pid of its container on the way; None when the shim has closed.
+    /// Returns the messages of a shim and records the pid of its container; None when the shim has closed the connection.
     pub fn receive(&mut self, channel: u32) -> Option<Heard> {
         let shim = self.all.get_mut(&channel)?;
         let (mut frames, mut answers) = (Vec::new(), Vec::new());
@@ -137,18 +137,18 @@ impl Shims {
         true
     }
 
-    /// A container's shim is killed, and the container's first process with it is this launcher's to reap.
+    /// Kills a container's shim. The launcher then reaps the container's first process.
     pub fn kill(&mut self, id: &str, process: i32) {
         for shim in self.all.values_mut().filter(|shim| shim.id == id && !shim.orphaned) {
             shim.process = Some(process);
             if let Some(pid) = shim.pid.or_else(|| peer(&shim.socket)) {
-                // A child that is not reaped, or the process that listens on that shim's socket.
+                // The pid is a child that is not reaped, or the process that listens on that shim's socket.
                 let _ = kill(pid, libc::SIGKILL);
             }
         }
     }
 
-    /// A pipe's reading end, for what the shim is about to start.
+    /// Makes the pipe that holds back a start, and returns its reading end.
     pub fn hold(&mut self, channel: u32) -> io::Result<OwnedFd> {
         let (reading, writing) = io::pipe()?;
         if let Some(shim) = self.all.get_mut(&channel) {
@@ -160,12 +160,12 @@ impl Shims {
     pub fn release(&mut self, channel: u32, goes_on: bool) {
         let hold = self.all.get_mut(&channel).and_then(|shim| shim.hold.take());
         if let Some(mut hold) = hold.filter(|_| goes_on) {
-            // Whoever was held may be dead.
+            // The process that waits may be dead.
             let _ = hold.write_all(&[1]);
         }
     }
 
-    /// Nobody is left who would say that they go on.
+    /// Cancels all starts that wait: no daemon is left that could release them.
     pub fn give_up_held(&mut self) {
         self.all.values_mut().for_each(|shim| shim.hold = None);
     }
@@ -173,13 +173,13 @@ impl Shims {
     pub fn flush(&mut self, channel: u32, epoll: &Epoll, token: u64) {
         if let Some(shim) = self.all.get_mut(&channel) {
             let socket = shim.socket.as_raw_fd();
-            // A shim that is gone says so by closing, which is read.
+            // If the shim is gone, the launcher notices it when it reads from the connection.
             let empty = shim.writer.flush(&shim.socket).unwrap_or(true);
             epoll.watch(socket, token, !empty);
         }
     }
 
-    /// Its connection has ended. Answers whether it was killed, which it was if its container had not ended.
+    /// Handles the end of a shim's connection. Returns whether the shim was killed, which is so if its container had not ended.
     pub fn closed(&mut self, channel: u32, epoll: &Epoll) -> bool {
         let Some(shim) = self.all.get_mut(&channel) else { return false };
         epoll.remove(shim.socket.as_raw_fd());
@@ -191,8 +191,8 @@ impl Shims {
         killed
     }
 
-    /// A child has died: if it is the first process of a container whose shim was killed, its exit status goes to disk as the shim would
-    /// have written it.
+    /// Handles the death of a child. If it is the first process of a container whose shim was killed, writes its exit status to disk as the
+    /// shim would have done.
     pub fn reaped(&mut self, pid: i32, wait: i32) -> Option<(u32, FromShim)> {
         let channel = self
             .all
@@ -205,12 +205,12 @@ impl Shims {
         Some((channel, FromShim::Exited { pid, status: exit }))
     }
 
-    /// Whenever something happens here: there may be room by now.
+    /// Retries the writes on every event, since there may be room by now.
     pub fn write_again(&mut self) {
         self.unwritten.retain(|end| !end.try_again());
     }
 
-    /// Those that answer.
+    /// The shims that are connected.
     pub fn list(&self) -> Vec<(String, u32)> {
         self.all
             .iter()
@@ -220,13 +220,13 @@ impl Shims {
     }
 }
 
-/// The process that listens on the other side of a connection.
+/// The process that listens at the other end of a connection.
 fn peer(socket: &UnixStream) -> Option<i32> {
     let peer = credentials::of(socket).ok()?;
     Some(peer.pid).filter(|pid| *pid > 1)
 }
 
-/// In the fork: nothing of the launcher stays open but the control socket, which becomes descriptor 3.
+/// Continues as a shim in the fork. Of the launcher's descriptors only the control socket stays open, as descriptor 3.
 fn become_shim(spawn: &ShimSpawn, control: UnixStream) -> ! {
     limits::restore();
     let control = control.into_raw_fd();

@@ -1,8 +1,8 @@
-//! What the launcher listens on, and the locks that make it the only one.
+//! The launcher's sockets, and the lock that keeps a second launcher out.
 //!
-//! Clients come over `launcher.sock` in the state directory. Beside the HTTP socket `X.sock` lies a link to it, `X.launcher.sock`, for
-//! clients that were given that address. A client says which HTTP socket it was given ([`Address`]), and an engine that listens on another
-//! one sends it on to that one: so a link that is out of date leads nobody to the wrong engine.
+//! Clients connect to `launcher.sock` in the state directory. Next to the HTTP socket `X.sock` is a link to it, `X.launcher.sock`, for
+//! clients that know only the HTTP address. Such a client sends the [`Address`] of the HTTP socket that it was given. If the engine listens
+//! on another one, it answers that the client must use that socket instead. So an outdated link leads no client to the wrong engine.
 
 use crate::options::Options;
 use rustix::fs::{FlockOperation, Mode, flock};
@@ -16,22 +16,22 @@ use std::time::Duration;
 use tsbox_core::peer::address::{self, Address};
 use tsbox_core::sys::lock;
 
-/// So long an engine waits for another one that makes its socket in the same folder, which takes a moment.
+/// How long an engine waits for another one that makes its socket in the same folder, which takes a moment.
 const OTHER_ENGINE: Duration = Duration::from_secs(10);
 
 pub struct Sockets {
     pub clients: UnixListener,
     pub http: UnixListener,
-    /// Of the HTTP socket.
+    /// The address of the HTTP socket.
     pub address: Option<Address>,
-    /// Files of ours, and what they were when we made them.
+    /// The files that this launcher made, each with its address at that time.
     made: Vec<(PathBuf, Option<Address>)>,
-    /// Held as long as the launcher lives; its content is the launcher's pid, for root to read.
+    /// The lock on `launcher.pid`, held as long as the launcher lives. The file contains the launcher's pid and only root can read it.
     _lock: File,
 }
 
 impl Sockets {
-    /// Takes away what we have made, unless it is somebody else's by now.
+    /// Removes the files that this launcher made, unless another process has replaced them.
     pub fn remove(&self) {
         for (path, made) in self.made.iter().rev() {
             if made.is_some() && address::of(path) == *made {
@@ -47,7 +47,7 @@ pub fn open(options: &Options) -> Result<Sockets, String> {
         move |error: io::Error| format!("can't use {path}: {error}")
     };
     let beside = options.host.parent().unwrap_or(Path::new("/")).to_owned();
-    // Clients of the group tsbox pass the directories of the sockets; the root directory is root's alone.
+    // Clients of the group tsbox must pass through the directories of the sockets. Only root may enter the root directory.
     for (folder, mode) in [(&options.state, 0o711), (&options.root, 0o700), (&beside, 0o711)] {
         fs::DirBuilder::new()
             .recursive(true)
@@ -63,7 +63,7 @@ pub fn open(options: &Options) -> Result<Sockets, String> {
         .mode(0o600)
         .open(&path)
         .map_err(at(&path))?;
-    // Whoever may read a file may lock it: the one of an older engine was everybody's.
+    // A process that may read a file may lock it. An older engine made this file readable for all.
     lock.set_permissions(fs::Permissions::from_mode(0o600)).map_err(at(&path))?;
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(format!(
@@ -92,7 +92,7 @@ pub fn open(options: &Options) -> Result<Sockets, String> {
     })
 }
 
-/// Replaces a link, never anything else.
+/// Replaces a link or a socket, never another kind of file.
 fn set_link(to: &Path, link: &Path) -> io::Result<()> {
     match fs::symlink_metadata(link) {
         Ok(there) if !there.is_symlink() && !there.file_type().is_socket() => {
@@ -105,13 +105,13 @@ fn set_link(to: &Path, link: &Path) -> io::Result<()> {
     symlink(to, link)
 }
 
-/// Root and, where it exists, the group tsbox: who may connect may do all that root may. A socket that nobody listens on any more is
-/// replaced, nothing else is.
+/// Listens on a socket for root and, if it exists, the group tsbox. A user who may connect can do everything that root can. Replaces a
+/// socket that has no listener, but no other file.
 fn listen(path: &Path, lock_timeout: Duration) -> Result<UnixListener, String> {
     let failed = |error: io::Error| format!("can't listen on {}: {error}", path.display());
     let (folder, short) = address::through_folder(path).map_err(failed)?;
-    // Two engines that start at once must not take each other's for a stale one.
-    // Whoever may read the folder may lock it, and keep the lock.
+    // Two engines that start at once must not take each other's socket for a stale one. A process that may read the folder may lock it and
+    // keep the lock, so the wait has a timeout.
     let within = path.parent().unwrap_or(Path::new("/"));
     lock::exclusive(&folder, within, lock_timeout).map_err(failed)?;
     match fs::symlink_metadata(path) {
@@ -128,7 +128,7 @@ fn listen(path: &Path, lock_timeout: Duration) -> Result<UnixListener, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    // The socket is never open to more users than it should be, not even for a moment.
+    // The umask keeps the socket closed to other users at every moment.
     let before = umask(Mode::from_raw_mode(0o177));
     let listener = UnixListener::bind(&short);
     umask(before);
@@ -138,12 +138,12 @@ fn listen(path: &Path, lock_timeout: Duration) -> Result<UnixListener, String> {
     Ok(listener)
 }
 
-/// Nobody listens any more. The sockets of a process that was killed this moment close a little after it has died.
+/// Whether a socket has no listener any more. The sockets of a killed process close shortly after its death.
 fn stale(path: &Path) -> bool {
     for _ in 0..10 {
         match address::connect(path) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return true,
-            // A queue that is full is somebody's, too.
+            // A full queue means that there is a listener, too.
             _ => std::thread::sleep(Duration::from_millis(100)),
         }
     }

@@ -1,4 +1,4 @@
-//! `tsbox daemon stop`: ends launcher and daemon, and waits for it. Containers go on.
+//! `tsbox daemon stop`: ends launcher and daemon, and waits for their end. Containers go on.
 
 use crate::options::Options;
 use std::io::{self, Read};
@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use tsbox_core::peer::address;
 use tsbox_core::sys::{credentials, poll, process};
 
-/// What an engine may take to end: its plugins close within less.
+/// How long an engine may take to end. Its plugins have a shorter timeout.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Stops the engine of the address that was given, else that of the state directory. The kernel says which process listens there.
+/// Stops the engine at the given address, otherwise that of the state directory. The kernel names the process that listens there.
 pub fn stop(options: &Options) -> Result<(), String> {
     let (stream, pid) = find(options)?;
     let pidfd = process::open(pid).map_err(|failure| format!("can't find the engine's process {pid}: {failure}"))?;
     if ended(&stream) {
-        // The number may be another process's by now.
+        // The pid may belong to another process by now.
         return Ok(());
     }
     process::signal(pidfd.as_fd(), libc::SIGTERM).map_err(|failure| format!("can't stop the engine (process {pid}): {failure}"))?;
@@ -25,7 +25,7 @@ pub fn stop(options: &Options) -> Result<(), String> {
         .map_err(|_| format!("the engine (process {pid}) does not end: its log says why; `kill -9 {pid}` ends it, and containers go on",))
 }
 
-/// A connection to its launcher, and the launcher's pid.
+/// Returns a connection to the launcher, and the launcher's pid.
 fn find(options: &Options) -> Result<(UnixStream, i32), String> {
     let of_state = || {
         connect(&options.state.join(address::LAUNCHER), || {
@@ -59,11 +59,11 @@ fn find(options: &Options) -> Result<(UnixStream, i32), String> {
     Ok((stream, pid))
 }
 
-/// How long a daemon may take to listen again that died this moment.
+/// How long a daemon that has just died may take until it listens again.
 const RESTART: Duration = Duration::from_secs(10);
 
-/// Whether the engine of this launcher listens on `host`. listen(2) was called there by the launcher, and by its daemon after it, which the
-/// kernel names.
+/// Whether the engine of this launcher listens on `host`. The launcher called listen(2) there, and its daemon after it; the kernel names
+/// the last caller.
 fn listens(launcher: i32, host: &Path) -> Result<bool, String> {
     let end = Instant::now() + RESTART;
     loop {
@@ -79,10 +79,10 @@ fn listens(launcher: i32, host: &Path) -> Result<bool, String> {
     }
 }
 
-/// None: no such process, or one that has died.
+/// The parent of a process. None: there is no such process, or it has died.
 fn parent(pid: i32) -> Option<i32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Its name, in brackets, may have anything in it.
+    // The process's name, in brackets, may contain any character.
     let mut words = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     match words.next()? {
         "Z" | "X" => None,
@@ -90,14 +90,14 @@ fn parent(pid: i32) -> Option<i32> {
     }
 }
 
-/// With the pid of whoever listens: the process that called listen(2).
+/// Connects, and returns the pid of the process that called listen(2).
 fn connect(path: &Path, nobody: impl Fn() -> String) -> Result<(UnixStream, i32), String> {
     let stream = address::connect(path).map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => format!("permission denied on {}: be root", path.display()),
         _ => nobody(),
     })?;
     let pid = credentials::of(&stream).map_or(0, |peer| peer.pid);
-    // 0: a process of another pid namespace.
+    // 0: the process is in another pid namespace.
     if pid <= 0 {
         return Err(format!(
             "can't see the process that listens on {}: stop it where it runs",
@@ -107,7 +107,7 @@ fn connect(path: &Path, nobody: impl Fn() -> String) -> Result<(UnixStream, i32)
     Ok((stream, pid))
 }
 
-/// Nobody is at the other end any more.
+/// Whether the peer has closed the connection.
 fn ended(stream: &UnixStream) -> bool {
     let mut polled = libc::pollfd {
         fd: stream.as_raw_fd(),
@@ -118,7 +118,7 @@ fn ended(stream: &UnixStream) -> bool {
     polled.revents & (libc::POLLHUP | libc::POLLERR) != 0
 }
 
-/// The connection ends with the launcher.
+/// Waits until the connection ends, which the launcher's end causes.
 fn wait(mut stream: UnixStream) -> io::Result<()> {
     let end = Instant::now() + DEADLINE;
     let mut room = [0; 512];

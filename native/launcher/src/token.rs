@@ -1,4 +1,4 @@
-//! What a token of epoll stands for: a kind of descriptor, and a number of that kind.
+//! The meaning of an epoll token: a kind of descriptor, and a number of that kind.
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
@@ -26,7 +26,7 @@ pub fn token(kind: Kind, number: u32) -> u64 {
     u64::from(kind as u32) << 32 | u64::from(number)
 }
 
-/// The kind and the number of a token of ours.
+/// Splits a token into its kind and its number.
 pub fn parts(token: u64) -> (Kind, u32) {
     (KINDS[(token >> 32) as usize], token as u32)
 }

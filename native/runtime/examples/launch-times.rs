@@ -1,5 +1,5 @@
-//! Where the time of a container's start goes: `launch-times SPEC.json ROOTFS [COUNT]` launches the spec's process over an overlay of
-//! ROOTFS, again and again, and prints each stage's median in milliseconds. Needs root.
+//! Measures the stages of a container's start. `launch-times SPEC.json ROOTFS [COUNT]` launches the spec's process over an overlay of
+//! ROOTFS repeatedly, and prints each stage's median in milliseconds. Needs root.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -18,7 +18,7 @@ fn main() {
     };
     let count: usize = rest.first().and_then(|count| count.parse().ok()).unwrap_or(50);
     let mut spec = spec::parse(&std::fs::read(spec_file).expect("the spec")).expect("an OCI spec");
-    // As in the engine, where it is compiled once.
+    // The engine also compiles the profile only once.
     let profile = spec.linux.as_mut().and_then(|linux| linux.seccomp.take());
     let filter = profile.map(|profile| seccomp::compile_profile(&profile).expect("a seccomp profile"));
     let null: OwnedFd = std::fs::OpenOptions::new()
@@ -55,7 +55,7 @@ fn main() {
         .expect("a launch");
         let launched = begun.elapsed();
         let mut status = 0;
-        // SAFETY: a child of ours.
+        // SAFETY: a child of this process.
         unsafe { libc::waitpid(started.pid, &mut status, 0) };
         let ended = begun.elapsed();
         started.cgroup.remove().expect("its cgroups go");

@@ -1,4 +1,4 @@
-//! What the caller of a launch and the process that becomes the container's say to one another, each message one packet of a socket pair.
+//! The messages between the caller of a launch and the process that becomes the container's; each is one packet of a socket pair.
 //!
 //! ```text
 //! launch                                        init
@@ -17,9 +17,9 @@
 //!   │ ◀──────────────────────────────── Executing │ user, capabilities, seccomp
 //!   │ ◀───────────────────── (end of file: exec)  │ execve
 //! ```
-//! Where the pid namespace of a running container is joined, the process on the right stays outside of it until it has given up all that
-//! the container shall not have, and then makes the one that goes on (`process::Last`): `Born`, after `Executing`. At any time `Failed`
-//! instead. An end of file before `Executing` is a process that was killed.
+//! When the pid namespace of a running container is joined, the process on the right stays outside of that namespace until it has given up
+//! everything that the container must not have. Then it forks the process that goes on (`process::Last`) and sends `Born`, after
+//! `Executing`. `Failed` may come at any time instead. An end of file before `Executing` means that the process was killed.
 
 use rustix::event::PollFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -32,15 +32,15 @@ use tsbox_core::sys::{self, Call, messages};
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
     Unmapped,
-    /// From a process that has made the next one and ends: the pid of the one that goes on, a child of the caller. Its pidfd may come
-    /// along.
+    /// Sent by a process that has forked the next one and ends: the pid of the new process, which is a child of the caller. Its pidfd may
+    /// come along.
     Born(i32),
     Console,
     Mounted,
     Ready {
         warnings: Vec<String>,
     },
-    /// Milliseconds of each stage, in order.
+    /// The duration of each stage in milliseconds, in order.
     Executing {
         warnings: Vec<String>,
         timings: Vec<(String, f64)>,
@@ -49,10 +49,10 @@ pub enum Message {
     GoOn,
 }
 
-/// Bytes of a message.
+/// The maximum length of a message in bytes.
 const LONGEST: usize = 64 << 10;
 
-/// A message and its descriptor; None: the other end is closed.
+/// A message and its descriptor; None: the peer has closed the connection.
 pub type Packet = Option<(Message, Option<OwnedFd>)>;
 
 pub struct Channel {
@@ -65,18 +65,18 @@ impl Channel {
         Ok((Channel { fd: ours }, Channel { fd: theirs }))
     }
 
-    /// A connected SOCK_SEQPACKET socket.
+    /// Wraps a connected SOCK_SEQPACKET socket.
     pub fn of(fd: OwnedFd) -> Channel {
         Channel { fd }
     }
 
-    /// By write(2): the one call that every seccomp profile allows.
+    /// Sends with write(2), the one call that every seccomp profile allows.
     pub fn send(&self, message: &Message) -> Result<()> {
         let bytes = encoded(message)?;
         rustix::io::write(&self.fd, &bytes).call("write", None).map(drop)
     }
 
-    /// With one descriptor.
+    /// Sends a message with one descriptor.
     pub fn send_with(&self, message: &Message, fd: BorrowedFd) -> Result<()> {
         let bytes = encoded(message)?;
         send_descriptor(&self.fd, &bytes, fd)
@@ -86,12 +86,12 @@ impl Channel {
         self.fd.as_raw_fd()
     }
 
-    /// False: nothing came within that time.
+    /// Returns false if nothing arrived within the timeout.
     pub fn await_readable(&self, timeout: Duration) -> bool {
         sys::process::is_ready(self.fd.as_fd(), PollFlags::IN, timeout)
     }
 
-    /// As [`Channel::receive`], without waiting. None: nothing has come yet.
+    /// Like [`Channel::receive`], without waiting. None: nothing has arrived yet.
     pub fn poll(&self) -> Result<Option<Packet>> {
         if self.await_readable(Duration::ZERO) {
             self.receive().map(Some)
@@ -100,7 +100,7 @@ impl Channel {
         }
     }
 
-    /// None: the other end is closed.
+    /// None: the peer has closed the connection.
     pub fn receive(&self) -> Result<Packet> {
         let mut buffer = vec![0u8; LONGEST];
         let mut received = Vec::new();
@@ -110,7 +110,7 @@ impl Channel {
                 Ok(message) => Ok(Some((message, received.pop()))),
                 Err(error) => Err(Failure::new(Code::Internal, format!("message: {error}"))),
             },
-            // The other process was killed with something of ours unread, which is as good as closed.
+            // The peer was killed before it read a message of ours, which counts as closed.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(None),
             Err(error) => Err(error).call("recvmsg", None),
         }
@@ -125,7 +125,8 @@ impl Channel {
     }
 }
 
-/// A failure quotes names and paths of any length, and the receiver has room for [`LONGEST`] bytes.
+/// Encodes a message. A failure may quote names and paths of any length, but the receiver has room for [`LONGEST`] bytes, so a failure is
+/// shortened.
 fn encoded(message: &Message) -> Result<Vec<u8>> {
     let bytes = match message {
         Message::Failed(failure) => serde_json::to_vec(&Message::Failed(failure.clone().bounded())),
@@ -134,7 +135,7 @@ fn encoded(message: &Message) -> Result<Vec<u8>> {
     bytes.map_err(|error| Failure::new(Code::Internal, format!("message: {error}")))
 }
 
-/// sendmsg(2) with one descriptor.
+/// Calls sendmsg(2) with one descriptor.
 pub fn send_descriptor(socket: &OwnedFd, bytes: &[u8], fd: BorrowedFd) -> Result<()> {
     messages::send(socket, bytes, &[fd]).call("sendmsg", None).map(drop)
 }

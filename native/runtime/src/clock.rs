@@ -1,4 +1,4 @@
-//! How long the stages of a start take.
+//! Durations of the stages of a start.
 
 use std::time::Instant;
 

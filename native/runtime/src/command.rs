@@ -1,4 +1,4 @@
-//! The command that a process executes: where it is looked for, and what it means that it can't be executed.
+//! The command that a process executes: where it is searched for, and which failure follows when it can't be executed.
 
 use std::ffi::CString;
 use std::io::Read;
@@ -7,13 +7,13 @@ use tsbox_core::container::spec::Process;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::sys;
 
-/// Where a name without a slash is looked for if the process has no PATH.
+/// The search path for a name without a slash if the process has no PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Whether there is anything to execute, as far as that can be seen in advance. So `create` fails, and not `start`.
+/// Checks in advance whether there is a file to execute, so that `create` fails and not `start`.
 pub fn find_command(process: &Process) -> Result<()> {
     let command = Command::of(process)?;
-    // A relative path depends on the working directory, which may not even be open to the user.
+    // A relative path depends on the working directory, which the user may not even be allowed to enter.
     if command.paths.iter().any(|path| !path.as_bytes().starts_with(b"/")) {
         return Ok(());
     }
@@ -28,7 +28,7 @@ pub fn find_command(process: &Process) -> Result<()> {
     Err(command.failure(errno))
 }
 
-/// execve's arguments, laid out while the process may still allocate.
+/// The arguments of execve, prepared while the process may still allocate.
 pub struct Command {
     name: String,
     paths: Vec<CString>,
@@ -60,7 +60,7 @@ impl Command {
         })
     }
 
-    /// Answers only when nothing could be executed.
+    /// Returns only if the command could not be executed.
     pub fn execute(&self, reaper: Option<BorrowedFd>) -> Failure {
         match reaper {
             Some(reaper) => self.run_below(reaper),
@@ -68,13 +68,13 @@ impl Command {
         }
     }
 
-    /// Answers only when none of the paths runs.
+    /// Returns only if none of the paths could be executed.
     fn run(&self) -> Failure {
         let pointers = |strings: &[CString]| strings.iter().map(|one| one.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>();
         let (arguments, environment) = (pointers(&self.arguments), pointers(&self.environment));
         let mut worst = Worst::default();
         for path in &self.paths {
-            // SAFETY: both lists end with a null pointer and outlive the call, as do the strings. It returns after a failure alone.
+            // SAFETY: both lists end with a null pointer and outlive the call, as do the strings. The call returns only after a failure.
             unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
             if worst.add(std::io::Error::last_os_error().raw_os_error().unwrap_or(0)) == Search::Ends {
                 break;
@@ -83,7 +83,7 @@ impl Command {
         self.failure(worst.errno)
     }
 
-    /// Executes the reaper, which executes the command. [`find_command`] has looked before whether there is one.
+    /// Executes the reaper, which executes the command. [`find_command`] has already checked that the command exists.
     fn run_below(&self, reaper: BorrowedFd) -> Failure {
         let first = [crate::reaper::NAME_C.as_ptr()];
         let arguments: Vec<_> = first
@@ -111,7 +111,8 @@ impl Command {
     }
 }
 
-/// The paths that are tried for a command, in order, as execvp(3) does. No name is found nowhere, not each place of PATH.
+/// The paths that are tried for a command, in order, as execvp(3) does. An empty name has no candidates: it does not mean the directories
+/// of PATH.
 fn candidates(name: &str, path: Option<&str>) -> Vec<String> {
     if name.is_empty() {
         return Vec::new();
@@ -126,7 +127,7 @@ fn candidates(name: &str, path: Option<&str>) -> Vec<String> {
     places.map(|place| format!("{place}/{name}")).collect()
 }
 
-/// The error that tells most of all those that the candidates have met.
+/// Keeps the most informative error of all candidates.
 struct Worst {
     errno: i32,
 }
@@ -149,12 +150,12 @@ impl Worst {
             return Search::GoesOn;
         }
         self.errno = errno;
-        // Another place of PATH may have one that the user may execute.
+        // Another directory of PATH may have a file that the user may execute.
         if errno == libc::EACCES { Search::GoesOn } else { Search::Ends }
     }
 }
 
-/// A failure of execve in the words of runc.
+/// A failure of execve with runc's message.
 fn failure_of(name: &str, errno: i32) -> Failure {
     let failure = Failure::os(errno, "execve", Some(name));
     let (code, message) = match errno {
@@ -174,7 +175,7 @@ fn failure_of(name: &str, errno: i32) -> Failure {
     Failure { code, message, ..failure }.at("exec")
 }
 
-/// The home directory that the container's own /etc/passwd gives a user; `/` where it names none.
+/// The home directory of a user in the container's /etc/passwd; `/` if it has no entry.
 fn home_of(accounts: &[u8], uid: u32) -> String {
     let text = String::from_utf8_lossy(accounts);
     let uid = uid.to_string();
@@ -187,7 +188,7 @@ fn home_of(accounts: &[u8], uid: u32) -> String {
         .unwrap_or_else(|| "/".to_owned())
 }
 
-/// A regular file of a bounded size. What lies there is the container's, and a fifo would block.
+/// Reads a regular file up to a maximum size. The container controls this file, and a fifo would block.
 fn read_accounts() -> Result<Vec<u8>> {
     const LARGEST: u64 = 1 << 20;
     let file = sys::open("/etc/passwd", libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)?;

@@ -12,7 +12,7 @@ pub fn change_directory(path: &str) -> Result<()> {
     })
 }
 
-/// An error in runc's words: the C library's, beginning with a small letter.
+/// An error text as runc writes it: the C library's, with a small first letter.
 fn reason(errno: Option<i32>) -> String {
     let text = std::io::Error::from_raw_os_error(errno.unwrap_or(0)).to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
@@ -23,11 +23,11 @@ fn reason(errno: Option<i32>) -> String {
         .unwrap_or_default()
 }
 
-/// A working directory outside of the root (a descriptor of the host that leaked, CVE-2024-21626) has no path from it: the kernel says
-/// "(unreachable)".
+/// Rejects a working directory outside of the root (a leaked descriptor of the host, CVE-2024-21626). Such a directory has no path from the
+/// root: the kernel returns "(unreachable)".
 pub fn check_directory(path: &str) -> Result<()> {
     let mut buffer = [0u8; 4096];
-    // SAFETY: the kernel writes within the buffer's length. The C library's call, and rustix's, hide what the kernel says.
+    // SAFETY: the kernel writes within the buffer's length. The C library's call, and rustix's, hide the kernel's answer.
     let length = unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) };
     match sys::check(length, "getcwd", Some(path)) {
         Ok(_) if buffer[0] == b'/' => Ok(()),
@@ -36,7 +36,7 @@ pub fn check_directory(path: &str) -> Result<()> {
             format!("working directory {path} is outside of the container"),
         )
         .at("cwd")),
-        // A path longer than the buffer is one from the root.
+        // A path that is longer than the buffer starts at the root.
         Err(failure) if failure.errno == Some(libc::ERANGE) => Ok(()),
         Err(failure) => Err(failure.at("cwd")),
     }

@@ -1,4 +1,4 @@
-//! One more process in a running container.
+//! A further process in a running container.
 //!
 //! ```text
 //! exec                                          process that joins               process of the container
@@ -11,7 +11,7 @@
 //!   │ ◀───────────────────────────────────── Born │ ends                            │
 //!   │ ◀───────────────────────────────────────────────────── (end of file: exec)    │ execve
 //! ```
-//! Nobody in the container sees the process that joins: it is in the host's pid namespace.
+//! Processes in the container do not see the process that joins: it is in the host's pid namespace.
 
 use crate::channel::{Channel, Message};
 use crate::clock::Clock;
@@ -33,7 +33,7 @@ use tsbox_core::sys::{self, descriptors::close_all_but};
 use tsbox_core::tree::root::Root;
 
 pub struct Exec<'a> {
-    /// The container's first process: its pid, and a pidfd that was opened while it was known to be this one.
+    /// The container's first process: its pid, and a pidfd that was opened while the pid was known to belong to it.
     pub pid: i32,
     pub pidfd: BorrowedFd<'a>,
     pub cgroup: &'a Cgroup,
@@ -43,20 +43,21 @@ pub struct Exec<'a> {
     pub seccomp: Option<&'a [u8]>,
 }
 
-/// Begins; the process is there when [`Pending`] says so. FailedPrecondition: the container does not run any more, or is paused.
+/// Begins an exec; [`Pending`] reports when the process runs. FailedPrecondition: the container has ended, or is paused.
 pub fn exec(exec: &Exec) -> Result<Pending> {
     start(exec).map_err(|failure| told_by_end(failure, exec.pid, exec.pidfd))
 }
 
-/// As [`exec`], and waits until the process is there; a failure leaves nothing behind.
+/// Like [`exec`], and waits until the process runs. A failure leaves nothing behind.
 pub fn exec_and_wait(exec: &Exec) -> Result<Born> {
     start(exec)
         .and_then(Pending::wait)
         .map_err(|failure| told_by_end(failure, exec.pid, exec.pidfd))
 }
 
-/// What to say when nothing could be started beside the process `pid`: while that is on its way out its namespaces can't be joined (ESRCH),
-/// nor can anything be born in them (ENOMEM), and the files and groups that belong to it go; only that it has ended is worth telling.
+/// Replaces the failure of an exec by "not running" if the container's process `pid` ends. While that process exits, its namespaces can't
+/// be joined (ESRCH), no process can be created in them (ENOMEM), and its files and groups disappear. Only the end itself is useful to the
+/// user.
 pub fn told_by_end(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure {
     let command = matches!(failure.code, Code::CommandNotFound | Code::NotExecutable);
     if !command && (has_ended(pidfd) || is_ending(pid)) {
@@ -70,14 +71,14 @@ fn has_ended(pidfd: BorrowedFd) -> bool {
     sys::process::await_end(pidfd, Duration::ZERO)
 }
 
-/// PF_EXITING in field 9 of /proc/PID/stat. It is set before a process lets go of anything; its pidfd tells nothing before all else in its
-/// pid namespace is gone.
+/// Checks PF_EXITING in field 9 of /proc/PID/stat. The kernel sets it before a process releases its resources. The pidfd becomes readable
+/// only when all other processes of its pid namespace are gone.
 fn is_ending(pid: i32) -> bool {
     const PF_EXITING: u32 = 4;
     let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return true;
     };
-    // The name in parentheses may hold anything.
+    // The name in parentheses may contain any character.
     let flags = text
         .rsplit_once(')')
         .and_then(|(_, fields)| fields.split_whitespace().nth(6)?.parse::<u32>().ok());
@@ -89,14 +90,14 @@ fn start(exec: &Exec) -> Result<Pending> {
     if exec.process.args.is_empty() {
         return Err(Failure::new(Code::InvalidArgument, "process.args is empty").at("spec"));
     }
-    // It would freeze with the others before it has begun.
+    // The new process would freeze with the others before it has begun.
     if exec.cgroup.is_frozen() {
         return Err(Failure::new(Code::FailedPrecondition, "the container is paused: unpause it first").at("cgroup"));
     }
-    // Looked at from here, where the host's /proc is.
+    // Checked in this process, where the host's /proc is visible.
     let more = if is_separate(exec.pid, "user")? { USER } else { 0 } | if is_separate(exec.pid, "time")? { TIME } else { 0 };
     if let (Stdio::Fds(fds), true) = (exec.stdio, more & USER != 0) {
-        // Where the container is gone by now, the join says so.
+        // If the container is gone by now, the join fails.
         let maps = std::fs::read_to_string(format!("/proc/{}/uid_map", exec.pid)).unwrap_or_default();
         if let Some(owner) = IdMaps::to_host(&IdMaps::parse(&maps), exec.process.user.uid) {
             terminal::hand_over(fds, owner);
@@ -116,8 +117,8 @@ fn start(exec: &Exec) -> Result<Pending> {
     }
 }
 
-/// Whether the container's namespace of this kind is not ours: joining one's own user namespace is EINVAL, and time namespaces are not in
-/// every kernel.
+/// Whether the container has a different namespace of this kind: joining one's own user namespace fails with EINVAL, and some kernels have
+/// no time namespaces.
 fn is_separate(pid: i32, file: &str) -> Result<bool> {
     let inode = |path: &str| match sys::open(path, libc::O_PATH) {
         Ok(namespace) => sys::stat(namespace.as_fd()).map(|stat| stat.st_ino),
@@ -130,7 +131,8 @@ fn is_separate(pid: i32, file: &str) -> Result<bool> {
 fn fork(exec: &Exec) -> Result<Forked> {
     let entrance = exec.cgroup.entrance()?;
     match namespaces::fork(0, entrance.as_ref().map(AsFd::as_fd), false) {
-        // The container has made groups of its own, and v2 wants processes in leaves only: beside its first process, then.
+        // The container has made subgroups, and v2 allows processes in leaves only. So the process joins the group of the container's first
+        // process.
         Err(failure) if matches!(failure.errno, Some(libc::EBUSY | libc::EOPNOTSUPP)) => {
             let beside = cgroup::unified_of(exec.pid, exec.cgroup.layout())?.ok_or(failure)?;
             let beside = sys::open(&beside.to_string_lossy(), libc::O_RDONLY | libc::O_DIRECTORY)?;
@@ -156,7 +158,7 @@ fn join(exec: &Exec, more: i32, channel: &Channel) -> Result<Infallible> {
     process::set_oom_score(exec.process, &mut warnings)?;
     exec.cgroup.enter().map_err(|failure| failure.at("cgroup"))?;
     clock.lap("join cgroup");
-    // The process is found in the host's /proc alone.
+    // The process is visible only in the host's /proc.
     let procfs = Procfs::of_host()?;
     let mut keep = vec![channel.fd(), exec.pidfd.as_raw_fd(), procfs.fd().as_raw_fd()];
     if let Stdio::Fds(fds) = exec.stdio {

@@ -1,4 +1,4 @@
-//! Hooks of the OCI spec: programs that are told the container's state on their standard input.
+//! Hooks of the OCI spec: programs that read the container's state from their standard input.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use tsbox_core::container::spec::{Hook, Spec};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::sys::process;
 
-/// State of the OCI runtime spec.
+/// The state of the OCI runtime spec.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct State<'a> {
@@ -42,7 +42,7 @@ impl<'a> State<'a> {
     }
 }
 
-/// One after another; the first that fails, or takes longer than its timeout, ends it.
+/// Runs the hooks in order, up to the first that fails or exceeds its timeout.
 pub fn run(kind: &str, hooks: &[Hook], state: &State) -> Result<()> {
     let json = serde_json::to_vec(state).map_err(|error| Failure::new(Code::Internal, format!("state: {error}")))?;
     hooks.iter().try_for_each(|hook| {
@@ -64,7 +64,7 @@ fn one(hook: &Hook, state: &[u8]) -> Result<()> {
     command.env_clear().envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| Failure::io(&error, "exec", Some(&hook.path)))?;
-    // A hook that reads nothing is content; the pipe holds a state of any reasonable size.
+    // A hook may ignore its input. The pipe holds a state of any reasonable size.
     if let Some(mut input) = child.stdin.take() {
         let _ = input.write_all(state);
     }

@@ -26,10 +26,10 @@ use tsbox_core::sys::xattr;
 use tsbox_core::sys::{self, Call, retry};
 use tsbox_core::tree::root::Root as Tree;
 
-/// The engine's word for `--init` (plugins/containers/src/spec/build.ts).
+/// The engine's annotation for `--init` (plugins/containers/src/spec/build.ts).
 const REAPER: &str = "io.tsbox.init";
 
-/// What the caller has prepared.
+/// The values that the caller has prepared.
 pub struct Init<'a> {
     pub id: &'a str,
     pub spec: &'a Spec,
@@ -37,9 +37,9 @@ pub struct Init<'a> {
     pub process: &'a Process,
     pub namespaces: &'a Namespaces,
     pub root: Root<'a>,
-    /// The root, where only the caller could open it.
+    /// The root, if only the caller could open it.
     pub opened_root: Option<OwnedFd>,
-    /// Binds that the caller alone could open, one entry a mount.
+    /// The binds that only the caller could open, one entry per mount.
     pub early: Vec<Option<OwnedFd>>,
     pub stdio: Stdio,
     pub cgroup: &'a Cgroup,
@@ -51,7 +51,8 @@ pub struct Init<'a> {
 }
 
 impl Init<'_> {
-    /// Into the v1 cgroups and under the out-of-memory score, with the host's /sys and /proc in sight and its ids still ours.
+    /// Sets the out-of-memory score and enters the v1 cgroups, while the host's /sys and /proc are visible and the process still has the
+    /// host's ids.
     pub fn enter_cgroup(&self, warnings: &mut Vec<String>) -> Result<()> {
         process::set_oom_score(self.process, warnings)?;
         self.cgroup.enter().map_err(|failure| failure.at("cgroup"))
@@ -75,12 +76,12 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
         init.enter_cgroup(&mut warnings)?;
     }
     clock.lap("join cgroup");
-    // Until it is born in a pid namespace that it joins, the process is in the host's, and found in the host's /proc alone.
+    // Until it is forked in a pid namespace that it joins, the process is in the host's, and visible only in the host's /proc.
     let mut proc = init.namespaces.joined(PID).map(|_| Procfs::of_host()).transpose()?;
     enter_namespaces(&init, channel).map_err(|failure| failure.at("namespaces"))?;
     clock.lap("namespaces");
 
-    // Found while the host's /proc is there.
+    // Opened while the host's /proc is mounted.
     let reaper = match init.spec.annotation(REAPER) {
         Some("true") => Some(sys::open("/proc/self/exe", libc::O_PATH).map_err(|failure| failure.at("init"))?),
         _ => None,
@@ -141,7 +142,7 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
     drop((root, terminal));
     if let Some(gate) = init.gate {
         if let Some(namespace) = joined {
-            // Whoever waits there is the process that `create` tells of.
+            // The process that waits at the gate is the one that `create` reports.
             drop(proc.take());
             process::be_born_in(namespace, channel, gate, reaper.as_ref().map(AsFd::as_fd))?;
         }
@@ -172,8 +173,8 @@ fn start(mut init: Init, channel: &mut Channel) -> Result<std::convert::Infallib
     }
 }
 
-/// The sealed copy of this program, which nobody can write to, as one that every container may execute. A kernel without SELinux has no
-/// such attribute.
+/// Labels the sealed copy of this program, which cannot be written to, so that every container may execute it. A kernel without SELinux has
+/// no such attribute.
 fn show_to_all(program: BorrowedFd, label: &str) {
     let mut parts = label.splitn(4, ':');
     if let (Some(user), Some(role), Some(kind)) = (parts.next(), parts.next(), parts.next()) {
@@ -193,7 +194,7 @@ fn enter_namespaces(init: &Init, channel: &Channel) -> Result<()> {
             namespaces::join(namespace.as_fd(), *kind)?;
         }
     }
-    // In a joined one of these the caller's isolation would be undone: a private copy of it is what the container gets.
+    // If one of these namespaces is joined, the caller's isolation would be undone. So the container gets a private copy of it.
     if wanted.new & MOUNT == 0 {
         namespaces::unshare(MOUNT)?;
     }
@@ -203,8 +204,8 @@ fn enter_namespaces(init: &Init, channel: &Channel) -> Result<()> {
     process::new_session()
 }
 
-/// Over `/`, where it needs no directory of the host, or where hooks look for it. The process goes on looking paths up below the old root
-/// until it pivots.
+/// Attaches the root over `/`, which needs no directory of the host, or at the path where hooks expect it. Until it pivots, the process
+/// still looks up paths below the old root.
 fn open_root(init: &mut Init) -> Result<Tree> {
     let place = match init.root {
         Root::Mounts(_) if !init.bundle.is_empty() => Path::new(init.bundle).join("rootfs"),
@@ -217,7 +218,7 @@ fn open_root(init: &mut Init) -> Result<Tree> {
         }
         (None, Root::Path(path)) => {
             let tree = mount::clone_tree(path, true)?;
-            // Not a peer of the host's: what is mounted below it is the container's alone.
+            // The tree must not be a peer of the host's: mounts below it belong to the container only.
             mount::set_attributes(
                 tree.as_fd(),
                 Attributes {
@@ -246,7 +247,7 @@ fn mount_all(init: &mut Init, root: &Tree, clock: &mut Clock) -> Result<()> {
     };
     mounts::mount_all(&place, &init.spec.mounts, std::mem::take(&mut init.early)).map_err(|failure| failure.at("mounts"))?;
     clock.lap("mounts");
-    // A /dev that is the host's, or a volume, is left as it is.
+    // A /dev that is the host's, or a volume, stays unchanged.
     let own = |at: &tsbox_core::container::spec::OciMount| {
         at.destination.trim_end_matches('/') == "/dev" && mounts::Options::parse(&at.options).bind
     };
@@ -254,7 +255,7 @@ fn mount_all(init: &mut Init, root: &Tree, clock: &mut Clock) -> Result<()> {
         devices::make(root, &init.linux.devices, init.namespaces.separate(USER)).map_err(|failure| failure.at("devices"))?;
     }
     if init.process.cwd.len() > 1 {
-        // As runc does. A read-only root that lacks it says so at the chdir.
+        // runc does this, too. If a read-only root lacks the directory, the chdir fails.
         let _ = root.make_directory(&init.process.cwd, 0o755);
     }
     clock.lap("devices");
@@ -274,7 +275,7 @@ fn open_terminal(init: &Init, root: &Tree, channel: &Channel) -> Result<Option<T
     Ok(Some(terminal))
 }
 
-/// What the container shall not see or change.
+/// Applies sysctls and hides or protects paths of the container.
 fn confine(init: &Init, root: &Tree, proc: Option<&Procfs>) -> Result<()> {
     if !init.linux.sysctl.is_empty() {
         let own;
@@ -330,7 +331,7 @@ fn name_host(init: &Init) -> Result<()> {
     }
 }
 
-/// Waits while the starter looks after something else, such as the network. The starter may also give the start up.
+/// Waits while the caller prepares other parts, such as the network. The caller may also cancel the start.
 fn wait_for_release(hold: BorrowedFd) -> Result<()> {
     match retry(|| rustix::io::read(hold, &mut [0u8; 1])).call("read", None)? {
         0 => Err(Failure::new(Code::FailedPrecondition, "the start was given up")),
@@ -338,7 +339,7 @@ fn wait_for_release(hold: BorrowedFd) -> Result<()> {
     }
 }
 
-/// `create` ends here. `start` connects, and gets the rest of the talk.
+/// `create` ends here. `start` connects, and the rest of the conversation uses that connection.
 fn wait_at(gate: BorrowedFd, channel: &mut Channel, warnings: &mut Vec<String>) -> Result<()> {
     process::outlive_parent()?;
     channel.send(&Message::Ready {

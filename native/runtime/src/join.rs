@@ -1,5 +1,6 @@
-//! Between launch and init, only where a user namespace is joined: the other namespaces must belong to it, so they are made by a process
-//! that is in it already. It makes the one that goes on as its sibling, so that the caller is the parent, says so and ends.
+//! A process between launch and init, used only when a user namespace is joined. The other namespaces must belong to that user namespace,
+//! so a process that has already joined it makes them. It forks init as its own sibling, so that the caller is init's parent, reports the
+//! pid and ends.
 
 use crate::channel::{Channel, Message};
 use crate::init::{self, Init};
@@ -25,7 +26,7 @@ pub fn run(init: Init, channel: Channel) -> ! {
 
 fn into(init: &Init) -> Result<Forked> {
     process::begin(c"tsbox:[join]")?;
-    // With the host's ids, as long as they are ours.
+    // While the process still has the host's ids.
     init.enter_cgroup(&mut Vec::new())?;
     if let Some(namespace) = init.namespaces.joined(USER) {
         namespaces::join(namespace, USER)?;

@@ -1,10 +1,10 @@
-//! The labels of Linux security modules that a process gets with its command.
+//! The labels of Linux security modules that a process gets when it executes its command.
 
 use tsbox_core::container::procfs::Procfs;
 use tsbox_core::container::spec::Process;
 use tsbox_core::failure::{Code, Failure, Result};
 
-/// `procfs`: a /proc in which the calling process is found; None: one of its pid namespace is opened.
+/// `procfs`: a /proc in which the calling process is visible; None: a /proc of its pid namespace is opened.
 pub fn set(process: &Process, procfs: Option<&Procfs>) -> Result<()> {
     for (file, value) in wanted(process) {
         let own;
@@ -15,7 +15,7 @@ pub fn set(process: &Process, procfs: Option<&Procfs>) -> Result<()> {
                 &own
             }
         };
-        // The module's own directory is Linux 5.8's. AppArmor alone has the other file, too.
+        // AppArmor's own directory exists since Linux 5.8. If AppArmor is the only module, it also has the other file.
         let written = match proc.write(&format!("self/attr/{file}"), &value) {
             Err(failure) if failure.code == Code::NotFound => proc.write("self/attr/exec", &value),
             answer => answer,
@@ -31,7 +31,7 @@ pub fn set(process: &Process, procfs: Option<&Procfs>) -> Result<()> {
     Ok(())
 }
 
-/// Files below /proc/self/attr, and what is written to them.
+/// The files below /proc/self/attr, and the values for them.
 fn wanted(process: &Process) -> Vec<(&'static str, String)> {
     let labels = [
         ("apparmor/exec", process.apparmor_profile.as_deref(), "exec "),

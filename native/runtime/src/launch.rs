@@ -1,4 +1,4 @@
-//! Stage one, in the caller: cgroups and their limits, namespaces to be, the fork, and the talk with what was forked.
+//! Stage one, in the caller: cgroups and their limits, the choice of namespaces, the fork, and the conversation with the forked process.
 
 use crate::channel::Channel;
 use crate::clock::Clock;
@@ -23,43 +23,43 @@ pub struct Launch<'a> {
     pub spec: &'a Spec,
     pub root: Root<'a>,
     pub stdio: Stdio,
-    /// A compiled filter (`tsbox_core::container::seccomp::compile`); none: `linux.seccomp` of the spec is compiled.
+    /// A compiled filter (`tsbox_core::container::seccomp::compile`); None: `linux.seccomp` of the spec is compiled.
     pub seccomp: Option<&'a [u8]>,
-    /// The reading end of a pipe. When all else is done, the process waits there for a byte; an end without one is a failure
-    /// (`FailedPrecondition`).
+    /// The reading end of a pipe. When everything else is done, the process waits there for a byte. An end of file without a byte is a
+    /// failure (`FailedPrecondition`).
     pub hold: Option<BorrowedFd<'a>>,
-    /// A directory with a `config.json`, which hooks are told; empty: none. A root of mounts lies on its directory `rootfs` while hooks of
-    /// the container's namespaces run.
+    /// A directory with a `config.json`, which is passed to hooks; empty: no directory. While hooks of the container's namespaces run, a
+    /// root made of mounts is attached to the directory's `rootfs`.
     pub bundle: &'a str,
-    /// Nobody else uses `linux.cgroupsPath`: what is there is of an earlier start, and is removed.
+    /// No other container uses `linux.cgroupsPath`: if it exists, it is left from an earlier start and is removed.
     pub owns_cgroup: bool,
 }
 
 #[derive(Debug)]
 pub struct Started {
-    /// A child of the caller, in whose pid namespace the number counts.
+    /// A child of the caller; the pid is the one in the caller's pid namespace.
     pub pid: i32,
     pub pidfd: OwnedFd,
     pub console: Option<OwnedFd>,
     pub cgroup: Cgroup,
     pub warnings: Vec<String>,
-    /// Milliseconds of each stage, in order.
+    /// The duration of each stage in milliseconds, in order.
     pub timings: Vec<(String, f64)>,
 }
 
-/// Starts a container's first process; answers when it has exec'ed. The failure says the stage, and `CommandNotFound` or `NotExecutable`
-/// where the command is to blame.
+/// Starts a container's first process, and returns when it has executed its command. A failure names the stage; its code is
+/// `CommandNotFound` or `NotExecutable` if the command is the cause.
 pub fn launch(launch: &Launch) -> Result<Started> {
     create(launch, None).map(|(started, _)| started)
 }
 
-/// As [`launch`], without waiting for the process.
+/// Like [`launch`], without waiting for the process.
 pub fn begin(launch: &Launch) -> Result<Launching> {
     prepare(launch, None)
 }
 
-/// As [`launch`]; with a gate (a listening SOCK_SEQPACKET socket) the process stops before exec until somebody connects there, and this
-/// answers when it does. True: it waits at its gate.
+/// Like [`launch`]. With a gate (a listening SOCK_SEQPACKET socket) the process stops before exec until a client connects there, and this
+/// function returns as soon as the process waits. True: it waits at its gate.
 pub(crate) fn create(launch: &Launch, gate: Option<BorrowedFd>) -> Result<(Started, bool)> {
     prepare(launch, gate)?.wait()
 }
@@ -86,7 +86,7 @@ fn prepare(launch: &Launch, gate: Option<BorrowedFd>) -> Result<Launching> {
         (None, None) => (None, 0),
     };
     let early = mounts::open_early(&spec.mounts, wanted.separate(USER), wanted.joined(PID)).map_err(|failure| failure.at("mounts"))?;
-    // In a user namespace the root's layers may be out of reach.
+    // In a user namespace the root's layers may be inaccessible.
     let root = match launch.root {
         Root::Mounts(mounts) if wanted.separate(USER) => Some(idmap::open_detached(mounts).map_err(|failure| failure.at("rootfs"))?),
         _ => None,
@@ -156,42 +156,42 @@ fn prepare(launch: &Launch, gate: Option<BorrowedFd>) -> Result<Launching> {
     Ok(Launching { talk, cgroup })
 }
 
-/// A launch on its way, with the cgroup that it has made.
+/// A launch in progress, with the cgroup that it has made.
 pub struct Launching {
     talk: Pending,
     cgroup: Cgroup,
 }
 
 impl Launching {
-    /// Readable when [`Launching::advance`] has something to do.
+    /// Readable when [`Launching::advance`] has work to do.
     pub fn fd(&self) -> RawFd {
         self.talk.fd()
     }
 
-    /// The caller gets the container's mount namespace, to hold it over the end of the first process: else that process takes its mounts
-    /// down itself, before its parent hears of its end, and waits for a sync of the whole file system that its layer lies on, with all that
-    /// anybody else has written there.
+    /// Gives the caller the container's mount namespace, to hold it beyond the end of the first process. Otherwise that process unmounts
+    /// its mounts itself before its parent is notified of its end, and waits for a sync of the whole file system of its layer, including
+    /// the writes of all other processes.
     pub fn hold_mounts(mut self) -> Launching {
         self.talk.holds_mounts = true;
         self
     }
 
-    /// None: the process is not there yet. After a failure the caller calls [`Launching::abandon`].
+    /// None: the process does not run yet. After a failure the caller calls [`Launching::abandon`].
     pub fn advance(&mut self) -> Result<Option<Born>> {
         self.talk.advance()
     }
 
-    /// Ends the processes; [`Launching::advance`] tells of it.
+    /// Kills the processes. [`Launching::advance`] then reports their end.
     pub fn kill(&self) {
         self.talk.kill();
     }
 
-    /// The process is there, and its cgroup goes on.
+    /// Returns the cgroup once the process runs.
     pub fn into_cgroup(self) -> Cgroup {
         self.cgroup
     }
 
-    /// Takes back what was made: the processes, then their cgroup, for which it waits `timeout` at most.
+    /// Cleans up a failed launch: kills its processes, then removes their cgroup, for which it waits at most `timeout`.
     pub fn abandon(self, timeout: Duration) {
         self.talk.kill();
         if self.cgroup.is_ours() {
@@ -201,7 +201,7 @@ impl Launching {
         clear(&self.cgroup);
     }
 
-    /// Blocks until the process is there; a failure leaves nothing behind.
+    /// Blocks until the process runs. A failure leaves nothing behind.
     fn wait(self) -> Result<(Started, bool)> {
         let Launching { talk, cgroup } = self;
         match talk.wait() {
@@ -231,21 +231,21 @@ fn clear(cgroup: &Cgroup) {
     }
 }
 
-/// The process that becomes the container's or makes it, as pid and pidfd, and the channel to it.
+/// Forks the process that becomes, or makes, the container's. Returns its pid and pidfd, and the channel to it.
 fn fork(init: Init) -> Result<((i32, OwnedFd), Channel)> {
     let (ours, theirs) = Channel::pair()?;
     let entrance = init.cgroup.entrance()?;
     let entrance = entrance.as_ref().map(AsFd::as_fd);
     let wanted = init.namespaces;
-    // Until the fork: who is born now is born in it.
+    // Entered until the fork: a process that is forked now is created in this time namespace.
     let _time = if wanted.new & TIME != 0 {
         Some(TimeNamespace::enter(&init.linux.time_offsets)?)
     } else {
         None
     };
     let joins_user = wanted.joined(USER).is_some();
-    // What belongs to a user namespace that is joined must be made from inside it.
-    // The cgroup namespace is unshared after the move into the v1 directories, which is the process's own.
+    // Namespaces that belong to a joined user namespace must be made inside it. The cgroup namespace is unshared after the process has
+    // moved itself into the v1 directories.
     let flags = if joins_user { 0 } else { wanted.new & !(namespaces::CGROUP | TIME) };
     match namespaces::fork(flags, entrance, false)? {
         Forked::Parent { pid, pidfd } => Ok(((pid, pidfd), ours)),

@@ -1,30 +1,30 @@
-//! An OCI runtime: a library for the shim, and the standard command line for everybody else.
+//! An OCI runtime: a library for the shim, and the standard command line for other callers.
 //!
 //! ```text
-//! pub fn launch(launch: &Launch) -> Result<Started>        // a container's first process, once it has exec'ed
+//! pub fn launch(launch: &Launch) -> Result<Started>        // a container's first process, once it has executed its command
 //!   Launch  { id: &str, spec: &Spec, root: Root, stdio: Stdio, seccomp: Option<&[u8]> }
 //!   Root    Path(&Path) | Mounts(&[tsbox_core::mount::Mount])
 //!   Stdio   Fds([RawFd; 3]) | Terminal { rows: u16, columns: u16 }
 //!   Started { pid: i32, pidfd: OwnedFd, console: Option<OwnedFd>, cgroup: Cgroup, warnings: Vec<String>, timings: Vec<(String, f64)> }
-//! pub fn begin(launch: &Launch) -> Result<Launching>       // as launch, without waiting: fd(), advance() -> Option<Born>, abandon()
-//! pub fn exec(exec: &Exec) -> Result<Pending>              // one more process in a running container
+//! pub fn begin(launch: &Launch) -> Result<Launching>       // like launch, without waiting: fd(), advance() -> Option<Born>, abandon()
+//! pub fn exec(exec: &Exec) -> Result<Pending>              // a further process in a running container
 //!   Pending fd(), advance() -> Option<Born>, kill(), wait()
 //!   Exec    { pid: i32, pidfd: BorrowedFd, cgroup: &Cgroup, process: &Process, stdio: Stdio, seccomp: Option<&[u8]> }
-//!   Born    { pid, pidfd, console, warnings, timings }      // as of Started
+//!   Born    { pid, pidfd, console, warnings, timings }      // the same as in Started
 //! pub fn told_by_end(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure
-//!                                                          // the failure, or that the process which was to be joined has ended
+//!                                                          // the failure, or the end of the process that was to be joined
 //! Cgroup  at(path), kill_all(signal), freeze(), thaw(), is_frozen(), pids(), oom_killed(), stats(), apply(resources, warnings), remove()
 //! pub fn main(args: Vec<String>) -> i32                    // tsbox-runtime create | start | run | state | kill | delete | exec …
-//! pub fn sealed::ensure() -> Result<()>                    // first thing in main: runs on from a sealed copy of its binary
+//! pub fn sealed::ensure() -> Result<()>                    // first call in main: continues in a sealed copy of the binary
 //! ```
-//! The caller is single-threaded: processes are forked without exec and go on with this program's heap. What is started is the caller's own
-//! child, which it reaps; when starting fails nothing is left behind: no process, no cgroup, no mount. The host's table of mounts never
+//! The caller is single-threaded: processes are forked without exec and continue with this program's heap. A new process is the caller's
+//! child, which the caller reaps. A failed start leaves nothing behind: no process, no cgroup, no mount. The host's mount table never
 //! changes.
 //!
-//! One file a stage: [`mod@launch`] and then `pending` in the caller, `join` where a user namespace is joined first, `init` in what becomes
-//! the container's first process, `own_files` for what Docker has in every root, `process` for the last steps that it shares with `exec`
-//! (`command`, `directory`, `labels` and `limits` are parts of them), `reaper` for a first process of our own (`--init`). `channel` draws
-//! how they talk.
+//! There is one file per stage: [`mod@launch`] and then `pending` in the caller, `join` if a user namespace is joined first, `init` in the
+//! process that becomes the container's first, `own_files` for the files that Docker puts into every root, `process` for the last steps
+//! that it shares with `exec` (`command`, `directory`, `labels` and `limits` are parts of them), `reaper` for the engine's own first
+//! process (`--init`). `channel` has a diagram of the conversation.
 
 mod channel;
 mod cli;

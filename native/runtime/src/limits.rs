@@ -11,13 +11,13 @@ pub fn process_limits(process: &Process) -> Vec<Rlimit> {
     process.rlimits.iter().filter(|limit| is_of_processes(limit)).cloned().collect()
 }
 
-/// All limits for a process that is to make the last one: that must not be one process too many.
+/// All limits for a process that forks the last one. The limit of processes must leave room for both.
 pub fn roomy_limits(process: &Process) -> Vec<Rlimit> {
     let most = getrlimit(Resource::Nproc).maximum.unwrap_or(u64::MAX);
     process.rlimits.iter().map(|limit| roomy(limit, most)).collect()
 }
 
-/// The limit of processes as high as it may be lowered again later; every other one as it is. `most`: the caller's own hard limit.
+/// Raises the limit of processes as far as it can be lowered again later; other limits stay the same. `most`: the caller's own hard limit.
 fn roomy(limit: &Rlimit, most: u64) -> Rlimit {
     if !is_of_processes(limit) {
         return limit.clone();

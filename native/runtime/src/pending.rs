@@ -1,5 +1,5 @@
-//! A start on its way: the caller's side of the talk that `channel` draws. It never blocks, so that whoever starts a process can serve
-//! others meanwhile; the process that is started may read from a hung file system, or be stopped by the container that it joins.
+//! A start in progress: the caller's side of the conversation in `channel`. It never blocks, so that the caller can serve others meanwhile:
+//! the new process may read from a hung file system, or be stopped by the container that it joins.
 
 use crate::channel::{Channel, Message};
 use crate::clock::Clock;
@@ -16,33 +16,33 @@ use tsbox_core::sys;
 /// A process that has executed its command.
 #[derive(Debug)]
 pub struct Born {
-    /// A child of the caller, in whose pid namespace the number counts.
+    /// A child of the caller; the pid is the one in the caller's pid namespace.
     pub pid: i32,
     pub pidfd: OwnedFd,
     pub console: Option<OwnedFd>,
     pub warnings: Vec<String>,
-    /// Milliseconds of each stage, in order.
+    /// The duration of each stage in milliseconds, in order.
     pub timings: Vec<(String, f64)>,
-    /// It waits at its gate and has executed nothing yet.
+    /// The process waits at its gate and has executed nothing yet.
     pub waits: bool,
-    /// The mount namespace of a container's first process, where the caller wants to hold it ([`crate::Launching::hold_mounts`]).
+    /// The mount namespace of a container's first process, if the caller wants to hold it ([`crate::Launching::hold_mounts`]).
     pub mounts: Option<OwnedFd>,
 }
 
 pub struct Pending {
     channel: Channel,
-    /// The process that goes on; the one that was forked first until another is born.
+    /// The process that goes on: first the forked one, then each process that is born later.
     child: (i32, OwnedFd),
-    /// Processes that made the next one, or run hooks for it, and end by themselves.
+    /// Processes that forked the next one, or run hooks for it, and end by themselves.
     makers: Vec<OwnedFd>,
-    /// How many processes are still to be born from one another.
+    /// How many processes are still to be forked from one another.
     births: u32,
     console: Option<OwnedFd>,
     pub(crate) warnings: Vec<String>,
     clock: Clock,
     executing: bool,
     ready: bool,
-    /// What it means that the process was killed before it executed anything.
+    /// The message for a process that was killed before it executed its command.
     killed: &'static str,
     pub(crate) id_maps: Option<IdMaps>,
     pub(crate) hooks: Option<EarlyHooks>,
@@ -50,7 +50,7 @@ pub struct Pending {
     mounts: Option<OwnedFd>,
 }
 
-/// What the caller runs once the mounts are there.
+/// The hooks that the caller runs once the mounts are made.
 pub(crate) struct EarlyHooks {
     pub prestart: Vec<Hook>,
     pub create_runtime: Vec<Hook>,
@@ -79,12 +79,12 @@ impl Pending {
         }
     }
 
-    /// Readable when [`Pending::advance`] has something to do.
+    /// Readable when [`Pending::advance`] has work to do.
     pub fn fd(&self) -> RawFd {
         self.channel.fd()
     }
 
-    /// Works through what has come. None: the process is not there yet. After a failure the caller calls [`Pending::kill`].
+    /// Handles the messages that have arrived. None: the process does not run yet. After a failure the caller calls [`Pending::kill`].
     pub fn advance(&mut self) -> Result<Option<Born>> {
         while let Some(packet) = self.channel.poll()? {
             if let Some(born) = self.receive(packet)? {
@@ -94,7 +94,7 @@ impl Pending {
         Ok(None)
     }
 
-    /// Blocks until the process is there; a failure leaves none behind.
+    /// Blocks until the process runs. A failure leaves no process behind.
     pub fn wait(mut self) -> Result<Born> {
         loop {
             self.channel.await_readable(Duration::MAX);
@@ -116,7 +116,7 @@ impl Pending {
         }
     }
 
-    /// Ends all processes of this start. They are the caller's to reap.
+    /// Kills all processes of this start. The caller must reap them.
     pub fn kill(&self) {
         for pidfd in self.makers.iter().chain([&self.child.1]) {
             // It may be dead already.
@@ -124,7 +124,7 @@ impl Pending {
         }
     }
 
-    /// Waits for those that were killed; who sleeps in a file system that hangs is left to whoever reaps the caller's children.
+    /// Waits for the killed processes. A process that sleeps in a hung file system is left to the code that reaps the caller's children.
     pub fn reap(&self, timeout: Duration) {
         let end = Instant::now() + timeout;
         for pidfd in self.makers.iter().chain([&self.child.1]) {
@@ -143,7 +143,7 @@ impl Pending {
                 self.channel.send(&Message::GoOn)?;
             }
             Some((Message::Born(pid), pidfd)) => {
-                // A child of ours: its number stays its own until it is reaped.
+                // The process is a child of ours, so its pid stays valid until it is reaped.
                 let pidfd = pidfd.map_or_else(|| sys::process::open(pid), Ok)?;
                 let maker = std::mem::replace(&mut self.child, (pid, pidfd));
                 self.makers.push(maker.1);
@@ -165,7 +165,7 @@ impl Pending {
                 self.clock.reset();
                 self.executing = true;
                 if self.holds_mounts {
-                    // Of one that is dead already there is nothing to hold.
+                    // A process that is dead already has no namespace to hold.
                     self.mounts = sys::open(&format!("/proc/{}/ns/mnt", self.child.0), libc::O_RDONLY).ok();
                 }
             }
@@ -196,7 +196,7 @@ impl Pending {
         })
     }
 
-    /// In a process of its own, which answers in our place: a hook may take as long as it wants.
+    /// Runs the hooks in a separate process, which sends the answer itself: a hook may take any time.
     fn run(&mut self, wanted: &EarlyHooks) -> Result<()> {
         if let Forked::Parent { pidfd, .. } = namespaces::fork(0, None, false)? {
             self.makers.push(pidfd);

@@ -25,14 +25,14 @@ pub struct Last<'a> {
     pub filter: Option<&'a [u8]>,
     pub filter_flags: u32,
     pub terminal: bool,
-    /// This binary, where it is to be the first process and the command its child.
+    /// This binary, if it is the container's first process and the command its child.
     pub reaper: Option<BorrowedFd<'a>>,
-    /// A /proc in which the calling process is found; None: one of its pid namespace is opened where it is needed.
+    /// A /proc in which the calling process is visible; None: a /proc of its pid namespace is opened when it is needed.
     pub procfs: Option<&'a Procfs>,
 }
 
-/// The first thing after the fork. Until exec this is our own binary in a container's namespaces: nobody there may look into it
-/// (CVE-2019-5736), and it ends with the process that started it.
+/// Must be called first after the fork. Until exec, this is the engine's binary in a container's namespaces: other processes there must not
+/// access it (CVE-2019-5736), and it must end with the process that started it.
 pub fn begin(title: &CStr) -> Result<()> {
     sys::prctl(libc::PR_SET_DUMPABLE, 0, 0, "PR_SET_DUMPABLE")?;
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, "PR_SET_PDEATHSIG")?;
@@ -44,7 +44,7 @@ pub fn outlive_parent() -> Result<()> {
     sys::prctl(libc::PR_SET_PDEATHSIG, 0, 0, "PR_SET_PDEATHSIG").map(drop)
 }
 
-/// Ends without running what the forked program would run at its exit.
+/// Ends the process without running exit handlers.
 pub fn leave(code: i32) -> ! {
     // SAFETY: _exit does not return, and runs nothing.
     unsafe { libc::_exit(code) }
@@ -52,13 +52,13 @@ pub fn leave(code: i32) -> ! {
 
 pub fn new_session() -> Result<()> {
     match rustix::process::setsid() {
-        // It leads a session already.
+        // The process leads a session already.
         Err(Errno::PERM) => Ok(()),
         answer => answer.call("setsid", None).map(drop),
     }
 }
 
-/// Root of the user namespace that was just entered.
+/// Becomes root of the user namespace that was just entered.
 pub fn become_root() -> Result<()> {
     // SAFETY: plain numbers and an empty list. Groups of the host mean nothing inside; where setgroups is forbidden they stay.
     unsafe {
@@ -69,7 +69,7 @@ pub fn become_root() -> Result<()> {
     Ok(())
 }
 
-/// A score below the caller's own needs CAP_SYS_RESOURCE. Without it the score stays, with a warning.
+/// A score below the caller's own needs CAP_SYS_RESOURCE. Without that capability the score stays, with a warning.
 pub fn set_oom_score(process: &Process, warnings: &mut Vec<String>) -> Result<()> {
     let Some(score) = process.oom_score_adj else { return Ok(()) };
     match Procfs::of_host()?.write("self/oom_score_adj", &score.to_string()) {
@@ -83,7 +83,8 @@ pub fn set_oom_score(process: &Process, warnings: &mut Vec<String>) -> Result<()
     }
 }
 
-/// Ends in execve, or says why not. For a process that no other process of the container can see yet, or whose pid namespace is its own.
+/// Executes the command, or returns the failure. For a process that no other process of the container can see yet, or that has its own pid
+/// namespace.
 pub fn become_and_exec(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clock) -> Result<Infallible> {
     let shape = Shape {
         filter: last.filter,
@@ -98,10 +99,10 @@ pub fn become_and_exec(last: &Last, channel: &Channel, warnings: Vec<String>, cl
     Err(command.execute(last.reaper))
 }
 
-/// As [`become_and_exec`], in a process that is outside of the pid namespace which its children are born in. A process of the container
-/// that has CAP_SYS_PTRACE may look into whoever it sees, and stop and change it. So what it sees is born with nothing that the container
-/// does not have: its root, its user and capabilities, its seccomp filter, descriptors 0, 1 and 2 and the channel. All that is left to do
-/// there is to lead a session and to execute. It reports its failure itself, at `stage`: its caller's descriptors are closed by then, and
+/// Like [`become_and_exec`], in a process outside of the pid namespace in which its children are created. A process of the container that
+/// has CAP_SYS_PTRACE may inspect, stop and change every process that it sees. So the child that it sees is created with nothing that the
+/// container does not have: its root, its user and capabilities, its seccomp filter, descriptors 0, 1 and 2 and the channel. The child only
+/// makes its session and executes the command. It reports a failure itself, at `stage`: the caller's descriptors are closed by then, and
 /// must not be closed again.
 pub fn become_and_exec_inside(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clock, stage: &str) -> ! {
     let failure = match born_inside(last, channel, warnings, clock) {
@@ -113,8 +114,8 @@ pub fn become_and_exec_inside(last: &Last, channel: &Channel, warnings: Vec<Stri
 }
 
 fn born_inside(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clock) -> Result<Infallible> {
-    // A filter that forbids what comes after it is installed by the new process: with one capability more for that long, unless it has
-    // no_new_privs.
+    // If the filter forbids the steps that follow its installation, the new process installs it. It keeps one more capability until then,
+    // unless it has no_new_privs.
     let late = last.filter.filter(|filter| !lets_begin(filter, last));
     let mut keep = vec![channel.fd()];
     keep.extend(last.reaper.map(|reaper| reaper.as_raw_fd()));
@@ -137,7 +138,7 @@ fn born_inside(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clo
     if last.terminal {
         terminal::control().map_err(|failure| failure.at("terminal"))?;
     }
-    // This process counts for its user's limit, and the one that made it does not.
+    // This process counts for its user's limit; the process that forked it does not.
     identity::set_rlimits(&process_limits(last.process), &mut Vec::new()).map_err(|failure| failure.at("rlimits"))?;
     if let Some(filter) = late {
         seccomp::install(filter, last.filter_flags).map_err(|failure| failure.at("seccomp"))?;
@@ -149,13 +150,13 @@ fn born_inside(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clo
     Err(command.execute(last.reaper))
 }
 
-/// The caller goes on as a new process in another pid namespace, with no descriptor but the channel's, its gate's and 0, 1, 2. The caller
-/// has dropped whatever else it owned.
+/// Continues as a new process in another pid namespace, with only the descriptors of the channel, the gate, the reaper and 0, 1, 2. The
+/// caller must have dropped all other descriptors that it owned.
 pub fn be_born_in(namespace: BorrowedFd, channel: &Channel, gate: BorrowedFd, reaper: Option<BorrowedFd>) -> Result<()> {
     namespaces::join(namespace, namespaces::PID).map_err(|failure| failure.at("namespaces"))?;
     let mut keep = vec![channel.fd(), gate.as_raw_fd()];
     keep.extend(reaper.map(|reaper| reaper.as_raw_fd()));
-    // SAFETY: the caller has dropped whatever else it owned, as this function's contract says.
+    // SAFETY: the caller has dropped all other descriptors that it owned, as this function's contract requires.
     unsafe { close_all_but(keep)? };
     if let Forked::Parent { pid, .. } = namespaces::fork(0, None, true)? {
         channel.send(&Message::Born(pid))?;
@@ -164,13 +165,13 @@ pub fn be_born_in(namespace: BorrowedFd, channel: &Channel, gate: BorrowedFd, re
     new_session()
 }
 
-/// A child of the parent: of whoever started this process.
+/// The new process becomes a child of the caller's parent.
 const SIBLING: libc::c_long = (libc::CLONE_PARENT | libc::SIGCHLD) as libc::c_long;
 
 /// CAP_SYS_ADMIN.
 const SYS_ADMIN: u64 = 1 << 21;
 
-/// Whether a filter lets a process do what comes between its installation and the command.
+/// Whether a filter allows the steps between its installation and the command.
 fn lets_begin(filter: &[u8], last: &Last) -> bool {
     let allows = |number, arguments| seccomp::allows(filter, number, arguments);
     allows(libc::SYS_clone, [SIBLING as u64, 0, 0, 0, 0, 0])
@@ -181,17 +182,17 @@ fn lets_begin(filter: &[u8], last: &Last) -> bool {
         && (process_limits(last.process).is_empty() || allows(libc::SYS_prlimit64, [0; 6]))
 }
 
-/// How far a process goes on its way to becoming the container's.
+/// The attributes that a process assumes before it executes the command.
 struct Shape<'a> {
     filter: Option<&'a [u8]>,
     limits: Vec<Rlimit>,
-    /// Capabilities that it keeps besides.
+    /// Additional capabilities that it keeps.
     extra: u64,
-    /// The only descriptors above 2 that stay open; None: all of them until exec.
+    /// The only descriptors above 2 that stay open; None: all stay open until exec.
     keep: Option<Vec<RawFd>>,
 }
 
-/// Gives the calling process the user, the capabilities, the limits and the filter of the container, and says that all is ready to execute.
+/// Gives the calling process the container's user, capabilities, limits and filter, and reports that it is ready to execute.
 fn assume(last: &Last, channel: &Channel, mut warnings: Vec<String>, mut clock: Clock, shape: Shape) -> Result<Command> {
     let process = last.process;
     let command = Command::of(process)?;
@@ -207,18 +208,18 @@ fn assume(last: &Last, channel: &Channel, mut warnings: Vec<String>, mut clock: 
         terminal::own_null().map_err(|failure| failure.at("stdio"))?;
         terminal::hand_over([0, 1, 2], process.user.uid);
     }
-    // All descriptors above 2 close at exec: a directory of the host among them would be a way out (CVE-2024-21626).
+    // All descriptors above 2 close at exec: a directory of the host among them would allow an escape (CVE-2024-21626).
     match shape.keep {
         Some(keep) => {
-            // SAFETY: its caller ends in execve or in `leave`, and uses nothing but the channel and the reaper, which are kept.
+            // SAFETY: the caller ends in execve or in `leave`, and uses only the channel and the reaper, which are kept.
             unsafe { close_all_but(keep)? };
         }
         None => close_on_exec()?,
     }
-    // As root first: a user may work in a directory whose path is closed to them.
+    // First as root: a user may work in a directory whose path the user can't enter.
     let early = change_directory(&process.cwd);
     outlive_parent()?;
-    // Its starter may have blocked some.
+    // The caller may have blocked some.
     signals::unblock_all();
     clock.lap("process");
     channel.send(&Message::Executing {
@@ -233,7 +234,7 @@ fn assume(last: &Last, channel: &Channel, mut warnings: Vec<String>, mut clock: 
     if process.no_new_privileges {
         sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, "PR_SET_NO_NEW_PRIVS")?;
     } else {
-        // Needs CAP_SYS_ADMIN, which is about to go.
+        // This needs CAP_SYS_ADMIN, which is dropped next.
         install()?;
     }
     if let Some(sets) = &sets {
@@ -272,7 +273,7 @@ fn prepare(last: &Last, limits: &[Rlimit], warnings: &mut Vec<String>) -> Result
 mod tests {
     use super::*;
 
-    /// A filter that allows everything but some system calls.
+    /// A filter that allows everything except some system calls.
     fn filter(forbidden: &[&str]) -> Vec<u8> {
         let names: Vec<String> = forbidden.iter().map(|name| (*name).to_owned()).collect();
         let profile = serde_json::json!({

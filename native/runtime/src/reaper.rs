@@ -1,16 +1,16 @@
-//! The first process of a container with `--init`: the command is its child. It passes signals on, reaps whatever becomes an orphan in the
-//! container, and ends with the command's exit code. It is this binary's own sealed copy, executed from a descriptor: nothing of it lies in
-//! the container's file system, and nothing of the shim's memory is in it.
+//! The first process of a container with `--init`; the command is its child. It forwards signals, reaps the orphans of the container, and
+//! ends with the command's exit code. It is the engine's own sealed copy of this binary, executed from a descriptor: no part of it is in
+//! the container's file system, and it contains no memory of the shim.
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
-/// What it is called as.
+/// The program name of the reaper.
 pub const NAME: &str = "tsbox-init";
 pub(crate) const NAME_C: &CStr = c"tsbox-init";
 
-/// Those that tell of a fault of our own: never blocked.
+/// Signals that report a fault in this program. They are never blocked.
 const FAULTS: [i32; 7] = [
     libc::SIGSEGV,
     libc::SIGBUS,
@@ -21,7 +21,7 @@ const FAULTS: [i32; 7] = [
     libc::SIGSYS,
 ];
 
-/// `words`: the command and its arguments. Never returns but with the exit code.
+/// `words`: the command and its arguments. Returns the exit code.
 pub fn main(words: Vec<std::ffi::OsString>) -> i32 {
     let words = words.iter().map(|word| CString::new(word.as_bytes()));
     let Ok(words) = words.collect::<Result<Vec<CString>, _>>() else {
@@ -39,7 +39,7 @@ pub fn main(words: Vec<std::ffi::OsString>) -> i32 {
             libc::sigdelset(&mut all, fault);
         }
         libc::sigprocmask(libc::SIG_SETMASK, &all, &mut before);
-        // Terminal access from outside the foreground must not stop us.
+        // Terminal access from the background must not stop this process.
         libc::signal(libc::SIGTTIN, libc::SIG_IGN);
         libc::signal(libc::SIGTTOU, libc::SIG_IGN);
         let child = libc::fork();
@@ -54,7 +54,7 @@ pub fn main(words: Vec<std::ffi::OsString>) -> i32 {
     }
 }
 
-/// In the child: a group of its own, in the foreground of the terminal if there is one, so that ctrl-C is the command's.
+/// Runs in the child: a new process group, in the foreground of the terminal if there is one, so that ctrl-C reaches the command.
 unsafe fn execute(words: &[CString], before: &libc::sigset_t) -> ! {
     // SAFETY: plain numbers; the words outlive the call and their list ends with a null pointer.
     unsafe {
@@ -74,7 +74,7 @@ unsafe fn execute(words: &[CString], before: &libc::sigset_t) -> ! {
     }
 }
 
-/// Until the command has ended; then everybody else in the container's pid namespace goes with this process.
+/// Runs until the command has ended. Then the end of this process kills all others in the container's pid namespace.
 unsafe fn guard(child: i32, all: &libc::sigset_t) -> i32 {
     // SAFETY: a set of signals; statuses that waitpid fills.
     unsafe {

@@ -1,9 +1,9 @@
-//! Where a container's root file system comes from.
+//! The source of a container's root file system.
 
 use std::path::Path;
 use tsbox_core::mount::Mount;
 
-/// Mounts are opened in the child's own mount namespace: the host's table never changes.
+/// Mounts are made in the child's own mount namespace: the host's mount table never changes.
 #[derive(Clone, Copy)]
 pub enum Root<'a> {
     Path(&'a Path),

@@ -1,8 +1,9 @@
-//! A runtime's binary that no container can change.
+//! Protects the runtime's binary from containers.
 //!
-//! A process that enters a container is this binary until it execs, and a container's command can be a link to /proc/self/exe: whoever gets
-//! a descriptor of the binary that way keeps it until nothing runs it, and then writes (CVE-2019-5736). So whoever launches containers runs
-//! from a sealed copy in memory: there is nothing to write to. The copy is made once for a resident launcher, of whom all shims are forks.
+//! A process that enters a container runs this binary until it execs, and a container's command can be a link to /proc/self/exe. A
+//! container that gets a descriptor of the binary that way keeps it until no process runs the binary, and then writes to it
+//! (CVE-2019-5736). So a process that launches containers runs a sealed copy in memory, which can't be written to. A resident launcher
+//! makes the copy once; all shims are its forks.
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create, sendfile};
 use rustix::io::Errno;
@@ -17,11 +18,11 @@ const SEALS: SealFlags = SealFlags::SEAL
     .union(SealFlags::GROW)
     .union(SealFlags::WRITE);
 
-/// Runs on from a sealed copy: executes it with the same arguments and environment unless this process is one already. Call it first thing
-/// in main, before threads and descriptors.
+/// Executes a sealed copy with the same arguments and environment, unless this process is one already. Call it first in main, before
+/// threads and descriptors exist.
 pub fn ensure() -> Result<()> {
     let own = sys::open("/proc/self/exe", libc::O_RDONLY)?;
-    // What is no memory file has none (EINVAL).
+    // Other files than memory files have no seals (EINVAL).
     if fcntl_get_seals(&own).is_ok_and(|seals| seals.contains(SEALS)) {
         return Ok(());
     }
@@ -49,7 +50,7 @@ pub fn ensure() -> Result<()> {
 
 fn copy(own: &OwnedFd) -> Result<OwnedFd> {
     let make = |flags: MemfdFlags| memfd_create(c"tsbox", flags | MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
-    // MFD_EXEC is Linux 6.3's.
+    // MFD_EXEC exists since Linux 6.3.
     let copy = make(MemfdFlags::EXEC)
         .or_else(|_| make(MemfdFlags::empty()))
         .call("memfd_create", None)?;
@@ -66,8 +67,8 @@ fn copy(own: &OwnedFd) -> Result<OwnedFd> {
     Ok(copy)
 }
 
-/// A page of it that the kernel just has in its hands (to swap it, to move it, on another processor's list) is EBUSY, after a sixth of a
-/// second of waiting in the call.
+/// Seals the copy. The call fails with EBUSY, after waiting a sixth of a second, if the kernel uses a page of the file at that moment (to
+/// swap it, to move it, on another processor's list). So the call is repeated.
 fn seal(copy: &OwnedFd) -> Result<()> {
     const ATTEMPTS: u32 = 30;
     for attempt in 1..=ATTEMPTS {
@@ -83,13 +84,14 @@ fn seal(copy: &OwnedFd) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// A page that lies in a pipe belongs to two.
+    /// A page in a pipe has two references.
     #[test]
     fn a_page_in_use_is_waited_for() {
         let copy = memfd_create(c"sealed", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
         assert_eq!(rustix::io::write(&copy, &[7u8; 4096]).unwrap(), 4096);
         let pipe = std::io::pipe().unwrap();
-        // SAFETY: a mapping of one page of that file, which is this block's own and is gone at its end; the pipe holds the page itself.
+        // SAFETY: a mapping of one page of that file, which only this block uses and which is unmapped at its end; the pipe holds the page
+        // itself.
         unsafe {
             let page = libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, copy.as_raw_fd(), 0);
             assert_ne!(page, libc::MAP_FAILED);

@@ -1,8 +1,8 @@
-//! The standard streams of a process that is started.
+//! The standard streams of a new process.
 
 use std::os::fd::RawFd;
 
-/// Descriptors for 0, 1 and 2; or a pseudo-terminal, made in the container's own devpts, whose master is handed back.
+/// Descriptors for 0, 1 and 2; or a pseudo-terminal, made in the container's own devpts, whose master is returned.
 #[derive(Clone, Copy)]
 pub enum Stdio {
     Fds([RawFd; 3]),

@@ -1,5 +1,5 @@
-//! Real containers, from a busybox image made here: the library as the shim uses it, and the command line as other engines do. Needs root
-//! and busybox-static.
+//! Tests with real containers, from a busybox image made here: the library as the shim uses it, and the command line as other engines do.
+//! Needs root and busybox-static.
 
 mod command_line;
 mod world;
@@ -207,7 +207,7 @@ fn held(world: &World) {
     assert_eq!((ran.code, ran.stdout.as_str()), (3, "ran\n"));
 }
 
-/// A child of ours is in its new root, where nothing but our word is missing.
+/// Waits until a child of this process is in its new root and reads from `hold`.
 fn wait_until_held() {
     let held = |pid: &str| {
         std::fs::exists(format!("/proc/{pid}/root/bin/busybox")).unwrap_or(false)
@@ -356,7 +356,7 @@ fn proc_link(world: &World) {
 }
 
 fn descriptors(world: &World) {
-    // What a careless caller leaves open, and without close-on-exec.
+    // Descriptors that a careless caller leaves open, without close-on-exec.
     let directory = std::ffi::CString::new("/").unwrap();
     // SAFETY: a C string; closed below.
     let leaked = unsafe { libc::open(directory.as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY) };
@@ -370,7 +370,7 @@ fn descriptors(world: &World) {
 }
 
 fn false_null(world: &World) {
-    // The image's /dev is the one that is seen, and its null a link to what shall be masked writable.
+    // The container has the image's /dev, in which null is a link. A mask that used this null would make the link's target writable.
     let mounts = json!([{ "destination": "/proc", "type": "proc", "source": "proc" }, { "destination": "/dev", "type": "bind", "source": world.rootfs.join("dev"), "options": ["rbind"] }]);
     std::os::unix::fs::symlink("/proc/sys/kernel/core_pattern", world.rootfs.join("dev/null")).unwrap();
     let spec = alter(
@@ -489,8 +489,8 @@ fn join_refused(world: &World) {
     world.end(started);
 }
 
-/// A filter that forbids what comes before the command is installed last, and costs the process nothing that it should have, nor leaves it
-/// more.
+/// A filter that forbids the steps before the command is installed last. The process then has neither fewer nor more privileges than it
+/// should have.
 fn join_strict(world: &World) {
     let started = world.start("sleep 1000");
     let process = Process {
@@ -531,7 +531,7 @@ fn join_strict(world: &World) {
             ["CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "Seccomp:\t2"],
             "{profile} {no_new_privileges}: {ran:?}"
         );
-        // The shell's child: its session is the shell's own, which leads it.
+        // The shell's child is in the session of the shell, which leads it.
         let fields: Vec<&str> = lines[3].rsplit_once(')').unwrap().1.split_whitespace().collect();
         assert_eq!(fields[1], fields[3], "{ran:?}");
     }
@@ -539,8 +539,8 @@ fn join_strict(world: &World) {
     world.end(started);
 }
 
-/// A first process stays on its way out until everybody has reaped what was born in its pid namespace: here an exec that nobody waits for
-/// yet.
+/// A first process stays in its exit until all processes that were created in its pid namespace are reaped: here an exec for which no
+/// caller waits yet.
 fn join_dying(world: &World) {
     let started = world.start("sleep 1000");
     let process = |command: &str| Process {
@@ -562,7 +562,7 @@ fn join_dying(world: &World) {
     let first = join(&process("sleep")).unwrap();
     // SAFETY: plain numbers.
     unsafe { libc::kill(started.pid, libc::SIGKILL) };
-    // It takes the exec along, which is dead then and not reaped.
+    // The kill also kills the exec, which is dead then and not reaped.
     let mut polled = libc::pollfd {
         fd: first.pidfd.as_raw_fd(),
         events: libc::POLLIN,

@@ -1,4 +1,4 @@
-//! The runtime's command line as a program of its own; `tsbox` called by that name is the same.
+//! The runtime's command line as a separate program; `tsbox` called by that name does the same.
 
 fn main() {
     let args = std::env::args_os()

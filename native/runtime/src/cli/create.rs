@@ -21,8 +21,8 @@ struct Options {
     bundle: PathBuf,
     pid_file: Option<PathBuf>,
     console_socket: Option<PathBuf>,
-    /// A compiled filter, in the place of the spec's own profile: an engine compiles once for many containers. Not an annotation: those may
-    /// come from a user.
+    /// A compiled filter that replaces the spec's profile: an engine compiles it once for many containers. This is a flag and not an
+    /// annotation, because annotations may come from a user.
     seccomp_filter: Option<Vec<u8>>,
     detach: bool,
     keep: bool,
@@ -49,7 +49,7 @@ fn options(parser: &mut lexopt::Parser) -> Result<Options> {
             }
             Long("detach") | Short('d') => options.detach = true,
             Long("keep") => options.keep = true,
-            // A container gets three descriptors and no more, whoever asks.
+            // A container gets three descriptors and no more.
             Long("preserve-fds") => {
                 if value(parser)? != "0" {
                     return Err(Failure::new(
@@ -194,7 +194,7 @@ pub fn read_config(bundle: &Path) -> Result<(String, Spec)> {
     Ok((text, spec))
 }
 
-/// Whole or not at all: engines watch for the file.
+/// Writes a new file and renames it, since engines watch for the file.
 pub fn write_pid(file: &Path, pid: i32) -> Result<()> {
     let mut name = file.file_name().unwrap_or_default().to_os_string();
     name.push(".new");
@@ -206,6 +206,6 @@ pub fn write_pid(file: &Path, pid: i32) -> Result<()> {
 
 pub fn send_console(socket: &Path, console: &OwnedFd) -> Result<()> {
     let stream = UnixStream::connect(socket).map_err(|error| Failure::io(&error, "connect", Some(&socket.to_string_lossy())))?;
-    // What comes with it is the terminal's name, which nobody reads.
+    // The bytes of the message are the terminal's name, which no receiver reads.
     crate::channel::send_descriptor(&OwnedFd::from(stream), b"/dev/ptmx", console.as_fd())
 }

@@ -12,12 +12,12 @@ use tsbox_core::sys::process;
 /// How long a killed process may take to end. An uninterruptible sleep can last longer.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Ends what runs, removes the cgroups, runs the poststop hooks, and removes the container's state.
+/// Kills the processes, removes the cgroups, runs the poststop hooks, and removes the container's state.
 pub fn dispose(global: &Global, container: &Container, spec: &Spec) -> Result<()> {
     let cgroup = container.cgroup()?;
     cgroup.kill_all(libc::SIGKILL)?;
     if let Some(pidfd) = container.process()? {
-        // In a cgroup of somebody else's making it was not killed with the others.
+        // If the runtime did not make the cgroup, the call above did not kill this process.
         let _ = process::signal(pidfd.as_fd(), libc::SIGKILL);
         if !process::await_end(pidfd.as_fd(), END_TIMEOUT) {
             return Err(Failure::new(
@@ -33,7 +33,7 @@ pub fn dispose(global: &Global, container: &Container, spec: &Spec) -> Result<()
         .map_err(|error| Failure::io(&error, "remove", Some(&container.directory.to_string_lossy())))
 }
 
-/// Runs hooks whose failure is a warning, since it changes nothing any more.
+/// Runs hooks whose failure is only a warning, since it changes nothing at this point.
 pub fn run_late(kind: &str, wanted: &[Hook], state: &hooks::State, global: &Global) {
     if let Err(failure) = hooks::run(kind, wanted, state) {
         warn(global, &[failure.to_string()]);

@@ -11,7 +11,7 @@ use tsbox_core::container::seccomp;
 use tsbox_core::container::spec::Process;
 use tsbox_core::failure::{Code, Failure, Result};
 
-/// What the command line says of the process; the rest is the container's first one's.
+/// The process's settings from the command line; all others come from the container's first process.
 #[derive(Default)]
 struct Options {
     file: Option<PathBuf>,
@@ -55,7 +55,7 @@ fn options(parser: &mut lexopt::Parser) -> Result<Options> {
                     ));
                 }
             }
-            // From the id on all words are the command's.
+            // All words after the id belong to the command.
             Value(id) => {
                 options.words.push(id.to_string_lossy().into_owned());
                 let rest = parser.raw_args().map_err(super::invalid)?;
@@ -108,7 +108,7 @@ pub fn exec(global: &Global, parser: &mut lexopt::Parser) -> Result<i32> {
         seccomp: filter.as_deref(),
     });
     let mut started = match started {
-        // As runc's: engines tell these by the exit code, since the words are the runtime's own.
+        // The same exit code as runc's: engines recognize these failures by it, since each runtime has its own messages.
         Err(failure) if matches!(failure.code, Code::CommandNotFound | Code::NotExecutable) => {
             super::report(global, &failure);
             return Ok(255);

@@ -1,4 +1,4 @@
-//! `features`: what this runtime carries out (runtime-spec, features.md).
+//! `features`: lists what this runtime supports (runtime-spec, features.md).
 
 use tsbox_core::failure::Result;
 

@@ -1,4 +1,4 @@
-//! A caller that stays until the process ends: signals are passed on, a terminal is carried, the exit code is the process's.
+//! A caller that stays until the process ends: it forwards signals and terminal data, and returns the process's exit code.
 
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::stdio::{stdin, stdout};
@@ -9,7 +9,7 @@ use tsbox_core::sys::poll::{self, Ready};
 use tsbox_core::sys::signals::Signals;
 use tsbox_core::sys::{Call, process, retry};
 
-/// The exit code as a shell sees it: 128 + signal for who was killed.
+/// Returns the exit code as a shell reports it: 128 + signal for a killed process.
 pub fn serve(pid: i32, pidfd: &OwnedFd, console: Option<OwnedFd>) -> Result<i32> {
     let signals = Signals::all()?;
     let _raw = console.as_ref().map(|_| Raw::enter());
@@ -51,7 +51,7 @@ pub fn serve(pid: i32, pidfd: &OwnedFd, console: Option<OwnedFd>) -> Result<i32>
         if entries[3].revents != 0 && !console.as_ref().is_some_and(|console| carry(stdin(), console.as_fd())) {
             input = false;
         }
-        // What it wrote last comes before its end.
+        // Read the last output before the process's end is handled.
         if entries[1].revents != 0 && entries[2].revents == 0 {
             return status(pid);
         }
@@ -68,7 +68,7 @@ fn status(pid: i32) -> Result<i32> {
     })
 }
 
-/// False: nothing more comes.
+/// Copies what is available. False: no more data will come.
 fn carry(from: BorrowedFd, to: BorrowedFd) -> bool {
     let mut buffer = [0u8; 32 << 10];
     let Ok(count @ 1..) = rustix::io::read(from, &mut buffer) else {
@@ -90,7 +90,7 @@ fn copy_size(console: &OwnedFd) {
     }
 }
 
-/// The caller's terminal passes every key on, until this is dropped.
+/// Sets the caller's terminal to raw mode, which passes every key on, until this is dropped.
 struct Raw {
     before: Option<Termios>,
 }

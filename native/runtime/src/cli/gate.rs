@@ -25,8 +25,8 @@ fn socket() -> Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).call("socket", None)
 }
 
-/// A socket's path has 107 bytes at most, and a state directory's may have more. So the socket is named by the descriptor of its directory,
-/// which must be open while the address is used.
+/// A socket's path has at most 107 bytes, and a path in a state directory may be longer. So the address uses the descriptor of the socket's
+/// directory, which must stay open while the address is used.
 fn address(path: &Path) -> Result<(OwnedFd, SocketAddrUnix)> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     let directory = sys::open(&parent.to_string_lossy(), libc::O_PATH | libc::O_DIRECTORY)?;

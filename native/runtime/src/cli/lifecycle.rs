@@ -20,7 +20,7 @@ pub fn start(global: &Global, parser: &mut lexopt::Parser) -> Result<i32> {
         ));
     }
     let channel = Channel::of(gate::connect(&container.gate())?);
-    // One start only, whatever comes of it.
+    // A container starts only once, whatever the result.
     let _ = std::fs::remove_file(container.gate());
     let mut executing = false;
     loop {
@@ -170,14 +170,14 @@ pub fn delete(global: &Global, parser: &mut lexopt::Parser) -> Result<i32> {
     let id = id.ok_or_else(|| Failure::new(Code::InvalidArgument, "a container id is missing"))?;
     let container = match Container::load(global, &id) {
         Err(failure) if force && failure.code == Code::NotFound => {
-            // A directory without a record is what a killed `create` leaves.
+            // A killed `create` leaves a directory without a record.
             let _ = std::fs::remove_dir_all(global.root.join(&id));
             return Ok(0);
         }
         answer => answer?,
     };
     let status = container.status()?;
-    // One that waits at its gate has run nothing of the user's: runc deletes it without force, too.
+    // A container that waits at its gate has run nothing of the user's. runc deletes it without --force, too.
     if matches!(status, Status::Running | Status::Paused) && !force {
         return Err(Failure::new(
             Code::FailedPrecondition,

@@ -1,4 +1,4 @@
-//! The command line that engines expect of an OCI runtime (runc's): one file a group of commands, what they remember below `--root`.
+//! The command line that engines expect of an OCI runtime (runc's): one file per group of commands; their state is kept below `--root`.
 
 mod create;
 mod dispose;
@@ -24,7 +24,7 @@ pub struct Global {
 const USAGE: &str = "usage: tsbox-runtime [--root DIR] [--log FILE] [--log-format text|json] COMMAND …
 commands: create run start state kill delete exec pause resume list ps features";
 
-/// `args` without the program's name; answers the exit code.
+/// `args` does not include the program's name. Returns the exit code.
 pub fn main(args: Vec<String>) -> i32 {
     let mut global = Global {
         root: PathBuf::from("/run/tsbox-runtime"),
@@ -47,7 +47,7 @@ fn dispatch(args: Vec<String>, global: &mut Global) -> Result<i32> {
             Some(Long("root")) => global.root = PathBuf::from(value(&mut parser)?),
             Some(Long("log")) => global.log = Some(PathBuf::from(value(&mut parser)?)),
             Some(Long("log-format")) => global.json = value(&mut parser)? == "json",
-            // Engines give these; the first is their wish for words that are not said here anyway.
+            // Engines pass these flags. This runtime has no debug messages.
             Some(Long("debug")) => {}
             Some(Long("rootless" | "criu")) => drop(value(&mut parser)?),
             Some(Long("systemd-cgroup")) => {
@@ -89,7 +89,7 @@ fn dispatch(args: Vec<String>, global: &mut Global) -> Result<i32> {
     }
 }
 
-/// To standard error, and to the log in the form that engines read back (`msg` of the last line is what their user sees).
+/// Writes a failure to standard error, and to the log in the format that engines read (`msg` of the last line is shown to the user).
 fn report(global: &Global, failure: &Failure) {
     eprintln!("tsbox-runtime: {failure}");
     log(global, "error", &failure.to_string(), Some(failure.code));
@@ -102,7 +102,7 @@ fn warn(global: &Global, warnings: &[String]) {
     }
 }
 
-/// `code` is more than other runtimes say: whoever knows it need not guess from words.
+/// `code` is an addition to the format of other runtimes, so that an engine that knows it need not parse the text.
 fn log(global: &Global, level: &str, text: &str, code: Option<Code>) {
     let Some(path) = &global.log else { return };
     let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path) else {
@@ -133,7 +133,7 @@ fn unexpected(argument: lexopt::Arg) -> Failure {
     invalid(argument.unexpected())
 }
 
-/// A container's id as the only argument that is left.
+/// Reads a container's id, which must be the only argument left.
 fn only_id(parser: &mut lexopt::Parser) -> Result<String> {
     match next(parser)? {
         Some(Value(word)) => state::checked_id(&word.to_string_lossy()),

@@ -1,4 +1,4 @@
-//! What is remembered of a container between two calls: one directory with a record, and a gate (a socket) while it waits for `start`.
+//! The state of a container between two calls: one directory with a record, and a gate (a socket) while the container waits for `start`.
 
 use super::Global;
 use crate::hooks::State;
@@ -16,11 +16,11 @@ pub struct Record {
     pub id: String,
     pub bundle: String,
     pub pid: i32,
-    /// Clock ticks after boot: with it a pid means one process.
+    /// Clock ticks after boot. The pid and this time together identify one process.
     pub start_time: u64,
     pub cgroup: String,
     pub created: String,
-    /// The spec as it was at `create`: the bundle is the engine's to change afterwards.
+    /// The spec at the time of `create`: the engine may change the bundle afterwards.
     pub config: String,
 }
 
@@ -48,7 +48,7 @@ impl Status {
     }
 }
 
-/// An id becomes a directory's name and a cgroup's.
+/// Checks an id, which becomes the name of a directory and of a cgroup.
 pub fn checked_id(id: &str) -> Result<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-' | '.');
     if id.is_empty() || id.len() > 255 || id.starts_with('.') || !id.chars().all(plain) {
@@ -60,7 +60,7 @@ pub fn checked_id(id: &str) -> Result<String> {
     Ok(id.to_owned())
 }
 
-/// A new directory for a container; its name is taken from now on.
+/// Creates the directory of a container, which reserves its name.
 pub fn claim(global: &Global, id: &str) -> Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt;
     let mut builder = std::fs::DirBuilder::new();
@@ -89,7 +89,7 @@ impl Container {
         Ok(Container { directory, record })
     }
 
-    /// Whole or not at all.
+    /// Writes a new file and renames it, so that readers see all of it or nothing.
     pub fn save(&self) -> Result<()> {
         let text = serde_json::to_vec(&self.record).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
         let (fresh, final_) = (self.directory.join("state.new"), self.directory.join("state.json"));
@@ -110,7 +110,7 @@ impl Container {
         gate(&self.directory)
     }
 
-    /// A descriptor of its first process, which is this one and no later one of that number; none: it has ended.
+    /// A pidfd of the container's first process, never of a later process with the same pid; None: the process has ended.
     pub fn process(&self) -> Result<Option<OwnedFd>> {
         match process::open(self.record.pid) {
             Err(failure) if matches!(failure.errno, Some(libc::ESRCH | libc::EINVAL)) => Ok(None),
@@ -145,10 +145,10 @@ pub fn gate(directory: &Path) -> PathBuf {
     directory.join("gate")
 }
 
-/// Field 22 of /proc/PID/stat; none for what is dead, though its parent has not looked.
+/// Field 22 of /proc/PID/stat; None for a dead process, even if its parent has not reaped it.
 pub fn start_time(pid: i32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything.
+    // The name in parentheses may contain any character.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     if matches!(fields.first(), Some(&("Z" | "X"))) {
         None
@@ -157,7 +157,7 @@ pub fn start_time(pid: i32) -> Option<u64> {
     }
 }
 
-/// Now, as RFC 3339 in UTC.
+/// The current time, as RFC 3339 in UTC.
 pub fn timestamp() -> String {
     // SAFETY: time, gmtime_r and strftime write into what they are given.
     unsafe {

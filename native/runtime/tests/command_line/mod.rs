@@ -1,4 +1,4 @@
-//! The command line, as other engines use it.
+//! Tests of the command line as other engines use it.
 
 use crate::world::{self, World, alter, process_exists};
 use serde_json::json;
@@ -16,7 +16,7 @@ pub fn lifecycle(world: &World) {
         assert_eq!(state["pid"], if expected == "stopped" { 0 } else { pid });
     };
     state("created");
-    // CVE-2019-5736: what a container can get hold of until exec is a copy that nobody can write.
+    // CVE-2019-5736: until exec, the binary that a container can reach is a copy that can't be written to.
     let own = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap().display().to_string();
     assert!(own.contains("memfd:tsbox"), "{own}");
     assert!(std::fs::OpenOptions::new().write(true).open(format!("/proc/{pid}/exe")).is_err());
@@ -154,7 +154,7 @@ pub fn podman(world: &World) {
     let ran = podman(&[&run[..], &["/bin/sh", "-c", "echo hello; id -u; exit 3"]].concat());
     assert_eq!((ran.code, ran.stdout.as_str()), (3, "hello\n0\n"), "{ran:?}");
     assert_eq!(podman(&[&run[..], &["/bin/nosuch"]].concat()).code, 127);
-    // What podman leaves to clean up after itself.
+    // Processes and cgroups that podman leaves for a later cleanup.
     world.reap_strangers();
     world::remove_podman_cgroups();
 }

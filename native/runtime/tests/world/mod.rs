@@ -1,4 +1,4 @@
-//! A world for one case: a directory with a busybox root, cgroups named after it, and nothing left of either.
+//! The environment of one test case: a directory with a busybox root, and cgroups named after it. Nothing of either is left afterwards.
 
 use serde_json::{Value, json};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -14,7 +14,7 @@ pub struct World {
     pub directory: PathBuf,
     /// The image; containers write to an overlay's upper directory.
     pub rootfs: PathBuf,
-    /// What an earlier container of this world left in its cgroups is removed by the next one.
+    /// Whether the next container removes what an earlier container of this world left in its cgroups.
     pub owns_cgroup: std::cell::Cell<bool>,
     id: String,
     outputs: std::cell::RefCell<Vec<(i32, Pipes)>>,
@@ -46,7 +46,7 @@ impl World {
     }
 
     pub fn new() -> World {
-        // Orphans of the command line's containers come to this process.
+        // This process becomes the parent of orphans of the command line's containers.
         // SAFETY: plain numbers.
         unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
         let id = format!("tsbox-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    /// Docker's shape of a container that runs a script.
+    /// A spec like Docker's for a container that runs a script.
     pub fn spec(&self, script: &str) -> Value {
         let capabilities = json!([
             "CAP_CHOWN",
@@ -151,7 +151,7 @@ impl World {
         Ok(started)
     }
 
-    /// Its output, for `end`.
+    /// Keeps the container's output for `end`.
     pub fn keep(&self, started: &Started, pipes: Pipes) {
         self.outputs.borrow_mut().push((started.pid, pipes));
     }
@@ -164,14 +164,14 @@ impl World {
         self.end(self.start(script))
     }
 
-    /// Waits for the first process and no more.
+    /// Waits only for the first process.
     pub fn wait(&self, started: &Started) -> i32 {
         let code = reap(started.pid);
         let _ = started.cgroup.kill_all(libc::SIGKILL);
         code
     }
 
-    /// Waits for the first process unless that has been done, and removes the cgroups.
+    /// Waits for the first process unless that is already done, and removes the cgroups.
     pub fn end(&self, started: Started) -> Ran {
         let at = self.outputs.borrow().iter().position(|(pid, _)| *pid == started.pid);
         let pipes = at.map(|at| self.outputs.borrow_mut().remove(at).1);
@@ -189,7 +189,7 @@ impl World {
 
     pub fn collect(&self, pid: i32, pipes: Pipes) -> Ran {
         drop((pipes.stdin, pipes.stdout.1, pipes.stderr.1));
-        // What cases write fits a pipe: one after the other is enough.
+        // The output of each case fits a pipe, so the pipes can be read one after the other.
         let (stdout, stderr) = (read_all(pipes.stdout.0), read_all(pipes.stderr.0));
         Ran {
             code: reap(pid),
@@ -216,7 +216,7 @@ impl World {
         command(&runtime(), &[&["--root", &root], words].concat())
     }
 
-    /// The exit code of a process that fell to us.
+    /// The exit code of an orphan that became a child of this process.
     pub fn await_child(&self, pid: i32) -> i32 {
         reap(pid)
     }
@@ -283,7 +283,7 @@ pub fn runtime() -> String {
     env!("CARGO_BIN_EXE_tsbox-runtime").to_owned()
 }
 
-/// Runs a program with its output in files: what it leaves running keeps no pipe of ours open.
+/// Runs a program with its output in files, so that processes which it leaves running keep no pipe of ours open.
 pub fn command(program: &str, words: &[&str]) -> Ran {
     let file = |name: &str| std::env::temp_dir().join(format!("tsbox-test-{}-{name}", std::process::id()));
     let (out, err) = (file("out"), file("err"));
@@ -306,7 +306,7 @@ pub fn command(program: &str, words: &[&str]) -> Ran {
     }
 }
 
-/// What comes from a terminal until the last of its users has closed it.
+/// Reads from a terminal until all its users have closed it.
 pub fn read_terminal(console: &OwnedFd) -> String {
     let mut text = Vec::new();
     let mut buffer = [0u8; 4096];
@@ -321,7 +321,7 @@ pub fn read_terminal(console: &OwnedFd) -> String {
     }
 }
 
-/// As a shell sees it.
+/// Returns the exit code as a shell reports it.
 pub fn reap(pid: i32) -> i32 {
     let mut status = 0;
     // SAFETY: one int.
@@ -339,7 +339,7 @@ pub fn process_exists(pid: i32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
 
-/// Podman keeps its parent of all containers.
+/// Podman keeps the parent cgroup of all its containers.
 pub fn remove_podman_cgroups() {
     for directory in cgroups("libpod_parent") {
         for child in std::fs::read_dir(&directory)
