@@ -1,13 +1,13 @@
-//! What the user's own docker configuration says to this client: `config.json` in `--config DIR`, DOCKER_CONFIG or ~/.docker. It is the
-//! user's file (with their credentials in it), so the client reads it, and hands on the one value that counts; and credentials, when a pull
-//! asks for them (`logins.rs`).
+//! The user's docker configuration: `config.json` in `--config DIR`, DOCKER_CONFIG or ~/.docker. It is the user's file and contains their
+//! credentials, so the client reads it and passes on only the detach keys. It also passes on credentials when a pull asks for them
+//! (`logins.rs`).
 
 use crate::terminal;
 use serde::Deserialize;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// More than any such file has; one that does not end is not waited for.
+/// The maximum number of bytes that are read. No real file is larger, and an endless one does not hang the client.
 const LONGEST: u64 = 4 << 20;
 
 pub const FILE: &str = "config.json";
@@ -18,7 +18,7 @@ struct Config {
     detach_keys: Option<String>,
 }
 
-/// `detachKeys`, where they can matter: commands that lend a terminal, at a terminal. All others open no file.
+/// `detachKeys`, for commands that lend a terminal, at a terminal. All other commands open no file.
 pub fn detach_keys(args: &[String]) -> Option<String> {
     if !args
         .iter()
@@ -31,7 +31,7 @@ pub fn detach_keys(args: &[String]) -> Option<String> {
     match read(&path) {
         Ok(config) => config.detach_keys.filter(|keys| !keys.is_empty()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        // As docker: a word about it, and on with the command.
+        // Like docker: print a warning and run the command.
         Err(error) => {
             eprintln!("WARNING: Error loading config file: {}: {error}", path.display());
             None
@@ -53,7 +53,7 @@ pub fn directory(args: &[String]) -> Option<PathBuf> {
         .or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".docker")))
 }
 
-/// `--config DIR`, `--config=DIR` before the command's name.
+/// Finds `--config DIR` or `--config=DIR` before the command's name.
 fn flag(args: &[String]) -> Option<&str> {
     let mut words = args.iter();
     while let Some(word) = words.next().filter(|word| word.starts_with('-')) {

@@ -1,4 +1,4 @@
-//! The conversation with the launcher: words and descriptors there, output and an exit code back, signals in between.
+//! The conversation with the launcher: the client sends its arguments and descriptors, then signals, and receives output and an exit code.
 
 use crate::config;
 use crate::logins::{self, Lookup};
@@ -20,7 +20,7 @@ pub enum Outcome {
     Local,
 }
 
-/// Signals that a user sends to the command and that belong to the container. SIGWINCH is the window's size.
+/// Signals that a user sends to the command and that belong to the container. SIGWINCH reports the window's size.
 const FORWARDED: [i32; 8] = [
     libc::SIGHUP,
     libc::SIGINT,
@@ -32,10 +32,10 @@ const FORWARDED: [i32; 8] = [
     libc::SIGWINCH,
 ];
 
-/// So often the user has to ask before a client leaves whatever the engine does: as docker's.
+/// After so many SIGINT or SIGTERM the client exits whatever the state of the engine, as docker's does.
 const TERMINATIONS: u32 = 3;
 
-/// What a shell sees of a program that SIGPIPE has ended.
+/// The exit code that a shell reports for a program that SIGPIPE has ended.
 const NO_READER: i32 = 128 + libc::SIGPIPE;
 
 /// `http`: the address that the user gave.
@@ -51,7 +51,7 @@ pub fn serve(stream: UnixStream, args: &[String], http: Option<&Path>) -> Outcom
 
 fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Result<Outcome> {
     let signals = Signals::also(&FORWARDED).map_err(|failure| io::Error::other(failure.to_string()))?;
-    // An environment may be larger than what a socket takes at once: who is not heard can still be ended.
+    // An environment may be larger than the socket's buffer. A non-blocking socket lets signals end a client whose message is not read.
     stream.set_nonblocking(true)?;
     let mut writer = Writer::default();
     let hello = ClientHello {
@@ -60,7 +60,7 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
         env: std::env::vars_os()
             .filter_map(|(name, value)| Some(format!("{}={}", name.to_str()?, value.to_str()?)))
             .collect(),
-        // A directory that is gone, or whose name is no text, is no reason to refuse `ps`.
+        // The working directory may be gone, or its name may not be UTF-8. Neither is a reason to refuse `ps`.
         cwd: std::env::current_dir()
             .ok()
             .and_then(|path| path.to_str().map(str::to_owned))
@@ -68,7 +68,7 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
         terminals: terminal::are_terminals(),
         size: terminal::size(),
         detach_keys: config::detach_keys(args),
-        // None where there is nothing: then the engine does not listen there.
+        // If there is no socket, send an address that matches no engine.
         address: http.map(|http| address::behind(http).unwrap_or(Address { device: 0, inode: 0 })),
     };
     writer.push(client::HELLO, 0, &serde_json::to_vec(&hello)?, descriptors()?);
@@ -89,8 +89,8 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
                 events: libc::POLLIN,
                 revents: 0,
             },
-            // A follower (`logs -f`, `events`) hears that its reader is gone when that happens, not with the next line. Whoever has printed
-            // nothing has work to end.
+            // A follower (`logs -f`, `events`) ends when its reader is gone, not only with the next line. A command that has printed
+            // nothing must finish its work first.
             libc::pollfd {
                 fd: if printed { 1 } else { -1 },
                 events: 0,
@@ -111,7 +111,7 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
             terminations += u32::from(matches!(signal, Some(libc::SIGINT | libc::SIGTERM)));
             if terminations == TERMINATIONS {
                 drop(raw);
-                // Nobody may read it.
+                // Standard error may have no reader.
                 let _ = writeln!(io::stderr(), "\ngot {TERMINATIONS} SIGTERM/SIGINTs, forcefully exiting");
                 return Ok(Outcome::Exit(1));
             }
@@ -166,7 +166,7 @@ fn obey(frame: Frame, raw: &mut Option<Raw>) -> io::Result<Option<Outcome>> {
     }
 }
 
-/// A reader that is gone (`| head`) ends the command as SIGPIPE would.
+/// Writes to an output. If the reader is gone (`| head`), the command ends as SIGPIPE would end it.
 fn print(mut to: impl Write, bytes: &[u8]) -> io::Result<Option<Outcome>> {
     match to.write_all(bytes).and_then(|()| to.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(Outcome::Exit(NO_READER))),
@@ -174,7 +174,7 @@ fn print(mut to: impl Write, bytes: &[u8]) -> io::Result<Option<Outcome>> {
     }
 }
 
-/// Copies of 0, 1 and 2; a closed one becomes /dev/null, so that nothing else can take its number.
+/// Copies of 0, 1 and 2. A closed one is replaced by /dev/null, so that no other file gets its number.
 fn descriptors() -> io::Result<Vec<OwnedFd>> {
     [stdin(), stdout(), stderr()]
         .into_iter()
@@ -191,7 +191,7 @@ fn descriptors() -> io::Result<Vec<OwnedFd>> {
         .collect()
 }
 
-/// Answers which signal it was.
+/// Forwards the next signal and returns it.
 fn forward(signals: &Signals, writer: &mut Writer) -> Option<i32> {
     let signal = signals.next()?;
     if signal == libc::SIGWINCH {

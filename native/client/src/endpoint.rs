@@ -1,4 +1,4 @@
-//! Which engine a command is for: `-H`/`--host`, then TSBOX_HOST, then DOCKER_HOST, then this host's own.
+//! The engine that a command is for: `-H`/`--host`, then TSBOX_HOST, then DOCKER_HOST, then this host's own engine.
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use tsbox_core::peer::address;
 
 pub const DEFAULT_STATE: &str = "/run/tsbox";
 
-/// How an engine is told where to keep things: flags of `tsbox daemon`, each with an environment variable.
+/// The environment variables that set an engine's locations. `tsbox daemon` has a flag for each.
 pub struct Settings;
 
 impl Settings {
@@ -17,12 +17,12 @@ impl Settings {
 }
 
 pub enum Endpoint {
-    /// This host's own, which may be started. `http`: the address that was given, if one was.
+    /// This host's own engine, which the client may start. `http`: the address that the user gave.
     Own {
         state: PathBuf,
         http: Option<PathBuf>,
     },
-    /// Somebody's on this host: an engine of tsbox's has a link to its launcher beside that socket.
+    /// Another engine on this host. A tsbox engine has a link to its launcher next to that socket.
     Local {
         http: PathBuf,
     },
@@ -52,13 +52,13 @@ pub fn choose(args: &[String]) -> Result<Endpoint, String> {
     })
 }
 
-/// The launcher of the engine that listens on `http`, which may be another name of its socket.
+/// Connects to the launcher of the engine that listens on `http`, which may be a link to its socket.
 pub fn launcher(http: &Path) -> Option<UnixStream> {
     let real = || address::connect(&address::link(&http.canonicalize().ok()?)).ok();
     address::connect(&address::link(http)).ok().or_else(real)
 }
 
-/// `-H URL`, `-HURL`, `--host URL`, `--host=URL` before the command's name.
+/// Finds `-H URL`, `-HURL`, `--host URL` or `--host=URL` before the command's name.
 fn flag(args: &[String]) -> Option<String> {
     let mut at = 0;
     while let Some(word) = args.get(at).filter(|word| word.starts_with('-')) {
@@ -73,16 +73,16 @@ fn flag(args: &[String]) -> Option<String> {
     None
 }
 
-/// Flags before the command that take another word.
+/// Flags before the command's name that take a value.
 const VALUED: [&str; 7] = ["-H", "--host", "--config", "-l", "--log-level", "-c", "--context"];
 
-/// Commands whose later words are another program's.
+/// Commands whose later arguments belong to another program.
 const OWN_WORDS: [&str; 4] = ["run", "create", "exec", "debug"];
 
-/// Groups of commands, each with a help text of its own.
+/// Groups of commands, each with its own help text.
 const GROUPS: [&str; 5] = ["container", "image", "network", "volume", "system"];
 
-/// Help, or the client's version: for which no engine is started.
+/// Whether the arguments ask for help or the client's version, which start no engine.
 pub fn wants_no_engine(args: &[String]) -> bool {
     let mut at = 0;
     while let Some(word) = args.get(at).filter(|word| word.starts_with('-')) {
@@ -113,7 +113,7 @@ fn asks_for_help(words: &[String]) -> bool {
     }
 }
 
-/// Flags of `OWN_WORDS` that take no other word; a test of plugins/cli compares them with its own.
+/// Flags of the commands in `OWN_WORDS` that take no value. A test of plugins/cli compares them with its own flags.
 const STANDING: [&str; 14] = [
     "detach",
     "disable-content-trust",
@@ -132,7 +132,7 @@ const STANDING: [&str; 14] = [
 ];
 const STANDING_LETTERS: &str = "ditPq";
 
-/// `--help` among the flags, before the first word that is no flag. `-h` is the host's name where `short` is false.
+/// Whether `--help` is among the flags, before the first other argument. If `short` is false, `-h` sets the host's name.
 fn help_before_words(words: &[String], short: bool) -> bool {
     let mut at = 0;
     while let Some(word) = words.get(at) {
@@ -144,7 +144,7 @@ fn help_before_words(words: &[String], short: bool) -> bool {
         }
         let takes_another = match word.strip_prefix("--") {
             Some(name) => !name.contains('=') && !STANDING.contains(&name),
-            // The first letter that takes a value has the rest of the word, or the next one.
+            // The first letter that takes a value takes the rest of the argument, or the next argument.
             None => word[1..]
                 .chars()
                 .position(|letter| !STANDING_LETTERS.contains(letter))

@@ -1,8 +1,8 @@
-//! The client: a `tsbox` on this host that hands its words and its three descriptors to the launcher, and ends with the code that comes
-//! back.
+//! The client: a `tsbox` process on this host that passes its arguments and its three descriptors to the launcher, and ends with the exit
+//! code that it receives.
 //!
-//! It decides nothing. Where no engine runs, it starts one (`start.rs`); where the engine is elsewhere, or the command needs the user's own
-//! files, the portable CLI takes over (`portable.rs`).
+//! It makes no decisions about containers. If no engine runs, it starts one (`start.rs`). If the engine is on another host, or the command
+//! needs the user's own files, the portable CLI takes over (`portable.rs`).
 
 mod config;
 mod connection;
@@ -18,9 +18,9 @@ use tsbox_core::peer::address;
 pub use endpoint::{DEFAULT_STATE, Settings};
 pub use portable::home;
 
-/// Runs `tsbox ARGS`; answers the exit code.
+/// Runs `tsbox ARGS` and returns the exit code.
 pub fn main(args: Vec<String>) -> i32 {
-    // Whatever state the engine is in.
+    // Help works whatever the state of the engine.
     if endpoint::wants_no_engine(&args) {
         return portable::exec(&args);
     }
@@ -33,7 +33,7 @@ pub fn main(args: Vec<String>) -> i32 {
         Endpoint::Own { state, http } => match address::connect(&state.join(address::LAUNCHER)) {
             Ok(stream) => (stream, http),
             Err(error) => {
-                // A wrong word starts no engine.
+                // A wrong command line does not start an engine.
                 let code = portable::check(&args);
                 if code != 0 {
                     return code;
@@ -46,7 +46,7 @@ pub fn main(args: Vec<String>) -> i32 {
         },
         Endpoint::Local { http } => match endpoint::launcher(&http) {
             Some(stream) => (stream, Some(http)),
-            // Docker's own daemon, or an engine reached through a bind mount.
+            // Docker's daemon, or an engine behind a bind mount.
             None => return portable::exec(&args),
         },
     };

@@ -1,6 +1,6 @@
-//! The user's logins at registries, looked up when the engine asks for them: before a pull. They lie in the user's `config.json` and with
-//! the user's credential helpers, so a process of the user's reads them: plugins/cli/src/read-logins.ts, which the portable CLI shares its
-//! code with.
+//! The user's logins at registries, looked up when the engine asks for them before a pull. They are stored in the user's `config.json` and
+//! in the user's credential helpers, so a process of the user reads them: plugins/cli/src/read-logins.ts, which shares its code with the
+//! portable CLI.
 
 use crate::{config, portable};
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -12,15 +12,15 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use tsbox_core::sys::process::kill;
 use tsbox_core::sys::signals;
 
-/// Bytes of all logins; an honest token has a few kilobytes.
+/// The maximum size of all logins in bytes. A usual token has a few kilobytes.
 const LONGEST: usize = 1 << 20;
 
-/// Stores that docker asks where a configuration names none, if they are installed.
+/// The credential helpers that docker uses if the configuration names no helper and they are installed.
 const DEFAULT_HELPERS: [&str; 2] = ["docker-credential-pass", "docker-credential-secretservice"];
 
 pub const NONE: &[u8] = b"{}";
 
-/// A lookup under way; its process ends with it.
+/// A lookup in progress. Dropping it ends its process.
 pub struct Lookup {
     child: Child,
     output: ChildStdout,
@@ -28,7 +28,7 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// `registries`: a JSON array. None: this user is logged in nowhere.
+    /// `registries`: a JSON array. None: the user has no logins.
     pub fn begin(args: &[String], registries: &[u8]) -> Option<Lookup> {
         let directory = config::directory(args)?;
         if !directory.join(config::FILE).exists() && !has_default_helper() {
@@ -47,7 +47,7 @@ impl Lookup {
         self.output.as_raw_fd()
     }
 
-    /// What was found, once that is all there; None: more is to come. Called when the descriptor is ready.
+    /// Called when the descriptor is ready. Returns the logins once they are complete; None: more data will come.
     pub fn read(&mut self) -> Option<Vec<u8>> {
         let mut room = [0; 16 << 10];
         match self.output.read(&mut room) {
@@ -65,8 +65,8 @@ impl Lookup {
 
 impl Drop for Lookup {
     fn drop(&mut self) {
-        // Not SIGKILL: it ends the helper that it waits for. It may have ended by itself, and nobody waits for it.
-        // A child that is not reaped keeps its number.
+        // SIGTERM lets the process end the helper that it waits for; SIGKILL would not. The process may have ended by itself, but it is not
+        // reaped, so its pid is valid.
         let _ = kill(self.child.id() as i32, libc::SIGTERM);
     }
 }
@@ -85,7 +85,7 @@ fn start(directory: &Path, registries: &[u8]) -> io::Result<Lookup> {
     // SAFETY: async-signal-safe calls.
     unsafe {
         command.pre_exec(|| {
-            // This process reads its signals from a descriptor; that one shall end by them.
+            // This process reads its signals from a descriptor. The child must end by them.
             signals::unblock_all();
             let _ = set_parent_process_death_signal(Some(Signal::TERM));
             Ok(())

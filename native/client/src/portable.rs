@@ -1,11 +1,11 @@
-//! The portable CLI: the same commands, run by Node on the user's side.
+//! The portable CLI: the same commands, run by Node in a process of the user.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Replaces this process by the portable CLI; comes back only with the code of a failure.
+/// Replaces this process by the portable CLI. Returns only after a failure, with the exit code.
 pub fn exec(args: &[String]) -> i32 {
     let Some(home) = home() else {
         eprintln!("tsbox: the installation is not whole: no plugins/cli beside the binary; install tsbox again");
@@ -15,7 +15,7 @@ pub fn exec(args: &[String]) -> i32 {
     let main = program(&home, "portable");
     let mut words = vec![text(&node)];
     words.extend(source_flags(&home).iter().map(|flag| CString::new(*flag).unwrap_or_default()));
-    // Node looks for its own --env-file among all words up to here, the program's among them.
+    // Up to `--`, Node also searches the program's arguments for its own --env-file.
     words.push(c"--".to_owned());
     words.push(text(&main));
     words.extend(args.iter().filter_map(|word| CString::new(word.as_bytes()).ok()));
@@ -27,7 +27,7 @@ pub fn exec(args: &[String]) -> i32 {
     125
 }
 
-/// Has Node check the command line without running it, and report what is wrong with it. Answers the exit code: 0 if nothing is wrong,
+/// Runs Node to check the command line without executing it, and to report errors. Returns the exit code: 0 if the command line is valid,
 /// or if Node can't be started.
 pub fn check(args: &[String]) -> i32 {
     let Some(home) = home() else { return 0 };
@@ -41,7 +41,7 @@ pub fn check(args: &[String]) -> i32 {
     status.ok().and_then(|status| status.code()).unwrap_or(0)
 }
 
-/// A program of plugins/cli.
+/// The path of a program of plugins/cli.
 pub fn program(home: &Path, name: &str) -> PathBuf {
     let source = home.join(format!("plugins/cli/src/{name}.ts"));
     if source.exists() {
@@ -51,7 +51,7 @@ pub fn program(home: &Path, name: &str) -> PathBuf {
     }
 }
 
-/// The folder that holds kernel/ and plugins/: two above the binary (build/bin/tsbox), or TSBOX_HOME.
+/// The folder that contains kernel/ and plugins/: two above the binary's (build/bin/tsbox), or TSBOX_HOME.
 pub fn home() -> Option<PathBuf> {
     if let Some(home) = std::env::var_os("TSBOX_HOME") {
         return Some(home.into());
@@ -61,7 +61,7 @@ pub fn home() -> Option<PathBuf> {
     home.join("plugins/cli").exists().then(|| home.to_owned())
 }
 
-/// Node 24 from the npm package, or the one that TSBOX_NODE names.
+/// Node 24 from the npm package, or the binary that TSBOX_NODE names.
 pub fn node(home: &Path) -> PathBuf {
     if let Some(node) = std::env::var_os("TSBOX_NODE") {
         return node.into();
@@ -74,7 +74,7 @@ pub fn node(home: &Path) -> PathBuf {
     home.join("node_modules").join(package).join("bin/node")
 }
 
-/// Development runs the TypeScript sources themselves.
+/// The flags to run the TypeScript sources, in a development tree.
 pub fn source_flags(home: &Path) -> &'static [&'static str] {
     if home.join("kernel/src/index.ts").exists() {
         &["--conditions=tsbox-source", "--disable-warning=ExperimentalWarning"]

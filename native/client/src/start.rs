@@ -1,4 +1,4 @@
-//! Starts this host's engine when none runs: once, in a clean environment, and says so.
+//! Starts this host's engine if none runs: once, in a clean environment, with a message.
 
 use rustix::fs::Mode;
 use std::ffi::OsString;
@@ -13,12 +13,12 @@ use std::time::Duration;
 use tsbox_core::peer::{address, unit};
 use tsbox_core::sys::{lock, signals};
 
-/// So long a client waits for another one that is starting the engine. A start takes a second, or the twenty of a host that has just
+/// How long a client waits for another one that is starting the engine. A start takes a second, or up to twenty on a host that has just
 /// booted.
 const OTHER_START: Duration = Duration::from_secs(60);
 
-/// Answers a connection to the engine that it started, or that somebody else started meanwhile.
-/// `http`: the address that it shall listen on, if not its own.
+/// Returns a connection to the engine, which this client or meanwhile another one has started. `http`: the address that the engine listens
+/// on, if it is not the default.
 pub fn engine(state: &Path, http: Option<&Path>, refused: &io::Error) -> Result<UnixStream, String> {
     let socket = &state.join(address::LAUNCHER);
     if refused.kind() == io::ErrorKind::PermissionDenied {
@@ -31,7 +31,7 @@ pub fn engine(state: &Path, http: Option<&Path>, refused: &io::Error) -> Result<
         return Err("no engine runs on this host, and only root can start one: try `sudo tsbox …`, or `systemctl start tsbox`".to_owned());
     }
     let lock = lock(state, OTHER_START)?;
-    // Whoever held the lock before has an engine up by now.
+    // The process that held the lock before may have started the engine.
     if let Ok(stream) = address::connect(socket) {
         return Ok(stream);
     }
@@ -52,7 +52,7 @@ pub fn engine(state: &Path, http: Option<&Path>, refused: &io::Error) -> Result<
     })
 }
 
-/// An exclusive lock against a race of several clients; gone with the descriptor.
+/// Takes an exclusive lock, so that several clients do not start the engine at once. Closing the descriptor releases it.
 fn lock(state: &Path, within: Duration) -> Result<File, String> {
     let path = state.join("start.lock");
     let open = || {
@@ -76,8 +76,8 @@ fn lock(state: &Path, within: Duration) -> Result<File, String> {
     }
 }
 
-/// Starts `tsbox daemon --background` and waits until it listens: the launcher closes its standard output then, or says on it what is
-/// wrong.
+/// Starts `tsbox daemon --background` and waits until it listens: the launcher then closes its standard output. If it fails, it writes the
+/// reason there.
 fn start(state: &Path, http: Option<&Path>) -> Result<(), String> {
     let binary = std::env::current_exe().map_err(|error| format!("can't find my own binary: {error}"))?;
     let mut command = Command::new(binary);

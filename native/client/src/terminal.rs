@@ -1,4 +1,4 @@
-//! The user's terminal: its size, and raw mode that is undone whatever happens.
+//! The user's terminal: its size, and raw mode, which is undone in every case.
 
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
@@ -20,13 +20,14 @@ pub fn size() -> Option<Window> {
     })
 }
 
-/// The terminal's settings before raw mode; put back when dropped.
+/// The terminal's settings before raw mode. Drop restores them.
 pub struct Raw {
     before: Termios,
 }
 
 impl Raw {
-    /// Raw as Docker's client sets it: every key goes to the container, the output stays as it comes. None: standard input is no terminal.
+    /// Enters raw mode as Docker's client does: every key goes to the container, the output is not changed. None: standard input is no
+    /// terminal.
     pub fn enter() -> Option<Raw> {
         let before = tcgetattr(stdin()).ok()?;
         let mut raw = before.clone();

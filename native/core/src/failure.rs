@@ -1,12 +1,12 @@
-//! One failure type for all native code. It crosses to Node and between processes as data (JSON), never as prose alone.
+//! The failure type of all native code. Failures go to Node and between processes as data (JSON), never only as text.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Bytes of a failure's sentence, which may quote what somebody else has sent. What failures travel in holds several.
+/// The maximum length of a failure's message in bytes. A message may quote another process's data. A frame has room for several.
 pub const LONGEST_MESSAGE: usize = 4096;
 
-/// The error codes of the contracts (kernel/src/contract/error.ts), as far as native code tells them apart.
+/// The error codes of the contracts (kernel/src/contract/error.ts) that native code uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Code {
     InvalidArgument,
@@ -26,7 +26,7 @@ pub enum Code {
     Internal,
 }
 
-/// What went wrong: a code for logic, a sentence for people, and where the kernel said no.
+/// A failure: a code for logic, a message for people, and the system call that failed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Failure {
     pub code: Code,
@@ -90,7 +90,7 @@ impl Failure {
         }
     }
 
-    /// With no more text than a message between processes has room for.
+    /// Shortens the texts to the room that a message between processes has.
     pub fn bounded(mut self) -> Self {
         shorten(&mut self.message);
         if let Some(path) = &mut self.path {
@@ -99,14 +99,14 @@ impl Failure {
         self
     }
 
-    /// Names the stage, unless an inner one has been named already.
+    /// Names the stage, unless an inner stage is set already.
     pub fn at(mut self, stage: &str) -> Self {
         self.stage.get_or_insert_with(|| stage.to_owned());
         self
     }
 }
 
-/// Cuts the middle out of text that is too long: what is wrong stands at the end, and it quotes what may be long.
+/// Cuts the middle out of a text that is too long: the reason is at the end, and quoted data may be long.
 fn shorten(text: &mut String) {
     if text.len() > LONGEST_MESSAGE {
         let start = text.floor_char_boundary(LONGEST_MESSAGE / 2);
@@ -115,9 +115,9 @@ fn shorten(text: &mut String) {
     }
 }
 
-/// Runs `work`; a panic in it is its failure, and ends nothing else. Needs a build that unwinds.
+/// Runs `work`. A panic in it becomes its failure and does not end the process. Needs a build that unwinds.
 pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    // What `work` has half done is its own: it shares nothing but the host with other calls.
+    // Partial results of `work` stay within it: it shares only the host with other calls.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let why = panic
             .downcast_ref::<&str>()
@@ -148,7 +148,7 @@ fn code_of(errno: i32) -> Code {
     }
 }
 
-/// What helps when the host has no more of something; the same words as the kernel's (kernel/src/host/stamp.ts).
+/// The advice when the host has run out of a resource, with the same text as the kernel's (kernel/src/host/stamp.ts).
 fn cure_of(errno: i32) -> Option<&'static str> {
     match errno {
         libc::ENOSPC | libc::EDQUOT => Some("make room (rm, rmi, system prune), then repeat"),
@@ -173,7 +173,7 @@ impl std::error::Error for Failure {}
 mod tests {
     use super::*;
 
-    /// What a tree, a limit or a name of somebody else's runs into is no bug of ours.
+    /// Errors that trees, limits or names of others cause are not faults of this program.
     #[test]
     fn bounds_of_the_kernel_are_the_callers_mistakes() {
         for errno in [

@@ -1,4 +1,4 @@
-//! Which ids of the host stand for a container's own.
+//! The host's ids that represent a container's ids.
 
 use crate::failure::{Code, Failure, Result};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub struct IdMap {
 }
 
 impl IdMaps {
-    /// The lines of /proc/PID/uid_map or gid_map (user_namespaces(7)).
+    /// Parses the lines of /proc/PID/uid_map or gid_map (user_namespaces(7)).
     pub fn parse(text: &str) -> Vec<IdMap> {
         let line = |line: &str| {
             let mut numbers = line.split_ascii_whitespace().map(|number| number.parse().ok());
@@ -32,13 +32,13 @@ impl IdMaps {
         text.lines().filter_map(line).collect()
     }
 
-    /// What an id of the container is on the host; none: nothing.
+    /// The host's id of a container's id; None: the id is not mapped.
     pub fn to_host(maps: &[IdMap], id: u32) -> Option<u32> {
         let map = maps.iter().find(|map| id >= map.container_id && id - map.container_id < map.size)?;
         map.host_id.checked_add(id - map.container_id)
     }
 
-    /// What an id of the host is in the container: nobody's where it is nothing there, as the kernel shows it.
+    /// The container's id of a host's id; 65534 (nobody) if the id is not mapped, as the kernel shows it.
     pub fn to_container(maps: &[IdMap], id: u32) -> u32 {
         const NOBODY: u32 = 65_534;
         maps.iter()
@@ -46,7 +46,7 @@ impl IdMaps {
             .map_or(NOBODY, |map| map.container_id + (id - map.host_id))
     }
 
-    /// What the container's root is on the host.
+    /// The host's uid and gid of the container's root.
     pub fn root(&self) -> Result<(u32, u32)> {
         let of = |maps: &[IdMap]| maps.iter().find(|map| map.container_id == 0).map(|map| map.host_id);
         of(&self.uids)

@@ -1,7 +1,8 @@
-//! The addon of plugins/host-linux: it takes a request apart, calls native/core, and puts the answer together. Nothing is decided here.
+//! The addon of plugins/host-linux. It parses a request, calls native/core, and builds the answer. It makes no decisions.
 //!
-//! A request is JSON with its verb in `call`; an answer is JSON, `{"ok": …}` or `{"failure": Failure}`. Text, because napi makes a BigInt
-//! of every number that needs more than 32 bits, and an error of napi carries neither code nor errno. A panic is the failure of its call.
+//! A request is JSON with its verb in `call`. An answer is JSON, `{"ok": …}` or `{"failure": Failure}`. JSON text is used because napi
+//! turns every number of more than 32 bits into a BigInt, and an error of napi has neither code nor errno. A panic is reported as the
+//! failure of its call.
 
 mod request;
 
@@ -15,7 +16,7 @@ use tsbox_core::failure::{Code, Failure, caught};
 #[cfg(not(panic = "unwind"))]
 compile_error!("a panic must be the failure of one call: build with scripts/build-addon, whose profile unwinds");
 
-/// A caller's word to stop, for one or more requests.
+/// Cancels one or more requests of a caller.
 #[napi]
 #[derive(Default)]
 pub struct Cancel(tsbox_core::tree::Cancel);
@@ -33,8 +34,8 @@ impl Cancel {
     }
 }
 
-/// Carries out a request on a thread of its own, which ends with it: so a request may join another network namespace, and a long one holds
-/// up none of the four threads that Node keeps for its file system calls.
+/// Runs a request on its own thread, which ends with it. So a request may join another network namespace, and a long one blocks none of the
+/// four threads that Node keeps for its file system calls.
 #[napi(ts_return_type = "Promise<string>")]
 pub fn call<'env>(env: &'env Env, request: String, cancel: &Cancel) -> Result<Object<'env>> {
     let (deferred, promise) = env.create_deferred::<String, Box<dyn FnOnce(Env) -> Result<String>>>()?;
@@ -47,19 +48,19 @@ pub fn call<'env>(env: &'env Env, request: String, cancel: &Cancel) -> Result<Ob
     Ok(promise)
 }
 
-/// Carries out a request at once: for what takes less than a thread does.
+/// Runs a request synchronously: for requests that take less time than a thread's start.
 #[napi]
 pub fn call_now(request: String) -> String {
     answer(caught(|| Request::run_text(&request, &Default::default())))
 }
 
-/// A seccomp profile (the runtime spec's `linux.seccomp`, JSON) as the BPF program that the kernel takes; else the failure as JSON.
+/// Compiles a seccomp profile (the runtime spec's `linux.seccomp`, JSON) to a BPF program for the kernel; returns a failure as JSON.
 #[napi]
 pub fn compile_seccomp(profile: String) -> Either<Buffer, String> {
     bytes(caught(|| tsbox_core::container::seccomp::compile(&profile)))
 }
 
-/// A small file below `root`: its bytes, or the failure as JSON.
+/// Reads a small file below `root`; returns its bytes, or a failure as JSON.
 #[napi]
 pub fn read_file(root: String, path: String, limit: u32) -> Either<Buffer, String> {
     bytes(caught(|| request::read_file(&root, &path, limit)))

@@ -15,7 +15,7 @@ use tsbox_core::net::{self, Bridge, Veth, firewall};
 use tsbox_core::sys::{Call, at};
 use tsbox_core::tree::{self, Cancel, Named, quota};
 
-/// Every verb, as plugins/host-linux/src/binding.ts writes it.
+/// Every verb, named as in plugins/host-linux/src/binding.ts.
 #[derive(Deserialize)]
 #[serde(tag = "call", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Request {
@@ -347,13 +347,13 @@ fn held(held: Held) -> Result<Value> {
     value(json!({ "root": held.root.into_raw_fd(), "namespace": namespace }))
 }
 
-/// As much as goes through at once: less waking.
+/// A large buffer, so that reader and writer wake up less often.
 const PIPE_SIZE: usize = 1 << 20;
 
-/// Two descriptors, the reading end first.
+/// Returns two descriptors, the reading end first.
 fn pipe() -> Result<Value> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).call("pipe2", None)?;
-    // Where the host's limits refuse the size, the pipe is a smaller one.
+    // If the host's limits refuse the size, the pipe stays smaller.
     let _ = fcntl_setpipe_size(&write, PIPE_SIZE);
     value(json!({ "read": read.into_raw_fd(), "write": write.into_raw_fd() }))
 }
@@ -372,13 +372,13 @@ fn directory(path: &str) -> Result<OwnedFd> {
     at::open_path(path.as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY).named("open", path.as_bytes())
 }
 
-/// A file that must not be there yet, and goes again when writing it fails.
+/// Creates a file that must not exist yet, and removes it if writing fails.
 fn create(into: &str, media_type: &str, write: impl FnOnce(File, Compression) -> Result<layer::Layer>) -> Result<Value> {
     let compression = Compression::of_media_type(media_type)?;
     let file = File::create_new(into).named("open", into.as_bytes())?;
     let written = write(file, compression);
     if written.is_err() {
-        // The failure that matters is the first one.
+        // Ignore this error: the first failure is the one that matters.
         let _ = std::fs::remove_file(into);
     }
     value(written?)
@@ -395,8 +395,8 @@ fn copy(from: &str, to: &str, exclude: &[String], cancel: &Cancel) -> Result<Val
     value(copied?)
 }
 
-/// Copies the directory at `path` below `root` into the empty directory `to`, which gets its owner, mode and times too. Answers what there
-/// was to copy; `check`: answers only.
+/// Copies the directory at `path` below `root` into the empty directory `to`, which also gets its owner, mode and times. Returns what there
+/// was to copy. `check`: copies nothing.
 fn copy_into(root: &str, path: &str, to: &str, check: bool, cancel: &Cancel) -> Result<&'static str> {
     let source = match at::open_in_root(directory(root)?.as_fd(), path.as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => return Ok("nothing"),
@@ -413,7 +413,7 @@ fn copy_into(root: &str, path: &str, to: &str, check: bool, cancel: &Cancel) -> 
     Ok(if content { "content" } else { "owner" })
 }
 
-/// The content of a regular file below `root`, links resolved as inside.
+/// Reads a regular file below `root`; links are resolved within `root`.
 pub fn read_file(root: &str, path: &str, limit: u32) -> Result<Vec<u8>> {
     let named = |text: &str, code| Failure {
         path: Some(path.to_owned()),

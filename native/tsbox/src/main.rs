@@ -1,6 +1,5 @@
-//! `tsbox`, one binary in five roles: the client (whoever types a command), the launcher (`tsbox daemon`), the shim (a fork of the
-//! launcher), an OCI runtime (called as `tsbox-runtime`, or `tsbox runtime …`), and the first process of a container that wants one
-//! (`--init`).
+//! `tsbox`, one binary with five roles: the client (a user's command), the launcher (`tsbox daemon`), the shim (a fork of the launcher), an
+//! OCI runtime (called as `tsbox-runtime`, or `tsbox runtime …`), and the first process of a container that asks for one (`--init`).
 
 use std::ffi::OsString;
 
@@ -31,8 +30,8 @@ fn daemon(args: Vec<String>) -> i32 {
     tsbox_launcher::main(args, tsbox_client::home(), seal)
 }
 
-/// The launcher runs from a sealed copy of this binary, since its forks enter containers. The copy does not know where it lies, so it is
-/// told.
+/// Continues in a sealed copy of this binary, since the launcher's forks enter containers. The copy can't find its own location, so it gets
+/// it in the environment.
 fn seal() -> Result<(), String> {
     if let Some(home) = tsbox_client::home() {
         // SAFETY: no other thread reads the environment: there is none.

@@ -4,7 +4,7 @@ use super::spec::Capabilities;
 use crate::failure::{Failure, Result};
 use crate::sys;
 
-/// By number, as in uapi/linux/capability.h.
+/// Names by number, as in uapi/linux/capability.h.
 const NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
@@ -62,8 +62,8 @@ pub struct Sets {
 }
 
 impl Sets {
-    /// Names that this kernel or this program does not know, and those that the caller does not have itself, are left out and told, as runc
-    /// does.
+    /// Converts names to sets. Like runc, it leaves out names that this kernel or this program does not know, and capabilities that the
+    /// caller does not have, and adds a warning.
     pub fn of(wanted: &Capabilities, warnings: &mut Vec<String>) -> Result<Sets> {
         let have = current_bounding()?;
         let mut left_out = Vec::new();
@@ -86,7 +86,7 @@ impl Sets {
             permitted: bits(&wanted.permitted),
             ambient: bits(&wanted.ambient),
         };
-        // The kernel gives none that is not inheritable and permitted; many a spec lists some.
+        // The kernel grants only ambient capabilities that are inheritable and permitted, but many specs list others.
         let given = sets.ambient & sets.inheritable & sets.permitted;
         if given != sets.ambient {
             warnings.push("ambient capabilities that are not both inheritable and permitted were left out".to_owned());
@@ -98,7 +98,7 @@ impl Sets {
         Ok(sets)
     }
 
-    /// With further ones that the caller has, effective and permitted.
+    /// Adds capabilities that the caller has to the effective and permitted sets.
     pub fn with(self, extra: u64) -> Sets {
         Sets {
             effective: self.effective | extra,
@@ -107,7 +107,7 @@ impl Sets {
         }
     }
 
-    /// Takes what is not in the set out of the bounding set; needs CAP_SETPCAP, so it comes before the change of user.
+    /// Drops all capabilities outside of the set from the bounding set. Needs CAP_SETPCAP, so it comes before the change of user.
     pub fn bound(&self) -> Result<()> {
         for number in (0..64).filter(|number| self.have & !self.bounding & (1 << number) != 0) {
             sys::prctl(libc::PR_CAPBSET_DROP, number, 0, "PR_CAPBSET_DROP")?;
@@ -115,7 +115,7 @@ impl Sets {
         Ok(())
     }
 
-    /// The other four, after the change of user.
+    /// Sets the other four sets, after the change of user.
     pub fn apply(&self) -> Result<()> {
         #[repr(C)]
         struct Header {
@@ -152,14 +152,14 @@ impl Sets {
     }
 }
 
-/// `CAP_CHOWN`, `chown` → 0.
+/// The number of a capability: `CAP_CHOWN`, `chown` → 0.
 pub fn number(name: &str) -> Option<u64> {
     let upper = name.to_ascii_uppercase();
     let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
     NAMES.iter().position(|known| *known == bare).map(|at| at as u64)
 }
 
-/// What the caller's bounding set has; the kernel says EINVAL beyond its last capability.
+/// The caller's bounding set. The kernel returns EINVAL beyond its last capability.
 fn current_bounding() -> Result<u64> {
     let mut set = 0;
     for number in 0..64u64 {

@@ -1,5 +1,4 @@
-//! `tmpcopyup`: what an image has in a directory, copied into the tmpfs that is about to cover it. Every step goes by descriptor and
-//! follows no link.
+//! `tmpcopyup`: copies an image's directory into the tmpfs that is mounted over it. Every step uses descriptors and follows no link.
 
 use crate::failure::Result;
 use crate::sys::at::Stat;
@@ -21,7 +20,7 @@ pub fn copy(from: BorrowedFd, to: BorrowedFd) -> Result<()> {
             }
             libc::S_IFREG => copy_file(from, to, &shown)?,
             libc::S_IFLNK => copy_link(from, to, &name, &stat)?,
-            // A node, socket or pipe has no content; a tmpfs for scratch data needs none of them.
+            // A node, socket or pipe has no content, and a tmpfs for temporary data needs none.
             _ => {}
         }
     }
@@ -41,7 +40,7 @@ fn copy_link(from: BorrowedFd, to: BorrowedFd, name: &CStr, stat: &Stat) -> Resu
     at::set_owner(to, name, stat.0.st_uid, stat.0.st_gid).call("chown", None)
 }
 
-/// Owner, then mode (a chown takes the set-id bits away).
+/// Sets the owner, then the mode, since chown clears the set-id bits.
 fn adopt(from: BorrowedFd, to: BorrowedFd) -> Result<()> {
     let stat = at::stat_fd(from).call("fstat", None)?;
     // A mount's own descriptor is O_PATH, which fchown and fchmod refuse.

@@ -1,4 +1,4 @@
-//! What every container finds in /dev: the nodes, made or, in a user namespace, bound from the host, and the links.
+//! The contents of every container's /dev: device nodes, which are created or, in a user namespace, bound from the host, and links.
 
 use super::spec::Device;
 use crate::failure::{Code, Failure, Result};
@@ -12,7 +12,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-/// Path, major and minor of the devices that the OCI runtime spec promises on Linux.
+/// Path, major and minor of the devices that the OCI runtime spec requires on Linux.
 const DEFAULT: [(&str, u32, u32); 6] = [
     ("/dev/null", 1, 3),
     ("/dev/zero", 1, 5),
@@ -28,12 +28,12 @@ const LINKS: [(&str, &str); 5] = [
     ("/dev/stderr", "/proc/self/fd/2"),
     ("/dev/ptmx", "pts/ptmx"),
 ];
-/// Only where the kernel was built with it.
+/// Made only if the kernel has this file.
 const CORE: (&str, &str) = ("/dev/core", "/proc/kcore");
 
-/// `bind`: this process may not make nodes (mknod in a user namespace is EPERM).
+/// `bind`: this process may not make nodes (mknod fails with EPERM in a user namespace).
 pub fn make(root: &Root, devices: &[Device], bind: bool) -> Result<()> {
-    // One look-up of /dev for the ten names that are always made.
+    // Look up /dev once for the ten names that are always made.
     let dev = root.make_directory("/dev", 0o755)?;
     let umask = rustix::process::umask(Mode::empty());
     let made = (|| {
@@ -59,11 +59,11 @@ pub fn make(root: &Root, devices: &[Device], bind: bool) -> Result<()> {
     })();
     rustix::process::umask(umask);
     made?;
-    // The host's /proc is in sight until the root is changed.
+    // The host's /proc is visible until the root is changed.
     let core = rustix::fs::access(c"/proc/kcore", Access::EXISTS).is_ok();
     for (name, to) in LINKS.into_iter().chain(core.then_some(CORE)) {
         let (name, to) = (sys::text(&name[5..])?, sys::text(to)?);
-        // What is there already stays.
+        // An existing file stays.
         let _ = at::make_link(&to, dev.as_fd(), &name);
     }
     Ok(())
@@ -99,7 +99,7 @@ impl Node {
     fn make(&self, root: &Root, directory: BorrowedFd, name: &str, path: &str) -> Result<()> {
         let text = sys::text(name)?;
         match self.make_new(directory, &text, path) {
-            // An image may bring the node, or a link to where it is to be; one of another kind or number is no device of the spec.
+            // An image may contain the node, or a link to its place. A node of another kind or number is not the spec's device.
             Err(failure) if failure.errno == Some(libc::EEXIST) => {
                 let there = root.walk(path, 0o755, |directory, name, _| {
                     self.make_new(directory, name, path)?;

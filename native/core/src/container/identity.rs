@@ -1,18 +1,18 @@
-//! Who a process is and what it may use up: user, groups, limits, priority, names.
+//! The identity and limits of a process: user, groups, limits, priority, names.
 
 use super::spec::{IoPriority, Rlimit, Scheduler, User};
 use crate::failure::{Code, Failure, Result};
 use crate::sys::{self, Call};
 
-/// Sets groups, gid and uid for good. Permitted capabilities survive (PR_SET_KEEPCAPS) until [`super::capabilities::Sets::apply`]; exec
-/// takes the flag away.
+/// Sets groups, gid and uid permanently. Permitted capabilities survive (PR_SET_KEEPCAPS) until [`super::capabilities::Sets::apply`]; exec
+/// clears the flag.
 pub fn become_user(user: &User) -> Result<()> {
     sys::prctl(libc::PR_SET_KEEPCAPS, 1, 0, "PR_SET_KEEPCAPS")?;
     // SAFETY: plain numbers and an array of that length. Raw calls: a C library would send signals to threads that are not there.
     unsafe {
         let groups = libc::syscall(libc::SYS_setgroups, user.additional_gids.len(), user.additional_gids.as_ptr());
         match sys::check(groups, "setgroups", None) {
-            // A user namespace of somebody without privilege forbids it; with nothing to set that is as good.
+            // The user namespace of an unprivileged user forbids setgroups. That is harmless if there are no groups to set.
             Err(failure) if failure.errno == Some(libc::EPERM) && user.additional_gids.is_empty() => {}
             answer => drop(answer?),
         }
@@ -22,7 +22,7 @@ pub fn become_user(user: &User) -> Result<()> {
     sys::prctl(libc::PR_SET_KEEPCAPS, 0, 0, "PR_SET_KEEPCAPS").map(drop)
 }
 
-/// A raise beyond the hard limit needs CAP_SYS_RESOURCE, which not every root has: that is told and the process runs with what there is.
+/// Sets limits. To raise a hard limit needs CAP_SYS_RESOURCE, which not every root has. Without it the limit stays, with a warning.
 pub fn set_rlimits(limits: &[Rlimit], warnings: &mut Vec<String>) -> Result<()> {
     const NAMES: [&str; 16] = [
         "CPU",
@@ -152,14 +152,14 @@ pub fn set_domain_name(name: &str) -> Result<()> {
     rustix::system::setdomainname(name.as_bytes()).call("setdomainname", None)
 }
 
-/// What ps shows until exec.
+/// Sets the name that ps shows until exec.
 pub fn set_title(title: &std::ffi::CStr) {
     // SAFETY: a C string; longer than 15 bytes is cut.
     unsafe { libc::prctl(libc::PR_SET_NAME, title.as_ptr()) };
 }
 
-/// A session keyring of its own: the starter's keys are not the container's. What a kernel without keyrings or a full quota says is no
-/// reason not to start.
+/// Creates a new session keyring, so that the container does not get the caller's keys. Errors of a kernel without keyrings or with a full
+/// quota do not prevent the start.
 pub fn join_session_keyring(name: &str) {
     const JOIN_SESSION_KEYRING: i32 = 1;
     if let Ok(name) = sys::text(name) {

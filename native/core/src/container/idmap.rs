@@ -1,6 +1,6 @@
-//! Mounts whose files are shown with other ids than those on disk: what a container in a user namespace wrote as its root is root's on
-//! disk, whatever ids stood for it while it ran. Binds are mapped as they are (Linux 5.12), an overlay by its layers (5.19), since
-//! overlayfs itself can't be.
+//! Mounts whose files are shown with other ids than those on disk. Files that a container in a user namespace writes as its root belong to
+//! root on disk, whatever ids its root was mapped to. Binds are mapped directly (Linux 5.12). An overlay is mapped by its layers (5.19),
+//! since overlayfs itself can't be mapped.
 //!
 //! Sources: mount_setattr(2), idmappings.rst and overlayfs.rst of the kernel.
 
@@ -15,7 +15,7 @@ use crate::sys::{self, Call, at};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// As [`crate::mount::open_detached`], with the mounts that have id maps shown by them.
+/// Like [`crate::mount::open_detached`], but mounts that have id maps are mapped.
 pub fn open_detached(mounts: &[Mount]) -> Result<OwnedFd> {
     words::open_detached_by(mounts, |one| match &one.id_maps {
         Some(maps) => open_one(one, maps),
@@ -38,7 +38,7 @@ fn open_one(one: &Mount, maps: &IdMaps) -> Result<OwnedFd> {
     }
 }
 
-/// A new user namespace with these maps, which lives as long as the descriptor.
+/// Creates a user namespace with these maps, which lives as long as the descriptor.
 fn namespace(maps: &IdMaps) -> Result<OwnedFd> {
     namespaces::hold(namespaces::USER, maps)?
         .pop()
@@ -52,7 +52,7 @@ fn bind(path: &Path, recursive: bool, attributes: Attributes, maps: &IdMaps) -> 
     Ok(tree)
 }
 
-/// Maps a detached mount; `path` is what it shows, for the failure.
+/// Maps a detached mount of `path`, which a failure names.
 pub fn apply(tree: &OwnedFd, path: &Path, recursive: bool, attributes: Attributes, maps: &IdMaps) -> Result<()> {
     mapped(tree, path, recursive, attributes, namespace(maps)?.as_fd())
 }
@@ -68,8 +68,8 @@ fn mapped(tree: &OwnedFd, path: &Path, recursive: bool, attributes: Attributes, 
     })
 }
 
-/// A detached overlay of mapped layers. Its layers must be attached somewhere while it is made, so that is done in a mount namespace of the
-/// moment; the caller must have one thread, and finds itself at `/` of its own one again.
+/// A detached overlay of mapped layers. The layers must be attached while the overlay is made, so that happens in a temporary mount
+/// namespace. The caller must have one thread, and afterwards is at `/` of its own namespace again.
 fn overlay(wanted: &Mount, data: &[&str], attributes: Attributes, maps: &IdMaps) -> Result<OwnedFd> {
     let data = words::forget_volatile(data)?;
     let namespace = namespace(maps)?;
@@ -81,7 +81,7 @@ fn overlay(wanted: &Mount, data: &[&str], attributes: Attributes, maps: &IdMaps)
     let value = |key: &str| data.iter().find_map(|option| option.strip_prefix(key)).map(PathBuf::from);
     let lowers = data.iter().filter_map(|option| option.strip_prefix("lowerdir+=")).map(Path::new);
     let lowers = lowers.map(layer).collect::<Result<Vec<OwnedFd>>>()?;
-    // Upper and work must be on one mount, so it is that of the directory above both.
+    // Upper and work must be on one mount, so their common parent directory is mounted.
     let writable = match (value("upperdir="), value("workdir=")) {
         (Some(upper), Some(work)) => {
             let above = common(&upper, &work)?;
@@ -109,7 +109,7 @@ fn overlay(wanted: &Mount, data: &[&str], attributes: Attributes, maps: &IdMaps)
     for (name, tree) in names.iter().zip(&lowers) {
         place(name, tree)?;
     }
-    // Short names from within: an option's value has 255 bytes.
+    // Use short relative names: an option's value has at most 255 bytes.
     rustix::process::fchdir(&stage).call("fchdir", None)?;
     if words::has_lowerdir_plus() {
         names.iter().try_for_each(|name| context.set("lowerdir+", name))?;
@@ -145,7 +145,7 @@ fn common(a: &Path, b: &Path) -> Result<PathBuf> {
     }
 }
 
-/// A mount namespace of the moment; the caller's own one is back when this is dropped.
+/// A temporary mount namespace. Drop returns to the caller's own one.
 struct OwnMounts {
     own: OwnedFd,
 }
@@ -164,7 +164,7 @@ impl OwnMounts {
 impl Drop for OwnMounts {
     fn drop(&mut self) {
         if namespaces::join(self.own.as_fd(), namespaces::MOUNT).is_err() {
-            // Whoever goes on in the wrong mount namespace would work on the wrong files.
+            // A process that went on in the wrong mount namespace would use the wrong files.
             std::process::abort();
         }
     }

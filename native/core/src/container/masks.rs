@@ -1,5 +1,5 @@
-//! Masked and read-only paths, by descriptor: what covers a path is opened and verified before, and is joined to exactly what was found
-//! there.
+//! Masked and read-only paths, by descriptor: the covering mount is opened and verified first, and is attached exactly to the file that was
+//! found at the path.
 
 use crate::failure::{Code, Failure, Result};
 use crate::sys;
@@ -7,8 +7,8 @@ use crate::sys::mount::{self, Attributes, Context};
 use crate::tree::root::Root;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// The host's /dev/null, opened before the root is changed. The one in a container can be replaced by a link to whatever shall be "masked"
-/// writable (CVE-2025-31133); this one is verified to be character device 1:3.
+/// The host's /dev/null, opened before the root is changed. A container's /dev/null can be replaced by a link to a file that the "mask"
+/// then makes writable (CVE-2025-31133); this one is verified to be character device 1:3.
 pub struct Mask {
     null: OwnedFd,
     /// One empty read-only tmpfs covers all directories.
@@ -32,7 +32,8 @@ impl Mask {
         let Some(target) = root.find(path)? else { return Ok(()) };
         let directory = sys::stat(target.as_fd())?.st_mode & libc::S_IFMT == libc::S_IFDIR;
         let tree = if !directory {
-            // Read-only, which a device is written to in spite of: root inside owns this inode of the host's and would change its mode.
+            // Read-only, which does not prevent writes to a device: root in the container owns this inode of the host and could change its
+            // mode.
             let tree = mount::clone_descriptor(self.null.as_fd(), false)?;
             mount::set_attributes(
                 tree.as_fd(),
@@ -62,7 +63,7 @@ impl Mask {
     }
 }
 
-/// Binds a path onto itself, read-only with all below it.
+/// Binds a path onto itself, read-only with everything below it.
 pub fn make_read_only(root: &Root, path: &str) -> Result<()> {
     let Some(target) = root.find(path)? else { return Ok(()) };
     let tree = mount::clone_descriptor(target.as_fd(), true)?;

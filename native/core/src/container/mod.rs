@@ -1,8 +1,7 @@
-//! What a container is made of, one part a file and no policy: the runtime (native/runtime) puts the parts together, from an OCI runtime
-//! spec.
+//! The parts of a container, one file each, without policy. The runtime (native/runtime) combines the parts, from an OCI runtime spec.
 //!
-//! Everything below a container's root is reached through [`root::Root`] and mounted by descriptor: an image's symlinks are data, never a
-//! way out.
+//! Everything below a container's root is reached through [`root::Root`] and mounted by descriptor: an image's symlinks are data, and never
+//! lead out of the root.
 
 pub mod capabilities;
 pub mod cgroup;

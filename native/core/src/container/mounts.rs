@@ -1,5 +1,5 @@
-//! The `mounts` of an OCI spec: each opened detached, each target found below the root by descriptor, then joined by move_mount. No path of
-//! the container is ever handed to the kernel as a string that something could change in between.
+//! The `mounts` of an OCI spec. Each mount is opened detached, each target is found below the root by descriptor, then move_mount joins
+//! them. No path of the container is passed to the kernel as a string whose meaning could change in between.
 
 use super::cgroup::{Cgroup, Layout};
 use super::namespaces;
@@ -18,19 +18,19 @@ use rustix::mount::UnmountFlags;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// What the options of one mount say, sorted by who takes them.
+/// The options of one mount, sorted by their receiver.
 #[derive(Default, Debug)]
 pub struct Options {
     pub bind: bool,
     pub recursive: bool,
     pub attributes: Attributes,
-    /// `rro`, `rnosuid` …: for the mounts below too.
+    /// `rro`, `rnosuid` …: apply also to the mounts below.
     pub recursive_attributes: Attributes,
-    /// MS_SHARED and so on, and whether for the mounts below too.
+    /// MS_SHARED and so on, and whether it applies also to the mounts below.
     pub propagation: Option<(u64, bool)>,
-    /// `tmpcopyup`: a tmpfs that begins with what the image has there.
+    /// `tmpcopyup`: the tmpfs begins with a copy of the image's directory.
     pub copy_up: bool,
-    /// `X-mount.subdir=`, as mount(8) has it: only that directory or file of the source, found below its root.
+    /// `X-mount.subdir=`, as in mount(8): mounts only that directory or file of the source, found below the source's root.
     pub subdirectory: Option<String>,
     pub data: Vec<String>,
 }
@@ -43,7 +43,7 @@ impl Options {
                 "bind" => parsed.bind = true,
                 "rbind" => (parsed.bind, parsed.recursive) = (true, true),
                 "tmpcopyup" => parsed.copy_up = true,
-                // Words of mount(8) and of engines that say nothing to the kernel.
+                // Options of mount(8) and of engines that do not concern the kernel.
                 "defaults" | "async" | "nomand" | "noiversion" | "loud" | "z" | "Z" => {}
                 other if other.starts_with("X-mount.subdir=") => {
                     parsed.subdirectory = other.split_once('=').map(|(_, path)| path.to_owned());
@@ -63,7 +63,7 @@ impl Options {
     }
 }
 
-/// The propagation that a word means, and whether it goes for the mounts below too.
+/// The propagation that an option means, and whether it applies also to the mounts below.
 pub fn propagation(word: &str) -> Option<(u64, bool)> {
     let (kind, recursive) = match word {
         "private" | "rprivate" => (libc::MS_PRIVATE, word == "rprivate"),
@@ -75,11 +75,14 @@ pub fn propagation(word: &str) -> Option<(u64, bool)> {
     Some((kind, recursive))
 }
 
-/// Opens, in the host's mount namespace and with the host's rights, the binds that can't be opened later: those that must stay peers of the
-/// host's mounts (`rshared`) or hear of them (`rslave`), for which it is too late in the container's own slave namespace, whose root is
-/// nobody's peer; those whose ids are mapped, overlays of other images among them; those that lie in another container
-/// (`/proc/PID/root/…`); and all of them for a container in a user namespace (`mapped`), whose root may not walk the host's directories.
-/// One answer a mount. `pids`: a pid namespace that is joined; its /proc can be opened from here alone.
+/// Opens the mounts that can't be opened later, in the host's mount namespace and with the host's rights. These are:
+/// - binds that must stay peers of the host's mounts (`rshared`) or receive their changes (`rslave`): in the container's own slave
+/// namespace, whose root has no peer, it is too late for that;
+/// - binds with mapped ids, including overlays of other images;
+/// - binds of paths in another container (`/proc/PID/root/…`);
+/// - all binds of a container in a user namespace (`mapped`), whose root may not walk the host's directories.
+///
+/// Returns one entry per mount. `pids`: a pid namespace that is joined; its /proc can be opened only here.
 pub fn open_early(mounts: &[OciMount], mapped: bool, pids: Option<BorrowedFd>) -> Result<Vec<Option<OwnedFd>>> {
     let open = |one: &OciMount| {
         let options = Options::parse(&one.options);
@@ -122,16 +125,16 @@ pub fn open_early(mounts: &[OciMount], mapped: bool, pids: Option<BorrowedFd>) -
         .collect()
 }
 
-/// A /proc of another pid namespace than the caller's.
+/// A /proc of a pid namespace that is not the caller's.
 fn proc_of(pids: BorrowedFd, options: &Options) -> Result<OwnedFd> {
     let context = Context::open("proc")?;
-    // Linux 6.17.
+    // Since Linux 6.17.
     if context.descriptor("pidns", pids).is_ok() {
         options.data.iter().try_for_each(|option| context.option(option))?;
         return context.mount(options.attributes);
     }
-    // Before, a process of that namespace would have to mount it, which its others could see and stop. So it is one that somebody there has
-    // already.
+    // Before Linux 6.17, a process in that namespace would have to mount it, and other processes there could see and stop that process. So
+    // the /proc of an existing process there is used.
     let pid = member_of(pids)?;
     let tree = clone_inside(pid, "/proc")?;
     if sys::file_system(tree.as_fd())? != sys::PROC_MAGIC || sys::stat(tree.as_fd())?.st_ino != sys::PROC_ROOT {
@@ -142,7 +145,7 @@ fn proc_of(pids: BorrowedFd, options: &Options) -> Result<OwnedFd> {
     Ok(tree)
 }
 
-/// The first process of a pid namespace, as the host numbers it.
+/// The first process of a pid namespace, by its pid on the host.
 fn member_of(pids: BorrowedFd) -> Result<i32> {
     let wanted = sys::stat(pids)?.st_ino;
     let failed = |error: std::io::Error| Failure::io(&error, "readdir", Some("/proc"));
@@ -170,7 +173,7 @@ fn in_another(source: &str) -> Option<(i32, &str)> {
     Some((pid.parse().ok()?, path))
 }
 
-/// A mount of another mount namespace can be cloned only from inside it. What links of that container's lead to lies in it, too.
+/// Clones a mount of another mount namespace, which is possible only inside that namespace. The container's links resolve within it, too.
 fn clone_inside(pid: i32, path: &str) -> Result<OwnedFd> {
     let own = sys::open("/proc/self/ns/mnt", libc::O_RDONLY)?;
     let theirs = sys::open(&format!("/proc/{pid}/ns/mnt"), libc::O_RDONLY)?;
@@ -182,7 +185,7 @@ fn clone_inside(pid: i32, path: &str) -> Result<OwnedFd> {
     cloned
 }
 
-/// The source of a bind, or what lies at the wanted path below it; no link leads out of it.
+/// The source of a bind, or the file at the given path below the source. No link leads out of it.
 fn clone_source(source: &str, options: &Options) -> Result<OwnedFd> {
     let Some(inside) = &options.subdirectory else {
         return mount::clone_tree(Path::new(source), options.recursive);
@@ -201,13 +204,13 @@ fn find_inside(top: BorrowedFd, path: &str) -> Result<OwnedFd> {
         })
 }
 
-/// What the mounts of one container share.
+/// The values that all mounts of one container share.
 pub struct Place<'a> {
     pub root: &'a Root,
     pub cgroup: Option<&'a Cgroup>,
-    /// The container has a cgroup namespace of its own: a cgroup file system shows it its own directory as the root.
+    /// The container has its own cgroup namespace: a cgroup file system shows the container's directory as its root.
     pub cgroup_namespace: bool,
-    /// SELinux label of file systems that are made here.
+    /// The SELinux label of file systems that are created here.
     pub label: Option<&'a str>,
 }
 
@@ -279,7 +282,7 @@ fn bind(root: &Root, one: &OciMount, options: &Options, early: Option<OwnedFd>) 
     Ok((tree, target))
 }
 
-/// Another image's tree. Kernels differ in how they take its layers, which mount.rs knows.
+/// Mounts another image's tree. Kernels differ in the options for its layers, which mount.rs handles.
 fn overlay(root: &Root, one: &OciMount, options: &Options, early: Option<OwnedFd>) -> Result<(OwnedFd, OwnedFd)> {
     let whole = match early {
         Some(whole) => whole,
@@ -311,7 +314,8 @@ fn overlay_of(one: &OciMount, options: &Options, id_maps: Option<IdMaps>) -> Mou
     }
 }
 
-/// Before Linux 6.15 a part of a detached mount can't be bound: so it is attached for that long, over the root that nobody runs in yet.
+/// Before Linux 6.15 a part of a detached mount can't be bound. So the mount is attached temporarily, over the root, in which no process
+/// runs yet.
 fn part_of(root: &Root, whole: &OwnedFd, inside: &str) -> Result<OwnedFd> {
     mount::attach_to(whole.as_fd(), root.fd())?;
     let part = find_inside(whole.as_fd(), inside).and_then(|found| mount::clone_descriptor(found.as_fd(), true));
@@ -321,11 +325,11 @@ fn part_of(root: &Root, whole: &OwnedFd, inside: &str) -> Result<OwnedFd> {
 }
 
 fn file_system(place: &Place, kind: &str, one: &OciMount, options: &Options, early: Option<OwnedFd>) -> Result<(OwnedFd, OwnedFd)> {
-    // A tmpfs without a mode of its own looks like the directory that it covers; over none, it is everybody's (1777).
+    // A tmpfs without a mode option gets the mode of the directory that it covers; if there is no directory, 1777.
     let covered = place.root.find(&one.destination)?.map(|fd| sys::stat(fd.as_fd())).transpose()?;
     let target = place.root.make_directory(&one.destination, 0o755)?;
     if kind == "proc" || kind == "sysfs" {
-        // What is masked later is found under these names: they must not lead somewhere else.
+        // Masks are applied later under these names, so the names must not lead elsewhere.
         place
             .root
             .open(&one.destination, libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW)
@@ -359,11 +363,11 @@ fn file_system(place: &Place, kind: &str, one: &OciMount, options: &Options, ear
     if options.copy_up {
         attributes.set &= !mount::RDONLY;
     } else if attributes.set & mount::RDONLY != 0 {
-        // The file system itself, not this mount of it alone: as mount(2) has it.
+        // Makes the whole file system read-only, not only this mount of it, as mount(2) does.
         context.flag("ro")?;
     }
     let tree = context.mount(attributes)?;
-    // Message queues take no label as an option, and keep one. Where they don't, a policy says what they are.
+    // Message queues take no label as an option, but store one. If they don't, a policy labels them.
     if let Some(label) = label.filter(|_| kind == "mqueue") {
         let _ = xattr::set_opened(tree.as_fd(), b"security.selinux", label.as_bytes());
     }
@@ -386,7 +390,8 @@ fn file_system(place: &Place, kind: &str, one: &OciMount, options: &Options, ear
     Ok((tree, target))
 }
 
-/// Mounts over parts of /proc can lie to what writes there; runtimes agree on the few that lxcfs and rootless engines need.
+/// Rejects mounts inside /proc, except a few. Such a mount can redirect writes to /proc. Runtimes agree on the exceptions, which lxcfs and
+/// rootless engines need.
 fn guard_proc(target: BorrowedFd, one: &OciMount) -> Result<()> {
     const ALLOWED: [&str; 10] = [
         "cpuinfo",
@@ -405,15 +410,15 @@ fn guard_proc(target: BorrowedFd, one: &OciMount) -> Result<()> {
     }
     let inside = one.destination.trim_end_matches('/').strip_prefix("/proc");
     match inside {
-        // Over the whole: as good as there was none.
+        // A mount over all of /proc is harmless: it is the same as no /proc.
         Some("") => Ok(()),
         Some(rest) if ALLOWED.contains(&rest.trim_start_matches('/')) => Ok(()),
         _ => Err(Failure::new(Code::InvalidArgument, "nothing may be mounted inside /proc")),
     }
 }
 
-/// The container's own cgroups: one file system on v2, a tmpfs with one a hierarchy on v1 and hybrid. With a cgroup namespace the
-/// container's directory is the root of each; without, its directories are bound there.
+/// Mounts the container's own cgroups: one file system on v2; a tmpfs with one file system per hierarchy on v1 and hybrid. With a cgroup
+/// namespace the container's directory is the root of each file system; without, its directories are bound there.
 fn mount_cgroup(place: &Place, one: &OciMount, options: &Options) -> Result<()> {
     let target = place.root.make_directory(&one.destination, 0o755)?;
     let layout = Layout::discover()?;

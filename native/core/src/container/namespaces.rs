@@ -1,4 +1,4 @@
-//! Namespaces: which of them a process gets new, which it joins, and clone3 with them.
+//! Namespaces: which ones a process creates, which ones it joins, and clone3 with them.
 
 use super::spec::{ClockOffset, Namespace, TimeOffsets};
 use crate::failure::{Code, Failure, Result};
@@ -16,12 +16,12 @@ pub const UTS: i32 = libc::CLONE_NEWUTS;
 pub const CGROUP: i32 = libc::CLONE_NEWCGROUP;
 pub const TIME: i32 = 0x80;
 
-/// What `linux.namespaces` asks for; what it does not name is shared with the caller.
+/// The namespaces of `linux.namespaces`. All others are shared with the caller.
 #[derive(Default)]
 pub struct Namespaces {
-    /// CLONE_NEW* of those to be made.
+    /// The CLONE_NEW* flags of the namespaces that are created.
     pub new: i32,
-    /// Those to join. User comes first: it gives the right to join the others.
+    /// The namespaces that are joined. User comes first, since it gives the right to join the others.
     pub join: Vec<(i32, OwnedFd)>,
 }
 
@@ -51,7 +51,7 @@ impl Namespaces {
         self.join.iter().find(|(one, _)| *one == kind).map(|(_, fd)| fd.as_fd())
     }
 
-    /// The process has one of this kind that is not its starter's.
+    /// Whether the process has a namespace of this kind that is not the caller's.
     pub fn separate(&self, kind: i32) -> bool {
         self.new & kind != 0 || self.joined(kind).is_some()
     }
@@ -80,14 +80,15 @@ pub fn unshare(kinds: i32) -> Result<()> {
     unsafe { unshare_unsafe(UnshareFlags::from_bits_retain(kinds as u32)) }.call("unshare", None)
 }
 
-/// A new process: in the child none, in the parent its pid and pidfd.
+/// The result of a fork. The parent gets the new process's pid and pidfd.
 pub enum Forked {
     Child,
     Parent { pid: i32, pidfd: OwnedFd },
 }
 
-/// clone3 without shared memory, which is fork(2): the caller must be single-threaded, since the child goes on with this program's heap.
-/// `cgroup`: a directory of cgroup v2 that the child begins in, with no move. `sibling`: the child is the caller's parent's.
+/// Calls clone3 without shared memory, like fork(2). The caller must be single-threaded, since the child continues with this program's
+/// heap. `cgroup`: a cgroup v2 directory in which the child is created without a move. `sibling`: the child becomes a child of the caller's
+/// parent.
 pub fn fork(namespaces: i32, cgroup: Option<BorrowedFd>, sibling: bool) -> Result<Forked> {
     #[repr(C)]
     #[derive(Default)]
@@ -109,7 +110,7 @@ pub fn fork(namespaces: i32, cgroup: Option<BorrowedFd>, sibling: bool) -> Resul
     let mut arguments = CloneArgs {
         flags: namespaces as u32 as u64 | libc::CLONE_PIDFD as u64 | if sibling { libc::CLONE_PARENT as u64 } else { 0 },
         pidfd: &raw mut pidfd as u64,
-        // A sibling's is that of the process that makes it.
+        // A sibling gets the exit signal of the process that forks it.
         exit_signal: if sibling { 0 } else { libc::SIGCHLD as u64 },
         ..CloneArgs::default()
     };
@@ -129,8 +130,8 @@ pub fn fork(namespaces: i32, cgroup: Option<BorrowedFd>, sibling: bool) -> Resul
     }
 }
 
-/// Makes namespaces of the kinds of `flags` (USER among them) that live as long as their descriptors, without a process in them. Answers
-/// one a kind: the user namespace last, the others, which belong to it, before it in the order of [`HELD`].
+/// Creates namespaces of the kinds in `flags` (which include USER) that live as long as their descriptors, without a process in them.
+/// Returns one descriptor per kind: the user namespace last, the others, which belong to it, before it in the order of [`HELD`].
 pub fn hold(flags: i32, maps: &IdMaps) -> Result<Vec<OwnedFd>> {
     let Forked::Parent { pid, pidfd } = fork(flags, None, false)? else {
         wait_for_end()
@@ -146,10 +147,10 @@ pub fn hold(flags: i32, maps: &IdMaps) -> Result<Vec<OwnedFd>> {
     opened
 }
 
-/// What [`hold`] holds, in its order.
+/// The kinds of namespaces that [`hold`] holds, in its order.
 const HELD: [(i32, &str); 2] = [(NETWORK, "net"), (USER, "user")];
 
-/// It is there for its namespaces alone, until it is killed.
+/// Waits until the process is killed. The process exists only for its namespaces.
 fn wait_for_end() -> ! {
     let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0, "PR_SET_PDEATHSIG");
     loop {
@@ -158,7 +159,7 @@ fn wait_for_end() -> ! {
     }
 }
 
-/// Writes the maps of a process that is in a new user namespace. The caller has CAP_SETUID and CAP_SETGID outside of it.
+/// Writes the maps of a process in a new user namespace. The caller must have CAP_SETUID and CAP_SETGID outside of it.
 pub fn write_maps(pid: i32, uids: &[IdMap], gids: &[IdMap]) -> Result<()> {
     let lines = |maps: &[IdMap]| {
         maps.iter()
@@ -170,13 +171,13 @@ pub fn write_maps(pid: i32, uids: &[IdMap], gids: &[IdMap]) -> Result<()> {
     proc.write(&format!("{pid}/uid_map"), &lines(uids))
 }
 
-/// A time namespace that the caller's next children are born in; the caller's own is back when this is dropped.
+/// A time namespace in which the caller's next children are created. Drop returns to the caller's own one.
 pub struct TimeNamespace {
     own: OwnedFd,
 }
 
 impl TimeNamespace {
-    /// `Unsupported` where the kernel has none. The offsets can be set only before anybody is in it.
+    /// Fails with `Unsupported` if the kernel has no time namespaces. The offsets can be set only before a process is in the namespace.
     pub fn enter(offsets: &TimeOffsets) -> Result<TimeNamespace> {
         let entered = TimeNamespace {
             own: sys::open("/proc/self/ns/time", libc::O_RDONLY).map_err(lacks_time)?,
@@ -204,7 +205,7 @@ impl TimeNamespace {
 
 impl Drop for TimeNamespace {
     fn drop(&mut self) {
-        // It can fail for a caller with several threads alone, who could not have come here.
+        // This fails only for a caller with several threads, for which `enter` fails, too.
         let _ = join(self.own.as_fd(), TIME);
     }
 }

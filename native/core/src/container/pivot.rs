@@ -1,4 +1,4 @@
-//! The change of root, in a mount namespace of its own.
+//! The change of root, in a private mount namespace.
 
 use crate::failure::Result;
 use crate::sys::mount::{self, Attributes};
@@ -7,8 +7,8 @@ use rustix::mount::UnmountFlags;
 use rustix::process::{chdir, fchdir, pivot_root};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Takes every mount of this namespace out of the way of the host's: what is mounted here goes nowhere, what the host mounts later still
-/// comes in (volumes that are `rslave` must see it). `/` itself gets a new root laid over it: it must not be shared at all.
+/// Separates all mounts of this namespace from the host's: mounts made here do not propagate to the host, but later mounts of the host
+/// still propagate here (`rslave` volumes must see them). `/` itself must not be shared at all, since a new root is attached over it.
 pub fn isolate() -> Result<()> {
     let root = sys::open("/", libc::O_PATH | libc::O_DIRECTORY)?;
     mount::set_attributes(
@@ -29,7 +29,7 @@ pub fn isolate() -> Result<()> {
     )
 }
 
-/// Makes an attached root the root, and detaches the old one with all that is mounted in it.
+/// Makes an attached mount the root, and detaches the old root with all its mounts.
 pub fn pivot(root: BorrowedFd) -> Result<()> {
     let old = sys::open("/", libc::O_PATH | libc::O_DIRECTORY)?;
     fchdir(root).call("fchdir", None)?;

@@ -1,5 +1,5 @@
-//! Writes to /proc that reach the real one: a container can mount over its own /proc or swap what lies in it, and a label or sysctl that is
-//! written to a file of its choice is a way out (CVE-2025-52881). So they go through an instance of our own that is attached nowhere.
+//! Writes to the real /proc. A container can mount over its own /proc or replace files in it, and a label or sysctl that is written to a
+//! file of its choice allows an escape (CVE-2025-52881). So writes use a separate instance that is not attached anywhere.
 
 use crate::failure::{Code, Failure, Result};
 use crate::sys;
@@ -13,14 +13,14 @@ pub struct Procfs {
 }
 
 impl Procfs {
-    /// Of the caller's pid namespace.
+    /// A /proc of the caller's pid namespace.
     pub fn detached() -> Result<Procfs> {
         Ok(Procfs {
             fd: Context::open("proc")?.mount(Attributes::default())?,
         })
     }
 
-    /// The host's /proc, for the side that is in the host's mount namespace.
+    /// The host's /proc, for a process in the host's mount namespace.
     pub fn of_host() -> Result<Procfs> {
         let fd = sys::open("/proc", libc::O_PATH | libc::O_DIRECTORY)?;
         if sys::file_system(fd.as_fd())? != sys::PROC_MAGIC {
@@ -33,7 +33,7 @@ impl Procfs {
         self.fd.as_fd()
     }
 
-    /// One value into one file, links of an image never in the way.
+    /// Writes one value to one file. An image's links can't redirect the write.
     pub fn write(&self, path: &str, value: &str) -> Result<()> {
         let file = at::open_in_root(self.fd.as_fd(), path.as_bytes(), libc::O_WRONLY).named("openat2", path.as_bytes())?;
         if sys::file_system(file.as_fd())? != sys::PROC_MAGIC {

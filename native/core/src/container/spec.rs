@@ -1,8 +1,8 @@
-//! config.json of the OCI runtime spec (1.2), as far as this runtime carries it out.
+//! config.json of the OCI runtime spec (1.2), as far as this runtime supports it.
 //!
-//! Types of our own instead of the oci-spec crate: that one brings builders, getters and their macros (derive_builder, getset, strum,
-//! regex) into a process of which one is forked a container, and parses what nobody reads. Unknown fields are ignored here; exec-native
-//! refuses them by name.
+//! This module has its own types instead of the oci-spec crate's. That crate adds builders, getters and their macros (derive_builder,
+//! getset, strum, regex) to a process that is forked for each container, and parses fields that this runtime does not use. Unknown fields
+//! are ignored here; exec-native refuses them by name.
 
 use crate::id_maps::{IdMap, IdMaps};
 use serde::{Deserialize, Serialize};
@@ -91,7 +91,7 @@ pub struct Rlimit {
     pub hard: u64,
 }
 
-/// RLIM_INFINITY is the largest 64-bit number, which what was written in JavaScript can only come near to: all from 2^64 on is it.
+/// RLIM_INFINITY is the largest 64-bit number, which JavaScript can only approximate: all numbers from 2^64 on mean it.
 fn limit<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
     let number = serde_json::Number::deserialize(deserializer)?;
     match (number.as_u64(), number.as_f64()) {
@@ -167,7 +167,7 @@ pub struct Linux {
     pub resources: Option<Resources>,
     pub cgroups_path: Option<String>,
     pub namespaces: Vec<Namespace>,
-    /// Of a new time namespace.
+    /// The offsets of a new time namespace.
     pub time_offsets: TimeOffsets,
     pub devices: Vec<Device>,
     pub seccomp: Option<super::seccomp::Profile>,
@@ -189,7 +189,7 @@ impl OciMount {
     }
 }
 
-/// In the words of [`crate::id_maps`], which are also those of the daemon.
+/// Converts to the types of [`crate::id_maps`], which the daemon also uses.
 fn id_maps(uids: &[IdMapping], gids: &[IdMapping]) -> IdMaps {
     let map = |one: &IdMapping| IdMap {
         container_id: one.container_id,
@@ -234,7 +234,7 @@ pub struct Namespace {
     pub path: Option<String>,
 }
 
-/// One node below /dev. `type_` is c, b, u or p.
+/// A node below /dev. `type_` is c, b, u or p.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Device {
@@ -246,7 +246,7 @@ pub struct Device {
     pub file_mode: Option<u32>,
     pub uid: Option<u32>,
     pub gid: Option<u32>,
-    /// The engine's own word: where the host has the node, if not at `path`.
+    /// An extension of this engine: the node's path on the host, if it differs from `path`.
     pub host_path: Option<String>,
 }
 
@@ -265,7 +265,7 @@ pub struct Resources {
     pub unified: BTreeMap<String, String>,
 }
 
-/// Missing major or minor: all of them.
+/// A missing major or minor means all numbers.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct DeviceRule {
@@ -372,7 +372,8 @@ pub struct Rdma {
     pub hca_objects: Option<u32>,
 }
 
-/// `null` where a list or record may be left out is what Go's encoder writes (podman, containerd); serde's defaults do not cover it.
+/// Parses a spec. Go's encoder (podman, containerd) writes `null` where a list or record may be missing, which serde's defaults do not
+/// cover.
 pub fn parse(json: &[u8]) -> crate::failure::Result<Spec> {
     let invalid =
         |error: serde_json::Error| crate::failure::Failure::new(crate::failure::Code::InvalidArgument, format!("not an OCI spec: {error}"));

@@ -4,7 +4,8 @@ use super::namespaces::{IPC, NETWORK, Namespaces, UTS};
 use super::procfs::Procfs;
 use crate::failure::{Code, Failure, Result};
 
-/// `linux.sysctl`: `net.ipv4.ip_forward` or `net/ipv4/…`; those that belong to a namespace only, which the kernel can't tell us for all.
+/// Writes one value of `linux.sysctl`: `net.ipv4.ip_forward` or `net/ipv4/…`. Only sysctls that belong to a namespace are allowed; the
+/// kernel does not report this for all, so there are lists.
 pub fn write(proc: &Procfs, name: &str, value: &str, namespaces: &Namespaces) -> Result<()> {
     let path = name.replace('.', "/");
     let ipc = [
@@ -35,7 +36,7 @@ pub fn write(proc: &Procfs, name: &str, value: &str, namespaces: &Namespaces) ->
             format!("sysctl {name} needs a {called} namespace of the container's own"),
         ));
     }
-    // Interfaces may have dots in their names, written as slashes then: `net.ipv4.conf.eth0/1.forwarding` swaps the two.
+    // Interface names may contain dots, which are then written as slashes: `net.ipv4.conf.eth0/1.forwarding` swaps the two.
     let path = if name.contains('/') && name.contains('.') {
         name.chars()
             .map(|c| {
@@ -52,7 +53,7 @@ pub fn write(proc: &Procfs, name: &str, value: &str, namespaces: &Namespaces) ->
         path
     };
     proc.write(&format!("sys/{path}"), value).map_err(|failure| match failure.errno {
-        // "Not found" would be the container's absence to a client.
+        // A client would take "not found" for a missing container.
         Some(libc::ENOENT) => Failure {
             code: Code::InvalidArgument,
             message: format!("there is no sysctl {name}"),

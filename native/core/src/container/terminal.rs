@@ -1,4 +1,4 @@
-//! A container's terminal: a pseudo-terminal of the container's own devpts, so that its /dev/console and /dev/pts/0 are one thing.
+//! A container's terminal: a pseudo-terminal of the container's own devpts, so that its /dev/console and /dev/pts/0 are the same terminal.
 
 use crate::failure::{Code, Failure, Result};
 use crate::sys::mount;
@@ -15,8 +15,8 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Opens `/dev/pts/ptmx` below `root`. The other end comes from the master itself (TIOCGPTPEER) and not by name, which could be another
-    /// file by now (CVE-2025-52565).
+    /// Opens `/dev/pts/ptmx` below `root`. The other end is opened from the master itself (TIOCGPTPEER) and not by name, which could mean
+    /// another file by now (CVE-2025-52565).
     pub fn open(root: &Root) -> Result<Terminal> {
         let master = root.open("/dev/pts/ptmx", libc::O_RDWR | libc::O_NOCTTY | libc::O_NOFOLLOW)?;
         let stat = sys::stat(master.as_fd())?;
@@ -48,21 +48,21 @@ impl Terminal {
         mount::attach_to(mount::clone_descriptor(self.slave.as_fd(), false)?.as_fd(), place.as_fd())
     }
 
-    /// Makes it standard input, output and error of the calling process, and its user's.
+    /// Makes it standard input, output and error of the calling process, and changes its owner to the process's user.
     pub fn lend(&self, owner: u32) -> Result<()> {
         at::set_owner_fd(self.slave.as_fd(), owner, u32::MAX).call("fchown", Some("/dev/console"))?;
         redirect([self.slave.as_raw_fd(); 3])
     }
 }
 
-/// Makes the terminal at standard input the controlling one of the calling process, which leads a session.
+/// Makes the terminal at standard input the controlling terminal of the calling process, which must lead a session.
 pub fn control() -> Result<()> {
     ioctl_tiocsctty(rustix::stdio::stdin()).call("TIOCSCTTY", None)
 }
 
-/// Makes three descriptors 0, 1 and 2, whatever their numbers are.
+/// Moves three descriptors to 0, 1 and 2, whatever their numbers are.
 pub fn redirect(wanted: [i32; 3]) -> Result<()> {
-    // First all out of the way: a wanted one may be among 0, 1 and 2.
+    // Duplicate all first: a descriptor may already be one of 0, 1 and 2.
     let mut copies = [-1; 3];
     for (copy, fd) in copies.iter_mut().zip(wanted) {
         // SAFETY: plain numbers.
@@ -78,8 +78,8 @@ pub fn redirect(wanted: [i32; 3]) -> Result<()> {
     Ok(())
 }
 
-/// Gives pipes and files that are standard input, output or error to the user that opens them by name (/dev/stdout). A process in a user
-/// namespace can't do that with what the host's root has made: there its starter calls this, with the host's number of the user.
+/// Changes the owner of pipes and files at standard input, output or error, so that a user can open them by name (/dev/stdout). A process
+/// in a user namespace can't do that for files that the host's root has made, so the caller calls this with the user's id on the host.
 pub fn hand_over(fds: [RawFd; 3], uid: u32) {
     for fd in fds {
         // SAFETY: a descriptor number; fchown of what can't be handed over changes nothing.
@@ -95,8 +95,8 @@ pub fn hand_over(fds: [RawFd; 3], uid: u32) {
     }
 }
 
-/// Where standard input, output or error is the host's /dev/null, the container's own takes its place: who has a descriptor of an inode may
-/// change the inode's mode. The root is the container's already, and what it has under that name need not be a device.
+/// Replaces the host's /dev/null at standard input, output or error by the container's own: a process that has a descriptor of an inode may
+/// change the inode's mode. The root is the container's already, and its file with that name need not be a device.
 pub fn own_null() -> Result<()> {
     for number in 0..3 {
         // SAFETY: a descriptor number; what is closed says so.
@@ -106,7 +106,7 @@ pub fn own_null() -> Result<()> {
         }
         let own = match open_null() {
             Ok(own) => own,
-            // Nothing to read is what was meant.
+            // An empty pipe has the same effect for standard input.
             Err(_) if number == 0 => std::io::pipe()
                 .map(|(reading, _)| reading.into())
                 .map_err(|error| Failure::io(&error, "pipe", None))?,

@@ -1,5 +1,5 @@
-//! The decoders of what strangers send, as functions of bytes: the targets of fuzz/ (libFuzzer) and of this module's own mutations. None
-//! may panic or hang.
+//! The decoders of untrusted data, as functions of bytes: the targets of fuzz/ (libFuzzer) and of this module's own mutations. A decoder
+//! must not panic or hang.
 
 #[cfg(test)]
 mod mutations;
@@ -12,7 +12,7 @@ use crate::peer::wire::{Fill, Reader};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 
-/// A target by its name, which is that of its corpus in fuzz/corpus, too.
+/// A target and its name, which is also the name of its corpus in fuzz/corpus.
 pub type Target = (&'static str, fn(&[u8]));
 
 pub const TARGETS: &[Target] = &[
@@ -23,7 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("messages", messages),
 ];
 
-/// The reader of archives, with all content.
+/// Reads an archive with all its content.
 pub fn tar(bytes: &[u8]) {
     let mut reader = Archive::new(bytes);
     while let Ok(Some(member)) = reader.next_member() {
@@ -40,10 +40,10 @@ pub fn tar(bytes: &[u8]) {
     }
 }
 
-/// The decoder of frames, through a socket as always.
+/// Decodes frames from a socket.
 pub fn frames(bytes: &[u8]) {
     let Ok((mut ours, theirs)) = UnixStream::pair() else { return };
-    // What a socket takes at once.
+    // As many bytes as the socket's buffer takes.
     let bytes = &bytes[..bytes.len().min(64 << 10)];
     if theirs.set_nonblocking(true).and(ours.write_all(bytes)).is_err() {
         return;
@@ -57,17 +57,17 @@ pub fn frames(bytes: &[u8]) {
     }
 }
 
-/// Messages of the kernel, and attributes within attributes.
+/// Decodes messages of the kernel with nested attributes.
 pub fn netlink(bytes: &[u8]) {
     net::decode_messages(bytes);
 }
 
-/// Elements of nftables' sets.
+/// Decodes elements of nftables' sets.
 pub fn nftables(bytes: &[u8]) {
     net::decode_elements(bytes);
 }
 
-/// What the daemon and shims tell each other, the start of an exec, and the runtime's spec.
+/// Decodes messages between daemon and shims, the start of an exec, and the runtime's spec.
 pub fn messages(bytes: &[u8]) {
     let _ = serde_json::from_slice::<ClientHello>(bytes);
     let _ = serde_json::from_slice::<ToShim>(bytes);

@@ -1,5 +1,5 @@
-//! Seeded mutations of the corpora: the same inputs each time. `TSBOX_FUZZ_SECONDS` has each target run that long, with a seed of the
-//! moment, which is told.
+//! Seeded mutations of the corpora: the same inputs each time. With `TSBOX_FUZZ_SECONDS` each target runs that long, with a random seed,
+//! which is printed.
 
 use super::{TARGETS, Target};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,7 +34,7 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
     all
 }
 
-/// Bytes that are often wrong: ends of ranges, and what ends or begins something.
+/// Bytes that often cause errors: ends of ranges, and bytes that begin or end a field.
 const TELLING: [u8; 14] = [0, 1, 2, 4, 16, 127, 128, 255, b'0', b'9', b' ', b'\n', b'=', b'"'];
 
 fn mutate(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
@@ -72,7 +72,7 @@ fn mutate(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Gives each block of a tar the checksum that it should have, or the reader would see nothing else.
+/// Gives each block of a tar its correct checksum. Otherwise the reader would reject it at once.
 fn repair(bytes: &mut [u8]) {
     for block in bytes.chunks_exact_mut(512).filter(|block| block[257..262] == *b"ustar") {
         block[148..156].copy_from_slice(b"        ");

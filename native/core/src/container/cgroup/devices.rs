@@ -1,4 +1,4 @@
-//! Device rules: v1's allow and deny files, or a program of v2 (BPF_PROG_TYPE_CGROUP_DEVICE).
+//! Device rules: v1's allow and deny files, or a BPF program on v2 (BPF_PROG_TYPE_CGROUP_DEVICE).
 
 use super::put;
 use crate::container::spec::DeviceRule;
@@ -12,7 +12,7 @@ const READ: u32 = 2;
 const WRITE: u32 = 4;
 const ALL: u32 = MKNOD | READ | WRITE;
 
-/// A rule that is whole: `kind` is a (both), b or c; no number: all of them; `access` as the kernel's bits.
+/// A complete rule. `kind` is a (both), b or c; a missing number means all numbers; `access` contains the kernel's bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     allow: bool,
@@ -22,8 +22,8 @@ pub struct Rule {
     access: u32,
 }
 
-/// Kind, major, minor and access of what every container may use (the runtime spec's default devices, its terminals, and making nodes,
-/// which are checked when they are opened).
+/// Kind, major, minor and access of the devices that every container may use: the runtime spec's default devices and its terminals. Every
+/// container may also make nodes, since they are checked when they are opened.
 const DEFAULT: [(char, Option<u32>, Option<u32>, u32); 11] = [
     ('c', None, None, MKNOD),
     ('b', None, None, MKNOD),
@@ -38,7 +38,7 @@ const DEFAULT: [(char, Option<u32>, Option<u32>, u32); 11] = [
     ('c', Some(136), None, ALL),
 ];
 
-/// The spec's rules, in order, and then the default ones.
+/// The spec's rules, in order, followed by the default ones.
 pub fn rules(wanted: &[DeviceRule]) -> Result<Vec<Rule>> {
     let mut rules = wanted.iter().map(rule).collect::<Result<Vec<Rule>>>()?;
     if rules.last().is_some_and(|last| last.allow && last.kind == 'a') {
@@ -96,12 +96,12 @@ fn rule(wanted: &DeviceRule) -> Result<Rule> {
     })
 }
 
-/// v1: rule after rule.
+/// Writes the rules on v1, one after another.
 pub fn write(directory: &Path, rules: &[Rule]) -> Result<()> {
     for rule in rules {
         let file = directory.join(if rule.allow { "devices.allow" } else { "devices.deny" });
         if rule.kind == 'a' && rule.major.is_none() && rule.minor.is_none() {
-            // The kernel takes "a" for everything, whatever else the line says.
+            // The kernel takes "a" for everything and ignores the rest of the line.
             put(&file, "a")?;
             continue;
         }
@@ -126,7 +126,7 @@ pub fn write(directory: &Path, rules: &[Rule]) -> Result<()> {
     Ok(())
 }
 
-/// One instruction of eBPF.
+/// An eBPF instruction.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Instruction {
@@ -145,10 +145,11 @@ const JUMP_UNEQUAL: u8 = 0x56;
 const JUMP_EQUAL: u8 = 0x16;
 const EXIT: u8 = 0x95;
 
-/// The last rule that speaks of an access decides, as on v1: from the end on, an allowed rule takes its letters from what is still asked
-/// for, a denied one ends it. What no rule speaks of is allowed.
+/// Compiles rules so that the last rule that matches an access decides, as on v1. The program checks the rules from the last one: an
+/// allowing rule removes its bits from the bits that are still requested, a denying rule ends the check. An access that no rule matches is
+/// allowed.
 ///
-/// r2 type (1 block, 2 character), r3 what is still asked for, r4 major, r5 minor.
+/// r2: type (1 block, 2 character), r3: bits that are still requested, r4: major, r5: minor.
 fn compile(rules: &[Rule]) -> Vec<Instruction> {
     let one = |code, to: u8, from: u8, offset, immediate| Instruction {
         code,
@@ -192,7 +193,7 @@ fn compile(rules: &[Rule]) -> Vec<Instruction> {
     program
 }
 
-/// v2: loads the program and attaches it to the directory, which keeps it.
+/// Loads the program on v2 and attaches it to the directory, which keeps it.
 pub fn attach(directory: &Path, rules: &[Rule]) -> Result<()> {
     const PROG_LOAD: i32 = 5;
     const PROG_ATTACH: i32 = 8;
@@ -247,7 +248,7 @@ pub fn attach(directory: &Path, rules: &[Rule]) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// What the program says, by doing what the kernel would.
+    /// Interprets the program as the kernel would, and returns its answer.
     fn run(program: &[Instruction], kind: u32, access: u32, major: u32, minor: u32) -> bool {
         let context = [kind | access << 16, major, minor];
         let mut registers = [0u32; 11];

@@ -1,4 +1,5 @@
-//! When memory runs out: an eventfd of v1's memory.oom_control, or v2's memory.events, which says POLLPRI when a number in it changes.
+//! Notification when memory runs out: an eventfd of v1's memory.oom_control, or v2's memory.events, which becomes ready with POLLPRI when a
+//! number in it changes.
 
 use super::{put, stats};
 use crate::sys;
@@ -9,7 +10,7 @@ use std::path::Path;
 
 pub struct MemoryWatch {
     fd: OwnedFd,
-    /// v2: kills that were told.
+    /// v2: the number of kills that are already reported.
     kills: Option<u64>,
 }
 
@@ -25,7 +26,7 @@ impl MemoryWatch {
     pub(super) fn of_v2(directory: &Path) -> Option<MemoryWatch> {
         let fd = sys::open(&directory.join("memory.events").to_string_lossy(), libc::O_RDONLY).ok()?;
         let mut watch = MemoryWatch { fd, kills: Some(0) };
-        // Read once, else the first poll answers at once.
+        // Read once. Otherwise the first poll would return at once.
         watch.ran_out();
         Some(watch)
     }
@@ -34,12 +35,12 @@ impl MemoryWatch {
         self.fd.as_raw_fd()
     }
 
-    /// For poll(2).
+    /// The events for poll(2).
     pub fn events(&self) -> i16 {
         if self.kills.is_some() { libc::POLLPRI } else { libc::POLLIN }
     }
 
-    /// After poll: whether it has run out since the last time.
+    /// Called after poll(2). Returns whether memory has run out since the last call.
     pub fn ran_out(&mut self) -> bool {
         let Some(before) = self.kills else {
             return rustix::io::read(&self.fd, &mut [0u8; 8]) == Ok(8);

@@ -1,9 +1,9 @@
-//! A container's cgroups: one directory a v1 hierarchy, one in the unified hierarchy (v2), or both (hybrid).
+//! A container's cgroups: one directory per v1 hierarchy, one in the unified hierarchy (v2), or both (hybrid).
 //!
-//! Moving is what costs: a pid written into `cgroup.procs` of v1 waits for a grace period, 5 to 23 ms. A single-threaded process that
-//! writes `0` to its own `tasks` files does not (0.2 ms for all), and `CLONE_INTO_CGROUP` begins in the right v2 directory. So the
-//! container's processes go by themselves ([`Cgroup::enter`]), and nobody moves them. On hybrid the v2 directory has no controller that
-//! matters, but `cgroup.kill`, `cgroup.freeze` and `cgroup.events`, which v1 lacks.
+//! Moving a process is expensive: a pid that is written to `cgroup.procs` of v1 waits for a grace period, 5 to 23 ms. A single-threaded
+//! process that writes `0` to its own `tasks` files does not wait (0.2 ms for all hierarchies), and `CLONE_INTO_CGROUP` creates a process
+//! in the right v2 directory. So the container's processes enter their cgroups themselves ([`Cgroup::enter`]). On hybrid the v2 directory
+//! has no relevant controller, but it has `cgroup.kill`, `cgroup.freeze` and `cgroup.events`, which v1 lacks.
 
 mod devices;
 mod memory_watch;
@@ -22,7 +22,7 @@ pub use stats::Stats;
 
 const MOUNT: &str = "/sys/fs/cgroup";
 
-/// How this host has its cgroups.
+/// The cgroup layout of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layout {
     V1 {
@@ -34,7 +34,7 @@ pub enum Layout {
     },
 }
 
-/// One mounted v1 hierarchy; `name` is that of its directory: its controllers with commas between, or `systemd`.
+/// A mounted v1 hierarchy. `name` is the name of its directory: its controllers, separated by commas, or `systemd`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hierarchy {
     pub name: String,
@@ -42,7 +42,7 @@ pub struct Hierarchy {
 }
 
 impl Layout {
-    /// Looks at /sys/fs/cgroup alone: a dozen calls, however many mounts this host has.
+    /// Reads only /sys/fs/cgroup: a dozen system calls, however many mounts this host has.
     pub fn discover() -> Result<Layout> {
         let top = sys::open(MOUNT, libc::O_PATH | libc::O_DIRECTORY)?;
         if sys::file_system(top.as_fd())? == sys::CGROUP2_MAGIC {
@@ -53,7 +53,7 @@ impl Layout {
         let (mut hierarchies, mut unified) = (Vec::new(), None);
         let entries = std::fs::read_dir(MOUNT).map_err(|error| Failure::io(&error, "readdir", Some(MOUNT)))?;
         for entry in entries.flatten() {
-            // `cpu` beside `cpu,cpuacct` is a link.
+            // `cpu` next to `cpu,cpuacct` is a link.
             if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
             }
@@ -75,7 +75,7 @@ impl Layout {
         Ok(Layout::V1 { hierarchies, unified })
     }
 
-    /// The word of `HostToolkit.cgroups.layout`.
+    /// The layout's name in `HostToolkit.cgroups.layout`.
     pub fn name(&self) -> &'static str {
         match self {
             Layout::V1 { unified: None, .. } => "v1",
@@ -89,15 +89,15 @@ impl Layout {
 #[derive(Clone, Debug)]
 pub struct Cgroup {
     layout: Layout,
-    /// Below each hierarchy's mount, without leading slash.
+    /// The path below each hierarchy's mount point, without leading slash.
     relative: PathBuf,
     /// The directory did not exist before.
     created: bool,
 }
 
 impl Cgroup {
-    /// Makes the directories of `linux.cgroupsPath` and sets the limits. What was made is removed again when it fails. `own`: nobody else
-    /// uses these directories, so an earlier round's are removed first, with the processes in them.
+    /// Makes the directories of `linux.cgroupsPath` and sets the limits. If that fails, it removes what it made. `own`: only this container
+    /// uses these directories, so the directories and processes of an earlier start are removed first.
     pub fn create(path: &str, resources: Option<&Resources>, own: bool, warnings: &mut Vec<String>) -> Result<Cgroup> {
         let mut cgroup = Cgroup::at(path)?;
         cgroup.created = !cgroup.exists();
@@ -122,7 +122,7 @@ impl Cgroup {
         }
     }
 
-    /// Cgroups that were made before, for who finds a container again.
+    /// Existing cgroups, for example those of a container that a new process found again.
     pub fn at(path: &str) -> Result<Cgroup> {
         if path.contains(':') {
             let what = format!("cgroup path {path} is of systemd's form (slice:prefix:name): only cgroupfs paths are supported");
@@ -147,12 +147,12 @@ impl Cgroup {
         &self.layout
     }
 
-    /// True: [`Cgroup::create`] made it, so who fails later removes it.
+    /// True: [`Cgroup::create`] made it, so the caller removes it after a later failure.
     pub fn is_ours(&self) -> bool {
         self.created
     }
 
-    /// All its directories; on v1 one a hierarchy and the unified one last.
+    /// All its directories: on v1 one per hierarchy, and the unified one last.
     pub fn directories(&self) -> impl Iterator<Item = PathBuf> {
         let roots = match &self.layout {
             Layout::V2 { root } => vec![root.clone()],
@@ -169,7 +169,7 @@ impl Cgroup {
         hierarchy.path.join(&self.relative)
     }
 
-    /// The directory of cgroup v2, where there is one.
+    /// The directory of cgroup v2, if there is one.
     pub fn unified(&self) -> Option<PathBuf> {
         match &self.layout {
             Layout::V2 { root } => Some(root.join(&self.relative)),
@@ -188,7 +188,7 @@ impl Cgroup {
             .map(|one| self.directory_in(one))
     }
 
-    /// The one directory that lists its processes for sure.
+    /// The directory that reliably lists all processes of the cgroup.
     fn list(&self) -> Option<PathBuf> {
         self.unified().or_else(|| self.directories().next())
     }
@@ -197,7 +197,8 @@ impl Cgroup {
         self.directories().any(|directory| directory.exists())
     }
 
-    /// A directory that `cgroup.kill` was used on can't be used again: Linux 6.18 kills whoever is born into it (CLONE_INTO_CGROUP).
+    /// Removes the cgroup of an earlier start. A directory in which `cgroup.kill` was used can't be used again: Linux 6.18 kills each
+    /// process that is created in it (CLONE_INTO_CGROUP).
     fn clear(&self) -> Result<()> {
         self.kill_all(libc::SIGKILL)?;
         self.remove().map_err(|failure| match failure.errno {
@@ -229,7 +230,7 @@ impl Cgroup {
         self.unified().map_or(Ok(()), |directory| make_directory(&directory))
     }
 
-    /// Sets limits, at the start and later. Devices are set once, by [`Cgroup::create`].
+    /// Sets limits, at the start and later. Device rules are set once, by [`Cgroup::create`].
     pub fn apply(&self, resources: &Resources, warnings: &mut Vec<String>) -> Result<()> {
         match &self.layout {
             Layout::V1 { .. } => v1::apply(self, resources, warnings),
@@ -252,13 +253,13 @@ impl Cgroup {
         }
     }
 
-    /// The v2 directory to begin in, for CLONE_INTO_CGROUP.
+    /// The v2 directory in which CLONE_INTO_CGROUP creates a process.
     pub fn entrance(&self) -> Result<Option<OwnedFd>> {
         let open = |directory: PathBuf| sys::open(&directory.to_string_lossy(), libc::O_RDONLY | libc::O_DIRECTORY);
         self.unified().map(open).transpose()
     }
 
-    /// The calling, single-threaded process goes into the v1 directories. Needs the host's /sys/fs/cgroup in sight.
+    /// Moves the calling, single-threaded process into the v1 directories. The host's /sys/fs/cgroup must be visible.
     pub fn enter(&self) -> Result<()> {
         let Layout::V1 { hierarchies, .. } = &self.layout else {
             return Ok(());
@@ -269,7 +270,7 @@ impl Cgroup {
         Ok(())
     }
 
-    /// All processes in it and below.
+    /// All processes in the cgroup and below it.
     pub fn pids(&self) -> Result<Vec<i32>> {
         let mut pids = Vec::new();
         if let Some(directory) = self.list() {
@@ -278,7 +279,7 @@ impl Cgroup {
         Ok(pids)
     }
 
-    /// Sends a signal to all processes. SIGKILL leaves none, whoever forks meanwhile.
+    /// Sends a signal to all processes. SIGKILL leaves no process, even if some fork meanwhile.
     pub fn kill_all(&self, signal: i32) -> Result<()> {
         if signal == libc::SIGKILL
             && let Some(directory) = self.unified()
@@ -286,12 +287,12 @@ impl Cgroup {
             match put(&directory.join("cgroup.kill"), "1") {
                 Ok(()) => return Ok(()),
                 Err(failure) if failure.code == Code::NotFound && !directory.exists() => return Ok(()),
-                // Before Linux 5.14 there is no such file.
+                // This file exists since Linux 5.14.
                 Err(failure) if failure.code == Code::NotFound => {}
                 Err(failure) => return Err(failure),
             }
         }
-        // Each round kills what is there; who forks faster than that meets the frozen group or the next round.
+        // Each round kills the processes that exist. New processes that fork faster than that are killed by the next round.
         let rounds = if signal == libc::SIGKILL { 32 } else { 1 };
         for _ in 0..rounds {
             let pids = self.pids()?;
@@ -299,7 +300,7 @@ impl Cgroup {
                 break;
             }
             for pid in pids {
-                // A pid that has gone meanwhile is no failure.
+                // The process may have ended meanwhile, which is no failure.
                 let _ = sys::process::kill(pid, signal);
             }
         }
@@ -335,12 +336,12 @@ impl Cgroup {
             .ok_or_else(|| Failure::new(Code::Unsupported, "this host has no cgroup freezer"))
     }
 
-    /// The kernel has killed a process of it for want of memory.
+    /// Whether the kernel has killed a process of the cgroup because memory ran out.
     pub fn oom_killed(&self) -> bool {
         self.oom_kills() > 0
     }
 
-    /// How many it has killed.
+    /// How many processes the kernel has killed because memory ran out.
     pub fn oom_kills(&self) -> u64 {
         let file = match (&self.layout, self.controller("memory")) {
             (Layout::V2 { root }, _) => root.join(&self.relative).join("memory.events"),
@@ -350,7 +351,7 @@ impl Cgroup {
         get(&file).map_or(0, |text| stats::field(&text, "oom_kill"))
     }
 
-    /// Tells by poll(2) when memory has run out; none where nothing counts memory.
+    /// A watch that reports with poll(2) when memory has run out; None: no controller counts memory.
     pub fn watch_memory(&self) -> Option<MemoryWatch> {
         match &self.layout {
             Layout::V2 { root } => MemoryWatch::of_v2(&root.join(&self.relative)),
@@ -362,7 +363,7 @@ impl Cgroup {
         stats::read(self)
     }
 
-    /// Removes the directories and those below. Waits up to two seconds for processes that are on their way out; afterwards `Unavailable`.
+    /// Removes the directories and those below them. Waits up to two seconds for processes that are exiting, then fails with `Unavailable`.
     pub fn remove(&self) -> Result<()> {
         if let Some(directory) = self.unified() {
             v2::await_empty(&directory, REMOVE_PATIENCE);
@@ -371,7 +372,7 @@ impl Cgroup {
         for directory in self.directories() {
             loop {
                 match remove_tree(&directory) {
-                    // On v1 nothing tells when the last one has left: a dying task is gone from the list before it is from the group.
+                    // v1 does not report when the last process has left: a dying task leaves the list before it leaves the group.
                     Err(failure) if failure.errno == Some(libc::EBUSY) && begun.elapsed() < REMOVE_PATIENCE => {
                         std::thread::sleep(std::time::Duration::from_millis(1));
                     }
@@ -386,7 +387,7 @@ impl Cgroup {
 
 const REMOVE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// The cgroup of v2 that a process is in now, below the hierarchy's mount: a container may have moved its processes deeper.
+/// The v2 cgroup that a process is in now, below the hierarchy's mount point: a container may have moved its processes to a subgroup.
 pub fn unified_of(pid: i32, layout: &Layout) -> Result<Option<PathBuf>> {
     let root = match layout {
         Layout::V2 { root } => root,
@@ -416,7 +417,7 @@ fn collect_pids(directory: &Path, pids: &mut Vec<i32>) -> Result<()> {
 
 fn remove_tree(directory: &Path) -> Result<()> {
     match remove_directory(directory) {
-        // Directories below are EBUSY too.
+        // A directory with subdirectories also returns EBUSY.
         Err(failure) if failure.errno == Some(libc::EBUSY) => {
             for child in children(directory) {
                 remove_tree(&child)?;
@@ -446,7 +447,7 @@ fn make_directory(directory: &Path) -> Result<()> {
     std::fs::create_dir_all(directory).map_err(|error| Failure::io(&error, "mkdir", Some(&directory.to_string_lossy())))
 }
 
-/// Writes one value of a control file.
+/// Writes one value to a control file.
 fn put(file: &Path, value: &str) -> Result<()> {
     let shown = file.to_string_lossy();
     let fd = sys::open(&shown, libc::O_WRONLY)?;

@@ -1,4 +1,4 @@
-//! What a container uses up.
+//! Resource usage of a container.
 
 use super::{Cgroup, Layout, get};
 use crate::failure::Result;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Bytes and nanoseconds; none where the host has no such controller.
+/// Bytes and nanoseconds; None: the host has no such controller.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stats {
@@ -22,13 +22,13 @@ pub struct Stats {
     pub memory_detail: BTreeMap<String, u64>,
     pub pids: u64,
     pub pids_limit: Option<u64>,
-    /// How often the limit was met; cgroup v1 alone counts it.
+    /// How often the limit was reached. cgroup v1 counts this, v2 does not.
     pub memory_failures: Option<u64>,
     pub block: Vec<Block>,
     pub oom_kills: u64,
 }
 
-/// Bytes that were read from and written to one device.
+/// The bytes that were read from and written to one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Block {
     pub major: u32,
@@ -107,7 +107,7 @@ fn device(word: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// Lines of `8:0 Read 4096`; the last one is a total.
+/// Parses lines of `8:0 Read 4096`; the last one is a total.
 fn block_of_v1(text: &str) -> Vec<Block> {
     let mut all: Vec<Block> = Vec::new();
     for line in text.lines() {
@@ -132,7 +132,7 @@ fn block_of_v1(text: &str) -> Vec<Block> {
     all
 }
 
-/// Lines of `8:0 rbytes=4096 wbytes=0 rios=1 …`.
+/// Parses lines of `8:0 rbytes=4096 wbytes=0 rios=1 …`.
 fn block_of_v2(text: &str) -> Vec<Block> {
     let line = |line: &str| {
         let mut words = line.split_whitespace();
@@ -165,7 +165,7 @@ fn fields(text: &str) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// The number behind `key` in lines of `key number`; 0 where there is none.
+/// The number after `key` in lines of `key number`; 0 if the key is missing.
 pub fn field(text: &str, key: &str) -> u64 {
     text.lines()
         .filter_map(|line| line.split_once(' '))

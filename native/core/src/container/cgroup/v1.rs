@@ -5,7 +5,7 @@ use crate::container::spec::{Memory, Resources, ThrottleDevice};
 use crate::failure::{Code, Failure, Result};
 use std::path::{Path, PathBuf};
 
-/// A new cpuset has no processors and no memory nodes and takes no process: each directory on the way gets its parent's.
+/// A new cpuset has no processors and no memory nodes and accepts no process, so each directory on the path gets its parent's.
 pub fn inherit_cpuset(mount: &Path, relative: &Path) -> Result<()> {
     let mut parent = mount.to_owned();
     for part in relative {
@@ -118,7 +118,7 @@ fn apply_memory(directory: &dyn Fn(&str) -> Result<PathBuf>, memory: &Memory, wa
     if let Some(limit) = memory.limit {
         let file = group.join("memory.limit_in_bytes");
         match put(&file, &limit.to_string()) {
-            // Beyond the present limit of both: that one goes up first.
+            // The limit exceeds the current limit of memory and swap, which must be raised first.
             Err(failure) if failure.errno == Some(libc::EINVAL) && memory.swap.is_some() => {
                 set_swap(warnings)?;
                 put(&file, &limit.to_string())?;
@@ -130,7 +130,7 @@ fn apply_memory(directory: &dyn Fn(&str) -> Result<PathBuf>, memory: &Memory, wa
     if let Some(reservation) = memory.reservation {
         put(&group.join("memory.soft_limit_in_bytes"), &reservation.to_string())?;
     }
-    // memory.kernel is ignored: the kernel itself has refused it since 5.16, and runtimes agree to drop it.
+    // memory.kernel is ignored: the kernel refuses it since 5.16, and runtimes agree to drop it.
     if let Some(limit) = memory.kernel_tcp.filter(|limit| *limit > 0) {
         put(&group.join("memory.kmem.tcp.limit_in_bytes"), &limit.to_string())?;
     }
@@ -143,7 +143,7 @@ fn apply_memory(directory: &dyn Fn(&str) -> Result<PathBuf>, memory: &Memory, wa
     Ok(())
 }
 
-/// Which scheduler weighs decides the file's name; where none does there is no file.
+/// Sets a weight. The file's name depends on the I/O scheduler that supports weights; without one there is no file.
 fn weigh(blkio: &Path, file: &str, value: &str, warnings: &mut Vec<String>) -> Result<()> {
     for name in [format!("blkio.{file}"), format!("blkio.bfq.{file}")] {
         if blkio.join(&name).exists() {
@@ -154,7 +154,8 @@ fn weigh(blkio: &Path, file: &str, value: &str, warnings: &mut Vec<String>) -> R
     Ok(())
 }
 
-/// Freezing is a wish on v1: the state is asked again until it is so, and a task that forks meanwhile may want the wish repeated.
+/// Freezes or thaws. On v1 this takes time: the state is read until it is reached, and the request is repeated, since a task may fork
+/// meanwhile.
 pub fn freeze(directory: &Path, freeze: bool) -> Result<()> {
     let state = directory.join("freezer.state");
     let wanted = if freeze { "FROZEN" } else { "THAWED" };

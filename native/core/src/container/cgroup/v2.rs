@@ -1,4 +1,4 @@
-//! Limits, freezer and emptiness of cgroup v2 (Documentation/admin-guide/cgroup-v2.rst of the kernel).
+//! Limits, freezer and events of cgroup v2 (Documentation/admin-guide/cgroup-v2.rst of the kernel).
 
 use super::{get, put};
 use crate::container::spec::{Cpu, Memory, Rdma, Resources};
@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Makes the directories on the way and lets each parent give its controllers to its children.
+/// Makes the directories on the path, and enables each parent's controllers for its children.
 pub fn delegate(root: &Path, relative: &Path) -> Result<()> {
     let mut parent = root.to_owned();
     for part in relative {
@@ -20,8 +20,8 @@ pub fn delegate(root: &Path, relative: &Path) -> Result<()> {
         );
         let given: Vec<&str> = given.split_whitespace().collect();
         for controller in available.split_whitespace().filter(|controller| !given.contains(controller)) {
-            // A directory that has processes itself gives none of the domain controllers (EBUSY), and cpu is refused while realtime tasks
-            // are about: the limit that needs it then fails with its own words.
+            // A directory that has processes itself can't enable domain controllers (EBUSY), and cpu is refused while realtime tasks exist.
+            // The limit that needs the controller fails later with its own message.
             let _ = put(&parent.join("cgroup.subtree_control"), &format!("+{controller}"));
         }
         parent = parent.join(part);
@@ -60,7 +60,7 @@ pub fn apply(directory: &Path, resources: &Resources, warnings: &mut Vec<String>
             if directory.join("io.bfq.weight").exists() {
                 set("io.bfq.weight", &weight.to_string())?;
             } else {
-                // 10…1000 of v1 on 1…10000.
+                // Convert v1's range 10…1000 to 1…10000.
                 set(
                     "io.weight",
                     &(1 + (u64::from(weight).clamp(10, 1000) - 10) * 9999 / 990).to_string(),
@@ -114,7 +114,7 @@ fn apply_memory(directory: &Path, set: &dyn Fn(&str, &str) -> Result<()>, memory
         set("memory.max", &limit_or_max(limit))?;
     }
     if let Some(swap) = memory.swap {
-        // v1 limits memory and swap together, v2 swap alone.
+        // v1 limits memory and swap together, v2 limits swap separately.
         let alone = match memory.limit {
             _ if swap < 0 => -1,
             Some(limit) if limit >= 0 => (swap - limit).max(0),
@@ -142,7 +142,7 @@ fn apply_memory(directory: &Path, set: &dyn Fn(&str, &str) -> Result<()>, memory
 
 fn apply_cpu(set: &dyn Fn(&str, &str) -> Result<()>, cpu: &Cpu) -> Result<()> {
     if let Some(shares) = cpu.shares.filter(|shares| *shares > 0) {
-        // 2…262144 of v1 on 1…10000.
+        // Convert v1's range 2…262144 to 1…10000.
         set("cpu.weight", &(1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142).to_string())?;
     }
     if cpu.quota.is_some() || cpu.period.is_some() {
@@ -177,7 +177,7 @@ pub fn rdma(device: &str, limit: &Rdma) -> String {
     )
 }
 
-/// Freezes or thaws and waits for the kernel's word that it is so.
+/// Freezes or thaws, and waits until the kernel reports that the state is reached.
 pub fn freeze(directory: &Path, freeze: bool) -> Result<()> {
     put(&directory.join("cgroup.freeze"), if freeze { "1" } else { "0" })?;
     let wanted = if freeze { "frozen 1" } else { "frozen 0" };
@@ -188,12 +188,12 @@ pub fn freeze(directory: &Path, freeze: bool) -> Result<()> {
     Err(Failure::new(Code::Unavailable, format!("{} does not freeze", directory.display())))
 }
 
-/// Waits until no process is in it, or the time is over.
+/// Waits until the cgroup has no process, or the timeout is over.
 pub fn await_empty(directory: &Path, timeout: Duration) {
     let _ = await_event(directory, "populated 0", timeout);
 }
 
-/// `cgroup.events` says POLLPRI when one of its lines changes.
+/// Waits for a line of `cgroup.events`, which becomes ready with POLLPRI when one of its lines changes.
 fn await_event(directory: &Path, line: &str, timeout: Duration) -> Result<bool> {
     let begun = Instant::now();
     let shown = directory.join("cgroup.events");

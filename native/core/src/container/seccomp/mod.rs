@@ -1,8 +1,8 @@
-//! `linux.seccomp` of an OCI spec as a classic BPF program, as Docker means its profile: an action and errno of its own for each rule,
-//! several architectures in one program, ENOSYS for system calls that are newer than the profile.
+//! Compiles `linux.seccomp` of an OCI spec to a classic BPF program, with the semantics of Docker's profile: an action and errno for each
+//! rule, several architectures in one program, ENOSYS for system calls that are newer than the profile.
 //!
-//! System calls are found in a balanced tree of their numbers: loading such a program costs a quarter of what one test after another costs
-//! (0.1 ms against 0.4), and so does each system call later.
+//! The program finds system calls in a balanced tree of their numbers. To load such a program takes a quarter of the time of a linear one
+//! (0.1 ms against 0.4), and so does each later system call.
 
 mod program;
 mod share;
@@ -42,8 +42,8 @@ pub struct Argument {
     pub op: String,
 }
 
-/// Compiles `linux.seccomp` as JSON; 8 bytes an instruction (struct sock_filter). A profile with flags is `Unsupported`: a program can't
-/// carry them.
+/// Compiles `linux.seccomp` in JSON. Each instruction has 8 bytes (struct sock_filter). A profile with flags is `Unsupported`: a program
+/// can't contain them.
 pub fn compile(json: &str) -> Result<Vec<u8>> {
     let profile: Profile =
         serde_json::from_str(json).map_err(|error| Failure::new(Code::InvalidArgument, format!("not a seccomp profile: {error}")))?;
@@ -62,7 +62,7 @@ pub fn compile_profile(profile: &Profile) -> Result<Vec<u8>> {
     for syscall in &profile.syscalls {
         let action = action(&syscall.action, syscall.errno_ret)?;
         let tests = syscall.args.iter().map(test).collect::<Result<Vec<Test>>>()?;
-        // Two tests of one argument can't both be meant: runc takes each of such a rule's tests for a rule of its own.
+        // Two tests of one argument can't both be meant: runc turns each test of such a rule into a separate rule.
         let twice = tests
             .iter()
             .enumerate()
@@ -143,7 +143,7 @@ fn test(argument: &Argument) -> Result<Test> {
     })
 }
 
-/// The flags of seccomp(2) for a profile's.
+/// Converts a profile's flags to those of seccomp(2).
 pub fn flags(profile: &Profile) -> Result<u32> {
     let mut flags = 0;
     for flag in &profile.flags {
@@ -158,8 +158,8 @@ pub fn flags(profile: &Profile) -> Result<u32> {
     Ok(flags)
 }
 
-/// Whether a compiled program lets a system call of this machine's own kind pass, by the kernel's rules for classic BPF. `arguments`: all
-/// six.
+/// Whether a compiled program allows a system call of this machine's own architecture, by the kernel's rules for classic BPF. `arguments`:
+/// all six.
 pub fn allows(program: &[u8], number: libc::c_long, arguments: [u64; 6]) -> bool {
     const ALLOW: u32 = 0x7fff_0000;
     const LOG: u32 = 0x7ffc_0000;
@@ -167,7 +167,7 @@ pub fn allows(program: &[u8], number: libc::c_long, arguments: [u64; 6]) -> bool
     matches!(program::run(program, token, number as u32, arguments), Some(ALLOW | LOG))
 }
 
-/// Puts a compiled program on the calling process, for good. Needs CAP_SYS_ADMIN or no_new_privs.
+/// Installs a compiled program in the calling process permanently. Needs CAP_SYS_ADMIN or no_new_privs.
 pub fn install(program: &[u8], flags: u32) -> Result<()> {
     const MOST: usize = 4096;
     if program.is_empty() || !program.len().is_multiple_of(8) || program.len() / 8 > MOST {
@@ -176,7 +176,7 @@ pub fn install(program: &[u8], flags: u32) -> Result<()> {
             format!("{} bytes are no seccomp program", program.len()),
         ));
     }
-    // A copy with the alignment that sock_filter wants.
+    // A copy with the alignment that sock_filter needs.
     let words: Vec<u64> = program
         .chunks_exact(8)
         .map(|chunk| u64::from_ne_bytes([chunk[0], chunk[1], chunk[2], chunk[3], chunk[4], chunk[5], chunk[6], chunk[7]]))

@@ -1,4 +1,5 @@
-//! The assembler: intervals of system call numbers as a tree of comparisons, each leaf an answer or a chain of tests of arguments.
+//! The assembler. It builds a tree of comparisons from intervals of system call numbers; each leaf is a return or a chain of tests of
+//! arguments.
 //!
 //! ```text
 //! load arch ── x86-64 ──▶ load number ── below 2^30 ─▶ tree of x86-64
@@ -6,7 +7,7 @@
 //!          ├── i386 ────▶ load number ───────────────▶ tree of i386
 //!          └── else ────▶ kill
 //! ```
-//! Code is put together from its leaves up; a jump's distance is the length of what it skips, so there are no labels to resolve.
+//! Code is assembled from its leaves upwards. A jump's distance is the length of the code that it skips, so there are no labels to resolve.
 
 use super::syscalls::{Architecture, X32_BIT, number};
 use crate::failure::{Code, Failure, Result};
@@ -45,7 +46,7 @@ pub struct Test {
     pub value: u64,
 }
 
-/// An action for who meets all tests.
+/// An action for system calls that meet all tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub action: u32,
@@ -66,10 +67,10 @@ const ARCHITECTURE: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
 const LONGEST: usize = 4096;
-/// Arm keeps a few calls of its own far above all others.
+/// Arm has a few private calls far above all other numbers.
 const ARM_PRIVATE: u32 = 0xf_0000;
 
-/// Rules are tried in order; the first whose tests hold answers, and where none does `fallback`.
+/// Rules are tried in order. The first one whose tests hold gives the answer; if none does, `fallback`.
 pub fn assemble(architectures: &[Architecture], rules: &[(&[String], Rule)], fallback: u32) -> Result<Vec<Instruction>> {
     let mut tokens: Vec<u32> = Vec::new();
     for architecture in architectures {
@@ -129,7 +130,7 @@ pub fn assemble(architectures: &[Architecture], rules: &[(&[String], Rule)], fal
     Ok(program)
 }
 
-/// An interval of numbers from `first` up to the next one's.
+/// An interval of numbers, from `first` up to the first number of the next interval.
 struct Interval {
     first: u32,
     code: Vec<Instruction>,
@@ -157,8 +158,8 @@ fn numbers(architectures: &[Architecture], rules: &[(&[String], Rule)], fallback
                 }
             }
         }
-        // What the profile's author could not know: programs take ENOSYS for an old kernel and try the older way, and EPERM for a refusal.
-        // Not where all is allowed.
+        // System calls that are newer than the profile. Programs take ENOSYS for an old kernel and try the older call, but take EPERM for a
+        // refusal. This does not apply if the profile allows everything by default.
         let permissive = fallback == libc::SECCOMP_RET_ALLOW || fallback == libc::SECCOMP_RET_LOG;
         let newer = if permissive || known.is_empty() {
             plain.clone()
@@ -190,7 +191,7 @@ fn numbers(architectures: &[Architecture], rules: &[(&[String], Rule)], fallback
     tree(&intervals)
 }
 
-/// By their numbers' base: x86-64 before x32.
+/// Sorted by the base of their numbers: x86-64 before x32.
 fn sorted(architectures: &[Architecture]) -> Vec<Architecture> {
     let mut sorted: Vec<Architecture> = Vec::new();
     for architecture in architectures {
@@ -248,7 +249,7 @@ fn chain(rules: &[&Rule], fallback: u32, wide: bool) -> Vec<Instruction> {
         }
         let mut block = vec![answer(rule.action)];
         for test in rule.tests.iter().rev() {
-            // A test jumps over what is behind it when it fails.
+            // A test that fails jumps over the code after it.
             let mut tested = compare(test, wide, block.len());
             tested.extend(block);
             block = tested;
@@ -259,8 +260,8 @@ fn chain(rules: &[&Rule], fallback: u32, wide: bool) -> Vec<Instruction> {
     code
 }
 
-/// Falls through when the test holds, else skips `skip` instructions. Rules have six tests at most, of eight instructions at most: one byte
-/// holds every distance.
+/// Falls through when the test holds, otherwise skips `skip` instructions. Rules have at most six tests of at most eight instructions, so
+/// one byte holds every distance.
 fn compare(test: &Test, wide: bool, skip: usize) -> Vec<Instruction> {
     use Comparison::*;
     let at = ARGUMENTS + 8 * test.argument;
@@ -288,7 +289,7 @@ fn compare(test: &Test, wide: bool, skip: usize) -> Vec<Instruction> {
         }
         code
     };
-    // The low half decides alone where registers have 32 bits. In it: jump operation, and whether its yes is ours.
+    // With 32-bit registers only the low half matters. For it: the jump operation, and whether the test holds when the jump is taken.
     let (operation, holds) = match test.comparison {
         Equal => (JUMP_EQUAL, true),
         Unequal => (JUMP_EQUAL, false),
@@ -312,7 +313,7 @@ fn compare(test: &Test, wide: bool, skip: usize) -> Vec<Instruction> {
     let (over, fail) = (rest as u8, (rest + skip) as u8);
     let mut code = load(high, mask_high);
     match test.comparison {
-        // Different high halves settle equality …
+        // Different high halves decide equality …
         Equal => code.push(Instruction {
             code: JUMP_EQUAL,
             yes: 0,
@@ -325,7 +326,7 @@ fn compare(test: &Test, wide: bool, skip: usize) -> Vec<Instruction> {
             no: over,
             value: high_value,
         }),
-        // … and order: a greater one holds or fails at once, a smaller one the other way, and equal ones leave it to the low half.
+        // … and order: if the high half is greater or smaller, the result is known; if it is equal, the low half decides.
         Greater | GreaterOrEqual => {
             code.push(Instruction {
                 code: JUMP_GREATER,
@@ -368,7 +369,8 @@ fn answer(action: u32) -> Instruction {
     }
 }
 
-/// The kernel's interpreter, as far as programs of this assembler go; None: the program has another instruction, or runs past its end.
+/// Interprets a program as the kernel does, for the instructions that this assembler uses. None: the program has another instruction, or
+/// runs past its end.
 pub fn run(program: &[u8], token: u32, number: u32, arguments: [u64; 6]) -> Option<u32> {
     let mut data = [0u32; 16];
     (data[0], data[1]) = (number, token);
@@ -376,7 +378,7 @@ pub fn run(program: &[u8], token: u32, number: u32, arguments: [u64; 6]) -> Opti
         (data[4 + 2 * at], data[5 + 2 * at]) = (*argument as u32, (*argument >> 32) as u32);
     }
     let (mut at, mut accumulator) = (0usize, 0u32);
-    // Jumps lead forwards only, so this ends.
+    // All jumps lead forward, so this loop ends.
     loop {
         let one = program.get(at * 8..at * 8 + 8)?;
         let code = u16::from_ne_bytes([one[0], one[1]]);

@@ -1,17 +1,17 @@
-//! Makes a program shorter: a tree's leaves are mostly one of two answers, and a jump may as well lead to another leaf that says the same.
-//! The kernel translates and compiles a program each time that a process takes it on, in time that follows its length.
+//! Shortens a program. Most leaves of a tree have one of two answers, and a jump may lead to another leaf with the same answer. The kernel
+//! translates and compiles a program each time a process installs it, in time proportional to its length.
 
 use super::program::{Instruction, JUMP, JUMP_AT_LEAST, JUMP_EQUAL, JUMP_GREATER, RETURN};
 use std::collections::HashMap;
 
-/// What a jump's byte holds.
+/// The maximum distance of a jump.
 const FARTHEST: usize = 255;
 
-/// The same answers to the same calls; what nobody comes to any more is left out.
+/// Returns a program with the same answers to the same calls, without instructions that are not reached any more.
 pub fn share(program: &[Instruction]) -> Vec<Instruction> {
     let mut targets: Vec<[usize; 2]> = (0..program.len()).map(|at| targets_of(program, at)).collect();
     let mut shared: HashMap<u32, usize> = HashMap::new();
-    // From the end, since jumps lead forward: the leaf that stands for its like stays the same until it is out of reach.
+    // From the end, since jumps lead forward: a shared leaf stays the target until it is out of reach.
     for at in (0..program.len()).rev().filter(|at| is_conditional(program[*at])) {
         for target in &mut targets[at] {
             let leaf = program[*target];
@@ -26,7 +26,7 @@ pub fn share(program: &[Instruction]) -> Vec<Instruction> {
         }
     }
     let kept = reached(program, &targets);
-    // Where each instruction is among those that are kept.
+    // The new position of each instruction that is kept.
     let places: Vec<usize> = kept
         .iter()
         .scan(0, |next, kept| {
@@ -58,7 +58,7 @@ fn is_conditional(one: Instruction) -> bool {
     matches!(one.code, JUMP_EQUAL | JUMP_GREATER | JUMP_AT_LEAST)
 }
 
-/// The positions that may come after `at`; twice the same where there is one. An answer has none, and names itself.
+/// The positions that may follow `at`; the same one twice if there is only one. A return has no successor and gives its own position.
 fn targets_of(program: &[Instruction], at: usize) -> [usize; 2] {
     let one = program[at];
     match one.code {
@@ -74,7 +74,7 @@ fn reached(program: &[Instruction], targets: &[[usize; 2]]) -> Vec<bool> {
     if let Some(first) = reached.first_mut() {
         *first = true;
     }
-    // All jumps lead forward, so one pass sees all.
+    // All jumps lead forward, so one pass is enough.
     for at in 0..program.len() {
         if reached[at] {
             for target in targets[at] {

@@ -12,7 +12,7 @@ pub enum Architecture {
     Arm,
 }
 
-/// Set in every number of x32, which shares x86-64's token.
+/// A bit in every number of x32, which has the same token as x86-64.
 pub const X32_BIT: u32 = 0x4000_0000;
 
 impl Architecture {
@@ -26,12 +26,12 @@ impl Architecture {
         }
     }
 
-    /// Where its numbers begin.
+    /// The first system call number of the architecture.
     pub fn base(self) -> u32 {
         if self == Architecture::X32 { X32_BIT } else { 0 }
     }
 
-    /// Arguments have 64 bits; x32's are handed to the kernel in such registers too.
+    /// Whether arguments have 64 bits. x32 also passes them to the kernel in 64-bit registers.
     pub fn is_64_bit(self) -> bool {
         !matches!(self, Architecture::X86 | Architecture::Arm)
     }
@@ -69,7 +69,7 @@ pub fn number(name: &str, architecture: Architecture) -> Option<u32> {
     u32::try_from(number).ok().map(|number| number | architecture.base())
 }
 
-/// Sorted by name; the columns are those of [`Architecture`], -1: not there.
+/// Sorted by name. The columns are those of [`Architecture`]; -1: the architecture has no such call.
 #[rustfmt::skip]
 pub static TABLE: [(&str, [i32; 5]); 483] = [
     ("_llseek", [-1, 140, -1, -1, 140]),
