@@ -1,17 +1,17 @@
-//! What tsbox does to a Linux host, as a library: namespaces, mounts, cgroups, seccomp, netlink, layers.
+//! The operations of tsbox on a Linux host, as a library: namespaces, mounts, cgroups, seccomp, netlink, layers.
 //!
-//! No policy lives here. TypeScript decides what to do and sends it as data; this library knows how to ask the kernel for it. Every failure
-//! is a [`failure::Failure`], which crosses to Node as data.
+//! This library contains no policy. TypeScript decides what to do and sends it as data; this library makes the system calls. Every failure
+//! is a [`failure::Failure`], which goes to Node as data.
 //!
 //! The folders are layers. A file imports files of its own folder and of the lines above it, never of a line below or of a neighbour on the
 //! same line (`test/harness/test/imports.test.ts` checks this):
 //!
 //! ```text
-//! failure  limits  id_maps                 the words that everyone uses
+//! failure  limits  id_maps                 types that all others use
 //! sys                                      system calls, as safe functions
 //! tree                                     file trees by descriptor
 //! mount                                    mounts by descriptor
-//! container     layer     net     peer     what a container is made of; archives of files; netlink and nftables; tsbox's other processes
+//! container     layer     net     peer     parts of a container; archives of files; netlink and nftables; tsbox's other processes
 //! ```
 
 pub mod container;

@@ -1,4 +1,4 @@
-//! In a process of its own, since it reaps whatever child there is.
+//! A separate test program, since it reaps any child of its process.
 
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 use tsbox_core::sys::process;
 
-/// The children of a shim lead sessions and groups of their own.
+/// The children of a shim lead their own sessions and process groups.
 #[test]
 #[expect(clippy::zombie_processes, reason = "the case reaps them by itself")]
 fn any_child_is_reaped_whatever_its_process_group() {

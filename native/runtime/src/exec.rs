@@ -3,7 +3,7 @@
 //! ```text
 //! exec                                          process that joins               process of the container
 //!   │ clone3 into the v2 cgroup ─────────────────▶│ enters the v1 cgroups, closes
-//!   │                                             │ what is the host's, joins all
+//!   │                                             │ the host's files, joins all
 //!   │                                             │ namespaces, the pid one for its child
 //!   │ ◀───────── Console (a terminal; descriptor) │
 //!   │ ◀──────────────────────────────── Executing │ user, capabilities, seccomp

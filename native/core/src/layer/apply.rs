@@ -16,10 +16,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// What a whiteout becomes.
+/// How a whiteout is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whiteouts {
-    /// What it names goes from the tree, unless this layer brought it.
+    /// The named entry is removed from the tree, unless this layer added it.
     Remove,
     /// The tree is an overlay's upper directory, and gets the overlay's own marks.
     Overlay,
@@ -27,15 +27,15 @@ pub enum Whiteouts {
 
 pub struct Options {
     pub whiteouts: Whiteouts,
-    /// With [`Whiteouts::Overlay`]: the lower directories, the topmost first. None: not known yet; every whiteout is then kept, and nothing
-    /// is copied up.
+    /// With [`Whiteouts::Overlay`]: the lower directories, the topmost first. None: they are not known yet. Then every whiteout is kept,
+    /// and nothing is copied up.
     pub lowers: Option<Vec<OwnedFd>>,
 }
 
-/// Applies the layer in `file` (gzip, zstd or plain, by its first bytes) to the tree at `root`.
+/// Applies the layer in `file` (gzip, zstd or plain, detected by its first bytes) to the tree at `root`.
 ///
-/// `InvalidArgument`: it is no layer, or reaches outside the root (the member is named). `DataLoss`: it is damaged or cut short. What was
-/// applied until then stays.
+/// Fails with `InvalidArgument` if the file is no layer, or a member reaches outside of the root (the message names the member), and with
+/// `DataLoss` if the file is damaged or truncated. The changes that were applied until then stay.
 pub fn apply(root: BorrowedFd, file: impl Read + Send, options: Options, cancel: &Cancel) -> Result<Layer> {
     let root = at::open_beneath(root, b"", libc::O_PATH | libc::O_DIRECTORY).named("openat2", b"")?;
     let ((), layer) = inflate(file, cancel, |stream| {
@@ -59,7 +59,7 @@ pub fn apply(root: BorrowedFd, file: impl Read + Send, options: Options, cancel:
     Ok(layer)
 }
 
-/// Every failure says at which member it came.
+/// Adds the member's name to a failure.
 fn named(mut failure: crate::failure::Failure, member: &Member) -> crate::failure::Failure {
     let name = member.shown();
     if failure.code != Code::Canceled && !failure.message.contains(&name) {
@@ -127,7 +127,7 @@ impl Applier<'_> {
                 self.clear(member, place, name)?;
             }
             at::make_directory(place.fd.as_fd(), name, 0o700).named("mkdir", &member.name)?;
-            // A whiteout, or a file of this layer, was in its place: what is below stays hidden.
+            // The directory replaces a whiteout or a file of this layer, so the entries of lower layers stay hidden.
             if hides && self.whiteouts == Whiteouts::Overlay {
                 xattr::set(place.fd.as_fd(), name, OVERLAY_OPAQUE.to_bytes(), b"y").named("setxattr", &member.name)?;
             }
@@ -141,7 +141,7 @@ impl Applier<'_> {
         let target = components(member, &member.link)?;
         let missing = || about(member, &format!("a hard link to {}, which is not there", shown(&member.link)));
         let (last, parent) = target.split_last().ok_or_else(missing)?;
-        // As a copy: the walk that is remembered is that of the member's own directory.
+        // This walk replaces the remembered one. `place` stays open, since the caller has a copy.
         let from = self
             .places
             .find(parent, false, &mut self.deferred, |_, _| {})?
@@ -167,13 +167,13 @@ impl Applier<'_> {
         }
         self.clear(member, place, name)?;
         match at::hard_link(from.fd.as_fd(), &last, place.fd.as_fd(), name) {
-            // It lay below what the member replaced.
+            // The link's target was below the entry that the member replaced.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Err(missing()),
             other => other.named("linkat", &member.name),
         }
     }
 
-    /// Makes room: what a member brings replaces what is there, whatever that is.
+    /// Removes an existing entry, of whatever kind, which the member replaces.
     fn clear(&mut self, member: &Member, place: &Place, name: &CStr) -> Result<()> {
         match at::find(place.fd.as_fd(), name).named("stat", &member.name)? {
             None => Ok(()),
@@ -187,7 +187,7 @@ impl Applier<'_> {
     }
 
     fn whiteout(&mut self, member: &Member, parent: &[&[u8]], name: &[u8]) -> Result<()> {
-        // Without a directory there is nothing to hide.
+        // Without the directory there is nothing to hide.
         let Some(place) = self.places.find(parent, false, &mut self.deferred, |_, _| {})? else {
             return Ok(());
         };
@@ -223,7 +223,7 @@ impl Applier<'_> {
         }
     }
 
-    /// Removes what lower layers have under `name`, and leaves what this one has brought (OCI: a whiteout hides lower layers only).
+    /// Removes the entries of lower layers under `name`, and keeps those that this layer added (OCI: a whiteout hides lower layers only).
     fn sweep(&mut self, directory: BorrowedFd, inode: u64, name: &CStr, path: &[u8]) -> Result<()> {
         let mut descent = Descent::new(directory, b"");
         let mut ahead = vec![(inode, vec![name.to_owned()].into_iter())];
@@ -248,8 +248,8 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// The overlay's own whiteout, where there is something to hide. An upper directory may have begun with something: that goes, as from
-    /// any tree.
+    /// Makes the overlay's own whiteout, if there is something to hide. If the upper directory was not empty at first, its older entries
+    /// are removed, as from any tree.
     fn mark(&mut self, member: &Member, place: &Place, name: &CStr) -> Result<()> {
         self.sweep(place.fd.as_fd(), place.inode.1, name, &member.name)?;
         match at::find(place.fd.as_fd(), name).named("stat", &member.name)? {
@@ -263,7 +263,7 @@ impl Applier<'_> {
     }
 }
 
-/// The components of a path in an archive. A leading `/` is the layer's root; `..` is refused: no honest layer has one.
+/// The components of a path in an archive. A leading `/` means the layer's root. `..` is refused: no regular layer has one.
 fn components<'a>(member: &Member, path: &'a [u8]) -> Result<Vec<&'a [u8]>> {
     if path.len() > LONGEST_PATH + WHITEOUT.len() {
         return Err(about(member, &format!("a path of more than {LONGEST_PATH} bytes")));
@@ -272,7 +272,7 @@ fn components<'a>(member: &Member, path: &'a [u8]) -> Result<Vec<&'a [u8]>> {
         .split(|byte| *byte == b'/')
         .filter(|name| !matches!(*name, b"" | b"."))
         .collect();
-    // A whiteout's name is that of what it hides, and some.
+    // A whiteout's name is the name that it hides, with a prefix.
     let longest = |name: &[u8]| {
         if name.starts_with(WHITEOUT) {
             LONGEST_NAME + WHITEOUT.len()
@@ -287,7 +287,7 @@ fn components<'a>(member: &Member, path: &'a [u8]) -> Result<Vec<&'a [u8]>> {
     }
 }
 
-/// What this layer has made, as hashes of directory and name: eight bytes for each member.
+/// The entries that this layer has made, as hashes of directory and name: eight bytes for each member.
 #[derive(Default)]
 struct Brought {
     seen: HashSet<u64>,

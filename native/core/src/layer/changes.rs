@@ -1,4 +1,4 @@
-//! Whether an entry is the same in two trees.
+//! Compares an entry in two trees.
 
 use crate::failure::Result;
 use crate::sys::{at, xattr};
@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 
-/// One entry in each of two trees.
+/// The entries of one name in two trees.
 pub struct Pair<'a> {
     pub lower: (BorrowedFd<'a>, at::Stat),
     pub upper: (BorrowedFd<'a>, at::Stat),
@@ -16,14 +16,14 @@ pub struct Pair<'a> {
 }
 
 impl Pair<'_> {
-    /// Kind, mode, owner, device, size, time, link target, attributes; and content where the times prove nothing.
+    /// Compares kind, mode, owner, device, size, time, link target and attributes; also the content if the times are not conclusive.
     pub fn differs(&self) -> Result<bool> {
         let (lower, upper) = (&self.lower.1, &self.upper.1);
         if lower.0.st_mode != upper.0.st_mode || (lower.0.st_uid, lower.0.st_gid) != (upper.0.st_uid, upper.0.st_gid) {
             return Ok(true);
         }
         let kind = upper.kind();
-        // Directories get new times whenever an entry comes or goes, and that is a change of theirs too.
+        // A directory's time changes whenever an entry is added or removed, which counts as a change of the directory, too.
         if lower.mtime() != upper.mtime() || self.attributes_differ()? {
             return Ok(true);
         }
@@ -49,7 +49,8 @@ impl Pair<'_> {
         Ok(of(self.lower.0)? != of(self.upper.0)?)
     }
 
-    /// Two files with one time to the nanosecond are one; a time in whole seconds came from an archive or a tool, and proves nothing.
+    /// Two files with the same time in nanoseconds are the same. A time in whole seconds came from an archive or a tool, and proves
+    /// nothing.
     fn content_differs(&self) -> Result<bool> {
         let (lower, upper) = (&self.lower.1, &self.upper.1);
         if lower.inode() == upper.inode() || upper.mtime().nanoseconds != 0 || upper.0.st_size == 0 {

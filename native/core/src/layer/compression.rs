@@ -7,7 +7,7 @@ pub enum Compression {
     Zstd,
 }
 
-/// How what comes in is packed: what this engine writes, and two more that archives of others come in.
+/// The compression of an input: the formats that this engine writes, and two more in which other archives come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packed {
     Plain,
@@ -18,12 +18,12 @@ pub enum Packed {
 }
 
 impl Packed {
-    /// By a file's first bytes: a media type may lie, and old ones say nothing.
+    /// Detects the format by a file's first bytes: a media type may be wrong, and old media types do not name the compression.
     pub fn of_magic(start: &[u8]) -> Self {
         match start {
             [0x1f, 0x8b, ..] => Packed::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Packed::Zstd,
-            // A skippable frame, as seekable and chunked zstd begin with.
+            // A skippable frame, with which seekable and chunked zstd files begin.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Packed::Zstd,
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => Packed::Bzip2,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Packed::Xz,
@@ -33,7 +33,7 @@ impl Packed {
 }
 
 impl Compression {
-    /// OCI's and Docker's media types of layers.
+    /// Parses OCI's and Docker's media types of layers.
     pub fn of_media_type(media_type: &str) -> Result<Self> {
         match media_type.rsplit(['+', '.']).next() {
             Some("gzip") => Ok(Compression::Gzip),

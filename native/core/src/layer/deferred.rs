@@ -7,21 +7,21 @@ use crate::tree::{Cancel, Named};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// A directory's ACL for what is made in it: there too early, it would be every later member's.
+/// A directory's default ACL, which new entries inherit. If it were set too early, every later member would get it.
 pub const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 
-/// What is set on directories when all is there: their times, which every entry made in them would change, and their default ACLs.
+/// The attributes of directories that are set after all entries are made: times, which every new entry would change, and default ACLs.
 #[derive(Default)]
 pub struct Deferred {
     times: HashMap<Vec<u8>, Time>,
     acls: HashMap<Vec<u8>, Vec<u8>>,
     stated_only: bool,
-    /// Bytes that are remembered.
+    /// The number of bytes that are held in memory.
     size: usize,
 }
 
 impl Deferred {
-    /// Directories that the archive says nothing about get the times of what was made in them, as by any other copying.
+    /// Only for directories in the archive. Other directories keep the times that new entries in them cause, as with any copy.
     pub fn of_stated() -> Self {
         Deferred {
             stated_only: true,
@@ -29,7 +29,7 @@ impl Deferred {
         }
     }
 
-    /// What the layer says.
+    /// Records the values of the layer.
     pub fn state(&mut self, path: &[u8], member: &Member) -> Result<()> {
         self.time(path, member.mtime)?;
         match member.attributes.iter().find(|attribute| attribute.0 == DEFAULT_ACL) {
@@ -44,7 +44,7 @@ impl Deferred {
         Ok(())
     }
 
-    /// What was there before, for a directory about which the layer says nothing.
+    /// Records the old time of a directory that the layer does not contain.
     pub fn keep(&mut self, path: &[u8], time: Time) -> Result<()> {
         if !self.stated_only && !self.times.contains_key(path) {
             self.time(path, time)?;
@@ -83,7 +83,7 @@ impl Deferred {
                     }
                     at::set_times_fd(directory.as_fd(), time).named("utimensat", &path)?;
                 }
-                // The layer itself put something else in its place later.
+                // A later member of the layer has replaced the directory.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => {}
                 Err(error) => return Err(error).named("openat2", &path),
             }

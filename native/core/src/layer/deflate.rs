@@ -1,4 +1,4 @@
-//! The writing side: the caller writes the plain tar, one thread hashes, compresses, hashes again and writes the file.
+//! The writing side: the caller writes the plain tar; one thread hashes it, compresses it, hashes the result and writes the file.
 
 use super::inflate::name;
 use super::{Compression, Layer};
@@ -10,10 +10,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 const CHUNK: usize = 256 << 10;
 const AHEAD: usize = 16;
-/// zstd's own default.
+/// zstd's default level.
 const ZSTD_LEVEL: i32 = 3;
 
-/// Runs `write_plain` and compresses what it writes into `file`.
+/// Runs `write_plain` and compresses its output into `file`.
 pub fn deflate(file: File, compression: Compression, write_plain: impl FnOnce(&mut Stream) -> Result<()>) -> Result<Layer> {
     std::thread::scope(|scope| {
         let (full, chunks) = sync_channel::<Vec<u8>>(AHEAD);
@@ -30,7 +30,7 @@ pub fn deflate(file: File, compression: Compression, write_plain: impl FnOnce(&m
         let layer = worker
             .join()
             .map_err(|_| Failure::new(Code::Internal, "the compressing thread panicked"))?;
-        // Its error is the cause when it could not write; the caller then only saw a closed channel.
+        // If the thread could not write, its error is the cause, and the caller only saw a closed channel.
         let layer = layer.map_err(|error| Failure::io(&error, "write", None))?;
         outcome.map(|()| layer)
     })
@@ -70,7 +70,7 @@ fn work(file: File, compression: Compression, chunks: Receiver<Vec<u8>>) -> io::
     );
     let mut encoder = match compression {
         Compression::Plain => Encoder::Plain(out),
-        // Neither name nor time in the header: the same tree makes the same file.
+        // The header has neither name nor time, so that the same tree makes the same file.
         Compression::Gzip => Encoder::Gzip(flate2::GzBuilder::new().write(out, flate2::Compression::default())),
         Compression::Zstd => {
             let mut zstd = zstd::stream::write::Encoder::new(out, ZSTD_LEVEL)?;

@@ -1,8 +1,9 @@
-//! Writes what a tree changes as a layer.
+//! Writes the changes of a tree as a layer.
 //!
-//! Two ways give the same layer: comparing two trees, and reading an overlay's upper directory, where the kernel has noted the changes
-//! already (what was copied up and left as it was counts as changed there). Members come in the order of their paths' bytes, directory by
-//! directory; a directory that leads to a change is written with it; a whiteout stands where the name that it hides would.
+//! There are two ways, which give the same layer: comparing two trees, and reading an overlay's upper directory, in which the kernel has
+//! recorded the changes already (a file that was copied up without changes counts as changed there). Members are in the order of their
+//! paths' bytes, directory by directory. A directory that leads to a change is written, too. A whiteout has the position of the name that
+//! it hides.
 
 use super::changes::Pair;
 use super::deflate::Stream;
@@ -18,7 +19,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// What `upper` changes against `lower` (none: all of it). Both are opened for reading.
+/// Writes the changes from `lower` (None: an empty tree) to `upper`. Both are opened for reading.
 pub fn diff(
     lower: Option<BorrowedFd>,
     upper: BorrowedFd,
@@ -30,8 +31,7 @@ pub fn diff(
     compare(lower, upper, Trees::Whole, own, into, compression, cancel)
 }
 
-/// What an overlay's upper directory says that it did not say when it was `since`, another upper directory over the same lower ones, of
-/// which it began as a copy.
+/// Writes the changes in an overlay's upper directory since it was a copy of `since`, another upper directory over the same lower ones.
 pub fn diff_overlay_since(
     since: BorrowedFd,
     upper: BorrowedFd,
@@ -43,12 +43,12 @@ pub fn diff_overlay_since(
     compare(Some(since), upper, Trees::Uppers, own, into, compression, cancel)
 }
 
-/// What two directories hold that are compared.
+/// The contents of two directories that are compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trees {
-    /// All that there is.
+    /// Complete trees.
     Whole,
-    /// Changes against the same lower directories, with the overlay's marks.
+    /// Changes to the same lower directories, with the overlay's marks.
     Uppers,
 }
 
@@ -61,12 +61,12 @@ impl Trees {
         Ok(self == Trees::Uppers && is_opaque(directory, path)?)
     }
 
-    /// A directory that hides all below it, as it did not before, has nothing left of what was there.
+    /// Whether a directory became opaque, so that none of its earlier entries is left.
     fn replaced(self, lower: BorrowedFd, upper: BorrowedFd, path: &[u8]) -> Result<bool> {
         Ok(self.hides_all(upper, path)? && !self.hides_all(lower, path)?)
     }
 
-    /// The entry `name` of the lower tree, where it has one.
+    /// The entry `name` of the lower tree, if there is one.
     fn find<'a>(self, lower: Option<BorrowedFd<'a>>, name: &CStr, path: &[u8]) -> Result<Option<(BorrowedFd<'a>, at::Stat)>> {
         let Some(lower) = lower else { return Ok(None) };
         let found = at::find(lower, name).named("stat", path)?;
@@ -108,7 +108,7 @@ fn compare(
     })
 }
 
-/// What an overlay's upper directory says about itself.
+/// Writes the changes that an overlay's upper directory has recorded.
 pub fn diff_overlay(upper: BorrowedFd, own: &Own, into: File, compression: Compression, cancel: &Cancel) -> Result<Layer> {
     deflate(into, compression, |stream| {
         let mut emitter = Emitter::new(stream, Purpose::Layer, cancel);
@@ -144,7 +144,7 @@ fn upper_directory(emitter: &mut Emitter<&mut Stream>, own: &Own, root: Borrowed
     Ok(())
 }
 
-/// The names in the present directory, which is told as opaque where it is.
+/// The names in the current directory. Writes the opaque mark if the directory is opaque.
 fn list_upper(emitter: &mut Emitter<&mut Stream>, descent: &Descent) -> Result<std::vec::IntoIter<CString>> {
     if is_opaque(descent.here(), descent.path())? {
         emitter.whiteout(descent.path(), OPAQUE)?;
@@ -160,7 +160,7 @@ fn is_opaque(directory: BorrowedFd, path: &[u8]) -> Result<bool> {
     Ok(xattr::get(directory, c"", OVERLAY_OPAQUE).named("getxattr", path)?.as_deref() == Some(b"y"))
 }
 
-/// Looks ahead for files with several names of which one has changed: they change together, or the layer would tear them apart.
+/// Finds files with several names of which one has changed. All names must be written, or the layer would separate them.
 struct Linked<'a> {
     trees: Trees,
     changed: HashSet<(u64, u64)>,
@@ -209,7 +209,7 @@ impl Linked<'_> {
         Ok(())
     }
 
-    /// The names in the present directory of the upper tree. Where that hides all of the lower tree, all in it is new.
+    /// The names in the current directory of the upper tree. If the directory became opaque, everything in it is new.
     fn level(&self, lower: &mut Lower, upper: &Descent) -> Result<std::vec::IntoIter<CString>> {
         if let Some(before) = lower.here()
             && self.trees.replaced(before, upper.here(), upper.path())?
@@ -220,10 +220,10 @@ impl Linked<'_> {
     }
 }
 
-/// The lower tree, beside a walk through the upper one.
+/// The lower tree, which follows a walk through the upper one.
 struct Lower<'a> {
     descent: Descent<'a>,
-    /// For each level that the upper tree has and this one lacks, or hides: whether the descent went along.
+    /// For each level of the upper tree that this tree lacks or that is hidden: whether the descent entered it.
     missing: Vec<bool>,
 }
 
@@ -247,7 +247,7 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// The present directory counts as missing from now on.
+    /// From now on the current directory counts as missing.
     fn hide(&mut self) {
         self.missing.push(true);
     }
@@ -260,11 +260,11 @@ impl<'a> Lower<'a> {
     }
 }
 
-/// A directory that has not been written, since nothing in it has changed so far.
+/// A directory that is not written yet, since nothing in it has changed so far.
 struct Pending {
     path: Vec<u8>,
     stat: at::Stat,
-    /// How deep it is; the root's entries are at 1.
+    /// Its depth; the root's entries are at 1.
     depth: usize,
 }
 
@@ -308,7 +308,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The names in the present directories of both trees; true: the upper tree has it.
+    /// The names in the current directories of both trees; true: the upper tree has the name.
     fn level(&mut self) -> Result<std::vec::IntoIter<(CString, bool)>> {
         let path = self.upper.path().to_vec();
         let lower = self.lower.as_ref().and_then(Lower::here);
@@ -339,7 +339,7 @@ impl Walk<'_> {
         self.emitter.whiteout(self.upper.path(), &[WHITEOUT, name.to_bytes()].concat())
     }
 
-    /// One entry of the upper tree. True: it is a directory, which is now the present one.
+    /// Handles one entry of the upper tree. True: it is a directory, which is the current one now.
     fn entry(&mut self, name: &CStr, depth: usize) -> Result<bool> {
         let path = self.upper.join(name);
         let stat = at::stat(self.upper.here(), name).named("stat", &path)?;
@@ -389,7 +389,7 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// Something has changed here: the directories that lead to it are written first.
+    /// Writes the directories that lead to a change.
     fn settle(&mut self) -> Result<()> {
         for Pending { path, stat, .. } in std::mem::take(&mut self.pending) {
             let directory = at::open_beneath(self.root, &path, libc::O_RDONLY | libc::O_DIRECTORY).named("openat2", &path)?;
@@ -399,7 +399,7 @@ impl Walk<'_> {
     }
 }
 
-/// Two sorted lists as one, each name once; the flag says whether the upper tree has it.
+/// Merges two sorted lists, each name once. The flag says whether the upper tree has the name.
 fn merged<'a>(mut upper: &'a [CString], mut lower: &'a [CString]) -> impl Iterator<Item = (&'a CStr, bool)> {
     std::iter::from_fn(move || {
         let order = match (upper.first(), lower.first()) {

@@ -1,8 +1,8 @@
-//! What differs between two trees, as `docker diff` tells it.
+//! The differences between two trees, as `docker diff` reports them.
 //!
-//! Docker's rules: a directory's own times and what is in it are no change of the directory's, but where something inside has changed it is
-//! told as changed before that; a directory that went is told without what was in it; a new one with all that is in it. Content is not
-//! compared: size and time are.
+//! Docker's rules: a directory's times and its entries do not count as changes of the directory itself. But if an entry in it has changed,
+//! the directory is reported as changed before that entry. A deleted directory is reported without its entries, a new one with all its
+//! entries. Content is not compared, only size and time.
 
 use super::OVERLAY_OPAQUE;
 use super::own::Own;
@@ -25,16 +25,16 @@ pub enum ChangeKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
     pub kind: ChangeKind,
-    /// Absolute. What is no UTF-8 is shown with replacement characters.
+    /// The absolute path. Bytes that are not UTF-8 are shown as replacement characters.
     pub path: String,
 }
 
-/// What the upper tree is.
+/// The kind of the upper tree.
 #[derive(Clone, Copy)]
 pub enum Upper<'a> {
     Whole,
-    /// An overlay's upper directory, which holds its changes alone, with the overlay's own marks. `since`: another one, which is part of
-    /// the lower tree and of which it began as a copy: what came with that, and has gone, has left no mark.
+    /// An overlay's upper directory, which contains only its changes, with the overlay's marks. `since`: another upper directory, which is
+    /// part of the lower tree and of which this one began as a copy. An entry of that copy that was deleted has left no mark.
     Overlay {
         since: Option<BorrowedFd<'a>>,
     },
@@ -59,10 +59,10 @@ pub fn differences(lower: Option<BorrowedFd>, upper: BorrowedFd, kind: Upper, ow
     Ok(walk.found)
 }
 
-/// A tree beside the upper one, which may lack the present directory.
+/// A tree that follows the walk through the upper one. It may lack the current directory.
 struct Side<'a> {
     descent: Descent<'a>,
-    /// Levels of the upper tree that this one lacks.
+    /// The number of levels of the upper tree that this one lacks.
     missing: usize,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Side<'a> {
         (self.missing == 0).then(|| self.descent.here())
     }
 
-    /// Follows the upper tree into `name`. None: there is no such directory here.
+    /// Follows the upper tree into `name`. None: this tree has no such directory.
     fn enter(&mut self, name: &CStr, directory: Option<OwnedFd>) -> Result<()> {
         match directory {
             Some(directory) => self.descent.enter(name, directory),
@@ -102,15 +102,15 @@ impl<'a> Side<'a> {
 
 /// A directory of the upper tree that is being compared.
 struct Level {
-    /// The names of all trees that count here; true: the upper tree has it.
+    /// The relevant names of all trees; true: the upper tree has the name.
     names: std::vec::IntoIter<(CString, bool)>,
-    /// What was told before this directory, if its own entry was not told.
+    /// If the directory itself was not reported: the number of changes that were reported before it.
     quiet_at: Option<usize>,
 }
 
 struct Walk<'a> {
     found: Vec<Change>,
-    /// Of their paths.
+    /// The total length of the reported paths.
     bytes: usize,
     overlay: bool,
     own: &'a Own,
@@ -154,7 +154,7 @@ impl Walk<'_> {
         let names = sorted(upper).named("getdents64", path)?;
         let whole = !self.overlay || xattr::get(upper, c"", OVERLAY_OPAQUE).named("getxattr", path)?.as_deref() == Some(b"y");
         let mut all: Vec<(CString, bool)> = names.into_iter().map(|name| (name, true)).collect();
-        // What went without a mark can only be found by its name: all that was below, or what came with a copy.
+        // An entry that was deleted without a mark can only be found by its name: among all lower entries, or among those of the copy.
         let before = if whole { &self.lower } else { &self.since };
         if let Some(before) = before.as_ref().and_then(Side::here) {
             let here = all.len();
@@ -168,7 +168,8 @@ impl Walk<'_> {
         Ok(all.into_iter())
     }
 
-    /// Tells one entry. Some: it is a directory, which is now the present one; within, what was told before it if it was not told itself.
+    /// Reports one entry. Some: the entry is a directory, which is the current one now. The inner value is the number of changes that were
+    /// reported before it, if it was not reported itself.
     fn entry(&mut self, name: &CStr, is_here: bool) -> Result<Option<Option<usize>>> {
         let path = &self.upper.join(name);
         let upper = self.upper.here();
@@ -220,7 +221,7 @@ impl Walk<'_> {
                 }
                 return Ok(Some(kind.is_none().then_some(found_before)));
             }
-            // Something is mounted there: it is no part of the tree.
+            // A mount point, which is no part of the tree.
             Some(None) => {}
             None => {
                 if let Some(before) = before {
@@ -259,7 +260,7 @@ fn directory_of(directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<Optio
     }
 }
 
-/// None: something is mounted there.
+/// None: the directory is a mount point.
 fn open(directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<Option<OwnedFd>> {
     match at::open_directory(directory, name) {
         Ok(fd) => Ok(Some(fd)),
@@ -268,7 +269,7 @@ fn open(directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<Option<OwnedF
     }
 }
 
-/// Mode, owner, device, capabilities; and size and time of what is no directory.
+/// Compares mode, owner, device and capabilities; for other entries than directories also size and time.
 fn differs(lower: (BorrowedFd, &at::Stat), upper: (BorrowedFd, &at::Stat), name: &CStr, path: &[u8]) -> Result<bool> {
     let (before, now) = (&lower.1.0, &upper.1.0);
     if before.st_mode != now.st_mode || (before.st_uid, before.st_gid, before.st_rdev) != (now.st_uid, now.st_gid, now.st_rdev) {
@@ -281,7 +282,7 @@ fn differs(lower: (BorrowedFd, &at::Stat), upper: (BorrowedFd, &at::Stat), name:
     Ok(capability(lower.0)? != capability(upper.0)?)
 }
 
-/// A time in whole seconds may have come from an archive that has no fractions.
+/// Compares two times. A time in whole seconds may come from an archive without fractions.
 fn same_time(before: at::Time, now: at::Time) -> bool {
     before.seconds == now.seconds && (before.nanoseconds == now.nanoseconds || before.nanoseconds == 0 || now.nanoseconds == 0)
 }

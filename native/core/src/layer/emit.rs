@@ -1,4 +1,4 @@
-//! Turns entries of a tree into members of an archive.
+//! Converts entries of a tree to members of an archive.
 
 use super::WHITEOUT;
 use super::member::{Kind, Member, Segment};
@@ -12,27 +12,27 @@ use std::ffi::CStr;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Holes smaller than this in all are not worth a sparse member, which not every reader knows.
+/// A file whose holes are smaller in total is not written as a sparse member, which not every reader supports.
 const WORTH: u64 = 64 << 10;
-/// A file in more pieces is written whole.
+/// A file with more pieces than this is written completely.
 const MOST_PIECES: usize = 4096;
 
-/// Who reads the archive.
+/// The reader of the archive.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// A layer: names that would be taken for a whiteout are refused, holes are told, and a file that changes meanwhile is an error.
+    /// A layer: names that would be read as a whiteout are refused, holes are recorded, and a file that changes meanwhile is an error.
     Layer,
-    /// Anybody: Docker's readers copy members on, which loses what they don't know. What shrinks meanwhile is filled up with zeros, as
-    /// tar(1) does.
+    /// Any reader. Docker's readers copy members and lose extensions that they do not know, so holes are not recorded. A file that shrinks
+    /// meanwhile is filled up with zeros, as tar(1) does.
     Plain,
 }
 
 pub struct Emitter<'a, W: Write> {
     writer: Writer<W>,
     purpose: Purpose,
-    /// Ids are told as the container's.
+    /// Maps the host's ids to the container's.
     maps: Option<&'a IdMaps>,
-    /// The first name of every file that has several.
+    /// The first name of every file that has several names.
     links: HashMap<(u64, u64), Vec<u8>>,
     cancel: &'a Cancel,
 }
@@ -57,7 +57,7 @@ impl<'a, W: Write> Emitter<'a, W> {
         self.writer.finish().map(|_| ())
     }
 
-    /// Writes the entry `name` of `directory`, whose path in the archive is `path`; `.` is the directory itself.
+    /// Writes the entry `name` of `directory` under `path` in the archive; `.` is the directory itself.
     pub fn entry(&mut self, directory: BorrowedFd, name: &CStr, path: &[u8], stat: &at::Stat) -> Result<()> {
         self.cancel.check()?;
         let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
@@ -75,7 +75,7 @@ impl<'a, W: Write> Emitter<'a, W> {
             libc::S_IFCHR => Kind::Character,
             libc::S_IFBLK => Kind::Block,
             libc::S_IFIFO => Kind::Fifo,
-            // A socket is nothing without the process that listens; no archive has a word for it.
+            // A socket is useless without its listening process, and no archive format supports it.
             _ => return Ok(()),
         };
         let mut member = Member::new(path.to_vec(), kind);
@@ -103,14 +103,14 @@ impl<'a, W: Write> Emitter<'a, W> {
         self.writer.member(&member)
     }
 
-    /// A member without content that no file stands for.
+    /// Writes an empty member, for which there is no file.
     pub fn empty_file(&mut self, path: &[u8]) -> Result<()> {
         let mut member = Member::new(path.to_vec(), Kind::File);
         member.mode = 0o644;
         self.writer.member(&member)
     }
 
-    /// An empty file `.wh.NAME` beside where NAME was, or the opaque mark.
+    /// Writes an empty file `.wh.NAME` in the directory of NAME, or the opaque mark.
     pub fn whiteout(&mut self, directory: &[u8], name: &[u8]) -> Result<()> {
         self.writer.member(&Member::new(join(directory, name), Kind::File))
     }
@@ -118,7 +118,7 @@ impl<'a, W: Write> Emitter<'a, W> {
     fn file(&mut self, mut member: Member, directory: BorrowedFd, name: &CStr) -> Result<()> {
         use std::os::unix::fs::FileExt;
         let file = at::open(directory, name, libc::O_RDONLY | libc::O_NONBLOCK, 0).named("openat", &member.name)?;
-        // Asked again: it may have grown since its directory was read.
+        // Read the size again: the file may have grown since its directory was read.
         member.size = at::stat_fd(file.as_fd()).named("stat", &member.name)?.0.st_size as u64;
         if self.purpose == Purpose::Layer {
             member.sparse = pieces(file.as_fd(), member.size, &member.name)?;
@@ -156,7 +156,7 @@ impl<'a, W: Write> Emitter<'a, W> {
     }
 }
 
-/// Where a file has data; none: everywhere, or not worth telling.
+/// The pieces of a file that contain data; None: the file has no holes, or too small ones.
 fn pieces(file: BorrowedFd, size: u64, path: &[u8]) -> Result<Option<Vec<Segment>>> {
     if size < WORTH {
         return Ok(None);

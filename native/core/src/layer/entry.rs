@@ -1,4 +1,4 @@
-//! Makes what one member describes, in a directory where its name is free.
+//! Makes the entry that a member describes, in a directory in which its name is unused.
 
 use super::deferred::DEFAULT_ACL;
 use super::member::{Kind, Member};
@@ -24,7 +24,7 @@ pub fn file<R: BufRead>(reader: &mut Reader<R>, member: &Member, place: &Place, 
     if end < member.size {
         at::truncate(file.as_fd(), member.size).named("ftruncate", &member.name)?;
     }
-    // Most files are root's, and were made by root.
+    // Most files belong to root, which has also made them.
     if member.uid != 0 || member.gid != 0 || place.gives_group {
         at::set_owner_fd(file.as_fd(), member.uid, member.gid).named("chown", &member.name)?;
     }
@@ -33,7 +33,7 @@ pub fn file<R: BufRead>(reader: &mut Reader<R>, member: &Member, place: &Place, 
     at::set_times_fd(file.as_fd(), member.mtime).named("utimensat", &member.name)
 }
 
-/// A symbolic link, a device or a fifo.
+/// Makes a symbolic link, a device or a fifo.
 pub fn special(member: &Member, place: &Place, name: &CStr) -> Result<()> {
     let directory = place.fd.as_fd();
     match member.kind {
@@ -61,8 +61,8 @@ pub fn special(member: &Member, place: &Place, name: &CStr) -> Result<()> {
     at::set_times(directory, name, member.mtime).named("utimensat", &member.name)
 }
 
-/// Owner, attributes and mode of a directory that is there; attributes that the member does not name go. Its times and its default ACL come
-/// last of all.
+/// Sets owner, attributes and mode of an existing directory, and removes attributes that the member does not have. Times and the default
+/// ACL are set after all members.
 pub fn directory(member: &Member, place: &Place, name: &CStr, is_new: bool) -> Result<()> {
     let parent = place.fd.as_fd();
     let own = if name.is_empty() { c"." } else { name };
@@ -85,13 +85,13 @@ fn attributes(member: &Member, place: &Place, name: &CStr) -> Result<()> {
             continue;
         }
         match xattr::set(place.fd.as_fd(), name, key, value) {
-            // Not every file system keeps users' attributes (tmpfs before Linux 6.6), and no kernel keeps them on links and devices.
+            // Some file systems do not support user attributes (tmpfs before Linux 6.6), and no kernel supports them for links and devices.
             Err(error) if key.starts_with(b"user.") && matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EPERM)) => {}
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
                 let text = format!("its attribute {} is none that the file system here has", shown(key));
                 return Err(about(member, &text));
             }
-            // ext4 says the same of a full disk and of attributes that don't fit into a block.
+            // ext4 returns the same error for a full disk and for attributes that don't fit into a block.
             Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && at::has_room(place.fd.as_fd()) => {
                 let text = format!("its attribute {} is larger than the file system here takes", shown(key));
                 return Err(about(member, &text));

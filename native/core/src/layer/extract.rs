@@ -1,8 +1,8 @@
-//! Lays an archive of somebody's over a container's tree: what `cp` brings in.
+//! Extracts a user's archive into a container's tree, for `cp`.
 //!
-//! Unlike a layer it has no whiteouts, and goes below a directory. Names that lead above that directory are refused; links that lie in the
-//! container are followed as the container would, never out of its root, whatever a process inside does to the tree meanwhile: each
-//! directory is opened from its parent, without following.
+//! Unlike a layer, the archive has no whiteouts and is extracted below a directory. Names that lead above that directory are refused. Links
+//! in the container are followed as the container would follow them, but never out of its root, whatever a process inside does to the tree
+//! meanwhile: each directory is opened from its parent, without following links.
 
 use super::deferred::Deferred;
 use super::inflate::inflate;
@@ -23,27 +23,28 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 #[derive(Default)]
 pub struct Extract {
-    /// A directory is never replaced by what is none, nor the other way round.
+    /// A directory is never replaced by another kind of entry, nor the other way round.
     pub keep_kinds: bool,
-    /// Whose all of it becomes; none: whose the archive says.
+    /// The owner of all entries; None: the archive's owners.
     pub owner: Option<(u32, u32)>,
-    /// The archive's ids are a container's, in its user namespace.
+    /// The archive's ids are those of a container in its user namespace.
     pub maps: Option<IdMaps>,
 }
 
-/// Lays the archive in `stream` (plain, gzip, zstd, bzip2 or xz, by its first bytes) below the directory `into` of the tree at `root`.
+/// Extracts the archive in `stream` (plain, gzip, zstd, bzip2 or xz, detected by its first bytes) below the directory `into` of the tree at
+/// `root`.
 ///
-/// `NotFound`: there is no such directory; `InvalidArgument`: it is none, or the archive is none, or a member reaches outside. What was
-/// laid until then stays.
+/// Fails with `NotFound` if the directory does not exist, and with `InvalidArgument` if it is no directory, the archive is invalid, or a
+/// member reaches outside. The entries that were extracted until then stay.
 pub fn extract(root: BorrowedFd, into: &[u8], stream: impl Read + Send, options: Extract, cancel: &Cancel) -> Result<()> {
     let root = at::open_in_root(root, b"", libc::O_PATH | libc::O_DIRECTORY).named("openat2", b"")?;
     check_target(root.as_fd(), into)?;
     let laid = match options.maps.clone() {
-        // What is made where ids are mapped must be somebody's there.
+        // With mapped ids, the owner of new entries must be mapped.
         Some(maps) => as_owner(maps.root()?, || lay(root, into, stream, options, cancel)),
         None => lay(root, into, stream, options, cancel),
     };
-    // A damaged archive is its sender's fault; nothing of the engine's is lost. What is not found is something that the archive names.
+    // A damaged archive is its sender's fault, and no data of the engine is lost. An entry that is not found is one that the archive names.
     laid.map_err(|mut failure| {
         if matches!(failure.code, Code::DataLoss | Code::NotFound) {
             failure.code = Code::InvalidArgument;
@@ -82,7 +83,7 @@ fn check_target(root: BorrowedFd, into: &[u8]) -> Result<()> {
     }
 }
 
-/// A path's components; `..` takes back the one before. None: it leads above where it begins.
+/// The components of a path; `..` removes the one before. None: the path leads above its start.
 fn clean(path: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut components: Vec<Vec<u8>> = Vec::new();
     for name in path.split(|byte| *byte == b'/') {
@@ -100,7 +101,7 @@ fn clean(path: &[u8]) -> Option<Vec<Vec<u8>>> {
 struct Work<'a> {
     places: Places,
     deferred: Deferred,
-    /// The components of the directory that all goes below.
+    /// The components of the directory into which the archive is extracted.
     into: Vec<Vec<u8>>,
     shown: String,
     options: Extract,
@@ -111,7 +112,7 @@ impl Work<'_> {
     fn member<R: BufRead>(&mut self, reader: &mut Reader<R>, member: &mut Member) -> Result<()> {
         let path = self.inside(member, &member.name)?;
         let Some((name, parent)) = path.split_last() else {
-            // The directory itself, which stays what it is.
+            // The directory itself, which stays unchanged.
             return Ok(());
         };
         if path.len() == self.into.len() {
@@ -140,7 +141,7 @@ impl Work<'_> {
         }
     }
 
-    /// The components below the root of what the archive calls `name`.
+    /// The components below the root of the archive's path `name`.
     fn inside(&self, member: &Member, name: &[u8]) -> Result<Vec<Vec<u8>>> {
         if name.len() > LONGEST_PATH {
             return Err(about(member, &format!("a path of more than {LONGEST_PATH} bytes")));
@@ -165,7 +166,7 @@ impl Work<'_> {
             self.clear(member, place, name)?;
             at::make_directory(place.fd.as_fd(), name, 0o700).named("mkdir", &member.name)?;
         }
-        // As a new one: attributes that the archive does not name stay.
+        // Treat it as a new one: attributes that the archive does not contain stay.
         entry::directory(member, place, name, true)?;
         self.deferred.state(&join(&place.path, name.to_bytes()), member)?;
         Ok(())
@@ -188,7 +189,7 @@ impl Work<'_> {
         at::hard_link(from.fd.as_fd(), &last, place.fd.as_fd(), name).named("linkat", &member.name)
     }
 
-    /// Makes room for what a member brings.
+    /// Removes an existing entry, which the member replaces.
     fn clear(&mut self, member: &Member, place: &Place, name: &CStr) -> Result<()> {
         let directory = place.fd.as_fd();
         let Some(stat) = at::find(directory, name).named("stat", &member.name)? else {
@@ -210,8 +211,7 @@ impl Work<'_> {
     }
 }
 
-/// From another mount namespace the kernel lets a mount point be removed, and takes the mount from the container with it: so it is looked
-/// for.
+/// Searches for mounts: in another mount namespace the kernel allows a mount point to be removed, and unmounts it in the container.
 fn refuse_mounts(directory: BorrowedFd, name: &CStr, path: &[u8], cancel: &Cancel) -> Result<()> {
     let mut descent = Descent::new(directory, b"");
     let mut ahead = vec![vec![name.to_owned()].into_iter()];
@@ -242,10 +242,11 @@ fn refuse_mounts(directory: BorrowedFd, name: &CStr, path: &[u8], cancel: &Cance
     Ok(())
 }
 
-/// What a path stands for, as `HEAD …/archive` tells it.
+/// The file at a path, as `HEAD …/archive` reports it.
 pub struct Found {
     pub stat: at::Stat,
-    /// Where a link at the path's end leads, links on the way followed within the root; as far as it goes where it leads nowhere.
+    /// The target of a link at the path's end, with links on the way followed within the root. If the target does not exist, the path up to
+    /// the first missing component is resolved.
     pub target: Option<Vec<u8>>,
 }
 
@@ -258,7 +259,7 @@ pub fn find(root: BorrowedFd, path: &[u8]) -> Result<Found> {
     Ok(Found { stat, target })
 }
 
-/// As the kernel's own limit (path_resolution(7)).
+/// The same limit as the kernel's (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
 fn follow(root: BorrowedFd, path: &[u8]) -> Result<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! A file that is still being written, read to the end that it will have.
+//! Reads a file that is still being written, up to its final size.
 
 use crate::tree::Cancel;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -9,11 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// How long a canceled reader may go on waiting, in milliseconds: nothing but data wakes it.
+/// How often a waiting reader checks for cancellation, in milliseconds: only new data wakes it.
 const PATIENCE: libc::c_int = 100;
 
-/// Reads `size` bytes, and waits (inotify(7)) where they have not come yet. ECANCELED: the caller canceled; ESTALE: the file was removed
-/// unfinished.
+/// Reads `size` bytes, and waits (inotify(7)) for bytes that are not written yet. ECANCELED: the caller canceled; ESTALE: the file was
+/// removed before it was complete.
 pub struct Growing<'a> {
     file: File,
     left: u64,
@@ -40,7 +40,7 @@ impl<'a> Growing<'a> {
         };
         // SAFETY: one pollfd.
         if unsafe { libc::poll(&raw mut ready, 1, PATIENCE) } > 0 {
-            // What happened does not matter, only that something did.
+            // The kind of event does not matter.
             let mut events = [0; 4096];
             let _ = self.watch.read(&mut events)?;
         }
@@ -69,7 +69,7 @@ impl Read for Growing<'_> {
 fn watch(path: &Path) -> io::Result<File> {
     let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
     let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-    // A file that loses its last name has its attributes changed.
+    // The removal of a file's last name changes the file's attributes.
     inotify::add_watch(&watch, &path, WatchFlags::MODIFY | WatchFlags::ATTRIB)?;
     Ok(File::from(watch))
 }
@@ -103,7 +103,7 @@ mod tests {
                 [String::from_utf8_lossy(&start).into_owned(), rest].concat()
             });
             receiver.recv().unwrap();
-            // Its name may change while it is read; what lies behind its end is not read.
+            // The file may be renamed while it is read. Bytes after its final size are not read.
             let moved = file("moved");
             fs::rename(&path, &moved).unwrap();
             writer.write_all(b"second, and more").unwrap();

@@ -1,4 +1,4 @@
-//! The 512-byte header: POSIX ustar, with GNU's and star's ways of writing what does not fit.
+//! The 512-byte header: POSIX ustar, with GNU's and star's encodings of values that do not fit.
 
 use super::member::Kind;
 use crate::failure::{Code, Failure, Result};
@@ -20,7 +20,7 @@ const MAGIC: Field = Field(257, 8);
 pub const MAJOR: Field = Field(329, 8);
 pub const MINOR: Field = Field(337, 8);
 const PREFIX: Field = Field(345, 155);
-/// star ends its prefix early, for times that nobody needs here.
+/// star's prefix is shorter, since times that this engine does not need follow it.
 const STAR_PREFIX: Field = Field(345, 131);
 
 pub struct Header<'a>(pub &'a Block);
@@ -30,7 +30,7 @@ impl<'a> Header<'a> {
         self.0.iter().all(|byte| *byte == 0)
     }
 
-    /// Old writers summed signed bytes.
+    /// Checks the checksum. Old writers summed signed bytes.
     pub fn is_sound(&self) -> bool {
         let sum = |value: fn(u8) -> i64| -> i64 {
             self.0
@@ -49,7 +49,7 @@ impl<'a> Header<'a> {
         &self.0[at..at + length]
     }
 
-    /// Up to the first NUL; a full field has none.
+    /// The bytes up to the first NUL; a full field has no NUL.
     pub fn text(&self, field: Field) -> &'a [u8] {
         let bytes = self.bytes(field);
         &bytes[..bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len())]
@@ -63,7 +63,7 @@ impl<'a> Header<'a> {
         self.0[TYPE]
     }
 
-    /// The name with its prefix, which is POSIX's only: GNU keeps other things there.
+    /// The name with its prefix. Only POSIX has a prefix; GNU uses these bytes for other values.
     pub fn name(&self) -> Vec<u8> {
         let name = self.text(NAME);
         let star = &self.0[508..512] == b"tar\0";
@@ -80,7 +80,7 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Octal digits between spaces and NULs, or (first bit set) a big-endian two's complement number, GNU's way.
+/// Parses octal digits between spaces and NULs, or (first bit set) a big-endian two's complement number, which is GNU's encoding.
 pub fn number(field: &[u8]) -> Result<i64> {
     let bad = || Failure::new(Code::InvalidArgument, "a number in a tar header is none");
     match field.first() {
@@ -126,7 +126,7 @@ pub fn flag_of(kind: Kind) -> u8 {
     }
 }
 
-/// A ustar header being made. What does not fit a field is left at zero there, and belongs into a PAX record.
+/// A ustar header in construction. A field whose value does not fit stays zero; the value belongs into a PAX record.
 pub struct Draft(Block);
 
 impl Draft {
@@ -142,7 +142,7 @@ impl Draft {
         self.0[at..at + length].copy_from_slice(&text[..length]);
     }
 
-    /// False when `value` does not fit.
+    /// Returns false if `value` does not fit.
     pub fn number(&mut self, Field(at, length): Field, value: u64) -> bool {
         let digits = length - 1;
         let fits = value < 1 << (3 * digits);

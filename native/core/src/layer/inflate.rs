@@ -1,4 +1,4 @@
-//! The reading side: one thread takes the file, hashes it, inflates it, hashes that; the caller reads what comes out.
+//! The reading side: one thread reads the file, hashes it, inflates it and hashes the result; the caller reads the result.
 
 use super::Layer;
 use super::compression::Packed;
@@ -11,16 +11,15 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 const CHUNK: usize = 256 << 10;
-/// Chunks under way: enough for a writer that waits for the disk, 4 MiB in all.
+/// Chunks in the queue: enough for a writer that waits for the disk, 4 MiB in total.
 const AHEAD: usize = 16;
 
-/// What an xz stream may ask for as its dictionary, in KiB: what `xz -9` makes, and some.
+/// The maximum dictionary of an xz stream, in KiB: more than `xz -9` uses.
 const XZ_MEMORY: u32 = 128 << 10;
 
 type Chunk = io::Result<Vec<u8>>;
 
-/// Runs `use_plain` on the plain stream of the layer in `file`. The hashes are those of the whole file, so `use_plain` has to read to the
-/// end.
+/// Runs `use_plain` on the plain stream of the layer in `file`. The hashes cover the whole file, so `use_plain` must read to the end.
 pub fn inflate<T>(file: impl Read + Send, cancel: &Cancel, use_plain: impl FnOnce(Stream) -> Result<T>) -> Result<(T, Layer)> {
     std::thread::scope(|scope| {
         let (full, chunks) = sync_channel::<Chunk>(AHEAD);
@@ -29,7 +28,7 @@ pub fn inflate<T>(file: impl Read + Send, cancel: &Cancel, use_plain: impl FnOnc
             .name("inflate".to_owned())
             .spawn_scoped(scope, move || work(file, cancel, full, used));
         let worker = worker.map_err(|error| Failure::io(&error, "clone", None))?;
-        // The stream is dropped at the latest when `use_plain` returns: a worker that still has chunks to send then stops.
+        // The stream is dropped when `use_plain` returns, at the latest. A worker that still has chunks to send then stops.
         let outcome = use_plain(Stream {
             chunks,
             empty,
@@ -46,7 +45,7 @@ pub fn inflate<T>(file: impl Read + Send, cancel: &Cancel, use_plain: impl FnOnc
     })
 }
 
-/// The plain tar, as it comes.
+/// The stream of the plain tar.
 pub struct Stream {
     chunks: Receiver<Chunk>,
     empty: SyncSender<Vec<u8>>,
@@ -58,7 +57,7 @@ impl BufRead for Stream {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.at == self.current.len() {
             let Ok(chunk) = self.chunks.recv() else { return Ok(&[]) };
-            // A full channel of empty buffers just means one allocation more.
+            // If the channel of empty buffers is full, the worker allocates one more.
             let _ = self.empty.try_send(std::mem::replace(&mut self.current, chunk?));
             self.at = 0;
         }
@@ -78,7 +77,7 @@ impl Read for Stream {
     }
 }
 
-/// None when reading failed (the error went to the reader) or the reader left.
+/// None: reading failed (the reader got the error), or the reader stopped.
 fn work(file: impl Read, cancel: &Cancel, full: SyncSender<Chunk>, used: Receiver<Vec<u8>>) -> Option<Layer> {
     let mut sender = Sender {
         full,
@@ -129,7 +128,7 @@ impl Sender {
                 .map_err(corrupt)?,
             Packed::Zstd => {
                 let mut plain = zstd::stream::read::Decoder::with_buffer(&mut file)?;
-                // The largest window that `zstd --ultra --long` makes without being asked twice: 128 MiB, libzstd's own limit.
+                // The largest window that `zstd --ultra --long` uses by default: 128 MiB, libzstd's own limit.
                 plain.window_log_max(27)?;
                 self.pump(&mut plain).map_err(corrupt)?;
             }
@@ -139,7 +138,7 @@ impl Sender {
         Ok((name(hash), size))
     }
 
-    /// Gzip members one after another are one stream (RFC 1952); zeros may fill up after the last, anything else is damage.
+    /// Inflates gzip members, which form one stream (RFC 1952). Zeros may follow the last member as padding; other bytes mean damage.
     fn members(&mut self, file: &mut impl BufRead) -> io::Result<()> {
         let mut zeros = 0;
         loop {
@@ -190,7 +189,7 @@ impl Sender {
     }
 }
 
-/// The first bytes, as many as there are: one read of a pipe may bring fewer.
+/// Reads the first bytes, as many as there are: one read of a pipe may return fewer.
 fn start(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while length < buffer.len() {
@@ -204,7 +203,7 @@ fn start(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(length)
 }
 
-/// Errors of the file itself keep their errno; all else means that its bytes are wrong.
+/// Errors of the file itself keep their errno; all others mean that its bytes are wrong.
 fn corrupt(error: io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(_) => error,
@@ -215,7 +214,7 @@ fn corrupt(error: io::Error) -> io::Error {
     }
 }
 
-/// ECANCELED once the caller has canceled: some loops here read without handing anything on.
+/// Returns ECANCELED once the caller has canceled: some loops here read without passing data on.
 struct Cancelable<'a, R> {
     file: R,
     cancel: &'a Cancel,
@@ -228,7 +227,7 @@ impl<R: Read> Read for Cancelable<'_, R> {
     }
 }
 
-/// Reads what is behind the compressed stream, so that the hash covers the whole file.
+/// Reads the bytes after the compressed stream, so that the hash covers the whole file.
 fn trailer(file: &mut impl Read) -> io::Result<()> {
     match io::copy(&mut file.take(LARGEST_TRAILER + 1), &mut io::sink())? {
         0..=LARGEST_TRAILER => Ok(()),

@@ -12,31 +12,31 @@ pub enum Kind {
     Fifo,
 }
 
-/// A piece of a sparse file that is there; the rest reads as zeros.
+/// A data segment of a sparse file; the rest reads as zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     pub offset: u64,
     pub length: u64,
 }
 
-/// One member of an archive: all that its headers say.
+/// A member of an archive, with all data of its headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// As written in the archive; any bytes but NUL.
+    /// The name in the archive; any bytes except NUL.
     pub name: Vec<u8>,
     pub kind: Kind,
-    /// Permission bits, with set-id and sticky.
+    /// Permission bits, with set-id and sticky bits.
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    /// Of the file as it is read, holes included.
+    /// The size of the file, holes included.
     pub size: u64,
     pub mtime: Time,
-    /// Where a hard or symbolic link points.
+    /// The target of a hard or symbolic link.
     pub link: Vec<u8>,
     pub device: (u32, u32),
     pub attributes: Attributes,
-    /// In order, apart from each other, within `size`. None: the file is whole.
+    /// In order, without overlaps, within `size`. None: the file is not sparse.
     pub sparse: Option<Vec<Segment>>,
 }
 
@@ -58,14 +58,14 @@ impl Member {
         }
     }
 
-    /// Bytes of content that the archive itself holds.
+    /// The number of bytes of content in the archive.
     pub fn stored(&self) -> u64 {
         self.sparse
             .as_ref()
             .map_or(self.size, |segments| segments.iter().map(|segment| segment.length).sum())
     }
 
-    /// For an error's text.
+    /// The name for an error message.
     pub fn shown(&self) -> String {
         crate::tree::shown(&self.name)
     }

@@ -1,12 +1,12 @@
 #![cfg(feature = "layer")]
-//! Layers (OCI image spec, layer.md): a tar, mostly compressed, that says how a tree differs from the one below it.
+//! Layers (OCI image spec, layer.md): a tar archive, mostly compressed, of the differences between a tree and the one below it.
 //!
 //! ```text
 //! apply   file ─ inflate + both hashes (thread) ─ chunks ─ tar reader ─ tree
 //! diff    tree ─ tar writer ─ chunks ─ both hashes + compress (thread) ─ file
 //! ```
-//! Memory does not grow with a layer's size: chunks go round, and what is kept is some bytes for each member and each directory's times.
-//! A layer is hostile: it may lie about everything, and nothing it says reaches beyond the root that it is applied to.
+//! Memory use does not grow with a layer's size: chunks are reused, and only some bytes per member and the times of each directory are
+//! held. A layer is hostile: any of its values may be false, and nothing in it has an effect outside of the root to which it is applied.
 
 mod apply;
 mod changes;
@@ -44,23 +44,23 @@ pub use writer::Writer;
 
 use serde::Serialize;
 
-/// What a layer holds, as the contract's `Layer` (kernel/src/contract/storage.ts).
+/// A layer's data, as in the contract's `Layer` (kernel/src/contract/storage.ts).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Layer {
-    /// sha256 of the plain tar, all bytes up to the end of the stream.
+    /// The sha256 of the plain tar, of all bytes up to the end of the stream.
     pub diff_id: String,
-    /// sha256 of the file.
+    /// The sha256 of the file.
     pub digest: String,
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub size: u64,
 }
 
-/// A name that starts so is a whiteout (OCI image spec, layer.md).
+/// A name with this prefix is a whiteout (OCI image spec, layer.md).
 pub(crate) const WHITEOUT: &[u8] = b".wh.";
-/// Hides all that lower layers have in its directory.
+/// Hides all entries of lower layers in its directory.
 pub(crate) const OPAQUE: &[u8] = b".wh..wh..opq";
-/// The overlay's word for the same, on the directory.
+/// The overlay's attribute with the same meaning, on the directory.
 pub(crate) const OVERLAY_OPAQUE: &std::ffi::CStr = c"trusted.overlay.opaque";
 
 #[cfg(test)]

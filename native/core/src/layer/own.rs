@@ -1,5 +1,5 @@
-//! What an engine itself puts into a container's tree so that something can be mounted there: empty files and directories, which are no
-//! change of the container's.
+//! Entries that the engine itself makes in a container's tree as mount points: empty files and directories. They are no changes of the
+//! container.
 
 use crate::failure::Result;
 use crate::sys::at;
@@ -17,8 +17,8 @@ impl Own {
         Own(paths.iter().map(|path| path.trim_matches('/').as_bytes().to_vec()).collect())
     }
 
-    /// Whether an entry that the tree below lacks is the engine's: it stands at one of the paths, and is an empty file, a link, or a
-    /// directory with nothing else in it.
+    /// Whether the engine made an entry that the lower tree lacks: its path is one of these, and it is an empty file, a link, or a
+    /// directory that contains only such entries.
     pub fn is_ours(&self, directory: BorrowedFd, name: &CStr, path: &[u8], stat: &at::Stat) -> Result<bool> {
         if !self.0.contains(path) {
             return Ok(false);
@@ -29,11 +29,11 @@ impl Own {
         }
     }
 
-    /// Whether all in a directory is the engine's too.
+    /// Whether the engine made all entries of a directory.
     fn is_hollow(&self, directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<bool> {
         let child = match at::open_directory(directory, name) {
             Ok(child) => child,
-            // Something is mounted there.
+            // A mount point.
             Err(error) if error.raw_os_error() == Some(libc::EXDEV) => return Ok(true),
             Err(error) => return Err(error).named("openat2", path),
         };
@@ -47,7 +47,7 @@ impl Own {
             };
             let here = descent.join(&name);
             let stat = at::stat(descent.here(), &name).named("stat", &here)?;
-            // Deep at most as the longest of the paths.
+            // The depth is bounded by the longest of the paths.
             if !self.0.contains(&here) || !stat.is_directory() && !is_empty(&stat) {
                 return Ok(false);
             }
@@ -67,7 +67,7 @@ impl Own {
     }
 }
 
-/// What the engine makes that is no directory.
+/// Whether an entry is a kind of file that the engine makes as a mount point.
 fn is_empty(stat: &at::Stat) -> bool {
     match stat.kind() {
         libc::S_IFREG => stat.0.st_size == 0,

@@ -1,4 +1,4 @@
-//! A part of a tree as a tar for somebody outside: what `cp` takes out of a container, and `export`.
+//! Writes a part of a tree as a tar for a client: for `cp` out of a container, and `export`.
 
 use super::emit::{Emitter, Purpose};
 use crate::failure::{Code, Failure, Result};
@@ -9,7 +9,7 @@ use std::ffi::{CStr, CString};
 use std::io::{BufWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// File systems that hold no files of anybody's: the kernel makes them up. A walk goes past them (statfs(2)).
+/// File systems whose files the kernel generates. A walk skips them (statfs(2)).
 const MADE_UP: [u64; 14] = [
     0x9fa0,      // proc
     0x6265_6572, // sysfs
@@ -33,9 +33,9 @@ pub struct Pack<'a> {
     pub maps: Option<&'a IdMaps>,
 }
 
-/// Writes what lies at `path` below `root`, as `name`; without a name what is in that directory, each by its own. Links on the way are
-/// followed within the root; one at the end only where the path ends with `/` or `/.`. `across`: into what is mounted below, too; else an
-/// empty directory or file stands for it. `maps`: owners are told as the container's.
+/// Writes the file or directory at `path` below `root` under the name `name`; without a name, the entries of that directory under their own
+/// names. Links on the way are followed within the root; a link at the end only if the path ends with `/` or `/.`. `across`: also writes
+/// the contents of mounts; otherwise an empty directory or file is written for a mount. `maps`: owners are mapped to the container's ids.
 pub fn pack(
     root: BorrowedFd,
     path: &[u8],
@@ -52,7 +52,7 @@ pub fn pack(
     let made_up = refuse_made_up(node.as_fd(), path)?;
     let stat = at::stat_fd(node.as_fd()).named("stat", path)?;
     if stat.is_directory() {
-        // The very directory that was looked at: nobody can put another in its place.
+        // The directory that was checked: no process can replace it.
         let directory = at::enter_directory(node.as_fd(), c".").named("openat2", path)?;
         if let Some(name) = name {
             walk.emitter.entry(directory.as_fd(), c".", name, &stat)?;
@@ -80,7 +80,7 @@ fn split(path: &[u8]) -> Result<(&[u8], CString)> {
     Ok((parent, at::c_string(last).named("openat", path)?))
 }
 
-/// Whether it is the root of a made-up file system, which counts as an empty directory; what lies in one is `NotFound`.
+/// Whether the node is the root of a generated file system, which counts as an empty directory. A file inside one is `NotFound`.
 pub fn refuse_made_up(node: BorrowedFd, path: &[u8]) -> Result<bool> {
     if !is_made_up(node, path)? {
         return Ok(false);
@@ -105,7 +105,7 @@ struct Walk<'a, W: Write> {
 }
 
 impl<W: Write> Walk<'_, W> {
-    /// `called`: what the directory is called in the archive; none: nothing.
+    /// `called`: the directory's name in the archive; None: it has no name.
     fn all(&mut self, root: BorrowedFd, called: Option<&[u8]>, cancel: &Cancel) -> Result<()> {
         let mut descent = Descent::new(root, b"").across(true);
         let mut ahead = vec![sorted(root).named("getdents64", b"")?.into_iter()];
@@ -119,7 +119,7 @@ impl<W: Write> Walk<'_, W> {
             let below = descent.join(&name);
             let path = match called {
                 None => below,
-                // A root that is in the archive itself is called nothing: its members begin with a slash.
+                // A root that is in the archive itself has an empty name: its members begin with a slash.
                 Some(called) => [called, b"/", &below].concat(),
             };
             if let Some(child) = self.entry(descent.here(), &name, &path)? {
@@ -130,9 +130,9 @@ impl<W: Write> Walk<'_, W> {
         Ok(())
     }
 
-    /// Writes one entry. Some: a directory to go into.
+    /// Writes one entry. Some: a directory to enter.
     fn entry(&mut self, directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<Option<OwnedFd>> {
-        // What went meanwhile is not there.
+        // An entry that was removed meanwhile is skipped.
         let Some(stat) = at::find(directory, name).named("stat", path)? else {
             return Ok(None);
         };
@@ -154,7 +154,7 @@ impl<W: Write> Walk<'_, W> {
             return Ok(None);
         }
         let child = match at::enter_directory(directory, name) {
-            // Gone, or something else by now.
+            // The entry was removed or replaced meanwhile.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => return Ok(None),
             other => other.named("openat2", path)?,
         };

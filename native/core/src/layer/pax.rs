@@ -1,4 +1,4 @@
-//! PAX extended headers (POSIX.1-2001, pax "extended header"): records "LENGTH KEY=VALUE\n", the values any bytes.
+//! PAX extended headers (POSIX.1-2001, pax "extended header"): records "LENGTH KEY=VALUE\n", whose values may contain any bytes.
 
 use crate::failure::{Code, Failure, Result};
 use crate::sys::at::Time;
@@ -32,7 +32,7 @@ fn split(bytes: &[u8]) -> Option<(Record, &[u8])> {
     (*newline == b'\n' && equals > 0).then(|| ((key.to_vec(), value.to_vec()), &bytes[length..]))
 }
 
-/// The length counts itself, so a digit more may need another digit.
+/// Appends a record. The length includes its own digits, so one more digit may need another one.
 pub fn append(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + 1;
@@ -53,7 +53,7 @@ pub fn decimal(value: &[u8]) -> Result<u64> {
     text.and_then(|text| text.parse().ok()).ok_or_else(|| bad(value))
 }
 
-/// "-1.25" is a second and a quarter before the epoch; digits beyond nanoseconds are cut.
+/// Parses a time: "-1.25" is a second and a quarter before the epoch; digits after nanoseconds are cut.
 pub fn time(value: &[u8]) -> Result<Time> {
     let text = std::str::from_utf8(value).map_err(|_| bad(value))?;
     let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
@@ -95,7 +95,7 @@ fn bad(value: &[u8]) -> Failure {
     )
 }
 
-/// The name of an extended attribute as part of a record's key, which can hold no `=`: GNU tar's way out.
+/// The record key of an extended attribute. A key can't contain `=`, so `=` and `%` are encoded as GNU tar does.
 pub fn encode_attribute(name: &[u8]) -> Vec<u8> {
     let mut key = ATTRIBUTE.to_vec();
     for byte in name {
@@ -108,7 +108,7 @@ pub fn encode_attribute(name: &[u8]) -> Vec<u8> {
     key
 }
 
-/// None: the key is no attribute's.
+/// None: the key is not that of an attribute.
 pub fn decode_attribute(key: &[u8]) -> Option<Vec<u8>> {
     let mut rest = key.strip_prefix(ATTRIBUTE)?;
     let mut name = Vec::with_capacity(rest.len());

@@ -1,12 +1,12 @@
-//! Finds the directory that a member goes into.
+//! Finds the directory of a member.
 //!
-//! A path is walked one component at a time, each opened without following it; where one is a symbolic link, its target is put in its place
-//! and the walk goes on, with `..` and absolute targets ending at the root. So a layer that links `lib` to `usr/lib` (or to `/../../etc`)
-//! stays inside, and what is returned is the real path below the root. Some directories of the last walk stay open: members mostly come
-//! directory by directory.
+//! A path is walked one component at a time, and each is opened without following it. If a component is a symbolic link, its target
+//! replaces it and the walk goes on; `..` and absolute targets end at the root. So a layer that links `lib` to `usr/lib` (or to
+//! `/../../etc`) stays inside, and the returned path is the real path below the root. Some directories of the last walk stay open, since
+//! members mostly come directory by directory.
 //!
-//! Over an overlay's upper directory, what the upper directory lacks is looked for in the lower ones as the overlay would, and copied up
-//! when something goes in.
+//! Over an overlay's upper directory, entries that the upper directory lacks are looked up in the lower ones, as the overlay would do, and
+//! copied up when a member goes into them.
 
 use super::deferred::Deferred;
 use super::{OVERLAY_OPAQUE, Whiteouts};
@@ -19,27 +19,29 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-/// As the kernel's own limit (path_resolution(7)).
+/// The same limit as the kernel's (path_resolution(7)).
 const MOST_LINKS: usize = 40;
-/// Directories that one component of an archive's path may lead through. Each `..` in a link counts all directories above it.
+/// The maximum number of directories through which one component of an archive's path may lead. Each `..` in a link counts all directories
+/// above it.
 const MOST_STEPS: usize = 1 << 16;
-/// The last directories of a walk stay open, and of those above them every so many-th: over many lower trees each has as many descriptors.
+/// The last `NEAR` directories of a walk stay open, and every `FAR`-th of those above them: with many lower trees each directory needs as
+/// many descriptors.
 const NEAR: usize = 16;
 const FAR: usize = 256;
 
-/// A directory of the tree, open.
+/// An open directory of the tree.
 pub struct Place {
     pub fd: OwnedFd,
-    /// Its real path below the root; the root's is empty.
+    /// The real path below the root; empty for the root.
     pub path: Vec<u8>,
     pub inode: (u64, u64),
-    /// What is made here inherits the directory's group.
+    /// New entries inherit the directory's group.
     pub gives_group: bool,
     /// The directories that the overlay merges with this one, the topmost first.
     pub lowers: Vec<OwnedFd>,
 }
 
-/// What lies under a name in the lower directories.
+/// The entry of a name in the lower directories.
 pub enum Below<'a> {
     Nothing,
     Entry(BorrowedFd<'a>, at::Stat),
@@ -68,7 +70,7 @@ impl Place {
         Ok(Below::Nothing)
     }
 
-    /// The lower directories that are merged under `name`: down to the first that is opaque, or no directory.
+    /// The lower directories that are merged under `name`: down to the first one that is opaque, or to an entry that is no directory.
     fn lowers_of(&self, name: &CStr) -> Result<Vec<OwnedFd>> {
         let mut lowers = Vec::new();
         for lower in &self.lowers {
@@ -97,12 +99,12 @@ enum Step {
     Link(Vec<u8>),
 }
 
-/// A component of the last walk, by the name that the archive gives it.
+/// A component of the last walk, under its name in the archive.
 struct Walked {
     name: Vec<u8>,
     /// None: closed again.
     place: Option<Rc<Place>>,
-    /// Something was to be made in it.
+    /// The walk entered it to make an entry.
     entered: bool,
 }
 
@@ -127,13 +129,13 @@ impl Places {
         Rc::clone(&self.root)
     }
 
-    /// To be called when a directory went or became opaque: what is remembered may be about it.
+    /// Must be called when a directory was removed or became opaque: the remembered walk may contain it.
     pub fn forget(&mut self) {
         self.walked.clear();
     }
 
-    /// The directory `path` (components without `.` and `..`); `create` makes what is missing, else the answer is none.
-    /// `entered` hears of every directory that is walked into for something to be made in it.
+    /// Finds the directory `path` (components without `.` and `..`). With `create`, missing directories are made; otherwise the result is
+    /// None. `entered` is called for every directory that is entered to make an entry.
     pub fn find(
         &mut self,
         path: &[&[u8]],
@@ -147,7 +149,7 @@ impl Places {
             .zip(path)
             .take_while(|(walked, name)| walked.name == **name && (walked.entered || !create))
             .count();
-        // From the last of them that is still open.
+        // Continue from the last of them that is still open.
         let open = self.walked[..common].iter().rposition(|walked| walked.place.is_some());
         let common = open.map_or(0, |at| at + 1);
         self.walked.truncate(common);
@@ -175,7 +177,7 @@ impl Places {
         Ok(Some(here))
     }
 
-    /// One component of the archive's path, which links may make many.
+    /// Walks one component of the archive's path, which links may turn into many.
     fn walk(
         &self,
         from: Rc<Place>,
@@ -228,7 +230,7 @@ impl Places {
         Ok(Some(here))
     }
 
-    /// The directory above `here`, whose real path has no links.
+    /// The parent of `here`, whose real path has no links.
     fn above(&self, here: &Place, deferred: &mut Deferred) -> Result<Rc<Place>> {
         let cut = here.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         let mut found = self.root();
@@ -300,7 +302,7 @@ fn make(here: &Place, name: &CStr, path: &[u8]) -> Result<()> {
     at::set_permissions(here.fd.as_fd(), name, 0o755).named("chmod", path)
 }
 
-/// A directory's own attributes; what is in it stays below.
+/// Copies a directory's own attributes; its entries stay in the lower directory.
 fn copy_up(from: BorrowedFd, to: BorrowedFd, name: &CStr, stat: &at::Stat, path: &[u8]) -> Result<()> {
     at::set_owner(to, name, stat.0.st_uid, stat.0.st_gid).named("chown", path)?;
     for (key, value) in xattr::all(from, name).named("listxattr", path)? {

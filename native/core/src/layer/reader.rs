@@ -13,12 +13,12 @@ use std::io::{self, BufRead};
 
 pub struct Reader<R> {
     input: R,
-    /// Content of the current member that nobody has read yet, and what fills its last block.
+    /// The unread content of the current member, and the padding of its last block.
     rest: u64,
     padding: u64,
-    /// Records that hold for all that follows ('g' headers).
+    /// Records that apply to all following members ('g' headers).
     global: Vec<Record>,
-    /// The last member's name, for errors about what should come next.
+    /// The last member's name, for errors about the next header.
     last: String,
     cancel: Cancel,
 }
@@ -35,13 +35,13 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// Looks at `cancel` before each piece that it reads.
+    /// Checks `cancel` before each piece that is read.
     pub fn canceled_by(mut self, cancel: &Cancel) -> Self {
         self.cancel = cancel.clone();
         self
     }
 
-    /// The next member; none at the archive's end. What is left of the last one's content is passed over.
+    /// The next member; None: the archive's end. Unread content of the last member is skipped.
     pub fn next_member(&mut self) -> Result<Option<Member>> {
         let found = self.advance();
         found.map_err(|mut failure| {
@@ -89,7 +89,7 @@ impl<R: BufRead> Reader<R> {
         if size as u64 > LARGEST_HEADER {
             return Err(invalid("global PAX headers are larger than 1 MiB"));
         }
-        // Each member is read with all of them, so they must be few.
+        // Each member is read with all of them, so their number is limited.
         if self.global.len() > MOST_GLOBAL {
             return Err(invalid(&format!("more than {MOST_GLOBAL} global PAX records")));
         }
@@ -116,7 +116,7 @@ impl<R: BufRead> Reader<R> {
         };
         let (mut attributes, mut size) = (BTreeMap::new(), 0);
         for (key, value) in &records {
-            // An empty value takes a record back (POSIX); an attribute may well be empty.
+            // An empty value cancels a record (POSIX), but an attribute may be empty.
             if let Some(attribute) = pax::decode_attribute(key) {
                 size += attribute.len() + value.len();
                 if size > LARGEST_ATTRIBUTES {
@@ -142,7 +142,7 @@ impl<R: BufRead> Reader<R> {
             member.name = name.clone();
         }
         self.last = member.shown();
-        // chown(2) takes the largest number for "as it was".
+        // chown(2) takes the largest number for "unchanged".
         let is_id = |id: &u32| *id != u32::MAX;
         let id = |id: i64| {
             u32::try_from(id)
@@ -160,11 +160,11 @@ impl<R: BufRead> Reader<R> {
         if matches!(member.kind, Kind::Character | Kind::Block) {
             let part = |value: i64, bits: u32| u32::try_from(value).ok().filter(|value| value >> bits == 0);
             let (major, minor) = (header.number(header::MAJOR)?, header.number(header::MINOR)?);
-            // The kernel's dev_t: what does not fit would be another device.
+            // The kernel's dev_t: a number that does not fit would mean another device.
             let device = part(major, 12).zip(part(minor, 20));
             member.device = device.ok_or_else(|| about(&member, "its numbers are no device's that Linux has"))?;
         }
-        // Other kinds have no content, whatever their header says.
+        // Other kinds have no content, whatever size their header contains.
         let stored = if member.kind == Kind::File {
             u64::try_from(stored).map_err(|_| about(&member, "its size is negative"))?
         } else {
@@ -215,7 +215,7 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
-    /// Hands the member's content to `sink` piece by piece, each with its place in the file.
+    /// Passes the member's content to `sink` piece by piece, each with its offset in the file.
     pub fn content(&mut self, member: &Member, mut sink: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
         let whole = [super::Segment {
             offset: 0,
@@ -239,7 +239,7 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
-    /// Reads what follows the archive's end, so that hashes cover the whole stream.
+    /// Reads the bytes after the archive's end, so that hashes cover the whole stream.
     pub fn drain(&mut self) -> Result<()> {
         let mut read = 0;
         loop {
@@ -256,7 +256,7 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// The content of a header that speaks about the next one.
+    /// Reads the content of a header that describes the next one.
     fn extra(&mut self, header: &Header) -> Result<Vec<u8>> {
         let size = header.number(header::SIZE)?;
         if !(0..=LARGEST_HEADER as i64).contains(&size) {
@@ -318,7 +318,7 @@ fn kind_of(header: &Header) -> Result<Kind> {
     }
 }
 
-/// GNU's long names end with a NUL.
+/// Cuts the NUL at the end of GNU's long names.
 fn cut(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
     bytes

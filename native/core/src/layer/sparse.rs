@@ -1,4 +1,4 @@
-//! Sparse files in archives: GNU's own header, and the three ways in which GNU writes them as PAX.
+//! Sparse files in archives: GNU's own header, and GNU's three PAX formats.
 
 use super::header::{BLOCK, Block, Field, number};
 use super::member::Segment;
@@ -6,16 +6,16 @@ use super::pax::{Record, decimal};
 use crate::failure::{Code, Failure, Result};
 use crate::limits::MOST_SEGMENTS;
 
-/// What PAX records say about a sparse file.
+/// The information about a sparse file in PAX records.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Sparse {
     /// 0.0 and 0.1: the map is in the header.
     Map(Vec<Segment>),
-    /// 1.0: the map comes before the content.
+    /// 1.0: the map precedes the content.
     Ahead,
 }
 
-/// None: not sparse.
+/// None: the file is not sparse.
 pub fn of_records(records: &[Record]) -> Result<Option<Sparse>> {
     let value = |key: &[u8]| {
         records
@@ -60,7 +60,7 @@ fn pairs(numbers: &[u64]) -> Result<Vec<Segment>> {
         .collect())
 }
 
-/// GNU's own format: four pieces in the header, 21 in each block that follows it.
+/// GNU's own format: four segments in the header, 21 in each block that follows it.
 pub struct OldMap {
     pub segments: Vec<Segment>,
     pub more: bool,
@@ -104,7 +104,7 @@ impl OldMap {
 
 pub const OLD_REAL_SIZE: Field = Field(483, 12);
 
-/// The map ahead of the content in 1.0: decimal numbers, a line each, the count first; filled up to a block.
+/// Parses the map before the content in 1.0: decimal numbers, one per line, the count first, padded to a block.
 pub fn parse_ahead(mut next: impl FnMut() -> Result<Block>) -> Result<(Vec<Segment>, u64)> {
     let (mut numbers, mut current, mut blocks, mut wanted) = (Vec::new(), None::<u64>, 0, None::<usize>);
     loop {
@@ -139,7 +139,7 @@ pub fn parse_ahead(mut next: impl FnMut() -> Result<Block>) -> Result<(Vec<Segme
     }
 }
 
-/// GNU tar takes a file's size from the map: an empty piece at the end stands for a hole there.
+/// Writes the map. GNU tar takes a file's size from it, so a hole at the end needs an empty segment.
 pub fn format_ahead(segments: &[Segment], size: u64) -> Vec<u8> {
     let ends = segments.last().is_some_and(|last| last.offset + last.length == size);
     let end = Segment { offset: size, length: 0 };
@@ -152,7 +152,7 @@ pub fn format_ahead(segments: &[Segment], size: u64) -> Vec<u8> {
     bytes
 }
 
-/// Pieces in order, apart, within the file, and as long together as what the archive holds.
+/// Checks that segments are in order, do not overlap, lie within the file, and have the total length of the content in the archive.
 pub fn check(segments: &[Segment], size: u64, stored: u64) -> Result<()> {
     let (mut end, mut sum) = (0u64, 0u64);
     for segment in segments {

@@ -1,4 +1,4 @@
-//! Against GNU tar as the oracle, both ways; and archives that mean harm.
+//! Tests with GNU tar as the oracle, in both directions, and with malicious archives.
 
 use super::header::{self, Draft};
 use super::*;
@@ -14,14 +14,14 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A directory of the test's own.
+/// A temporary directory of one test.
 struct World(PathBuf);
 
 impl World {
     fn new(name: &str) -> Self {
         World::within(std::env::temp_dir(), name)
     }
-    /// For trees so deep that a disk takes seconds for them.
+    /// A directory in memory, for trees so deep that a disk takes seconds for them.
     fn in_memory(name: &str) -> Self {
         World::within(PathBuf::from("/dev/shm"), name)
     }
@@ -66,7 +66,7 @@ fn run(program: &str, arguments: &[&str]) {
     );
 }
 
-/// Everything that a layer keeps of a tree, as text.
+/// All properties of a tree that a layer keeps, as text.
 fn describe(root: &Path) -> BTreeMap<String, String> {
     let (mut all, mut inodes) = (BTreeMap::new(), BTreeMap::new());
     describe_into(root, root, &mut all, &mut inodes);
@@ -105,7 +105,7 @@ fn describe_into(root: &Path, directory: &Path, all: &mut BTreeMap<String, Strin
     }
 }
 
-/// Names what differs, and nothing else.
+/// Fails with the name of the first difference.
 fn assert_same(found: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>, case: &str) {
     let names: std::collections::BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
     for name in names {
@@ -118,7 +118,7 @@ fn sha(bytes: &[u8]) -> String {
     inflate::name(sha2::Sha256::new_with_prefix(bytes))
 }
 
-/// A tree with one of everything that archives get wrong.
+/// A tree with everything that archives often get wrong.
 fn nasty(root: &Path) {
     let long = "n".repeat(120);
     let deep = (0..12).map(|_| "directory-with-a-name").collect::<Vec<_>>().join("/");
@@ -145,7 +145,7 @@ fn nasty(root: &Path) {
     at::make_node(handle.as_fd(), c"fifo", libc::S_IFIFO, 0).unwrap();
     at::set_owner(handle.as_fd(), c"null", 300_000, 2_200_000_000).unwrap();
     at::set_owner(handle.as_fd(), c"long-link", 3, 4_294_967_294).unwrap();
-    // cap_net_raw+ep as the kernel keeps it: binary, with NULs.
+    // cap_net_raw+ep as the kernel stores it: binary, with NULs.
     let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     xattr::set(handle.as_fd(), c"first", b"security.capability", &capability).unwrap();
     xattr::set(handle.as_fd(), c"empty", b"user.with=equals", b"a\nb\0c").unwrap();
@@ -157,7 +157,7 @@ fn nasty(root: &Path) {
         255, 32, 0, 0, 0, 255, 255, 255, 255,
     ];
     xattr::set(handle.as_fd(), c"setuid", b"system.posix_acl_access", &acl).unwrap();
-    // The same as a directory's default: what lies in the directory has none of it, since it was there before.
+    // The same as a directory's default. The file in the directory does not have it, since it existed before.
     fs::create_dir(root.join("gives-acl")).unwrap();
     fs::write(root.join("gives-acl/older"), b"").unwrap();
     xattr::set(handle.as_fd(), c"gives-acl", b"system.posix_acl_default", &acl).unwrap();
@@ -226,7 +226,7 @@ fn what_gnu_tar_writes_is_applied_whole() {
         if faithful {
             assert_same(&found, &wanted, name);
         } else {
-            // The old format knows neither attributes nor fractions.
+            // The old format supports neither attributes nor fractions of seconds.
             assert_eq!(found.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
             let content = |all: &BTreeMap<String, String>, key: &str| all[key].rsplit(' ').next().unwrap().to_owned();
             assert_eq!(content(&found, "sparse"), content(&wanted, "sparse"));
@@ -327,7 +327,7 @@ fn a_file_of_eight_gibibytes_keeps_its_size() {
     let bytes = writer.finish().unwrap();
     let mut reader = Reader::new(bytes.as_slice());
     assert_eq!(reader.next_member().unwrap().unwrap(), member);
-    // Without holes the header itself has to say it.
+    // Without holes the member's own header must contain the size.
     member.sparse = None;
     let mut sink = Vec::new();
     Writer::new(&mut sink).member(&member).unwrap();
@@ -417,7 +417,7 @@ fn attributes_that_no_file_system_has_are_the_archives_fault() {
     assert!(failure.message.contains("its attribute evil.x"), "{failure}");
 }
 
-/// `NotFound` would say that the directory is not there that all goes into.
+/// `NotFound` would mean that the target directory does not exist.
 #[test]
 fn what_an_archive_names_and_nobody_finds_is_its_own_fault() {
     let world = World::new("unfound");
@@ -513,7 +513,7 @@ fn a_canceled_apply_stops() {
     assert!(!target.join("a").exists());
 }
 
-/// A lower tree, and a layer that changes it in every way.
+/// A lower tree, which later layers change in every way.
 fn base(root: &Path) {
     for directory in ["kept", "gone/sub", "opaque/old", "usr/lib", "replaced", "mixed"] {
         fs::create_dir_all(root.join(directory)).unwrap();
@@ -602,7 +602,7 @@ fn whiteouts_remove_what_is_below_and_leave_what_the_layer_brings() {
     );
 }
 
-/// Mounts an overlay in a namespace of a child's own, and copies what it shows.
+/// Mounts an overlay in a child's own mount namespace, and copies its merged tree.
 fn merged(world: &World, lower: &Path, upper: &Path, name: &str) -> PathBuf {
     let (work, target) = (world.directory(&format!("{name}-work")), world.directory(name));
     let mount = world.directory(&format!("{name}-mount"));
@@ -637,7 +637,7 @@ fn an_upper_directory_written_directly_shows_the_same_tree_as_one_applied_plainl
     let shown = describe(&merged(&world, &lower, &upper, "merged"));
     assert_same(&shown, &describe(&plain), "overlay");
 
-    // What the upper directory says about itself and what a comparison finds make the same tree.
+    // The upper directory's own record and a comparison give the same tree.
     for (name, fast) in [("fast", true), ("slow", false)] {
         let path = world.at(&format!("{name}.layer"));
         if fast {
@@ -659,7 +659,7 @@ fn an_upper_directory_written_directly_shows_the_same_tree_as_one_applied_plainl
     }
 }
 
-/// Has a shell change what an overlay shows.
+/// Runs a shell script that changes a mounted overlay.
 fn changed(world: &World, lower: &Path, upper: &Path, script: &str) {
     let (work, mount) = (world.directory("changed-work"), world.directory("changed-mount"));
     let script = format!(
@@ -761,7 +761,7 @@ fn of_an_upper_directory_that_began_as_a_copy_only_what_came_after_is_listed() {
         "whole/.wh.x",
     ];
     assert_eq!(names, expected);
-    // Laid over a copy of what was before, it makes the directory that it was read from.
+    // Applied to a copy of the earlier directory, the layer makes the directory from which it was read.
     let copy = world.directory("copy");
     copy_tree(open(&before).as_fd(), open(&copy).as_fd(), &Default::default(), &Cancel::default()).unwrap();
     let options = Options {
@@ -838,7 +838,7 @@ fn a_whiteout_hides_the_longest_name() {
     assert!(!lower.join(&name).exists());
 }
 
-/// Unpacks with GNU tar what `pack` wrote.
+/// Runs `pack` and returns its output.
 fn packed(root: &Path, path: &str, name: Option<&str>) -> (Vec<u8>, crate::failure::Result<()>) {
     let mut bytes = Vec::new();
     let outcome = pack(
@@ -881,11 +881,11 @@ fn what_is_packed_is_laid_again_and_nothing_leaves_the_directory() {
     assert_eq!(fs::read(to.join("s/f")).unwrap(), b"content");
     assert_eq!(fs::metadata(to.join("again")).unwrap().nlink(), 2);
     assert_eq!(fs::read(to.join(".wh.not")).unwrap(), b"an ordinary name");
-    // A link is told, not followed, unless the path ends with a slash; and never out of the root.
+    // A link is reported, not followed, unless the path ends with a slash; it is never followed out of the root.
     assert_eq!(find(open(&from).as_fd(), b"/out").unwrap().target.unwrap(), b"/etc");
     assert_eq!(find(open(&from).as_fd(), b"/out/").err().unwrap().code, Code::NotFound);
     assert_eq!(packed(&from, "/out/passwd", Some("x")).1.unwrap_err().code, Code::NotFound);
-    // Kinds are kept where that is asked for, and mounts always.
+    // Kinds are kept on request, and mounts always.
     fs::create_dir(world.at("kinds")).unwrap();
     fs::create_dir(world.at("kinds/s")).unwrap();
     let (file, _) = packed(&from, "/d/s/f", Some("s"));
@@ -915,7 +915,7 @@ fn what_is_packed_is_laid_again_and_nothing_leaves_the_directory() {
     assert!(to.join("s/inside").is_file());
 }
 
-/// What a thread of the addon would do, with the stack that any thread has.
+/// Runs work on a thread with a small stack, as the addon does.
 fn small_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     std::thread::Builder::new()
         .stack_size(256 << 10)
@@ -925,7 +925,7 @@ fn small_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
         .unwrap()
 }
 
-/// As many levels as a path can name, and a file in the last.
+/// The path of `levels` nested directories.
 fn nested(levels: usize) -> String {
     vec!["d"; levels].join("/")
 }
@@ -945,7 +945,7 @@ fn a_deep_layer_with_a_whiteout_needs_no_deep_stack() {
     let root = target.clone();
     small_stack(move || apply_bytes(&root, bytes)).unwrap();
     assert!(target.join(&deepest).join("f").exists());
-    // Through links a path may lead deeper than it is long.
+    // Through links a path may lead deeper than its length.
     let half = nested(1500);
     let deeper = archive(&[directory(&half), link("x", Kind::Symlink, &half), directory(&format!("x/{half}"))]);
     let root = world.directory("links");
@@ -993,7 +993,7 @@ fn a_deep_tree_is_packed_compared_and_replaced_without_a_deep_stack() {
         }
         let (bytes, outcome) = packed(&upper, "/.", None);
         outcome.unwrap();
-        // A file in its place: what is below is looked at for mounts, and goes.
+        // A file replaces the directory: the entries below are checked for mounts, and removed.
         laid(&upper, "/", &archive(&[file("d", b"flat")]), Extract::default()).unwrap();
         assert!(upper.join("d").is_file());
         bytes
@@ -1046,10 +1046,10 @@ fn extended_headers_and_attributes_have_bounds() {
     refused(both, "attributes");
 }
 
-/// Cut to what the kernel takes they would be another owner, and a whiteout.
+/// Truncated to the kernel's types, they would be another owner, and a whiteout.
 #[test]
 fn owners_and_device_numbers_that_linux_lacks_are_refused() {
-    // As GNU tar writes what does not fit into octal digits.
+    // GNU tar's encoding of numbers that do not fit into octal digits.
     let reads = |flag: u8, at: usize, number: u64| {
         let mut draft = Draft::new(flag);
         draft.text(header::NAME, b"odd");
@@ -1075,7 +1075,7 @@ fn owners_and_device_numbers_that_linux_lacks_are_refused() {
     }
 }
 
-/// Zeros without end, which count how many were read, and have somebody cancel at a point.
+/// An endless stream of zeros that counts the bytes read, and cancels at a given count.
 struct Zeros<'a> {
     read: &'a std::sync::atomic::AtomicU64,
     cancel_at: u64,

@@ -1,4 +1,4 @@
-//! Writes an archive as a stream: ustar, with PAX records for what ustar can't say. The same members make the same bytes, everywhere.
+//! Writes an archive as a stream: ustar, with PAX records for values that do not fit. The same members make the same bytes on every host.
 
 use super::header::{self, BLOCK, Draft, flag_of};
 use super::member::{Kind, Member};
@@ -8,7 +8,7 @@ use std::io::Write;
 
 pub struct Writer<W> {
     output: W,
-    /// Content that the current member still owes.
+    /// The number of bytes of content that the current member still needs.
     rest: u64,
     padding: usize,
 }
@@ -22,7 +22,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Starts a member; `stored()` bytes of content have to follow.
+    /// Starts a member; `stored()` bytes of content must follow.
     pub fn member(&mut self, member: &Member) -> Result<()> {
         self.close_member()?;
         let map = member.sparse.as_deref().map(|segments| sparse::format_ahead(segments, member.size));
@@ -128,7 +128,7 @@ fn put_number(draft: &mut Draft, records: &mut Vec<pax::Record>, (field, key): (
     }
 }
 
-/// The last component, cut so that a directory's name before it still fits a header.
+/// The last component, cut so that it fits a header together with a directory's name.
 fn base(name: &[u8]) -> &[u8] {
     let name = name.strip_suffix(b"/").unwrap_or(name);
     let base = name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Mounts as a storage driver or a container asks for them: opened by descriptor, and put together as one tree.
+//! The mounts of a storage driver or a container: opened by descriptor, and combined to one tree.
 
 mod open;
 mod options;
@@ -17,8 +17,8 @@ pub use tree::{Held, attach_all, open_detached, open_held};
 use crate::id_maps::IdMaps;
 use serde::{Deserialize, Serialize};
 
-/// `Mount` of kernel/src/contract/storage.ts: options are `key` or `key=value`, in order, and a key may repeat (`lowerdir+`). `target` is
-/// relative to the root file system; a mount without one is the root itself.
+/// `Mount` of kernel/src/contract/storage.ts. Options are `key` or `key=value`, in order, and a key may repeat (`lowerdir+`). `target` is
+/// relative to the root file system; a mount without a target is the root itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     #[serde(rename = "type")]
@@ -27,7 +27,7 @@ pub struct Mount {
     pub target: Option<String>,
     #[serde(default)]
     pub options: Vec<String>,
-    /// Ids that its files are shown with, for a container in a user namespace: [`crate::container::idmap`] does it.
+    /// The mapping of its files' ids, for a container in a user namespace. [`crate::container::idmap`] applies it.
     #[serde(default, rename = "idMaps", skip_serializing_if = "Option::is_none")]
     pub id_maps: Option<IdMaps>,
 }

@@ -8,7 +8,7 @@ use crate::sys::mount::{clone_tree, set_attributes};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// One mount, detached.
+/// Opens one mount, detached.
 pub fn open_one(mount: &Mount) -> Result<OwnedFd> {
     let Parts {
         bind,

@@ -1,9 +1,9 @@
-//! Which of a mount's options are for the mount, and which for its file system.
+//! Separates the options of a mount from those of its file system.
 
 use super::Mount;
 use crate::sys::mount::Attributes;
 
-/// A mount's options by who takes them. A bind has the type `bind`, or any type and the option `bind` or `rbind`.
+/// A mount's options, sorted by their receiver. A bind has the type `bind`, or any type and the option `bind` or `rbind`.
 pub(crate) struct Parts<'a> {
     pub bind: bool,
     pub recursive: bool,

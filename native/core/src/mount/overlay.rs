@@ -1,4 +1,4 @@
-//! Overlays: their layers by descriptor, and what old kernels need.
+//! Overlays: their layers by descriptor, and support for old kernels.
 
 use super::Mount;
 use super::plain::open_plain;
@@ -10,8 +10,8 @@ use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-/// Directories that are opened before overlayfs gets them as `/proc/self/fd/N`. Whoever reads a container's /proc/self/mountinfo sees the
-/// names as they were given, and these say nothing of the host. They are also short, where fsconfig(2) takes 255 bytes.
+/// Directories that are opened before overlayfs gets them as `/proc/self/fd/N`. A process that reads a container's /proc/self/mountinfo
+/// sees these names, which reveal nothing about the host. They are also short, since fsconfig(2) takes at most 255 bytes.
 struct Lent(Vec<OwnedFd>);
 
 impl Lent {
@@ -32,8 +32,9 @@ impl Lent {
 
 const DESCRIPTORS: &str = "/proc/self/fd";
 
-/// `lowerdir+` is Linux 6.5's. Before that overlayfs takes one `lowerdir=a:b`, of which fsconfig(2) takes 255 bytes. So the layers are
-/// named by their numbers, relative to /proc/self/fd, and some 80 of them fit. A thread with a working directory of its own goes there.
+/// Opens an overlay. `lowerdir+` exists since Linux 6.5. Before that, overlayfs takes one `lowerdir=a:b`, of which fsconfig(2) takes 255
+/// bytes. So the layers are named by their numbers, relative to /proc/self/fd, and about 80 of them fit. A thread with a separate working
+/// directory enters that directory.
 pub(super) fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<OwnedFd> {
     let data = forget_volatile(data)?;
     let mut lent = Lent(Vec::new());
@@ -66,13 +67,13 @@ fn joined_lowers<'a>(data: &[&'a str]) -> (String, Vec<&'a str>) {
     (lowers.iter().filter_map(number).collect::<Vec<_>>().join(":"), others)
 }
 
-/// Says of an overlay that nobody needs its upper layer after a crash of the host. A word between the storage driver and this file: the
+/// The option of an overlay whose upper layer is not needed after a crash of the host. Storage drivers set it and this file removes it; the
 /// kernel does not get it.
 const DISCARDED: &str = "x-tsbox.discarded";
 
-/// An overlay that was mounted with `volatile` leaves a mark in its work directory, and overlayfs refuses that directory from then on,
-/// since the host may have crashed. Where the layer is [`DISCARDED`] that does not matter, so the mark goes; a user's own overlay keeps
-/// it. Answers the options for the kernel.
+/// An overlay that was mounted with `volatile` leaves a mark in its work directory. overlayfs then refuses that directory, since the host
+/// may have crashed. If the layer is [`DISCARDED`], a crash does not matter, so the mark is removed; a user's own overlay keeps it. Returns
+/// the options for the kernel.
 pub(crate) fn forget_volatile<'a>(data: &[&'a str]) -> Result<Vec<&'a str>> {
     if let Some(work) = discarded_work(data) {
         let mark = Path::new(work).join("work/incompat/volatile");
@@ -92,7 +93,7 @@ fn discarded_work<'a>(data: &[&'a str]) -> Option<&'a str> {
     data.contains(&DISCARDED).then_some(work)
 }
 
-/// Runs `work` on a thread whose working directory, which is not the process's, lists this process's descriptors.
+/// Runs `work` on a thread whose working directory, separate from the process's, lists this process's descriptors.
 pub(super) fn within_descriptors<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let directory = sys::open(DESCRIPTORS, libc::O_PATH)?;
     let enter_and_work = || {
@@ -117,7 +118,7 @@ pub(crate) fn has_lowerdir_plus() -> bool {
     std::fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| is_at_least(&release, (6, 5)))
 }
 
-/// `6.12.5-amd64` and the like.
+/// Parses releases such as `6.12.5-amd64`.
 fn is_at_least(release: &str, version: (u32, u32)) -> bool {
     let mut numbers = release.split(['.', '-']).map(|part| part.trim().parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= version
@@ -133,7 +134,7 @@ mod tests {
         let own = sys::open("/", libc::O_PATH).unwrap();
         let number = own.as_raw_fd().to_string();
         let seen = within_descriptors(|| {
-            // What the process's first thread has meanwhile.
+            // The working directory of the process's first thread meanwhile.
             let main = std::fs::read_link(format!("/proc/self/task/{}/cwd", std::process::id())).unwrap();
             Ok((main, std::fs::metadata(&number).is_ok_and(|found| found.is_dir())))
         });

@@ -1,11 +1,11 @@
-//! A file system whose options need no help.
+//! A file system whose options need no conversion.
 
 use super::Mount;
 use crate::failure::Result;
 use crate::sys::mount::{Attributes, Context};
 use std::os::fd::OwnedFd;
 
-/// A file system of whatever type, from its source and its options.
+/// Opens a file system of any type, from its source and its options.
 pub(super) fn open_plain(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<OwnedFd> {
     let context = Context::open(&mount.type_)?;
     if !mount.source.is_empty() {

@@ -7,9 +7,9 @@ use rustix::fs::{Mode, OFlags, openat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// The root directory of a running process as the process sees it, with all its mounts, which stay as long as the answer does. `cgroup` is
-/// a name in the path of its cgroup that no other process has, since the kernel uses a pid again. `FailedPrecondition`: the process is
-/// gone.
+/// The root directory of a running process as the process sees it, with all its mounts, which exist as long as the returned value. `cgroup`
+/// is a name in the path of the process's cgroup that no other process has, since the kernel reuses pids. Fails with `FailedPrecondition`
+/// if the process is gone.
 pub fn process_root(pid: u32, cgroup: &str) -> Result<Held> {
     let gone = || {
         Failure::new(
@@ -18,7 +18,7 @@ pub fn process_root(pid: u32, cgroup: &str) -> Result<Held> {
         )
     };
     let process = sys::open(&format!("/proc/{pid}"), libc::O_PATH).map_err(|_| gone())?;
-    // What is opened through this descriptor is this very process's, or fails.
+    // A file that is opened through this descriptor belongs to this process, or the call fails.
     let is_it = at::open(process.as_fd(), c"cgroup", libc::O_RDONLY, 0).is_ok_and(|file| {
         let mut text = String::new();
         std::io::Read::read_to_string(&mut std::fs::File::from(file), &mut text).is_ok() && text.contains(cgroup)
@@ -26,7 +26,7 @@ pub fn process_root(pid: u32, cgroup: &str) -> Result<Held> {
     if !is_it {
         return Err(gone());
     }
-    // Magic links, which are to be followed.
+    // Magic links, which must be followed.
     let follow = |name: &CStr, flags: OFlags| -> Result<OwnedFd> {
         openat(&process, name, flags | OFlags::CLOEXEC, Mode::empty())
             .call("openat", None)

@@ -46,7 +46,7 @@ fn an_overlay_opens_detached_and_is_in_no_table() {
         ..mount
     };
     let failure = open_detached(&[wrong]).unwrap_err();
-    // Before 6.5 overlay tells the system log alone.
+    // Before 6.5, overlayfs reports the reason only to the system log.
     assert!(failure.message.contains("nonsense") || !has_lowerdir_plus(), "{failure}");
     std::fs::remove_dir_all(&world).unwrap();
 }

@@ -11,16 +11,16 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// Opens mounts as one detached tree: the root first (the mount without target), the others below it. Nothing is left when it fails.
-/// A target that is missing is made. On a read-only file system the mount is left out instead.
+/// Opens mounts as one detached tree: the root first (the mount without target), the others below it. A failure leaves nothing behind. A
+/// missing target is made. If that is impossible on a read-only file system, the mount is omitted.
 ///
-/// Before Linux 6.15 the kernel refuses a mount on a detached tree, so more than the root is `Unsupported` there. A caller in a mount
-/// namespace of its own uses [`attach_all`] then, any other one [`open_held`].
+/// Before Linux 6.15 the kernel refuses a mount on a detached tree, so a tree with further mounts is `Unsupported` there. A caller in a
+/// private mount namespace then uses [`attach_all`], any other caller [`open_held`].
 pub fn open_detached(mounts: &[Mount]) -> Result<OwnedFd> {
     open_detached_by(mounts, open_one)
 }
 
-/// As [`open_detached`]; `open` opens one of them.
+/// Like [`open_detached`]; `open` opens each mount.
 pub(crate) fn open_detached_by(mounts: &[Mount], open: impl Fn(&Mount) -> Result<OwnedFd>) -> Result<OwnedFd> {
     let (root, rest) = split(mounts)?;
     let tree = open(root)?;
@@ -43,15 +43,15 @@ pub(crate) fn open_detached_by(mounts: &[Mount], open: impl Fn(&Mount) -> Result
     Ok(tree)
 }
 
-/// A tree of mounts, with what holds them together.
+/// A tree of mounts, and the namespace that holds it.
 pub struct Held {
     pub root: OwnedFd,
-    /// The mount namespace that the tree lives in. None: a detached tree needs none.
+    /// The mount namespace that contains the tree. None: a detached tree needs no namespace.
     pub namespace: Option<OwnedFd>,
 }
 
-/// As [`open_detached`], on every kernel. Where a detached tree takes no mounts, a thread makes a mount namespace for them, which no
-/// process stays in.
+/// Like [`open_detached`], on every kernel. If a detached tree takes no mounts, a thread makes a mount namespace for them, in which no
+/// process stays.
 pub fn open_held(mounts: &[Mount]) -> Result<Held> {
     match open_detached(mounts) {
         Ok(root) => Ok(Held { root, namespace: None }),
@@ -60,7 +60,7 @@ pub fn open_held(mounts: &[Mount]) -> Result<Held> {
     }
 }
 
-/// A directory that every host has and no container's mount comes from.
+/// A directory that every host has and from which no container's mount comes.
 const PLACE: &str = "/sys";
 
 fn in_own_namespace(mounts: &[Mount]) -> Result<Held> {
@@ -82,7 +82,7 @@ fn in_own_namespace(mounts: &[Mount]) -> Result<Held> {
     })
 }
 
-/// As [`open_detached`], but attached at `path` in the caller's mount namespace.
+/// Like [`open_detached`], but attached at `path` in the caller's mount namespace.
 pub fn attach_all(mounts: &[Mount], path: &Path) -> Result<OwnedFd> {
     let (root, rest) = split(mounts)?;
     let tree = open_one(root)?;

@@ -1,7 +1,8 @@
-//! nftables, IPv4: one transaction of steps, and what is in a set. The words are those of nft(8), as far as container networks need them.
+//! nftables for IPv4: a transaction of steps, and the elements of a set. The terms are those of nft(8), as far as container networks need
+//! them.
 //!
-//! Sets and maps have keys of one or more parts ("tcp . 8080"). Rules are written once, and what comes and goes are elements: an element
-//! costs a fraction of a rule, and its lookup does not grow with their number.
+//! Sets and maps have keys of one or more parts ("tcp . 8080"). Rules are written once; only elements are added and removed later. An
+//! element costs a fraction of a rule, and its lookup time does not grow with the number of elements.
 
 use super::firewall_codec as codec;
 pub use super::firewall_words::{ChainKind, Element, Hook, Part, Set, Step, Test, Verdict};
@@ -24,7 +25,7 @@ const DELETE_ELEMENT: u16 = 14;
 
 const IPV4: u8 = 2;
 
-/// All steps, or none of them.
+/// Applies all steps, or none.
 pub fn commit(steps: &[Step]) -> Result<()> {
     let mut messages = vec![batch(BATCH_BEGIN)];
     for step in steps {
@@ -47,7 +48,7 @@ pub fn commit(steps: &[Step]) -> Result<()> {
 }
 
 fn batch(kind: u16) -> Message {
-    // nfgenmsg: the last two bytes name the subsystem, big-endian.
+    // nfgenmsg: the last two bytes are the subsystem, big-endian.
     Message::new(kind, 0, &[0, 0, 0, 10])
 }
 
@@ -115,7 +116,7 @@ fn append(messages: &mut Vec<Message>, step: &Step) -> Result<()> {
     Ok(())
 }
 
-/// Tables whose names begin with `prefix`.
+/// The tables whose names begin with `prefix`.
 pub fn tables(prefix: &str) -> Result<Vec<String>> {
     let answers = Socket::open(libc::NETLINK_NETFILTER)?.gather(message(GET_TABLE, 0), DUMP, "list tables", "nftables")?;
     let names = answers
@@ -125,7 +126,7 @@ pub fn tables(prefix: &str) -> Result<Vec<String>> {
     Ok(names.filter(|name| name.starts_with(prefix)).collect())
 }
 
-/// What a set or map holds (not one of intervals). `NotFound`: no such table or set.
+/// The elements of a set or map (not one of intervals). Fails with `NotFound` if there is no such table or set.
 pub fn elements(table: &str, set: &Set) -> Result<Vec<Element>> {
     let mut made = message(GET_ELEMENT, 0);
     made.text(1, table).text(2, &set.name);
@@ -140,7 +141,7 @@ pub fn elements(table: &str, set: &Set) -> Result<Vec<Element>> {
         .collect())
 }
 
-/// Every kind of step and rule that this file knows, in a table that is gone in the same transaction.
+/// Tries every kind of step and rule of this file, in a table that the same transaction removes.
 pub(super) fn probe() -> Result<()> {
     let table = || "tsbox-probe".to_owned();
     let set = |name: &str, key: &[Part], value: Option<&[Part]>, interval| Step::Set {

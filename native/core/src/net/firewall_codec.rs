@@ -1,6 +1,7 @@
-//! nftables' bytes (linux/netfilter/nf_tables.h): keys, sets, and the expressions that rules are made of.
+//! The binary format of nftables (linux/netfilter/nf_tables.h): keys, sets, and the expressions of rules.
 //!
-//! Rules compute in registers of four bytes; a key of several parts lies in consecutive ones, each part filled up to a multiple of four.
+//! Rules compute in registers of four bytes. A key of several parts is stored in consecutive registers, each part padded to a multiple of
+//! four.
 
 use super::Cidr;
 use super::firewall_words::{Element, Part, Set, Test, Verdict, invalid};
@@ -8,7 +9,7 @@ use super::netlink::{Message, attribute, text};
 use crate::failure::Result;
 use std::net::Ipv4Addr;
 
-/// NFT_REG32_00; the verdict has a register of its own, 0.
+/// NFT_REG32_00; the verdict has a separate register, 0.
 const FIRST: u32 = 8;
 const VERDICT: u32 = 0;
 const ACCEPT: u32 = 1;
@@ -19,7 +20,7 @@ const SET_MAP: u32 = 8;
 const INTERVAL_END: u32 = 1;
 
 impl Part {
-    /// nft's own numbers for types, which its listings go by.
+    /// nft's numbers for types, which its listings use.
     fn type_number(self) -> u32 {
         match self {
             Part::Address => 7,
@@ -74,7 +75,7 @@ impl Part {
     }
 }
 
-/// A key or value of all its parts: only one that stands alone is not filled up.
+/// Encodes a key or value with all its parts. A single part is not padded.
 fn encode(parts: &[Part], values: &[String]) -> Result<Vec<u8>> {
     if parts.len() != values.len() {
         return Err(invalid(format!("{values:?} has not the {} parts of its set", parts.len())));
@@ -106,7 +107,7 @@ fn length(parts: &[Part]) -> u32 {
     }
 }
 
-/// Six bits a part, as nft reads it back.
+/// Six bits per part, as nft decodes it.
 fn type_of(parts: &[Part]) -> u32 {
     parts.iter().fold(0, |number, part| number << 6 | part.type_number())
 }
@@ -122,7 +123,7 @@ pub fn set(message: &mut Message, table: &str, set: &Set) {
     if let Some(value) = &set.value {
         message.big(6, type_of(value)).big(7, length(value));
     }
-    // A number by which rules of the same transaction could mean it; ours mean it by name, but the kernel wants one.
+    // An id by which rules of the same transaction could refer to the set. Our rules refer to it by name, but the kernel requires an id.
     message.big(10, 1);
 }
 
@@ -153,7 +154,7 @@ pub fn element(message: &mut Message, table: &str, set: &Set, element: &Element)
     put(message, table, set, &element.key, rest)
 }
 
-/// An element as far as it takes to name it.
+/// Writes only the key of an element, which identifies it.
 pub fn key_alone(message: &mut Message, table: &str, set: &Set, key: &[String]) -> Result<()> {
     put(message, table, set, key, |_| {})
 }
@@ -184,7 +185,7 @@ fn put(message: &mut Message, table: &str, set: &Set, key: &[String], rest: impl
     Ok(())
 }
 
-/// First address and the one after the last; the range at the very end has no such.
+/// The first address, and the address after the last; None at the end of the address space.
 fn range(key: &[String]) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
     let [text] = key else {
         return Err(invalid(format!("{key:?}: an interval has one part")));
@@ -216,7 +217,7 @@ pub fn parse_element(bytes: &[u8], set: &Set) -> Option<Element> {
     })
 }
 
-/// For [`crate::fuzzing`]: elements of sets of each shape.
+/// For [`crate::fuzzing`]: decodes elements of sets of each shape.
 #[cfg(any(feature = "fuzzing", all(test, feature = "layer")))]
 pub fn decode_elements(bytes: &[u8]) {
     use Part::{Address, Interface, Port, Protocol};
@@ -236,7 +237,7 @@ pub fn decode_elements(bytes: &[u8]) {
     }
 }
 
-/// One expression of a rule, by the kernel's name and its attributes.
+/// An expression of a rule, with the kernel's name and attributes.
 pub enum Expression {
     Meta { key: u32, to: u32 },
     Payload { base: u32, offset: u32, length: u32, to: u32 },
@@ -260,7 +261,7 @@ const DESTINATION: u32 = 16;
 const STATE: u32 = 0;
 const STATUS: u32 = 2;
 
-/// The registers hold host-endian numbers where the kernel computes them, and the packet's bytes where it reads those.
+/// Registers contain host-endian numbers if the kernel computes them, and bytes of the packet if the kernel reads those.
 pub fn rule(tests: &[Test], verdict: &Verdict) -> Result<Vec<Expression>> {
     let mut out = Vec::new();
     let lookup = |set: &str, not| Expression::Lookup {
@@ -421,7 +422,7 @@ fn fill(data: &mut Message, expression: &Expression) {
         Expression::Connection { key } => {
             data.big(1, FIRST).big(2, *key);
         }
-        // Result 3 is the address type; flag 2 asks about the destination.
+        // Result 3 is the address type; flag 2 selects the destination.
         Expression::AddressType => {
             data.big(1, FIRST).big(2, 3).big(3, 2);
         }
@@ -438,7 +439,7 @@ fn fill(data: &mut Message, expression: &Expression) {
                 data.big(5, 1);
             }
         }
-        // Type 1 is DNAT, family 2 IPv4; address and port lie in two registers.
+        // Type 1 is DNAT, family 2 IPv4; address and port are in two registers.
         Expression::Translate => {
             data.big(1, 1)
                 .big(2, 2)

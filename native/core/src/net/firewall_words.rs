@@ -1,9 +1,9 @@
-//! The words of the firewall's steps: tables, chains, rules, sets, and what is in them (kernel/src/contract/host-network.ts).
+//! The types of the firewall's steps: tables, chains, rules, sets, and their elements (kernel/src/contract/host-network.ts).
 
 use crate::failure::{Code, Failure};
 use serde::{Deserialize, Serialize};
 
-/// What one part of a key is.
+/// The type of one part of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Part {
@@ -16,15 +16,15 @@ pub enum Part {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "step", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Step {
-    /// Is there afterwards.
+    /// Makes a table if it does not exist.
     Table {
         table: String,
     },
-    /// `NotFound` when there is none.
+    /// Fails with `NotFound` if there is no such table.
     DeleteTable {
         table: String,
     },
-    /// A chain that the kernel calls; is there afterwards, without a rule.
+    /// Makes a chain that the kernel calls, or removes all rules of an existing one.
     Chain {
         table: String,
         chain: String,
@@ -32,19 +32,19 @@ pub enum Step {
         hook: Hook,
         priority: i32,
     },
-    /// At the end of its chain. All of `tests` must hold.
+    /// Appends a rule to its chain. All of `tests` must hold.
     Rule {
         table: String,
         chain: String,
         tests: Vec<Test>,
         verdict: Verdict,
     },
-    /// Is there afterwards.
+    /// Makes a set if it does not exist.
     Set {
         table: String,
         set: Set,
     },
-    /// Is there afterwards; in a map, one with that key and another value is `AlreadyExists`.
+    /// Adds an element if it does not exist. In a map, an element with the same key and another value is `AlreadyExists`.
     Element {
         table: String,
         set: Set,
@@ -57,7 +57,7 @@ pub enum Step {
     },
 }
 
-/// `value` makes it a map; with `interval` its keys are address ranges, written as CIDR.
+/// A set. With `value` it is a map; with `interval` its keys are address ranges, written as CIDR.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Set {
     #[serde(rename = "set")]
@@ -87,7 +87,7 @@ pub enum Hook {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "test", rename_all = "camelCase")]
 pub enum Test {
-    /// The packet's interface is in the set; `not`: is not.
+    /// The packet's incoming interface is in the set; `not`: it is not.
     InterfaceIn {
         set: String,
         #[serde(default)]
@@ -98,7 +98,7 @@ pub enum Test {
         #[serde(default)]
         not: bool,
     },
-    /// Interface in and out, as a key of two parts.
+    /// Incoming and outgoing interface, as a key of two parts.
     InterfacePair {
         set: String,
     },
@@ -114,7 +114,7 @@ pub enum Test {
     /// The destination is an address of this host.
     DestinationLocal,
     Established,
-    /// The connection goes where a map of this table has sent it.
+    /// A map of this table has translated the connection's destination.
     DestinationTranslated,
 }
 
@@ -124,7 +124,7 @@ pub enum Verdict {
     Accept,
     Drop,
     Masquerade,
-    /// Looks the packet up in a map of `address . port`, and sends it there. The key's parts: the transport protocol, the destination's
+    /// Looks the packet up in a map to `address . port`, and sends it there. The key's parts: the transport protocol, the destination's
     /// address and port.
     Translate {
         map: String,
@@ -139,7 +139,7 @@ pub struct Element {
     pub comment: Option<String>,
 }
 
-/// For a word that nftables does not take.
+/// The failure for an argument that nftables does not take.
 pub(super) fn invalid(text: String) -> Failure {
     Failure::new(Code::InvalidArgument, text)
 }

@@ -1,4 +1,4 @@
-//! Interfaces: bridges, pairs, addresses (rtnetlink(7)).
+//! Network interfaces: bridges, veth pairs, addresses (rtnetlink(7)).
 
 use super::netlink::{self, CREATE, DUMP, EXCLUSIVE, Message, Socket, attribute};
 use super::{Cidr, Veth, octets};
@@ -27,14 +27,14 @@ const VETH_INFO_PEER: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_FLAGS: u16 = 8;
-/// An address that the engine chose needs no second of duplicate detection.
+/// An address that the engine chose needs no duplicate detection, which takes a second.
 const IFA_F_NODAD: u32 = 2;
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Bridge {
     pub name: String,
     pub addresses: Vec<String>,
-    /// Without one it takes that of its lowest port, and changes with it.
+    /// None: the bridge takes the MAC of its lowest port, and changes with it.
     pub mac: Option<String>,
     pub mtu: Option<u32>,
 }
@@ -46,7 +46,7 @@ pub struct Link {
     pub mac: String,
     /// "bridge", "veth" …; empty for hardware.
     pub kind: String,
-    /// Free text that its maker left with it.
+    /// Free text that the creator set.
     pub alias: Option<String>,
 }
 
@@ -54,12 +54,13 @@ fn header(index: i32, flags: i32) -> [u8; 16] {
     let mut header = [0; 16];
     header[4..8].copy_from_slice(&index.to_ne_bytes());
     header[8..12].copy_from_slice(&flags.to_ne_bytes());
-    // ifi_change: which of the flags count.
+    // ifi_change: the mask of the flags to change.
     header[12..16].copy_from_slice(&flags.to_ne_bytes());
     header
 }
 
-/// A bridge of that name, up, with those addresses; what is there already stays. `AlreadyExists`: the name is another kind of interface's.
+/// Makes a bridge of that name, up, with those addresses. Existing ones stay. Fails with `AlreadyExists` if another kind of interface has
+/// the name.
 pub fn ensure_bridge(bridge: &Bridge) -> Result<()> {
     let mut socket = Socket::open(libc::NETLINK_ROUTE)?;
     let mut message = Message::new(RTM_NEWLINK, CREATE | EXCLUSIVE, &header(0, libc::IFF_UP));
@@ -91,7 +92,7 @@ pub fn ensure_bridge(bridge: &Bridge) -> Result<()> {
         .try_for_each(|address| add_address(&mut socket, link.index, &Cidr::parse(address)?))
 }
 
-/// One message makes both ends, puts one on the bridge and up, and the other into its namespace.
+/// Makes a veth pair with one message, which also adds one end to the bridge and sets it up, and moves the other into its namespace.
 pub(super) fn make_veth(veth: &Veth, netns: BorrowedFd) -> Result<()> {
     let mut socket = Socket::open(libc::NETLINK_ROUTE)?;
     let bridge = find(&mut socket, &veth.bridge)?;
@@ -105,7 +106,7 @@ pub(super) fn make_veth(veth: &Veth, netns: BorrowedFd) -> Result<()> {
     message.nest(IFLA_LINKINFO, |info| {
         info.put(IFLA_INFO_KIND, b"veth").nest(IFLA_INFO_DATA, |data| {
             data.nest(VETH_INFO_PEER, |peer| {
-                // Its IFF_UP would be ENOTCONN: it goes up inside.
+                // IFF_UP for the peer would fail with ENOTCONN. It is set up inside the namespace.
                 peer.raw(&header(0, 0))
                     .text(IFLA_IFNAME, interface)
                     .number(IFLA_NET_NS_FD, netns.as_raw_fd() as u32);
@@ -122,7 +123,7 @@ pub(super) fn make_veth(veth: &Veth, netns: BorrowedFd) -> Result<()> {
     if veth.alias.is_none() && !veth.hairpin {
         return Ok(());
     }
-    // The message that makes a link takes neither.
+    // The message that makes a link supports neither.
     let mut message = Message::new(RTM_NEWLINK, 0, &header(0, 0));
     message.text(IFLA_IFNAME, name);
     if let Some(alias) = &veth.alias {
@@ -150,7 +151,7 @@ pub fn set_up(name: &str) -> Result<()> {
     up(&mut Socket::open(libc::NETLINK_ROUTE)?, name)
 }
 
-/// An address that is there already is no error.
+/// Adds an address. An existing address is no error.
 pub(super) fn add_address(socket: &mut Socket, index: i32, cidr: &Cidr) -> Result<()> {
     let mut header = [cidr.family(), cidr.prefix, 0, 0, 0, 0, 0, 0];
     header[4..8].copy_from_slice(&index.to_ne_bytes());
@@ -166,7 +167,7 @@ pub(super) fn add_address(socket: &mut Socket, index: i32, cidr: &Cidr) -> Resul
     }
 }
 
-/// Removes an interface; `NotFound` when there is none.
+/// Removes an interface. Fails with `NotFound` if there is none.
 pub fn remove_link(name: &str) -> Result<()> {
     let mut message = Message::new(RTM_DELLINK, 0, &header(0, 0));
     message.text(IFLA_IFNAME, check_name(name)?);
@@ -228,7 +229,7 @@ fn parse(payload: &[u8]) -> Option<Link> {
     })
 }
 
-/// IFNAMSIZ, and what the kernel refuses with no more than EINVAL.
+/// Checks IFNAMSIZ and the names that the kernel refuses with a plain EINVAL.
 fn check_name(name: &str) -> Result<&str> {
     let bad = name.is_empty()
         || name.len() > 15

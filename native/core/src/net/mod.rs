@@ -1,6 +1,6 @@
 //! Networks by netlink, in this process: links, addresses and routes (rtnetlink), the firewall (nftables), ports.
 //!
-//! What acts in another network namespace runs on a thread of its own, which joins that namespace and ends there (see [`namespace`]).
+//! Work in another network namespace runs on a separate thread, which joins that namespace and ends there (see [`namespace`]).
 
 pub mod firewall;
 mod firewall_codec;
@@ -25,23 +25,23 @@ use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// A pair of interfaces: one end on a bridge here, the other in a container's namespace.
+/// A veth pair: one end on a bridge of the host, the other in a container's namespace.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Veth {
-    /// The name of the end that stays here.
+    /// The name of the host's end.
     pub name: String,
     pub bridge: String,
-    /// The namespace by path, and what the interface is called there.
+    /// The path of the namespace, and the interface's name there.
     pub netns: String,
     pub interface: String,
-    /// Free text of at most 255 bytes, kept with the end that stays here.
+    /// Free text of at most 255 bytes, stored with the host's end.
     pub alias: Option<String>,
-    /// The bridge may send back to it what came from it, as when a container uses its own published port.
+    /// The bridge may send packets back to the port from which they came, for example when a container uses its own published port.
     pub hairpin: bool,
     pub mac: Option<String>,
     pub mtu: Option<u32>,
-    /// With their prefix lengths: "10.88.0.2/16".
+    /// Addresses with their prefix lengths: "10.88.0.2/16".
     pub addresses: Vec<String>,
     pub routes: Vec<NewRoute>,
 }
@@ -57,7 +57,8 @@ pub struct Attached {
     pub mac: String,
 }
 
-/// Makes the pair, with both ends up and the inner one addressed. `AlreadyExists`: one of the names is taken. Nothing stays when it fails.
+/// Makes the pair, sets both ends up and adds the addresses of the inner one. Fails with `AlreadyExists` if a name is in use. A failure
+/// leaves nothing behind.
 pub fn attach(veth: &Veth) -> Result<Attached> {
     let netns = File::open(&veth.netns).map_err(|error| Failure::io(&error, "open", Some(&veth.netns)))?;
     link::make_veth(veth, netns.as_fd())?;
@@ -75,12 +76,12 @@ pub fn attach(veth: &Veth) -> Result<Attached> {
         Ok(Attached { mac: inner.mac })
     });
     inside.inspect_err(|_| {
-        // It would go with its namespace; that may be held open by whoever looks into the failure.
+        // The pair would disappear with its namespace, but a process that examines the failure may keep that open.
         let _ = remove_link(&veth.name);
     })
 }
 
-/// What a namespace without a network has: its own loopback, up.
+/// Sets the loopback interface up, for a namespace without a network.
 pub fn loopback(path: &str) -> Result<()> {
     let netns = File::open(path).map_err(|error| Failure::io(&error, "open", Some(path)))?;
     namespace::within(netns.as_fd(), || link::up(&mut netlink::Socket::open(libc::NETLINK_ROUTE)?, "lo"))
@@ -132,7 +133,7 @@ pub(crate) fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// Whether this kernel and these privileges suffice for bridges, pairs and the firewall: tried in a namespace that goes at once.
+/// Whether this kernel and these privileges suffice for bridges, pairs and the firewall. Tries them in a temporary namespace.
 pub fn probe() -> Result<()> {
     namespace::in_new(|| {
         ensure_bridge(&Bridge {

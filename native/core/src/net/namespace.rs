@@ -1,5 +1,5 @@
-//! Work in another network namespace. A namespace belongs to a thread (setns(2)): the thread that joins one is made for it, and never comes
-//! back.
+//! Work in another network namespace. A namespace belongs to a thread (setns(2)), so a new thread joins it, and never returns to the old
+//! one.
 
 use crate::failure::{Code, Failure, Result};
 use crate::sys::Call;
@@ -14,7 +14,7 @@ pub fn within<T: Send>(netns: BorrowedFd, work: impl FnOnce() -> Result<T> + Sen
     })
 }
 
-/// Runs `work` in a namespace that is new, and gone when it answers.
+/// Runs `work` in a new namespace, which is gone when this returns.
 pub fn in_new<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     on_a_thread(|| {
         // SAFETY: it changes the network namespace of this thread alone, and no memory or descriptors.

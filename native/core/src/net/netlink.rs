@@ -1,4 +1,4 @@
-//! Netlink messages (RFC 3549, linux/netlink.h): made, sent, and their answers read.
+//! Netlink messages (RFC 3549, linux/netlink.h): building, sending, and parsing of answers.
 
 use crate::failure::{Failure, Result};
 use crate::sys::{Call, retry};
@@ -10,7 +10,7 @@ const HEADER: usize = 16;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const NESTED: u16 = 1 << 15;
-/// NLMSGERR_ATTR_MSG: the kernel's own words.
+/// NLMSGERR_ATTR_MSG: the kernel's error message.
 const WORDS: u16 = 1;
 
 pub const REQUEST: u16 = 1;
@@ -20,7 +20,7 @@ pub const CREATE: u16 = 0x400;
 pub const APPEND: u16 = 0x800;
 pub const DUMP: u16 = 0x300;
 
-/// A message being made.
+/// A message in construction.
 pub struct Message {
     bytes: Vec<u8>,
 }
@@ -43,7 +43,7 @@ impl Message {
         self
     }
 
-    /// Text with the NUL at its end that most attributes want.
+    /// Adds text with a NUL at its end, which most attributes need.
     pub fn text(&mut self, kind: u16, value: &str) -> &mut Self {
         let mut bytes = value.as_bytes().to_vec();
         bytes.push(0);
@@ -54,12 +54,12 @@ impl Message {
         self.put(kind, &value.to_ne_bytes())
     }
 
-    /// nftables has its numbers big-endian.
+    /// Adds a big-endian number, as nftables uses them.
     pub fn big(&mut self, kind: u16, value: u32) -> &mut Self {
         self.put(kind, &value.to_be_bytes())
     }
 
-    /// Attributes within an attribute.
+    /// Adds nested attributes.
     pub fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) -> &mut Self {
         let start = self.bytes.len();
         self.put(kind | NESTED, &[]);
@@ -69,7 +69,7 @@ impl Message {
         self
     }
 
-    /// A fixed header inside an attribute, as a veth's peer has.
+    /// Adds a fixed header inside an attribute, such as a veth's peer has.
     pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         self.bytes.extend_from_slice(bytes);
         self.pad();
@@ -93,7 +93,7 @@ impl Message {
     }
 }
 
-/// The attributes in `bytes`, kind and value.
+/// The attributes in `bytes`: kind and value.
 pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let header = bytes.get(..4)?;
@@ -119,11 +119,11 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// In the calling thread's network namespace.
+    /// Opens a socket in the calling thread's network namespace.
     pub fn open(protocol: i32) -> Result<Self> {
         let protocol = NonZeroU32::new(protocol as u32).map(Protocol::from_raw);
         let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol).call("socket", Some("netlink"))?;
-        // Older kernels know neither, and do without. A large transaction answers with many errors at once.
+        // Older kernels know neither option, which does no harm. The answer to a large transaction may contain many errors.
         for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
             let on: i32 = 1;
             // SAFETY: the kernel reads one int. rustix has no options of netlink.
@@ -142,7 +142,7 @@ impl Socket {
         Ok(Socket { fd, sequence: 0 })
     }
 
-    /// Sends a message and waits until it is done. `what` and `subject` are for the failure's text: what was to be done, with what.
+    /// Sends a message and waits until it is done. `what` and `subject` are for the failure's message: the operation and its object.
     pub fn request(&mut self, mut message: Message, what: &str, subject: &str) -> Result<()> {
         message.flag(REQUEST | ACK);
         self.sequence += 1;
@@ -151,7 +151,7 @@ impl Socket {
         self.answers(sequence, what, subject, |_, _| {})
     }
 
-    /// Sends a message and gathers what is answered: each answer's kind and payload.
+    /// Sends a message and collects the answers: each answer's kind and payload.
     pub fn gather(&mut self, mut message: Message, flags: u16, what: &str, subject: &str) -> Result<Vec<(u16, Vec<u8>)>> {
         message.flag(REQUEST | flags);
         self.sequence += 1;
@@ -162,7 +162,7 @@ impl Socket {
         Ok(answers)
     }
 
-    /// Sends messages as one; the last is acknowledged. An error of any of them is the answer, whichever comes first.
+    /// Sends messages as one; the last is acknowledged. Returns the first error of any of them.
     pub fn transaction(&mut self, messages: Vec<Message>, acknowledged: usize, what: &str) -> Result<()> {
         let mut bytes = Vec::new();
         let mut last = 0;
@@ -216,7 +216,7 @@ fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u16, u32, &[u8])> {
     })
 }
 
-/// For [`crate::fuzzing`]: all that is read of an answer.
+/// For [`crate::fuzzing`]: decodes everything that is read from an answer.
 #[cfg(any(feature = "fuzzing", all(test, feature = "layer")))]
 pub fn decode(bytes: &[u8]) {
     fn nested(bytes: &[u8], depth: usize) {
@@ -233,7 +233,7 @@ pub fn decode(bytes: &[u8]) {
     }
 }
 
-/// nlmsgerr: the errno, the header of what was asked (all of it, where the kernel ignores NETLINK_CAP_ACK), then words.
+/// nlmsgerr: the errno, the header of the request (all of the request, if the kernel ignores NETLINK_CAP_ACK), then the message.
 fn check(payload: &[u8], what: &str, subject: &str) -> Result<()> {
     let errno = payload.get(..4).map_or(0, |bytes| {
         i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]).wrapping_neg()

@@ -4,8 +4,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 
-/// A host port held by a socket that is bound and never read: a program that wants it is told that it is taken, and so are we.
-/// Port 0 takes any free one; the answer says which. `AlreadyExists`: it is taken.
+/// Reserves a host port with a socket that is bound and never read. Another program, or another call of this function, that wants the port
+/// gets an error. Port 0 takes any free port, which is returned. Fails with `AlreadyExists` if the port is in use.
 pub fn reserve_port(protocol: &str, address: &str, port: u16) -> Result<(OwnedFd, u16)> {
     let kind = match protocol {
         "tcp" => SocketType::STREAM,
@@ -19,7 +19,7 @@ pub fn reserve_port(protocol: &str, address: &str, port: u16) -> Result<(OwnedFd
     };
     let wanted = SocketAddr::new(parse_address(address)?, port);
     let bound = bind(kind, &wanted).and_then(|socket| {
-        // Any socket tells its address through std; no stream ever goes through this one.
+        // std can read any socket's address; no data goes through this socket.
         let socket = UdpSocket::from(socket);
         let port = socket.local_addr()?.port();
         Ok((OwnedFd::from(socket), port))
@@ -33,7 +33,8 @@ pub fn reserve_port(protocol: &str, address: &str, port: u16) -> Result<(OwnedFd
     })
 }
 
-/// Bound without SO_REUSEADDR, so that nobody shares it, and not listening, so that nothing that slips past the firewall's map is accepted.
+/// Binds a socket without SO_REUSEADDR, so that no other socket shares the port, and without listening, so that no connection that bypasses
+/// the firewall's map is accepted.
 fn bind(kind: SocketType, address: &SocketAddr) -> std::io::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::INET

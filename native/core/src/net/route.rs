@@ -22,7 +22,7 @@ pub struct Route {
     pub interface: Option<u32>,
 }
 
-/// A route through `index`; one that is there already is no error.
+/// Adds a route through `index`. An existing route is no error.
 pub(super) fn add(socket: &mut Socket, index: i32, route: &NewRoute) -> Result<()> {
     let to = Cidr::parse(&route.to)?;
     let scope = if route.via.is_some() { 0 } else { RT_SCOPE_LINK };
@@ -54,7 +54,7 @@ pub(super) fn add(socket: &mut Socket, index: i32, route: &NewRoute) -> Result<(
     }
 }
 
-/// The routes of the main table, IPv4 and IPv6: what a new network's subnet must not overlap.
+/// The routes of the main table, IPv4 and IPv6, which a new network's subnet must not overlap.
 pub fn host_routes() -> Result<Vec<Route>> {
     let mut socket = Socket::open(libc::NETLINK_ROUTE)?;
     let mut routes = Vec::new();

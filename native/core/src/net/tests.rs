@@ -1,4 +1,4 @@
-//! Each in a network namespace of its own.
+//! Each test runs in a new network namespace.
 
 use super::firewall::{ChainKind, Element, Hook, Part, Set, Step, Test, Verdict};
 use super::*;
@@ -237,7 +237,7 @@ fn the_firewall_reads_as_nft_would_write_it() {
             (found[0].key.join(" "), found[0].comment.as_deref()),
             (text("tcp 8080"), Some("an endpoint"))
         );
-        // One step that fails undoes all.
+        // The failure of one step cancels all.
         let failure = firewall::commit(&[element("9090", "10.99.0.3"), element("8080", "10.99.0.4")]).unwrap_err();
         assert_eq!(failure.code, Code::AlreadyExists, "{failure}");
         assert_eq!(firewall::elements("tsbox-t", &ports).unwrap(), found);

@@ -1,4 +1,5 @@
-//! Where an engine listens: the names of its sockets, paths longer than a socket's address may be, and how to tell which engine one is.
+//! The addresses of an engine: the names of its sockets, paths that are longer than a socket's address may be, and the identity of a
+//! socket.
 
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -12,17 +13,17 @@ use std::path::{Path, PathBuf};
 /// The launcher's socket in a state directory.
 pub const LAUNCHER: &str = "launcher.sock";
 
-/// sun_path of unix(7), with its final zero.
+/// sun_path of unix(7), without its final NUL.
 const LONGEST: usize = 107;
 
-/// A file, whatever it is called: a socket that was replaced by another one has another address.
+/// The identity of a file, whatever its name: a socket that replaces another one has another address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     pub device: u64,
     pub inode: u64,
 }
 
-/// None where there is nothing. A link is itself.
+/// The address of a file; None if it does not exist. A link is not followed.
 pub fn of(path: &Path) -> Option<Address> {
     let there = fs::symlink_metadata(path).ok()?;
     Some(Address {
@@ -31,7 +32,7 @@ pub fn of(path: &Path) -> Option<Address> {
     })
 }
 
-/// Of what a path leads to.
+/// The address of a link's target.
 pub fn behind(path: &Path) -> Option<Address> {
     let there = fs::metadata(path).ok()?;
     Some(Address {
@@ -47,7 +48,7 @@ pub fn link(http: &Path) -> PathBuf {
     http.with_file_name(std::ffi::OsStr::from_bytes(&[stem, b".launcher.sock"].concat()))
 }
 
-/// connect(2), however long the path is.
+/// Calls connect(2) with a path of any length.
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
     if path.as_os_str().len() <= LONGEST {
         return UnixStream::connect(path);
@@ -56,7 +57,7 @@ pub fn connect(path: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(short)
 }
 
-/// A short path to the same file, which is good while the folder's descriptor is open.
+/// A short path to the same file, which is valid while the folder's descriptor is open.
 pub fn through_folder(path: &Path) -> io::Result<(File, PathBuf)> {
     let name = path
         .file_name()

@@ -1,4 +1,4 @@
-//! How tsbox's processes find one another and talk: the socket's address, frames, messages, and the engine as a service of systemd.
+//! The communication of tsbox's processes: the socket's address, frames, messages, and the engine as a service of systemd.
 
 pub mod address;
 pub mod protocol;

@@ -1,4 +1,4 @@
-//! The engine as a service of systemd: the unit's text, whose engine it is, and the word that it is up.
+//! The engine as a service of systemd: the unit's text, the engine that it belongs to, and the notification that the engine is ready.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
@@ -14,12 +14,12 @@ pub const PATH: &str = "/etc/systemd/system/tsbox.service";
 
 const MARK: &str = "# By `tsbox daemon enable`; `tsbox daemon disable` takes it away.";
 
-/// What the service runs.
+/// The program that the service runs.
 pub struct Engine<'a> {
     pub binary: &'a Path,
     /// Names and values of `tsbox daemon`'s flags.
     pub flags: &'a [(&'a str, OsString)],
-    /// Where its data lies, which is mounted before.
+    /// The root directory, whose mounts must precede the service.
     pub root: &'a Path,
     /// Names and values.
     pub environment: &'a [(String, String)],
@@ -62,12 +62,12 @@ WantedBy=multi-user.target
     )
 }
 
-/// Whether it was written here, not by a package or an administrator.
+/// Whether `tsbox daemon enable` wrote the unit, not a package or an administrator.
 pub fn is_ours(text: &str) -> bool {
     text.starts_with(MARK)
 }
 
-/// Whether systemd starts the engine of this state directory on this host. `default`: it is the one of an engine that was told nothing.
+/// Whether systemd starts the engine of this state directory on this host. `default`: it is the default state directory.
 pub fn starts(state: &Path, default: bool) -> bool {
     systemd_runs() && std::fs::read_to_string(PATH).is_ok_and(|text| is_for(&text, state, default))
 }
@@ -76,12 +76,12 @@ fn is_for(text: &str, state: &Path, default: bool) -> bool {
     text.contains(&flag("state", state.as_os_str())) || (default && !text.contains("\"--state="))
 }
 
-/// sd_booted(3).
+/// The check of sd_booted(3).
 pub fn systemd_runs() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-/// One order to systemd. An error says which, and systemctl's own first line.
+/// Runs systemctl. An error contains the arguments and the first line of systemctl's message.
 pub fn systemctl(words: &[&str]) -> Result<(), String> {
     let ran = Command::new("systemctl")
         .args(words)
@@ -100,12 +100,12 @@ pub fn systemctl(words: &[&str]) -> Result<(), String> {
     Err(format!("systemctl {}: {first}", words.join(" ")))
 }
 
-/// Starts the service; systemd answers when the engine is up.
+/// Starts the service. systemd answers when the engine is ready.
 pub fn start() -> Result<(), String> {
     systemctl(&["start", NAME]).map_err(|why| format!("{why}; `journalctl -u tsbox` says more"))
 }
 
-/// sd_notify(3): nothing to do where nobody asked to be told.
+/// Notifies the service manager like sd_notify(3), if there is one.
 pub fn notify(message: &str) -> io::Result<()> {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
         return Ok(());
@@ -117,12 +117,12 @@ pub fn notify(message: &str) -> io::Result<()> {
     UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &address).map(|_| ())
 }
 
-/// An argument of the command, in which systemd would replace variables.
+/// An argument of the command, in which systemd must not replace variables.
 fn flag(name: &str, value: &OsStr) -> String {
     word(OsStr::from_bytes(&[b"--", name.as_bytes(), b"=", value.as_bytes()].concat())).replace('$', "$$")
 }
 
-/// One word of a unit's line, whatever is in it (systemd.syntax(7), systemd.service(5)).
+/// Quotes a word of a unit's line, whatever characters it contains (systemd.syntax(7), systemd.service(5)).
 fn word(text: impl AsRef<OsStr>) -> String {
     let mut quoted = String::from("\"");
     for byte in text.as_ref().as_bytes() {

@@ -1,8 +1,8 @@
-//! The frames that tsbox's processes speak over unix sockets: client to launcher, launcher to daemon, launcher to shim.
+//! The frames that tsbox's processes exchange over unix sockets: client and launcher, launcher and daemon, launcher and shim.
 //!
 //! ```text
 //! ┌────────────┬─────────────┬──────────┬───────────┬─────────┬──────────────┐
-//! │ length u32 │ channel u32 │ kind u8  │ fds u8    │ zero u16│ payload …    │   little endian; length counts the payload alone
+//! │ length u32 │ channel u32 │ kind u8  │ fds u8    │ zero u16│ payload …    │   little endian; length counts only the payload
 //! └────────────┴─────────────┴──────────┴───────────┴─────────┴──────────────┘
 //! ```
 //! `fds` descriptors travel with the frame's first byte (SCM_RIGHTS). The daemon, which is Node, can neither send nor receive any.
@@ -14,7 +14,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub const HEADER: usize = 12;
-/// No honest frame is longer: argv and environment are at most 2 MiB on Linux, a spec with all its mounts some 100 KiB.
+/// No regular frame is longer: argv and environment have at most 2 MiB on Linux, a spec with all its mounts about 100 KiB.
 pub const LONGEST: usize = 16 << 20;
 
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Frame {
     pub fds: Vec<OwnedFd>,
 }
 
-/// What one read brought.
+/// The result of one read.
 #[derive(PartialEq, Eq)]
 pub enum Fill {
     Bytes,
@@ -33,7 +33,7 @@ pub enum Fill {
     End,
 }
 
-/// Takes bytes and descriptors from a socket and cuts them into frames.
+/// Reads bytes and descriptors from a socket and splits them into frames.
 #[derive(Default)]
 pub struct Reader {
     bytes: Vec<u8>,
@@ -42,13 +42,13 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader holds only what has come and is no whole frame yet: a launcher has one for every idle container.
+    /// Reads once. A reader holds only the bytes of an incomplete frame: a launcher has a reader for every idle container.
     pub fn fill(&mut self, socket: impl AsFd) -> io::Result<Fill> {
         if self.taken > 0 {
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }
-        // Not zeroed: the pages of a stack that nothing is written to cost nothing.
+        // Not zeroed: stack pages that are not written to cost nothing.
         let mut room = [const { MaybeUninit::<u8>::uninit() }; CHUNK];
         // SAFETY: bytes have no invalid values, and only those that the kernel wrote are read.
         let chunk = unsafe { &mut *(&raw mut room as *mut [u8; CHUNK]) };
@@ -56,7 +56,8 @@ impl Reader {
             Ok(0) => Ok(Fill::End),
             Ok(count) => {
                 self.bytes.extend_from_slice(&chunk[..count]);
-                // A command line and an environment may hold secrets, and what a fork inherits stays readable in the child.
+                // Erase the copy: a command line and an environment may contain secrets, and a forked child can read the memory that it
+                // inherits.
                 chunk[..count].fill(0);
                 std::hint::black_box(&chunk);
                 Ok(Fill::Bytes)
@@ -67,7 +68,7 @@ impl Reader {
         }
     }
 
-    /// The next whole frame; an error is a peer that speaks something else.
+    /// The next complete frame. An error means that the peer does not speak this protocol.
     pub fn take(&mut self) -> io::Result<Option<Frame>> {
         let rest = &self.bytes[self.taken..];
         let Some(header) = rest.get(..HEADER) else { return Ok(None) };
@@ -88,7 +89,7 @@ impl Reader {
             payload: payload.to_vec(),
             fds: self.fds.drain(..fds).collect(),
         };
-        // As above: no copy stays behind.
+        // Erase this copy, too.
         let end = self.taken + HEADER + length;
         self.bytes[self.taken..end].fill(0);
         self.taken = end;
@@ -100,20 +101,21 @@ impl Reader {
     }
 }
 
-/// What one read takes, on the stack.
+/// The maximum number of bytes of one read, on the stack.
 const CHUNK: usize = 16 << 10;
 
-/// Frames on their way out of a socket that may not take them all at once.
+/// Frames that wait for a socket that may not take them all at once.
 #[derive(Default)]
 pub struct Writer {
     queue: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
-    /// Bytes of the first one that are sent.
+    /// Bytes of the first frame that are sent.
     sent: usize,
     length: usize,
 }
 
 impl Writer {
-    /// The payload is at most [`LONGEST`]: a longer one would end the connection at the other side, so it is left out and answered false.
+    /// Queues a frame. The receiver would close the connection for a payload longer than [`LONGEST`], so such a frame is dropped and the
+    /// result is false.
     pub fn push(&mut self, kind: u8, channel: u32, payload: &[u8], fds: Vec<OwnedFd>) -> bool {
         if payload.len() > LONGEST || fds.len() > MOST_FDS {
             return false;
@@ -137,7 +139,7 @@ impl Writer {
         self.length
     }
 
-    /// Sends what the socket takes; true when nothing is left.
+    /// Sends as much as the socket takes. True: nothing is left.
     pub fn flush(&mut self, socket: impl AsFd) -> io::Result<bool> {
         while let Some((bytes, fds)) = self.queue.front_mut() {
             let lent: Vec<BorrowedFd> = fds.iter().map(AsFd::as_fd).collect();

@@ -1,4 +1,4 @@
-//! The system calls that take a directory and a name, as safe functions. None follows a symbolic link in the last component.
+//! The system calls that take a directory and a name, as safe functions. They do not follow a symbolic link in the last component.
 
 use super::flags_of;
 use rustix::fs::{self, AtFlags, FileType, Gid, Mode, ResolveFlags, SeekFrom, StatxAttributes, StatxFlags, Timespec, Timestamps, Uid};
@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-/// What a file is and when it was written, as stat(2) says.
+/// A file's data from stat(2).
 #[derive(Clone, Copy)]
 pub struct Stat(pub fs::Stat);
 
@@ -18,7 +18,7 @@ impl Stat {
     pub fn is_directory(&self) -> bool {
         self.kind() == libc::S_IFDIR
     }
-    /// Permission bits, with set-id and sticky.
+    /// Permission bits, with set-id and sticky bits.
     pub fn permissions(&self) -> u32 {
         self.0.st_mode & 0o7777
     }
@@ -31,20 +31,20 @@ impl Stat {
     pub fn inode(&self) -> (u64, u64) {
         (self.0.st_dev, self.0.st_ino)
     }
-    /// An overlay's mark for "removed": the character device 0:0.
+    /// An overlay's mark for a removed entry: the character device 0:0.
     pub fn is_whiteout(&self) -> bool {
         self.kind() == libc::S_IFCHR && self.0.st_rdev == 0
     }
 }
 
-/// Seconds since the epoch, rounded down, and the nanoseconds beyond them.
+/// Seconds since the epoch, rounded down, and the additional nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Time {
     pub seconds: i64,
     pub nanoseconds: u32,
 }
 
-/// A name or path for the kernel. What comes from an archive may hold a NUL, and would be cut there.
+/// Converts a name or path for the kernel. A name from an archive may contain a NUL, at which it would be cut.
 pub fn c_string(bytes: &[u8]) -> io::Result<CString> {
     CString::new(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
 }
@@ -52,20 +52,20 @@ pub fn c_string(bytes: &[u8]) -> io::Result<CString> {
 fn openat2(directory: BorrowedFd, path: &CStr, flags: i32, resolve: ResolveFlags) -> io::Result<OwnedFd> {
     loop {
         match fs::openat2(directory, path, flags_of(flags), Mode::empty(), resolve) {
-            // The kernel could not prove that `..` stayed inside while something was renamed: ask again.
+            // The kernel could not prove that `..` stayed inside while a rename took place: repeat the call.
             Err(Errno::AGAIN | Errno::INTR) => {}
             answer => return Ok(answer?),
         }
     }
 }
 
-/// Opens `path` as a process with `root` as its root directory would; links are followed, none of them out of it.
+/// Opens `path` as a process with `root` as its root directory would: links are followed, but never out of the root.
 pub fn open_in_root(root: BorrowedFd, path: &[u8], flags: i32) -> io::Result<OwnedFd> {
     let path = if path.is_empty() { b".".as_slice() } else { path };
     openat2(root, &c_string(path)?, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
 }
 
-/// As [`open_in_root`], without following a single link.
+/// Like [`open_in_root`], without following any link.
 pub fn open_beneath(root: BorrowedFd, path: &[u8], flags: i32) -> io::Result<OwnedFd> {
     let path = if path.is_empty() { b".".as_slice() } else { path };
     openat2(
@@ -76,13 +76,13 @@ pub fn open_beneath(root: BorrowedFd, path: &[u8], flags: i32) -> io::Result<Own
     )
 }
 
-/// Opens the directory `name` to list it; EXDEV when something is mounted there, even of the same file system.
+/// Opens the directory `name` to list it; EXDEV if it is a mount point, even of the same file system.
 pub fn open_directory(directory: BorrowedFd, name: &CStr) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
     openat2(directory, name, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW, resolve)
 }
 
-/// As [`open_directory`], into what is mounted there too.
+/// Like [`open_directory`], but also opens mount points.
 pub fn enter_directory(directory: BorrowedFd, name: &CStr) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     openat2(directory, name, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW, resolve)
@@ -97,7 +97,7 @@ pub fn open(directory: BorrowedFd, name: &CStr, flags: i32, mode: u32) -> io::Re
     )?)
 }
 
-/// By a path of the host, whose links are followed.
+/// Opens a path of the host, whose links are followed.
 pub fn open_path(path: &[u8], flags: i32) -> io::Result<OwnedFd> {
     Ok(fs::open(&c_string(path)?, flags_of(flags), Mode::empty())?)
 }
@@ -106,7 +106,7 @@ pub fn stat(directory: BorrowedFd, name: &CStr) -> io::Result<Stat> {
     Ok(Stat(fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?))
 }
 
-/// `stat`, where "not there" is an answer.
+/// Like `stat`; None: the file does not exist.
 pub fn find(directory: BorrowedFd, name: &CStr) -> io::Result<Option<Stat>> {
     match stat(directory, name) {
         Ok(stat) => Ok(Some(stat)),
@@ -115,20 +115,20 @@ pub fn find(directory: BorrowedFd, name: &CStr) -> io::Result<Option<Stat>> {
     }
 }
 
-/// Whether something is mounted on `name`, in whatever namespace `directory` belongs to (Linux 5.8); an empty name is the directory, or
-/// whatever it is, itself.
+/// Whether `name` is a mount point, in the mount namespace to which `directory` belongs (Linux 5.8). An empty name means the file of the
+/// descriptor itself.
 pub fn is_mount_root(directory: BorrowedFd, name: &CStr) -> io::Result<bool> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH;
     let found = fs::statx(directory, name, flags, StatxFlags::empty())?;
     Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-/// The magic number of the file system that a descriptor (`O_PATH` too) lies on, as in statfs(2).
+/// The magic number of a descriptor's file system (`O_PATH` too), as in statfs(2).
 pub fn file_system(fd: BorrowedFd) -> io::Result<u64> {
     Ok(fs::fstatfs(fd)?.f_type as u64)
 }
 
-/// Whether the file system that a descriptor lies on has space left for anybody.
+/// Whether a descriptor's file system has free space for unprivileged users.
 pub fn has_room(fd: BorrowedFd) -> bool {
     fs::fstatfs(fd).is_ok_and(|found| found.f_bavail > 0)
 }
@@ -163,7 +163,7 @@ pub fn read_link(directory: BorrowedFd, name: &CStr) -> io::Result<Vec<u8>> {
     Ok(target)
 }
 
-/// A hard link to `from` itself, be it a symbolic link.
+/// Makes a hard link to `from` itself, even if it is a symbolic link.
 pub fn hard_link(from: BorrowedFd, name: &CStr, to: BorrowedFd, new: &CStr) -> io::Result<()> {
     Ok(fs::linkat(from, name, to, new, AtFlags::empty())?)
 }
@@ -180,7 +180,7 @@ pub fn remove_directory(directory: BorrowedFd, name: &CStr) -> io::Result<()> {
     Ok(fs::unlinkat(directory, name, AtFlags::REMOVEDIR)?)
 }
 
-/// An id of u32::MAX leaves the file's own, as in chown(2). An empty name is what the descriptor shows (O_PATH too).
+/// Sets the owner. An id of u32::MAX keeps the file's own, as in chown(2). An empty name means the file of the descriptor (O_PATH too).
 pub fn set_owner(directory: BorrowedFd, name: &CStr, uid: u32, gid: u32) -> io::Result<()> {
     Ok(fs::chownat(
         directory,
@@ -191,7 +191,7 @@ pub fn set_owner(directory: BorrowedFd, name: &CStr, uid: u32, gid: u32) -> io::
     )?)
 }
 
-/// As [`set_owner`].
+/// Like [`set_owner`].
 pub fn set_owner_fd(fd: BorrowedFd, uid: u32, gid: u32) -> io::Result<()> {
     Ok(fs::fchown(fd, owner(uid), group(gid))?)
 }
@@ -204,7 +204,7 @@ fn group(gid: u32) -> Option<Gid> {
     (gid != u32::MAX).then(|| Gid::from_raw(gid))
 }
 
-/// For a node that is no symbolic link: it is opened as a path first, so that one that came in its place is not followed.
+/// Sets the mode of a node that is no symbolic link. The node is opened with O_PATH first, so that a link that replaced it is not followed.
 pub fn set_permissions(directory: BorrowedFd, name: &CStr, mode: u32) -> io::Result<()> {
     let node = open(directory, name, libc::O_PATH, 0)?;
     let path = c_string(format!("/proc/self/fd/{}", node.as_raw_fd()).as_bytes())?;
@@ -215,7 +215,7 @@ pub fn set_permissions_fd(fd: BorrowedFd, mode: u32) -> io::Result<()> {
     Ok(fs::fchmod(fd, Mode::from_raw_mode(mode))?)
 }
 
-/// Both times become `time`.
+/// Sets both times to `time`.
 pub fn set_times(directory: BorrowedFd, name: &CStr, time: Time) -> io::Result<()> {
     Ok(fs::utimensat(directory, name, &stamps(time), AtFlags::SYMLINK_NOFOLLOW)?)
 }
@@ -239,12 +239,12 @@ pub fn truncate(fd: BorrowedFd, size: u64) -> io::Result<()> {
     Ok(fs::ftruncate(fd, size)?)
 }
 
-/// Where the next data begins from `offset` on; none: the end of the file.
+/// The offset of the next data at or after `offset`; None: the end of the file.
 pub fn seek_data(fd: BorrowedFd, offset: u64) -> io::Result<Option<u64>> {
     found(fs::seek(fd, SeekFrom::Data(offset)))
 }
 
-/// Where the next hole begins from `offset` on; none: the end of the file.
+/// The offset of the next hole at or after `offset`; None: the end of the file.
 pub fn seek_hole(fd: BorrowedFd, offset: u64) -> io::Result<Option<u64>> {
     found(fs::seek(fd, SeekFrom::Hole(offset)))
 }

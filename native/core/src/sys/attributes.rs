@@ -1,11 +1,11 @@
-//! Attributes of a mount, as mount_setattr(2) takes them, and the words of mount(8) that stand for them.
+//! Attributes of a mount for mount_setattr(2), and the options of mount(8) that set them.
 
-/// Attributes of one mount, as mount_setattr(2) takes them. The values are uapi/linux/mount.h's.
+/// Attributes of one mount for mount_setattr(2). The values are those of uapi/linux/mount.h.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     pub set: u64,
     pub clear: u64,
-    /// MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, or 0: as it is.
+    /// MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, or 0: unchanged.
     pub propagation: u64,
 }
 
@@ -22,7 +22,7 @@ const NOSYMFOLLOW: u64 = 0x20_0000;
 pub(super) const IDMAP: u64 = 0x10_0000;
 
 impl Attributes {
-    /// Takes an option that is an attribute of a mount. Answers false for one that is not, such as an option of the file system.
+    /// Takes an option that is an attribute of a mount. Returns false for any other option, such as one of the file system.
     pub fn take(&mut self, option: &str) -> bool {
         let mut both = |set: u64, clear: u64| {
             self.set = (self.set & !clear) | set;
@@ -37,7 +37,7 @@ impl Attributes {
             "dev" => both(0, NODEV),
             "noexec" => both(NOEXEC, 0),
             "exec" => both(0, NOEXEC),
-            // The kernel wants the whole access time field cleared before one of its values is set.
+            // The kernel requires the whole access time field to be cleared before one of its values is set.
             "relatime" | "norelatime" | "atime" | "nostrictatime" => both(0, ATIME),
             "noatime" => {
                 both(0, ATIME);

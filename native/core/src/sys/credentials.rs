@@ -1,10 +1,10 @@
-//! The process at the other side of a unix socket, from the kernel (SO_PEERCRED).
+//! The peer of a unix socket, as the kernel reports it (SO_PEERCRED).
 
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// Process, user and group. The pid is 0 for a process of another pid namespace, for which rustix's own call has no value.
+/// Process, user and group. The pid is 0 for a process of another pid namespace, which rustix's own call can't express.
 pub fn of(socket: impl AsFd) -> io::Result<libc::ucred> {
     let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;

@@ -6,15 +6,16 @@ use std::os::fd::RawFd;
 
 const CLOSE_RANGE_CLOEXEC: u32 = 4;
 
-/// Closes every descriptor above 2 that is not to be kept.
+/// Closes every descriptor above 2 that is not in `keep`.
 ///
 /// # Safety
-/// Nothing in this process uses or closes one of the other descriptors afterwards, by whatever value that owns it.
+///
+/// No value in this process may use or close one of the other descriptors afterwards.
 pub unsafe fn close_all_but(keep: Vec<RawFd>) -> Result<()> {
     gaps(keep).into_iter().try_for_each(|(first, last)| close_range(first, last, 0))
 }
 
-/// Every descriptor above 2 closes when a program is executed.
+/// Sets close-on-exec for every descriptor above 2.
 pub fn close_on_exec() -> Result<()> {
     close_range(3, u32::MAX, CLOSE_RANGE_CLOEXEC)
 }
@@ -29,7 +30,7 @@ fn close_range(first: u32, last: u32, flags: u32) -> Result<()> {
     .map(drop)
 }
 
-/// The ranges of descriptors above 2 that lie between those to keep.
+/// The ranges of descriptors above 2 between those in `keep`.
 fn gaps(mut keep: Vec<RawFd>) -> Vec<(u32, u32)> {
     keep.retain(|fd| *fd > 2);
     keep.sort_unstable();

@@ -1,4 +1,5 @@
-//! File locks with a deadline: flock(2) itself waits for ever, and the process that holds a lock may be stopped, or not ours at all.
+//! File locks with a deadline: flock(2) itself waits without limit, and the holder of a lock may be stopped, or may be an unrelated
+//! process.
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -8,11 +9,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Between two attempts: short at first, since most holders are about to finish.
+/// The back-off between two attempts: short at first, since most holders finish soon.
 const PAUSES: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(50)];
 
-/// Takes an exclusive lock, which ends with the last copy of the descriptor. `TimedOut` when somebody else keeps it for `within`: the error
-/// names that process where it is known, and the file by `path`.
+/// Takes an exclusive lock, which ends with the last copy of the descriptor. Fails with `TimedOut` if another process keeps it for
+/// `within`. The error names that process if it is known, and the file by `path`.
 pub fn exclusive(file: &File, path: &Path, within: Duration) -> io::Result<()> {
     let deadline = Instant::now() + within;
     let mut pause = PAUSES[0];
@@ -36,8 +37,8 @@ pub fn exclusive(file: &File, path: &Path, within: Duration) -> io::Result<()> {
     }
 }
 
-/// The process that took the lock, by /proc/locks. None for one of another pid namespace, and where a file system numbers its devices in
-/// its own way (btrfs).
+/// The process that took the lock, from /proc/locks. None for a process of another pid namespace, and on file systems with their own
+/// numbering of devices (btrfs).
 fn holder(file: &File) -> Option<u32> {
     let there = file.metadata().ok()?;
     let (major, minor) = (libc::major(there.dev()), libc::minor(there.dev()));
@@ -47,7 +48,7 @@ fn holder(file: &File) -> Option<u32> {
     )
 }
 
-/// A line is `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`; one that waits for the lock has `->` behind the number.
+/// A line is `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`; a line of a waiting process has `->` after the number.
 fn holder_in(locks: &str, file: &str) -> Option<u32> {
     locks.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();

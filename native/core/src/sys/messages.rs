@@ -8,10 +8,10 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Descriptors in one message, at most. A client sends three, a launcher at most four.
+/// The maximum number of descriptors in one message. A client sends three, a launcher at most four.
 pub const MOST_FDS: usize = 8;
 
-/// recvmsg(2). The descriptors are close-on-exec. 0: the other end is closed.
+/// recvmsg(2). The descriptors are close-on-exec. 0: the peer has closed the connection.
 pub fn receive(socket: impl AsFd, bytes: &mut [u8], fds: &mut impl Extend<OwnedFd>) -> io::Result<usize> {
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut room);
@@ -27,7 +27,7 @@ pub fn receive(socket: impl AsFd, bytes: &mut [u8], fds: &mut impl Extend<OwnedF
     Ok(count)
 }
 
-/// sendmsg(2), of which a part may be sent; the descriptors go with the first byte. `fds`: at most [`MOST_FDS`].
+/// sendmsg(2), which may send only a part; the descriptors go with the first byte. `fds`: at most [`MOST_FDS`].
 pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd]) -> io::Result<usize> {
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut room);

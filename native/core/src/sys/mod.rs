@@ -1,7 +1,7 @@
-//! System calls as safe functions: rustix's, and our own where rustix has none. Every other layer is above this one.
+//! System calls as safe functions: rustix's, and our own if rustix has none. Every other layer is above this one.
 //!
-//! rustix makes the calls itself, without the C library's thread-local errno, and knows which arguments are pointers. What it lacks is
-//! called by libc's `syscall`, next to the reason.
+//! rustix makes the calls itself, without the C library's thread-local errno, and has typed arguments. Calls that it lacks use libc's
+//! `syscall`, with the reason in a comment.
 
 pub mod at;
 mod attributes;
@@ -22,7 +22,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-/// Turns a failed system call into a [`Failure`], with the call's name and what it was about.
+/// Converts a failed system call to a [`Failure`], with the call's name and its object.
 pub trait Call<T> {
     fn call(self, syscall: &str, path: Option<&str>) -> Result<T>;
 }
@@ -39,7 +39,7 @@ impl<T> Call<T> for io::Result<T> {
     }
 }
 
-/// Makes a call again that a signal has interrupted.
+/// Repeats a call that a signal has interrupted.
 pub fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
     loop {
         match call() {
@@ -49,7 +49,7 @@ pub fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::
     }
 }
 
-/// The answer of libc's `syscall`, or of one of its functions, as a result.
+/// Converts the result of libc's `syscall`, or of one of its functions.
 pub fn check(result: libc::c_long, syscall: &str, path: Option<&str>) -> Result<libc::c_long> {
     if result < 0 {
         Err(Failure::last(syscall, path))
@@ -58,14 +58,14 @@ pub fn check(result: libc::c_long, syscall: &str, path: Option<&str>) -> Result<
     }
 }
 
-/// As [`check`], for a call that answers a new descriptor.
+/// Like [`check`], for a call that returns a new descriptor.
 pub fn descriptor(result: libc::c_long, syscall: &str, path: Option<&str>) -> Result<OwnedFd> {
     let fd = check(result, syscall, path)?;
     // SAFETY: the call just made it, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// A word for the kernel. What comes from a spec may hold a zero byte, and would be cut there.
+/// Converts a string for the kernel. A string from a spec may contain a NUL, at which it would be cut.
 pub fn text(word: &str) -> Result<CString> {
     CString::new(word).map_err(|_| Failure::new(Code::InvalidArgument, format!("a zero byte in {word:?}")))
 }
@@ -80,12 +80,12 @@ pub fn open_at(directory: BorrowedFd, path: &str, flags: i32) -> Result<OwnedFd>
     rustix::fs::openat(directory, &text(path)?, flags_of(flags), Mode::from_raw_mode(0o644)).call("openat", Some(path))
 }
 
-/// libc's O_* as rustix takes them, with O_CLOEXEC.
+/// Converts libc's O_* flags to rustix's, and adds O_CLOEXEC.
 pub(crate) fn flags_of(flags: i32) -> OFlags {
     OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC
 }
 
-/// One write(2) of a whole value, as files of proc and cgroup want it.
+/// Writes a whole value with one write(2), as files of proc and cgroup require.
 pub fn write(fd: BorrowedFd, value: &[u8], path: &str) -> Result<()> {
     match rustix::io::write(fd, value).call("write", Some(path))? {
         count if count == value.len() => Ok(()),
@@ -93,7 +93,7 @@ pub fn write(fd: BorrowedFd, value: &[u8], path: &str) -> Result<()> {
     }
 }
 
-/// All that a small file of proc or cgroup says.
+/// Reads all of a small file of proc or cgroup.
 pub fn read(fd: BorrowedFd, path: &str) -> Result<String> {
     let mut text = Vec::new();
     let mut buffer = [0u8; 4096];
@@ -109,19 +109,19 @@ pub fn stat(fd: BorrowedFd) -> Result<rustix::fs::Stat> {
     rustix::fs::fstat(fd).call("fstat", None)
 }
 
-/// The magic number of the file system that a descriptor lies on.
+/// The magic number of a descriptor's file system.
 pub fn file_system(fd: BorrowedFd) -> Result<i64> {
     rustix::fs::fstatfs(fd).call("fstatfs", None).map(|found| found.f_type as i64)
 }
 
 pub const PROC_MAGIC: i64 = 0x9fa0;
-/// The inode of a /proc's own root.
+/// The inode of the root of a /proc.
 pub const PROC_ROOT: u64 = 1;
 pub const DEVPTS_MAGIC: i64 = 0x1cd1;
 pub const CGROUP2_MAGIC: i64 = 0x6367_7270;
 pub const CGROUP_MAGIC: i64 = 0x27_e0eb;
 
-/// prctl(2) with plain numbers. rustix has one function an option; ours keeps the option's name for the failure.
+/// prctl(2) with plain numbers. rustix has one function per option; ours keeps the option's name for the failure.
 pub fn prctl(option: i32, two: u64, three: u64, what: &str) -> Result<i32> {
     // SAFETY: no option that is used here takes a pointer.
     Ok(check(unsafe { libc::prctl(option, two, three, 0, 0) }.into(), what, None)? as i32)

@@ -1,7 +1,7 @@
 //! The mount API of Linux 5.2 (fsopen, fsconfig, fsmount, open_tree, move_mount) and mount_setattr of 5.12, which take descriptors.
 //!
-//! A *detached* mount belongs to no mount namespace: /proc/mounts does not list it, `openat2` works below its descriptor, and it goes with
-//! the last descriptor of it. [`attach`] puts one into the caller's own mount namespace.
+//! A *detached* mount belongs to no mount namespace: /proc/mounts does not list it, `openat2` works below its descriptor, and it disappears
+//! with its last descriptor. [`attach`] attaches one in the caller's own mount namespace.
 //!
 //! Sources: open_tree(2), fsconfig(2), mount_setattr(2).
 
@@ -29,7 +29,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// `Unsupported`: the kernel has no file system of this kind.
+    /// Fails with `Unsupported` if the kernel has no file system of this kind.
     pub fn open(kind: &str) -> Result<Context> {
         let fd = fsopen(&text(kind)?, FsOpenFlags::FSOPEN_CLOEXEC)
             .call("fsopen", Some(kind))
@@ -81,8 +81,8 @@ impl Context {
         self.checked("fsmount", fsmount(&self.fd, FsMountFlags::FSMOUNT_CLOEXEC, flags))
     }
 
-    /// File systems put the reason of a failure into the context's log (`e overlay: …`), since the errno alone says little. The log is read
-    /// from the context's descriptor.
+    /// Adds the reason of a failure. File systems write it to the context's log (`e overlay: …`), which is read from the context's
+    /// descriptor; the errno alone is not informative.
     fn checked<T>(&self, syscall: &str, answer: rustix::io::Result<T>) -> Result<T> {
         answer.call(syscall, Some(&self.kind)).map_err(|failure| {
             let reasons = self.log();
@@ -125,13 +125,13 @@ pub fn attach(mount: BorrowedFd, path: &Path) -> Result<()> {
         })
 }
 
-/// Attaches a detached mount on what an `O_PATH` descriptor shows. No path is looked up, so none can be swapped.
+/// Attaches a detached mount on the file of an `O_PATH` descriptor. No path is looked up, so none can be replaced meanwhile.
 pub fn attach_to(mount: BorrowedFd, place: BorrowedFd) -> Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(mount, c"", place, c"", flags).call("move_mount", None)
 }
 
-/// A detached bind of a path. `recursive`: with the mounts below it.
+/// A detached bind of a path. `recursive`: includes the mounts below it.
 pub fn clone_tree(path: &Path, recursive: bool) -> Result<OwnedFd> {
     let shown = path.to_string_lossy();
     clone(CWD, &text(&shown)?, OpenTreeFlags::empty(), recursive).map_err(|failure| Failure {
@@ -147,7 +147,7 @@ pub fn clone_tree(path: &Path, recursive: bool) -> Result<OwnedFd> {
     })
 }
 
-/// A detached bind of what a descriptor shows.
+/// A detached bind of a descriptor's file.
 pub fn clone_descriptor(place: BorrowedFd, recursive: bool) -> Result<OwnedFd> {
     clone(place, c"", OpenTreeFlags::AT_EMPTY_PATH, recursive)
 }
@@ -158,7 +158,7 @@ fn clone(directory: BorrowedFd, name: &CStr, flags: OpenTreeFlags, recursive: bo
     open_tree(directory, name, flags).call("open_tree", None)
 }
 
-/// Changes attributes of a mount. `recursive`: of those below it too.
+/// Changes attributes of a mount. `recursive`: also of the mounts below it.
 pub fn set_attributes(mount: BorrowedFd, attributes: Attributes, recursive: bool) -> Result<()> {
     setattr(mount, attributes, recursive, None)
 }

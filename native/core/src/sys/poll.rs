@@ -1,13 +1,13 @@
-//! poll(2) over a set that is kept from call to call. rustix's own borrows every descriptor for as long as the set lives.
+//! poll(2) over a set that is reused from call to call. rustix's own borrows every descriptor as long as the set lives.
 
 use std::io;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ready {
-    /// Some entries say what has happened.
+    /// Some entries have events.
     Some,
     TimedOut,
-    /// A signal came, and no entry says anything.
+    /// A signal came, and no entry has events.
     Interrupted,
 }
 
@@ -17,7 +17,7 @@ impl Ready {
     }
 }
 
-/// Waits until something happens, `timeout` milliseconds at most; -1: as long as it takes.
+/// Waits for an event, at most `timeout` milliseconds; -1: without a limit.
 pub fn wait(set: &mut [libc::pollfd], timeout: i32) -> io::Result<Ready> {
     // SAFETY: the kernel reads and writes as many entries as the slice has.
     match unsafe { libc::poll(set.as_mut_ptr(), set.len() as libc::nfds_t, timeout) } {

@@ -1,4 +1,4 @@
-//! Other processes, by pid or pidfd: signals, their end, and what they ended with.
+//! Other processes, by pid or pidfd: signals, their end, and their wait status.
 
 use super::{Call, check};
 use crate::failure::Result;
@@ -8,14 +8,14 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitOptions};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// A descriptor of a process, which stays this very process's when the kernel uses its pid again. ESRCH: there is none.
+/// A descriptor of a process, which never refers to another process, even if the kernel reuses the pid. ESRCH: there is no such process.
 pub fn open(pid: i32) -> Result<OwnedFd> {
-    // A negative number is no pid for rustix, not even a wrong one.
+    // rustix does not accept a negative number as a pid, not even as a wrong one.
     let pid = Pid::from_raw(pid.max(0)).ok_or(Errno::INVAL).call("pidfd_open", None)?;
     rustix::process::pidfd_open(pid, PidfdFlags::empty()).call("pidfd_open", None)
 }
 
-/// rustix's own takes no real-time signals, which users send.
+/// Sends a signal. rustix's own function takes no real-time signals, which users send.
 pub fn signal(pidfd: BorrowedFd, signal: i32) -> Result<()> {
     // SAFETY: a descriptor and a number; without a siginfo the kernel makes its own.
     let sent = unsafe {
@@ -30,14 +30,14 @@ pub fn signal(pidfd: BorrowedFd, signal: i32) -> Result<()> {
     check(sent, "pidfd_send_signal", None).map(drop)
 }
 
-/// kill(2): a pid, or the negative number of a process group. rustix's own takes no real-time signals. Only for processes that can't be
-/// another one by now, such as a child that is not reaped.
+/// kill(2): a pid, or the negative number of a process group. rustix's own function takes no real-time signals. Use it only for processes
+/// whose pid can't have been reused, such as a child that is not reaped.
 pub fn kill(pid: i32, signal: i32) -> Result<()> {
     // SAFETY: two numbers.
     check(unsafe { libc::kill(pid, signal) }.into(), "kill", None).map(drop)
 }
 
-/// A child that has ended, and its wait status; `pid` -1: any. None: there is none for now.
+/// Reaps a child that has ended, and returns its pid and wait status; `pid` -1: any child. None: no child has ended.
 pub fn reap(pid: i32) -> Option<(i32, i32)> {
     let waited = if pid > 0 {
         rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::NOHANG)
@@ -49,17 +49,17 @@ pub fn reap(pid: i32) -> Option<(i32, i32)> {
     Some((pid.as_raw_nonzero().get(), status.as_raw()))
 }
 
-/// Waits for the end of a child and takes its record away.
+/// Waits for the end of a child and reaps it.
 pub fn reap_by(pidfd: BorrowedFd) {
     while let Err(Errno::INTR) = rustix::process::waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED) {}
 }
 
-/// Whether a process has ended within `timeout`.
+/// Whether a process ends within `timeout`.
 pub fn await_end(pidfd: BorrowedFd, timeout: Duration) -> bool {
     is_ready(pidfd, PollFlags::IN, timeout)
 }
 
-/// Whether a descriptor is ready for `events`, or hung up, within `timeout`; `Duration::MAX` waits for as long as it takes.
+/// Whether a descriptor becomes ready for `events`, or hangs up, within `timeout`; `Duration::MAX` waits without a limit.
 pub fn is_ready(fd: BorrowedFd, events: PollFlags, timeout: Duration) -> bool {
     let deadline = Instant::now().checked_add(timeout);
     loop {

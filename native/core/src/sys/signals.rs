@@ -1,4 +1,4 @@
-//! Signals as something to poll: blocked for good, and read from a descriptor (signalfd(2), which rustix does not have).
+//! Signals in a poll set: blocked permanently, and read from a descriptor (signalfd(2), which rustix does not have).
 
 use super::descriptor;
 use crate::failure::Result;
@@ -8,12 +8,12 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 pub struct Signals(OwnedFd);
 
 impl Signals {
-    /// Blocks these signals and no other one.
+    /// Blocks these signals and no others.
     pub fn only(signals: &[i32]) -> Result<Signals> {
         Signals::block(&set(signals), libc::SIG_SETMASK)
     }
 
-    /// Blocks these signals besides those that are blocked already.
+    /// Blocks these signals in addition to those that are blocked already.
     pub fn also(signals: &[i32]) -> Result<Signals> {
         Signals::block(&set(signals), libc::SIG_BLOCK)
     }
@@ -38,16 +38,16 @@ impl Signals {
         descriptor(fd.into(), "signalfd", None).map(Signals)
     }
 
-    /// The next signal that has come. None: there is none for now.
+    /// The next pending signal. None: no signal is pending.
     pub fn next(&self) -> Option<i32> {
         let mut record = [0u8; size_of::<libc::signalfd_siginfo>()];
         let count = rustix::io::read(&self.0, &mut record).ok()?;
-        // The number is the record's first field.
+        // The signal's number is the record's first field.
         let number = record.first_chunk().filter(|_| count == record.len())?;
         Some(u32::from_ne_bytes(*number) as i32)
     }
 
-    /// Forgets all that have come.
+    /// Discards all pending signals.
     pub fn drain(&self) {
         while self.next().is_some() {}
     }
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_was_sent_is_read_once() {
-        // The mask is the test thread's own, and signals to this thread alone.
+        // The mask belongs to the test's thread, and the signal goes only to this thread.
         let signals = Signals::also(&[libc::SIGUSR1]).unwrap();
         assert_eq!(signals.next(), None);
         // SAFETY: a number; this thread has the signal blocked.

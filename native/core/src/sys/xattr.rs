@@ -1,5 +1,5 @@
-//! Extended attributes of whatever a name stands for: symbolic links and devices too, which can't be opened for it.
-//! The calls that take a directory are Linux 6.13's; before, /proc/self/fd/N/name says the same and follows nothing.
+//! Extended attributes of files of every kind, including symbolic links and devices, which can't be opened for it. The calls that take a
+//! directory exist since Linux 6.13. The path /proc/self/fd/N/name has the same effect on older kernels, and follows no link.
 
 use super::at::c_string;
 use crate::limits::LARGEST_ATTRIBUTES;
@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// Names with their values, in the order of the names.
 pub type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// The path of `name` in `directory`; an empty name is the directory itself.
+/// The path of `name` in `directory`; an empty name means the directory itself.
 fn path(directory: BorrowedFd, name: &CStr) -> CString {
     let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
     path.extend_from_slice(if name.is_empty() { b"." } else { name.to_bytes() });
@@ -20,7 +20,7 @@ fn path(directory: BorrowedFd, name: &CStr) -> CString {
     unsafe { CString::from_vec_unchecked(path) }
 }
 
-/// All attributes; a file system without any has none. E2BIG: they are larger than the bound.
+/// All attributes; an empty list if the file system supports none. E2BIG: they are larger than the bound.
 pub fn all(directory: BorrowedFd, name: &CStr) -> io::Result<Attributes> {
     let path = path(directory, name);
     let names = match grown(|buffer| fs::llistxattr(&path, buffer)) {
@@ -38,7 +38,7 @@ pub fn all(directory: BorrowedFd, name: &CStr) -> io::Result<Attributes> {
                 }
                 attributes.push((key.to_vec(), value));
             }
-            // Removed meanwhile, or made up by a security module that is not there.
+            // Removed meanwhile, or listed by a security module that is not active.
             Err(Errno::NODATA | Errno::NOTSUP) => {}
             Err(error) => return Err(error.into()),
         }
@@ -60,7 +60,7 @@ pub fn set(directory: BorrowedFd, name: &CStr, key: &[u8], value: &[u8]) -> io::
     Ok(fs::lsetxattr(&path(directory, name), &c_string(key)?, value, XattrFlags::empty())?)
 }
 
-/// Of an opened file, by whatever flags (O_PATH too).
+/// Sets an attribute of an open file, whatever flags it was opened with (O_PATH too).
 pub fn set_opened(file: BorrowedFd, key: &[u8], value: &[u8]) -> io::Result<()> {
     let path = c_string(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
     Ok(fs::setxattr(&path, &c_string(key)?, value, XattrFlags::empty())?)
@@ -70,12 +70,12 @@ pub fn remove(directory: BorrowedFd, name: &CStr, key: &[u8]) -> io::Result<()> 
     Ok(fs::lremovexattr(&path(directory, name), &c_string(key)?)?)
 }
 
-/// What belongs to a mount or to this host's policy, and neither into a layer nor out of one.
+/// Attributes that belong to a mount or to this host's policy, so they are neither written to a layer nor read from one.
 pub fn is_private(key: &[u8]) -> bool {
     key.starts_with(b"trusted.overlay.") || key.starts_with(b"user.overlay.") || key == b"security.selinux"
 }
 
-/// Asks with a small buffer, which is enough most of the time, and else with the size that the kernel names.
+/// Calls with a small buffer, which is mostly enough, and otherwise with the size that the kernel returns.
 fn grown(call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
     let mut buffer = vec![0u8; 256];
     loop {
@@ -87,7 +87,7 @@ fn grown(call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::R
             Err(Errno::RANGE) => {}
             Err(error) => return Err(error),
         }
-        // An empty buffer asks for the size alone.
+        // An empty buffer asks only for the size.
         let needed = call(&mut [])?;
         buffer.resize(needed.max(1), 0);
     }

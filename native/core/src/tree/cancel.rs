@@ -2,7 +2,7 @@ use crate::failure::{Code, Failure, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A caller's word to stop; long work looks at it between files.
+/// The cancellation of a request; long operations check it between files.
 #[derive(Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 

@@ -7,9 +7,10 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Copies everything that makes up the tree `from` into the empty directory `to`: contents with their holes, hard links, devices, extended
-/// attributes, owners, modes and times, those of the root too. Blocks are shared where the file system can (FICLONE). Mounts inside stay
-/// behind as empty directories. `exclude` has paths below the root (no slash first or last) that are left out with all below them.
+/// Copies all of the tree `from` into the empty directory `to`: contents with their holes, hard links, devices, extended attributes,
+/// owners, modes and times, including those of the root. Blocks are shared if the file system supports it (FICLONE). Mount points are
+/// copied as empty directories. `exclude` contains paths below the root (without slash at start or end) that are omitted with everything
+/// below them.
 pub fn copy_tree(from: BorrowedFd, to: BorrowedFd, exclude: &HashSet<Vec<u8>>, cancel: &Cancel) -> Result<()> {
     let mut copier = Copier {
         reflinks: true,
@@ -23,16 +24,16 @@ pub fn copy_tree(from: BorrowedFd, to: BorrowedFd, exclude: &HashSet<Vec<u8>>, c
     finish_directory(from, to, &stat, b"")
 }
 
-/// Copies the one entry `name` (no directory) from one directory to another, with everything but its further names.
+/// Copies the entry `name` (no directory) from one directory to another, without its other hard links.
 pub fn copy_entry(from: BorrowedFd, to: BorrowedFd, name: &CStr, path: &[u8]) -> Result<()> {
     let stat = at::stat(from, name).named("stat", path)?;
     copy_one(from, to, name, &stat, path, &mut true, &Cancel::default())
 }
 
 struct Copier<'a> {
-    /// Until the file systems say that they can't.
+    /// False once the file systems have refused a reflink.
     reflinks: bool,
-    /// Where the first name of a file that has several lies in the copy.
+    /// The path in the copy of the first name of a file with several names.
     links: HashMap<(u64, u64), Vec<u8>>,
     exclude: &'a HashSet<Vec<u8>>,
     to_root: BorrowedFd<'a>,
@@ -58,7 +59,7 @@ impl Copier<'_> {
             let Some(name) = last.names.next() else {
                 let stat = last.stat;
                 levels.pop();
-                // Of the root its caller takes care.
+                // The caller handles the root.
                 if !levels.is_empty() {
                     finish_directory(from.here(), to.here(), &stat, from.path())?;
                 }
@@ -82,7 +83,7 @@ impl Copier<'_> {
         Ok(())
     }
 
-    /// Makes a directory and goes into both. False: something is mounted there, and the copy stays empty.
+    /// Makes a directory and enters it in both trees. False: it is a mount point, and the copy stays empty.
     fn directory(&self, from: &mut Descent, to: &mut Descent, name: &CStr, stat: &at::Stat, path: &[u8]) -> Result<bool> {
         at::make_directory(to.here(), name, 0o700).named("mkdir", path)?;
         let target = to.open(name).named("openat2", path)?;
@@ -100,7 +101,7 @@ impl Copier<'_> {
         }
     }
 
-    /// True when an earlier name was there to link to.
+    /// Returns true if it made a link to an earlier name.
     fn link(&mut self, to: BorrowedFd, name: &CStr, stat: &at::Stat, path: &[u8]) -> Result<bool> {
         let Some(first) = self.links.get(&stat.inode()) else {
             self.links.insert(stat.inode(), path.to_vec());
@@ -153,7 +154,7 @@ fn copy_one(
     at::set_times(to, name, stat.mtime()).named("utimensat", path)
 }
 
-/// All attributes, an overlay's own too: a copy of an upper directory is an upper directory.
+/// Copies all attributes, including an overlay's own: a copy of an upper directory is an upper directory.
 fn copy_attributes(from: BorrowedFd, to: BorrowedFd, name: &CStr, path: &[u8]) -> Result<()> {
     for (key, value) in xattr::all(from, name).named("listxattr", path)? {
         if key != b"security.selinux" {
@@ -187,7 +188,7 @@ fn copy_data(from: BorrowedFd, to: BorrowedFd, size: u64, reflinks: &mut bool, p
 }
 
 fn copy_range(from: BorrowedFd, to: BorrowedFd, mut offset: u64, end: u64, path: &[u8], cancel: &Cancel) -> Result<()> {
-    /// Between two looks at `cancel`.
+    /// Bytes between two checks of `cancel`.
     const STEP: u64 = 64 << 20;
     while offset < end {
         cancel.check()?;
@@ -195,7 +196,7 @@ fn copy_range(from: BorrowedFd, to: BorrowedFd, mut offset: u64, end: u64, path:
         let length = (end - offset).min(STEP) as usize;
         match rustix::fs::copy_file_range(from, Some(&mut input), to, Some(&mut output), length) {
             Ok(count @ 1..) => offset += count as u64,
-            // The file was cut while it was copied.
+            // The file was truncated while it was copied.
             Ok(0) => return Ok(()),
             Err(Errno::INTR) => {}
             Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => {
@@ -207,7 +208,7 @@ fn copy_range(from: BorrowedFd, to: BorrowedFd, mut offset: u64, end: u64, path:
     Ok(())
 }
 
-/// For pairs of file systems between which the kernel does not copy.
+/// Copies between file systems for which the kernel's copy does not work.
 fn copy_bytes(from: BorrowedFd, to: BorrowedFd, mut offset: u64, end: u64, path: &[u8], cancel: &Cancel) -> Result<()> {
     use std::os::unix::fs::FileExt;
     let source = std::fs::File::from(from.try_clone_to_owned().named("dup", path)?);

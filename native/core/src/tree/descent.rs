@@ -6,30 +6,30 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The way from a tree's root down to one of its directories.
+/// The path from a tree's root down to one of its directories.
 ///
-/// It holds at most [`HELD_DIRECTORIES`] descriptors, however deep it goes: on the way back it opens the others again from the root, and
-/// checks that they are the same directories as before. It goes no deeper than a path can say.
+/// It holds at most [`HELD_DIRECTORIES`] descriptors, however deep it goes. On the way back it opens the others again from the root, and
+/// checks that they are the same directories as before. It goes no deeper than the longest path.
 pub struct Descent<'a> {
     root: BorrowedFd<'a>,
-    /// Of the present directory, below `base`.
+    /// The path of the current directory, after `base`.
     path: Vec<u8>,
-    /// Bytes of `path` that name the root itself; they are for messages only.
+    /// The number of bytes of `path` that name the root itself; they are only for messages.
     base: usize,
     levels: Vec<Level>,
     across: bool,
 }
 
 struct Level {
-    /// None: closed, to be opened again.
+    /// None: closed, and opened again on the way back.
     fd: Option<OwnedFd>,
     inode: (u64, u64),
-    /// Bytes of the path of the directory above.
+    /// The length of the parent's path.
     above: usize,
 }
 
 impl<'a> Descent<'a> {
-    /// `base` names the root in messages; the empty path does not.
+    /// `base` names the root in messages; it may be empty.
     pub fn new(root: BorrowedFd<'a>, base: &[u8]) -> Self {
         Descent {
             root,
@@ -40,14 +40,14 @@ impl<'a> Descent<'a> {
         }
     }
 
-    /// Goes into what is mounted in the tree, too.
+    /// Whether the descent also enters mount points in the tree.
     #[cfg(feature = "layer")]
     pub fn across(mut self, across: bool) -> Self {
         self.across = across;
         self
     }
 
-    /// The present directory.
+    /// The current directory.
     pub fn here(&self) -> BorrowedFd<'_> {
         self.levels
             .last()
@@ -59,12 +59,12 @@ impl<'a> Descent<'a> {
         &self.path
     }
 
-    /// The path of an entry of the present directory.
+    /// The path of an entry of the current directory.
     pub fn join(&self, name: &CStr) -> Vec<u8> {
         join(&self.path, name.to_bytes())
     }
 
-    /// Opens a directory in the present one. EXDEV: something is mounted there.
+    /// Opens a directory in the current one. EXDEV: it is a mount point.
     pub fn open(&self, name: &CStr) -> io::Result<OwnedFd> {
         match self.across {
             true => at::enter_directory(self.here(), name),
@@ -72,7 +72,7 @@ impl<'a> Descent<'a> {
         }
     }
 
-    /// Makes `directory`, which [`Descent::open`] found under `name`, the present one.
+    /// Makes `directory`, which [`Descent::open`] found under `name`, the current one.
     pub fn enter(&mut self, name: &CStr, directory: OwnedFd) -> Result<()> {
         let path = self.join(name);
         if path.len() - self.base > LONGEST_PATH {
@@ -91,7 +91,7 @@ impl<'a> Descent<'a> {
         Ok(())
     }
 
-    /// Goes back to the directory above; from the root it goes nowhere. `Conflict`: that one has been moved.
+    /// Returns to the parent directory; at the root it does nothing. Fails with `Conflict` if the parent has been moved.
     pub fn leave(&mut self) -> Result<()> {
         let Some(left) = self.levels.pop() else { return Ok(()) };
         self.path.truncate(left.above);
@@ -101,7 +101,8 @@ impl<'a> Descent<'a> {
         }
     }
 
-    /// Opens the present directory again, with as many above it as may be open: so the whole path is looked up once for all of them.
+    /// Opens the current directory again, with as many of its parents as may be open, so that the whole path is looked up once for all of
+    /// them.
     fn reopen(&mut self) -> Result<()> {
         let first = self.levels.len().saturating_sub(HELD_DIRECTORIES);
         for index in first..self.levels.len() {

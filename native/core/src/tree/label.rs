@@ -8,8 +8,8 @@ use std::os::fd::AsFd;
 
 const KEY: &[u8] = b"security.selinux";
 
-/// Gives the file, or the tree, at `path` a label; links below get it themselves, what is mounted there keeps its own. A file system that
-/// keeps no labels is no error.
+/// Labels the file, or the tree, at `path`. Links in the tree get the label themselves; mounts in the tree keep their own. A file system
+/// without labels is no error.
 pub fn relabel(path: &[u8], label: &str, cancel: &Cancel) -> Result<()> {
     let top = at::open_path(path, libc::O_PATH).named("open", path)?;
     if at::stat_fd(top.as_fd()).named("stat", path)?.is_directory() {
@@ -21,7 +21,7 @@ pub fn relabel(path: &[u8], label: &str, cancel: &Cancel) -> Result<()> {
     needed(xattr::set_opened(top.as_fd(), KEY, label.as_bytes())).named("setxattr", path)
 }
 
-/// Without the failures that leave nothing to do.
+/// Ignores failures after which nothing is left to do.
 fn needed(set: io::Result<()>) -> io::Result<()> {
     match set {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOENT)) => Ok(()),

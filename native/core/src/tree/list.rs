@@ -3,7 +3,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// The names in a directory that was opened for reading, without `.` and `..`, in the order in which the file system keeps them.
+/// The names in a directory that was opened for reading, without `.` and `..`, in the order of the file system.
 pub fn list(directory: BorrowedFd) -> io::Result<Vec<CString>> {
     let mut names = Vec::new();
     let mut buffer = vec![0u8; 32 << 10];
@@ -20,7 +20,7 @@ pub fn list(directory: BorrowedFd) -> io::Result<Vec<CString>> {
     }
 }
 
-/// As [`list`], in the order of the names' bytes.
+/// Like [`list`], in the order of the names' bytes.
 pub fn sorted(directory: BorrowedFd) -> io::Result<Vec<CString>> {
     let mut names = list(directory)?;
     names.sort_unstable();

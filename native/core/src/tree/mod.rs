@@ -1,5 +1,5 @@
-//! File trees by descriptor: open below a root, list, copy, remove, weigh, sync. What lies in a tree may be hostile; nothing here follows a
-//! link out of it.
+//! File trees by descriptor: open below a root, list, copy, remove, measure, sync. The contents of a tree may be hostile; no function here
+//! follows a link out of it.
 
 mod cancel;
 mod copy;
@@ -27,7 +27,7 @@ use crate::sys::Call;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-/// Gives an I/O error its system call and the file's name, which may be any bytes.
+/// Adds the system call and the file's name, which may contain any bytes, to an I/O error.
 pub trait Named<T> {
     fn named(self, syscall: &str, path: &[u8]) -> Result<T>;
 }
@@ -38,7 +38,7 @@ impl<T> Named<T> for io::Result<T> {
     }
 }
 
-/// `path` and `name` joined; the root of a tree is the empty path.
+/// Joins `path` and `name`; the root of a tree is the empty path.
 pub fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     let mut joined = Vec::with_capacity(path.len() + 1 + name.len());
     joined.extend_from_slice(path);
@@ -57,8 +57,7 @@ pub(crate) fn too_deep(path: &[u8]) -> Failure {
     Failure::new(Code::InvalidArgument, text)
 }
 
-/// A name or path for a message, which is one line: long ones are cut, and control characters, which may mean something to a terminal, are
-/// escaped.
+/// A name or path for a one-line message: a long one is cut, and control characters, which may affect a terminal, are escaped.
 pub(crate) fn shown(path: &[u8]) -> String {
     const LONGEST: usize = 200;
     let (path, more) = match path.len() > LONGEST {
@@ -75,7 +74,7 @@ pub(crate) fn shown(path: &[u8]) -> String {
     text + more
 }
 
-/// syncfs(2): all that was written to the file system of `fd` is on disk when this answers, and an error of an earlier write-back is told.
+/// syncfs(2): when this returns, all data of `fd`'s file system is on disk. It also reports an error of an earlier write-back.
 pub fn sync(fd: BorrowedFd) -> Result<()> {
     rustix::fs::syncfs(fd).call("syncfs", None)
 }

@@ -1,6 +1,6 @@
-//! Limits to what directories hold: project quotas of ext4 and XFS (mount option `prjquota`). What is made in a directory belongs to its
-//! project and inherits it on; the kernel counts a project's blocks wherever they lie. Which projects there are is nobody's to say, so one
-//! is taken that the file system knows nothing of.
+//! Size limits of directories: project quotas of ext4 and XFS (mount option `prjquota`). New entries of a directory inherit its project,
+//! and the kernel counts a project's blocks wherever they are. No registry of project ids exists, so an id is chosen that the file system
+//! does not use yet.
 
 use crate::failure::{Code, Failure, Result};
 use crate::sys::at;
@@ -8,8 +8,8 @@ use std::ffi::CStr;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-/// What new directories hold together is limited to so many bytes; writes beyond are EDQUOT, or ENOSPC. They are empty, and on one file
-/// system. `Unsupported`: it has no project quotas.
+/// Limits the total size of new directories in bytes; further writes fail with EDQUOT or ENOSPC. The directories are empty, and on one file
+/// system. Fails with `Unsupported` if the file system has no project quotas.
 pub fn limit(directories: &[BorrowedFd], bytes: u64) -> Result<()> {
     let Some(first) = directories.first() else { return Ok(()) };
     let project = unused_project(*first)?;
@@ -22,7 +22,7 @@ pub fn limit(directories: &[BorrowedFd], bytes: u64) -> Result<()> {
     set_limit(*first, project, bytes)
 }
 
-/// Takes the limit of a directory away; one that has none is left alone.
+/// Removes the limit of a directory. A directory without a limit stays unchanged.
 pub fn unlimit(directory: BorrowedFd) -> Result<()> {
     match Attributes::of(directory) {
         Ok(Attributes { project: 0, .. }) => Ok(()),
@@ -32,7 +32,7 @@ pub fn unlimit(directory: BorrowedFd) -> Result<()> {
     }
 }
 
-/// Whether limits hold on the file system of a directory, in which that is tried.
+/// Whether limits work on a directory's file system. Tries it in that directory.
 pub fn works(directory: BorrowedFd) -> Result<bool> {
     const NAME: &CStr = c".tsbox-quota-probe";
     let failed = |error: io::Error| Failure::io(&error, "probe", None);
@@ -50,7 +50,7 @@ pub fn works(directory: BorrowedFd) -> Result<bool> {
     tried
 }
 
-/// XFS makes no file where it could not take a hundred kilobytes for it.
+/// XFS makes a file only if it could allocate a hundred kilobytes for it.
 const PROBE_LIMIT: u64 = 1 << 20;
 
 fn is_refused(directory: BorrowedFd) -> io::Result<bool> {
@@ -63,11 +63,11 @@ fn is_refused(directory: BorrowedFd) -> io::Result<bool> {
     Ok(written.is_err_and(|error| matches!(error.raw_os_error(), Some(libc::EDQUOT | libc::ENOSPC))))
 }
 
-/// Without CAP_SYS_RESOURCE, whose holders ext4 lets pass. Overlayfs writes without it, too, whoever has mounted it.
+/// Runs `work` without CAP_SYS_RESOURCE, with which ext4 ignores limits. Overlayfs also writes without it, whatever process has mounted it.
 fn as_container<T>(work: impl FnOnce() -> T) -> T {
     const VERSION_3: u32 = 0x2008_0522;
     const SYS_RESOURCE: u32 = 1 << 24;
-    // Version and pid 0, this thread; then effective, permitted and inheritable of the lower 32 and the upper.
+    // Version and pid 0, this thread; then effective, permitted and inheritable of the lower 32 and the upper 32 capabilities.
     let header = [VERSION_3, 0];
     let mut sets = [0u32; 6];
     // SAFETY: capget fills two records of the kernel's layout.
@@ -82,14 +82,14 @@ fn as_container<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// By the directory's inode, out of the way of numbers that people give; the next one where the file system knows it already.
+/// Derives the id from the directory's inode, outside of the range that people use; the next id if the file system uses it already.
 fn unused_project(directory: BorrowedFd) -> Result<u32> {
     const OURS: u32 = 1 << 31;
     let inode = at::stat_fd(directory).map_err(|error| Failure::io(&error, "stat", None))?.0.st_ino;
     let first = (inode ^ (inode >> 31)) as u32;
     for more in 0..1024 {
         let project = OURS | first.wrapping_add(more) & !OURS;
-        // The last one is for everybody's files.
+        // The last id means all files without a project.
         if project != u32::MAX && is_unused(directory, project)? {
             return Ok(project);
         }
@@ -110,7 +110,7 @@ fn is_unused(directory: BorrowedFd, project: u32) -> Result<bool> {
     }
 }
 
-/// 0: none.
+/// Sets a limit; 0: no limit.
 fn set_limit(directory: BorrowedFd, project: u32, bytes: u64) -> Result<()> {
     const SET: u32 = 0x80_0008;
     const BLOCK_LIMITS: u32 = 1;

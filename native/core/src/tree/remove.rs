@@ -5,10 +5,10 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// A container can nest directories without end; below this many levels a directory is moved up to the top and emptied from there.
+/// A container can nest directories to any depth. A directory below this level is moved to the top and emptied from there.
 const LEVELS: usize = 64;
 
-/// Removes the tree at `path`. A link is removed, not followed; a mount inside stops it (`Unavailable`). What is not there is no error.
+/// Removes the tree at `path`. A link is removed, not followed. A mount inside is an error (`Unavailable`), a missing tree is not.
 pub fn remove_tree(path: &[u8], cancel: &Cancel) -> Result<()> {
     let trimmed = path.iter().rposition(|byte| *byte != b'/').map_or(path, |last| &path[..=last]);
     let cut = trimmed.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
@@ -26,7 +26,7 @@ pub fn remove_tree(path: &[u8], cancel: &Cancel) -> Result<()> {
     remove_at(directory.as_fd(), &at::c_string(name).named("open", path)?, path, cancel)
 }
 
-/// Removes all that is in a directory, which stays.
+/// Removes all entries of a directory, which stays.
 pub fn empty(directory: BorrowedFd, cancel: &Cancel) -> Result<()> {
     for name in list(directory).named("getdents64", b"")? {
         remove_at(directory, &name, name.to_bytes(), cancel)?;
@@ -34,7 +34,7 @@ pub fn empty(directory: BorrowedFd, cancel: &Cancel) -> Result<()> {
     Ok(())
 }
 
-/// Removes `name` with all below it; `path` is for the error's text.
+/// Removes `name` with everything below it; `path` is for the error's message.
 pub fn remove_at(parent: BorrowedFd, name: &CStr, path: &[u8], cancel: &Cancel) -> Result<()> {
     match at::unlink(parent, name) {
         Ok(()) => return Ok(()),
@@ -50,7 +50,7 @@ pub fn remove_at(parent: BorrowedFd, name: &CStr, path: &[u8], cancel: &Cancel) 
         moved: 0,
         cancel,
     };
-    // Each pass may have moved deep directories up into `top`, for the next one.
+    // Each pass may have moved deep directories up into `top`, for the next pass.
     loop {
         deep.moved = 0;
         deep.empty(top.as_fd(), path, 0)?;
@@ -96,7 +96,7 @@ impl Deep<'_> {
         loop {
             let new = at::c_string(format!(".removed-{}", self.moved).as_bytes())?;
             self.moved += 1;
-            // A rename over an empty directory of that name succeeds, and that is as well.
+            // A rename over an empty directory of that name succeeds, which does no harm.
             match at::rename(directory, name, self.top, &new) {
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST | libc::ENOTDIR)) => {}
                 other => return other,
@@ -105,7 +105,7 @@ impl Deep<'_> {
     }
 }
 
-/// None: it went meanwhile.
+/// None: the directory was removed meanwhile.
 fn open(directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<Option<std::os::fd::OwnedFd>> {
     match at::open_directory(directory, name) {
         Ok(fd) => Ok(Some(fd)),

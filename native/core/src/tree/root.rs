@@ -1,5 +1,5 @@
-//! A container's root as a descriptor: every path in it is resolved by openat2 with RESOLVE_IN_ROOT, so that neither a symlink of an image
-//! nor a race with one leads out (CVE-2019-16884, CVE-2021-30465).
+//! A container's root as a descriptor. Every path in it is resolved by openat2 with RESOLVE_IN_ROOT, so that neither a symlink of an image
+//! nor a race with one leads out of it (CVE-2019-16884, CVE-2021-30465).
 
 use crate::failure::{Code, Failure, Result};
 use crate::limits::LONGEST_PATH;
@@ -14,7 +14,7 @@ pub struct Root {
 }
 
 impl Root {
-    /// A descriptor of the root directory, O_PATH or a mount.
+    /// Takes a descriptor of the root directory, O_PATH or a mount.
     pub fn new(fd: OwnedFd) -> Root {
         Root { fd }
     }
@@ -29,7 +29,7 @@ impl Root {
             .map_err(|failure| plain(failure, path))
     }
 
-    /// What a path shows, links followed within the root; none: it is not there.
+    /// Opens the file at a path, with links followed within the root; None: it does not exist.
     pub fn find(&self, path: &str) -> Result<Option<OwnedFd>> {
         match self.open(path, libc::O_PATH) {
             Ok(fd) => Ok(Some(fd)),
@@ -38,7 +38,7 @@ impl Root {
         }
     }
 
-    /// A directory, made with its parents where it is missing.
+    /// Opens a directory, and makes it and its parents if they are missing.
     pub fn make_directory(&self, path: &str, mode: u32) -> Result<OwnedFd> {
         match self.open(path, libc::O_PATH | libc::O_DIRECTORY) {
             Err(failure) if failure.errno == Some(libc::ENOENT) => {}
@@ -52,7 +52,7 @@ impl Root {
         }
     }
 
-    /// A place for a file to be mounted on: what is there, or a new empty file.
+    /// Opens a file as a mount point: an existing file, or a new empty one.
     pub fn make_file(&self, path: &str) -> Result<OwnedFd> {
         if let Some(fd) = self.find(path)? {
             return Ok(fd);
@@ -65,9 +65,10 @@ impl Root {
         })
     }
 
-    /// What a path shows, links followed within the root. What is missing is made: `last` makes the last name (EEXIST where it is there by
-    /// now), directories of `mode` lead to it. So a link whose target is missing gets one: Docker does the same. Links are read and
-    /// followed here, since the kernel makes nothing behind a link. Each name is opened before the next one: nothing is looked up twice.
+    /// Opens the file at a path, with links followed within the root. Missing parts are made: `last` makes the last name (EEXIST if it
+    /// exists by now), and directories with `mode` are made on the way to it. So a link whose target is missing gets a target, as with
+    /// Docker. Links are read and followed here, since the kernel creates nothing behind a link. Each name is opened before the next one,
+    /// so nothing is looked up twice.
     pub fn walk(&self, path: &str, mode: u32, last: impl Fn(BorrowedFd, &CStr, &[u8]) -> Result<OwnedFd>) -> Result<OwnedFd> {
         let top = || self.open("/", libc::O_PATH | libc::O_DIRECTORY);
         let mut ahead: VecDeque<Vec<u8>> = names(path.as_bytes()).collect();
@@ -96,7 +97,7 @@ impl Root {
                         make_and_open(here.as_fd(), &text, &shown, mode)
                     };
                     match made {
-                        // Another container that has the same volume was faster: its file counts, be it a link.
+                        // Another container with the same volume was faster: its file is used, even if it is a link.
                         Err(failure) if failure.errno == Some(libc::EEXIST) => None,
                         made => Some(made?),
                     }
@@ -132,7 +133,7 @@ impl Root {
     }
 }
 
-/// As the kernel's own limit (path_resolution(7)).
+/// The same limit as the kernel's (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
 fn names(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
@@ -146,7 +147,7 @@ fn make_and_open(directory: BorrowedFd, name: &CStr, shown: &[u8], mode: u32) ->
     at::open(directory, name, libc::O_PATH | libc::O_DIRECTORY, 0).named("openat", shown)
 }
 
-/// ELOOP in words.
+/// Replaces ELOOP by a clear message.
 fn plain(failure: Failure, path: &str) -> Failure {
     if failure.errno != Some(libc::ELOOP) {
         return failure;
@@ -259,7 +260,7 @@ mod tests {
                 assert!(failure.message.contains("form a loop"), "{failure}");
             }
         }
-        // Forty links are followed, as by the kernel; one more is not.
+        // Forty links are followed, as by the kernel, but no more.
         let names: Vec<(String, String)> = (0..41).map(|at| (format!("n{at}"), format!("n{}", at + 1))).collect();
         let links: Vec<(&str, &str)> = names.iter().map(|(link, target)| (link.as_str(), target.as_str())).collect();
         let world = World::new("chain", &links);

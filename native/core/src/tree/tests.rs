@@ -12,7 +12,7 @@ fn temporary(name: &str) -> PathBuf {
     path
 }
 
-/// For trees so deep that a disk takes seconds for them.
+/// A directory in memory, for trees so deep that a disk takes seconds for them.
 fn in_memory(name: &str) -> PathBuf {
     let path = Path::new("/dev/shm").join(format!("tsbox-tree-{}-{name}", std::process::id()));
     fs::create_dir(&path).unwrap();
@@ -42,7 +42,7 @@ fn a_tree_deeper_than_any_path_is_removed() {
     remove(&path);
 }
 
-/// `levels` directories of one letter, each in the one before; the last has a file.
+/// Makes `levels` nested directories with one-letter names; the last one contains a file.
 fn nest(root: &Path, levels: usize) {
     let mut here = open(root);
     for _ in 0..levels {
@@ -75,7 +75,7 @@ fn all_that_a_path_can_name_is_walked_with_few_descriptors() {
     })
     .unwrap();
     assert_eq!(seen, levels + 1);
-    // Other tests of this process open some meanwhile.
+    // Other tests of this process open some descriptors meanwhile.
     assert!(most < before + 200, "{before} {most}");
     copy_tree(open(&from).as_fd(), open(&to).as_fd(), &Default::default(), &Cancel::default()).unwrap();
     assert_eq!(usage(open(&to).as_fd(), &Cancel::default()).unwrap().inodes, levels as u64 + 2);
@@ -196,7 +196,7 @@ fn a_label_goes_all_the_way_down_and_through_no_link() {
         xattr::get(open(&path).as_fd(), &name, c"security.selinux").unwrap()
     };
     let given = relabel(path.join("tree").as_os_str().as_bytes(), "u:r:t:s0", &Cancel::default());
-    // Only root may, and where SELinux rules only what its policy knows.
+    // Only root may set labels, and under SELinux only labels that its policy knows.
     if given.is_err() {
         assert!(!rustix::process::geteuid().is_root() || Path::new("/sys/fs/selinux/enforce").exists());
         return remove(&path);

@@ -7,12 +7,12 @@ use std::os::fd::BorrowedFd;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
-    /// Allocated on disk: holes cost nothing, and a block counts whole.
+    /// The allocated size on disk: holes count as zero, and a block counts completely.
     pub bytes: u64,
     pub inodes: u64,
 }
 
-/// What the tree takes, its root included; a file with several names counts once, what is mounted below does not count.
+/// The disk usage of the tree, its root included. A file with several names counts once; mounts below do not count.
 pub fn usage(root: BorrowedFd, cancel: &Cancel) -> Result<Usage> {
     let mut sum = Usage::default();
     let mut seen = HashSet::new();

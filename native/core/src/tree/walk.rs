@@ -4,7 +4,7 @@ use crate::sys::at;
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
-/// A name found: its directory, the name there, what it is, and its path for an error's text.
+/// An entry: its directory, its name there, its data, and its path for an error's message.
 pub struct Found<'a> {
     pub directory: BorrowedFd<'a>,
     pub name: &'a CStr,
@@ -12,8 +12,8 @@ pub struct Found<'a> {
     pub path: &'a [u8],
 }
 
-/// Calls `each` for all below a directory, which itself is not told: a directory before what is in it. What is mounted there is left out,
-/// as is what goes meanwhile.
+/// Calls `each` for all entries below a directory, but not for that directory itself; a directory comes before its entries. Mounts are
+/// skipped, and so are entries that are removed meanwhile.
 pub fn walk(directory: BorrowedFd, path: &[u8], cancel: &Cancel, each: &mut dyn FnMut(Found) -> Result<()>) -> Result<()> {
     let mut descent = Descent::new(directory, path);
     let mut ahead = vec![list(directory).named("getdents64", path)?.into_iter()];
