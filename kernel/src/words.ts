@@ -36,4 +36,13 @@ function checked(text: string, form: RegExp, what: string): string {
   throw fail("InvalidArgument", `${quoted.length > longestQuote ? `${quoted.slice(0, longestQuote)}…` : quoted} is not ${what}`);
 }
 
-const random = (): string => randomBytes(32).toString("hex");
+/** Random bytes for the next ids. One call to the generator costs as much as what it delivers for a hundred ids. */
+let pool = Buffer.alloc(0);
+const idBytes = 32;
+
+function random(): string {
+  if (pool.length < idBytes) pool = randomBytes(128 * idBytes);
+  const id = pool.toString("hex", 0, idBytes);
+  pool = pool.subarray(idBytes);
+  return id;
+}

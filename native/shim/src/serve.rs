@@ -7,7 +7,7 @@ use crate::shim::Shim;
 use crate::sink::Owner;
 use crate::status::Unwritten;
 use std::os::fd::{AsRawFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tsbox_core::container::cgroup::MemoryWatch;
 use tsbox_core::failure::{Code, Failure};
 use tsbox_core::peer::protocol::FromShim;
@@ -15,6 +15,8 @@ use tsbox_core::sys::poll::{self, Ready};
 
 /// Milliseconds until a failed write is tried again.
 const RETRY: i32 = 1000;
+/// The time until the memory of a launch or of an exec is released. Nothing waits for the release, and the next exec may follow at once.
+const KEEP: Duration = Duration::from_millis(100);
 /// Milliseconds between two checks of a process that has ended and whose output other processes may hold open.
 const DRAIN: i32 = 100;
 
@@ -64,13 +66,18 @@ impl Shim {
 
     fn timeout(&self) -> i32 {
         let starts = self.starting.iter().map(|start| start.left());
-        timeout(starts, self.draining(), self.unwritten.is_some())
+        let release = self.release.map(|due| due.saturating_duration_since(Instant::now()));
+        timeout(starts.chain(release), self.draining(), self.unwritten.is_some())
     }
 
     /// Returns the memory of a launch or an exec to the kernel. A shim does little while its container runs, and there may be thousands of
     /// shims.
     fn slim(&mut self) {
         if std::mem::take(&mut self.busy) {
+            self.release = Some(Instant::now() + KEEP);
+        }
+        if self.release.is_some_and(|due| due <= Instant::now()) {
+            self.release = None;
             memory::give_back();
         }
     }
@@ -147,14 +154,15 @@ impl Shim {
     }
 }
 
-/// How long poll(2) may wait for an event, in milliseconds; -1: without a limit. `starts`: the time that each start has left. `draining`: a
-/// process has ended, and its output is not read to the end. `retrying`: an exit status must be written again.
-fn timeout(starts: impl Iterator<Item = Duration>, draining: bool, retrying: bool) -> i32 {
+/// How long poll(2) may wait for an event, in milliseconds; -1: without a limit. `due`: the time that is left to each start,
+/// and until memory is released. `draining`: a process has ended, and its output is not read to the end. `retrying`: an exit status must be
+/// written again.
+fn timeout(due: impl Iterator<Item = Duration>, draining: bool, retrying: bool) -> i32 {
     // Plus one, since a part of a millisecond is rounded up.
-    let starts = starts.map(|left| left.as_millis().min(60_000) as i32 + 1);
+    let due = due.map(|left| left.as_millis().min(60_000) as i32 + 1);
     let drain = draining.then_some(DRAIN);
     let retry = retrying.then_some(RETRY);
-    starts.chain(drain).chain(retry).min().unwrap_or(-1)
+    due.chain(drain).chain(retry).min().unwrap_or(-1)
 }
 
 #[cfg(test)]

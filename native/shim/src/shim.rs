@@ -14,6 +14,7 @@ use crate::status::Unwritten;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::time::Instant;
 use tsbox_core::container::cgroup::MemoryWatch;
 use tsbox_core::failure::{Failure, Result};
 use tsbox_core::peer::protocol::{Attach, FromShim, SHIM};
@@ -51,6 +52,8 @@ pub struct Shim {
     pub(crate) unwritten: Option<Unwritten>,
     /// Something was started or has ended in this round, which used memory.
     pub(crate) busy: bool,
+    /// When the memory that was used is released. `None`: it has been.
+    pub(crate) release: Option<Instant>,
 }
 
 impl Shim {
@@ -81,6 +84,7 @@ impl Shim {
                     abandoned: false,
                     unwritten: None,
                     busy: false,
+                    release: None,
                 };
                 let state = shim.state();
                 shim.send(&state);
