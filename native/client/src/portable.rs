@@ -1,9 +1,14 @@
 //! The portable CLI: the same commands, run by Node in a process of the user.
 
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::ffi::CString;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
+use tsbox_core::sys::process;
 
 /// Replaces this process by the portable CLI. Returns only after a failure, with the exit code.
 pub fn exec(args: &[String]) -> i32 {
@@ -27,18 +32,34 @@ pub fn exec(args: &[String]) -> i32 {
     125
 }
 
-/// Runs Node to check the command line without executing it, and to report errors. Returns the exit code: 0 if the command line is valid,
-/// or if Node can't be started.
+/// The time that Node has to check a command line.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Has Node check the command line without running it, and report what is wrong with it. Returns the exit code: 0 if nothing is wrong, or
+/// if Node gives no answer. Then the engine checks the words.
 pub fn check(args: &[String]) -> i32 {
     let Some(home) = home() else { return 0 };
-    let status = Command::new(node(&home))
+    let mut command = Command::new(node(&home));
+    command
         .args(source_flags(&home))
         .arg("--")
         .arg(program(&home, "check-words"))
         .args(args)
-        .stdin(Stdio::null())
-        .status();
-    status.ok().and_then(|status| status.code()).unwrap_or(0)
+        .stdin(Stdio::null());
+    // SAFETY: an async-signal-safe call.
+    unsafe {
+        command.pre_exec(|| {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            Ok(())
+        });
+    }
+    let Ok(mut child) = command.spawn() else { return 0 };
+    let ended = process::open(child.id() as i32).is_ok_and(|pidfd| process::await_end(pidfd.as_fd(), CHECK_TIMEOUT));
+    if !ended {
+        // A failure means that it has just ended.
+        let _ = child.kill();
+    }
+    child.wait().ok().and_then(|status| status.code()).unwrap_or(0)
 }
 
 /// The path of a program of plugins/cli.

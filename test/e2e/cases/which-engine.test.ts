@@ -1,12 +1,12 @@
 /** A client reaches the engine whose address it was given, or none. */
 import { spawnSync } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { type Case, needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { docker, dockerClient } from "../src/docker.ts";
-import { binary, engine, listening, until } from "../src/engine.ts";
+import { alive, binary, engine, listening, until } from "../src/engine.ts";
 
 const test = suite("which engine", { timeout: 180_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
@@ -173,4 +173,32 @@ test.skipIf(reason, "help, the client's version and wrong words need no engine, 
   }
   for (const word of ["-v", "--version"]) assert.match(ask([word]).stdout, /^tsbox version \S+\n$/);
   assert.not.ok(existsSync(state), "an engine was started");
+});
+
+test.skipIf(reason, "a check of the words that gives no answer is ended, and the command goes on", async (t) => {
+  const base = folder(t);
+  const pidFile = join(base, "pid");
+  const silent = join(base, "node");
+  writeFileSync(
+    silent,
+    `#!/bin/sh\ncase "$*" in *check-words*) echo $$ >${pidFile}; exec sleep 1000;; esac\nexec ${process.execPath} "$@"\n`,
+    {
+      mode: 0o755,
+    },
+  );
+  const environment = {
+    PATH: process.env.PATH ?? "",
+    HOME: "/root",
+    TSBOX_STATE: join(base, "state"),
+    TSBOX_ROOT: join(base, "root"),
+    TSBOX_NODE: silent,
+  };
+  const ask = (...words: readonly string[]) => spawnSync(binary, words, { env: environment, encoding: "utf8", timeout: 60_000 });
+  try {
+    const { status, stdout, stderr } = ask("ps", "-q");
+    assert.equal([status, stdout], [0, ""], stderr);
+    assert.not.ok(alive(Number(readFileSync(pidFile, "utf8"))), "the check goes on");
+  } finally {
+    ask("daemon", "stop");
+  }
 });
