@@ -196,7 +196,7 @@ struct Shape<'a> {
 fn assume(last: &Last, channel: &Channel, mut warnings: Vec<String>, mut clock: Clock, shape: Shape) -> Result<Command> {
     let process = last.process;
     let command = Command::of(process)?;
-    prepare(last, &shape.limits, &mut warnings)?;
+    prepare(last)?;
     let sets = match &process.capabilities {
         Some(wanted) => {
             let sets = Sets::of(wanted, &mut warnings).map_err(|failure| failure.at("capabilities"))?;
@@ -218,6 +218,8 @@ fn assume(last: &Last, channel: &Channel, mut warnings: Vec<String>, mut clock: 
     }
     // First as root: a user may work in a directory whose path the user can't enter.
     let early = change_directory(&process.cwd);
+    // After everything that opens a descriptor: the container may be allowed few of them.
+    identity::set_rlimits(&shape.limits, &mut warnings).map_err(|failure| failure.at("rlimits"))?;
     outlive_parent()?;
     // The caller may have blocked some.
     signals::unblock_all();
@@ -254,9 +256,8 @@ fn assume(last: &Last, channel: &Channel, mut warnings: Vec<String>, mut clock: 
     Ok(command)
 }
 
-fn prepare(last: &Last, limits: &[Rlimit], warnings: &mut Vec<String>) -> Result<()> {
+fn prepare(last: &Last) -> Result<()> {
     let process = last.process;
-    identity::set_rlimits(limits, warnings).map_err(|failure| failure.at("rlimits"))?;
     if let Some(priority) = &process.io_priority {
         identity::set_io_priority(priority).map_err(|failure| failure.at("ioPriority"))?;
     }

@@ -152,6 +152,8 @@ test.skipIf(reason, "--ipc, --pid, --uts, --cgroupns: the host's, nobody's, or a
 test.skipIf(reason, "limits, score, groups, sysctls and devices are what was asked for", async (t) => {
   const own = await engine(t);
   assert.is(await sh(own, ["--ulimit", "nofile=100:200", "--ulimit", "core=0"], "ulimit -Sn; ulimit -Hn; ulimit -c"), "100\n200\n0\n");
+  // Few enough that the start itself needs more.
+  assert.is(await sh(own, ["--ulimit", "nofile=4"], "ulimit -n"), "4\n");
   assert.is(await sh(own, ["--oom-score-adj", "300"], "cat /proc/self/oom_score_adj"), "300\n");
   assert.match(await sh(own, ["--group-add", "staff", "--group-add", "4242"], "id -G"), /^0 50 4242\n$/);
   assert.match((await own.run([...none, "--group-add", "no-such-group", "host:/", "true"])).stderr, /unable to find group no-such-group/);
