@@ -11,7 +11,7 @@ pub fn give_back() {
     let here = 0u8;
     // Start below this frame, so that the call itself has room.
     let end = ((&raw const here) as usize & !(PAGE - 1)) - 2 * PAGE;
-    // SAFETY: nothing below the stack pointer is alive. The range may reach below the stack. Nothing is mapped there, since the kernel keeps
-    // a gap of 128 MiB. Then madvise releases what is mapped, and returns ENOMEM.
+    // SAFETY: nothing below the stack pointer is alive. The range may reach below the stack, where the kernel keeps a gap of 128 MiB. There
+    // madvise finds nothing to release, and returns ENOMEM.
     unsafe { libc::madvise((end - DEEPEST) as *mut libc::c_void, DEEPEST, libc::MADV_DONTNEED) };
 }
