@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_start_that_somebody_else_does_not_finish_is_given_up_with_the_cure() {
+    fn the_wait_for_another_clients_start_times_out_with_advice() {
         let state = std::env::temp_dir().join(format!("tsbox-start-{}", std::process::id()));
         let silent = lock(&state, Duration::ZERO).unwrap();
         let why = lock(&state, Duration::from_millis(20)).unwrap_err();

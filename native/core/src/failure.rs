@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_said_with_its_cure() {
+    fn a_full_disk_is_reported_with_advice() {
         let failure = Failure::os(libc::ENOSPC, "write", Some("/x"));
         assert_eq!(failure.code, Code::ResourceExhausted);
         assert_eq!(

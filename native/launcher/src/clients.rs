@@ -25,7 +25,7 @@ pub struct Client {
     /// The exit code is queued, and nothing follows it.
     pub ending: bool,
     /// The daemon waits for the notice that the client has taken the bytes that were written.
-    pub owed: bool,
+    pub awaits_drain: bool,
 }
 
 impl Client {
@@ -39,12 +39,12 @@ impl Client {
             signals_proxied: false,
             opened: None,
             ending: false,
-            owed: false,
+            awaits_drain: false,
         }
     }
 
     /// Erases the hello: an environment may hold secrets, and every shim is a fork of this process.
-    pub fn forget_words(&mut self) {
+    pub fn erase_hello(&mut self) {
         if let Some(mut words) = self.opened.take() {
             words.fill(0);
         }
@@ -120,8 +120,8 @@ impl Clients {
         let left = client.writer.pending();
         if client.ending && left == 0 {
             After::Ended
-        } else if client.owed && left < LOW {
-            client.owed = false;
+        } else if client.awaits_drain && left < LOW {
+            client.awaits_drain = false;
             After::Drained
         } else {
             After::Going

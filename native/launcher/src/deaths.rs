@@ -47,7 +47,7 @@ impl Launcher {
             self.sockets.remove();
             return Some(0);
         }
-        self.fatal = self.fatal.take().or_else(|| self.last_words());
+        self.fatal = self.fatal.take().or_else(|| self.read_fatal());
         let life = Life {
             ready: self.daemon.ready,
             served: self.daemon.served,
@@ -96,7 +96,7 @@ impl Launcher {
     }
 
     /// The reason that a daemon wrote to a file when it could not start.
-    fn last_words(&self) -> Option<String> {
+    fn read_fatal(&self) -> Option<String> {
         let path = self.options.state.join("daemon.fatal");
         let words = std::fs::read_to_string(&path).ok()?;
         let _ = std::fs::remove_file(path);
@@ -106,7 +106,7 @@ impl Launcher {
     fn give_up(&mut self, why: &str) -> i32 {
         let waiting: Vec<u32> = self.clients.each().map(|(number, _)| number).collect();
         for number in waiting {
-            self.tell_and_end(number, why);
+            self.report_and_end(number, why);
         }
         crate::say!("tsbox: {why}");
         self.sockets.remove();
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_put_in_words() {
+    fn an_end_is_described() {
         assert_eq!(died_of(libc::SIGKILL), "was killed by signal 9");
         assert_eq!(died_of(3 << 8), "ended with exit code 3");
     }

@@ -54,7 +54,7 @@ impl Launcher {
                 // No descriptor is free (EMFILE, ENFILE): new clients wait until another event has been handled.
                 Err(_) => {
                     self.epoll.remove(self.sockets.clients.as_raw_fd());
-                    self.deaf = true;
+                    self.accept_paused = true;
                     return;
                 }
             }
@@ -63,7 +63,7 @@ impl Launcher {
 
     /// Accepts new clients again after a pause.
     pub(crate) fn listen_again(&mut self) {
-        if std::mem::take(&mut self.deaf) {
+        if std::mem::take(&mut self.accept_paused) {
             let _ = self.epoll.add(self.sockets.clients.as_raw_fd(), token(Kind::Listener, 0));
         }
     }
@@ -112,7 +112,7 @@ impl Launcher {
         let hello = match judge(&frame.payload, self.sockets.address) {
             Hello::Serve(hello) => hello,
             Hello::Elsewhere => return self.send_client(number, client::LOCAL, &[]),
-            Hello::Refuse(why) => return self.tell_and_end(number, why),
+            Hello::Refuse(why) => return self.report_and_end(number, why),
         };
         let credentials = self.clients.credentials(number);
         let opened = ClientOpened {
@@ -133,7 +133,7 @@ impl Launcher {
     }
 
     /// Writes one line to the client's standard error, and ends it with the exit code of a command that the engine could not run.
-    pub(crate) fn tell_and_end(&mut self, number: u32, why: &str) {
+    pub(crate) fn report_and_end(&mut self, number: u32, why: &str) {
         self.send_client(number, client::STDERR, format!("tsbox: {why}\n").as_bytes());
         self.send_client(number, client::EXIT, &[125]);
     }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_of_another_version_is_told_so() {
+    fn a_client_of_another_version_is_refused() {
         let Hello::Refuse(why) = judge(&hello(VERSION + 1, None), None) else {
             panic!("served")
         };

@@ -12,7 +12,7 @@ use tsbox_core::sys::process::kill;
 
 /// The state of a client when a new daemon is ready.
 #[derive(Debug, PartialEq, Eq)]
-enum Stands<'a> {
+enum ClientState<'a> {
     /// No daemon has begun its command. The new daemon gets this hello.
     Waiting(&'a [u8]),
     /// The client waits for something that the word names. The new daemon goes on with it.
@@ -20,16 +20,16 @@ enum Stands<'a> {
     /// The previous daemon has begun the command and died.
     Lost,
     /// The exit code is queued, or the hello has not arrived yet. Nothing to do.
-    Apart,
+    Idle,
 }
 
-fn stands(client: &Client) -> Stands<'_> {
+fn state_of(client: &Client) -> ClientState<'_> {
     match (&client.opened, &client.bound) {
-        (Some(words), _) => Stands::Waiting(words),
-        _ if client.ending => Stands::Apart,
-        (None, Some(word)) => Stands::Bound(word),
-        (None, None) if !client.stdio.is_empty() => Stands::Lost,
-        _ => Stands::Apart,
+        (Some(words), _) => ClientState::Waiting(words),
+        _ if client.ending => ClientState::Idle,
+        (None, Some(word)) => ClientState::Bound(word),
+        (None, None) if !client.stdio.is_empty() => ClientState::Lost,
+        _ => ClientState::Idle,
     }
 }
 
@@ -96,7 +96,7 @@ impl Launcher {
             daemon::FATAL => self.fatal = Some(String::from_utf8_lossy(&frame.payload).into_owned()),
             daemon::CLIENT_TAKEN => {
                 if let Some(client) = self.clients.get(channel) {
-                    client.forget_words();
+                    client.erase_hello();
                 }
             }
             daemon::CLIENT_WRITE => {
@@ -104,7 +104,7 @@ impl Launcher {
                     return;
                 };
                 if let Some(client) = self.clients.get(channel) {
-                    client.owed = true;
+                    client.awaits_drain = true;
                 }
                 self.send_client(channel, if *descriptor == 2 { client::STDERR } else { client::STDOUT }, bytes);
             }
@@ -139,15 +139,15 @@ impl Launcher {
         self.restarts.is_up();
         let mut lost = Vec::new();
         for (number, client) in self.clients.each() {
-            match stands(client) {
-                Stands::Waiting(words) => drop(self.daemon.writer.push(daemon::CLIENT_OPENED, number, words, Vec::new())),
-                Stands::Bound(word) => drop(self.daemon.writer.json(daemon::CLIENT_OPENED, number, &bound_again(word))),
-                Stands::Lost => lost.push(number),
-                Stands::Apart => {}
+            match state_of(client) {
+                ClientState::Waiting(words) => drop(self.daemon.writer.push(daemon::CLIENT_OPENED, number, words, Vec::new())),
+                ClientState::Bound(word) => drop(self.daemon.writer.json(daemon::CLIENT_OPENED, number, &bound_again(word))),
+                ClientState::Lost => lost.push(number),
+                ClientState::Idle => {}
             }
         }
         for number in lost {
-            self.tell_and_end(
+            self.report_and_end(
                 number,
                 "the daemon died in the middle of this command and was started again: look what it did, then repeat it",
             );
@@ -190,17 +190,17 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
-    fn a_new_daemon_hears_of_those_that_it_can_serve() {
+    fn a_new_daemon_gets_the_clients_that_it_can_serve() {
         let mut client = Client::new(UnixStream::pair().unwrap().0);
-        assert_eq!(stands(&client), Stands::Apart);
+        assert_eq!(state_of(&client), ClientState::Idle);
         client.stdio.push(UnixStream::pair().unwrap().0.into());
         client.opened = Some(b"{}".to_vec());
-        assert_eq!(stands(&client), Stands::Waiting(b"{}"));
+        assert_eq!(state_of(&client), ClientState::Waiting(b"{}"));
         client.opened = None;
-        assert_eq!(stands(&client), Stands::Lost);
+        assert_eq!(state_of(&client), ClientState::Lost);
         client.bound = Some("container x".to_owned());
-        assert_eq!(stands(&client), Stands::Bound("container x"));
+        assert_eq!(state_of(&client), ClientState::Bound("container x"));
         client.ending = true;
-        assert_eq!(stands(&client), Stands::Apart);
+        assert_eq!(state_of(&client), ClientState::Idle);
     }
 }

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shim_that_is_not_there_is_told_from_one_that_can_not_be_made() {
+    fn a_missing_shim_and_a_failed_spawn_have_different_codes() {
         let of = |kind: io::ErrorKind| no_shim(&kind.into(), "/run/x").code;
         assert_eq!(of(io::ErrorKind::ConnectionRefused), Code::NotFound);
         assert_eq!(

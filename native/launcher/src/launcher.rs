@@ -34,7 +34,7 @@ pub struct Launcher {
     pub(crate) restart: Option<Instant>,
     pub(crate) ending: bool,
     /// New clients are not accepted at the moment.
-    pub(crate) deaf: bool,
+    pub(crate) accept_paused: bool,
 }
 
 impl Launcher {
@@ -71,7 +71,7 @@ impl Launcher {
             fatal: None,
             restart: None,
             ending: false,
-            deaf: false,
+            accept_paused: false,
         })
     }
 

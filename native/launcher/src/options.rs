@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_in_one_line() {
+    fn a_wrong_argument_is_reported_in_one_line() {
         for (args, part) in [
             ("--nope", "unknown flag"),
             ("--root", "needs an argument"),

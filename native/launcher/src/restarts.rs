@@ -5,9 +5,9 @@ use std::time::Duration;
 /// After so many deaths in a row before a daemon was ready, a further start is unlikely to help.
 const STARTS: u32 = 3;
 /// A daemon that died before it was ready and within this time failed to start.
-const STILLBORN: Duration = Duration::from_secs(5);
+const FAILED_START: Duration = Duration::from_secs(5);
 /// A daemon that lived this long, or has served a command, was healthy. The next one is started at once.
-const SOUND: Duration = Duration::from_secs(10);
+const HEALTHY: Duration = Duration::from_secs(10);
 /// The back-off before a further start: it doubles from the first value up to the second.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
 
@@ -44,11 +44,11 @@ impl Restarts {
     /// Decides what follows this death.
     pub fn after(&mut self, life: Life) -> Next {
         self.failed = if life.ready { 0 } else { self.failed + 1 };
-        if self.failed >= STARTS && !life.ready && life.age < STILLBORN {
+        if self.failed >= STARTS && !life.ready && life.age < FAILED_START {
             return Next::GiveUp;
         }
-        let sound = life.served || life.age >= SOUND;
-        self.short_lived = if sound { 0 } else { self.short_lived + 1 };
+        let healthy = life.served || life.age >= HEALTHY;
+        self.short_lived = if healthy { 0 } else { self.short_lived + 1 };
         Next::Start {
             pause: match self.short_lived {
                 0 | 1 => Duration::ZERO,
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pause_doubles_until_a_daemon_is_sound() {
+    fn the_pause_doubles_until_a_daemon_is_healthy() {
         let mut restarts = Restarts::default();
         let mut pauses = Vec::new();
         for _ in 0..11 {
@@ -102,8 +102,8 @@ mod tests {
             pauses.push(pause.as_millis());
         }
         assert_eq!(pauses, [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]);
-        for sound in [life(true, true, 1), life(true, false, 10)] {
-            assert_eq!(restarts.after(sound), Next::Start { pause: Duration::ZERO });
+        for healthy in [life(true, true, 1), life(true, false, 10)] {
+            assert_eq!(restarts.after(healthy), Next::Start { pause: Duration::ZERO });
             assert_eq!(restarts.after(life(true, false, 1)), Next::Start { pause: Duration::ZERO });
         }
     }

@@ -31,7 +31,7 @@ pub struct Shim {
 }
 
 /// What the launcher has received from a shim.
-pub struct Heard {
+pub struct Received {
     pub frames: Vec<Frame>,
     /// Clients whose command ended with these frames, and their exit codes.
     pub answers: Vec<(u32, u8)>,
@@ -92,7 +92,7 @@ impl Shims {
     }
 
     /// Returns the messages of a shim and records the pid of its container; None when the shim has closed the connection.
-    pub fn receive(&mut self, channel: u32) -> Option<Heard> {
+    pub fn receive(&mut self, channel: u32) -> Option<Received> {
         let shim = self.all.get_mut(&channel)?;
         let (mut frames, mut answers) = (Vec::new(), Vec::new());
         let mut end = shim.reader.fill(&shim.socket).map_or(true, |fill| fill == Fill::End);
@@ -126,7 +126,7 @@ impl Shims {
         if end && frames.is_empty() {
             None
         } else {
-            Some(Heard { frames, answers })
+            Some(Received { frames, answers })
         }
     }
 

@@ -170,7 +170,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
-    fn a_folder_that_somebody_keeps_locked_is_an_error_that_says_so() {
+    fn a_folder_that_another_process_keeps_locked_is_an_error() {
         let folder = std::env::temp_dir().join(format!("tsbox-sockets-locked-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let stranger = File::open(&folder).unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_replaced_only_when_nobody_listens_on_it() {
+    fn a_socket_is_replaced_only_without_a_listener() {
         let folder = std::env::temp_dir()
             .join(format!("tsbox-sockets-{}", std::process::id()))
             .join("long/".repeat(40));

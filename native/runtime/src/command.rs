@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_telling_error_counts() {
+    fn the_most_informative_error_is_reported() {
         let of = |errors: &[i32]| {
             let mut worst = Worst::default();
             let tried = errors.iter().take_while(|errno| worst.add(**errno) == Search::GoesOn).count();

@@ -45,20 +45,20 @@ pub struct Exec<'a> {
 
 /// Begins an exec; [`Pending`] reports when the process runs. FailedPrecondition: the container has ended, or is paused.
 pub fn exec(exec: &Exec) -> Result<Pending> {
-    start(exec).map_err(|failure| told_by_end(failure, exec.pid, exec.pidfd))
+    start(exec).map_err(|failure| replace_if_ended(failure, exec.pid, exec.pidfd))
 }
 
 /// Like [`exec`], and waits until the process runs. A failure leaves nothing behind.
 pub fn exec_and_wait(exec: &Exec) -> Result<Born> {
     start(exec)
         .and_then(Pending::wait)
-        .map_err(|failure| told_by_end(failure, exec.pid, exec.pidfd))
+        .map_err(|failure| replace_if_ended(failure, exec.pid, exec.pidfd))
 }
 
 /// Replaces the failure of an exec by "not running" if the container's process `pid` ends. While that process exits, its namespaces can't
 /// be joined (ESRCH), no process can be created in them (ENOMEM), and its files and groups disappear. Only the end itself is useful to the
 /// user.
-pub fn told_by_end(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure {
+pub fn replace_if_ended(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure {
     let command = matches!(failure.code, Code::CommandNotFound | Code::NotExecutable);
     if !command && (has_ended(pidfd) || is_ending(pid)) {
         Failure::new(Code::FailedPrecondition, "the container is not running")

@@ -11,7 +11,7 @@
 //!   Pending fd(), advance() -> Option<Born>, kill(), wait()
 //!   Exec    { pid: i32, pidfd: BorrowedFd, cgroup: &Cgroup, process: &Process, stdio: Stdio, seccomp: Option<&[u8]> }
 //!   Born    { pid, pidfd, console, warnings, timings }      // the same as in Started
-//! pub fn told_by_end(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure
+//! pub fn replace_if_ended(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure
 //!                                                          // the failure, or the end of the process that was to be joined
 //! Cgroup  at(path), kill_all(signal), freeze(), thaw(), is_frozen(), pids(), oom_killed(), stats(), apply(resources, warnings), remove()
 //! pub fn main(args: Vec<String>) -> i32                    // tsbox-runtime create | start | run | state | kill | delete | exec …
@@ -47,7 +47,7 @@ pub mod sealed;
 mod stdio;
 
 pub use cli::main;
-pub use exec::{Exec, exec, exec_and_wait, told_by_end};
+pub use exec::{Exec, exec, exec_and_wait, replace_if_ended};
 pub use launch::{Launch, Launching, Started, begin, launch};
 pub use pending::{Born, Pending};
 pub use rootfs::Root;

@@ -21,7 +21,7 @@ pub struct Parts {
 impl Parts {
     pub fn make(config: &Config) -> Result<Parts> {
         become_shim()?;
-        forget_words();
+        erase_arguments();
         let namespaces = Namespaces::make(config.network, config.id_maps.as_ref())?;
         Ok(Parts {
             namespaces,
@@ -44,7 +44,7 @@ fn become_shim() -> Result<()> {
 /// Overwrites the copy of the launcher's environment and arguments in this fork. Each process that enters a container is a fork of the
 /// shim, and a container with CAP_SYS_PTRACE could read them in `/proc/PID/environ` and `cmdline`. The program's name stays. The shim
 /// itself reads neither.
-fn forget_words() {
+fn erase_arguments() {
     unsafe extern "C" {
         static mut environ: *mut *mut libc::c_char;
     }

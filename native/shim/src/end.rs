@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shim_stays_until_everybody_has_heard() {
+    fn a_shim_stays_until_the_end_is_reported() {
         assert_eq!(left(false, None, false), Left::All);
         assert_eq!(left(false, Some(false), false), Left::All);
         assert_eq!(left(false, Some(true), true), Left::All);

@@ -153,7 +153,7 @@ mod tests {
 
     /// The test program has another global allocator, so this whole heap belongs to the test.
     #[test]
-    fn what_is_free_goes_back_and_what_lives_stays() {
+    fn free_pages_are_returned_and_live_blocks_stay() {
         let layout = Layout::from_size_align(1000, 8).unwrap();
         // SAFETY: blocks of this layout, freed once.
         unsafe {

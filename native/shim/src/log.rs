@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_file_is_written_over_and_its_end_is_told() {
+    fn the_oldest_file_is_overwritten_and_its_end_is_recorded() {
         let (folder, mut log) = log(LogDriver::Local, 400, 2);
         let inode = |name: &str| std::os::unix::fs::MetadataExt::ino(&fs::metadata(folder.join(name)).unwrap());
         let generation = |name: &str| fs::read(folder.join(name)).unwrap()[8..16].to_vec();
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn json_lines_say_what_was_written_whichever_bytes_it_has() {
+    fn json_lines_contain_the_output_whatever_its_bytes() {
         let (folder, mut log) = log(LogDriver::JsonFile, 1 << 20, 1);
         let mut lines: Vec<Vec<u8>> = (0..=255u8)
             .filter(|byte| *byte != b'\n')

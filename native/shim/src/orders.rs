@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_that_is_not_understood_is_answered_under_its_number() {
+    fn an_invalid_request_is_answered_with_its_number() {
         let Order::Refused { seq, failure } = Order::of(shim::EXEC, br#"{"seq": 7, "exec": 1}"#) else {
             panic!("not refused");
         };
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_told_from_what_is_unknown() {
+    fn unknown_messages_are_recognized() {
         let pause = Order::of(shim::MESSAGE, br#"{"op": "pause", "seq": 3}"#);
         assert!(matches!(pause, Order::Message(ToShim::Pause { seq: 3 })));
         assert!(matches!(Order::of(shim::MESSAGE, br#"{"op": "dance"}"#), Order::Unknown));

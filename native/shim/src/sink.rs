@@ -191,7 +191,7 @@ mod tests {
     use std::io::Read;
 
     #[test]
-    fn a_reader_who_does_not_read_never_blocks_and_loses_nothing() {
+    fn a_slow_reader_never_blocks_and_loses_nothing() {
         let (mut reading, writing) = io::pipe().unwrap();
         let mut sink = Sink::new(OwnedFd::from(writing), Owner::Client(1), true, false, false);
         let chunk = vec![7u8; 100_000];
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_who_is_gone_holds_up_nobody() {
+    fn a_reader_that_is_gone_holds_up_no_process() {
         sys::signals::ignore(libc::SIGPIPE);
         let (reading, writing) = io::pipe().unwrap();
         drop(reading);

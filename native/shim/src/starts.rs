@@ -8,7 +8,7 @@ use crate::starting::{Ready, Starting, Target};
 use std::os::fd::{AsFd, OwnedFd};
 use tsbox_core::failure::{Code, Failure};
 use tsbox_core::peer::protocol::FromShim;
-use tsbox_runtime::{Born, told_by_end};
+use tsbox_runtime::{Born, replace_if_ended};
 
 impl Shim {
     /// Begins the container's start. The last descriptor is the pipe that holds the start back.
@@ -79,7 +79,7 @@ impl Shim {
 
     fn failed(&mut self, start: Starting, failure: Failure) {
         let failure = match (&self.container, start.is_container()) {
-            (Some(container), false) => told_by_end(failure, container.process.pid, container.process.pidfd.as_fd()),
+            (Some(container), false) => replace_if_ended(failure, container.process.pid, container.process.pidfd.as_fd()),
             _ => failure,
         };
         let seq = start.seq;

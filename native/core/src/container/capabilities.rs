@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_told_and_left_out() {
+    fn unknown_names_are_omitted_with_a_warning() {
         let mut warnings = Vec::new();
         let wanted = Capabilities {
             bounding: vec!["CAP_NONSENSE".into()],

@@ -494,7 +494,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_go_to_who_takes_them() {
+    fn options_are_sorted_by_their_receiver() {
         let words = ["rbind", "rro", "nosuid", "rslave", "size=64m", "mode=1777"].map(String::from);
         let options = Options::parse(&words);
         assert!(options.bind && options.recursive);

@@ -35,7 +35,7 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 }
 
 /// Bytes that often cause errors: ends of ranges, and bytes that begin or end a field.
-const TELLING: [u8; 14] = [0, 1, 2, 4, 16, 127, 128, 255, b'0', b'9', b' ', b'\n', b'=', b'"'];
+const EDGE_BYTES: [u8; 14] = [0, 1, 2, 4, 16, 127, 128, 255, b'0', b'9', b' ', b'\n', b'=', b'"'];
 
 fn mutate(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = corpus[random.below(corpus.len())].clone();
@@ -44,8 +44,8 @@ fn mutate(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
         match random.below(8) {
             0 if !bytes.is_empty() => bytes[at] ^= 1 << random.below(8),
             1 if !bytes.is_empty() => bytes[at] = random.next() as u8,
-            2 if !bytes.is_empty() => bytes[at] = TELLING[random.below(TELLING.len())],
-            3 => bytes.insert(at, TELLING[random.below(TELLING.len())]),
+            2 if !bytes.is_empty() => bytes[at] = EDGE_BYTES[random.below(EDGE_BYTES.len())],
+            3 => bytes.insert(at, EDGE_BYTES[random.below(EDGE_BYTES.len())]),
             4 => {
                 let end = (at + random.below(64)).min(bytes.len());
                 bytes.drain(at..end);

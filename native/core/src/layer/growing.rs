@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// How often a waiting reader checks for cancellation, in milliseconds: only new data wakes it.
-const PATIENCE: libc::c_int = 100;
+const CANCEL_INTERVAL: libc::c_int = 100;
 
 /// Reads `size` bytes, and waits (inotify(7)) for bytes that are not written yet. ECANCELED: the caller canceled; ESTALE: the file was
 /// removed before it was complete.
@@ -39,7 +39,7 @@ impl<'a> Growing<'a> {
             revents: 0,
         };
         // SAFETY: one pollfd.
-        if unsafe { libc::poll(&raw mut ready, 1, PATIENCE) } > 0 {
+        if unsafe { libc::poll(&raw mut ready, 1, CANCEL_INTERVAL) } > 0 {
             // The kind of event does not matter.
             let mut events = [0; 4096];
             let _ = self.watch.read(&mut events)?;
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_later_is_waited_for() {
+    fn bytes_that_come_later_are_awaited() {
         let path = file("later");
         let mut writer = File::create(&path).unwrap();
         writer.write_all(b"first, ").unwrap();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_canceled_one_stops() {
+    fn a_canceled_reader_stops() {
         let path = file("canceled");
         fs::write(&path, b"half").unwrap();
         let cancel = Cancel::default();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_removed_unfinished_is_given_up() {
+    fn a_file_that_is_removed_unfinished_is_an_error() {
         let path = file("removed");
         fs::write(&path, b"half").unwrap();
         let cancel = Cancel::default();

@@ -195,7 +195,7 @@ fn diff_bytes(lower: Option<&Path>, upper: &Path, into: &Path, compression: Comp
 }
 
 #[test]
-fn what_gnu_tar_writes_is_applied_whole() {
+fn archives_of_gnu_tar_are_applied_completely() {
     if !root() {
         return;
     }
@@ -241,7 +241,7 @@ fn what_gnu_tar_writes_is_applied_whole() {
 }
 
 #[test]
-fn what_is_written_is_read_whole_by_gnu_tar_and_by_us() {
+fn archives_are_read_completely_by_gnu_tar_and_by_us() {
     if !root() {
         return;
     }
@@ -419,7 +419,7 @@ fn attributes_that_no_file_system_has_are_the_archives_fault() {
 
 /// `NotFound` would mean that the target directory does not exist.
 #[test]
-fn what_an_archive_names_and_nobody_finds_is_its_own_fault() {
+fn a_missing_entry_that_an_archive_names_is_an_invalid_argument() {
     let world = World::new("unfound");
     let root = world.directory("root");
     let bytes = archive(&[link("empty", Kind::Symlink, "")]);
@@ -451,7 +451,7 @@ fn writes_through_links_stay_inside() {
 }
 
 #[test]
-fn damage_is_told_apart_from_nonsense() {
+fn damage_and_invalid_archives_have_different_codes() {
     let good = archive(&[file("a", &[1; 3000]), file("b", b"2")]);
     let cases = [
         ("cut-content", good[..1800].to_vec(), Code::DataLoss),
@@ -676,7 +676,7 @@ fn changed(world: &World, lower: &Path, upper: &Path, script: &str) {
 }
 
 #[test]
-fn of_an_upper_directory_that_began_as_a_copy_only_what_came_after_is_listed() {
+fn only_changes_after_the_copy_are_listed() {
     if !root() {
         return;
     }
@@ -863,7 +863,7 @@ fn laid(root: &Path, into: &str, bytes: &[u8], options: Extract) -> crate::failu
 }
 
 #[test]
-fn what_is_packed_is_laid_again_and_nothing_leaves_the_directory() {
+fn a_packed_tree_can_be_extracted_and_nothing_leaves_the_directory() {
     if !root() {
         return;
     }

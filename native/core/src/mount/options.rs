@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn each_option_goes_to_who_takes_it() {
+    fn each_option_goes_to_its_receiver() {
         let tmpfs = mount("tmpfs", &["defaults", "ro", "size=3m", "mode=1777"]);
         let parts = Parts::of(&tmpfs);
         assert!(!parts.bind && !parts.recursive);

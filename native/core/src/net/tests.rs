@@ -260,7 +260,7 @@ fn the_firewall_reads_as_nft_would_write_it() {
 }
 
 #[test]
-fn a_taken_port_is_told() {
+fn a_port_in_use_is_an_error() {
     let (held, port) = reserve_port("tcp", "127.0.0.1", 0).unwrap();
     let failure = reserve_port("tcp", "127.0.0.1", port).unwrap_err();
     assert_eq!(failure.code, Code::AlreadyExists);

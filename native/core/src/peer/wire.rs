@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_frame_is_waited_for_and_its_end_is_told() {
+    fn half_a_frame_is_kept_and_the_end_is_reported() {
         let (left, right) = UnixStream::pair().unwrap();
         use std::io::Write;
         let mut reader = Reader::default();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_never_reads_blocks_nobody() {
+    fn a_peer_that_never_reads_blocks_no_sender() {
         let (left, _right) = UnixStream::pair().unwrap();
         left.set_nonblocking(true).unwrap();
         let mut writer = Writer::default();

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_word_about_an_attribute_counts() {
+    fn the_last_option_for_an_attribute_counts() {
         let mut attributes = Attributes::default();
         for option in ["ro", "nosuid", "rw", "noatime"] {
             assert!(attributes.take(option));

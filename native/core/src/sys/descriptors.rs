@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_is_in_no_gap() {
+    fn kept_descriptors_are_in_no_gap() {
         const END: u32 = u32::MAX;
         assert_eq!(gaps(vec![]), [(3, END)]);
         assert_eq!(gaps(vec![0, 1, 2, -1]), [(3, END)]);

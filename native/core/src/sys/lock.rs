@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_is_kept_is_given_up_and_its_holder_is_named() {
+    fn a_lock_that_is_kept_times_out_and_its_holder_is_named() {
         let path = scratch("kept");
         let first = File::create(&path).unwrap();
         let second = File::open(&path).unwrap();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_is_let_go_meanwhile_is_taken() {
+    fn a_lock_that_is_released_meanwhile_is_taken() {
         let path = scratch("let-go");
         let first = File::create(&path).unwrap();
         let second = File::open(&path).unwrap();

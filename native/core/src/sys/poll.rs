@@ -37,7 +37,7 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     #[test]
-    fn readiness_and_time_are_told_apart() {
+    fn readiness_and_timeout_are_distinguished() {
         let (reading, mut writing) = io::pipe().unwrap();
         let mut set = [libc::pollfd {
             fd: reading.as_raw_fd(),

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_sent_is_read_once() {
+    fn a_signal_is_read_once() {
         // The mask belongs to the test's thread, and the signal goes only to this thread.
         let signals = Signals::also(&[libc::SIGUSR1]).unwrap();
         assert_eq!(signals.next(), None);

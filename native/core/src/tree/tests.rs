@@ -83,7 +83,7 @@ fn all_that_a_path_can_name_is_walked_with_few_descriptors() {
 }
 
 #[test]
-fn what_is_deeper_than_a_path_is_refused_in_one_line_and_can_be_removed() {
+fn a_tree_deeper_than_a_path_is_refused_in_one_line_and_can_be_removed() {
     let path = in_memory("too-deep");
     fs::create_dir(path.join("from")).unwrap();
     fs::create_dir(path.join("to")).unwrap();
@@ -166,7 +166,7 @@ fn nothing_is_opened_outside_a_root() {
 }
 
 #[test]
-fn a_copy_leaves_out_what_it_is_told_to() {
+fn a_copy_omits_excluded_paths() {
     let path = temporary("exclude");
     fs::create_dir_all(path.join("from/kept/secret")).unwrap();
     fs::write(path.join("from/kept/secret/key"), b"").unwrap();

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::os::fd::AsFd;
 use tsbox_core::failure::Result;
 use tsbox_core::mount::Mount;
-use tsbox_runtime::{Launch, Root, Spec, told_by_end};
+use tsbox_runtime::{Launch, Root, Spec, replace_if_ended};
 
 #[derive(Deserialize)]
 pub struct Beside {
@@ -37,6 +37,6 @@ impl Beside {
             owns_cgroup: false,
         })
         .map(Talk::Launching)
-        .map_err(|failure| told_by_end(failure, container.pid, container.pidfd.as_fd()))
+        .map_err(|failure| replace_if_ended(failure, container.pid, container.pidfd.as_fd()))
     }
 }

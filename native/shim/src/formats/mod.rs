@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_launch_is_told_by_its_kind_and_its_fields() {
+    fn a_launch_is_recognized_by_its_kind_and_its_fields() {
         let of = |text: &str| serde_json::from_str::<Format>(text).unwrap();
         assert!(matches!(of(r#"{"kind": "oci", "spec": {}}"#), Format::Oci(_)));
         for text in [r#"{"kind": "oci"}"#, r#"{"kind": "command", "argv": ["lxc-start"]}"#] {

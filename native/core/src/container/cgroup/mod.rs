@@ -366,14 +366,14 @@ impl Cgroup {
     /// Removes the directories and those below them. Waits up to two seconds for processes that are exiting, then fails with `Unavailable`.
     pub fn remove(&self) -> Result<()> {
         if let Some(directory) = self.unified() {
-            v2::await_empty(&directory, REMOVE_PATIENCE);
+            v2::await_empty(&directory, REMOVE_TIMEOUT);
         }
         let begun = std::time::Instant::now();
         for directory in self.directories() {
             loop {
                 match remove_tree(&directory) {
                     // v1 does not report when the last process has left: a dying task leaves the list before it leaves the group.
-                    Err(failure) if failure.errno == Some(libc::EBUSY) && begun.elapsed() < REMOVE_PATIENCE => {
+                    Err(failure) if failure.errno == Some(libc::EBUSY) && begun.elapsed() < REMOVE_TIMEOUT => {
                         std::thread::sleep(std::time::Duration::from_millis(1));
                     }
                     Err(failure) => return Err(failure),
@@ -385,7 +385,7 @@ impl Cgroup {
     }
 }
 
-const REMOVE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+const REMOVE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// The v2 cgroup that a process is in now, below the hierarchy's mount point: a container may have moved its processes to a subgroup.
 pub fn unified_of(pid: i32, layout: &Layout) -> Result<Option<PathBuf>> {
