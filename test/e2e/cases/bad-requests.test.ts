@@ -1,4 +1,4 @@
-/** Requests of a client that means harm, or knows no better: no answer is 500, and none tells a path of the engine's own. */
+/** Malicious or wrong requests: no answer is 500, and none contains a path of the engine. */
 import { existsSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
@@ -150,11 +150,11 @@ test.skipIf(reason, "wrong types, broken JSON, names of all kinds, garbage for a
       await check(method, path, bytes, "application/x-tar");
   assert.equal(wrong, []);
   assert.is((await post("/containers/create", { Image: "bb", HostConfig: { Memory: "much" } })).status, 400);
-  // Nothing of it is in the records for the next start to stumble over.
+  // No part of it is in the records, where it would break the next start.
   assert.is(await own.ok(["network", "ls", "-q", "--filter", "type=custom"]), "");
   await own.stop();
   await own.start();
-  // Still an engine that works.
+  // The engine still works.
   assert.is(await own.ok(["run", "--rm", "--net", "none", "bb", "echo", "well"]), "well\n");
 });
 
@@ -195,6 +195,6 @@ test.skipIf(reason, "control characters of names, commands and labels reach no t
     assert.not.match(stdout + stderr, /[\x00-\x08\x0b-\x1f\x7f-\x9f]/, argv.join(" "));
   }
   assert.not.match(await own.ok(["diff", "box"]), /^A \/etc\/shadow/m);
-  // What a container writes is its own.
+  // The output of a container is not changed.
   assert.is(await own.ok(["exec", "box", "printf", "\\033[31m"]), "\u001b[31m");
 });

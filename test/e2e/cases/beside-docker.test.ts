@@ -1,4 +1,4 @@
-/** Volumes, mounts, restarts and health beside Debian's dockerd: the same command lines, the same answers, the same words. */
+/** Volumes, mounts, restarts and health, compared with Debian's dockerd: the same command lines, results and messages. */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -33,7 +33,7 @@ async function fronts(t: Case): Promise<readonly Front[]> {
   return all;
 }
 
-/** Without what is another one's each time: ids, directories of the engine, who speaks. */
+/** Replaces values that differ in each run: ids, directories of the engine, the name of the program. */
 const plain = (text: string): string =>
   text
     .replace(/[0-9a-f]{64}/g, "ID")
@@ -47,12 +47,12 @@ const plain = (text: string): string =>
 
 interface Step {
   readonly argv: readonly string[];
-  /** What is compared of its words of failure; left out: all. */
+  /** The part of the error message that is compared; undefined: all of it. */
   readonly words?: RegExp;
 }
 const step = (...argv: readonly string[]): Step => ({ argv });
 
-/** All that differs is told at once. A name with an @ is each front's own: two of them are of one engine. */
+/** Reports all differences at once. In a name, @ stands for a different text for each front, since two fronts share an engine. */
 function same(all: readonly Front[], steps: readonly Step[]): void {
   const differences: string[] = [];
   for (const { argv, words } of steps) {
@@ -73,7 +73,7 @@ const sh = (script: string): readonly string[] => ["sh", "-c", script];
 test.skipIf(reason, "volumes: create, list, inspect, fill, share, remove", async (t) => {
   const all = await fronts(t);
   const [first, second] = all;
-  // Two engines, three fronts: what one of ours has made the other one sees.
+  // Two engines with three fronts: our second front sees the changes of the first one.
   const each = (...argv: readonly string[]): void => {
     assert.is(plain(second?.ok(argv) ?? ""), plain(first?.ok(argv) ?? ""));
   };
@@ -304,7 +304,7 @@ test.skipIf(reason, "what a container is given: HOME, names, files, directories,
     step("diff", "@d"),
     step("rm", "@d"),
   ]);
-  // Docker 20.10 says 126 of what is not there, too.
+  // Docker 20.10 also returns 126 for a missing directory.
   for (const [at, front] of all.entries()) {
     const exec = (...argv: readonly string[]): number => front.run(["exec", ...argv]).code;
     const codes = [exec("-u", "nosuch", `own${at}-c`, "true"), exec("-w", "/nosuch", `own${at}-c`, "true"), exec(`own${at}-c`, "nosuch")];
@@ -316,7 +316,7 @@ test.skipIf(reason, "what a container is given: HOME, names, files, directories,
 
 test.skipIf(reason, "images that containers use: what is refused, and what force overcomes", async (t) => {
   const all = await fronts(t);
-  // Ours are two fronts of one engine: each has images and containers of its own.
+  // Our two fronts share one engine, so each has its own images and containers.
   const differences: string[] = [];
   const steps: readonly (readonly string[])[] = [
     ["run", "-d", "--name", "USER", "--net", "none", "TAG:1", "sleep", "1000"],

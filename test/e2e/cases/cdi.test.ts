@@ -1,4 +1,4 @@
-/** Devices by name: CDI specs of the host, by our client and by docker's own. */
+/** Devices by name: CDI specs of the host, with our client and with docker's. */
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ const none = ["run", "--rm", "--net", "none"] as const;
 
 interface World {
   readonly own: Engine;
-  /** Two spec directories; the second counts more. */
+  /** Two spec directories; the second has priority. */
   readonly directories: readonly [string, string];
   readonly shared: string;
 }
@@ -56,7 +56,7 @@ devices:
 `,
   );
   const own = await engine(t, config);
-  // The root of a user namespace is nobody here, and its hooks have to come by.
+  // The root of a user namespace has no rights here, and its hooks must pass through these directories.
   for (const path of [directory, own.state]) chmodSync(path, 0o711);
   return { own, directories, shared };
 }
@@ -74,7 +74,7 @@ test.skipIf(
     assert.is(await own.ok([...none, ...one, "host:/", "sh", "-c", look]), seen);
     assert.is(readFileSync(join(shared, "hook"), "utf8"), "the-hook\n");
     assert.is(JSON.parse(readFileSync(join(shared, "state"), "utf8")).status, "creating");
-    // Only to read, since the container may make the node itself, too.
+    // Only for reading, since the container may make the node itself, too.
     const write = "touch /opt/vendor/x 2>/dev/null || echo refused; mknod /tmp/zero c 1 5; rm -f /tmp/zero; echo $TWO";
     assert.is(await own.ok([...none, ...one, "--device", "vendor.com/class=two", "host:/", "sh", "-c", write]), "refused\n2\n");
     assert.is(await own.ok([...none, "--userns", "private", ...one, "host:/", "sh", "-c", look]), seen);
@@ -87,7 +87,7 @@ test.skipIf(
   },
 );
 
-/** As NVIDIA's do: from the state to the bundle, from its config.json to the root, in which files are made and a program runs. */
+/** A hook like NVIDIA's: from the state it finds the bundle, from its config.json the root, in which it makes files and runs a program. */
 const hook = (log: string): string => `#!/bin/sh
 set -e
 bundle=$(sed 's/.*"bundle":"\\([^"]*\\)".*/\\1/')

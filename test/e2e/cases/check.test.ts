@@ -1,4 +1,4 @@
-/** `system check`: what is damaged on disk is found, told in a line each, and mended where it can be had again. */
+/** `system check` finds damage on disk, reports each in one line, and repairs data that can be fetched again. */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { needsRoot, suite, temporaryDirectory } from "@tsbox/harness";

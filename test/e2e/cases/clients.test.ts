@@ -1,4 +1,4 @@
-/** Clients that leave: their reader is gone, they are told to end, the engine does not answer. */
+/** Clients that leave: their reader is gone, a signal ends them, or the engine does not answer. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { request } from "node:http";
@@ -10,7 +10,7 @@ import { binary, type Engine, engine, until } from "../src/engine.ts";
 const test = suite("clients", { timeout: 120_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
 
-/** A reader that takes the first bytes and goes, as `head -1`. */
+/** A reader that takes the first bytes and exits, like `head -1`. */
 function headed(own: Engine, argv: readonly string[]): Promise<{ readonly code: number | null; readonly head: string }> {
   const child = spawn(binary, argv as string[], { env: own.environment, stdio: ["ignore", "pipe", "inherit"] });
   let head = "";
@@ -36,10 +36,10 @@ test.skipIf(reason, "a command whose reader is gone ends as docker's, by what a 
   assert.equal(await headed(own, ["run", "--name", "chatty", "--net", "none", "host:/", "yes"]), { code: 141, head: "y" });
   assert.equal(await headed(own, ["logs", "-f", "box"]), { code: 141, head: "line" });
   assert.is((await headed(own, ["stats", "box"])).code, 141);
-  // No further event comes by itself.
+  // No further event occurs by itself.
   const events = headed(own, ["events", "--since", "10m"]);
   assert.is((await events).code, 141);
-  // What the clients left goes on, and its end is told.
+  // The containers of these clients go on, and their end is recorded.
   assert.is((await own.inspect("chatty")).State.Status, "running");
   assert.is((await own.run(["rm", "-f", "chatty"])).code, 0);
 });
@@ -71,7 +71,7 @@ test.skipIf(reason, "a signal ends a client that waits, and three end any, whate
   const daemon = own.daemonPid();
   process.kill(daemon, "SIGSTOP");
   try {
-    // Their descriptors are the shim's, too, until the daemon is back: the process's own end counts.
+    // The shim also has their descriptors until the daemon is back, so the test waits for the end of the process itself.
     running.process.kill("SIGINT");
     assert.is(await exited(running.process), 130);
     waiting.process.kill("SIGTERM");
@@ -79,7 +79,7 @@ test.skipIf(reason, "a signal ends a client that waits, and three end any, whate
     const leaving = exited(attached.process);
     for (let count = 1; count <= 3; count += 1) {
       attached.process.kill("SIGINT");
-      // Equal signals that wait together are one.
+      // Equal signals that are pending together are merged.
       await until(() => !pending(attached.process.pid ?? 0, 2), "the client to take the signal");
     }
     assert.is(await leaving, 1);
@@ -107,7 +107,7 @@ test.skipIf(reason, "a signal ends each command that passes none on, while the d
   const waiting: ChildProcess[] = [];
   for (const argv of [
     ["attach", "--sig-proxy=false", "box"],
-    // What is typed at a terminal is passed on, signals are not.
+    // With a terminal, input is passed on but signals are not.
     ["attach", "tty"],
     ["start", "-a", "--sig-proxy=false", "first"],
     ["run", "--sig-proxy=false", "--name", "mine", "--net", "none", ...talks],
@@ -117,7 +117,7 @@ test.skipIf(reason, "a signal ends each command that passes none on, while the d
     ["events", "--since", "10m"],
   ])
     waiting.push(await begin(argv));
-  // The user's own process does these: it is another program by the time it waits.
+  // The user's own process runs these commands: by the time it waits it is another program.
   for (const argv of [["load"], ["cp", "-", "box:/tmp"], ["import", "-"]]) {
     const child = spawn(binary, argv, { env: own.environment, stdio: ["pipe", "ignore", "ignore"] });
     child.stdin?.on("error", () => {});
@@ -149,7 +149,7 @@ test.skipIf(reason, "a signal ends each command that passes none on, while the d
       const ended = endedBy(child);
       for (let count = 1; count <= 3 && child.exitCode === null; count += 1) {
         child.kill("SIGTERM");
-        // Equal signals that wait together are one.
+        // Equal signals that are pending together are merged.
         await until(() => !pending(child.pid ?? 0, 15), "the client to take the signal");
       }
       assert.is(await ended, 1, child.spawnargs.join(" "));
@@ -161,11 +161,11 @@ test.skipIf(reason, "a signal ends each command that passes none on, while the d
     assert.ok(["running", "exited"].includes((await own.inspect(name)).State.Status), name);
 });
 
-/** Its exit code, or the signal that ended it. */
+/** The exit code, or the signal that ended the process. */
 const endedBy = (child: ChildProcess): Promise<number | string | null> =>
   new Promise((resolve) => child.on("exit", (code, signal) => resolve(code ?? signal)));
 
-/** Whether a signal is on its way to a process. */
+/** Whether a signal is pending for a process. */
 function pending(pid: number, signal: number): boolean {
   try {
     const mask = /^ShdPnd:\s+(\w+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0";

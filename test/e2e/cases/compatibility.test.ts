@@ -1,7 +1,7 @@
 /**
- * A container of ours beside one of Debian's dockerd, from the same image, looked at from inside: capabilities, every line of
- * /proc/self/status, mounts, devices, limits, environment, and what each system call answers. What differs must be explained in
- * docs/compatibility.md, and what is explained there must differ.
+ * Compares a container of tsbox with one of Debian's dockerd, from the same image, as seen from inside: capabilities, every line of
+ * /proc/self/status, mounts, devices, limits, environment, and the result of each system call. docs/compatibility.md must explain each
+ * difference, and each explanation there must match a difference.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -26,7 +26,7 @@ interface Row {
 
 const none = "(none)";
 
-/** A root file system with nothing but the probe, as a tar. */
+/** A root file system that contains only the probe, as a tar. */
 function image(t: Case): Buffer {
   const directory = temporaryDirectory(t, "/var/tmp");
   const root = join(directory, "root");
@@ -50,7 +50,7 @@ function parse(output: string): Seen {
   return seen;
 }
 
-/** System calls by the names of this machine's own table. */
+/** Names a system call by this machine's own table. */
 function named(key: string): string {
   const number = /^syscalls (\d+)$/.exec(key)?.[1];
   return number === undefined ? key : `syscalls ${syscallNames().get(Number(number)) ?? number}`;

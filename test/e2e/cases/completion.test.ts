@@ -1,4 +1,4 @@
-/** Completion in the shells themselves, with names from a running engine. */
+/** Completion in real shells, with names from a running engine. */
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
@@ -32,7 +32,7 @@ async function world(own: Engine): Promise<void> {
   await own.ok(["network", "create", "lan"]);
 }
 
-/** What is typed → what every shell offers among others, and what none of them does. */
+/** The input, completions that every shell offers among others, and words that no shell offers. */
 const cases: readonly (readonly [line: string, offered: readonly string[], not: readonly string[]])[] = [
   ["tsbox ru", ["run"], ["rm", "web"]],
   ["tsbox vol", ["volume"], ["run"]],
@@ -81,7 +81,7 @@ test.skipIf(reason ?? lacks("fish"), "fish", async (t) => {
 test.skipIf(reason ?? lacks("zsh"), "zsh", async (t) => {
   const own = await engine(t);
   await world(own);
-  // What the line editor would do around it: words, the current one, and a compadd that only tells.
+  // Simulates the line editor: the words, the current one, and a compadd that prints its arguments.
   const script = `
     compdef() { : }
     compset() { : }

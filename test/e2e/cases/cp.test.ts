@@ -1,4 +1,4 @@
-/** `cp`, by docker's own client and by ours: Docker's rules one by one, beside Debian's dockerd; and who means harm. */
+/** `cp`, with docker's client and with ours: each of Docker's rules, compared with Debian's dockerd; and attacks. */
 import { execFileSync } from "node:child_process";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
@@ -16,7 +16,7 @@ const reason =
   needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ?? docker.reason ?? needsBusybox();
 const beside = reason ?? needsDockerd();
 
-/** A tree to copy from: a directory with one below, a file, links to both. */
+/** A source tree: a directory with a subdirectory, a file, links to both. */
 function sources(directory: string): void {
   mkdirSync(join(directory, "d/s"), { recursive: true });
   writeFileSync(join(directory, "d/a"), "a\n", { mode: 0o640 });
@@ -26,7 +26,7 @@ function sources(directory: string): void {
   symlinkSync("d", join(directory, "ld"));
   symlinkSync("nowhere", join(directory, "ln"));
 }
-/** A place to copy to: a directory that is there, a file, links to both and to nothing. */
+/** A target tree: an existing directory, a file, links to both and a broken link. */
 function places(directory: string): void {
   mkdirSync(join(directory, "there"), { recursive: true });
   writeFileSync(join(directory, "there/x"), "x\n");
@@ -37,7 +37,7 @@ function places(directory: string): void {
 }
 const tarOf = (directory: string): Buffer => execFileSync("tar", ["-C", directory, "--sort=name", "-c", "."], { maxBuffer: 1 << 28 });
 
-/** Kind, mode, link and content of all that is in a directory of this host. */
+/** Kind, mode, link target and content of all files in a directory of this host. */
 function listing(directory: string): readonly string[] {
   const rows: string[] = [];
   const walk = (path: string): void => {
@@ -80,7 +80,7 @@ const everyOperation = sourceForms.flatMap((source) =>
   ]),
 );
 
-/** All of them in the long run; else every sixteenth, other ones each day. */
+/** All of them in the full run; otherwise every sixteenth, different ones each day. */
 const day = Math.floor(Date.now() / 86_400_000);
 const operations = everyOperation.filter((_, at) => isFullRun || (at + day) % 16 === 0);
 
@@ -93,7 +93,7 @@ async function fronts(t: Case): Promise<readonly Front[]> {
   return all;
 }
 
-/** All answered as docker did, or a list of what was not. */
+/** Fails with a list of the results that differ from docker's. */
 function compare(results: ReadonlyMap<string, readonly { readonly front: string; readonly seen: string }[]>): void {
   const different: string[] = [];
   for (const [what, [first, ...others]] of results)
@@ -143,7 +143,8 @@ test.skipIf(beside, "out of a container that runs: every form ends as Docker's d
       places(local);
       const { code } = client.run(["cp", ...flags, `box:/srv/${source}`, `${local}${destination}`]);
       const what = `cp ${flags.join(" ")} BOX/${source} HERE${destination}`;
-      // Docker's client takes a link with a slash behind it for the directory that it leads to, and for a link when it comes to `.`.
+      // Docker's client takes a link with a trailing slash for the directory to which it leads, but for a link when the source ends with
+      // `.`.
       if (destination === "/ldir/" && source.endsWith("/.")) continue;
       const seen = `${code === 0 ? "done" : "refused"} ${listing(local).join(", ")}`;
       results.set(what, [...(results.get(what) ?? []), { front: client.name, seen }]);
@@ -169,7 +170,7 @@ function ask(socket: string, method: string, path: string, body?: Buffer, header
         const stat = typeof header === "string" ? JSON.parse(Buffer.from(header, "base64").toString()) : null;
         resolve({ status: response.statusCode ?? 0, stat, body: Buffer.concat(parts) });
       });
-      // Broken off: what is wrong in the middle can't be said otherwise.
+      // The connection was aborted: an error in the middle can't be reported in another way.
       response.on("error", () => resolve({ status: 0, stat: null, body: Buffer.concat(parts) }));
     });
     sent.on("error", reject);
@@ -193,7 +194,7 @@ test.skipIf(beside, "the API's answers about a path, kinds and bits and links an
   );
   const tar = execFileSync("tar", ["-C", prepared, "--sort=name", "--transform=s,^\\./,./srv/,", "-c", "."], { maxBuffer: 1 << 28 });
   for (const client of all.slice(0, 2)) {
-    // As an image: dockerd's cp takes no links that lead out of where they are copied to.
+    // As an image: dockerd's cp refuses links that lead out of the target directory.
     client.ok(["import", "-", "tree"], tar);
     client.ok(["create", "--net", "none", "--name", "box", "tree", "true"]);
   }
@@ -216,7 +217,7 @@ test.skipIf(beside, "the API's answers about a path, kinds and bits and links an
     const [theirs, ours] = await Promise.all(
       all.slice(0, 2).map((client) => ask(client.socket, "HEAD", `/containers/box/archive?path=${encodeURIComponent(`/srv/${name}`)}`)),
     );
-    // Sizes of directories are the file system's business.
+    // The size of a directory depends on the file system.
     const plain = (stat: unknown): unknown =>
       stat === null ? null : { ...(stat as object), size: Number((stat as { size: number }).size) % 4096 };
     assert.equal({ status: ours?.status, stat: plain(ours?.stat) }, { status: theirs?.status, stat: plain(theirs?.stat) }, name);
@@ -328,7 +329,7 @@ test.skipIf(reason, "volumes and binds are seen, running or not; what is read-on
   assert.equal([readOnly.code, readOnly.stderr], [1, "tsbox: container rootfs is marked read-only\n"]);
 });
 
-/** What the daemon has ever held in memory, in KiB. */
+/** The peak memory use of the daemon, in KiB. */
 const peak = (own: Engine): number => Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${own.daemonPid()}/status`, "utf8"))?.[1] ?? 0);
 
 test.skipIf(reason, "half a gigabyte each way goes through, and does not stay in the daemon's memory", async (t) => {
@@ -372,7 +373,7 @@ test.skipIf(
       for (const [what, archive, expected] of archives) {
         await own.ok(["create", "--net", "none", "--name", "box", "bb", "sleep", "1000"]);
         if (state === "running") await own.ok(["start", "box"]);
-        // What links lead to is looked for in the container, where it is made for some of them.
+        // The targets of links are looked up in the container, so some of them are made there.
         client?.run(["cp", "-", "box:/"], tar("--transform=s,^,made,", "--exclude=*", "."));
         const made = execFileSync("tar", ["-cPf", "-", "--no-recursion", `--transform=s,^/,,`, "-C", "/", outside]);
         assert.is((await ask(own.socket, "PUT", "/containers/box/archive?path=/", made)).status, 200);
@@ -383,7 +384,7 @@ test.skipIf(
         await own.ok(["rm", "-f", "box"]);
       }
     }
-    // A hard link to what is not the container's.
+    // A hard link to a file outside of the container.
     const hard = Buffer.from(tar("escaped").subarray(0, 512));
     hard.write(`../../../../..${outside}/secret\0`, 157);
     hard.write("1", 156);
@@ -398,7 +399,7 @@ test.skipIf(
     );
     await own.ok(["create", "--net", "none", "--name", "box", "bb", "true"]);
     assert.is((await ask(own.socket, "PUT", "/containers/box/archive?path=/srv", Buffer.concat([hard, Buffer.alloc(1024)]))).status, 400);
-    // Out of the container: a file through a link that leads to the host's.
+    // In the other direction: reading a file through a link to a file of the host.
     await own.ok(["cp", "-", "box:/srv"], { input: Buffer.concat([head("link"), Buffer.alloc(1024)]) });
     const read = await own.run(["cp", "box:/srv/link/secret", join(inside, "got")]);
     assert.is(read.code, 1);
@@ -415,7 +416,7 @@ test.skipIf(reason, "a process that swaps a directory for a link to / while file
   const host = temporaryDirectory(t, "/var/tmp");
   mkdirSync(join(host, "deep"));
   writeFileSync(join(host, "deep/secret"), "the host's\n");
-  // In the container the same path is a directory, and by turns a link to the root (CVE-2018-15664).
+  // In the container the same path is alternately a directory and a link to the root (CVE-2018-15664).
   const swap = `mkdir -p /w/real${host}/deep /w/side; echo contained > /w/real${host}/deep/secret; mkdir -p ${host}/deep; echo contained > ${host}/deep/secret; echo up; ln -s / /w/side/x; cd /w; while :; do mv real kept; mv side/x real; mv real side/x; mv kept real; done`;
   await own.ok(["run", "-d", "--net", "none", "--name", "box", "bb", "sh", "-c", swap]);
   const source = temporaryDirectory(t);
@@ -452,7 +453,7 @@ test.skipIf(reason, "a start waits for a copy into the stopped container, and a 
   const answered = new Promise<number>((resolve) => sending.on("response", (response) => resolve(response.resume().statusCode ?? 0)));
   const idle = open();
   sending.write(archive.subarray(0, 512));
-  // The connection, and the container's tree behind it.
+  // The connection, and the container's tree that the engine has opened.
   await until(() => open() > idle + 1, "the copy to be under way");
   const started = own.run(["start", "-a", "box"]);
   sending.end(archive.subarray(512));
@@ -500,7 +501,7 @@ test.skipIf(
     const directory = temporaryDirectory(t);
     sources(directory);
     const [passwd, etc] = [readFileSync("/etc/passwd"), temporaryDirectory(t)];
-    // Docker looks names up on the host, tsbox in the container: here both have the same.
+    // Docker looks names up on the host, tsbox in the container. Here both have the same accounts.
     writeFileSync(join(etc, "passwd"), passwd);
     execFileSync("chown", ["-hR", "1234:55", directory]);
     const seen = all.map((client) =>

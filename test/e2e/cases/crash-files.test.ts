@@ -1,4 +1,6 @@
-/** kill -9 of the daemon within what makes, moves and removes files: it comes back, what was done is there, and nothing half done is. */
+/**
+ * kill -9 of the daemon during commands that make, move and remove files: it restarts, completed work is kept, and no partial work is left.
+ */
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -13,7 +15,7 @@ const test = suite("kill -9 within files of images", { timeout: 600_000 });
 const reason =
   needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ?? docker.reason ?? needsBusybox();
 
-/** Milliseconds after the start of a command at which the daemon is killed. All of them for each command in the long run. */
+/** Milliseconds between the start of a command and the daemon's kill. The full run uses all of them for each command. */
 const moments: readonly number[] = [5, 40, 150];
 
 test.skipIf(reason, "commit, import, save, load, cp, rmi and prune: each killed in the middle, then done again to the end", async (t) => {
@@ -45,7 +47,7 @@ test.skipIf(reason, "commit, import, save, load, cp, rmi and prune: each killed 
       await client.ended;
       await until(() => !alive(daemon), "the daemon to end");
       assert.is((await own.run(["version"])).code, 0, `${verb} after ${moment} ms`);
-      // Whatever it was killed in, every image that is told of can be run, and read to its end.
+      // Whatever the kill interrupted, every listed image can be run and read completely.
       for (const name of (await own.ok(["images", "-aq"])).split("\n").filter(Boolean))
         await own.ok(["save", "-o", join(directory, "whole.tar"), name]);
       assert.equal(await own.ok(["run", "--rm", "--net", "none", "bb:1", "echo", "whole"]), "whole\n");

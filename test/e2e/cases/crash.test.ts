@@ -1,4 +1,4 @@
-/** kill -9 of each process, and what docs/architecture.md promises of it. */
+/** kill -9 of each process, and the guarantees of docs/architecture.md. */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { alive, binary, type Engine, engine, until } from "../src/engine.ts";
 const test = suite("kill -9", { timeout: 120_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
 
-/** Writes a line, then waits for a file of the container's own to say with which code to end. */
+/** Writes a line, then waits for a file in the container that contains its exit code. */
 const obedient = 'echo first; while [ ! -e /end ]; do sleep 0.02; done; echo last; exit "$(cat /end)"';
 
 async function runObedient(own: Engine, name: string, more: readonly string[] = []): Promise<string> {
@@ -20,7 +20,7 @@ async function runObedient(own: Engine, name: string, more: readonly string[] = 
 
 async function tellToEnd(own: Engine, id: string, code: number): Promise<void> {
   const { pid } = JSON.parse(readFileSync(join(own.state, "containers", id, "record.json"), "utf8")) as { pid: number };
-  // Under its name it is there as a whole.
+  // The rename makes the complete file visible at once.
   writeFileSync(`/proc/${pid}/root/end.new`, String(code));
   renameSync(`/proc/${pid}/root/end.new`, `/proc/${pid}/root/end`);
 }
@@ -75,7 +75,7 @@ test.skipIf(reason, "the daemon, once it has made the bridge: its successor take
   await own.ok(["run", "--rm", "host:/", "true"]);
   const links = (kind: string): readonly string[] => networkLinks().filter((name) => name.startsWith(`tsb${own.id.slice(0, 4)}${kind}`));
   assert.is(links("b").length, 1);
-  // A container that is known to the next daemon would make it use the bridge.
+  // The next daemon would use the bridge for a container that it knows.
   await until(() => links("v").length === 0, "its pair to go");
   process.kill(own.daemonPid(), "SIGKILL");
   await own.ok(["ps"]);
@@ -118,7 +118,7 @@ test.skipIf(reason, "daemon and launcher, when a container runs and no record sa
   const id = await runObedient(own, "unrecorded");
   const { State } = await own.inspect("unrecorded");
   await own.killLauncher();
-  // As it was before the start was recorded.
+  // The state before the start was recorded.
   const path = join(own.state, "containers", id, "record.json");
   const record = JSON.parse(readFileSync(path, "utf8"));
   writeFileSync(path, JSON.stringify({ ...record, status: "created", pid: null, startedAt: null, endpoints: [] }));
@@ -134,7 +134,7 @@ test.skipIf(
   reason,
   "daemon and shim, when no record says that a container runs: its processes end, and nothing of it is left",
   async (t) => {
-    // The operator's, so the engine leaves it.
+    // The operator made this cgroup, so the engine does not remove it.
     const parent = `tsbox-test-parent-${process.pid}`;
     t.cleanup(() => {
       for (const hierarchy of ["", ...readdirSync("/sys/fs/cgroup")]) {
@@ -150,7 +150,7 @@ test.skipIf(
       await own.killLauncher();
       process.kill(shim, "SIGKILL");
       await until(() => !alive(shim), "the shim to die");
-      // As it was before the start was recorded: of one with --rm nothing is known then.
+      // The state before the start was recorded: a container with --rm has no record then.
       const path = join(own.state, "containers", id, "record.json");
       const record = JSON.parse(readFileSync(path, "utf8"));
       if (more[0] === "--rm") rmSync(path);
@@ -181,7 +181,7 @@ test.skipIf(reason, "the client: the container goes on", async (t) => {
 
 test.skipIf(reason, "the shim: the log up to then, and the exit code from the launcher", async (t) => {
   const own = await engine(t);
-  // It ends without a word: nobody reads its output any more, and a line would be its death by SIGPIPE.
+  // It ends without output: its output has no reader any more, so a line would end it with SIGPIPE.
   const silent = 'echo first; while [ ! -e /end ]; do sleep 0.02; done; exit "$(cat /end)"';
   const id = (await own.ok(["run", "-d", "--name", "bereft", "--net", "none", "host:/", "sh", "-c", silent])).trim();
   await until(async () => (await own.run(["logs", "bereft"])).stdout === "first\n", "its first line");
@@ -218,13 +218,13 @@ test.skipIf(reason, "a power cut within create: a record whose layer never came 
   const cut = await create("cut");
   const whole = Array.from({ length: 8 }, (_, at) => `whole${at}`);
   const ids = [cut, ...(await Promise.all(whole.map(create)))];
-  // What is on disk then: all but a layer. What was on tmpfs is gone.
+  // The state after a power cut: one layer is missing on disk, and tmpfs is empty.
   process.kill(own.daemonPid(), "SIGSTOP");
   for (const id of ids) rmSync(join(own.state, "containers", id), { recursive: true });
   rmSync(join(own.root, "storage-overlay", "active", `container-${cut}`), { recursive: true });
   process.kill(own.daemonPid(), "SIGKILL");
   assert.equal((await own.ok(["ps", "-a", "--format", "{{.Names}}"])).trim().split("\n").sort(), whole);
-  // The first starts find nothing open yet: all at once, since their steps may come in another order then.
+  // The first starts find nothing open yet. They run at once, since their steps may then interleave differently.
   const told = await Promise.all(whole.map((name) => own.ok(["start", "-a", name])));
   assert.equal(
     told,
@@ -250,7 +250,7 @@ test.skipIf(reason, "a power cut that took an image's layers: they are unpacked 
   assert.is(await own.ok(["run", "--rm", "--net", "none", "host:/", "echo", "once"]), "once\n");
   const layers = join(own.root, "storage-overlay", "committed");
   process.kill(own.daemonPid(), "SIGSTOP");
-  // As a layer looks that was not on disk yet when the host went down.
+  // Layers that were not on disk yet when the host went down.
   let taken = 0;
   for (const name of readdirSync(layers)) {
     const path = join(layers, name, "snapshot.json");

@@ -1,4 +1,4 @@
-/** `tsbox debug`: tools beside a container whose image has none. */
+/** `tsbox debug`: tools next to a container whose image has none. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { needsRoot, suite } from "@tsbox/harness";
@@ -50,7 +50,7 @@ test.skipIf(
     assert.equal(readdirSync(`/proc/${State.Pid}/root`).sort(), [...root].sort());
     assert.not.ok(existsSync("/made"));
     assert.is(layers(own).length, 1);
-    // It ends with the container, and its layer with it.
+    // The tools end with the container, and their layer is removed.
     await own.ok(["kill", "box"]);
     assert.is((await going.ended).code, 137);
     await until(() => layers(own).length === 0, "the layer of the tools to go");

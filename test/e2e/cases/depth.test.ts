@@ -1,4 +1,4 @@
-/** Trees deeper than any path, archives without an end: one answer each, and the engine goes on. */
+/** Trees that are deeper than any path, and endless archives: each request gets one answer, and the engine goes on. */
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
@@ -13,7 +13,7 @@ const test = suite("depth", { timeout: 180_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ?? needsBusybox();
 const line = /^(tsbox|Error)[^\n]{1,500}\n$/;
 
-/** An engine with the image `bb`, and a check that its daemon is still the same one. */
+/** An engine with the image `bb`, and a check that its daemon was not restarted. */
 async function world(t: Case): Promise<{ readonly own: Engine; readonly same: () => void }> {
   const own = await engine(t);
   const tar = join(temporaryDirectory(t), "bb.tar");
@@ -23,7 +23,7 @@ async function world(t: Case): Promise<{ readonly own: Engine; readonly same: ()
   return { own, same: () => assert.is(own.daemonPid(), pid, "the daemon has died") };
 }
 
-/** `levels` directories, each in the one before, below `directory` of this host. */
+/** Makes `levels` nested directories below `directory` of this host. */
 function nest(directory: string, levels: number): void {
   const script = `for (let at = 0; at < ${levels}; at += 1) { fs.mkdirSync("d"); process.chdir("d"); }`;
   execFileSync(process.execPath, ["-e", script], { cwd: directory });
@@ -60,7 +60,7 @@ interface Answer {
   readonly body: string;
 }
 
-/** `PUT …/archive`; zeros follow the archive until they are enough or nobody takes them. */
+/** `PUT …/archive`. Zeros follow the archive until their number is reached or the connection ends. */
 function put(own: Engine, path: string, archive: Buffer, zeros: number): { readonly answer: Promise<Answer>; readonly leave: () => void } {
   const sending = request({ socketPath: own.socket, method: "PUT", path: `/v1.41/containers/box/archive?path=${path}`, agent: false });
   const answer = new Promise<Answer>((resolve, reject) => {
@@ -117,7 +117,7 @@ test.skipIf(
     for (const name of ["box", "deeper"]) await own.ok(["create", "--net", "none", "--name", name, "bb", "sleep", "100"]);
     const layers = join(own.root, "storage-overlay/active");
     const uppers: string[] = [];
-    // Each gets its tree through its own layer: which is whose shows by a file.
+    // Each tree is made through the container's own layer; a marker file shows which layer belongs to which container.
     for (const name of ["box", "deeper"]) {
       const marker = join(temporaryDirectory(t), name);
       writeFileSync(marker, "");
@@ -143,14 +143,14 @@ test.skipIf(
       assert.match(ran.stderr, line);
     }
     same();
-    // Its size is not known; those of the others are.
+    // Its size is unknown; the sizes of the others are known.
     const sizes = await own.ok(["ps", "-as", "--format", "{{.Names}} {{.Size}}"]);
     assert.match(sizes, /^deeper N\/A$/m);
     assert.match(sizes, /^box \d/m);
     const verbose = await own.ok(["system", "df", "-v"]);
     assert.match(verbose, /N\/A.*deeper/);
     assert.match(await own.ok(["system", "df"]), /Containers +2 /);
-    // Deep is not damaged.
+    // A deep tree is not reported as damage.
     assert.is(await own.ok(["system", "check"]), "");
     const flat = Buffer.concat([member("d", "0", "flat"), Buffer.alloc(1024)]);
     assert.equal((await put(own, "/srv", flat, 0).answer).status, 200);

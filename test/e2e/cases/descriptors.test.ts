@@ -1,4 +1,4 @@
-/** Open files: an engine that is given few takes what its host lets it have, and its containers don't inherit that. */
+/** Open files: an engine with a low limit raises it as far as its host allows, and its containers do not inherit the raised limit. */
 import { existsSync, readFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect, type Socket } from "node:net";
@@ -53,12 +53,12 @@ test.skipIf(reason, "more connections over HTTP than there are descriptors for a
   const refused = await ping(own.socket);
   assert.is(refused.status, 503, refused.body);
   assert.match(refused.body, /"the engine has as many connections as its open files allow: close some, or raise its limit/);
-  // Who is turned away and goes on sending is not listened to for ever.
+  // A refused client that keeps sending is disconnected.
   const stubborn = connect({ path: own.socket, allowHalfOpen: true }).resume();
   const sending = setInterval(() => stubborn.write("GET / HTTP/1.1\r\n"), 100);
   t.cleanup(() => clearInterval(sending));
   await new Promise((resolve) => stubborn.on("error", () => {}).once("close", resolve));
-  // Who does not speak HTTP is no concern of it.
+  // Clients that do not use HTTP are not affected.
   assert.is(await own.ok(["run", "--rm", "--net", "none", "host:/", "echo", "here"]), "here\n");
   for (const socket of sockets) socket.destroy();
   await until(async () => (await ping(own.socket)).status === 200, "the engine to answer again");

@@ -11,7 +11,7 @@ const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is
 
 test.skipIf(reason, "run in the foreground: streams apart, input, exit codes", async (t) => {
   const own = await engine(t);
-  // What an image is, docker only knows from a registry; ours makes one of this machine, under a name that docker can say.
+  // Docker can get an image only from a registry. tsbox makes one of this machine, under a name that docker accepts.
   await own.ok(["create", "--name", "maker", "--net", "none", "host:/", "true"]);
   await own.ok(["tag", "host:/", "machine:1"]);
   const run = (...words: readonly string[]): readonly string[] => ["run", "--rm", "--net", "none", "machine:1", ...words];

@@ -1,7 +1,7 @@
 /**
- * Whoever enters a running container is seen by the processes of that container, and with CAP_SYS_PTRACE they may look into it. An attacker
- * in the container watches for the host's root, for directories and files of the host, and for capabilities that the container lacks, while
- * the engine enters it in every way that it has.
+ * A process that enters a running container is visible to the processes of that container, which may inspect it with CAP_SYS_PTRACE. An
+ * attacker in the container searches for the host's root, for directories and files of the host, and for capabilities that the container
+ * lacks, while the engine enters it in every way that it supports.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -14,10 +14,10 @@ import { probe } from "../src/probe.ts";
 const test = suite("entering a container", { timeout: 180_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ?? needsBusybox();
 
-/** A single exec was enough for the watcher to get out, when that was possible. */
+/** When an escape was possible, a single exec was enough for it. */
 const rounds = isFullRun ? 30 : 4;
 
-/** Ways in, each of which makes a process in the container's pid namespace or looks at one. */
+/** The ways to enter: each makes a process in the container's pid namespace or inspects one. */
 async function enter(own: Engine): Promise<void> {
   const quiet = { input: "" };
   for (let at = 0; at < rounds; at += 1) {
@@ -38,7 +38,7 @@ async function enter(own: Engine): Promise<void> {
 interface Attack {
   readonly title: string;
   readonly flags: readonly string[];
-  /** Capabilities that an entering process may have beyond the container's own: of `exec --privileged` and `debug`, which ask for them. */
+  /** An entering process may have capabilities beyond the container's: `exec --privileged` and `debug` ask for them. */
   readonly mayHaveMore: boolean;
 }
 const attacks: readonly Attack[] = [

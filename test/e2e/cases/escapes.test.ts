@@ -1,6 +1,6 @@
 /**
- * Ways out of a container that other engines have had, each tried for real. A case is named by its CVE, tries what the report describes,
- * and fails if anything of the host is reached. Those of `cp` and of image layers have files of their own.
+ * Real attempts of escapes that other engines have had. A case is named by its CVE, does what the report describes, and fails if it reaches
+ * anything of the host. Attacks with `cp` and image layers have their own files.
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -18,10 +18,10 @@ const digest = (path: string): string => createHash("sha256").update(readFileSyn
 test.skipIf(reason, "CVE-2019-5736: /proc/self/exe as the command, and a write to whoever enters", async (t) => {
   const own = await engine(t);
   const before = digest(binary);
-  // The command is the runtime itself: it runs as anybody's program would, or not at all.
+  // The command is the runtime itself: it runs like any program, or not at all.
   const itself = await own.run([...none, "host:/", "/proc/self/exe", "version"]);
   assert.not.equal(itself.code, 0);
-  // The container waits for a process to enter, holds its /proc/PID/exe, and writes to it once nobody runs it.
+  // The container waits for a process to enter, holds its /proc/PID/exe, and writes to it once no process runs it.
   const trap = `
     for round in $(seq 200); do
       for pid in /proc/[0-9]*; do
@@ -44,7 +44,7 @@ test.skipIf(reason, "CVE-2024-21626: a working directory that is a descriptor of
       [...none, "-w", `/proc/self/fd/${descriptor}`, "host:/"],
       ["exec", "-w", `/proc/self/fd/${descriptor}`, "kept"],
     ]) {
-      // Either there is no such directory, or it lies inside.
+      // Either the directory does not exist, or it is inside the container.
       const ran = await own.run([...started, "sh", "-c", "cd ../../../../.. && ls -di . && ls -di /"]);
       const [there, root] = ran.stdout.split("\n").map((line) => line.trim().split(" ")[0]);
       assert.ok(ran.code !== 0 || there === root, `${started.join(" ")}: ${ran.stdout}${ran.stderr}`);
@@ -78,7 +78,7 @@ test.skipIf(reason, "CVE-2019-16884: a volume over /proc, or inside it", async (
     const ran = await inside(own, ["-v", `${fake}:${target}`], "true");
     assert.equal([ran.code, /proc/.test(ran.stderr)], [125, true], `${target}: ${ran.stderr}`);
   }
-  // A /proc that lies can't take the process's own protection away.
+  // A false /proc must not remove the process's protection.
   const ran = await inside(
     own,
     ["-v", `${fake}:/proc`],
@@ -122,7 +122,7 @@ test.skipIf(reason, "CVE-2025-31133, CVE-2025-52565, CVE-2025-52881: /dev/null, 
   const lies = temporaryDirectory(t, "/var/tmp");
   const victim = join(lies, "victim");
   writeFileSync(victim, "untouched");
-  // A volume that is /dev: its null and console are links to what shall be written or shown.
+  // A volume at /dev: its null and console are links to files that must not be written or shown.
   const dev = join(lies, "dev");
   mkdirSync(dev);
   for (const name of ["null", "console", "pts", "ptmx"]) symlinkSync("/proc/sys/kernel/core_pattern", join(dev, name));
@@ -133,7 +133,7 @@ test.skipIf(reason, "CVE-2025-31133, CVE-2025-52565, CVE-2025-52881: /dev/null, 
   assert.is(readFileSync("/proc/sys/kernel/core_pattern", "utf8"), pattern);
   assert.is(readFileSync(victim, "utf8"), "untouched");
   assert.is(ran.stdout, "");
-  // Sysctls and labels are written to the real /proc, whatever lies over the container's.
+  // Sysctls and labels are written to the real /proc, whatever is mounted over the container's.
   const shared = await own.run([...none, "--sysctl", "kernel.shmmax=4096", "-v", `${lies}:/proc`, "host:/", "true"]);
   assert.ok([0, 125].includes(shared.code), shared.stderr);
   assert.is(readFileSync(victim, "utf8"), "untouched");

@@ -85,7 +85,7 @@ test.skipIf(reason, "it is inside: namespaces, cgroups, capabilities, filter, um
       .split("\n")
       .filter((line) => /^(Cap|NoNewPrivs|Seccomp|Umask|Sig(Blk|Ign)|Uid|Gid|Groups)/.test(line));
   assert.equal(lines(pid), lines(State.Pid));
-  // All that there are here.
+  // All capabilities of this host.
   const all = /^CapBnd:\s+(\w+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
   assert.match(await own.ok(["exec", "--privileged", "box", "cat", "/proc/self/status"]), new RegExp(`^CapEff:\\s+${all}$`, "m"));
 });
@@ -98,7 +98,7 @@ test.skipIf(reason, "nobody inside has a descriptor of the host's /dev/null", as
   const change = ["sh", "-c", "chmod 640 /proc/self/fd/0; stat -L -c %a /proc/self/fd/0"];
   assert.is(await own.ok(["exec", "box", ...change]), "640\n");
   assert.is(await own.ok(["run", "--rm", "--net", "none", "host:/", ...change]), "640\n");
-  // Nor a place in its tree where it may be changed.
+  // Nor is there a writable path to it in the container's tree.
   assert.match((await own.run(["exec", "box", "chmod", "640", "/proc/interrupts"])).stderr, /Read-only file system/);
   assert.is(statSync("/dev/null").mode, before);
 });
@@ -118,7 +118,7 @@ test.skipIf(reason, "detached, and ended with its container", async (t) => {
   await own.ok(["kill", "box"]);
   assert.is((await waiting).code, 137);
   await until(() => !alive(pid), "the detached command to end with the container");
-  // The engine hears of it a moment after the kernel.
+  // The engine is notified a moment after the kernel's event.
   await until(async () => (await ids(own)).length === 0, "both to be forgotten");
 });
 
@@ -157,7 +157,7 @@ test.skipIf(reason, "a thousand in a row leave nothing in shim, launcher and dae
   await row(50);
   const before = { open: open(), heap: processes.map(heap) };
   await row(950);
-  // The last client may be on its way out still.
+  // The last client may still be exiting.
   await until(() => open().every((count, at) => count <= (before.open[at] ?? 0)), "all descriptors to be closed");
   const [shimGrown = 0, launcherGrown = 0, daemonGrown = 0] = processes.map((pid, at) => heap(pid) - (before.heap[at] ?? 0));
   assert.ok(shimGrown <= 16, `the shim grew by ${shimGrown} KiB`);
@@ -232,7 +232,7 @@ test.skipIf(
     const pids = new Map(await Promise.all((await ids(own)).map(async (id) => [id, await pidOf(id)] as const)));
     const fourth = [...pids.keys()].find((id) => ![first, second, third].includes(id)) ?? "";
     const gone = (id: string): Promise<void> => until(() => !alive(pids.get(id) ?? 0), `the exec ${id} to end`);
-    // It is told, and does not hear.
+    // The process is stopped, so it does not receive the reports.
     process.kill(stopped, "SIGSTOP");
     for (const code of [11, 14]) go(code);
     for (const id of [first, fourth]) await gone(id);
@@ -328,7 +328,7 @@ test.skipIf(reason, "the portable client has the same", async (t) => {
   assert.match(missing.stdout, /^OCI runtime exec failed: .*exec: "no-such-command": executable file not found in \$PATH: unknown\r\n$/);
 });
 
-/** Of the one exec that runs. */
+/** The pid of the only exec that runs. */
 async function execPid(own: Engine): Promise<number> {
   let pid = 0;
   await until(async () => {

@@ -9,7 +9,7 @@ import { needsTools } from "../src/images.ts";
 const test = suite("faults", { timeout: 300_000 });
 const built = existsSync(binary) ? null : "the native binary is not built: scripts/setup";
 const reason = needsRoot() ?? needsBusybox() ?? built ?? needsTools("docker-registry", "skopeo", "umoci", "strace");
-/** `FAULTS_FROM=N` repeats what was printed with it. */
+/** `FAULTS_FROM=N` repeats the run that printed N. */
 const seed = Number(process.env.FAULTS_FROM ?? Math.floor(Math.random() * 2 ** 31));
 
 test.skipIf(reason, "sixty: everybody answers in time, nothing acknowledged is lost, nothing is left", async (t) => {

@@ -1,6 +1,6 @@
 /**
- * Linux 6.1, the oldest kernel that tsbox is for, with cgroup v2 alone: an engine in a User-Mode-Linux guest. What a `run` rests on; the
- * rest is in ../full/guest-uml.test.ts.
+ * Linux 6.1, the oldest supported kernel, with cgroup v2 only: an engine in a User-Mode-Linux guest. This file tests the basics of a `run`;
+ * the rest is in ../full/guest-uml.test.ts.
  */
 import { scenes } from "../src/guest.ts";
 

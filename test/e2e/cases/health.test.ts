@@ -1,4 +1,4 @@
-/** Health checks: from flags and images, what inspect, ps and events say of them, and what is done about what turned unhealthy. */
+/** Health checks: from flags and images, how inspect, ps and events report them, and how the engine handles unhealthy containers. */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ const healthOf = async (own: Engine, name: string): Promise<Health | undefined> 
 const becomes = (own: Engine, name: string, status: string): Promise<void> =>
   until(async () => (await healthOf(own, name))?.Status === status, `${name} to be ${status}`);
 
-/** Quick, and healthy as long as /d/ok is there. */
+/** Fast, and healthy as long as /d/ok exists. */
 const quick = ["--health-interval", "100ms", "--health-retries", "2"] as const;
 const check = ["--health-cmd", "echo looked; test -e /d/ok", ...quick] as const;
 const sleeping = ["host:/", "sh", "-c", "echo x >> /d/starts; exec sleep 1000"] as const;
@@ -184,7 +184,7 @@ test.skipIf(reason, "--on-unhealthy: restart, stop, kill", async (t) => {
   }
 });
 
-/** What OCI has no field for, and umoci no flag: the config is written anew. */
+/** OCI has no field for health checks, and umoci no flag, so this rewrites the config. */
 function withHealthCheck(layout: string, image: string, check: object): void {
   const blob = (digest: string): string => join(layout, "blobs", digest.replace(":", "/"));
   const read = (path: string): Record<string, unknown> => JSON.parse(readFileSync(path, "utf8"));

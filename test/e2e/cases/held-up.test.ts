@@ -1,6 +1,6 @@
 /**
- * A container that holds up whoever enters it: by a fifo where a file should be, by a lease on the program, by signals. It can be killed
- * and removed all the same, and nobody else waits. And the disk, which others hold up.
+ * A container that blocks processes which enter it: with a fifo in place of a file, with a lease on the program, with signals. It can still
+ * be killed and removed, and no other command waits. And the disk, which other processes keep busy.
  */
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
@@ -19,7 +19,7 @@ async function ready(t: Case): Promise<Engine> {
   return own;
 }
 
-/** Milliseconds that a command took. */
+/** Runs a command and returns its duration in milliseconds. */
 async function timed(own: Engine, argv: readonly string[]): Promise<number> {
   const began = performance.now();
   await own.ok(argv);
@@ -45,7 +45,7 @@ test.skipIf(reason, "a lease on the program: the exec ends with its deadline, an
   await own.ok(["run", "-d", "--name", "trap", "--net", "none", ...flags, "bb", "sh", "-c", script]);
   await until(async () => (await own.ok(["logs", "trap"])) === "held\n", "the lease");
   const late = own.run(["exec", "trap", "/held", "true"]);
-  // Somebody else is served while that one waits.
+  // Another command is served while the first one waits.
   assert.is(await own.ok(["exec", "trap", "echo", "served"]), "served\n");
   const { code, stderr } = await late;
   assert.ok(code !== 0 && stderr.includes("did not start within"), `${code}: ${stderr}`);
@@ -59,13 +59,13 @@ test.skipIf(reason, "a container that stops everything in it: execs hang as they
   const own = await ready(t);
   await own.ok(["run", "-d", "--name", "trap", "--net", "none", "bb", "sh", "-c", "while :; do kill -STOP -1; done"]);
   const execs = Array.from({ length: 12 }, () => own.run(["exec", "trap", "sleep", "0.2"]));
-  // One that has been looked at is not enough: all of them are on their way or stopped.
+  // It is not enough that one of them was inspected: all must be starting or stopped.
   await Promise.race([...execs, own.ok(["exec", "-d", "trap", "true"])]).catch(() => {});
   assert.ok((await timed(own, ["rm", "-f", "trap"])) < 5_000, "rm -f waits for no exec");
   for (const { code } of await Promise.all(execs)) assert.ok(code === 0 || code === 137 || code >= 125 || code === 1, String(code));
 });
 
-/** Whether the container's root is an overlay that leaves out every sync. */
+/** Prints whether the container's root is an overlay that skips every sync. */
 const isVolatile =
   "grep -q '^[0-9]* [0-9]* [0-9:]* / / .* - overlay overlay .*volatile' /proc/self/mountinfo && echo volatile || echo synced";
 
@@ -73,7 +73,7 @@ test.skipIf(reason, "a container with --rm waits for nobody's disk: its layer as
   const own = await ready(t);
   assert.is(await own.ok(["run", "--rm", "--net", "none", "bb", "sh", "-c", isVolatile]), "volatile\n");
   assert.is(await own.ok(["run", "--rm", "--userns", "private", "--net", "none", "bb", "sh", "-c", isVolatile]), "volatile\n");
-  // What lasts keeps the promises that fsync(2) makes.
+  // A container that is kept must honour fsync(2).
   assert.is(await own.ok(["run", "--name", "lasts", "--net", "none", "bb", "sh", "-c", isVolatile]), "synced\n");
   await own.ok(["run", "-d", "--rm", "--name", "again", "-w", "/made", "--net", "none", "bb", "sh", "-c", "echo x >>/made/x; sleep 1000"]);
   await until(async () => (await own.run(["exec", "again", "cat", "/made/x"])).stdout === "x\n", "its first line");
@@ -82,7 +82,7 @@ test.skipIf(reason, "a container with --rm waits for nobody's disk: its layer as
   assert.match(await own.ok(["diff", "again"]), /^A \/made\/x$/m);
   await own.ok(["commit", "again", "kept"]);
   assert.is(await own.ok(["run", "--rm", "--net", "none", "kept", "cat", "/made/x"]), "x\nx\n");
-  // A new daemon knows it, too.
+  // A new daemon does the same.
   process.kill(own.daemonPid(), "SIGKILL");
   await own.ok(["restart", "-t", "0", "again"]);
   await until(async () => (await own.run(["exec", "again", "cat", "/made/x"])).stdout === "x\nx\nx\n", "its third line");

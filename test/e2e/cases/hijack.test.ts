@@ -1,4 +1,4 @@
-/** Connections that carry a process's stdio: output and exit code are whole, whatever becomes of the input. */
+/** Connections that carry a process's stdio: output and exit code are complete, whatever happens to the input. */
 import { existsSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { needsRoot, suite } from "@tsbox/harness";
@@ -9,7 +9,7 @@ import { binary, type Engine, engine } from "../src/engine.ts";
 const test = suite("hijacked connections", { timeout: 120_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
 const times = 20;
-/** More than all buffers on the way hold. */
+/** More than all buffers between container and client hold. */
 const much = "0123456789abcdef\n".repeat(60_000);
 
 async function machine(own: Engine): Promise<void> {
@@ -33,7 +33,7 @@ test.skipIf(reason ?? docker.reason, "input that the process does not read costs
   assert.equal([long.code, long.stdout.length], [3, 1_288_895]);
 });
 
-/** An exec of `words` with its connection taken over, past the answer's head. */
+/** An exec of `words` whose connection is hijacked; the answer's head is read. */
 async function taken(
   own: Engine,
   words: readonly string[],
@@ -74,7 +74,7 @@ async function rest(socket: Socket): Promise<string> {
   return all;
 }
 
-/** What Docker's frames hold, however the output was cut. */
+/** The content of Docker's frames, however the output was split. */
 function unframed(frames: string): string {
   let [text, at] = ["", 0];
   while (at < frames.length) {

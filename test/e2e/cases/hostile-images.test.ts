@@ -1,4 +1,4 @@
-/** Manifests, configs and registries that lie: each is refused in one line that names the cause, at once, and nothing of it is left. */
+/** False manifests, configs and registries: each is refused at once, in one line that names the cause, and nothing of it is left. */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer, request } from "node:http";
@@ -30,7 +30,7 @@ interface Image {
 const emptyTar = Buffer.alloc(10_240);
 const packed = gzipSync(emptyTar);
 
-/** A good image but for what is done to it. `config`: JSON of its config's fields. */
+/** A valid image, with `change` applied. `config`: JSON of its config's fields. */
 function image(config = '"config":{}', change: (manifest: Loose & { config: Loose; layers: [Loose] }) => void = () => {}): Image {
   const json = Buffer.from(
     `{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["${digestOf(emptyTar)}"]},${config}}`,
@@ -80,7 +80,7 @@ const refused: Readonly<Record<string, readonly [Image, RegExp]>> = {
   ],
   control: [image(undefined, ({ layers }) => Object.assign(layers[0], { digest: "\u001b[31m\n" })), /is not a digest/],
   platform: [index({ platform: { os: { toString: 1 } } }), /manifests\[\]\.platform\.os is not a string/],
-  // A directory of the host as the base of a stranger's image would show it whole.
+  // A directory of the host as the base of an untrusted image would expose all of it.
   adopted: [
     index({ mediaType: types.directory, annotations: { "io.tsbox.directory": "/etc" } }),
     /wants to stand on a directory of this host/,
@@ -105,7 +105,7 @@ async function serve(t: Case, images: Readonly<Record<string, Image>>): Promise<
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** The status, and the failure's words. */
+/** The status and the error message. */
 function pull(own: Engine, name: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const path = `/v1.43/images/create?fromImage=${encodeURIComponent(name)}&tag=1`;

@@ -1,4 +1,4 @@
-/** What comes from an image or a registry is a stranger's: layers that reach outside, a registry that goes away half-way. */
+/** Images and registries are untrusted: layers that reach outside, a registry that disconnects half-way. */
 
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -125,7 +125,7 @@ test.skipIf(
     gone = false;
     asked.length = 0;
     await own.ok(["pull", name]);
-    // How much of the half has come before the end is the network's business; what has come is not asked for again.
+    // How much of the half arrives before the disconnection depends on the network. Bytes that have arrived are not requested again.
     assert.is(asked.length, 1);
     const from = Number(/^bytes=(\d+)-$/.exec(asked[0] ?? "")?.[1]);
     assert.ok(from > 0 && from <= half, asked[0]);

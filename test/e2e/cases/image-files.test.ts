@@ -1,6 +1,6 @@
 /**
- * diff, commit, export, import, save, load, history, rmi, the prunes and system df: beside dockerd where it has a word, and with skopeo as
- * a reader of what we write.
+ * diff, commit, export, import, save, load, history, rmi, the prunes and system df: compared with dockerd if it supports them, and with
+ * skopeo as a reader of our output.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -23,7 +23,7 @@ const reason =
 const beside = reason ?? needsDockerd();
 type Loose = Readonly<Record<string, unknown>>;
 
-/** Every kind of change once. */
+/** Each kind of change once. */
 const script = [
   "echo new > /new; mkdir /made /made/deep; echo x > /made/deep/x",
   "rm /bin/ls; rm -r /tmp; chmod 700 /root; chown 5:6 /etc/passwd",
@@ -86,12 +86,12 @@ test.skipIf(beside, "commit: layers, config and history as dockerd makes them; t
   ];
   const inspect = (front: Front, name: string): Loose => (JSON.parse(front.ok(["inspect", name])) as [Loose])[0];
   const plain = (config: unknown): Loose => {
-    // What is of the container that was, not of the image.
+    // Fields of the former container, not of the image.
     const { Hostname, Image, AttachStdout, AttachStderr, ...rest } = config as Loose;
     return Object.fromEntries(
       Object.entries(rest)
         .map(([key, value]): [string, unknown] => [key, Array.isArray(value) && key === "Env" ? [...value].sort() : value])
-        // None and nothing are the same to every reader.
+        // A missing and an empty value mean the same to every reader.
         .filter(
           ([, value]) =>
             value !== null && value !== "" && value !== false && !(typeof value === "object" && Object.keys(value ?? {}).length === 0),
@@ -133,7 +133,7 @@ test.skipIf(beside, "commit: layers, config and history as dockerd makes them; t
   ]);
   assert.match(changed, /^new\nagain\n/);
   assert.match(changed, /700 0\n644 5\n\/etc\/below\n$/);
-  // An unchanged container adds no layer, and says so in its history.
+  // An unchanged container adds no layer, and its history shows that.
   ours.ok(["create", "--net", "none", "--name", "idle", "bb:1", "true"]);
   ours.ok(["commit", "idle", "same:1"]);
   assert.equal((inspect(ours, "same:1").RootFS as Loose).Layers, (inspect(ours, "bb:1").RootFS as Loose).Layers);
@@ -369,7 +369,7 @@ test.skipIf(beside, "rmi: uses, names, parents and children, in dockerd's words"
       const words = `${stdout}${stderr}`
         .replace(/sha256:[0-9a-f]{64}/g, "ID")
         .replace(/\b[0-9a-f]{12}\b/g, "SHORT")
-        // How many layers go is the engine's business: an empty one is none here, and is one there.
+        // The number of removed layers depends on the engine: an empty layer counts only for docker.
         .replace(/(Deleted: ID\n)+/g, "Deleted: ID\n")
         .replace(/(deleted: ID\n)+/g, "deleted: ID\n");
       told[front.name] = [...(told[front.name] ?? []), `${argv.join(" ").replace(/[0-9a-f]{64}/, "IMAGE")}: ${code} ${words}`];
@@ -417,14 +417,14 @@ test.skipIf(beside, "images: filters, digests and shapes; prunes ask, filter, an
         .replace(/[0-9a-f]{64}/g, "CONTAINER")
         .replace(/\d+(\.\d+)?[kMG]?B/g, "SIZE")
         .replace(/(deleted: ID\n)+/g, "deleted: ID\n");
-      // Images of one second are in no order.
+      // Images that were made in the same second have no order.
       const lines = argv[0] === "images" ? sorted(words).join(" ") : words;
       told[front.name] = [...(told[front.name] ?? []), `${argv.join(" ")}: ${code} ${lines}`];
     };
     if (front !== cli) {
       front.ok(["import", "-c", "LABEL kind=b", "-", "aa/bb:2"], busyboxTar(t));
       front.ok(["import", "-c", "LABEL kind=c", "-", "cc:1"], busyboxTar(t));
-      // A name that moves on leaves the old image without one.
+      // A name that moves to another image leaves the old image without a name.
       front.ok(["import", "-c", "LABEL kind=d", "-", "cc:1"], busyboxTar(t));
     } else front.ok(["import", "-c", "LABEL kind=e", "-", "cc:1"], busyboxTar(t));
     const format = ["--format", "{{.Repository}}:{{.Tag}}"];
@@ -532,7 +532,7 @@ test.skipIf(reason, "system df is exact to the byte against du: layers, containe
   );
   const freed = await own.ok(["container", "prune", "-f"]);
   assert.match(freed, /^Deleted Containers:\n[0-9a-f]{64}\n[0-9a-f]{64}\n\nTotal reclaimed space: \d/);
-  // An image that went by force while a container stood on it: its layers go with the container.
+  // An image that was removed by force while a container used it: its layers are removed with the container.
   await own.ok(["create", "--net", "none", "--name", "last", "grown", "true"]);
   await own.ok(["rmi", "-f", "grown", "bb"]);
   assert.is(await own.ok(["images", "-aq"]), "");

@@ -67,7 +67,7 @@ test.skipIf(reason, "what is wrong with an image is one line, and nothing of it 
   const reference = await own.run([...none, "Not A Reference", "true"]);
   assert.equal([reference.code, /invalid reference format/.test(reference.stderr)], [125, true]);
 
-  // The layer as the registry keeps it: changed, then cut.
+  // The layer in the registry's storage: first changed, then truncated.
   const blobs = join(hub.directory, "data/docker/registry/v2/blobs/sha256");
   const sizes = execFileSync("find", [blobs, "-name", "data", "-printf", "%s %p\n"], { encoding: "utf8" }).trim().split("\n");
   const [size, blob] = sizes

@@ -1,4 +1,4 @@
-/** Namespaces, identity, devices and limits of a container, asked for by flags and looked at from inside. */
+/** Namespaces, identity, devices and limits of a container: set with flags, checked from inside. */
 import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
@@ -19,7 +19,7 @@ test.skipIf(reason, "--init: the first process is ours, reaps, passes signals on
     await sh(own, ["--init"], "tr '\\0' ' ' </proc/1/cmdline; readlink /proc/1/exe"),
     /^tsbox-init sh .*\/memfd:tsbox \(deleted\)\n$/s,
   );
-  // An orphan that ends has the first process as its parent, which reaps it: no zombie stays.
+  // The first process becomes the parent of an orphan and reaps it, so no zombie stays.
   const left = await sh(
     own,
     ["--init"],
@@ -76,11 +76,11 @@ test.skipIf(
       "id -u; stat -c %u /etc/passwd; touch /x && stat -c %u /x; cat /proc/self/uid_map; mount | grep -c sysfs",
     );
     assert.match(inside, /^0\n0\n0\n +0 +\d+ +65536\n1\n$/);
-    // A volume's files are root's too, for containers in a user namespace and out of it.
+    // A volume's files also belong to root, for containers inside and outside of a user namespace.
     await sh(own, ["--userns", "private", "-v", "shared:/data"], "echo from-inside >/data/note; chown 7:8 /data/note");
     assert.is(await sh(own, ["-v", "shared:/data"], "cat /data/note; stat -c %u:%g /data/note"), "from-inside\n7:8\n");
     await own.ok(["volume", "rm", "shared"]);
-    // Neither rights over the host's own things nor over another container's.
+    // No rights over objects of the host or of another container.
     const probes = "mount -t tmpfs none /mnt 2>&1; mknod /dev/sda b 8 0 2>&1; echo 0 >/proc/sys/kernel/panic 2>&1; kill -0 1";
     assert.match(await sh(own, ["--userns", "private"], probes), /denied|permitted/i);
     assert.match(
@@ -152,7 +152,7 @@ test.skipIf(reason, "--ipc, --pid, --uts, --cgroupns: the host's, nobody's, or a
 test.skipIf(reason, "limits, score, groups, sysctls and devices are what was asked for", async (t) => {
   const own = await engine(t);
   assert.is(await sh(own, ["--ulimit", "nofile=100:200", "--ulimit", "core=0"], "ulimit -Sn; ulimit -Hn; ulimit -c"), "100\n200\n0\n");
-  // Few enough that the start itself needs more.
+  // So few that the start itself needs more.
   assert.is(await sh(own, ["--ulimit", "nofile=4"], "ulimit -n"), "4\n");
   assert.is(await sh(own, ["--oom-score-adj", "300"], "cat /proc/self/oom_score_adj"), "300\n");
   assert.match(await sh(own, ["--group-add", "staff", "--group-add", "4242"], "id -G"), /^0 50 4242\n$/);
@@ -163,7 +163,7 @@ test.skipIf(reason, "limits, score, groups, sysctls and devices are what was ask
     await sh(own, ["--device", "/dev/null:/dev/nothing:r"], "head -c 1 /dev/nothing | wc -c; stat -c '%t %T' /dev/nothing"),
     "0\n1 3\n",
   );
-  // A node may be made by anybody who has the right, and used only where a rule lets it.
+  // A process with the capability may make a node, but a rule must allow its use.
   const node = "mknod /tmp/fuse c 10 229 && head -c 0 /tmp/fuse 2>&1; echo $?";
   assert.match(await sh(own, [], node), /denied|permitted/i);
   assert.is(await sh(own, ["--device-cgroup-rule", "c 10:229 r"], node), "0\n");
@@ -204,7 +204,7 @@ test.skipIf(reason, "what the host does not let a container have is a warning, a
   const hard = Number(/^Max open files\s+\d+\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1]);
   const ran = await own.run([...none, "--ulimit", `nofile=${hard * 2}:${hard * 2}`, "host:/", "sh", "-c", "ulimit -Hn"]);
   assert.is(ran.code, 0);
-  // Where root may raise it, it is raised; else it is said.
+  // If root may raise the limit, it is raised; otherwise there is a warning.
   if (ran.stdout === `${hard * 2}\n`) return;
   assert.equal([ran.stdout, /^WARNING: limit NOFILE=.*above what this host allows.*\n$/.test(ran.stderr)], [`${hard}\n`, true], ran.stderr);
   const detached = await own.run(["run", "-d", "--net", "none", "--ulimit", `nofile=${hard * 2}:${hard * 2}`, "host:/", "true"]);

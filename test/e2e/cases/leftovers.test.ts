@@ -1,7 +1,4 @@
-/**
- * Pulls that are cut off, and images that share a layer with one that is removed meanwhile, from a registry of the test's own that sends
- * what it is told to.
- */
+/** Interrupted pulls, and images that share a layer with an image that is removed meanwhile, from a scripted registry of the test. */
 import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
@@ -64,7 +61,7 @@ test.skipIf(reason, "what a killed daemon had half made is gone when the next on
   await until(() => !alive(daemon), "the daemon to end");
   await own.ok(["version"]);
   await until(() => halfMade().length === 0, "what was half made to go");
-  // A pull that is asked for again soon goes on with it.
+  // A repeated pull continues with the partial download.
   const [part = ""] = names(own, "content/ingest");
   utimesSync(join(own.root, "content/ingest", part), 1_700_000_000, 1_700_000_000);
   await own.stop();
@@ -80,7 +77,7 @@ test.skipIf(reason, "what a storage driver that is not the preferred one has of 
   await own.ok(["create", "--storage", "vfs", "--name", "box", `${host}/image`, "/nothing"]);
   const committed = (): readonly string[] => ["overlay", "vfs"].flatMap((id) => names(own, `storage-${id}/committed`));
   assert.is(committed().length, 2);
-  // Under a container, by force: it goes with that.
+  // Removed by force while a container uses it: it is removed with the container.
   await own.ok(["rmi", "-f", `${host}/image`]);
   assert.is(committed().length, 1);
   await own.ok(["rm", "box"]);
@@ -105,7 +102,7 @@ test.skipIf(reason, "what an earlier daemon had half made with any storage drive
       mkdirSync(join(path, "fs"), { recursive: true });
       writeFileSync(join(path, "snapshot.json"), '{"parent":null,"createdAt":1,"source":null,"boot":null}');
     }
-  // What is no blob at all keeps nobody from seeing the others.
+  // A file that is no blob does not prevent the use of the others.
   writeFileSync(join(own.root, "content/blobs/sha256/README"), "x");
   mkdirSync(join(own.root, "content/ingest/folder"));
   await own.start();

@@ -1,6 +1,6 @@
 /**
- * A container's life under requests of many at a time: what one verb leaves behind is what the next one finds, and nothing runs that no
- * list shows.
+ * A container's life under many requests at a time: each verb finds the state that the previous one left, and no container runs that the
+ * list does not show.
  */
 import { existsSync } from "node:fs";
 import { type Case, needsRoot, suite } from "@tsbox/harness";
@@ -11,7 +11,7 @@ import { Api, sequence } from "../src/life.ts";
 
 const test = suite("a container's life", { timeout: 180_000 });
 const reason = needsRoot() ?? needsBusybox() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
-/** `LIFE_SEED=N` repeats one sequence, `LIFE_FROM=N` all that were printed with it. */
+/** `LIFE_SEED=N` repeats one sequence, `LIFE_FROM=N` all sequences of the run that printed N. */
 const { LIFE_SEED, LIFE_FROM } = process.env;
 
 async function world(t: Case): Promise<{ readonly own: Engine; readonly api: Api }> {

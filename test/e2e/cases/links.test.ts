@@ -1,6 +1,4 @@
-/**
- * Mount targets that are symbolic links: they are followed within the container's root, and what is missing there is made, as Docker does.
- */
+/** Mount targets that are symbolic links: they are followed within the container's root, and missing parts are made, as Docker does. */
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -59,7 +57,7 @@ test.skipIf(reason, "binds, volumes, tmpfs, images, devices, the working directo
     secret: "/made/secret",
   });
   const directory = temporaryDirectory(t);
-  // In a user namespace it is somebody else's.
+  // In a user namespace the directory belongs to another user.
   chmodSync(directory, 0o755);
   writeFileSync(join(directory, "note"), "of the host\n");
   const flags = [

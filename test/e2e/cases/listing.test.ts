@@ -1,4 +1,4 @@
-/** Lists, their filters and formats, events, and the network commands: ours and docker's. */
+/** Lists, their filters and formats, events, and the network commands, with our client and docker's. */
 import { existsSync } from "node:fs";
 import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -8,7 +8,7 @@ import { binary, type Engine, engine, until } from "../src/engine.ts";
 const test = suite("lists and events", { timeout: 180_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
 
-/** Five containers: one that runs with everything that can be asked for, the others in other states. */
+/** Five containers: one that runs with all options that lists show, the others in other states. */
 async function world(own: Engine): Promise<void> {
   await own.ok(["create", "--name", "first", "--net", "none", "--label", "tier=old", "host:/", "true"]);
   await own.ok(["tag", "host:/", "machine:1"]);

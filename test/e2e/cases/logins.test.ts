@@ -1,4 +1,6 @@
-/** Registries that want a login: pulled from with what docker's config.json and its credential helpers say, which stays with the user. */
+/**
+ * Registries that need a login: pulls use the data of docker's config.json and its credential helpers, which is not stored by the engine.
+ */
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -21,7 +23,7 @@ const byPassword: Guard = (request, response) => {
   return true;
 };
 
-/** A token server, which takes the password or an identity token. */
+/** A token server that accepts the password or an identity token. */
 const byToken: Guard = (request, response) => {
   if (request.headers.authorization === "Bearer granted") return false;
   if (!request.url?.startsWith("/token")) {
@@ -93,7 +95,7 @@ test.skipIf(reason, "pull, run and create log in by a file, a helper or an ident
   await own.ok(["rm", "-f", ...(await own.ok(["ps", "-aq"])).trim().split("\n")]);
   await own.ok(["rmi", `${tokens.host}/image`, `${plain.host}/image`]);
 
-  // Another flag, another file; and the portable client reads as the native one does.
+  // Another flag selects another file; and the portable client reads logins as the native one does.
   const other = user(t);
   other.helper("stored", `echo '{"Username":"<token>","Secret":"${password}"}'`);
   other.configure({ credsStore: "stored" });

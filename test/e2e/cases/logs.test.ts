@@ -1,4 +1,4 @@
-/** `tsbox logs` and docker's own: both streams, times, spans, the last lines, following, and every log driver. */
+/** `tsbox logs` and docker's own: both streams, times, time spans, the last lines, following, and every log driver. */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -182,7 +182,7 @@ test.skipIf(reason, "a line without an end and followers that read nothing cost 
 
 test.skipIf(reason, "a follower hears each line once over rotations, and the last line is that of when it was asked", async (t) => {
   const own = await engine(t);
-  // A pause at each hundredth: one file holds some hundreds, so no file goes before it was heard of.
+  // A pause after each hundred lines: one file holds some hundreds, so no file is rotated away before it is read.
   const script = "i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); [ $((i % 100)) = 0 ] && sleep 0.02; done; sleep 0.2";
   const expected = Array.from({ length: 3000 }, (_, at) => `${at}\n`).join("");
   for (const driver of ["local", "json-file"]) {

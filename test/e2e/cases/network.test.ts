@@ -1,6 +1,6 @@
 /**
- * The bridge network: the six steps of a run one by one, outward, host and container to container, published ports; two engines beside each
- * other.
+ * The bridge network: the six steps of a run in order, outgoing traffic, traffic between host and container and between containers,
+ * published ports; two engines next to each other.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
@@ -18,7 +18,7 @@ const reason =
   needsTools("umoci", "skopeo", "docker-registry", "busybox", "ip", "nft");
 const ip = (...args: readonly string[]): string => execFileSync("ip", args as string[], { encoding: "utf8" });
 
-/** What a server at this address says, or null while nobody does. */
+/** The answer of a server at this address, or null if there is none. */
 function ask(host: string, port: number): Promise<string | null> {
   return new Promise((resolve) => {
     let text = "";
@@ -56,7 +56,7 @@ test.skipIf(reason, "the six steps of a run, each seen from outside and inside",
   await until(() => existsSync(join(upper, "mine")), "its file in the layer");
   // 4. Its interface is on the engine's bridge.
   const bridge = `tsb${own.id.slice(0, 4)}`;
-  // Not /sys/class/net, which shows the network namespace that its mount was made in.
+  // Not /sys/class/net, which shows the network namespace in which sysfs was mounted.
   const links = JSON.parse(ip("-j", "link")) as readonly {
     readonly ifname: string;
     readonly master?: string;
@@ -70,7 +70,7 @@ test.skipIf(reason, "the six steps of a run, each seen from outside and inside",
   assert.match(IPAddress, /^10\.2\d\d\.\d+\.\d+$/);
   assert.ok(ip("-o", "addr").includes(` ${Gateway}/`));
   execFileSync("ping", ["-c1", "-W2", IPAddress], { stdio: "ignore" });
-  // 6. Its process is in namespaces of its own, its output captured.
+  // 6. Its process has its own namespaces, and its output is captured.
   assert.is.not(readlinkSync(`/proc/${shown.State.Pid}/ns/net`), readlinkSync("/proc/self/ns/net"));
   const log = (await own.run(["logs", "six"])).stdout;
   assert.ok(log.includes(IPAddress) && log.includes(`default via ${Gateway} dev eth0`) && log.includes(id.slice(0, 12)), log);

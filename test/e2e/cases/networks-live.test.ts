@@ -1,4 +1,4 @@
-/** Containers on several networks: joined and left while they run, and by their next start. */
+/** Containers on several networks: connected and disconnected while they run, and with their next start. */
 import { existsSync } from "node:fs";
 import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -12,7 +12,7 @@ async function lans(own: Engine): Promise<void> {
   await own.ok(["network", "create", "--subnet", "10.231.8.0/24", "lan"]);
   await own.ok(["network", "create", "--subnet", "10.231.9.0/24", "other"]);
 }
-/** Interfaces of a running container with their addresses, and where its way out leads. */
+/** The interfaces of a running container with their addresses, and the default route. */
 async function inside(own: Engine, name: string): Promise<string> {
   const script = "ip -br -4 addr show | grep -v ^lo | tr -s ' ' | sed 's/@[^ ]*//; s/ *$//'; ip route show default | cut -d' ' -f3";
   return (await own.ok(["exec", name, "sh", "-c", script])).trim().split("\n").join("; ");

@@ -1,4 +1,6 @@
-/** What other users of the host see of the engine: its sockets' directory, and nothing else. What a container sees of it: nothing. */
+/**
+ * The engine's files that other users of the host can see: the directory of its sockets, and nothing else. A container sees none of them.
+ */
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +12,7 @@ const test = suite("who may look", { timeout: 120_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
 const secret = "do-not-tell-anybody";
 
-/** Everything below a directory, without what mounts show. */
+/** All paths below a directory, without the contents of mounts. */
 function below(directory: string): readonly string[] {
   return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
     const path = join(directory, entry.name);
@@ -18,7 +20,7 @@ function below(directory: string): readonly string[] {
   });
 }
 
-/** The paths that somebody who is nobody here may open, list, run or connect to. */
+/** The paths that an unprivileged user may open, list, run or connect to. */
 function openTo(id: number, paths: readonly string[]): readonly string[] {
   const script = `while IFS= read -r path; do if [ -r "$path" ] || [ -w "$path" ] || { [ -x "$path" ] && [ ! -d "$path" ]; }; then echo "$path"; fi; done`;
   const ids = [`--reuid=${id}`, `--regid=${id}`, "--clear-groups"];
@@ -29,7 +31,7 @@ function openTo(id: number, paths: readonly string[]): readonly string[] {
 
 async function world(t: Case): Promise<Engine> {
   const own = await engine(t);
-  // A set-user-ID shell in a container's own layer, and secrets in the records of one that lasts and of one that does not.
+  // A set-user-ID shell in a container's layer, and secrets in the records of a container that is kept and of one that is not.
   const script = "cp /bin/sh /sh && chmod 6755 /sh && echo ready && exec sleep 1000";
   for (const [name, flags] of [
     ["lasting", ["-v", "data:/data"]],
@@ -43,7 +45,7 @@ async function world(t: Case): Promise<Engine> {
 
 test.skipIf(reason, "a user reaches nothing of the root and state directories while containers run", async (t) => {
   const own = await world(t);
-  // The directory of a test's engine is closed altogether: as the engine makes its own.
+  // The directory of a test's engine is closed completely. Open it as the engine does for its own directories.
   chmodSync(own.state, 0o711);
   chmodSync(join(own.root, ".."), 0o755);
   const paths = [...below(own.root), ...below(own.state)];
@@ -52,7 +54,7 @@ test.skipIf(reason, "a user reaches nothing of the root and state directories wh
   assert.is(lstatSync(own.root).mode & 0o077, 0);
   for (const path of paths)
     if (/\/(records\.lmdb[^/]*|record\.json|exec\.json)$/.test(path)) assert.is(lstatSync(path).mode & 0o077, 0, path);
-  // The group of the sockets passes.
+  // Clients of the group tsbox must pass through it.
   assert.is(lstatSync(own.state).mode & 0o001, 0o001);
 });
 

@@ -1,6 +1,6 @@
 /**
- * A damaged database of records: the engine says in one line what to do, does not start, and removes nothing; with the copy put back all is
- * there again.
+ * A damaged database of records: the engine reports in one line what to do, does not start, and removes nothing. With the backup restored,
+ * everything is there again.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import { binary, type Engine, engine } from "../src/engine.ts";
 const test = suite("damaged records", { timeout: 240_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ?? needsBusybox();
 
-/** What holds users' data: layers, blobs, volumes. */
+/** The users' data: layers, blobs, volumes. */
 const held = (own: Engine): readonly string[] =>
   ["storage-overlay/active", "storage-overlay/committed", "content/blobs/sha256", "volume-local"].flatMap((folder) => {
     const path = join(own.root, folder);
@@ -46,7 +46,7 @@ test.skipIf(reason, "empty, truncated, damaged, missing: nothing goes, and the c
   assert.ok(before.length >= 4, before.join(" "));
   for (const [name, damage] of Object.entries(damages)) {
     damage(path);
-    // Twice: nothing is taken for granted by the second start either.
+    // Twice: the second start must not trust the result of the first.
     for (let at = 0; at < 2; at += 1) {
       const why = await own.start().then(
         () => "it started",

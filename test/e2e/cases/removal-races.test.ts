@@ -1,4 +1,4 @@
-/** Networks and volumes that are removed while containers take them: what was acknowledged holds, and no answer is a 500. */
+/** Networks and volumes that are removed while containers claim them: acknowledged results hold, and no answer is a 500. */
 import { existsSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Case, needsRoot, suite } from "@tsbox/harness";
@@ -34,7 +34,7 @@ async function world(t: Case): Promise<World> {
   };
 }
 
-/** All at once, but for a few tenths of a millisecond more from round to round, so that the removal meets each stage of the others. */
+/** Starts all at once. Each round delays the removal by some tenths of a millisecond more, so that it meets each stage of the others. */
 async function meet<T>(round: number, removal: () => Promise<T>, others: readonly (() => Promise<T>)[]): Promise<readonly T[]> {
   const late = pause(round % 20).then(removal);
   return [await late, ...(await Promise.all(others.map((other) => other())))].slice(1) as T[];

@@ -1,6 +1,6 @@
 /**
- * Every route of the API with input of every wrong kind: no answer is 500, each refusal is one line of JSON, none takes long, and nothing
- * is left behind. The routes and their query parameters are read from the source, so that a new one is tried too.
+ * Every route of the API with every kind of wrong input: no answer is 500, each refusal is one line of JSON, none takes long, and nothing
+ * is left behind. The routes and their query parameters are read from the source, so that new ones are tested, too.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
@@ -23,7 +23,7 @@ interface Answer {
 interface Asked {
   readonly body?: string | Buffer | undefined;
   readonly type?: string;
-  /** Milliseconds after which the client leaves; status 0. */
+  /** Milliseconds after which the client disconnects; the status is 0 then. */
   readonly leaves?: number;
 }
 
@@ -51,7 +51,7 @@ function ask(own: Engine, method: string, path: string, { body, type = "applicat
   });
 }
 
-/** Sends bytes as they are; answers what comes until the connection closes, or the first answer is there. */
+/** Sends raw bytes, and returns everything that is received until the connection closes or the first answer is complete. */
 function raw(own: Engine, bytes: string): Promise<string> {
   return new Promise((resolve) => {
     let text = "";
@@ -76,7 +76,7 @@ async function world(t: Parameters<typeof engine>[0]): Promise<Engine> {
   return own;
 }
 
-/** Why an answer is a defect, or null. */
+/** The defect of an answer, or null. */
 function defect(own: Engine, { status, text, type }: Answer): string | null {
   if (status === 500) return "500";
   if (status < 400) return null;
@@ -89,7 +89,7 @@ function defect(own: Engine, { status, text, type }: Answer): string | null {
   return message.includes(own.root) || message.includes(own.state) ? "a path of the engine's" : null;
 }
 
-/** Numbers below `bound` from a seed: the same ones each time (mulberry32). */
+/** Numbers below `bound` from a seed: the same sequence each time (mulberry32). */
 function random(seed: number): (bound: number) => number {
   let state = seed;
   return (bound) => {
@@ -163,7 +163,7 @@ test.skipIf(reason, "every route, with queries, bodies and types of all kinds", 
   for (let round = 0; round < 4; round += 1)
     await Promise.all(
       all.map(async ({ method, path, query }) => {
-        // The container is the fixture: what removes or ends it is asked of another name.
+        // The container is the fixture, so requests that remove or end a container use another name.
         const name =
           method === "DELETE" || /\/(kill|stop|restart|rename|prune|update|start|pause)$/.test(path)
             ? one(words)
@@ -222,7 +222,7 @@ const refused: readonly (readonly [field: string, value: unknown, message: RegEx
   ["NetworkingConfig.EndpointsConfig", { bridge: {}, nope: {} }, /network nope not found/],
 ];
 
-/** What only a start can find out. */
+/** Values that only a start can reject. */
 const unstartable: readonly (readonly [field: string, value: unknown, message: RegExp])[] = [
   ["Cmd", ["a".repeat(200_000)], /argument list too long|executable file not found|name too long/i],
   ["Cmd", [""], /executable file not found/],
@@ -278,7 +278,7 @@ test.skipIf(reason, "the edges of HTTP: types of bodies, long heads, paths with 
     assert.is(answer.status, 400, type);
     assert.match(answer.text, /unsupported Content-Type/);
   }
-  // A route without a body ignores its type, and one that wants an archive takes any.
+  // A route without a body ignores its type, and a route that takes an archive accepts any type.
   assert.is((await ask(own, "POST", "/containers/prune", { body: "x", type: "text/plain" })).status, 200);
   assert.match((await ask(own, "POST", "/images/load", { body: "no archive", type: "application/json" })).text, /archive/);
   const head = (line: string, more = ""): string => `${line} HTTP/1.1\r\nHost: d\r\n${more}\r\n`;
@@ -290,7 +290,7 @@ test.skipIf(reason, "the edges of HTTP: types of bodies, long heads, paths with 
   assert.match(await raw(own, head("GET /a b")), /^HTTP\/1.1 400 [\s\S]*"message":"this is no valid HTTP request/);
   assert.match(await raw(own, head("GET http://docker/v1.43/info")), /^HTTP\/1.1 200 /);
   assert.match(await raw(own, head(`GET /containers/${"a".repeat(2000)}/json`)), /^HTTP\/1.1 404 [\s\S]*\{"message":"no such name/);
-  // The daemon has one thread: such a pattern would stop everybody.
+  // The daemon has one thread, so such a pattern would block all clients.
   await own.ok(["create", "--net", "none", "--name", "a".repeat(60), "bb", "true"]);
   const filters = encodeURIComponent('{"name":["(a*)*b$"]}');
   assert.is((await ask(own, "GET", `/containers/json?all=1&filters=${filters}`)).status, 400);

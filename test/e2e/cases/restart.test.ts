@@ -1,4 +1,4 @@
-/** Restart policies: what comes back, when, how often, and over whose death. */
+/** Restart policies: which containers are restarted, when, how often, and after the death of which process. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
@@ -11,11 +11,11 @@ const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is
 
 interface Counted {
   readonly directory: string;
-  /** How often it has begun. */
+  /** The number of starts. */
   starts(): number;
 }
 
-/** A container that says so each time it begins, and then does as it is told. */
+/** A container that records each start, and then runs the given script. */
 async function counting(test: Case, own: Engine, name: string, policy: string, then: string): Promise<Counted> {
   const directory = temporaryDirectory(test);
   const file = join(directory, "starts");
@@ -111,7 +111,7 @@ test.skipIf(
     const { State } = await own.inspect("sleeps");
     const daemon = own.daemonPid();
     const [before, launcher] = [loops.starts(), own.launcherPid];
-    // Stopped, so that no other daemon is there when the container ends.
+    // The launcher is stopped, so that there is no other daemon when the container ends.
     process.kill(launcher, "SIGSTOP");
     process.kill(daemon, "SIGKILL");
     process.kill(State.Pid, "SIGKILL");
@@ -179,10 +179,10 @@ test.skipIf(reason, "a restart of the host: who ran is one that ended, however i
   await own.ok(["run", "--name", "again", "--net", "none", "host:/", "sh", "-c", "[ ! -e /x ] || exec sleep 1000; touch /x"]);
   await own.ok(["start", "again"]);
   await own.ok(["create", "--name", "never", ...sleeping]);
-  // What is written behind an answer is written before an engine ends.
+  // Data that is written after an answer is on disk before the engine ends.
   const lost = (await own.ok(["run", "-d", "--name", "lost", ...sleeping])).trim();
   await powerCut(own, () => own.stop());
-  // As of one that nobody was told of yet.
+  // The state of a container whose creation was not acknowledged yet.
   rmSync(join(own.root, "storage-overlay", "active", `container-${lost}`), { recursive: true });
   await own.start();
   assert.is((await own.ok(["ps", "-a", "--format", "{{.Names}}"])).includes("lost"), false);
@@ -191,7 +191,7 @@ test.skipIf(reason, "a restart of the host: who ran is one that ended, however i
   assert.match(await look(own, "run", "{{.State.StartedAt}}"), /^20/);
 });
 
-/** Nothing runs any more and tmpfs is empty, as after a restart of the host. */
+/** No process runs any more and tmpfs is empty, as after a restart of the host. */
 async function powerCut(own: Engine, end: () => Promise<unknown> = () => own.killLauncher()): Promise<void> {
   const shims = children(own.launcherPid).filter((pid) => pid !== own.daemonPid());
   const inside = shims.flatMap((pid) => children(pid));

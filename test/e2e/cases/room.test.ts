@@ -1,6 +1,6 @@
 /**
- * A host whose room is used up: memory behind the state directory, the disk below the root directory. Nothing that ends is lost, and all is
- * as before when there is room again.
+ * A host without free space: memory for the state directory, disk for the root directory. No exit status is lost, and everything works
+ * again when there is space.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from "node:fs";
@@ -13,10 +13,10 @@ import { binary, type Engine, engine, until } from "../src/engine.ts";
 const test = suite("no room", { timeout: 120_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
 
-/** Waits for a file of the container's own to say with which code to end. */
+/** Waits for a file in the container that contains its exit code. */
 const obedient = 'while [ ! -e /end ]; do sleep 0.02; done; exit "$(cat /end)"';
 
-/** A file system of its own, unmounted when the engine on it has ended. */
+/** A separate file system, unmounted when its engine has ended. */
 function smallTmpfs(t: Case, size: string): string {
   const directory = temporaryDirectory(t, "/run");
   execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size},mode=755`, "tsbox-test", directory]);
@@ -29,7 +29,7 @@ const used = (directory: string): number => {
   return (blocks - bfree) * bsize;
 };
 
-/** Until nothing more goes in. */
+/** Fills a file system completely. */
 function fill(directory: string): string {
   const filler = join(directory, "filler");
   for (const bytes of [1 << 20, 4096, 1])
@@ -43,7 +43,7 @@ function fill(directory: string): string {
 
 async function tellToEnd(own: Engine, name: string, code: number): Promise<void> {
   const { State } = await own.inspect(name);
-  // Under its name it is there as a whole.
+  // The rename makes the complete file visible at once.
   writeFileSync(`/proc/${State.Pid}/root/end.new`, String(code));
   renameSync(`/proc/${State.Pid}/root/end.new`, `/proc/${State.Pid}/root/end`);
 }
@@ -109,7 +109,7 @@ test.skipIf(reason, "a full state directory loses no end: who waits is told, and
   assert.equal((await own.inspect("lasting")).State.ExitCode, 3);
   assert.is((await own.run(["inspect", "brief"])).code, 1);
 
-  // Both at once: its shim keeps what it can't write, for the daemon that comes next.
+  // Both at once: the shim holds the status that it can't write, for the next daemon.
   const { State } = await own.inspect("late");
   const daemon = own.daemonPid();
   process.kill(daemon, "SIGSTOP");
@@ -146,7 +146,7 @@ test.skipIf(reason, "a full state directory loses no end: who waits is told, and
   assert.is(await own.ok(["wait", "orphan"]), "7\n");
 });
 
-/** Engines of this case have their root directory here. */
+/** Sets the root directory of this case's engines. */
 function rootOn(t: Case, directory: string): void {
   const before = process.env.TSBOX_TEST_ROOT;
   process.env.TSBOX_TEST_ROOT = directory;

@@ -1,4 +1,4 @@
-/** `tsbox run host:/`: the whole way, without a registry and without a network. */
+/** `tsbox run host:/`: a complete run, without a registry and without a network. */
 import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { needsRoot, suite, temporaryDirectory } from "@tsbox/harness";

@@ -1,4 +1,4 @@
-/** What can be asked of a running container, and changed: top, stats, update, port, pause, signals, memory that runs out. */
+/** Queries and changes of a running container: top, stats, update, port, pause, signals, and out-of-memory events. */
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { needsRoot, suite } from "@tsbox/harness";
@@ -21,7 +21,7 @@ function dockerCli(own: Engine, argv: readonly string[]): Promise<Ran> {
   return new Promise((resolve) => child.on("close", (code) => resolve({ code: code ?? 1, stdout, stderr })));
 }
 
-/** A file of the container's cgroup, of whichever controller and hierarchy. */
+/** A file of the container's cgroup, in any controller and hierarchy. */
 async function limit(own: Engine, names: readonly string[]): Promise<string> {
   const { State } = await own.inspect("box");
   for (const line of readFileSync(`/proc/${State.Pid}/cgroup`, "utf8").trim().split("\n")) {
@@ -123,7 +123,7 @@ test.skipIf(reason, "memory that runs out is told when it does, and in the recor
   let told = "";
   events.process.stdout?.on("data", (text: string) => (told += text));
   const hungry = ["host:/", "sh", "-c", "tail /dev/zero; echo survived; sleep 1000"];
-  // Listening before anything happens.
+  // Listen before the container runs.
   await own.ok(["run", "-d", "--name", "box", "--net", "none", "-m", "32m", ...hungry]);
   await until(async () => (await own.run(["logs", "box"])).stdout === "survived\n", "the kill");
   await until(() => told.includes("oom box\n"), "the event");

@@ -1,4 +1,4 @@
-/** What scripts/setup says and does where the tools of the build are missing; test/e2e/full/fresh-debian.test.ts does it for real. */
+/** The messages and actions of scripts/setup when build tools are missing. test/e2e/full/fresh-debian.test.ts runs it for real. */
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { home } from "../src/engine.ts";
 
 const test = suite("scripts/setup");
 
-/** A directory that is all of the search path: what a host has anyway, and `programs` by their text. */
+/** A directory that is the whole search path: basic programs of the host, and `programs` with their text. */
 function searchPath(t: Case, programs: Readonly<Record<string, string>>): string {
   const path = temporaryDirectory(t);
   for (const name of ["sh", "dirname", "cut", "sed", "grep", "cat"]) {
@@ -22,7 +22,7 @@ function searchPath(t: Case, programs: Readonly<Record<string, string>>): string
   return path;
 }
 
-/** In a copy of the scripts alone: were nothing missing, nothing would be built. */
+/** Runs a copy of the scripts alone, so that nothing is built even if nothing is missing. */
 function setup(t: Case, path: string): { readonly status: number | null; readonly stderr: string } {
   const scripts = join(temporaryDirectory(t), "scripts");
   mkdirSync(scripts);

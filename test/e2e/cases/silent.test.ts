@@ -1,4 +1,4 @@
-/** A peer that is stopped, dead or lies: a shim, the daemon, a client. Everybody else goes on, and whoever waits is told in time. */
+/** A peer that is stopped, dead or false: a shim, the daemon, a client. All others go on, and each waiting client gets an error in time. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { get } from "node:http";
 import { connect } from "node:net";
@@ -74,7 +74,7 @@ test.skipIf(
 
 test.skipIf(reason, "a dead shim: what it looked after ends with its container, and its cgroups go", async (t) => {
   const own = await ready(t);
-  // In the host's pid namespace the end of the first process is nobody else's.
+  // In the host's pid namespace the end of the first process kills no other process.
   await own.ok(["run", "-d", "--name", "parent", "--net", "none", "--pid", "host", "bb", "sh", "-c", "sleep 1001 & exec sleep 1000"]);
   const { Id, State } = await own.inspect("parent");
   await until(() => children(State.Pid).length === 1, "its child");
@@ -138,7 +138,7 @@ const pings = (own: Engine): Promise<boolean> =>
 test.skipIf(reason, "a daemon that dies again and again is started again with a pause, and the log says why it died", async (t) => {
   const own = await ready(t);
   for (let at = 0; at < 4; at += 1) {
-    // Ready, without a command of the launcher's clients: one that has served somebody was well.
+    // Ready, without a command of the launcher's clients: a daemon that has served a client counts as healthy.
     await until(() => pings(own), "a daemon that answers");
     const daemon = own.daemonPid();
     process.kill(daemon, "SIGKILL");
@@ -149,7 +149,7 @@ test.skipIf(reason, "a daemon that dies again and again is started again with a 
   assert.match(own.log, /the daemon was killed by signal 9; it is started again in 0\.2 s/);
 });
 
-/** Writes bytes as a client of the launcher would; answers when the connection has ended. */
+/** Writes bytes as a client of the launcher would, and returns when the connection has ended. */
 function say(own: Engine, bytes: Buffer): Promise<void> {
   return new Promise((resolve) => {
     const socket = connect(launcherSocket(own));
@@ -188,7 +188,7 @@ test.skipIf(reason, "a client that lies is let go, one that says half a word is 
 
 test.skipIf(reason, "an answer of many megabytes reaches its client whole, and the next command its own", async (t) => {
   const own = await ready(t);
-  // Names of 230 bytes, 80,000 of them: the list is longer than any frame may be.
+  // 80,000 names of 230 bytes: the list is longer than the longest frame.
   const script =
     "i=0; long=$(printf '%0220d' 0); mkdir /d; cd /d; while [ $i -lt 800 ]; do mkdir $i; cd $i; for n in $(seq 100); do : >$long$n; done; cd ..; i=$((i+1)); done";
   await own.ok(["run", "--name", "many", "--net", "none", "bb", "sh", "-c", script], { timeout: 120_000 });

@@ -1,5 +1,5 @@
 /**
- * A network that is late, fails, or never comes, by somebody else's driver: the container's process waits for it, and runs nothing before
+ * A network of a third-party driver that is late, fails, or never comes: the container's process waits for it, and executes nothing before
  * it is there.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -11,7 +11,7 @@ import { binary, type Engine, engine, until } from "../src/engine.ts";
 const test = suite("a network that is late", { timeout: 120_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
 
-/** As it could lie on npm: a manifest and a module. It attaches when a file says that it may, or how it fails. */
+/** A driver as an npm package: a manifest and a module. A file controls whether it attaches, or how it fails. */
 const driver = (word: string): string => `
 import { watch, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -36,11 +36,11 @@ export default { parseConfig: () => null, setup: (context) => context.provideDri
 
 interface World {
   readonly own: Engine;
-  /** "come", or why it fails. */
+  /** Writes the file: "come", or the failure. */
   say(word: string): void;
-  /** There when the driver has been asked. */
+  /** This file exists once the driver was called. */
   readonly asked: string;
-  /** Where the container writes. */
+  /** The directory to which the container writes. */
   readonly volume: string;
 }
 
@@ -75,7 +75,7 @@ const run = ({ volume }: World): readonly string[] => [
   "-c",
 ];
 
-/** The process that becomes the container's first, when it has nothing left to do but wait. */
+/** The pid of the process that becomes the container's first, once it only waits for its release. */
 async function held(own: Engine): Promise<number> {
   let found = 0;
   await until(() => {
@@ -83,10 +83,10 @@ async function held(own: Engine): Promise<number> {
       try {
         if (readFileSync(`/proc/${pid}/comm`, "utf8") !== "tsbox:[init]\n" || !existsSync(`/proc/${pid}/root/out`)) continue;
         const cgroup = readFileSync(`/proc/${pid}/cgroup`, "utf8");
-        // In its new root, in a system call that is a read.
+        // It is in its new root, in a read system call.
         if (cgroup.includes(own.id) && readFileSync(`/proc/${pid}/syscall`, "utf8").startsWith("0 ")) found = Number(pid);
       } catch {
-        // It ended, or is not ours to see.
+        // The process ended, or this process may not inspect it.
       }
     }
     return found !== 0;

@@ -26,7 +26,7 @@ interface Mounted {
 const mountsOf = async (own: Engine, name: string): Promise<readonly Mounted[]> =>
   ((await own.inspect(name)) as unknown as { readonly Mounts: readonly Mounted[] }).Mounts;
 
-/** An image with volumes at /data (content of app's) and /empty; and with what `--mount type=image` may show. */
+/** An image with volumes at /data (which belongs to the user app) and /empty, and with files for `--mount type=image`. */
 function volumeImage(test: Case): string {
   const layout = busyboxLayout(test);
   const directory = temporaryDirectory(test, "/var/tmp");
@@ -373,7 +373,7 @@ test.skipIf(withDocker, "docker's own client: volumes and mounts", async (t) => 
   assert.match(await ran("volume", "prune", "-af"), /^Deleted Volumes:\none\n/);
 });
 
-/** As systemd leaves a host: every mount a peer of its copies. */
+/** A host as systemd sets it up: every mount is shared. */
 const sharedHost = ["unshare", "-m", "--propagation", "private", "sh", "-c", 'mount --make-rshared / && exec "$@"', "sh"] as const;
 
 test.skipIf(

@@ -11,7 +11,7 @@ import { alive, binary, engine, listening, until } from "../src/engine.ts";
 const test = suite("which engine", { timeout: 180_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
 
-/** A folder for sockets, beside the engines' own. */
+/** A folder for sockets, separate from the engines' own. */
 function folder(t: Case): string {
   const made = mkdtempSync("/run/tsbox-test-sockets-");
   t.cleanup(() => rmSync(made, { recursive: true, force: true }));
@@ -30,7 +30,7 @@ test.skipIf(reason, "two engines' sockets in one folder: each client reaches its
   const names = async (socket: string): Promise<string> => first.ok(["ps", "-a", "--format", "{{.Names}}"], at(socket));
   assert.is(await names(first.socket), "of-first\n");
   assert.is(await names(second.socket), "of-second\n");
-  // The socket of one under the other's name, where the link beside it leads to that one's launcher.
+  // The socket of the first engine under the name of the second, whose link leads to the second one's launcher.
   renameSync(second.socket, join(shared, "kept.sock"));
   renameSync(first.socket, second.socket);
   assert.is(await names(second.socket), "of-first\n");
@@ -39,7 +39,7 @@ test.skipIf(reason, "two engines' sockets in one folder: each client reaches its
   assert.ok(first.running && second.running);
   renameSync(second.socket, first.socket);
   renameSync(join(shared, "kept.sock"), second.socket);
-  // What the state directory says and what the address says must be one engine.
+  // The state directory and the address must belong to one engine.
   const torn = await first.run(["daemon", "stop"], at(second.socket));
   assert.is(torn.code, 125);
   assert.match(torn.stderr, /does not listen on/);
@@ -112,7 +112,7 @@ test.skipIf(reason, "a state directory of 300 characters: run, exec, attach and 
     "echo begun; read line; echo got $line; exit 4",
   ]);
   assert.is(await own.ok(["exec", "box", "echo", "hi"]), "hi\n");
-  // A host's socket with a long path is a socket like another for our own client.
+  // Our own client handles a socket with a long path like any other.
   assert.ok(lstatSync(join(state, "launcher.sock")).isSocket());
   if (docker.reason === null) {
     assert.equal(await dockerClient(own, ["exec", "box", "echo", "hi"]), { code: 0, stdout: "hi\n", stderr: "" });
@@ -130,7 +130,7 @@ test.skipIf(reason, "an HTTP socket with a path of 300 characters works for ever
   mkdirSync(long, { recursive: true });
   const own = await engine(t, null, [], join(long, "engine.sock"));
   assert.is((await own.run(["ps"])).code, 0);
-  // Without the link the portable client asks over HTTP.
+  // Without the link the portable client connects over HTTP.
   rmSync(join(long, "engine.launcher.sock"));
   assert.is((await own.run(["ps"])).code, 0);
 });

@@ -1,4 +1,4 @@
-/** A whole Debian as an image: what busybox has too little of, files and attributes. Making it takes minutes. */
+/** A complete Debian as an image: many files and attributes, of which busybox has few. Making it takes minutes. */
 import { existsSync } from "node:fs";
 import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";

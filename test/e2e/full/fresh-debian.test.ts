@@ -1,6 +1,6 @@
 /**
- * A Debian 12 by debootstrap with a copy of the sources and nothing else: the README's first command installs, builds, starts an engine and
- * runs a container, and its second one has what it needs. A quarter of an hour on two idle cores.
+ * A Debian 12 by debootstrap with a copy of the sources and nothing else. The README's first command installs, builds, starts an engine and
+ * runs a container; its second command finds all that it needs. Takes a quarter of an hour on two idle cores.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -16,7 +16,7 @@ const reason =
 
 const authorities = "/etc/ssl/certs/ca-certificates.crt";
 
-/** In a mount and a pid namespace of its own, whose root the tree becomes: nothing that is started there outlives it. */
+/** Runs in new mount and pid namespaces with the tree as root, so that no process outlives the script. */
 const enter = `
 mount --bind "$1" "$1"
 cd "$1"
@@ -48,7 +48,7 @@ test.skipIf(reason, "the README's commands work with git and nothing else", asyn
   } catch {
     t.skip("Debian's packages can't be had here");
   }
-  // Where this machine has its packages from, and whom it trusts (ca-certificates, which npm brings, makes a list of its own).
+  // The package sources and certificate authorities of this machine (ca-certificates, which npm installs, makes its own list).
   if (existsSync(authorities)) copyFileSync(authorities, join(tree, "host-ca.crt"));
   for (const file of ["/etc/resolv.conf", "/etc/hosts", "/etc/npmrc", "/etc/apt/sources.list.d/debian.sources"])
     if (existsSync(file)) {

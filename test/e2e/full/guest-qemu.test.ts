@@ -1,6 +1,6 @@
 /**
- * The bridge network on Linux 6.1 with cgroup v2 alone, where nothing of the host's own firewall is: an engine in a QEMU guest, which takes
- * minutes without KVM.
+ * The bridge network on Linux 6.1 with cgroup v2 only and without a firewall of the host: an engine in a QEMU guest, which takes minutes
+ * without KVM.
  */
 import { execSuiteHolds, scenes, sizesHold } from "../src/guest.ts";
 

@@ -1,6 +1,6 @@
 /**
- * SELinux: labels of containers, in a QEMU guest with a policy of the tests' own (test/vm/selinux.cil) that has container-selinux's types
- * and enforces them.
+ * SELinux: labels of containers, in a QEMU guest with a test policy (test/vm/selinux.cil) that has container-selinux's types and enforces
+ * them.
  */
 import { join } from "node:path";
 import { home } from "../src/engine.ts";
@@ -13,7 +13,7 @@ const busybox = [
   "mkdir -p /tmp/tree/bin /tmp/tree/etc; cp /bin/busybox /tmp/tree/bin; echo root:x:0:0::/:/bin/sh >/tmp/tree/etc/passwd",
   "for applet in sh cat ls sleep head echo touch true; do ln -s busybox /tmp/tree/bin/$applet; done; tar -C /tmp/tree -c . | tsbox import - bb:1 >/dev/null",
 ].join("\n");
-/** Categories and a line's end out of a label. */
+/** Replaces categories and the end of the line in a label. */
 const plain = "tr -d '\\0' | sed 's/:c[0-9]*,c[0-9]*/:CC/'; echo";
 
 scenes(
@@ -26,7 +26,7 @@ scenes(
         "tsbox daemon stop; rm -rf /tmp/root; mount -t selinuxfs none /sys/fs/selinux",
         `(cat ${join(home, "test/vm/selinux.cil")}; seq -f '(category c%g)' 0 1023; echo "(categoryorder ($(seq -s ' ' -f c%g 0 1023)))") >/tmp/policy.cil`,
         `LD_LIBRARY_PATH=${libraries} ${compiler.tree}/usr/bin/secilc -P -c 33 -o /tmp/policy -f /dev/null /tmp/policy.cil && cat /tmp/policy >/sys/fs/selinux/load`,
-        // What an operator has by `semanage fcontext -a -e /var/lib/containers /var/lib/tsbox`.
+        // The label that an operator sets with `semanage fcontext -a -e /var/lib/containers /var/lib/tsbox`.
         "mkdir /tmp/root; setfattr -n security.selinux -v system_u:object_r:container_ro_file_t:s0 /tmp/root",
         "echo 1 >/sys/fs/selinux/enforce; tsbox info -f '{{.SecurityOptions}}'",
         busybox,

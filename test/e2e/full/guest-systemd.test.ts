@@ -1,10 +1,7 @@
-/**
- * A host that systemd manages, with cgroup v2 alone: systemd as cgroup driver, in a QEMU guest whose first process is the host's own
- * systemd.
- */
+/** A host with systemd and cgroup v2 only: systemd as cgroup driver, in a QEMU guest whose first process is the host's systemd. */
 import { scenes } from "../src/guest.ts";
 
-/** In a guest's script, with patience. */
+/** Retries a condition in a guest's script, with a timeout. */
 const until = (condition: string): string => `for each in $(seq 100); do ${condition} && break; sleep 0.2; done`;
 
 scenes(
@@ -89,7 +86,7 @@ scenes(
       title: "after a restart of the host it starts what its policies say, with nobody's command",
       script: [
         "tsbox run -d --name always --restart always --net none host:/ sleep 4321 >/dev/null; tsbox run -d --name once --net none host:/ sleep 4322 >/dev/null",
-        // All that a host forgets: processes, cgroups, and what lies on tmpfs.
+        // Everything that a reboot clears: processes, cgroups, and files on tmpfs.
         "systemctl stop tsbox; systemctl list-units --plain --no-legend 'tsbox-*.scope' | cut -d' ' -f1 | xargs systemctl kill -s KILL",
         until("! pgrep -xa sleep | grep -qE '432[12]|1000'"),
         `rm -rf /run/tsbox; systemctl start tsbox; ${until("pgrep -f 'sleep 4321' >/dev/null")}`,

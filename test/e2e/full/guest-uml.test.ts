@@ -1,8 +1,8 @@
-/** Linux 6.1 with cgroup v2 alone, at length: what ../cases/guest-uml.test.ts leaves out, and the exec suite. */
+/** Linux 6.1 with cgroup v2 only, in full: the cases that ../cases/guest-uml.test.ts omits, and the exec suite. */
 import { debianTree, execSuiteHolds, scenes, sizesHold } from "../src/guest.ts";
 
 const none = "tsbox run --rm --net none";
-/** The kernel's own NFS server, with Debian's programs around it: /tmp/served, to whom asks from here. */
+/** The kernel's NFS server with Debian's programs: it serves /tmp/served to this host. */
 const nfs = debianTree(
   "nfs-server",
   ..."nfs-kernel-server nfs-common libtirpc3 libwrap0 libgssapi-krb5-2 libkrb5-3 libk5crypto3 libkrb5support0 libkeyutils1".split(" "),
@@ -13,7 +13,7 @@ const serveNfs = [
   "mkdir -p /tmp/served /var/lib/nfs; mount -t tmpfs none /tmp/served; echo served >/tmp/served/file; touch /var/lib/nfs/etab /var/lib/nfs/rmtab",
   "echo '/tmp/served 127.0.0.1(rw,fsid=0,no_root_squash,no_subtree_check,insecure)' >/etc/exports",
   `(cd ${nfs.tree}/usr/sbin && ./exportfs -ra && ./rpc.nfsd -N 3 2 && ./rpc.mountd -N 2 -N 3)`,
-  // What Debian's nfs-common installs.
+  // The files that Debian's nfs-common installs.
   `cp ${nfs.tree}/sbin/mount.nfs /sbin/; cp ${nfs.tree}/lib/x86_64-linux-gnu/libtirpc.so.3 ${nfs.tree}/usr/lib/x86_64-linux-gnu/libtirpc.so.3 /lib/x86_64-linux-gnu/ 2>/dev/null`,
   "unset LD_LIBRARY_PATH",
 ].join("\n");

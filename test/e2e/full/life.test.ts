@@ -7,7 +7,7 @@ import { Api, sequence } from "../src/life.ts";
 
 const test = suite("a container's life, at length", { timeout: 1_800_000 });
 const reason = needsRoot() ?? needsBusybox() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup");
-/** `LIFE_FROM=N` repeats those that were printed with it. */
+/** `LIFE_FROM=N` repeats the sequences of the run that printed N. */
 const seed = Number(process.env.LIFE_FROM ?? Math.floor(Math.random() * 2 ** 31));
 
 test.skipIf(reason, "a thousand sequences of random verbs", async (t) => {

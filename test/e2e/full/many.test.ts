@@ -17,7 +17,7 @@ test.skipIf(reason, "a thousand at once, started with a soft limit of 1,024", as
 
 interface Weight {
   readonly descriptors: number;
-  /** KiB that are nobody else's. */
+  /** KiB that the process shares with no other. */
   readonly memory: number;
 }
 
@@ -34,7 +34,7 @@ async function runs(own: Engine, count: number, isLight: (weights: readonly Weig
   return settled(own, isLight);
 }
 
-/** Pages come back some collections later: so it is asked for as many as it takes. */
+/** V8 returns pages only after several collections, so this triggers as many as needed. */
 async function settled(own: Engine, isLight: (weights: readonly Weight[]) => boolean): Promise<readonly Weight[]> {
   const first = weights(own);
   let collections = 0;
@@ -51,7 +51,7 @@ async function settled(own: Engine, isLight: (weights: readonly Weight[]) => boo
   return weights(own);
 }
 
-// A leak of one descriptor, or of a KiB, in each round is far more. Some descriptors are open for a moment only.
+// A leak of one descriptor, or of one KiB, in each round is far more than this. Some descriptors are open only for a moment.
 const notMore =
   (before: readonly Weight[]) =>
   (after: readonly Weight[]): boolean =>
@@ -60,8 +60,8 @@ const notMore =
     );
 
 /**
- * What a client leaves before it is answered: waits, events (some with a filter that is none), logs that are followed, connections without
- * a word.
+ * Requests that a client abandons before the answer: waits, events (some with an invalid filter), logs that are followed, connections
+ * without a request.
  */
 async function abandon(own: Engine, count: number): Promise<void> {
   const wrong = encodeURIComponent('{"nosuch":["x"]}');
@@ -79,7 +79,7 @@ async function abandon(own: Engine, count: number): Promise<void> {
       socket.once("connect", () => {
         if (line === "") socket.end();
         else socket.write(`${line} HTTP/1.1\r\nHost: x\r\n\r\n`);
-        // Each is answered with a head at once: the engine has heard of it by then.
+        // Each gets a head at once, so the engine has received the request by then.
         socket.once("data", () => socket.destroy());
       });
     });
@@ -91,7 +91,7 @@ test.skipIf(reason, "ten thousand requests that their clients left: descriptors 
   const own = await engine(t);
   await own.ok(["import", "-", "bb"], { input: busyboxTar(t) });
   await own.ok(["run", "-d", "--name", "box", "--net", "none", "bb", "sleep", "10000"]);
-  // As many as it takes until the heap has its size.
+  // As many as needed until the heap has its final size.
   await abandon(own, 4000);
   const before = await settled(own, () => true);
   await abandon(own, 6000);
@@ -101,7 +101,7 @@ test.skipIf(reason, "ten thousand requests that their clients left: descriptors 
 test.skipIf(reason, "ten thousand in a row: descriptors and memory of launcher and daemon stay flat", async (t) => {
   const own = await engine(t);
   await own.ok(["import", "-", "bb"], { input: busyboxTar(t) });
-  // The daemon's heap has its size after some thousands: 110 MB after 600, 115.6 after 3,000, 115.7 after 5,400.
+  // The daemon's heap reaches its size after some thousands: 110 MB after 600, 115.6 after 3,000, 115.7 after 5,400.
   const before = await runs(own, 3000, () => true);
   await runs(own, 7000, notMore(before));
 });

@@ -1,14 +1,14 @@
-/** A root file system of busybox as a tar, for engines that are given the very same image by `import`. */
+/** A root file system of busybox as a tar, for engines that get the same image with `import`. */
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, temporaryDirectory } from "@tsbox/harness";
 
-/** Why there is none, or null. */
+/** The reason why there is no busybox, or null. */
 export const needsBusybox = (): string | null =>
   existsSync("/bin/busybox") ? null : "not installed: busybox-static (scripts/packages installs it)";
 
-/** `add` puts more into it. */
+/** `add` adds files to the root. */
 export function busyboxTar(test: Case, add: (root: string) => void = () => {}): Buffer {
   const root = join(temporaryDirectory(test, "/var/tmp"), "root");
   for (const folder of ["bin", "etc", "root", "tmp", "srv"]) mkdirSync(join(root, folder), { recursive: true });

@@ -2,10 +2,10 @@
 import * as assert from "uvu/assert";
 import type { Engine } from "./engine.ts";
 
-/** Clients at a time: each is a process of the test's. */
+/** Concurrent clients: each is a process of the test. */
 const clients = 8;
 
-/** `count` containers of an image with a shell run side by side, are all listed, and are all removed. */
+/** Runs `count` containers of an image with a shell concurrently, checks that all are listed, and removes all. */
 export async function crowd(own: Engine, image: string, count: number): Promise<void> {
   let next = 0;
   const starter = async (): Promise<void> => {

@@ -5,7 +5,7 @@ import type { Engine, Ran } from "./engine.ts";
 
 const path = ["/usr/local/bin/docker", "/usr/bin/docker"].find(existsSync) ?? "";
 
-/** `reason`: why there is none, or null. */
+/** `reason`: why there is no docker client, or null. */
 export const docker: { readonly path: string; readonly reason: string | null } = {
   path,
   reason: path === "" ? "no docker client is installed (scripts/packages installs one)" : null,

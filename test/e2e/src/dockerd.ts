@@ -1,17 +1,17 @@
-/** Debian's dockerd beside ours, to compare with: in network and mount namespaces of its own, ended with the case. */
+/** Debian's dockerd for comparison: in its own network and mount namespaces, ended with the case. */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Case } from "@tsbox/harness";
 import { until } from "./engine.ts";
 
-/** Why there is no dockerd to compare with, or null. */
+/** The reason why there is no dockerd to compare with, or null. */
 export function needsDockerd(): string | null {
   if (existsSync("/usr/sbin/dockerd") && spawnSync("docker", ["--version"]).status === 0) return null;
   return "not installed: docker.io (scripts/packages installs it)";
 }
 
-/** Runs docker's client against it; answers standard output. */
+/** Runs docker's client against dockerd, and returns its standard output. */
 export type Docker = (argv: readonly string[], input?: Buffer) => Buffer;
 
 export async function dockerd(test: Case): Promise<Docker> {
@@ -66,10 +66,10 @@ export async function dockerdSocket(test: Case): Promise<DockerSocket> {
   return { socket, environment };
 }
 
-/** Of this process alone: other test files have a dockerd of theirs at the same time. */
+/** Unique to this process: other test files run their own dockerd at the same time. */
 const cgroups = `tsbox-test-docker-${process.pid}`;
 
-/** runc leaves the parent cgroup behind, which lies below the root of a hierarchy or below this process's own cgroup. */
+/** runc leaves the parent cgroup behind, below the root of a hierarchy or below this process's own cgroup. */
 function sweepCgroups(): void {
   const own = readFileSync("/proc/self/cgroup", "utf8")
     .split("\n")
@@ -79,6 +79,6 @@ function sweepCgroups(): void {
       try {
         rmdirSync(join("/sys/fs/cgroup", controller, above, cgroups));
       } catch {
-        // Not there, or not a hierarchy.
+        // The directory does not exist, or is no hierarchy.
       }
 }

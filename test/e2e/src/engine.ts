@@ -1,6 +1,6 @@
 /**
- * An engine of a test's own: its root, its state on tmpfs, its sockets, beside whatever else runs on the host. Ended, and all of it gone,
- * with the case.
+ * An engine for one test case: its root, its state on tmpfs, its sockets, independent of everything else on the host. It ends with the
+ * case, and nothing of it is left.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import {
@@ -24,8 +24,8 @@ export const home: string = join(import.meta.dirname, "..", "..", "..");
 export const binary: string = join(home, "build", "bin", "tsbox");
 
 /**
- * V8's code of the engine's own sources, shared by the engines of all cases. An engine keeps it in its root, which is new in each case: it
- * took three times as long to start.
+ * V8's compiled code of the engine's sources, shared by the engines of all cases. By default an engine stores it in its root, which is new
+ * in each case; a start then takes three times as long.
  */
 const compileCache = join(home, ".cache", "node");
 
@@ -38,7 +38,7 @@ export interface Ran {
 export interface RunOptions {
   readonly input?: string | Buffer;
   readonly environment?: Readonly<Record<string, string>>;
-  /** Milliseconds; then the client is killed and the case fails. */
+  /** Milliseconds after which the client is killed and the case fails. */
   readonly timeout?: number;
 }
 
@@ -50,10 +50,10 @@ export class Engine {
   readonly #wrapper: readonly string[];
   #launcher: ChildProcess | undefined;
   #log = "";
-  /** How many the launcher had open when it had started. */
+  /** The number of the launcher's descriptors after its start. */
   #descriptors = 0;
 
-  /** `wrapper`: what the engine is started by, where its world shall be another one. */
+  /** `wrapper`: a command that starts the engine in another environment. */
   constructor(directory: string, config: string | null, wrapper: readonly string[] = [], socket?: string, state?: string) {
     this.root = join(directory, "root");
     this.state = state ?? mkdtempSync("/run/tsbox-test-");
@@ -62,7 +62,7 @@ export class Engine {
     this.#wrapper = wrapper;
   }
 
-  /** What clients and the engine's own commands are told. */
+  /** The environment of clients and of the engine's own commands. */
   get environment(): Readonly<Record<string, string>> {
     return {
       PATH: process.env.PATH ?? "",
@@ -74,7 +74,7 @@ export class Engine {
     };
   }
 
-  /** Whatever of this engine is left on the host has this in its name. */
+  /** All objects of this engine on the host have this in their names. */
   get id(): string {
     return readFileSync(join(this.root, "engine-id"), "utf8").trim();
   }
@@ -95,7 +95,7 @@ export class Engine {
     });
     this.#launcher = launcher;
     for (const stream of [launcher.stdout, launcher.stderr]) stream?.setEncoding("utf8").on("data", (text: string) => (this.#log += text));
-    // A killed launcher leaves its socket behind: what counts is that somebody listens.
+    // A killed launcher leaves its socket behind, so check for a listener.
     while (!(await listening(join(this.state, "launcher.sock")))) {
       if (launcher.exitCode !== null) throw new Error(`the engine did not start: ${this.#log}`);
       await pause(5);
@@ -110,8 +110,8 @@ export class Engine {
   }
 
   /**
-   * Descriptors of launcher and daemon that nobody needs when no container is left: files of containers and layers, and in the launcher
-   * more of any kind than there were at the start (sockets of shims and clients).
+   * Descriptors of launcher and daemon that are not needed when no container is left: files of containers and layers, and in the launcher
+   * any beyond the number at the start (sockets of shims and clients).
    */
   heldOpen(): readonly string[] {
     const launcher = this.#wrapper.length > 0 ? undefined : this.#launcher?.pid;
@@ -125,7 +125,7 @@ export class Engine {
     return this.#launcher !== undefined && this.#launcher.exitCode === null && this.#launcher.signalCode === null;
   }
 
-  /** The Node process: the launcher's child that is no shim. */
+  /** The Node process: the launcher's child that is not a shim. */
   daemonPid(): number {
     for (const pid of children(this.launcherPid)) if (readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("host/main")) return pid;
     throw new Error("no daemon runs");
@@ -149,7 +149,7 @@ export class Engine {
     await ended;
   }
 
-  /** Kills the launcher as nothing can be caught; the daemon ends with it, shims go on. */
+  /** Kills the launcher with SIGKILL. The daemon ends with it; shims go on. */
   async killLauncher(): Promise<void> {
     const launcher = this.#launcher;
     const daemon = this.daemonPid();
@@ -164,7 +164,7 @@ export class Engine {
     return client.ended;
   }
 
-  /** Fails unless the exit code is 0; answers what it printed. */
+  /** Fails unless the exit code is 0; returns standard output. */
   async ok(argv: readonly string[], options: RunOptions = {}): Promise<string> {
     const ran = await this.run(argv, options);
     if (ran.code !== 0) throw new Error(`tsbox ${argv.join(" ")} exited ${ran.code}: ${ran.stderr}\n${this.#log}`);
@@ -223,7 +223,7 @@ export interface Inspected {
   readonly LogPath: string;
 }
 
-/** Started; when the case ends it removes its containers, stops, and the host is as before. */
+/** Starts an engine. When the case ends, its containers are removed, it is stopped, and the host is checked for leftovers. */
 export async function engine(
   test: Case,
   config: string | null = null,
@@ -245,7 +245,7 @@ export async function engine(
     if (id !== null) await assertNothingLeft({ markers: [`tsbox-${id}`, `tsb${id.slice(0, 4)}`], things: new Set() });
   });
   test.cleanup(async () => {
-    // A client would start an engine of its own.
+    // A client would start another engine.
     if (!own.running) return;
     const ids = (await own.run(["ps", "-aq"])).stdout.split("\n").filter(Boolean);
     if (ids.length > 0) await own.run(["rm", "-f", ...ids]);
@@ -269,7 +269,7 @@ export async function until(
   }
 }
 
-/** A zombie is dead. */
+/** A zombie counts as dead. */
 export function alive(pid: number): boolean {
   try {
     return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
@@ -278,7 +278,7 @@ export function alive(pid: number): boolean {
   }
 }
 
-/** What the descriptors of a process lead to. */
+/** The targets of a process's descriptors. */
 function descriptors(pid: number): readonly string[] {
   try {
     return readdirSync(`/proc/${pid}/fd`).flatMap((number) => {
@@ -304,7 +304,7 @@ export function children(pid: number): readonly number[] {
 
 export function listening(path: string): Promise<boolean> {
   return new Promise((resolve) => {
-    // A path may be longer than a socket's address: what is there is reached through its folder.
+    // A path may be longer than a socket's address, so the socket is reached through its folder's descriptor.
     const folder = openSync(dirname(path), "r");
     const socket = connect(`/proc/self/fd/${folder}/${basename(path)}`);
     socket.on("close", () => closeSync(folder));

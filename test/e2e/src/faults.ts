@@ -1,7 +1,7 @@
 /**
- * A fault injector. Clients run random commands; meanwhile one process at a time (client, launcher, daemon, shim, or what it forks) is
- * killed or stopped, at any moment or at one of its next messages or writes, or the disk under the root or the state directory is full for
- * a while. After each round everything is let go on, and the engine is compared with what it has acknowledged.
+ * A fault injector. Clients run random commands. Meanwhile one process at a time (client, launcher, daemon, shim, or its forks) is killed
+ * or stopped, at a random moment or at one of its next messages or writes, or the disk of the root or state directory is full for a while.
+ * After each round all processes are continued, and the engine's state is compared with its acknowledgements.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync } from "node:fs";
@@ -14,7 +14,7 @@ import { alive, children, type Engine, engine, type Ran, until } from "./engine.
 import { busyboxLayout, registry } from "./images.ts";
 import { randomOf } from "./life.ts";
 
-/** What a command may take, whatever happens to its peers; a stopped one is stopped for less. */
+/** The maximum duration of a command, whatever happens to its peers. Stops are shorter. */
 const DEADLINE = 30_000;
 const CLIENTS = 3;
 export const faultsARound = 6;
@@ -22,7 +22,7 @@ const kinds = ["client", "daemon", "shim", "launcher", "root", "state"] as const
 type Kind = (typeof kinds)[number];
 const actions = ["kill", "stop"] as const;
 type Action = (typeof actions)[number];
-/** Where a process is struck: as it speaks, as it hears, as it changes what is on disk or mounted. */
+/** The system calls at which a process is hit: when it sends, when it receives, when it changes files or mounts. */
 const callsOf = {
   speaking: "sendmsg,sendto,write,writev",
   hearing: "recvmsg,recvfrom,read,readv",
@@ -30,18 +30,18 @@ const callsOf = {
 } as const;
 type Calls = keyof typeof callsOf;
 const calls = Object.keys(callsOf) as Calls[];
-/** Milliseconds in which the call should come. */
+/** The timeout for the call, in milliseconds. */
 const callPatience = 1_500;
 
 export interface World {
   readonly own: Engine;
-  /** The directories that lie on small disks of their own. */
+  /** Directories on separate small disks. */
   readonly disks: Readonly<Record<"root" | "state", string>>;
   /** A reference to pull. */
   readonly remote: string;
 }
 
-/** An engine whose root and state lie on small disks of their own, with an image `bb`, and a registry that has another. */
+/** An engine whose root and state are on separate small disks, with an image `bb`, and a registry that has another image. */
 export async function faultWorld(t: Case): Promise<World> {
   const base = mkdtempSync("/var/tmp/tsbox-faults-");
   t.cleanup(() => rmSync(base, { recursive: true, force: true }));
@@ -68,7 +68,10 @@ export async function faultWorld(t: Case): Promise<World> {
   return { own, disks, remote: `${server.address}/far:1` };
 }
 
-/** What must be there, and what must not, by what clients were told. What a client was not told the end of may be either. */
+/**
+ * The objects that must exist, and those that must not, according to the answers that clients got. If a client got no final answer, both
+ * are allowed.
+ */
 class Promised {
   readonly containers: Set<string> = new Set();
   readonly gone: Set<string> = new Set();
@@ -76,8 +79,8 @@ class Promised {
 }
 
 /**
- * One round; `long`: how many of its stops take ten seconds. Throws when a command hangs, something that was acknowledged is lost, or `ps`
- * and the processes differ.
+ * Runs one round. `long`: how many of its stops take ten seconds. Throws when a command hangs, an acknowledged result is lost, or `ps` and
+ * the processes differ.
  */
 export async function faultRound(world: World, seed: number, promised: Promised, long = 0): Promise<void> {
   const { own } = world;
@@ -187,7 +190,7 @@ export async function faultRound(world: World, seed: number, promised: Promised,
 
 export const promisedNothing = (): Promised => new Promised();
 
-/** All containers go, acknowledged or not. */
+/** Removes all containers, acknowledged or not. */
 async function clear(own: Engine, promised: Promised): Promise<void> {
   const ids = (await own.ok(["ps", "-aq"], { timeout: DEADLINE })).split("\n").filter(Boolean);
   await own.ok(["rm", "-f", ...ids], { timeout: DEADLINE });
@@ -200,7 +203,7 @@ async function clear(own: Engine, promised: Promised): Promise<void> {
   );
 }
 
-/** What is listed, what runs, and what was acknowledged are one. */
+/** Checks that listed, running and acknowledged containers are the same. */
 async function compare(own: Engine, promised: Promised, tell: (line: string) => void): Promise<void> {
   const ask = async (argv: readonly string[]): Promise<string[]> => {
     const began = performance.now();
@@ -241,7 +244,7 @@ async function running(own: Engine, ask: (argv: readonly string[]) => Promise<st
   return stdout.split("\n").filter(Boolean).map(Number);
 }
 
-/** Those that live in a container's cgroup of this engine, as the kernel has it: the `sleep 1000` of each. */
+/** The processes in containers' cgroups of this engine, according to the kernel: the `sleep 1000` of each. */
 function processes(own: Engine): number[] {
   const marker = `tsbox-${own.id}`;
   const found = spawnSync("pgrep", ["-x", "sleep"], { encoding: "utf8" }).stdout.split("\n").filter(Boolean).map(Number);
@@ -266,7 +269,7 @@ async function full(directory: string, kind: string, milliseconds: number, tell:
   const ballast = join(directory, "ballast");
   const { bavail, bsize } = statfsSync(directory);
   tell(`full: ${kind}, ${bavail * bsize} bytes were free`);
-  // To the last page, whatever is freed meanwhile.
+  // To the last page, even if space is freed meanwhile.
   spawnSync("fallocate", ["-l", String(bavail * bsize), ballast]);
   spawnSync("sh", ["-c", `cat /dev/zero >>'${ballast}' 2>/dev/null`]);
   await pause(milliseconds);
@@ -292,11 +295,11 @@ function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch {
-    // It has ended by itself.
+    // The process has ended by itself.
   }
 }
 
-/** A process, or one that it forks meanwhile, gets the signal in the very call, from a tracer. */
+/** A tracer sends the signal to a process, or to one of its new children, during the system call. */
 async function atCall(
   pid: number,
   action: Action,
@@ -325,7 +328,7 @@ async function atCall(
   clearTimeout(patience);
   const victims = [...said.matchAll(new RegExp(hit, "gm"))].map(([, one]) => Number(one));
   tell(`struck: ${[...new Set(victims)].join(" ") || "nobody"}`);
-  // One that was stopped while the tracer left has told nobody.
+  // A process that was stopped while the tracer exited is not in the trace.
   if (action === "stop") {
     await pause(milliseconds);
     for (const one of [...victims, pid, ...children(pid)]) signal(one, "SIGCONT");
@@ -333,8 +336,8 @@ async function atCall(
 }
 
 /**
- * Without a launcher a client would start an engine of its own: the lock of those who start one keeps them waiting until the case's own is
- * there again.
+ * Without a launcher a client would start another engine. So this holds the lock that such clients need until the case's own engine runs
+ * again.
  */
 async function launcherStruck(own: Engine, strike: () => Promise<void>): Promise<void> {
   const holder = spawn("flock", [join(own.state, "start.lock"), "sh", "-c", "echo held; cat"], { stdio: ["pipe", "pipe", "ignore"] });

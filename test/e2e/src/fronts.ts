@@ -1,6 +1,6 @@
 /**
- * The same command line to three: docker's client to dockerd, docker's client to our engine, and our own client. What they do must be the
- * same.
+ * The same command line for three fronts: docker's client with dockerd, docker's client with our engine, and our own client. Their results
+ * must be the same.
  */
 import { spawnSync } from "node:child_process";
 import type { Case } from "@tsbox/harness";

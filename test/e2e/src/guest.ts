@@ -1,6 +1,6 @@
 /**
- * Guest kernels for cases that this host's own can't show: the host's root under a layer, a directory in both, one boot for a list of
- * scenes.
+ * Guest kernels for cases that the host's kernel can't show: the host's root is a lower layer, one directory is shared, and one boot runs a
+ * list of scenes.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,24 +10,24 @@ import { needsRoot, suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { binary, home, type Ran } from "./engine.ts";
 
-/** QEMU in three ways: `systemd` has the host's systemd as its first process, `selinux` SELinux as its security module. */
+/** QEMU in three variants: `systemd` has the host's systemd as its first process, `selinux` uses SELinux as its security module. */
 export type Guest = "uml" | "qemu" | "systemd" | "selinux";
 const words: Partial<Record<Guest, NodeJS.ProcessEnv>> = { systemd: { INIT: "systemd" }, selinux: { KERNEL_WORDS: "security=selinux" } };
 
-/** A bash script in the guest, where `tsbox` is on the path, and what it must come to. */
+/** A bash script in the guest, where `tsbox` is on the path, and its expected result. */
 export interface Scene {
   readonly title: string;
   readonly script: string;
   readonly code: number;
   readonly stdout: string | RegExp;
   readonly stderr?: string;
-  /** Why it can't be played on this host. */
+  /** The reason why it can't run on this host. */
   readonly reason?: string | null;
 }
 
 const program = (guest: Guest): string => join(home, "test", "vm", `${guest === "uml" ? "uml" : "qemu"}-run`);
 
-/** Why there is no such guest here, or null; fetches its kernel where that has not been done. */
+/** The reason why there is no such guest here, or null. Fetches the guest's kernel if necessary. */
 export function whyNoGuest(guest: Guest): string | null {
   if (needsRoot() !== null)
     return "needs root: a guest sees of the host's files what this user may read, and its containers are made of all of them";
@@ -36,7 +36,7 @@ export function whyNoGuest(guest: Guest): string | null {
   return status === 0 ? null : stderr.trim() || `${program(guest)} --fetch exited with ${status}`;
 }
 
-/** Debian packages as one tree, which the guest sees at the same path; or why they can't be had. */
+/** Debian packages as one tree, which the guest sees at the same path; or the reason why they are unavailable. */
 export function debianTree(name: string, ...packages: readonly string[]): { readonly tree: string; readonly reason: string | null } {
   if (needsRoot() !== null) return { tree: "", reason: needsRoot() };
   const { status, stdout, stderr } = spawnSync(join(home, "test", "vm", "debian-tree"), [name, ...packages], { encoding: "utf8" });
@@ -63,7 +63,7 @@ const make = {
   xfs: "modprobe xfs; mkfs.xfs -q",
 } as const;
 
-/** A size for a container's files, on a file system with project quotas. */
+/** Size limits of containers' files, on a file system with project quotas. */
 export function sizesHold(fileSystem: keyof typeof make): readonly Scene[] {
   const begin = [
     `modprobe loop; mkdir -p /tmp/quota; truncate -s 400M /tmp/quota.img; ${make[fileSystem]} /tmp/quota.img; mount -o loop,prjquota /tmp/quota.img /tmp/quota`,
@@ -138,12 +138,12 @@ export function scenes(name: string, guest: Guest, list: readonly Scene[], confi
 }
 
 interface Booted {
-  /** /vmshare inside: a directory for each scene, by its number. */
+  /** /vmshare in the guest: a directory for each scene, by its number. */
   readonly share: string;
   readonly ran: Ran;
 }
 
-/** The engine's root lies on tmpfs: the guest's / is an overlay, which can't be another one's upper directory. */
+/** The engine's root is on tmpfs: the guest's / is an overlay, which can't be the upper directory of another one. */
 async function boot(guest: Guest, list: readonly Scene[], config: unknown): Promise<Booted> {
   const share = mkdtempSync(join(tmpdir(), "tsbox-test-"));
   process.on("exit", () => rmSync(share, { recursive: true, force: true }));
@@ -176,7 +176,7 @@ function run(guest: Guest, share: string, script: string): Promise<Ran> {
   });
 }
 
-/** A word for a shell, whatever is in it. */
+/** Quotes a word for a shell, whatever its characters. */
 function quoted(word: string): string {
   return `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -1,4 +1,4 @@
-/** A registry of the test's own on loopback, whose images are made of noise, and which stops in the middle of one blob. */
+/** A registry of the test on loopback, whose images consist of noise, and which stops in the middle of one blob. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -20,7 +20,7 @@ export interface Layer {
 export function layer(t: Case, name: string, size: number): Layer {
   const directory = temporaryDirectory(t);
   mkdirSync(join(directory, "srv"));
-  // Not to be packed, so that half of it is half of its files.
+  // Noise can't be compressed, so half of the layer contains half of its files.
   let noise = createHash("sha512").update(name).digest();
   const parts: Buffer[] = [];
   for (let at = 0; at < size; at += noise.length) {
@@ -41,10 +41,10 @@ export interface Registry {
   release(): void;
 }
 
-/** Whether it has answered the request itself. */
+/** Returns whether it has answered the request itself. */
 export type Guard = (request: IncomingMessage, response: ServerResponse) => boolean;
 
-/** `images`: layers by name. The blob `held` stops at its half; null: none does. `guard` sees each request first. */
+/** `images`: layers by name. The blob `held` stops at its half; null: no blob stops. `guard` sees each request first. */
 export async function registry(
   t: Case,
   images: Readonly<Record<string, readonly Layer[]>>,

@@ -1,4 +1,4 @@
-/** Images made of Debian packages, in a real registry of the test's own on loopback, put there by a real client. */
+/** Images made of Debian packages, pushed by a real client to a real registry of the test on loopback. */
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { type Case, temporaryDirectory } from "@tsbox/harness";
 import { home, until } from "./engine.ts";
 
-/** Why tests of images can't run here, or null. */
+/** The reason why tests of images can't run here, or null. */
 export function needsTools(...tools: readonly string[]): string | null {
   const missing = tools.filter((tool) => !["/usr/bin", "/usr/sbin", "/bin"].some((folder) => existsSync(join(folder, tool))));
   return missing.length === 0 ? null : `not installed: ${missing.join(", ")} (scripts/packages installs them)`;
@@ -47,7 +47,10 @@ export function busyboxLayout(test: Case): string {
   return layout;
 }
 
-/** A Debian by debootstrap, as an OCI archive; made once a machine, since it takes a minute. Null where Debian's packages can't be had. */
+/**
+ * A Debian by debootstrap, as an OCI archive. It is made once per machine, since it takes a minute. Null if Debian's packages are
+ * unavailable.
+ */
 export function debianLayout(): string | null {
   const cache = join(home, ".cache");
   const layout = join(cache, "debian-layout");
@@ -77,7 +80,7 @@ export interface Registry {
   readonly address: string;
   readonly directory: string;
   readonly pid: number;
-  /** By skopeo; answers the digest that it prints. */
+  /** Pushes with skopeo, and returns the digest that it prints. */
   push(layout: string, image: string, name: string): string;
 }
 

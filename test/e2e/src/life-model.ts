@@ -1,8 +1,8 @@
 /**
- * A model of a container's life, and a check of a history against it: requests of several clients, when each began and ended, and what it
- * was answered. A history is right when each request can be split into steps of the model, taken one after another between its beginning
- * and its end, that give all the answers. Every such order is followed at once, as a set of worlds; where none is left, the last answer is
- * one that the model forbids.
+ * A model of a container's life, and a check of a history against it. A history is the requests of several clients, with their begin, end
+ * and answer. It is valid if each request can be split into steps of the model that, executed one after another between its begin and its
+ * end, give all the answers. Every possible order is followed at once, as a set of worlds. If no world is left, the model forbids the last
+ * answer.
  */
 
 export type Verb =
@@ -28,18 +28,18 @@ export type Verb =
 export interface Request {
   readonly client: number;
   readonly verb: Verb;
-  /** The container's name; of a rename also the new one. */
+  /** The container's name; for a rename also the new one. */
   readonly name: string;
   readonly to?: string;
-  /** HTTP's status; null: the client left before the answer. */
+  /** HTTP's status; null: the client disconnected before the answer. */
   status: number | null;
-  /** What `inspect` showed. */
+  /** The status that `inspect` showed. */
   shown?: string;
   body?: string;
 }
 export type Moment = { readonly at: "begin" | "end"; readonly request: Request };
 
-/** What Docker's API documents, whatever the state. */
+/** The answers that Docker's API documents, whatever the state. */
 export const documented: Readonly<Record<Verb, readonly number[]>> = {
   create: [201, 409],
   start: [204, 304, 404, 409],
@@ -61,31 +61,31 @@ export const documented: Readonly<Record<Verb, readonly number[]>> = {
   diff: [200, 404],
 };
 
-/** `reserved`: its name is taken, and nobody finds it yet. */
+/** `reserved`: its name is in use, but no request finds it yet. */
 type Life = "reserved" | "created" | "running" | "paused" | "exited" | "gone";
 interface Box {
   readonly name: string;
   readonly life: Life;
-  /** Its process was sent a signal that ends it. */
+  /** Its process got a signal that ends it. */
   readonly dying: boolean;
   readonly removing: boolean;
-  /** How often it has ended. */
+  /** The number of its ends. */
   readonly ends: number;
 }
 interface World {
   readonly boxes: readonly Box[];
-  /** Requests under way, by client. */
+  /** Requests in progress, by client. */
   readonly pending: Readonly<Record<number, Progress>>;
 }
 interface Progress {
   readonly step: number;
-  /** Which container the name meant; -1: none yet. */
+  /** The container that the name meant; -1: none yet. */
   readonly at: number;
-  /** Its ends when it was told to end. */
+  /** The container's number of ends when the request signalled it. */
   readonly ends: number;
 }
 
-/** What a step makes of a container; null: it can't be taken now. Several: any of them. */
+/** The result of a step for a container; an empty list: the step is impossible now. Several results: any of them. */
 type Step = (box: Box, progress: Progress) => readonly (Partial<Box> & { readonly mark?: true })[];
 const no: readonly never[] = [];
 const same: readonly Partial<Box>[] = [{}];
@@ -100,17 +100,17 @@ const is =
   (box) =>
     wanted.includes(box.life);
 
-/** It has ended since it was told to. */
+/** The container has ended since the request signalled it. */
 const hasEnded: Step = (box, { ends }) => (box.ends > ends || !lives(box) ? same : no);
 const doom: Step = (box) => (lives(box) ? [{ dying: true, mark: true }] : no);
 const doomIfAlive: Step = (box) => (lives(box) ? [{ dying: true, mark: true }] : [{ mark: true }]);
 const gone = when(is("gone"));
 const mark = when((box) => box.life !== "gone" && !box.removing, { removing: true });
 
-/** A removal that begins later finds it running. */
+/** A removal that begins later finds the container running. */
 const startable: readonly Step[] = [when((box) => idle(box) && !box.removing), when(idle, { life: "running", dying: false })];
 
-/** By verb and status: the steps that come after the name was looked up. Any of the alternatives. */
+/** By verb and status: the steps after the name was looked up. Any of the alternatives is allowed. */
 function waysOf({ verb, status, shown }: Request): readonly (readonly Step[])[] {
   if (status === 404)
     return verb === "rm" || verb === "rm -f"
@@ -177,7 +177,7 @@ function waysOf({ verb, status, shown }: Request): readonly (readonly Step[])[] 
   }
 }
 
-/** The first answer that no order of steps explains, in words; null: there is none. `short`: containers end by themselves. */
+/** Describes the first answer that no order of steps explains; null: there is none. `short`: containers end by themselves. */
 export function firstWrong(history: readonly Moment[], short: boolean): string | null {
   let worlds: ReadonlyMap<string, World> = new Map([["", { boxes: [], pending: {} }]]);
   const open = new Map<number, Request>();
@@ -190,7 +190,7 @@ export function firstWrong(history: readonly Moment[], short: boolean): string |
     const reached = closure(worlds, open, short);
     const kept = [...reached.values()].flatMap((world) => {
       const progress = world.pending[request.client];
-      // Who left may have had its way or not.
+      // The request of a client that disconnected may have taken effect or not.
       if (request.status !== null && progress?.step !== done) return [];
       const { [request.client]: _, ...pending } = world.pending;
       return [{ ...world, pending }];
@@ -218,7 +218,7 @@ function collect(worlds: readonly World[]): ReadonlyMap<string, World> {
   return new Map(worlds.map((world) => [JSON.stringify(world), world]));
 }
 
-/** Every world that can be reached by steps of requests under way, and by ends. */
+/** Every world that steps of requests in progress, and ends, can reach. */
 function closure(from: ReadonlyMap<string, World>, open: ReadonlyMap<number, Request>, short: boolean): ReadonlyMap<string, World> {
   const found = new Map(from);
   const todo = [...from.values()];
@@ -259,7 +259,7 @@ function* advance(world: World, client: number, request: Request, progress: Prog
       if (request.status === 404) yield withPending(world, client, finished);
       return;
     }
-    // Which of the ways is part of the step's number.
+    // The alternative is part of the step's number.
     for (const way of waysOf(request).keys())
       yield withPending(world, client, { step: way * 10, at: named, ends: world.boxes[named]?.ends ?? 0 });
     return;

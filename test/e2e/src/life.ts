@@ -1,4 +1,4 @@
-/** Random verbs at one container from four clients at a time, judged by the model of `life-model.ts`. */
+/** Random verbs on one container from four concurrent clients, judged by the model of `life-model.ts`. */
 import { Agent, request as httpRequest } from "node:http";
 import * as assert from "uvu/assert";
 import { type Engine, until } from "./engine.ts";
@@ -18,7 +18,7 @@ export class Api {
     this.#socket = own.socket;
   }
 
-  /** Null: not answered within `patience` milliseconds, and left. */
+  /** Null: no answer within `patience` milliseconds; the client has disconnected. */
   ask(method: string, path: string, body?: unknown, patience = 60_000): Promise<Answer | null> {
     return new Promise((resolve, reject) => {
       const text = body === undefined ? undefined : JSON.stringify(body);
@@ -52,7 +52,7 @@ export class Api {
   }
 }
 
-/** Mulberry32: small, and the same everywhere. */
+/** Mulberry32: small, and the same on every host. */
 export function randomOf(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -75,16 +75,17 @@ const programs: readonly (readonly string[])[] = [
   ["true"],
 ];
 
-/** Long enough for ends and starts that are under way to be met by the next request. */
+/** Long enough for requests to meet ends and starts in progress. */
 const requests = 7;
 const clients = 4;
 
-/** One sequence: throws when an answer is wrong, or something is left. */
+/** Runs one sequence. Throws when an answer is wrong, or something is left. */
 export async function sequence(own: Engine, api: Api, seed: number, image: string): Promise<void> {
   const random = randomOf(seed);
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;
   const program = pick(programs);
-  // What comes back by itself, or goes by itself, has more ways than the model: its answers are held to what is documented.
+  // A container that restarts or is removed by itself has more possibilities than the model, so its answers are only compared with the
+  // documented ones.
   const kind = pick(["plain", "plain", "plain", "always", "removed"] as const);
   const hostConfig = {
     NetworkMode: "none",
@@ -179,7 +180,7 @@ async function perform(api: Api, { verb, name, to }: Request, body: unknown): Pr
   }
 }
 
-/** A process that was made may meet a container that has ended since. */
+/** An exec that was created may find a container that has ended since. */
 async function exec(api: Api, at: string): Promise<Answer | null> {
   const made = await api.ask("POST", `${at}/exec`, { Cmd: ["true"] });
   if (made?.status !== 201) return made;

@@ -1,11 +1,11 @@
-/** Static programs of the tests' own (test/e2e/probe), which run in any image. */
+/** Static programs of the tests (test/e2e/probe), which run in any image. */
 import { execFileSync } from "node:child_process";
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, temporaryDirectory } from "@tsbox/harness";
 import { home } from "./engine.ts";
 
-/** Compiles `test/e2e/probe/NAME.rs`; answers the program's path, which goes with the case. */
+/** Compiles `test/e2e/probe/NAME.rs`, and returns the program's path, which is removed with the case. */
 export function probe(test: Case, name: string): string {
   const directory = temporaryDirectory(test, "/var/tmp");
   // Containers in user namespaces run it, too.

@@ -7,7 +7,7 @@ export class Terminal {
   readonly ended: Promise<number | null>;
   output = "";
 
-  /** `command`: words of a shell behind the program, which is ours where no other is named. */
+  /** `command`: words of a shell after the program, which is ours by default. */
   constructor(own: Engine, command: string, program: string = binary) {
     this.#script = spawn("script", ["-qefc", `stty rows 33 cols 99; exec ${program} ${command}`, "/dev/null"], {
       env: { ...own.environment, SHELL: "/bin/sh", TERM: "xterm", DOCKER_HOST: `unix://${own.socket}` },

@@ -1,6 +1,6 @@
 /**
- * Documents that are made from the sources: docs/protocol.md from the table of messages, docs/configuration.md from the doc comments of the
- * settings. `node test/harness/src/documents.ts --write` writes them; a test compares them.
+ * Documents that are generated from the sources: docs/protocol.md from the table of messages, docs/configuration.md from the doc comments
+ * of the settings. `node test/harness/src/documents.ts --write` writes them; a test compares them.
  */
 import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ export function documents(): ReadonlyMap<string, string> {
   ]);
 }
 
-/** Lines of a comment as one paragraph, with links of rustdoc as names. */
+/** Joins the lines of a comment to one paragraph, and replaces rustdoc links by names. */
 const paragraph = (lines: readonly string[]): string =>
   lines
     .map((line) => line.trim().replace(/^(\/\/\/?|\/\*\*|\*\/|\*)\s?/, ""))
@@ -25,7 +25,7 @@ const paragraph = (lines: readonly string[]): string =>
     .trim()
     .replaceAll(/\[`(?:\w+::)*(\w+)`\]/g, "`$1`");
 
-/** Broken into lines as the documents have them. */
+/** Wraps a text to the documents' line length. */
 function wrapped(text: string): string {
   const lines: string[] = [];
   for (const word of text.split(" ")) {
@@ -106,7 +106,7 @@ ${variants(source, "FromShim")}
 `;
 }
 
-/** A module of constants: its own words, and a table for each direction, which a plain comment names. */
+/** A module of constants: its doc comment, and a table for each direction, which a plain comment names. */
 function constants(source: string, module: string): string {
   const start = new RegExp(`^pub mod ${module} \\{`);
   const parts: string[] = [wrapped(docAbove(source, start))];
@@ -174,7 +174,7 @@ function settings(path: string, name: string): readonly (readonly string[])[] {
   return rows;
 }
 
-/** Packages whose plugin takes settings: by the interface `Config` of their index.ts. */
+/** Packages whose plugin has settings: those with an interface `Config` in their index.ts. */
 export const configuredPlugins = (): readonly string[] =>
   globSync(["plugins/*/src/index.ts", "drivers/*/src/index.ts"], { cwd: root })
     .filter((path) => /^interface Config \{/m.test(read(path)))

@@ -1,5 +1,5 @@
 /**
- * Which file of the tree imports which, in TypeScript and in Rust, read from the sources' text. For the test that holds the structure
+ * The import graph of the tree, in TypeScript and in Rust, read from the sources' text. For the test of the structure
  * (test/imports.test.ts).
  */
 import { existsSync, globSync, readFileSync } from "node:fs";
@@ -40,7 +40,7 @@ export function typescriptImports(root: string, patterns: readonly string[]): Ty
 const within = /\b(crate|super|self)::((?:super::)*)([\w:]*(?:\{[^;]*?\})?)/g;
 const across = /\btsbox_(\w+)::([\w:]*(?:\{[^;]*?\})?)/g;
 
-/** Modules of the crates in `native/`, within a crate and from crate to crate. What only tests use does not count. */
+/** Modules of the crates in `native/`, within a crate and between crates. Imports that only tests use do not count. */
 export function rustImports(root: string): Graph {
   const modules = new Map<string, string>();
   for (const path of globSync("native/*/src/**/*.rs", { cwd: root })) modules.set(moduleOf(path), path);
@@ -68,7 +68,7 @@ export function rustImports(root: string): Graph {
   return graph;
 }
 
-/** `native/core/src/net/mod.rs` is `core::net`, a crate's root its name alone. */
+/** `native/core/src/net/mod.rs` is `core::net`; a crate's root has only the crate's name. */
 function moduleOf(path: string): string {
   const [, crate = "", , ...rest] = path.replace(/\.rs$/, "").split("/");
   const last = rest.at(-1);
@@ -86,7 +86,7 @@ function paths(text: string): readonly (readonly string[])[] {
   return parts.filter(Boolean).flatMap((part) => paths(part === "self" ? "" : part).map((words) => [...head, ...words]));
 }
 
-/** The file of the module that a path leads into: its longest beginning that is one. */
+/** The file of the module to which a path leads: the longest prefix that is a module. */
 function owner(modules: ReadonlyMap<string, string>, crate: string, words: readonly string[]): string | undefined {
   for (let length = words.length; length >= 0; length -= 1) {
     const path = modules.get([crate, ...words.slice(0, length)].join("::"));
@@ -96,12 +96,12 @@ function owner(modules: ReadonlyMap<string, string>, crate: string, words: reado
 }
 
 /**
- * Files by the layer that they belong to, the lowest first. A layer is one folder or file, or several that stand side by side; each ends in
- * `/` or is a file's path.
+ * Files by the layer that they belong to, the lowest first. A layer is one folder or file, or several next to each other. An entry that
+ * ends in `/` is a folder, any other is a file's path.
  */
 export type Layers = readonly (readonly string[])[];
 
-/** Imports from a layer into a higher one or into a neighbour, and files that no layer has. */
+/** Imports from a layer into a higher one or into a neighbour, and files without a layer. */
 export function layerFaults(graph: Graph, layers: Layers): readonly string[] {
   const place = (file: string): readonly [number, string] | undefined => {
     for (const [height, parts] of layers.entries())
@@ -147,7 +147,7 @@ export function circles(graph: Graph): readonly (readonly string[])[] {
   return found;
 }
 
-/** Those that no other file imports. */
+/** Files that no other file imports. */
 export function unimported(graph: Graph): readonly string[] {
   const imported = new Set([...graph.values()].flatMap((targets) => [...targets]));
   return [...graph.keys()].filter((file) => !imported.has(file)).sort();

@@ -1,6 +1,6 @@
 /**
- * What a test may leave on a host. Others work on the same machine, so a snapshot holds only what carries one of the markers (an engine's
- * id, a temporary directory) in its name, its path or its command line.
+ * Objects that a test may leave on a host. Other processes work on the same machine, so a snapshot contains only objects with one of the
+ * markers (an engine's id, a temporary directory) in their name, path or command line.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -9,11 +9,11 @@ import { setTimeout as pause } from "node:timers/promises";
 
 export interface HostSnapshot {
   readonly markers: readonly string[];
-  /** One line each: kind and what it is. */
+  /** One line each: the kind and the object. */
   readonly things: ReadonlySet<string>;
 }
 
-/** Without a marker everything counts: only for a namespace or machine of one's own. */
+/** Without a marker everything counts: only for a private namespace or machine. */
 export function hostSnapshot(...markers: readonly string[]): HostSnapshot {
   const ours = (text: string): boolean => markers.length === 0 || markers.some((marker) => text.includes(marker));
   const things = [
@@ -28,7 +28,10 @@ export function hostSnapshot(...markers: readonly string[]): HostSnapshot {
   return { markers, things: new Set(things.filter(ours)) };
 }
 
-/** Some things go a moment after their owner (a veth 26 ms after its namespace), so this looks again for up to `patience` milliseconds. */
+/**
+ * Some objects disappear a moment after their owner (a veth 26 ms after its namespace), so this checks again for up to `patience`
+ * milliseconds.
+ */
 export async function assertNothingLeft(before: HostSnapshot, patience = 5_000): Promise<void> {
   const end = Date.now() + patience;
   for (;;) {
@@ -39,7 +42,7 @@ export async function assertNothingLeft(before: HostSnapshot, patience = 5_000):
   }
 }
 
-/** Names of the interfaces in this network namespace. /sys/class/net shows those of the namespace that sysfs was mounted in. */
+/** Names of the interfaces in this network namespace. /sys/class/net shows those of the namespace in which sysfs was mounted. */
 export function networkLinks(): string[] {
   return lines("/proc/self/net/dev").flatMap((line) => /^ *([^\s:]+):/.exec(line)?.[1] ?? []);
 }
@@ -86,7 +89,7 @@ function processes(): string[] {
     );
 }
 
-/** PID 1 may take seconds to reap an orphan: a dead process is no leak of ours. */
+/** PID 1 may take seconds to reap an orphan: a dead process is no leak. */
 function zombie(pid: string): boolean {
   return lines(`/proc/${pid}/status`).some((line) => /^State:\s+[ZX]/.test(line));
 }

@@ -1,8 +1,7 @@
 /**
- * Runs test files, each in a process of its own: `node run.ts [--jobs N] [--timeout SECONDS] [--own-network] FILE…`. With `--own-network`
- * each file has a network namespace of its own, so that engines side by side do not pick the same subnet. Prints a file's output only
- * when it failed, skipped something or took long, adds up the counts, and ends with `N passed, N failed, N skipped`. A file that prints
- * no counts is a failure.
+ * Runs test files, each in its own process: `node run.ts [--jobs N] [--timeout SECONDS] [--own-network] FILE…`. With `--own-network` each
+ * file has its own network namespace, so that concurrent engines do not choose the same subnet. Prints a file's output only if it failed,
+ * skipped a case or was slow, adds up the counts, and ends with `N passed, N failed, N skipped`. A file that prints no counts is a failure.
  */
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
@@ -30,7 +29,7 @@ if (files.length === 0 || !(jobs >= 1) || !(limit > 0)) {
   process.exit(1);
 }
 
-/** A new network namespace has nothing but a loopback interface that is down. */
+/** A new network namespace has only a loopback interface that is down. */
 const inOwnNetwork = ["unshare", "--net", "--", "sh", "-c", 'ip link set lo up && exec "$0" "$@"'] as const;
 
 const total = { passed: 0, failed: 0, skipped: 0 };
@@ -64,7 +63,7 @@ async function runFile(file: string): Promise<Outcome> {
     late = true;
     child.kill("SIGKILL");
   }, limit);
-  // A grandchild may hold the pipes open: what counts is the end of the file's own process, and what it wrote until a moment later.
+  // A grandchild may keep the pipes open, so wait for the end of the file's own process, and for its output until a moment later.
   const ended = await new Promise<string | null>((resolve) => {
     child.on("error", (error) => resolve(error.message));
     child.on("close", () => resolve(verdict(child.exitCode, child.signalCode)));

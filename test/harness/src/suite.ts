@@ -1,7 +1,7 @@
 /**
- * uvu with counting. uvu alone can be green while broken: a hook that throws, an empty suite or a forgotten `run()` exits 0, and a skip
- * keeps neither name nor reason. Here a file runs by itself once it is loaded, set-up and clean-up belong to the case, a suite without
- * cases fails, skips are printed with their reasons, and the last line is `N passed, N failed, N skipped`.
+ * uvu with counting. uvu alone can pass although the tests are broken: a hook that throws, an empty suite or a forgotten `run()` exits 0,
+ * and a skip loses its name and reason. With this module a file runs by itself once it is loaded, set-up and clean-up belong to the case, a
+ * suite without cases fails, skips are printed with their reasons, and the last line is `N passed, N failed, N skipped`.
  */
 import "./defer.ts";
 import { AssertionError } from "node:assert";
@@ -11,9 +11,9 @@ import * as uvu from "uvu";
 import { compare } from "uvu/diff";
 
 export interface Case {
-  /** Runs when the case ends, however it ends; last registered, first run. A throw fails the case. */
+  /** Runs a step when the case ends, whatever its result, in reverse order of registration. A throw fails the case. */
   cleanup(step: () => unknown): void;
-  /** Ends the case here: what it needs is not on this host. */
+  /** Ends the case here, because this host lacks a requirement. */
   skip(reason: string): never;
 }
 export type Body = (test: Case) => unknown;
@@ -21,11 +21,11 @@ export type Body = (test: Case) => unknown;
 export interface Suite {
   (name: string, body: Body): void;
   skip(name: string, reason: string, body?: Body): void;
-  /** `reason` null: runs. */
+  /** A `reason` of null: the case runs. */
   skipIf(reason: string | null, name: string, body: Body): void;
 }
 export interface SuiteOptions {
-  /** Milliseconds that one case may take; 120,000 when left out. */
+  /** The timeout of one case in milliseconds; 120,000 by default. */
   readonly timeout?: number;
 }
 
@@ -33,7 +33,7 @@ class Skipped extends Error {}
 
 const counts = { passed: 0, failed: 0 };
 const skips: { readonly name: string; readonly reason: string }[] = [];
-/** Cases of at least this many milliseconds are listed at the end, so that a look at a run's output shows where its time went. */
+/** Cases of at least this many milliseconds are listed at the end, so that a run's output shows where its time went. */
 const slowAfter = 5_000;
 const slow: { readonly name: string; readonly milliseconds: number }[] = [];
 const suites: { readonly name: string; readonly run: () => void; registered: number }[] = [];
@@ -97,12 +97,12 @@ async function runCase(name: string, body: Body, limit: number): Promise<void> {
 
 function within(limit: number, body: () => Promise<unknown>): Promise<unknown> {
   const { promise, reject } = Promise.withResolvers<never>();
-  // Unreferenced: a case that waits for what can never come ends the process, and the exit handler says so at once.
+  // Unreferenced: a case that waits for an impossible event ends the process, and the exit handler reports that at once.
   const timer = setTimeout(() => reject(new Error(`took longer than ${limit} ms`)), limit).unref();
   return Promise.race([body(), promise]).finally(() => clearTimeout(timer));
 }
 
-/** uvu's printer throws on what is no Error, and would swallow the failure with it: it gets a plain Error whose text we made. */
+/** uvu's printer throws on a value that is no Error, and would lose the failure. So it gets a plain Error with our text. */
 function plain(first: unknown, later: readonly unknown[]): Error {
   const error = new Error(describe(first) + later.map((other) => `\n    and while cleaning up: ${describe(other)}`).join(""));
   error.stack = `Error\n${stackOf(first)}`;
@@ -117,7 +117,7 @@ function describe(thrown: unknown): string {
 }
 
 function difference(thrown: Error): string {
-  // uvu's own assertions have compared already.
+  // uvu's own assertions contain the comparison already.
   if ("details" in thrown && typeof thrown.details === "string") return `\n${thrown.details}`;
   if (!(thrown instanceof AssertionError) || thrown.generatedMessage || String(thrown.operator).includes("not")) return "";
   try {
@@ -151,7 +151,7 @@ async function runAll(): Promise<void> {
   }
   phase = "done";
   report();
-  // What a case left open (a server, a child) would keep the process for ever.
+  // Open objects of a case (a server, a child) would keep the process alive without limit.
   setTimeout(() => {
     process.stderr.write(`still busy after the last case: ${process.getActiveResourcesInfo().join(", ")}\n`);
     process.exit(1);
@@ -193,7 +193,7 @@ process.on("exit", () => {
   process.exitCode ||= 1;
 });
 
-// Importing the main module again answers when its evaluation, top-level awaits included, has ended; only then are all cases known.
+// A second import of the main module resolves when its evaluation, top-level awaits included, has ended. Only then are all cases known.
 const main = process.argv[1];
 if (main === undefined) throw new Error("@tsbox/harness is for files that node runs by name");
 setImmediate(() => {

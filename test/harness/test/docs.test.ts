@@ -1,4 +1,4 @@
-/** What the documents name is there: files, and functions in files. */
+/** Files, and functions in files, that the documents name must exist. */
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -11,12 +11,12 @@ const sources = globSync(["**/*.{ts,rs,mjs,json,toml,md}", "scripts/*", "native/
   cwd: root,
   exclude: (path) => /(^|\/)(node_modules|target|build|dist|\.git)(\/|$)/.test(path),
 });
-/** A file, by its path from the root or the end of it. */
+/** Finds files by their path from the root, or by its end. */
 const find = (name: string): readonly string[] => sources.filter((path) => path === name || path.endsWith(`/${name}`));
 
 for (const document of documents) {
   const text = readFileSync(join(root, document), "utf8");
-  // What runs at a user's, or is made there, is no file of the tree.
+  // Files of a user's host, or files that are made there, are not in the tree.
   const outside =
     /^(https?:|\/|~|\$|package\.json|config\.json|drivers\.json|record\.json|snapshot\.json|exec\.json|daemon\.json|generation\.json)/;
 

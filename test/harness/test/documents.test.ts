@@ -1,4 +1,4 @@
-/** The generated documents say what the sources say. */
+/** The generated documents match the sources. */
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";

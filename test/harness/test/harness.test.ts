@@ -1,4 +1,4 @@
-/** The harness must be able to fail: each case runs a small file of its own and looks at its exit code and its last line. */
+/** The harness must be able to fail: each case runs a small test file and checks its exit code and its last line. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";

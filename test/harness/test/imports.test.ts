@@ -1,4 +1,4 @@
-/** The structure of the tree, as docs/architecture.md promises it: imports run one way. */
+/** The structure of the tree, as docs/architecture.md describes it: imports have one direction. */
 import assert from "node:assert/strict";
 import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { builtinModules } from "node:module";
@@ -12,16 +12,16 @@ const sources = ["kernel/src/**/*.ts", "plugins/*/src/**/*.ts", "drivers/*/src/*
 const helpers = ["test/*/src/**/*.ts", "bench/*.ts"];
 const tests = ["{kernel,plugins/*,drivers/*,conformance,test/harness}/test/**/*.ts", "test/e2e/{cases,full}/*.ts", "test/run.ts"];
 
-/** Files that processes are started with, or that are loaded by name. */
+/** Files that start processes, or that are loaded by name. */
 const entries: readonly RegExp[] = [
   /^kernel\/src\/(index|host\/index|snapshots\/index)\.ts$/,
   /^(plugins|drivers)\/[^/]+\/src\/index\.ts$/,
   /^conformance\/src\/(index|broken\/[^/]+|reference\/memory-world|storage\/victim)\.ts$/,
-  // The daemon, the portable client, what reads logins for the native client, what looks at a database, the runner of tests, benchmarks.
+  // The daemon, the portable client, the reader of logins for the native client, the checker of a database, the test runner, benchmarks.
   /^(kernel\/src\/host\/main|plugins\/cli\/src\/(portable|read-logins|check-words)|plugins\/state\/src\/check|test\/harness\/src\/(run|index)|bench\/bench)\.ts$/,
 ];
 
-/** The command is the suite's front door; the suite is loaded when somebody asks for it, and need not be installed. */
+/** The command starts the suite, which is loaded only on request and need not be installed. */
 const front: ReadonlySet<string> = new Set(["plugins/cli/src/commands/conformance.ts @tsbox/conformance"]);
 
 test("no file imports itself, however far round, in TypeScript or in Rust", () => {
@@ -30,8 +30,8 @@ test("no file imports itself, however far round, in TypeScript or in Rust", () =
 });
 
 /**
- * The native side from the bottom to the top, as native/core/src/lib.rs draws it. A file imports what is below it or in its own folder.
- * Parts of one line stand side by side.
+ * The layers of the native side from bottom to top, as in native/core/src/lib.rs. A file imports files of lower layers or of its own
+ * folder. Entries of one line are on the same level.
  */
 const nativeLayers: Layers = [
   ["native/core/src/failure.rs", "native/core/src/limits.rs"],

@@ -1,4 +1,4 @@
-/** Comments and documents have at most 140 characters a line; the formatters hold code to that. */
+/** Comments and documents have at most 140 characters a line; the formatters enforce that for code. */
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Unsafe code in Rust says why it is sound, as docs/architecture.md promises. Clippy has the same rule; this one needs no clippy. */
+/** Unsafe Rust code states why it is sound, as docs/architecture.md promises. Clippy has the same rule; this test needs no clippy. */
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,8 +8,8 @@ const test = suite("unsafe");
 const root = join(import.meta.dirname, "..", "..", "..");
 
 /**
- * Lines with an unsafe block or implementation that have no `SAFETY:` sentence in the comment above them. What stands between the comment
- * and the word `unsafe` is the beginning of the same statement: at most five lines.
+ * Lines with an unsafe block or implementation without a `SAFETY:` sentence in the comment above them. The lines between the comment and
+ * the word `unsafe` are the beginning of the same statement: at most five lines.
  */
 function undocumented(source: string): readonly number[] {
   const lines = source.split("\n");
