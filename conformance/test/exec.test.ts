@@ -22,7 +22,7 @@ registerRules(
   world(() => new ReferenceExec()),
 );
 
-// Only the rule meant for it: each one starts containers.
+// Only the rule meant for it, since each rule starts containers.
 const caught = suite("conformance: broken exec drivers");
 for (const { bug, rule, open } of brokenExec) {
   caught.skipIf(reason, `${rule} catches: ${bug}`, async () => {

@@ -1,4 +1,4 @@
-/** The story in each contract's doc comment, told to the reference driver of that kind. */
+/** Runs the story in each contract's doc comment with the reference driver of that kind. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -35,7 +35,7 @@ async function all<T>(stream: AsyncIterable<T>): Promise<T[]> {
   return items;
 }
 
-/** What every story may say. */
+/** The names that every story may use. */
 const words = {
   call,
   expect: (actual: unknown, expected: unknown) => assert.deepEqual(actual, expected),
@@ -45,7 +45,7 @@ const words = {
   bytes: (text: string): Uint8Array => Buffer.from(text),
 };
 
-/** Runs the story of a contract with these names in it. */
+/** Runs the story of a contract with these additional names. */
 async function tell(contract: string, names: Readonly<Record<string, unknown>>): Promise<void> {
   const source = readFileSync(new URL(`../../kernel/src/contract/${contract}.ts`, import.meta.url), "utf8");
   const story = /\* ```ts\n(.*?)\* ```\n/s.exec(source)?.[1]?.replaceAll(/^ \* ?/gm, "") ?? "";

@@ -1,6 +1,6 @@
 /**
- * Nothing in a contract may rule out a driver in a process of its own. This file is checked by the compiler alone: every verb of every
- * contract takes a `Call` first, answers a promise, and carries data and streams of data only.
+ * No contract may prevent a driver from running in a separate process. Only the compiler checks this file: every verb of every contract
+ * takes a `Call` first, returns a promise, and carries only data and streams of data.
  */
 import type {
   Call,
@@ -17,12 +17,12 @@ import type {
   VolumePowers,
 } from "../src/index.ts";
 
-/** What a verb without an answer answers. */
+/** The result of a verb that returns nothing. */
 // biome-ignore lint/suspicious/noConfusingVoidType: it is only compared with.
 type Nothing = void;
 type Primitive = null | undefined | boolean | number | string;
 
-/** `T` itself when it can cross a process boundary, else never. `unknown` stands for JSON whose shape is another specification's. */
+/** `T` itself if it can cross a process boundary, else never. `unknown` means JSON whose shape another specification defines. */
 type Crosses<T> = unknown extends T
   ? T
   : T extends Primitive | Uint8Array

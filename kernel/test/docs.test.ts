@@ -1,4 +1,4 @@
-/** docs/errors.md and docs/hooks.md say what the sources say, both ways. */
+/** docs/errors.md and docs/hooks.md match the sources, in both directions. */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { suite } from "@tsbox/harness";

@@ -1,4 +1,4 @@
-/** The lint rule against comparing a driver's id fires where it should, and nowhere else. */
+/** The lint rule against comparisons of a driver's id reports each of them, and nothing else. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-/** What the directory store finds after a crash, and that deletion happens behind everybody's back. */
+/** The directory store after a crash, and deletion in the background. */
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -88,7 +88,7 @@ test("a commit that fails leaves the snapshot active", async (test) => {
   assert.throws(() => store.stat(named("l")), /no snapshot l/);
 });
 
-/** Disks that keep what they are told to when they are let. */
+/** A disk whose sync waits until the test releases it. */
 function slowDisk(): { readonly sync: () => Promise<void>; readonly asked: Promise<void>; readonly let: () => void } {
   const [asked, may] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const sync = (): Promise<void> => {
@@ -245,7 +245,7 @@ test("an engine that stops leaves what was removed to its next start, without a 
     });
     await store.create("active", key("a"), null, durable, fill);
     store.remove(key("a"));
-    // The store's own timer keeps nobody alive.
+    // The store's own timer does not keep the process alive.
     const late = setTimeout(() => tried.reject(new Error("nothing was deleted")), 10_000);
     await tried.promise.finally(() => clearTimeout(late));
     assert.equal(warnings.length, told, warnings.join());

@@ -1,5 +1,5 @@
 /**
- * A host with plugins made on the spot: each is a package of its own in a temporary directory, with a manifest and a few lines of
+ * A host with plugins that the test writes: each is a separate package in a temporary directory, with a manifest and a few lines of
  * JavaScript.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -13,14 +13,14 @@ export interface TestPlugin {
   readonly manifest: object;
   /** The body of `setup(context)`. */
   readonly setup?: string;
-  /** The whole module instead. */
+  /** The whole module, instead of `setup`. */
   readonly source?: string;
   readonly config?: unknown;
 }
 
 export interface World {
   readonly directory: string;
-  /** What plugins pushed, in order (`trace("…")` in their code), and warnings of the host. */
+  /** The texts that plugins traced, in order (`trace("…")` in their code), and warnings of the host. */
   readonly trace: string[];
   start(config?: Partial<EngineConfig>, grace?: number): Promise<Host>;
 }

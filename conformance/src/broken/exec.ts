@@ -18,7 +18,7 @@ import { streamOf } from "../reference/storage.ts";
 
 export interface BrokenExec {
   readonly bug: string;
-  /** The rule that must catch it; others may fail too. */
+  /** The rule that must catch it; other rules may fail, too. */
   readonly rule: string;
   readonly open: () => ExecDriver;
 }

@@ -1,6 +1,7 @@
 /**
- * A world of real containers. It acts as the engine's shim: it mounts the root in a new mount namespace and runs the launch there, a spec
- * by the engine's runtime from its command line, a command as it is. The root is an overlay over a directory with busybox and little else.
+ * A world of real containers. It acts as the engine's shim: it mounts the root in a new mount namespace and runs the launch there: a spec
+ * with the engine's runtime from its command line, a command without changes. The root is an overlay over a directory that contains little
+ * more than busybox.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";

@@ -23,7 +23,7 @@ interface World {
   ensure(made: Network): Promise<Network>;
 }
 
-/** A driver, and after the case the proof that it has left nothing. */
+/** A driver, with a check after the case that it has left nothing. */
 async function world(current: Case): Promise<World> {
   const host = await toolkit(current);
   const engine = Math.random().toString(16).slice(2, 6).padEnd(4, "0");
@@ -32,7 +32,7 @@ async function world(current: Case): Promise<World> {
   const driver = make();
   const networks: Network[] = [];
   current.cleanup(async () => {
-    // What a case left attached is gone with its namespaces; the pairs may take a moment.
+    // Attachments that a case left are removed with their namespaces, which may take a moment.
     const last = make();
     await last.open(call);
     for (const one of networks) {

@@ -1,4 +1,4 @@
-/** Runs driver.cases.ts in a network namespace of its own, so that no test touches the host's links and rules. */
+/** Runs driver.cases.ts in a new network namespace, so that no test changes the host's links and rules. */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 

@@ -1,4 +1,4 @@
-/** Containers as far as a network driver sees them: namespaces with a server or a client in them. */
+/** Containers for a network driver: namespaces with a server or a client in them. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { promisify } from "node:util";
@@ -16,7 +16,7 @@ export async function toolkit(test: Case): Promise<HostToolkit> {
   return opened.host;
 }
 
-/** A process in a namespace of its own that waits until its stdin is closed. */
+/** A process in a new network namespace that waits until its stdin is closed. Returns the namespace's path. */
 export async function namespace(test: Case): Promise<string> {
   const child = spawn("unshare", ["--net", "sh", "-c", "echo ready; cat"], { stdio: ["pipe", "pipe", "inherit"] });
   test.cleanup(() => end(child));
@@ -31,7 +31,7 @@ async function end(child: ChildProcess): Promise<void> {
   await gone;
 }
 
-/** Answers each connection to `port` with the address that it came from. */
+/** Answers each connection to `port` with its source address. */
 export async function serve(test: Case, netns: string, port: number): Promise<void> {
   const script = `require("node:net").createServer(s => s.end(s.remoteAddress)).listen(${port}, "0.0.0.0", () => console.log("ready"))`;
   const child = spawn("nsenter", [`--net=${netns}`, process.execPath, "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
@@ -39,7 +39,7 @@ export async function serve(test: Case, netns: string, port: number): Promise<vo
   await once(child.stdout, "data");
 }
 
-/** What the server at `address` answers; null: nothing within half a second, or a refusal. */
+/** The answer of the server at `address`; null: no answer within half a second, or a refusal. */
 export async function ask(netns: string, address: string, port: number): Promise<string | null> {
   const script = `const s = require("node:net").connect(${port}, "${address}"); s.setTimeout(500, () => s.destroy(new Error("late")));
     s.on("data", d => console.log(String(d).replace("::ffff:", ""))).on("error", () => console.log("none"))`;

@@ -1,4 +1,4 @@
-/** Archives of every age and make, and hostile ones. */
+/** Archives of all versions and tools, and hostile ones. */
 import assert from "node:assert/strict";
 import { execFile, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ const test = suite("registry-archive");
 const run = promisify(execFile);
 const small = Buffer.from("another layer");
 
-/** As Docker 1.10 to 24 made it, a repeated layer being a link. */
+/** The format of Docker 1.10 to 24, in which a repeated layer is a link. */
 const classic: readonly Entry[] = [
   ["aaa/layer.tar", layer],
   ["aaa/json", "{}"],
@@ -32,7 +32,7 @@ const classic: readonly Entry[] = [
 
 const blobName = (bytes: Uint8Array): string => `blobs/sha256/${digestOf(bytes).slice(7)}`;
 
-/** As Docker 25 and later make it: a layout that has a manifest.json. */
+/** The format of Docker 25 and later: a layout that has a manifest.json. */
 function modern(): readonly Entry[] {
   const image = Buffer.from(config(layer));
   const manifest = Buffer.from(
@@ -72,7 +72,7 @@ for (const [how, compress] of [
     assert.deepEqual(two?.layers.map(digestOf), [digestOf(layer)]);
     assert.equal(two?.entry.annotations?.["io.containerd.image.name"], "");
     await assert.rejects(oci.resolve(call, path, anonymous), failure("InvalidArgument", /no oci-archive/));
-    // What was decompressed has no name on disk.
+    // Decompressed files have no name on disk.
     if (how !== "plain") assert.deepEqual(readdirSync(`${directory}/scratch`), []);
   });
 

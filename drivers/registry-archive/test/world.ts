@@ -36,7 +36,7 @@ export function world(t: Case): World {
 
 export type Entry = readonly [name: string, content: Uint8Array | string | null, header?: Partial<Header>];
 
-/** A tar as bytes; content null: an entry without. */
+/** A tar as bytes. If the content is null, the entry has no content. */
 export async function tar(entries: readonly Entry[]): Promise<Buffer> {
   const archive = pack();
   for (const [name, content, header] of entries)

@@ -1,4 +1,4 @@
-/** `host:`: what the image of a directory is, and when it is another one. */
+/** `host:`: the image of a directory, and the changes that make it another image. */
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { suite, temporaryDirectory } from "@tsbox/harness";
@@ -23,7 +23,7 @@ test("a file more in a directory makes no other image; another owner's rights do
   chmodSync(join(directory, "root"), 0o700);
   const second = await driver.resolve(call, directory, access);
   assert.not.equal(second.digest, first.digest);
-  // Whoever looked before the change can still fetch what was seen then.
+  // A client that resolved the image before the change can still fetch the old data.
   const parts: Uint8Array[] = [];
   for await (const part of await driver.fetch(call, directory, first, 0, access)) parts.push(part);
   assert.is(Buffer.concat(parts).length, first.size);

@@ -1,4 +1,4 @@
-/** Bodies that come a byte at a time. */
+/** Bodies that arrive a byte at a time. */
 import { setTimeout as pause } from "node:timers/promises";
 import { suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -9,7 +9,7 @@ import { call } from "./fake-registry.ts";
 const test = suite("bodies");
 const pace = { milliseconds: 50, bytes: 1_000 };
 
-/** A body without an end: `size` bytes at a time. Notes that it was closed. */
+/** An endless body: `size` bytes at a time. Records that it was closed. */
 function endless(size: number): { readonly response: Pick<Response, "body">; readonly wasClosed: () => boolean } {
   let closed = false;
   async function* parts(): AsyncGenerator<Uint8Array> {

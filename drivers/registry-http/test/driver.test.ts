@@ -1,4 +1,4 @@
-/** The driver against a registry of the test's own, which misbehaves as told. */
+/** The driver with a fake registry whose faults the test selects. */
 import assert from "node:assert/strict";
 import { suite } from "@tsbox/harness";
 import { createCall, type Digest, isTsboxError, silentLog } from "@tsbox/kernel";
@@ -121,7 +121,7 @@ test("a call that is canceled stops a download with the call's reason", async (t
   );
 });
 
-/** Tokens from `/token` for those who are `user`, or for all. */
+/** Requires tokens from `/token`, which gives them to `user`, or to all clients. */
 function guarded(realm: () => string, user: string | null, tokens: { given: number; life: number }): Handler {
   return (request, response) => {
     if (request.url?.startsWith("/token")) {

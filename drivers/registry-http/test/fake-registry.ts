@@ -1,4 +1,4 @@
-/** A registry of the test's own, on loopback, that misbehaves as told. */
+/** A fake registry on loopback, whose faults the test selects. */
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -11,7 +11,7 @@ export type Handler = (request: IncomingMessage, response: ServerResponse) => vo
 export interface Server {
   /** `127.0.0.1:PORT` */
   readonly host: string;
-  /** `METHOD PATH` of all that was asked, in order. */
+  /** `METHOD PATH` of all requests, in order. */
   readonly asked: string[];
 }
 
@@ -39,7 +39,7 @@ export const blobDescriptor: Descriptor = {
   size: blob.length,
 };
 
-/** A well-behaved one: repository `a/b`, tag `1`. */
+/** A registry without faults: repository `a/b`, tag `1`. */
 export const registry: Handler = (request, response) => {
   const { url = "", headers } = request;
   if (url === "/v2/a/b/manifests/1" || url === `/v2/a/b/manifests/${digestOf(manifest)}`) {

@@ -1,4 +1,4 @@
-/** The driver against Debian's docker-registry, with images that skopeo put there. */
+/** The driver with Debian's docker-registry and images that skopeo pushed. */
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -13,7 +13,7 @@ const missing = ["docker-registry", "skopeo", "openssl"].find((name) => spawnSyn
 const test = suite("registry-http with docker-registry");
 const run = promisify(execFile);
 
-/** Answers `localhost:PORT`. */
+/** Starts a registry, and returns `localhost:PORT`. */
 async function serve(t: Case, tls: { readonly certificate: string; readonly key: string } | null): Promise<string> {
   const directory = temporaryDirectory(t);
   const config = {
@@ -39,7 +39,7 @@ async function serve(t: Case, tls: { readonly certificate: string; readonly key:
   });
 }
 
-/** An OCI layout with one layer of random-looking bytes; answers its directory. */
+/** Makes an OCI layout with one layer of random-looking bytes. */
 function layout(t: Case): { readonly directory: string; readonly layer: Buffer } {
   const directory = temporaryDirectory(t);
   mkdirSync(`${directory}/blobs/sha256`, { recursive: true });

@@ -1,4 +1,4 @@
-/** Layouts, well made and otherwise. */
+/** Valid and invalid layouts. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";

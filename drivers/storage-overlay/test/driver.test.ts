@@ -1,4 +1,4 @@
-/** What only overlay promises: the form of its mounts, its limit, its probe. Conformance checks the rest. */
+/** The promises of overlay alone: the form of its mounts, its limit, its probe. The conformance suite checks the rest. */
 import assert from "node:assert/strict";
 import { openDriver, openToolkit } from "@tsbox/conformance";
 import { suite, temporaryDirectory } from "@tsbox/harness";

@@ -1,4 +1,4 @@
-/** What is volume-local's own: the options of Docker's `local` driver, and what a crash leaves. */
+/** The features of volume-local alone: the options of Docker's `local` driver, and its state after a crash. */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Docker's create body, read: its zero values, its checks, its words. */
+/** Parsing of Docker's create body: its zero values, its checks, its error messages. */
 import { suite } from "@tsbox/harness";
 import { type Container, isTsboxError, type Json } from "@tsbox/kernel";
 import * as assert from "uvu/assert";

@@ -1,4 +1,4 @@
-/** What a client is told of a failure that is not one of our own. */
+/** The answer for a failure that is not a TsboxError. */
 import { suite } from "@tsbox/harness";
 import { fail } from "@tsbox/kernel";
 import * as assert from "uvu/assert";

@@ -1,4 +1,4 @@
-/** What the API says about a path in a container. */
+/** The API's answers about a path in a container. */
 import { suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { showStat } from "../src/operations/files.ts";

@@ -1,4 +1,4 @@
-/** The HTTP front on a socket of its own, over verbs that the test gives, and a shim that speaks as the real one. */
+/** The HTTP server on a separate socket, with verbs that the test provides, and a fake shim that speaks like a real one. */
 
 import { mkdirSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
@@ -17,14 +17,14 @@ export interface Answer {
 export interface World {
   readonly socket: string;
   readonly directory: string;
-  /** Ends the server. */
+  /** Stops the server. */
   close(): Promise<void>;
   ask(
     method: string,
     path: string,
     options?: { readonly body?: string | Uint8Array; readonly headers?: Readonly<Record<string, string>> },
   ): Promise<Answer>;
-  /** The answer when its head is there. */
+  /** Resolves when the answer's head has arrived. */
   open(method: string, path: string, headers?: Readonly<Record<string, string>>): Promise<IncomingMessage>;
 }
 
@@ -32,7 +32,7 @@ export async function makeWorld(t: Case, api: Partial<ApiService>, containers: P
   const directory = temporaryDirectory(t);
   const socket = `${directory}/api.sock`;
   mkdirSync(`${directory}/uploads`);
-  // Sessions and execs as the engine has them, over the test's own containers.
+  // The engine's sessions and execs, over the test's containers.
   const sessions = { ...execVerbs(containers as ContainersService), ...sessionVerbs(containers as ContainersService, api as ApiService) };
   const services = { api: { ...sessions, ...(api as ApiService) }, log: silentLog, uploads: `${directory}/uploads` };
   const server = await serveHttp(services, { path: socket });
@@ -64,7 +64,10 @@ export async function text(stream: AsyncIterable<Uint8Array>): Promise<string> {
   return Buffer.concat(parts).toString();
 }
 
-/** One shim: hands each connection's wishes and socket to `attached` after the grant; `grants` false: closes without a word. */
+/**
+ * A fake shim: it passes each connection's attach request and socket to `attached` after its answer. If `grants` is false, it closes the
+ * connection without an answer.
+ */
 export async function makeShim(t: Case, attached: (wishes: unknown, socket: Socket) => void, grants = true): Promise<string> {
   const path = `${temporaryDirectory(t)}/shim.sock`;
   const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -100,7 +103,7 @@ export const container = (socket: string, terminal = false): Partial<ContainersS
   attachSocket: async () => socket,
 });
 
-/** A bare connection: what is written is what goes over the wire. */
+/** A plain connection: the test writes all bytes itself. */
 export function raw(t: Case, path: string): Socket {
   const socket = createConnection({ path, allowHalfOpen: true });
   t.cleanup(() => socket.destroy());

@@ -1,4 +1,4 @@
-/** What Docker's clients need of the wire, over verbs of the test's own. */
+/** The HTTP behaviour that Docker's clients need, with verbs of the test. */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { suite } from "@tsbox/harness";
@@ -86,7 +86,7 @@ test("already so is 304, done is 204", async (t) => {
       return { stopped: false };
     },
   });
-  // Clients say JSON and send nothing.
+  // Clients declare JSON but send no body.
   const headers = { "content-type": "application/json" };
   assert.equal((await ask("POST", "/v1.40/containers/c1/start", { headers })).status, 204);
   assert.equal((await ask("POST", "/v1.40/containers/c1/start", { headers })).status, 304);
@@ -235,7 +235,7 @@ test("attach hands the connection over: stdin that came early, half-close, outpu
   });
   const { socket } = await makeWorld(t, {}, container(path));
   const client = raw(t, socket);
-  // Body and stdin in the packet of the head: Node gives both as one.
+  // Body and stdin are in the packet of the head: Node returns both as one.
   client.end(`${upgrade("/v1.44/containers/c1/attach?stream=1&stdin=1&stdout=1", "Content-Length: 4\r\n")}\r\nnullearly stdin`);
   const [head = "", body] = (await text(client)).split("\r\n\r\n");
   assert.match(
@@ -256,7 +256,7 @@ test("attach with the log of a client that reads nothing and leaves: no more is 
       terminal: false,
       frames: (async function* () {
         for (; read < 1000; read += 1) {
-          // As long as the socket takes it, the next part is asked for within the same second.
+          // As long as the socket accepts data, the next part is requested within a second.
           const timer = setTimeout(() => stalled.resolve(), 1000);
           yield Buffer.alloc(1 << 20);
           clearTimeout(timer);
@@ -285,7 +285,7 @@ test("attach without an upgrade answers the log, and then what comes", async (t)
     }),
   };
   const { open } = await makeWorld(t, api, container(path));
-  // Any other protocol than tcp is served as if it had not been asked for.
+  // An upgrade to any protocol other than tcp is ignored.
   const response = await open("POST", "/v1.44/containers/c1/attach?stream=1&logs=1&stdout=1", { connection: "Upgrade", upgrade: "h2c" });
   assert.equal(response.statusCode, 200);
   assert.equal(await text(response), "before now");
@@ -401,7 +401,7 @@ test("exec start: a process that was over before its start was answered ends the
   const shim = await makeShim(t, (_wishes, socket) => {
     socket.end();
     socket.resume();
-    // The front's own side has ended when this one has.
+    // The server's side has ended when this side has.
     socket.once("end", () => over.resolve());
     setImmediate(() => over.resolve());
   });

@@ -1,4 +1,4 @@
-/** Regular expressions of clients: they match as usual, and none of them stops the daemon. */
+/** Regular expressions of clients: they match as usual, and none of them blocks the daemon. */
 import { setImmediate as turn } from "node:timers/promises";
 import { suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";

@@ -1,4 +1,4 @@
-/** `tsbox conformance` over packages as a third party would have them: a directory with a manifest. */
+/** `tsbox conformance` with packages like a third party's: a directory with a manifest. */
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { dispatch, runsLocally } from "../src/dispatch.ts";
 
 const test = suite("tsbox conformance");
 
-/** A storage driver that refuses everything: it opens, and keeps no promise. */
+/** A storage driver that opens, but refuses every verb. */
 const refusing = `
 const refuse = async () => { throw new Error("no"); };
 export default {

@@ -1,4 +1,4 @@
-/** The user's logins, found as docker 28 finds them: each case is what its client sends for that configuration. */
+/** The user's logins, found as docker 28 does: each case is the login that its client sends for that configuration. */
 import assert from "node:assert/strict";
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ interface World {
   readonly directory: string;
   readonly environment: Strings;
   readonly warnings: string[];
-  /** A helper whose program is this shell script. */
+  /** Makes a helper whose program is this shell script. */
   helper(name: string, script: string): void;
   find(registries: readonly string[], configuration: unknown): Promise<Readonly<Record<string, Strings>>>;
 }
@@ -74,7 +74,7 @@ test("auths: in base64, in words, with tokens, and under the names that old clie
     "b.io": { registrytoken: "rt" },
     "127.0.0.1:5000": { username: "u", password: "p" },
   });
-  // Docker Hub goes by one name only.
+  // Docker Hub's logins are stored under one name only.
   for (const name of ["docker.io", "index.docker.io"])
     assert.deepEqual(await find(["docker.io"], { AUTHS: { [name]: { auth: base64("u:p") } } }), {});
   assert.deepEqual(warnings, []);

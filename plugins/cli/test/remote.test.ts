@@ -1,7 +1,4 @@
-/**
- * The commands over HTTP: frames cut anywhere, failures that keep their meaning, and the program itself against an engine of the test's
- * own.
- */
+/** The commands over HTTP: frames that are split anywhere, failures that keep their meaning, and the program itself with a fake engine. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";

@@ -1,4 +1,4 @@
-/** What the one table of commands says, and what is made of it. */
+/** The table of commands, and the files that are generated from it. */
 import { spawnSync } from "node:child_process";
 import { suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -65,10 +65,10 @@ test("each command has a manual page that man can read", () => {
   assert.match(run, /\\fB\\-e, \\-\\-env list\\fR/);
   assert.match(pages.get("tsbox.1") ?? "", /tsbox\\-volume\\-ls\\fR\(1\)/);
   for (const [name, text] of pages) {
-    // Every line that begins with a dot is a request that roff knows.
+    // Every line that begins with a dot is a valid request of roff.
     for (const [, request] of text.matchAll(/^\.(\w*)/gm)) assert.ok(["TH", "SH", "TP"].includes(request ?? ""), `${name}: .${request}`);
   }
-  // Where there is a roff, it finds nothing to warn of.
+  // If roff is installed, it must print no warnings.
   const roff = spawnSync("groff", ["-man", "-ww", "-z", "-Tutf8"], { input: run, encoding: "utf8" });
   if (roff.error === undefined) assert.is(roff.stderr, "");
 });

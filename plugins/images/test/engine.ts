@@ -1,6 +1,6 @@
 /**
- * An engine of parts that the tests can look into: the real content store and records, a storage driver in memory, a registry that serves
- * what it is told.
+ * An engine whose parts the tests can inspect: the real content store and records, a storage driver in memory, a registry that the test
+ * fills.
  */
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
@@ -41,7 +41,7 @@ export const digestOf = (bytes: Uint8Array): Digest => `sha256:${createHash("sha
 export class MemoryStorage implements Pick<StorageDriver, "prepare" | "commit" | "remove" | "stat" | "usage" | "list"> {
   readonly powers: readonly (keyof StoragePowers)[] = ["apply", "adopt"];
   readonly snapshots: Map<string, { readonly parent: string | null; readonly layers: string[]; committed: boolean }> = new Map();
-  /** Of each `apply`, what was unpacked. */
+  /** The layer of each `apply`. */
   readonly applied: string[] = [];
 
   async prepare(_call: Call, key: ActiveKey, parent: SnapshotName | null): Promise<readonly []> {
@@ -91,13 +91,13 @@ export class MemoryStorage implements Pick<StorageDriver, "prepare" | "commit" |
   }
 }
 
-/** One that takes layers on their way. */
+/** A driver that accepts layers that are still being downloaded. */
 export class FollowingStorage extends MemoryStorage {
   override readonly powers: readonly (keyof StoragePowers)[] = ["apply", "follow", "adopt"];
-  /** Of each `apply` that came before the layer was whole, what was there. */
+  /** The bytes that had arrived at each `apply` of an incomplete layer. */
   readonly early: string[] = [];
   #told: () => void = () => {};
-  /** The next of them. */
+  /** Resolves at the next such `apply`. */
   readonly begins: () => Promise<void> = () => new Promise((resolve) => (this.#told = resolve));
 
   override async apply(call: Call, key: ActiveKey, file: LayerFile): Promise<{ diffId: Digest; digest: Digest; size: number }> {
@@ -117,7 +117,7 @@ export class FollowingStorage extends MemoryStorage {
   }
 }
 
-/** Serves by reference and digest; `fetches` counts, `trouble` is asked before each. */
+/** Serves by reference and digest; `fetches` counts requests, `trouble` selects the fault of each. */
 export class FakeRegistry implements RegistryDriver {
   readonly powers: readonly [] = [];
   readonly tops: Map<string, Descriptor> = new Map();
@@ -165,7 +165,7 @@ export const types = {
   gzip: "application/vnd.oci.image.layer.v1.tar+gzip",
 } as const;
 
-/** Puts an image into the registry; answers its manifest's descriptor. */
+/** Puts an image into the registry, and returns its manifest's descriptor. */
 export function putImage(
   registry: FakeRegistry,
   layers: readonly string[],
@@ -196,7 +196,7 @@ export interface Engine {
   readonly storage: MemoryStorage;
   readonly content: ContentService;
   readonly events: EngineEvent[];
-  /** The same on disk and in the records, as a new daemon finds it. */
+  /** A new service over the same disk and records, as after a restart of the daemon. */
   again(): Promise<ImagesService>;
 }
 

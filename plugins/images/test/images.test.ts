@@ -1,4 +1,4 @@
-/** Pulling, naming, removing and loading, over a registry and a storage driver of the test's own. */
+/** Pulling, naming, removing and loading, with a fake registry and a storage driver in memory. */
 import assert from "node:assert/strict";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
@@ -104,7 +104,7 @@ test("a layer is unpacked while it comes, and counts when it is verified", async
   const { registry, images } = engine;
   registry.tops.set(ref("a:1"), putImage(registry, ["one ... more of one"]));
   const begun = storage.begins();
-  // The rest is sent when the first half has been seen by the driver: pulls that wait for the whole layer would wait for ever.
+  // The rest is sent once the driver has seen the first half. A pull that waited for the whole layer would never end.
   registry.halfway = async ({ mediaType }) => {
     if (mediaType !== types.layer) return;
     await begun;
@@ -316,7 +316,7 @@ test("what another image needs stays when one is removed", async (t) => {
   assert.ok(!(await blobs(engine)).includes(digestOf(Buffer.from("a"))));
 });
 
-/** From here on blobs are removed when `go` is called; `begun` when the first one is asked for. */
+/** From here on removals of blobs wait for `go`; `begun` resolves at the first one. */
 function heldRemovals({ content }: Engine): { readonly begun: Promise<void>; readonly go: () => void } {
   const [held, begun] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const { remove } = content;
@@ -356,7 +356,7 @@ test("an image that is pulled again while it is on its way out is whole", async 
   const removing = images.remove(call, "a:1", {});
   await removals.begun;
   const again = drain(images.pull(call, "a:1", {}));
-  // As far as it comes by itself.
+  // Let it run until it has to wait.
   for (let turn = 0; turn < 200; turn += 1) await nextTurn();
   removals.go();
   await removing;
@@ -406,7 +406,7 @@ test("a name with a digest is given to nothing but the image that has it", async
     archive(planted, name);
     await assert.rejects(drain(images.load(call, "/a.tar")), code("InvalidArgument", /invalid tag/));
   }
-  // As Docker: a name that would be found where an id is meant.
+  // Docker also refuses a name that would match where an id is meant.
   archive(planted, `${good.slice(7)}:1`);
   await assert.rejects(drain(images.load(call, "/a.tar")), code("InvalidArgument", /hexadecimal/));
   assert.equal((await images.list(call)).length, 1);
@@ -433,7 +433,7 @@ test("an image keeps its manifest and layers when somebody else's manifest names
   const { config } = JSON.parse(Buffer.from(registry.blobs.get(honest.digest) ?? "").toString()) as { readonly config: unknown };
   const offer = (layer: Descriptor): Descriptor =>
     registry.put(types.manifest, JSON.stringify({ schemaVersion: 2, mediaType: types.manifest, config, layers: [layer] }));
-  // The layer is unpacked here already, so nothing unpacks this one.
+  // The layer is already unpacked here, so this copy is not unpacked.
   for (const junk of ["junk", gzipSync("junk")]) {
     registry.tops.set("/evil.tar", { ...offer(registry.put(types.gzip, junk)), annotations: { "io.containerd.image.name": "b:1" } });
     await assert.rejects(drain(images.load(call, "/evil.tar")), code("DataLoss", /the image is damaged where it comes from/));

@@ -35,7 +35,7 @@ for (const [text, whole, short] of good)
     const parsed = parseReference(text);
     assert.equal(full(parsed), whole);
     assert.equal(familiar(parsed), short);
-    // What was written out in full is read back as the same.
+    // The full form is parsed to the same reference.
     assert.equal(full(parseReference(whole)), whole);
   });
 
