@@ -1,8 +1,8 @@
 /**
- * Ratios against dockerd and runc on this host, in one run: `node --conditions=tsbox-source bench/bench.ts [--runs N] [--only
- * containers,output,idle,pulls] [--directory DIR]`, as root, after scripts/setup and scripts/packages. Both engines keep their files on a
- * fresh ext4 (filesystem.ts), or below DIR, and what does not outlive a boot on a tmpfs. Commands are timed as whole processes. Compare,
- * don't quote: hosts differ and are noisy.
+ * Ratios to dockerd and runc on this host, in one run: `node --conditions=tsbox-source bench/bench.ts [--runs N] [--only
+ * containers,output,idle,pulls] [--directory DIR]`, as root, after scripts/setup and scripts/packages. Both engines store their files on a
+ * new ext4 (filesystem.ts), or below DIR, and their state directories are on a tmpfs. Commands are timed as whole processes. Use the
+ * ratios, not the absolute numbers: hosts differ and are noisy.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";

@@ -5,11 +5,11 @@ import { type Bundle, type Peer, tsbox } from "./peers.ts";
 
 const start = ["run", "--rm", "bb:1", "true"];
 
-/** By xargs: a fork of Node costs much of what a run does. */
+/** Runs with xargs, since a fork of Node takes a large part of the time of a run. */
 const eightAtATime = (command: string, args: readonly string[], environment: NodeJS.ProcessEnv): number =>
   timed("sh", ["-c", 'seq 32 | xargs -P 8 -I@ "$@"', "sh", command, ...args], environment);
 
-/** `bundle`: null: there is no runc. */
+/** If `bundle` is null, runc is not installed. */
 export async function containers(bundle: Bundle | null, ours: Peer, docker: Peer | null, runs: number): Promise<void> {
   const contests = (work: (command: string, peer: Peer) => unknown): readonly Contest[] => [
     { name: "tsbox", work: () => work(tsbox, ours) },

@@ -1,6 +1,6 @@
 /**
- * A file system of the bench's own: ext4 with a journal, as Debian makes it, fresh, in a file. On the host's own one counts what lies
- * there, how full it is, and (without a journal) how much was deleted in the last minutes.
+ * A separate file system for the bench: a new ext4 with a journal, as Debian makes it, in a file. On the host's own file system the results
+ * depend on its contents, on its free space, and (without a journal) on how much was deleted in the last minutes.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ export interface FileSystem {
   remove(): void;
 }
 
-/** `parent`: where the file lies; it takes what is written into it. */
+/** `parent`: the directory of the file, whose file system holds the data. */
 export function freshFileSystem(parent: string): FileSystem {
   const place = mkdtempSync(join(parent, "tsbox-bench-"));
   const [image, directory] = [join(place, "ext4"), join(place, "mounted")];
@@ -28,7 +28,7 @@ export function freshFileSystem(parent: string): FileSystem {
   return {
     directory,
     remove: () => {
-      // What an engine that was killed has left mounted.
+      // Mounts that a killed engine has left.
       run("umount", ["-R", directory]);
       remove();
     },

@@ -1,10 +1,10 @@
-/** What the engine's own processes weigh. */
+/** Memory use of the engine's own processes. */
 import { execFileSync } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";
 import { run } from "./measure.ts";
 import { memory, type Peer } from "./peers.ts";
 
-/** What one more idle container costs the engine's own processes. */
+/** The memory that one more idle container adds to the engine's own processes. */
 export async function idle(name: string, peer: Peer, command: string): Promise<void> {
   const many = 30;
   const start = (): void => run(command, ["run", "-d", "bb:1", "sleep", "1000"], peer.environment);
@@ -12,7 +12,7 @@ export async function idle(name: string, peer: Peer, command: string): Promise<v
     const ids = execFileSync(command, ["ps", "-aq"], { encoding: "utf8", env: peer.environment }).trim().split("\n");
     run(command, ["rm", "-f", ...ids], peer.environment);
   };
-  // What an engine keeps of having done it at all is not one container's.
+  // Memory that the engine allocates at first use does not belong to one container.
   for (let at = 0; at < many; at += 1) start();
   removeAll();
   start();

@@ -1,4 +1,4 @@
-/** How contests are timed and told: in turn (A B A B …), medians and p90 in milliseconds. */
+/** Timing and reporting of contests: alternating runs (A B A B …), medians and p90 in milliseconds. */
 import { execFileSync, spawnSync } from "node:child_process";
 
 export const run = (command: string, args: readonly string[], environment: NodeJS.ProcessEnv = process.env): void => {
@@ -11,13 +11,13 @@ export const run = (command: string, args: readonly string[], environment: NodeJ
   if (ran.status !== 0) throw new Error(`${command} ${args.join(" ")}: ${ran.stderr}`);
 };
 
-/** Answers milliseconds where it has measured them itself; else it is timed from outside. */
+/** `work` may return milliseconds that it has measured itself; otherwise the call is timed. */
 export interface Contest {
   readonly name: string;
   readonly work: () => unknown;
 }
 
-/** A command as a shell sees it: bash forks in a fraction of what a fork of Node costs, which would count for every contestant alike. */
+/** Times a command from bash, which forks in a fraction of the time of a fork of Node, which would add to the time of each contestant. */
 export function timed(command: string, args: readonly string[], environment: NodeJS.ProcessEnv = process.env): number {
   const script = 's=$EPOCHREALTIME; "$@" >/dev/null 2>&1; c=$?; echo "$s $EPOCHREALTIME $c"';
   const [begun = "", ended = "", code = ""] = execFileSync("bash", ["-c", script, "_", command, ...args], {
@@ -37,7 +37,7 @@ export interface Goals {
   readonly [peer: string]: number;
 }
 
-/** `warm`: each contestant goes once before it counts. */
+/** `warm`: each contestant runs once before the measurement. */
 export async function compare(title: string, contests: readonly Contest[], count: number, goal: Goals, warm = true): Promise<void> {
   const times = contests.map((): number[] => []);
   if (warm) for (const contest of contests) await contest.work();

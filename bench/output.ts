@@ -1,4 +1,4 @@
-/** Output in bulk: a gigabyte to whoever is attached, a million lines into the log and out again. */
+/** Large output: a gigabyte to an attached client, a million lines to the log and back. */
 import { execFileSync } from "node:child_process";
 import { type Contest, compare } from "./measure.ts";
 import { type Peer, tsbox } from "./peers.ts";
@@ -20,9 +20,9 @@ function through(command: string, peer: Peer): number {
   return performance.now() - begun;
 }
 
-/** Written by a container that nobody watches, then read. json-file in both, without a bound: the same work. */
+/** A container without a client writes the log, which is then read. Both use json-file without a size limit, so the work is the same. */
 function logged(command: string, peer: Peer): number {
-  // What came before is not to be written at our expense: dockerd logs a gigabyte of zeros as six.
+  // Write earlier data to disk first, so that it does not count: dockerd logs a gigabyte of zeros as six.
   execFileSync("sync");
   const begun = performance.now();
   const id = words(command, [lines[0] ?? "", "--log-driver", "json-file", "--log-opt", "max-size=1g", ...lines.slice(1)], peer);

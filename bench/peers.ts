@@ -1,4 +1,4 @@
-/** The engines that are compared: ours, Debian's dockerd in namespaces of its own, and a bare `runc run`. All on this host, in one run. */
+/** The engines that are compared: tsbox, Debian's dockerd in separate namespaces, and plain `runc run`. All on this host, in one run. */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,9 +9,9 @@ export const tsbox: string = join(home, "build/bin/tsbox");
 
 export interface Peer {
   readonly environment: NodeJS.ProcessEnv;
-  /** The engine's own processes: shims and daemons, not the containers'. */
+  /** The engine's own processes: shims and daemons, without the containers' processes. */
   pids(): readonly number[];
-  /** Has a garbage collector run, where there is one to ask. */
+  /** Runs the garbage collector, if the engine has one. */
   collect(): void;
   stop(): Promise<void>;
 }
@@ -23,7 +23,7 @@ const quiet = (command: string, args: readonly string[], environment?: NodeJS.Pr
     ...(environment ? { env: environment } : {}),
   });
 
-/** Where a peer keeps what does not outlive a boot: a tmpfs, as /run of every host with systemd, whatever it is on this one. */
+/** Mounts a tmpfs for the state of a peer, as /run is on every host with systemd, whatever it is on this host. */
 function inMemory(directory: string): () => void {
   mkdirSync(directory, { recursive: true });
   quiet("mount", ["-t", "tmpfs", "tmpfs", directory]);
@@ -37,7 +37,7 @@ async function until(ready: () => boolean, what: string): Promise<void> {
   }
 }
 
-/** Every process below `pid`. */
+/** All descendants of `pid`. */
 function below(pid: number): readonly number[] {
   const found: number[] = [];
   const walk = (parent: number): void => {
@@ -90,7 +90,7 @@ function exe(pid: number): string {
   }
 }
 
-/** dockerd with a bridge, in a network and mount namespace of its own; null where it is not installed. */
+/** dockerd with a bridge, in new network and mount namespaces; null if it is not installed. */
 export async function startDocker(directory: string): Promise<Peer | null> {
   if (!existsSync("/usr/sbin/dockerd") || spawnSync("docker", ["--version"]).status !== 0) return null;
   const base = join(directory, "docker");
@@ -138,7 +138,7 @@ export async function startDocker(directory: string): Promise<Peer | null> {
   };
 }
 
-/** containerd's shims leave dockerd's tree; their command line says whose they are. */
+/** containerd's shims are not descendants of dockerd. Their command line contains its directory. */
 function shimsOf(base: string): readonly number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
@@ -149,7 +149,7 @@ function shimsOf(base: string): readonly number[] {
     });
 }
 
-/** What `runc run` needs: a bundle with the same root, and where it keeps its state. */
+/** The arguments of `runc run`: a bundle with the same root, and the directory of its state. */
 export interface Bundle {
   readonly path: string;
   readonly state: string;

@@ -6,13 +6,13 @@ import { setTimeout as pause } from "node:timers/promises";
 import { type Contest, compare, run, timed } from "./measure.ts";
 import { home, type Peer, tsbox } from "./peers.ts";
 
-/** Pulls that count; one goes before. */
+/** The number of measured pulls; one more precedes them. */
 const pulled = 3;
 
 /**
- * Pull and unpack of the Debian that the tests make, from a registry on loopback that both reach. An ext4 without a journal does not give
- * out an inode for minutes after it was freed, and looks at each of them again for every file that it makes: so each pull is of another
- * image, nothing is removed between two, and the images are made on a tmpfs.
+ * Pulls and unpacks the Debian image of the tests, from a registry on loopback that both engines reach. An ext4 without a journal does not
+ * reuse an inode for minutes after it was freed, and checks each such inode for every new file. So each pull is of another image, nothing
+ * is removed between two pulls, and the images are made on a tmpfs.
  */
 export async function pulls(directory: string, ours: Peer, docker: Peer | null): Promise<void> {
   const layout = join(home, ".cache/debian-layout");
@@ -37,7 +37,7 @@ export async function pulls(directory: string, ours: Peer, docker: Peer | null):
   const address = "127.0.0.1:5871";
   serve(address, []);
   const dockerd = docker?.pids().find((pid) => readFileSync(`/proc/${pid}/comm`, "utf8").startsWith("dockerd"));
-  // dockerd lives in a network namespace of its own: the same registry listens there too.
+  // dockerd is in a separate network namespace, so the same registry also listens there.
   if (dockerd !== undefined) serve(address, ["nsenter", "-t", String(dockerd), "-n"]);
   try {
     await pause(1000);

@@ -1,5 +1,5 @@
-//! Holds a write lease on a program: whoever executes it waits until the lease is given back or taken away, 45 s later (fcntl(2),
-//! F_SETLEASE). `lease PROGRAM` says `held` and keeps it.
+//! Holds a write lease on a program: a process that executes it waits until the lease is released, or broken after 45 s (fcntl(2),
+//! F_SETLEASE). `lease PROGRAM` prints `held` and keeps the lease.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;

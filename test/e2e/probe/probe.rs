@@ -1,6 +1,6 @@
-//! What a process can see and do, one line each: `section key = value`. Runs as a container's command, built static and without crates, so
-//! that it needs nothing of an image. `syscalls`: each number with invalid arguments, in a child of its own, with a time limit. What it
-//! answers tells a filter (EPERM, ENOSYS, a signal) from a kernel (EINVAL, EFAULT …).
+//! Prints the properties and rights of a process, one per line: `section key = value`. It runs as a container's command, built static and
+//! without crates, so that it needs no file of the image. `syscalls`: tries each number with invalid arguments, in a child process, with a
+//! time limit. The result shows whether a filter (EPERM, ENOSYS, a signal) or the kernel (EINVAL, EFAULT …) has answered.
 
 use std::ffi::{c_char, c_int, c_long, c_uint, c_void};
 use std::fs;
@@ -22,7 +22,7 @@ unsafe extern "C" {
     fn __errno_location() -> *mut c_int;
 }
 
-/// Beyond the newest of Linux 6.17.
+/// More than the newest number of Linux 6.17.
 const LAST: c_long = 475;
 
 fn main() {
@@ -43,7 +43,7 @@ fn text(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-/// What of /proc/self/status is a property of the container and not of the moment.
+/// The fields of /proc/self/status that belong to the container and do not vary with time.
 fn status() {
     const MOMENT: [&str; 14] = [
         "Name", "State", "Tgid", "Ngid", "Pid", "PPid", "TracerPid", "FDSize", "Threads", "voluntary_ctxt_switches", "nonvoluntary_ctxt_switches", "SigQ", "untag_mask", "Kthread",
@@ -67,7 +67,7 @@ fn limits() {
     }
 }
 
-/// Options of the mount and of its file system; sources and numbers are each engine's own.
+/// Options of the mount and of its file system; sources and numbers differ between engines.
 fn mounts() {
     for line in text("/proc/self/mountinfo").lines() {
         let Some((left, right)) = line.split_once(" - ") else { continue };
@@ -112,7 +112,7 @@ fn environment() {
     }
 }
 
-/// What is hidden and what may be written of /proc and /sys.
+/// Which paths of /proc and /sys are hidden, and which may be written.
 fn paths() {
     const PATHS: [&str; 30] = [
         "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
@@ -140,7 +140,7 @@ fn paths() {
     }
 }
 
-/// Whether it is process 1's there is nothing to tell; which kinds there are, and where the cgroups seem to lie.
+/// The cgroup hierarchies with the visible paths, the pid, and the id map.
 fn namespaces() {
     for line in text("/proc/self/cgroup").lines() {
         let fields: Vec<&str> = line.splitn(3, ':').collect();
@@ -153,21 +153,21 @@ fn namespaces() {
 fn descriptors() {
     let Ok(entries) = fs::read_dir("/proc/self/fd") else { return };
     let mut open: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    // The listing's own.
+    // Ignore the descriptor of the listing itself.
     open.retain(|number| fs::read_link(format!("/proc/self/fd/{number}")).is_ok_and(|to| !to.to_string_lossy().ends_with("/fd")));
     open.sort();
     println!("process descriptors = {}", open.join(" "));
 }
 
 fn syscalls() {
-    // vfork's child would go on with our own stack.
+    // vfork's child would continue on the parent's stack.
     const VFORK: c_long = 58;
     for number in (0..=LAST).filter(|number| *number != VFORK) {
         println!("syscalls {number} = {}", try_one(number));
     }
 }
 
-/// The answer of one call: `ok`, an errno, a signal, `ended` for one that ends its process, `late`.
+/// The result of one call: `ok`, an errno, a signal, `ended` if the call ends its process, `late`.
 fn try_one(number: c_long) -> String {
     let mut fds = [0; 2];
     unsafe {

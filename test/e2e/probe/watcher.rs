@@ -1,8 +1,8 @@
-//! An attacker in a container that has CAP_SYS_PTRACE: it looks into whatever process it sees in its pid namespace, as early as it can, for
-//! something of the host's.
+//! An attacker in a container that has CAP_SYS_PTRACE: it inspects every process that it sees in its pid namespace, as early as possible,
+//! for objects of the host.
 //!
-//! `watcher MARKER`: MARKER is a path that exists on the host alone, in a directory that the engine's options and environment name. It
-//! prints one line for each thing that it found, and runs until it is killed. The next process ids are foreseen, and asked for before a
+//! `watcher MARKER`: MARKER is a path that exists only on the host, in a directory that the engine's options and environment name. It
+//! prints one line for each object that it found, and runs until it is killed. It guesses the next process ids, and tries them before a
 //! listing of /proc would show them.
 
 use std::collections::HashSet;
@@ -10,7 +10,7 @@ use std::fs;
 
 fn main() {
     let marker = std::env::args().nth(1).expect("a marker");
-    // The engine's own options and environment name the directory that it is in.
+    // The engine's own options and environment contain this directory.
     let directory = marker.rsplit_once('/').map_or(marker.as_str(), |(directory, _)| directory);
     let own = capabilities("self").unwrap_or(0);
     let mut told = HashSet::new();
@@ -23,7 +23,7 @@ fn main() {
     loop {
         let last = fs::read_to_string("/proc/loadavg").ok().and_then(|text| text.rsplit(' ').next()?.trim().parse::<u32>().ok()).unwrap_or(1);
         for pid in (last.saturating_sub(2)..last + 6).filter(|pid| *pid > 1 && *pid != std::process::id()) {
-            // Some rounds for each: what is wrong may last microseconds.
+            // Several rounds for each: a fault may last only microseconds.
             for _ in 0..40 {
                 let base = format!("/proc/{pid}");
                 if fs::symlink_metadata(format!("{base}/root{marker}")).is_ok() {
@@ -50,7 +50,7 @@ fn main() {
                     if link.is_empty() || plain.iter().any(|start| link.starts_with(start)) {
                         continue;
                     }
-                    // Where it has executed its command meanwhile, the descriptor is the command's own.
+                    // If the process has executed its command meanwhile, the descriptor belongs to the command.
                     if !fs::read_to_string(format!("{base}/comm")).is_ok_and(|now| now == name) {
                         break;
                     }
