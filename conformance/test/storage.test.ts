@@ -23,7 +23,7 @@ const reports = suite("conformance: reports");
 reports("rules have ids of their own", () => {
   assert.equal(new Set(storageRules.map(({ id }) => id)).size, storageRules.length);
 });
-reports("a kind without a suite is refused in words", async () => {
+reports("a kind without a suite is refused with a message", async () => {
   const subject = {
     plugin: { parseConfig: () => null, setup: () => undefined },
     config: undefined,

@@ -46,7 +46,7 @@ const words = {
 };
 
 /** Runs the story of a contract with these additional names. */
-async function tell(contract: string, names: Readonly<Record<string, unknown>>): Promise<void> {
+async function runStory(contract: string, names: Readonly<Record<string, unknown>>): Promise<void> {
   const source = readFileSync(new URL(`../../kernel/src/contract/${contract}.ts`, import.meta.url), "utf8");
   const story = /\* ```ts\n(.*?)\* ```\n/s.exec(source)?.[1]?.replaceAll(/^ \* ?/gm, "") ?? "";
   assert.ok(story.includes("driver."), `${contract}.ts has no story`);
@@ -60,7 +60,7 @@ async function tell(contract: string, names: Readonly<Record<string, unknown>>):
 
 test("storage", async () => {
   const world = await makeMemoryWorld((disk) => new ReferenceStorage(disk));
-  await tell("storage", {
+  await runStory("storage", {
     driver: world.driver,
     write: (mounts: readonly Mount[], path: string, content: string) => world.edit(mounts, [{ op: "write", path, content }]),
     read: async (mounts: readonly Mount[], path: string) => (await world.read(mounts)).get(path)?.content,
@@ -69,7 +69,7 @@ test("storage", async () => {
 
 test("exec", () => {
   const spec: OciSpec = { ociVersion: "1.2.0", process: { args: ["true"], cwd: "/" }, root: { path: "/root" } } as unknown as OciSpec;
-  return tell("exec", { driver: new ReferenceExec(), id: newContainerId(), directory: "/nowhere", spec, rootfs: [] });
+  return runStory("exec", { driver: new ReferenceExec(), id: newContainerId(), directory: "/nowhere", spec, rootfs: [] });
 });
 
 test("network", () => {
@@ -89,7 +89,7 @@ test("network", () => {
     mac: null,
     ports: [],
   };
-  return tell("network", { driver: new ReferenceNetwork(), network, endpoint });
+  return runStory("network", { driver: new ReferenceNetwork(), network, endpoint });
 });
 
 test("registry", () => {
@@ -102,13 +102,13 @@ test("registry", () => {
   const layer = keep("application/vnd.oci.image.layer.v1.tar", "a layer's bytes");
   const manifest = keep("application/vnd.oci.image.manifest.v1+json", JSON.stringify({ layers: [layer] }));
   const driver = new ReferenceRegistry(new Map([["app:1", manifest]]), blobs);
-  return tell("registry", { driver, access: { credentials: null, endpoints: [] } });
+  return runStory("registry", { driver, access: { credentials: null, endpoints: [] } });
 });
 
 test("volume", async () => {
   const world = await makeMemoryVolumes((disk) => new ReferenceVolumes(disk));
   const [first, second] = world.users;
-  await tell("volume", {
+  await runStory("volume", {
     driver: world.driver,
     first,
     second,
@@ -131,6 +131,6 @@ test("log", async () => {
       }
     },
   };
-  await tell("log", { driver, container: newContainerId() });
+  await runStory("log", { driver, container: newContainerId() });
   assert.deepEqual(lines, ["a line that is too long for one record"]);
 });

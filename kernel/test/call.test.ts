@@ -5,7 +5,7 @@ import { createCall, deriveCall, fail, isTsboxError, silentLog } from "../src/in
 
 const test = suite("calls");
 
-test("calls that are never let go of leave nothing on the signal that they were made from", () => {
+test("calls that are never released leave nothing on the signal that they were made from", () => {
   const stop = new AbortController();
   for (let count = 0; count < 1000; count += 1) {
     const call = createCall(silentLog, { signal: stop.signal });
@@ -16,7 +16,7 @@ test("calls that are never let go of leave nothing on the signal that they were 
   assert.ok(getEventListeners(stop.signal, "abort").length <= 1);
 });
 
-test("each of many calls hears why it is stopped, and by which of its reasons", () => {
+test("each of many calls gets the reason of its cancellation", () => {
   const stop = new AbortController();
   const calls = [
     createCall(silentLog, { signal: stop.signal }),

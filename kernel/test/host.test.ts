@@ -255,7 +255,7 @@ test("a probe that throws is a failure of that driver alone", async (test) => {
   assert.equal(overlay?.state, "failed");
 });
 
-test("a probe without room to tell is asked again, and no other driver is chosen in its place", async (test) => {
+test("a probe that lacks room is repeated, and no other driver is chosen in its place", async (test) => {
   const full = `(() => { let times = 0; return async () => {
     if (times++ < 2) throw Object.assign(new Error("ENOSPC: no space left on device, mkdir '/x'"), { code: "ENOSPC", errno: -28, syscall: "mkdir" });
     return { usable: true };
@@ -310,7 +310,7 @@ test("an error of ours, even from another copy of the kernel, keeps its code and
   );
 });
 
-test("a driver slower than its deadline is told to stop, and given up when it does not", async (test) => {
+test("a driver slower than its deadline is canceled, and abandoned when it does not stop", async (test) => {
   const engine = world(test, [
     driver(
       "vfs",
@@ -355,7 +355,7 @@ test("leaving a stream aborts the call behind it; an error in it is stamped", as
   );
 });
 
-test("isolation process is refused in words, as long as there is no process host", async (test) => {
+test("isolation process is refused with a message, as long as there is no process host", async (test) => {
   const engine = world(test, [{ name: "p", manifest: { kernel: "^1.0", isolation: "process" } }]);
   await assert.rejects(engine.start(), coded("Unsupported", /"isolation": \{"p": "none"\}/));
   await engine.start({ isolation: { p: "none" } });

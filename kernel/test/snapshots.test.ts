@@ -215,9 +215,9 @@ test("a create that fails leaves nothing, and the key is free", async (test) => 
   await store.create("active", key("a"), null, durable, fill);
 });
 
-test("an engine that stops leaves what was removed to its next start, without a word; any other failure is told", async (test) => {
+test("an engine that stops leaves removals to its next start, without a warning; any other failure is a warning", async (test) => {
   const stopping = new AbortController();
-  for (const [message, told] of [
+  for (const [message, warned] of [
     ["stopped", 0],
     ["the disk is broken", 1],
   ] as const) {
@@ -226,7 +226,7 @@ test("an engine that stops leaves what was removed to its next start, without a 
     const tried = Promise.withResolvers<void>();
     const host = {
       removeTree: async () => {
-        if (told === 0) stopping.abort(new Error(message));
+        if (warned === 0) stopping.abort(new Error(message));
         setImmediate(tried.resolve);
         throw new Error(message);
       },
@@ -235,7 +235,7 @@ test("an engine that stops leaves what was removed to its next start, without a 
       limitTree: async () => undefined,
       unlimitTree: async () => undefined,
     };
-    const makeCall = () => createCall(log, told === 0 ? { signal: stopping.signal } : {});
+    const makeCall = () => createCall(log, warned === 0 ? { signal: stopping.signal } : {});
     const store = new SnapshotStore({
       directory: temporaryDirectory(test),
       host,
@@ -248,7 +248,7 @@ test("an engine that stops leaves what was removed to its next start, without a 
     // The store's own timer does not keep the process alive.
     const late = setTimeout(() => tried.reject(new Error("nothing was deleted")), 10_000);
     await tried.promise.finally(() => clearTimeout(late));
-    assert.equal(warnings.length, told, warnings.join());
+    assert.equal(warnings.length, warned, warnings.join());
     await store.close();
   }
 });

@@ -68,7 +68,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/killed",
-    title: "a process that a signal ends is told as 128 and the signal",
+    title: "a process that a signal ends is reported as 128 plus the signal",
     async run(world) {
       for (const signal of [9, 15, 6]) {
         const { code } = await world.run(world.bundle(script(`sh -c 'kill -${signal} $$'; exit $?`)));
@@ -85,7 +85,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/unread-input",
-    title: "input that nobody reads holds nobody up",
+    title: "unread input blocks nothing",
     async run(world) {
       show(await world.run(world.bundle(script("echo done")), "x".repeat(4 * mebibyte)), "done\n");
     },
@@ -135,7 +135,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/default-devices",
-    title: "the devices that the spec promises are there, for everybody, and no other node is",
+    title: "the devices that the spec promises are there, for all users, and no other node is",
     async run(world) {
       const look =
         "cd /dev; for each in *; do [ -c $each -o -b $each ] && [ ! -L $each ] && stat -c '%n %t:%T %a' $each; done; for each in fd stdin stdout stderr; do readlink $each; done";

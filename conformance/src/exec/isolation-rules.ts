@@ -110,7 +110,7 @@ export const isolationRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/memory-limit",
-    title: "a memory limit is set, and who goes beyond it is killed: 137",
+    title: "a memory limit is set, and a process that exceeds it is killed: 137",
     async run(world) {
       const limited = (text: string) => withLinux(script(text), { resources: { memory: { limit: 16 * mebibyte, swap: 16 * mebibyte } } });
       const shown = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max";

@@ -9,7 +9,7 @@ const gigabyte = 1 << 30;
 export const streamRules: readonly Rule<ExecWorld>[] = [
   {
     id: "exec/closed-input",
-    title: "whoever starts it without a standard input gives it an empty one, and nothing else takes its number",
+    title: "a start without a standard input gives it an empty one, and no other file takes its number",
     async run(world) {
       const container = await world.start(world.bundle(script("test -e /proc/$$/fd/0 && cat && echo read")), { stdin: "closed" });
       show(await container.ended, "read\n");
@@ -17,7 +17,7 @@ export const streamRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/no-reader",
-    title: "what is written where nobody reads ends the writer with SIGPIPE",
+    title: "a write without a reader ends the writer with SIGPIPE",
     async run(world) {
       const bundle = world.bundle(script("head -c 10000000 /dev/zero; echo $? >&2"));
       const { stderr } = await (await world.start(bundle, { stdout: "no reader" })).ended;

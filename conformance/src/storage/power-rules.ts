@@ -165,7 +165,7 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/follow-canceled",
-    title: "who waits for the rest of a layer stops when it is canceled, and the snapshot can be removed",
+    title: "a wait for the rest of a layer stops when it is canceled, and the snapshot can be removed",
     needs: ["apply", "follow"],
     unless: noFiles,
     async run(world) {

@@ -180,7 +180,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/discarded",
-    title: "what nobody will need is written, mounted again, also after the engine's death, looked at, and committed like any other",
+    title: "a discarded snapshot is written, mounted again, also after the engine's death, viewed, and committed like any other",
     async run(world) {
       const { call } = world;
       const parent = await layer(world, "l", null, base);

@@ -28,7 +28,7 @@ async function made(world: VolumeWorld, name: string, content?: string): Promise
 export const volumeRules: readonly Rule<VolumeWorld>[] = [
   {
     id: "volume/fresh-is-empty",
-    title: "a new volume is there, empty, and nobody's",
+    title: "a new volume is there, empty, and has no user",
     async run(world) {
       const { driver, call, users } = world;
       same(await listed(world), [], "before");
@@ -159,7 +159,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/remove-attached",
-    title: "what somebody has attached is not removed, and loses nothing",
+    title: "an attached volume is not removed, and loses nothing",
     async run(world) {
       const { driver, call, users } = world;
       const mount = await made(world, "one", "in use");
@@ -218,7 +218,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/reboot-forgets-users",
-    title: "after a restart of the host nobody is attached, and what was written is there",
+    title: "after a restart of the host nothing is attached, and the data is there",
     async run(world) {
       const { call, users } = world;
       await made(world, "one", "kept");
@@ -293,7 +293,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/leaves-no-mount",
-    title: "nothing is mounted on the host for a volume that nobody has attached",
+    title: "nothing is mounted on the host for a volume that is not attached",
     async run(world) {
       const { driver, call, users } = world;
       await made(world, "one", "x");

@@ -196,7 +196,7 @@ test("a new daemon finds what the old one made, and takes it down", async (curre
   await next.close(call);
 });
 
-test("what can't be done is refused in words", async (current) => {
+test("an impossible request is refused with a message", async (current) => {
   const { driver, ensure } = await world(current);
   const net = await ensure(network("8"));
   await assert.rejects(driver.ensure(call, network("9", { options: { color: "red" } })), code("Unsupported"));
@@ -212,7 +212,7 @@ test("what can't be done is refused in words", async (current) => {
   await assert.rejects(driver.publish(call, net, endpoint(net, 1, netns).id, []), code("NotFound"));
 });
 
-test("a bridge that somebody removed is made again", async (current) => {
+test("a bridge that was removed from outside is made again", async (current) => {
   const { driver, ensure } = await world(current);
   const net = await ensure(network("a"));
   const bridge = (await command("ip", "-o", "link", "show", "type", "bridge")).split(": ")[1] ?? "";

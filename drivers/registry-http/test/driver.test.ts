@@ -166,7 +166,7 @@ test("five first requests at a time share one token, and one that was revoked is
   assert.equal(tokens.given, 8);
 });
 
-test("credentials go to the token server, and wrong ones are told in Docker's words", async (t) => {
+test("credentials go to the token server, and wrong ones are reported with Docker's message", async (t) => {
   const tokens = { given: 0, life: 300 };
   const server = await serve(t, (request, response) => guarded(() => server.host, "me:secret", tokens)(request, response));
   const reference = `${server.host}/a/b:1`;
@@ -260,7 +260,7 @@ for (const [status, headers, body, code, words] of answers)
     await assert.rejects(open(t).resolve(call, `${host}/a/b:1`, anonymous), failure(code, words));
   });
 
-test("nobody who listens, and nobody who answers, are Unavailable", async (t) => {
+test("a server that does not listen, and one that does not answer, are Unavailable", async (t) => {
   const { host } = await serve(t, (_request, response) => response.destroy());
   await assert.rejects(open(t).resolve(call, `${host}/a/b:1`, anonymous), failure("Unavailable", /broke off/));
   await assert.rejects(open(t).resolve(call, "127.0.0.1:1/a/b:1", anonymous), failure("Unavailable", /connection refused/));

@@ -39,7 +39,7 @@ test.skipIf(reason, "mounts name the lowers one by one, the topmost first", asyn
   assert.ok(view?.options.includes("ro"));
 });
 
-test.skipIf(reason, "more than 500 layers are refused in words", async (test) => {
+test.skipIf(reason, "more than 500 layers are refused with a message", async (test) => {
   const { value: driver, close } = await open(temporaryDirectory(test));
   test.cleanup(close);
   let parent: SnapshotName | null = null;

@@ -23,7 +23,7 @@ async function open(test: Case, directory: string): Promise<VolumeDriver> {
   return value;
 }
 
-test("options are Docker's, and are refused in its words", () => {
+test("options are Docker's, and are refused with its messages", () => {
   assert.is(parseOptions("v", {}), null);
   assert.equal(parseOptions("v", { type: "none", o: "bind,ro", device: "/x" }), {
     kind: "bound",
@@ -102,7 +102,7 @@ function noLoop(): string | null {
   return existsSync("/sbin/mkfs.ext4") || existsSync("/usr/sbin/mkfs.ext4") ? null : "not installed: e2fsprogs";
 }
 
-test.skipIf(reason, "a file system that can't be mounted is said in mount's own words, and nobody is attached", async (t) => {
+test.skipIf(reason, "a file system that can't be mounted is reported with mount's message, and nothing is attached", async (t) => {
   const driver = await open(t, temporaryDirectory(t));
   await driver.create(call, "wrong", { type: "ext4", device: "/no/such/device" });
   const error = await driver.attach(call, "wrong", user).then(

@@ -94,7 +94,7 @@ test("what is asked for arrives", () => {
   assert.equal(asked.maskedPaths, []);
 });
 
-test("what makes no sense is refused in Docker's words", () => {
+test("invalid combinations are refused with Docker's messages", () => {
   refused({ Memory: 1000 }, /Minimum memory limit allowed is 6MB/);
   refused({ MemorySwap: 1 << 30 }, /always set the Memory limit/);
   refused({ Memory: 64 << 20, MemoryReservation: 65 << 20 }, /memory reservation/);

@@ -6,7 +6,7 @@ import { failureOf } from "../src/http/errors.ts";
 
 const test = suite("api: failures");
 
-test("what the host has no more of is no defect: it is told in words, with what to do", () => {
+test("a resource that the host lacks is no defect: the message says what to do", () => {
   const full = Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC", errno: -28, syscall: "write" });
   assert.equal(failureOf(full), { status: 503, message: "no space left on device: make some (rm, rmi, system prune), then repeat" });
 });

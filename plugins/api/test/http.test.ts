@@ -37,7 +37,7 @@ test("query values and filters of both ages", () => {
   for (const bad of ["{", "[]", '{"a":1}', '"x"']) assert.throws(() => filters({ filters: bad }), /invalid filters/, bad);
 });
 
-test("_ping says who is there; HEAD has no length", async (t) => {
+test("_ping names the engine; HEAD has no length", async (t) => {
   const { ask } = await makeWorld(t, {});
   const { status, headers, body } = await ask("GET", "/v1.30/_ping");
   assert.equal(status, 200);
@@ -202,7 +202,7 @@ test("wait's head comes at once, its body at the end; what is not there is 404",
   assert.equal((await ask("POST", "/containers/c1/wait?condition=never")).status, 400);
 });
 
-test("who follows and goes cancels the call", async (t) => {
+test("a follower that disconnects cancels the call", async (t) => {
   const gone = Promise.withResolvers<unknown>();
   const { open } = await makeWorld(t, {
     events: async (call: Call) => {
@@ -291,7 +291,7 @@ test("attach without an upgrade answers the log, and then what comes", async (t)
   assert.equal(await text(response), "before now");
 });
 
-test("a terminal is bare, old versions know no other type; without stdin the client's end is nobody's", async (t) => {
+test("a terminal is bare, old versions know no other type; without stdin the end of the client's input is ignored", async (t) => {
   const path = await makeShim(t, (wishes, socket) => {
     socket.end(JSON.stringify(wishes));
   });

@@ -42,7 +42,7 @@ test("help is asked for among a command's own flags, not in their values and not
   assert.ok(asksForHelp(["x", "-h"], {}, true));
 });
 
-test("the native client knows which flags take no other word", () => {
+test("the native client knows which flags take no value", () => {
   const source = readFileSync(join(import.meta.dirname, "../../../native/client/src/endpoint.rs"), "utf8");
   const listed = /const STANDING: [^=]+= \[([^\]]+)\]/.exec(source)?.[1] ?? "";
   assert.equal(
@@ -95,7 +95,7 @@ test("templates read as Go's", () => {
   assert.throws(() => compileTemplate("{{range .List}}"), /template parsing error/);
 });
 
-test("devices by name: CDI's are told from paths, --gpus is read as docker reads it", () => {
+test("devices by name: CDI names and paths are distinguished, --gpus is parsed as docker does", () => {
   for (const [entry, expected] of [
     ["nvidia.com/gpu=all", true],
     ["vendor.com/class-a=GPU-1:2", true],

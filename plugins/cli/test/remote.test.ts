@@ -126,7 +126,7 @@ async function run(
   return { code, out: Buffer.concat(out).toString(), err: Buffer.concat(err).toString() };
 }
 
-test("load sends standard input, and tells what failed", async (t) => {
+test("load sends standard input, and reports failures", async (t) => {
   let got = 0;
   const { url } = await serve(t, (request, response) => {
     request.on("data", (part: Buffer) => {

@@ -29,7 +29,7 @@ test("what is no spec says why", () => {
     assert.throws(() => parseSpec(wrong), words);
 });
 
-test("JSON and YAML; later directories count more, two files of one directory cancel out, broken files are told", async (t) => {
+test("JSON and YAML; later directories count more, two files of one directory cancel out, broken files are reported", async (t) => {
   const directory = temporaryDirectory(t);
   const [low, high] = [join(directory, "low"), join(directory, "high")];
   for (const path of [low, high]) mkdirSync(path);
@@ -100,7 +100,7 @@ test("edits: a spec's own once, variables anew, nodes with rules, mounts in thei
   });
 });
 
-test("GPUs: by number, by id, all of them, or in Docker's words by nobody", async (t) => {
+test("GPUs: by number, by id, all of them, or refused with Docker's message", async (t) => {
   const directory = temporaryDirectory(t);
   const none = await CdiRegistry.read([directory]);
   const words = 'could not select device driver "" with capabilities: [[gpu]]';

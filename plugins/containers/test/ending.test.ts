@@ -89,7 +89,7 @@ for (const [title, stop] of Object.entries(stops)) {
   });
 }
 
-test("without a policy nobody waits for the disk", async (t) => {
+test("without a policy no call waits for the disk", async (t) => {
   const config = { ...runningRecord.config, restart: { name: "no", maximumRetryCount: 0 } } as const;
   const { engine, onDisk } = world(temporaryDirectory(t), { ...runningRecord, config }, [kill]);
   await endAtOnce(engine, call, id, false);

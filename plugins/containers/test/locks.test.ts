@@ -33,7 +33,7 @@ test("one after another in the order of asking, another container beside", async
   assert.not(locks.isHeld("a"));
 });
 
-test("who waits too long is told, and holds up nobody behind", async () => {
+test("a wait that times out fails, and blocks no later one", async () => {
   const locks = new Locks();
   const held = Promise.withResolvers<void>();
   const holder = locks.run("a", () => held.promise);
@@ -48,7 +48,7 @@ test("who waits too long is told, and holds up nobody behind", async () => {
   assert.not(ran);
 });
 
-test("who leaves waits no more, and is not remembered", async () => {
+test("a canceled wait ends, and is forgotten", async () => {
   const waiters = new Waiters();
   const id = "c1" as ContainerId;
   const leaver = new AbortController();

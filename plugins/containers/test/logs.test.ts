@@ -102,19 +102,19 @@ for (const driver of drivers) {
     writeFileSync(log.path, record(driver, { stream: "stdout", at: 1, text: "first\n" }));
     const { promise: ended, resolve: end } = Promise.withResolvers<void>();
     const parts = readLog(call, log, { follow: true, tail: 0 }, ended);
-    const heard: string[] = [];
+    const received: string[] = [];
     const listening = (async () => {
-      for await (const part of parts) for (const line of await linesOf(oneOf(part))) heard.push(line);
+      for await (const part of parts) for (const line of await linesOf(oneOf(part))) received.push(line);
     })();
     const until = async (count: number): Promise<void> => {
-      while (heard.length < count) await new Promise((resolve) => setImmediate(resolve));
+      while (received.length < count) await new Promise((resolve) => setImmediate(resolve));
     };
     // The reader follows once it has returned a line.
-    for (let at = 0; heard.length === 0; at += 1) {
+    for (let at = 0; received.length === 0; at += 1) {
       appendFileSync(log.path, record(driver, { stream: "stdout", at: 2 + at, text: "second\n" }));
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    const before = heard.length;
+    const before = received.length;
     await until(before);
     appendFileSync(log.path, record(driver, { stream: "stderr", at: 500, text: "third\n" }));
     // Two rotations before the reader looks again.
@@ -124,7 +124,7 @@ for (const driver of drivers) {
     await until(before + 2);
     end();
     await listening;
-    const rest = heard.filter((line) => line !== "second\n");
+    const rest = received.filter((line) => line !== "second\n");
     assert.deepEqual(rest, ["!third\n", "fourth\n", "fifth"]);
   });
 }
@@ -178,17 +178,17 @@ for (const driver of drivers) {
     let written = lines(0);
     fill(written);
     for (const options of [{}, { tail: 1 }, { tail: 3000 }]) {
-      const heard: string[] = [];
+      const received: string[] = [];
       for await (const part of readLog(call, log, options, null)) {
-        heard.push(...(await linesOf(oneOf(part))));
+        received.push(...(await linesOf(oneOf(part))));
         // The container writes more for each part that is read.
         if (written.length < 10 << 20) {
           written = Buffer.concat([written, lines(5000)]);
           fill(written);
         }
       }
-      assert.equal(heard.length, options.tail ?? 5000);
-      assert.equal(heard.at(-1), "4999\n");
+      assert.equal(received.length, options.tail ?? 5000);
+      assert.equal(received.at(-1), "4999\n");
       written = lines(0);
       fill(written);
     }
@@ -197,7 +197,7 @@ for (const driver of drivers) {
   test(`${driver}: followed over many rotations, each line comes once`, async (t) => {
     const log = { ...logOf(t, driver), maxBytes: 1000, maxFiles: 3 };
     const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-    const heard: string[] = [];
+    const received: string[] = [];
     const total = 2000;
     const oldest = `${log.path}.2`;
     let generation = 1;
@@ -205,7 +205,7 @@ for (const driver of drivers) {
     let present = driver === "local" ? beginning(generation, 28) : Buffer.alloc(0);
     writeFileSync(log.path, "");
     const listening = (async () => {
-      for await (const part of readLog(call, log, { follow: true }, ended)) heard.push(...(await linesOf(oneOf(part))));
+      for await (const part of readLog(call, log, { follow: true }, ended)) received.push(...(await linesOf(oneOf(part))));
     })();
     for (let at = 0; at < total; at += 1) {
       const line = record(driver, { stream: "stdout", at, text: `${at}\n` });
@@ -227,23 +227,23 @@ for (const driver of drivers) {
       if (at === 0) writeSync(file, present, 0, present.length, 0);
       writeSync(file, line, 0, line.length, present.length);
       present = Buffer.concat([present, line]);
-      const told = Buffer.alloc(8);
-      told.writeBigUInt64LE(BigInt(present.length));
-      if (driver === "local") writeSync(file, told, 0, 8, 16);
+      const endBytes = Buffer.alloc(8);
+      endBytes.writeBigUInt64LE(BigInt(present.length));
+      if (driver === "local") writeSync(file, endBytes, 0, 8, 16);
       closeSync(file);
       // One file may be filled before the follower returns more lines.
-      while (heard.length < at - 30) await new Promise((resolve) => setImmediate(resolve));
+      while (received.length < at - 30) await new Promise((resolve) => setImmediate(resolve));
     }
     end();
     await listening;
     assert.deepEqual(
-      heard,
+      received,
       Array.from({ length: total }, (_, at) => `${at}\n`),
     );
   });
 }
 
-test("what lies behind the end of a file that is written over is nobody's, forwards and backwards", async (t) => {
+test("bytes behind the end of an overwritten file are ignored, forwards and backwards", async (t) => {
   const log = logOf(t, "local");
   const one = (text: string): Buffer => record("local", { stream: "stdout", at: 1, text });
   const [first, second] = [one("first\n"), one("second\n")];
@@ -260,21 +260,21 @@ test("a file that is written over while it is read ends there, and is read anew 
   writeFileSync(log.path, Buffer.concat([beginning(1, 28 + old.length), old]));
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
   const parts = readLog(call, log, { follow: true }, ended);
-  const heard: string[] = [];
+  const received: string[] = [];
   for await (const part of parts) {
     const lines = await linesOf(oneOf(part));
-    if (heard.length === 0) {
+    if (received.length === 0) {
       const fresh = one("anew\n");
       const file = openSync(log.path, "r+");
       writeSync(file, Buffer.concat([beginning(2, 28 + fresh.length), fresh]), 0, 28 + fresh.length, 0);
       closeSync(file);
       setImmediate(end);
     }
-    heard.push(...lines);
+    received.push(...lines);
   }
-  assert.equal(heard.at(-1), "anew\n");
-  assert.ok(heard.length < 3001, String(heard.length));
-  for (const [at, line] of heard.slice(0, -1).entries()) assert.ok(line.startsWith(`${at} x`), line);
+  assert.equal(received.at(-1), "anew\n");
+  assert.ok(received.length < 3001, String(received.length));
+  for (const [at, line] of received.slice(0, -1).entries()) assert.ok(line.startsWith(`${at} x`), line);
 });
 
 test("json-file: each byte as it was written, lines of other writers, and those of one moment together", async (t) => {

@@ -52,25 +52,25 @@ test("a container that is started at once is on disk as one that runs: it ran if
   const state = { list: async () => [ofHost, ofDaemon].map((value) => [value?.id, value] as const) } as unknown as StateService;
   const records = new Records(state, directory, new Unwritten(() => {}));
   assert.equal((await records.load(call)).lost, [idOf(1), idOf(2)]);
-  const told = [1, 2].map((at) => records.byId(idOf(at))).map(({ status, startedAt, exit }) => [status, startedAt, exit?.code ?? null]);
-  assert.equal(told, [
+  const found = [1, 2].map((at) => records.byId(idOf(at))).map(({ status, startedAt, exit }) => [status, startedAt, exit?.code ?? null]);
+  assert.equal(found, [
     ["exited", 7, 255],
     ["created", null, null],
   ]);
 });
 
-test("who waits for a container to be on disk hears how that went, once", async () => {
+test("a wait for a container to be on disk gets its result once", async () => {
   const settling = new Settling();
   await settling.wait(idOf(1));
   const [good, bad] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   settling.add(idOf(1), good.promise);
   settling.add(idOf(2), bad.promise);
-  let told = false;
+  let isSettled = false;
   const waiting = settling.wait(idOf(1)).then(() => {
-    told = true;
+    isSettled = true;
   });
   await new Promise((resolve) => setImmediate(resolve));
-  assert.is(told, false);
+  assert.is(isSettled, false);
   good.resolve();
   await waiting;
   bad.reject(new Error("EIO"));

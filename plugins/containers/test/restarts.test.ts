@@ -33,7 +33,7 @@ test("the wait is 100 ms, doubles to a minute, and begins anew after ten seconds
   assert.is(afterEnd(known, exit(1, now + 10_000), now).restart.backoff, 100);
 });
 
-test("who comes back: by policy, code, count, and whether the user stopped it", () => {
+test("restarts depend on policy, exit code, count, and whether the user stopped it", () => {
   const ends = (of: Container, code: number): string => afterEnd(of, exit(code, 1), 1).status;
   assert.is(ends(record("no"), 1), "exited");
   assert.is(ends(record("always"), 0), "restarting");

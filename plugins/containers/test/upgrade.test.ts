@@ -6,7 +6,7 @@ import { upgraded } from "../src/upgrade.ts";
 
 const test = suite("containers: records of before");
 
-test("what they had no word for is what it was then; what they have stays", () => {
+test("a missing field gets its former meaning; existing fields stay", () => {
   const earlier = {
     id: "a".repeat(64),
     name: "old",

@@ -37,7 +37,7 @@ test("a blob is there when its digest and size are right", async (t) => {
   assert.deepEqual(all, [{ digest, size: bytes.length }]);
 });
 
-test("a blob whose digest nobody said gets its own", async (t) => {
+test("a blob without a given digest gets its own", async (t) => {
   const { blobs, left } = await store(t);
   assert.deepEqual(await blobs.ingest(call, {}, 0, stream(bytes)), { digest, size: bytes.length });
   await assert.rejects(blobs.ingest(call, {}, 0, stream(bytes.subarray(1), "broken")), code("Unavailable"));
@@ -145,7 +145,7 @@ test("a canceled call stops, and what came is kept", async (t) => {
   assert.equal(await blobs.offset(call, digest), half);
 });
 
-test("who follows a blob reads it while it comes, and to its end", async (t) => {
+test("a follower reads a blob while it arrives, to its end", async (t) => {
   const { blobs } = await store(t);
   assert.equal(await blobs.follow(call, digest), null);
   const { promise: halfway, resolve: go } = Promise.withResolvers<void>();
@@ -171,7 +171,7 @@ test("who follows a blob reads it while it comes, and to its end", async (t) => 
   assert.throws(() => readFileSync(followed.path), /ENOENT|ENXIO/);
 });
 
-test("after a crash nobody's downloads are gone, and those with a digest stay for a while", async (t) => {
+test("after a crash downloads without a digest are removed, and those with a digest stay for a while", async (t) => {
   const { root, left } = await store(t);
   writeFileSync(`${root}/ingest/any-1-1`, "half");
   writeFileSync(`${root}/ingest/${digest.slice(7)}`, bytes.subarray(0, half));
@@ -185,7 +185,7 @@ test("after a crash nobody's downloads are gone, and those with a digest stay fo
   assert.deepEqual(left(), []);
 });
 
-test("what no download goes on with is counted, and dropped when somebody says so; what comes just now is not", async (t) => {
+test("abandoned downloads are counted, and dropped on request; active ones are not", async (t) => {
   const { blobs, left } = await store(t);
   await assert.rejects(
     blobs.ingest(call, { digest, size: bytes.length }, 0, stream(bytes.subarray(0, half), "broken")),

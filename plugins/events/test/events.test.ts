@@ -13,14 +13,14 @@ async function all(stream: AsyncIterable<EngineEvent>): Promise<number> {
   return count;
 }
 
-test("an end alone tells of the past; neither tells of none", async () => {
+test("an end alone selects past events; neither selects none", async () => {
   const events = eventsService();
   await events.publish(call, event);
   assert.equal(await all(await events.subscribe(call, { until: Date.now() })), 1);
   assert.equal(await all(await events.subscribe(call, { since: 1, until: Date.now() })), 1);
 });
 
-test("a stream that nobody reads keeps nothing when its call is over, and no more than so many before", async () => {
+test("an unread stream keeps nothing when its call is over, and only a bounded number before", async () => {
   const events = eventsService();
   const stop = new AbortController();
   const left = await events.subscribe(createCall(silentLog, { signal: stop.signal }), {});

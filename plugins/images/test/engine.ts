@@ -96,9 +96,9 @@ export class FollowingStorage extends MemoryStorage {
   override readonly powers: readonly (keyof StoragePowers)[] = ["apply", "follow", "adopt"];
   /** The bytes that had arrived at each `apply` of an incomplete layer. */
   readonly early: string[] = [];
-  #told: () => void = () => {};
+  #begun: () => void = () => {};
   /** Resolves at the next such `apply`. */
-  readonly begins: () => Promise<void> = () => new Promise((resolve) => (this.#told = resolve));
+  readonly begins: () => Promise<void> = () => new Promise((resolve) => (this.#begun = resolve));
 
   override async apply(call: Call, key: ActiveKey, file: LayerFile): Promise<{ diffId: Digest; digest: Digest; size: number }> {
     if (file.growingTo !== undefined) {
@@ -106,7 +106,7 @@ export class FollowingStorage extends MemoryStorage {
       const grows = watched[Symbol.asyncIterator]();
       let next = grows.next();
       this.early.push(readFileSync(file.path).toString());
-      this.#told();
+      this.#begun();
       while (statSync(file.path).size < file.growingTo) {
         await next.catch(() => call.signal.throwIfAborted());
         next = grows.next();

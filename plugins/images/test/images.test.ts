@@ -21,7 +21,7 @@ async function blobs({ content }: Engine): Promise<readonly string[]> {
 }
 const ref = (name: string): string => `docker.io/library/${name}`;
 
-test("a pull brings blobs, snapshots up the chain, a record and Docker's words", async (t) => {
+test("a pull brings blobs, snapshots up the chain, a record and Docker's messages", async (t) => {
   const engine = await makeEngine(t);
   const { registry, images } = engine;
   const top = putImage(registry, ["one", "two"], { pack: (plain) => gzipSync(plain) });
@@ -120,7 +120,7 @@ test("a layer is unpacked while it comes, and counts when it is verified", async
   );
 });
 
-test("a layer on its way that breaks off goes on under who unpacks it; one that becomes something else leaves nothing", async (t) => {
+test("an interrupted download continues while it is unpacked; one that changes leaves nothing", async (t) => {
   const storage = new FollowingStorage();
   const engine = await makeEngine(t, storage);
   const { registry, images } = engine;
@@ -184,7 +184,7 @@ test("manifests from strangers that make no sense are refused", async (t) => {
   await assert.rejects(images.pull(call, "a b", {}), code("InvalidArgument"));
 });
 
-test("what is not here is said in Docker's words", async (t) => {
+test("a missing image is reported with Docker's message", async (t) => {
   const { images } = await makeEngine(t);
   await assert.rejects(images.get(call, "debian"), code("NotFound", /^No such image: debian:latest$/));
   await assert.rejects(images.get(call, `sha256:${"0".repeat(64)}`), code("NotFound", /^No such image: sha256:000/));

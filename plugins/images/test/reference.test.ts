@@ -66,7 +66,7 @@ for (const text of [
     assert.throws(() => parseReference(text), code("InvalidArgument", /invalid reference format/));
   });
 
-test("a name in capitals is told so", () => {
+test("a name in capitals is refused with the reason", () => {
   assert.throws(() => parseReference("Debian"), code("InvalidArgument", /must be lowercase/));
 });
 
@@ -85,7 +85,7 @@ test("platforms by their names and those that people use", () => {
     assert.throws(() => parsePlatform(text), code("InvalidArgument"), text);
 });
 
-test("arm64 means v8, and a variant that nobody says fits any", () => {
+test("arm64 means v8, and a missing variant matches any", () => {
   const fit = (a: string, b: string): boolean => fits(parsePlatform(a), parsePlatform(b));
   assert.ok(fit("arm64", "arm64/v8".replace(/^/, "linux/")));
   assert.ok(fit("linux/arm/v7", "linux/arm"));

@@ -98,7 +98,7 @@ test("a join that fails leaves the network as it was", async () => {
   await networks.remove(call, "lan");
 });
 
-test("whoever joins while the network is being removed is told that it is gone, or joins when it stays", async () => {
+test("a container that joins while the network is removed gets NotFound, or joins when it stays", async () => {
   const { networks, links } = await world();
   for (const outcome of ["stays", "goes"]) {
     if (outcome === "stays") await networks.create(call, { name: "lan", subnet: "10.231.8.0/24" });
@@ -124,7 +124,7 @@ test("whoever joins while the network is being removed is told that it is gone, 
   }
 });
 
-test("a subnet that overlaps another network's is refused in Docker's words", async () => {
+test("a subnet that overlaps another network's is refused with Docker's message", async () => {
   const { networks } = await world();
   await networks.create(call, { name: "lan", subnet: "10.231.8.0/24" });
   for (const subnet of ["10.231.8.0/24", "10.231.8.128/25", "10.231.0.0/16"]) {

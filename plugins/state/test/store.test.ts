@@ -128,7 +128,7 @@ for (const [name, { damage, says }] of Object.entries(damages))
     assert.is((await live(here)).seen, 300);
   });
 
-test("an older copy that was put back is known as one until somebody says that the rest may go", async (t) => {
+test("a restored older copy is marked as such until the user confirms that the rest may be removed", async (t) => {
   const here = await world(t);
   await live(here, records);
   await live(here, [{ table: "images", key: "later", value: 1 }]);

@@ -67,7 +67,7 @@ class Trees implements VolumeDriver {
 interface World {
   readonly trees: Trees;
   readonly records: Map<string, unknown>;
-  readonly told: string[];
+  readonly published: string[];
   /** The files of an image at a path; a copy fails after `breaksAfter` files. */
   image: readonly string[] | null;
   breaksAfter: number;
@@ -78,9 +78,9 @@ interface World {
 
 function world(): World {
   const records = new Map<string, unknown>();
-  const told: string[] = [];
+  const published: string[] = [];
   const trees = new Trees();
-  const own: World = { trees, records, told, image: null, breaksAfter: Number.POSITIVE_INFINITY, full: false, open };
+  const own: World = { trees, records, published, image: null, breaksAfter: Number.POSITIVE_INFINITY, full: false, open };
   const state: StateService = {
     get: async (_call, _table, key) => records.get(key) ?? null,
     list: async () => [...records],
@@ -92,7 +92,7 @@ function world(): World {
     acceptRestored: async () => undefined,
   };
   const events: Pick<EventsService, "publish"> = {
-    publish: async (_call, { action, id }: Omit<EngineEvent, "at">) => void told.push(`${action} ${id}`),
+    publish: async (_call, { action, id }: Omit<EngineEvent, "at">) => void published.push(`${action} ${id}`),
   };
   const host: VolumesEngine["host"] = {
     open: async (_call, [mount]) => mount?.source ?? "",
@@ -126,8 +126,8 @@ const codeOf = (work: Promise<unknown>): Promise<string> =>
     (error: unknown) => (isTsboxError(error) ? `${error.code}: ${error.message}` : String(error)),
   );
 
-test("created once, found again by the same name, refused for another driver; told and kept", async () => {
-  const { open, told, records, trees } = world();
+test("created once, found again by the same name, refused for another driver; published and kept", async () => {
+  const { open, published, records, trees } = world();
   const volumes = await open();
   const made = await volumes.create(call, { name: "data", labels: { a: "b" } });
   assert.equal([made.driver, made.anonymous, made.mountpoint, made.labels], ["local", false, "/trees/data", { a: "b" }]);
@@ -141,7 +141,7 @@ test("created once, found again by the same name, refused for another driver; to
     /^NotFound: create other: error looking up volume plugin nfs/,
   );
   assert.match(await codeOf(volumes.create(call, { name: "other", options: { wrong: "1" } })), /^InvalidArgument/);
-  assert.equal([[...records.keys()], [...trees.trees.keys()], told], [["data"], ["data"], ["create data"]]);
+  assert.equal([[...records.keys()], [...trees.trees.keys()], published], [["data"], ["data"], ["create data"]]);
   assert.is((await (await open()).get(call, "data")).labels.a, "b", "the next daemon knows it");
   const nameless = await volumes.create(call, { name: null });
   assert.match(nameless.name, /^[0-9a-f]{64}$/);
@@ -157,7 +157,7 @@ test("a creation that fails removes its own tree, and never one that was there b
   assert.equal([...own.trees.trees], [["old", ["a user's file"]]]);
 });
 
-test("what somebody claims is not removed, by nobody and never", async () => {
+test("a claimed volume is never removed", async () => {
   const { open, trees } = world();
   const volumes = await open();
   await volumes.create(call, { name: "data", claim: one });
@@ -182,7 +182,7 @@ test("what somebody claims is not removed, by nobody and never", async () => {
   }
 });
 
-test("after a daemon's death: claims from the containers, those that do not run let go, volatile ones without a claim gone", async () => {
+test("after a daemon's death: claims come from the containers, stopped ones are detached, volatile ones without a claim are removed", async () => {
   const { open, trees } = world();
   const before = await open();
   for (const name of ["kept", "idle"]) await before.create(call, { name, claim: one });
@@ -236,13 +236,13 @@ test("filled once, if it is empty; a fill that broke off is begun anew by the ne
   assert.equal(own.trees.trees.get("data"), ["mine"], "what a user has is never touched");
 });
 
-test("mounts and unmounts are told, and repeated without harm", async () => {
-  const { open, told } = world();
+test("mounts and unmounts are published, and repeated without harm", async () => {
+  const { open, published } = world();
   const volumes = await open();
   await volumes.create(call, { name: "data" });
   await volumes.mount(call, "data", one, { destination: "/x" });
   await volumes.unmount(call, "data", one);
   await volumes.unmount(call, "data", one);
   await volumes.unmount(call, "nobody's", one);
-  assert.equal(told, ["create data", "mount data", "unmount data", "unmount data"]);
+  assert.equal(published, ["create data", "mount data", "unmount data", "unmount data"]);
 });

@@ -17,42 +17,46 @@ const docker = ["/usr/local/bin/docker", "/usr/bin/docker"].find(existsSync);
 /** An attached client makes the terminal redraw: for a moment it is larger. */
 const settledSize = "until [ \"$(stty size)\" = '33 99' ]; do :; done; stty size | tr ' ' x";
 
-test.skipIf(reason, "several at once hear the same, who writes is heard by all, and each gets the exit code", async (t) => {
-  const own = await engine(t);
-  await own.ok([
-    "run",
-    "-d",
-    "-i",
-    "--name",
-    "box",
-    "--net",
-    "none",
-    "host:/",
-    "sh",
-    "-c",
-    'while read line; do echo "heard $line"; [ "$line" = end ] && exit 3; done',
-  ]);
-  const listeners = [1, 2].map(() => own.client(["attach", "--no-stdin", "box"]));
-  const heard = listeners.map(() => "");
-  for (const [at, { process }] of listeners.entries()) process.stdout?.on("data", (text: string) => (heard[at] += text));
-  const writer = spawn(binary, ["attach", "box"], { env: { ...own.environment }, stdio: ["pipe", "pipe", "inherit"] });
-  let answer = "";
-  writer.stdout.setEncoding("utf8").on("data", (text: string) => (answer += text));
-  const written = new Promise((resolve) => writer.on("close", resolve));
-  await until(() => {
-    writer.stdin.write("again\n");
-    return answer.includes("heard again") && heard.every((text) => text.includes("heard again"));
-  }, "everybody to be attached");
-  writer.stdin.write("end\n");
-  assert.is(await written, 3);
-  for (const { ended } of listeners) {
-    const { code, stdout } = await ended;
-    assert.is(code, 3);
-    assert.match(stdout, /heard again\nheard end\n$/);
-  }
-});
+test.skipIf(
+  reason,
+  "several clients get the same output, all get the answers to one client's input, and each gets the exit code",
+  async (t) => {
+    const own = await engine(t);
+    await own.ok([
+      "run",
+      "-d",
+      "-i",
+      "--name",
+      "box",
+      "--net",
+      "none",
+      "host:/",
+      "sh",
+      "-c",
+      'while read line; do echo "heard $line"; [ "$line" = end ] && exit 3; done',
+    ]);
+    const listeners = [1, 2].map(() => own.client(["attach", "--no-stdin", "box"]));
+    const outputs = listeners.map(() => "");
+    for (const [at, { process }] of listeners.entries()) process.stdout?.on("data", (text: string) => (outputs[at] += text));
+    const writer = spawn(binary, ["attach", "box"], { env: { ...own.environment }, stdio: ["pipe", "pipe", "inherit"] });
+    let answer = "";
+    writer.stdout.setEncoding("utf8").on("data", (text: string) => (answer += text));
+    const written = new Promise((resolve) => writer.on("close", resolve));
+    await until(() => {
+      writer.stdin.write("again\n");
+      return answer.includes("heard again") && outputs.every((text) => text.includes("heard again"));
+    }, "everybody to be attached");
+    writer.stdin.write("end\n");
+    assert.is(await written, 3);
+    for (const { ended } of listeners) {
+      const { code, stdout } = await ended;
+      assert.is(code, 3);
+      assert.match(stdout, /heard again\nheard end\n$/);
+    }
+  },
+);
 
-test.skipIf(reason, "what can't be attached to is refused in docker's words", async (t) => {
+test.skipIf(reason, "an impossible attach is refused with docker's message", async (t) => {
   const own = await engine(t);
   await own.ok(["create", "--name", "box", "--net", "none", "host:/", "sleep", "1000"]);
   const refused = async (words: RegExp): Promise<void> => {

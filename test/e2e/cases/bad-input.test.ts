@@ -59,7 +59,7 @@ test.skipIf(reason, "each is refused with Docker's exit code, in one line, and l
   assert.equal(readdirSync(join(own.root, "storage-overlay/active")), []);
 });
 
-test.skipIf(reason, "a configuration that is wrong is said by whoever starts the engine, with the key", async (t) => {
+test.skipIf(reason, "an invalid configuration is reported by the command that starts the engine, with the key", async (t) => {
   const directory = temporaryDirectory(t);
   const config = join(directory, "config.json");
   for (const [text, words] of [
@@ -79,7 +79,7 @@ test.skipIf(reason, "a configuration that is wrong is said by whoever starts the
   }
 });
 
-test.skipIf(reason ?? needsTools("setpriv"), "who is not root is told so", async (t) => {
+test.skipIf(reason ?? needsTools("setpriv"), "a user who is not root gets an error that says so", async (t) => {
   const directory = temporaryDirectory(t);
   chmodSync(directory, 0o755);
   const client = (environment: Readonly<Record<string, string>>): { status: number | null; stderr: string } =>

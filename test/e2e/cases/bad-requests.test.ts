@@ -104,8 +104,8 @@ test.skipIf(reason, "wrong types, broken JSON, names of all kinds, garbage for a
   const wrong: string[] = [];
   const check = async (method: string, path: string, body?: string | Buffer, type?: string): Promise<Answer> => {
     const answer = await ask(own, method, path, body, type);
-    const told = answer.status >= 400 && (answer.text.includes(own.root) || answer.text.includes(own.state));
-    if (answer.status === 500 || told) wrong.push(`${answer.status} ${method} ${path} ${String(body ?? "").slice(0, 100)} ${answer.text}`);
+    const leaks = answer.status >= 400 && (answer.text.includes(own.root) || answer.text.includes(own.state));
+    if (answer.status === 500 || leaks) wrong.push(`${answer.status} ${method} ${path} ${String(body ?? "").slice(0, 100)} ${answer.text}`);
     if (method === "POST" && answer.status === 201 && /^\/(containers|networks)\/create/.test(path))
       await ask(own, "DELETE", `/${path.split("/")[1]}/${JSON.parse(answer.text).Id}?force=1`);
     return answer;

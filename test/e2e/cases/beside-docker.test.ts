@@ -163,8 +163,8 @@ test.skipIf(reason, "restarts: counts, codes and what the list says; what can't 
     "{{.State.Status}} {{.State.Running}} {{.State.Restarting}} {{.State.ExitCode}} {{.RestartCount}} {{json .HostConfig.RestartPolicy}}";
   const settles = async (name: string, wanted: RegExp): Promise<void> => {
     for (const front of all)
-      for (let patience = 500; !wanted.test(front.ok(["inspect", "-f", state, name])); patience -= 1) {
-        if (patience === 0) throw new Error(`${front.name}: ${name} is ${front.ok(["inspect", "-f", state, name])}`);
+      for (let attempts = 500; !wanted.test(front.ok(["inspect", "-f", state, name])); attempts -= 1) {
+        if (attempts === 0) throw new Error(`${front.name}: ${name} is ${front.ok(["inspect", "-f", state, name])}`);
         await pause(20);
       }
   };
@@ -187,7 +187,7 @@ test.skipIf(reason, "restarts: counts, codes and what the list says; what can't 
   ]);
 });
 
-test.skipIf(reason, "health: states, results and words", async (t) => {
+test.skipIf(reason, "health: states, results and messages", async (t) => {
   const all = await fronts(t);
   const quick = ["--health-interval", "200ms", "--health-retries", "2"] as const;
   for (const front of all.slice(0, 2)) {
@@ -215,8 +215,8 @@ test.skipIf(reason, "health: states, results and words", async (t) => {
       ["well", "healthy"],
       ["ill", "unhealthy"],
     ] as const)
-      for (let patience = 500; front.ok(["inspect", "-f", status, name]).trim() !== wanted; patience -= 1) {
-        if (patience === 0) throw new Error(`${front.name}: ${name} is ${front.ok(["inspect", "-f", status, name])}`);
+      for (let attempts = 500; front.ok(["inspect", "-f", status, name]).trim() !== wanted; attempts -= 1) {
+        if (attempts === 0) throw new Error(`${front.name}: ${name} is ${front.ok(["inspect", "-f", status, name])}`);
         await pause(20);
       }
   same(all, [

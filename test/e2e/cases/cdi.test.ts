@@ -126,7 +126,7 @@ test.skipIf(reason, "a hook finds the container's root by its bundle, in user na
 
 test.skipIf(
   reason,
-  "info tells what is there; a spec that changes counts from the next start on; what is unknown is refused in Docker's words",
+  "info lists the devices; a changed spec applies from the next start on; an unknown device is refused with Docker's message",
   async (t) => {
     const { own, directories } = await world(t);
     const info = async (): Promise<unknown> => {
@@ -157,7 +157,7 @@ test.skipIf(
 
 test.skipIf(
   reason ?? docker.reason,
-  "docker's own client asks likewise; --gpus means devices of nvidia.com/gpu, or is refused in Docker's words",
+  "docker's own client does the same; --gpus means devices of nvidia.com/gpu, or is refused with Docker's message",
   async (t) => {
     const { own, directories } = await world(t);
     const words = 'could not select device driver "" with capabilities: [[gpu]]';

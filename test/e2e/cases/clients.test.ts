@@ -44,7 +44,7 @@ test.skipIf(reason, "a command whose reader is gone ends as docker's, by what a 
   assert.is((await own.run(["rm", "-f", "chatty"])).code, 0);
 });
 
-test.skipIf(reason, "who has no stream left is told of the end all the same", async (t) => {
+test.skipIf(reason, "a client without an open stream still gets the exit code", async (t) => {
   const own = await engine(t);
   const child = spawn("sh", ["-c", `exec ${binary} run --rm -a stdin -i --net none host:/ sh -c 'exec 0<&-; exit 7'`], {
     env: own.environment,
@@ -65,9 +65,9 @@ test.skipIf(reason, "a signal ends a client that waits, and three end any, whate
   await until(() => said.includes("deaf"), "the container to ignore signals");
   const waiting = own.client(["wait", "box"]);
   const running = own.client(["exec", "box", "sh", "-c", "echo here; sleep 1000"]);
-  let heard = "";
-  running.process.stdout?.on("data", (text: string) => (heard += text));
-  await until(() => heard.includes("here"), "the exec to run");
+  let output = "";
+  running.process.stdout?.on("data", (text: string) => (output += text));
+  await until(() => output.includes("here"), "the exec to run");
   const daemon = own.daemonPid();
   process.kill(daemon, "SIGSTOP");
   try {
@@ -175,7 +175,7 @@ function pending(pid: number, signal: number): boolean {
   }
 }
 
-test.skipIf(reason, "events: what was before an end alone, and all that Docker tells", async (t) => {
+test.skipIf(reason, "events: past ones up to an end, and all that Docker reports", async (t) => {
   const own = await engine(t);
   await own.ok(["run", "-d", "--name", "box", "--net", "none", "host:/", "sleep", "1000"]);
   await own.ok(["exec", "box", "true"]);
@@ -183,10 +183,10 @@ test.skipIf(reason, "events: what was before an end alone, and all that Docker t
   await own.ok(["update", "--restart", "no", "box"]);
   await own.ok(["container", "prune", "-f"]);
   await own.ok(["image", "prune", "-f"]);
-  const told = (await own.ok(["events", "--until", "0s", "--format", "{{.Type}} {{.Action}}"])).split("\n");
+  const events = (await own.ok(["events", "--until", "0s", "--format", "{{.Type}} {{.Action}}"])).split("\n");
   for (const line of ["container exec_create: true ", "container top", "container update", "container prune", "image prune"])
-    assert.ok(told.includes(line), `${line} is missing in\n${told.join("\n")}`);
-  assert.not.ok(told.includes("container attach"), "an exec attaches to nothing");
+    assert.ok(events.includes(line), `${line} is missing in\n${events.join("\n")}`);
+  assert.not.ok(events.includes("container attach"), "an exec attaches to nothing");
   const refused = await own.run(["events", "--since", "0s", "--until", "10m"]);
   assert.is(refused.code, 1);
 });

@@ -225,25 +225,29 @@ test.skipIf(reason, "a power cut within create: a record whose layer never came 
   process.kill(own.daemonPid(), "SIGKILL");
   assert.equal((await own.ok(["ps", "-a", "--format", "{{.Names}}"])).trim().split("\n").sort(), whole);
   // The first starts find nothing open yet. They run at once, since their steps may then interleave differently.
-  const told = await Promise.all(whole.map((name) => own.ok(["start", "-a", name])));
+  const outputs = await Promise.all(whole.map((name) => own.ok(["start", "-a", name])));
   assert.equal(
-    told,
+    outputs,
     whole.map((name) => `${name}\n`),
   );
   assert.is((await create("cut")).length, 64);
 });
 
-test.skipIf(reason, "what is told of survives a power cut: the layer of a container that was started at once, too", async (t) => {
-  const own = await engine(t);
-  for (const flags of [["-d"], ["-d", "--restart", "always"], []]) {
-    const id =
-      flags.length === 0
-        ? (await own.ok(["create", "host:/", "true"])).trim()
-        : (await own.ok(["run", ...flags, "--net", "none", "host:/", "sleep", "1000"])).trim();
-    const layer = join(own.root, "storage-overlay", "active", `container-${id}`, "snapshot.json");
-    assert.is((JSON.parse(readFileSync(layer, "utf8")) as { boot: string | null }).boot, null, flags.join(" "));
-  }
-});
+test.skipIf(
+  reason,
+  "acknowledged containers survive a power cut, also with the layer of a container that was started at once",
+  async (t) => {
+    const own = await engine(t);
+    for (const flags of [["-d"], ["-d", "--restart", "always"], []]) {
+      const id =
+        flags.length === 0
+          ? (await own.ok(["create", "host:/", "true"])).trim()
+          : (await own.ok(["run", ...flags, "--net", "none", "host:/", "sleep", "1000"])).trim();
+      const layer = join(own.root, "storage-overlay", "active", `container-${id}`, "snapshot.json");
+      assert.is((JSON.parse(readFileSync(layer, "utf8")) as { boot: string | null }).boot, null, flags.join(" "));
+    }
+  },
+);
 
 test.skipIf(reason, "a power cut that took an image's layers: they are unpacked anew from their blobs", async (t) => {
   const own = await engine(t);

@@ -40,7 +40,7 @@ function ping(socketPath: string): Promise<Answer> {
   });
 }
 
-test.skipIf(reason, "more connections over HTTP than there are descriptors for are told so, and others go on", async (t) => {
+test.skipIf(reason, "more connections over HTTP than there are descriptors are refused with a message, and others go on", async (t) => {
   const own = await engine(t, null, ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh"]);
   const sockets: Socket[] = [];
   t.cleanup(() => sockets.forEach((socket) => void socket.destroy()));

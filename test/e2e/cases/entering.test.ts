@@ -67,7 +67,7 @@ async function found(own: Engine): Promise<readonly string[]> {
 }
 
 for (const { title, flags, mayHaveMore } of attacks)
-  test.skipIf(reason, `a container ${title} finds nothing of the host's in whoever enters it`, async (t) => {
+  test.skipIf(reason, `a container ${title} finds nothing of the host in a process that enters it`, async (t) => {
     const { own, marker } = await watched(t, flags);
     await enter(own);
     const seen = await found(own);

@@ -15,7 +15,7 @@ const none = ["run", "--rm", "--net", "none"] as const;
 const inside = (own: Engine, flags: readonly string[], script: string) => own.run([...none, ...flags, "host:/", "sh", "-c", script]);
 const digest = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 
-test.skipIf(reason, "CVE-2019-5736: /proc/self/exe as the command, and a write to whoever enters", async (t) => {
+test.skipIf(reason, "CVE-2019-5736: /proc/self/exe as the command, and a write to the binary of a process that enters", async (t) => {
   const own = await engine(t);
   const before = digest(binary);
   // The command is the runtime itself: it runs like any program, or not at all.

@@ -90,7 +90,7 @@ test.skipIf(reason, "it is inside: namespaces, cgroups, capabilities, filter, um
   assert.match(await own.ok(["exec", "--privileged", "box", "cat", "/proc/self/status"]), new RegExp(`^CapEff:\\s+${all}$`, "m"));
 });
 
-test.skipIf(reason, "nobody inside has a descriptor of the host's /dev/null", async (t) => {
+test.skipIf(reason, "no process inside has a descriptor of the host's /dev/null", async (t) => {
   const own = await engine(t);
   await sleeper(own);
   const before = statSync("/dev/null").mode;
@@ -122,7 +122,7 @@ test.skipIf(reason, "detached, and ended with its container", async (t) => {
   await until(async () => (await ids(own)).length === 0, "both to be forgotten");
 });
 
-test.skipIf(reason, "into a dying container: it runs, or is refused in words, and never hangs", async (t) => {
+test.skipIf(reason, "into a dying container: it runs, or is refused with a message, and never hangs", async (t) => {
   const own = await engine(t);
   for (let at = 0; at < 8; at += 1) {
     await sleeper(own);
@@ -166,7 +166,7 @@ test.skipIf(reason, "a thousand in a row leave nothing in shim, launcher and dae
   assert.is((await own.ok(["exec", "box", "sh", "-c", "echo /proc/[0-9]*"])).trim().split(" ").length, 2);
 });
 
-test.skipIf(reason, "its client hears of its end without the daemon, which then knows the same", async (t) => {
+test.skipIf(reason, "its client gets its exit code without the daemon, which then has the same", async (t) => {
   const own = await engine(t);
   await sleeper(own);
   const { State } = await own.inspect("box");
@@ -191,7 +191,7 @@ test.skipIf(reason, "its client hears of its end without the daemon, which then 
   }
 });
 
-test.skipIf(reason, "a client that waits for its exec hears of its end from the daemon that comes after a killed one", async (t) => {
+test.skipIf(reason, "a client that waits for its exec gets the exit code from the daemon that follows a killed one", async (t) => {
   const own = await engine(t);
   await sleeper(own);
   const going = own.client(["exec", "box", "sh", "-c", "while [ ! -e /go ]; do sleep 0.05; done; exit 9"]).ended;
@@ -205,7 +205,7 @@ test.skipIf(reason, "a client that waits for its exec hears of its end from the 
 
 test.skipIf(
   reason,
-  "an exec that ends between two daemons, with or without a launcher: its exit code is there for who waits and who asks, and one that runs is known",
+  "an exec that ends between two daemons, with or without a launcher: its exit code is there for waits and queries, and one that runs is known",
   async (t) => {
     const own = await engine(t);
     await sleeper(own);
@@ -251,57 +251,65 @@ test.skipIf(
   },
 );
 
-test.skipIf(reason, "a killed launcher: execs go on and the next engine knows them; a killed shim: their clients are let go", async (t) => {
-  const own = await engine(t);
-  await sleeper(own);
-  const first = own.client(["exec", "box", "sleep", "1003"]);
-  const pid = await execPid(own);
-  await own.killLauncher();
-  assert.is((await first.ended).code, 125);
-  await own.start();
-  assert.ok(alive(pid));
-  assert.equal((await ids(own)).length, 1);
-  const second = own.client(["exec", "box", "sh", "-c", "echo up; sleep 1004"]);
-  let shown = "";
-  second.process.stdout?.on("data", (text: string) => (shown += text));
-  await until(() => shown === "up\n", "the second exec");
-  const { State } = await own.inspect("box");
-  process.kill(Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${State.Pid}/status`, "utf8"))?.[1]), "SIGKILL");
-  assert.is((await second.ended).code, 255);
-  await until(async () => (await ids(own)).length === 0, "both execs to be forgotten");
-  assert.is((await own.inspect("box")).State.Running, true);
-  process.kill(State.Pid, "SIGKILL");
-  await own.ok(["wait", "box"]);
-});
+test.skipIf(
+  reason,
+  "a killed launcher: execs go on and the next engine knows them; a killed shim: their clients are released",
+  async (t) => {
+    const own = await engine(t);
+    await sleeper(own);
+    const first = own.client(["exec", "box", "sleep", "1003"]);
+    const pid = await execPid(own);
+    await own.killLauncher();
+    assert.is((await first.ended).code, 125);
+    await own.start();
+    assert.ok(alive(pid));
+    assert.equal((await ids(own)).length, 1);
+    const second = own.client(["exec", "box", "sh", "-c", "echo up; sleep 1004"]);
+    let shown = "";
+    second.process.stdout?.on("data", (text: string) => (shown += text));
+    await until(() => shown === "up\n", "the second exec");
+    const { State } = await own.inspect("box");
+    process.kill(Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${State.Pid}/status`, "utf8"))?.[1]), "SIGKILL");
+    assert.is((await second.ended).code, 255);
+    await until(async () => (await ids(own)).length === 0, "both execs to be forgotten");
+    assert.is((await own.inspect("box")).State.Running, true);
+    process.kill(State.Pid, "SIGKILL");
+    await own.ok(["wait", "box"]);
+  },
+);
 
-test.skipIf(reason, "the API knows an exec as long as its container, and no event tells of the death of what never ran", async (t) => {
-  const own = await engine(t);
-  await sleeper(own);
-  const make = async (...words: readonly string[]): Promise<string> =>
-    ((await ask(own.socket, "POST", "/containers/box/exec", { Cmd: words })) as { readonly Id: string }).Id;
-  const begin = (id: string): Promise<unknown> => ask(own.socket, "POST", `/exec/${id}/start`, { Detach: true });
-  const [ended, missing, never] = [await make("sh", "-c", "exit 4"), await make("no-such-command"), await make("true")];
-  await begin(ended);
-  assert.match(JSON.stringify(await begin(missing)), /executable file not found/);
-  await until(async () => (await fetchJson(own, `/exec/${ended}/json`)).ExitCode === 4, "it to end");
-  assert.is((await fetchJson(own, `/exec/${missing}/json`)).ExitCode, 127);
-  const died = await own.ok(["events", "--until", "0s", "-f", "event=exec_die", "--format", "{{.Actor.Attributes.execID}}"]);
-  assert.is(died, `${ended}\n`);
-  await own.ok(["pause", "box"]);
-  assert.match(JSON.stringify(await ask(own.socket, "POST", `/exec/${never}/start`, {})), /is paused, unpause/);
-  await own.ok(["unpause", "box"]);
-  await own.ok(["stop", "-t", "0", "box"]);
-  assert.is((await fetchJson(own, `/exec/${ended}/json`)).ExitCode, 4);
-  const unknown = async (id: string): Promise<void> => {
-    const said = { message: `No such exec instance: ${id}` };
-    assert.equal(await fetchJson(own, `/exec/${id}/json`), said);
-    assert.equal(await begin(id), said);
-    assert.equal(await ask(own.socket, "POST", `/exec/${id}/resize?h=1&w=1`), said);
-  };
-  await unknown(never);
-  await own.ok(["rm", "box"]);
-  for (const id of [ended, missing]) await unknown(id);
-});
+test.skipIf(
+  reason,
+  "the API knows an exec as long as its container, and no event reports the death of an exec that never ran",
+  async (t) => {
+    const own = await engine(t);
+    await sleeper(own);
+    const make = async (...words: readonly string[]): Promise<string> =>
+      ((await ask(own.socket, "POST", "/containers/box/exec", { Cmd: words })) as { readonly Id: string }).Id;
+    const begin = (id: string): Promise<unknown> => ask(own.socket, "POST", `/exec/${id}/start`, { Detach: true });
+    const [ended, missing, never] = [await make("sh", "-c", "exit 4"), await make("no-such-command"), await make("true")];
+    await begin(ended);
+    assert.match(JSON.stringify(await begin(missing)), /executable file not found/);
+    await until(async () => (await fetchJson(own, `/exec/${ended}/json`)).ExitCode === 4, "it to end");
+    assert.is((await fetchJson(own, `/exec/${missing}/json`)).ExitCode, 127);
+    const died = await own.ok(["events", "--until", "0s", "-f", "event=exec_die", "--format", "{{.Actor.Attributes.execID}}"]);
+    assert.is(died, `${ended}\n`);
+    await own.ok(["pause", "box"]);
+    assert.match(JSON.stringify(await ask(own.socket, "POST", `/exec/${never}/start`, {})), /is paused, unpause/);
+    await own.ok(["unpause", "box"]);
+    await own.ok(["stop", "-t", "0", "box"]);
+    assert.is((await fetchJson(own, `/exec/${ended}/json`)).ExitCode, 4);
+    const unknown = async (id: string): Promise<void> => {
+      const said = { message: `No such exec instance: ${id}` };
+      assert.equal(await fetchJson(own, `/exec/${id}/json`), said);
+      assert.equal(await begin(id), said);
+      assert.equal(await ask(own.socket, "POST", `/exec/${id}/resize?h=1&w=1`), said);
+    };
+    await unknown(never);
+    await own.ok(["rm", "box"]);
+    for (const id of [ended, missing]) await unknown(id);
+  },
+);
 
 test.skipIf(reason, "the portable client has the same", async (t) => {
   const own = await engine(t);

@@ -12,7 +12,7 @@ const reason = needsRoot() ?? needsBusybox() ?? built ?? needsTools("docker-regi
 /** `FAULTS_FROM=N` repeats the run that printed N. */
 const seed = Number(process.env.FAULTS_FROM ?? Math.floor(Math.random() * 2 ** 31));
 
-test.skipIf(reason, "sixty: everybody answers in time, nothing acknowledged is lost, nothing is left", async (t) => {
+test.skipIf(reason, "sixty: all processes answer in time, nothing acknowledged is lost, nothing is left", async (t) => {
   const world = await faultWorld(t);
   const promised = promisedNothing();
   console.log(`FAULTS_FROM=${seed}`);

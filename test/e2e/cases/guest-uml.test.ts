@@ -71,7 +71,7 @@ scenes("Linux 6.1, cgroup v2 (User-Mode-Linux)", "uml", [
     stdout: `sleep\nbox # 64MiB 1\nbox\n${96 * mebibyte}\n${32 * mebibyte}\n${16 * mebibyte}\n25000 100000\n40\n20\nbox\n`,
   },
   {
-    title: "another container's processes, in a /proc that this kernel lets nobody else mount",
+    title: "another container's processes, in a /proc that this kernel does not let another process mount",
     script: `tsbox run -d --name peer --net none host:/ sleep 999 >/dev/null; ${none} --pid container:peer host:/ sh -c 'cat /proc/1/comm; mount | grep -c "^proc on /proc "; head -c 1 /proc/kcore | wc -c'; tsbox rm -f peer`,
     code: 0,
     stdout: "sleep\n1\n0\npeer\n",

@@ -50,8 +50,18 @@ test.skipIf(reason, "starting, healthy, unhealthy, healthy again: in inspect, ps
   assert.is(await own.ok(["ps", "-f", "health=none", "--format", "{{.Names}}"]), "plain\n");
   rmSync(join(directory, "ok"));
   await becomes(own, "web", "unhealthy");
-  const told = await own.ok(["events", "--since", String(since), "--until", "0s", "-f", "event=health_status", "--format", "{{.Action}}"]);
-  assert.is(told, "health_status: unhealthy\nhealth_status: healthy\nhealth_status: unhealthy\n");
+  const events = await own.ok([
+    "events",
+    "--since",
+    String(since),
+    "--until",
+    "0s",
+    "-f",
+    "event=health_status",
+    "--format",
+    "{{.Action}}",
+  ]);
+  assert.is(events, "health_status: unhealthy\nhealth_status: healthy\nhealth_status: unhealthy\n");
   assert.is(
     await own.ok(["inspect", "-f", "{{json .Config.Healthcheck}}", "web"]),
     '{"Test":["CMD-SHELL","echo looked; test -e /d/ok"],"Interval":100000000,"Timeout":30000000000,"Retries":2}\n',
@@ -240,7 +250,7 @@ test.skipIf(reason ?? docker.reason, "docker's own client: run --health-cmd, ps,
   assert.is(started.code, 0, started.stderr);
   await until(async () => (await dockerClient(own, ["inspect", "-f", "{{.State.Health.Status}}", "web"])).stdout === "healthy\n", "health");
   assert.match((await dockerClient(own, ["ps"])).stdout, /\(healthy\)/);
-  const told = await dockerClient(own, [
+  const events = await dockerClient(own, [
     "events",
     "--since",
     "1m",
@@ -249,5 +259,5 @@ test.skipIf(reason ?? docker.reason, "docker's own client: run --health-cmd, ps,
     "--filter",
     "event=health_status",
   ]);
-  assert.match(told.stdout, /container health_status: healthy [0-9a-f]{64} \(.*name=web/);
+  assert.match(events.stdout, /container health_status: healthy [0-9a-f]{64} \(.*name=web/);
 });

@@ -55,7 +55,7 @@ test.skipIf(reason, "a lease on the program: the exec ends with its deadline, an
   assert.is.not((await second).code, 0);
 });
 
-test.skipIf(reason, "a container that stops everything in it: execs hang as they are told to, and kill ends them", async (t) => {
+test.skipIf(reason, "a container that stops all its processes: execs hang, and kill ends them", async (t) => {
   const own = await ready(t);
   await own.ok(["run", "-d", "--name", "trap", "--net", "none", "bb", "sh", "-c", "while :; do kill -STOP -1; done"]);
   const execs = Array.from({ length: 12 }, () => own.run(["exec", "trap", "sleep", "0.2"]));
@@ -69,7 +69,7 @@ test.skipIf(reason, "a container that stops everything in it: execs hang as they
 const isVolatile =
   "grep -q '^[0-9]* [0-9]* [0-9:]* / / .* - overlay overlay .*volatile' /proc/self/mountinfo && echo volatile || echo synced";
 
-test.skipIf(reason, "a container with --rm waits for nobody's disk: its layer asks for no sync, however often it is mounted", async (t) => {
+test.skipIf(reason, "a container with --rm does not wait for the disk: its layer needs no sync, however often it is mounted", async (t) => {
   const own = await ready(t);
   assert.is(await own.ok(["run", "--rm", "--net", "none", "bb", "sh", "-c", isVolatile]), "volatile\n");
   assert.is(await own.ok(["run", "--rm", "--userns", "private", "--net", "none", "bb", "sh", "-c", isVolatile]), "volatile\n");

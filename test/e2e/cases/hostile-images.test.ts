@@ -159,10 +159,10 @@ test.skipIf(reason, "events of images have Docker's attributes: the id or the na
   await own.ok(["tag", `${host}/t/good:1`, "other:2"]);
   await own.ok(["rmi", "other:2", `${host}/t/good:1`]);
   const lines = (await own.ok(["events", "--since", "1h", "--until", "0s", "--format", "{{json .}}"])).trim().split("\n");
-  const told = lines.map((line) => JSON.parse(line) as { Type: string; Action: string; Actor: { ID: string; Attributes: Loose } });
+  const events = lines.map((line) => JSON.parse(line) as { Type: string; Action: string; Actor: { ID: string; Attributes: Loose } });
   const id = digestOf([...image('"config":{"Labels":{"kind":"good"}}').blobs.values()][0] ?? Buffer.alloc(0));
   assert.equal(
-    told.filter(({ Type }) => Type === "image").map(({ Action, Actor }) => [Action, Actor.ID, Actor.Attributes]),
+    events.filter(({ Type }) => Type === "image").map(({ Action, Actor }) => [Action, Actor.ID, Actor.Attributes]),
     [
       ["pull", `${host}/t/good:1`, { kind: "good", name: `${host}/t/good` }],
       ["tag", id, { kind: "good", name: "other:2" }],

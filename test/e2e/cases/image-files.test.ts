@@ -290,7 +290,7 @@ test.skipIf(
   },
 );
 
-test.skipIf(reason, "host:/: diff and commit of a copy of this machine; save writes it out only when told to", async (t) => {
+test.skipIf(reason, "host:/: diff and commit of a copy of this machine; save writes it out only on request", async (t) => {
   const own = await engine(t);
   const base = temporaryDirectory(t, "/var/tmp");
   mkdirSync(join(base, "bin"));
@@ -324,7 +324,7 @@ test.skipIf(reason, "host:/: diff and commit of a copy of this machine; save wri
   assert.is(await own.ok(["inspect", "-f", "{{len .RootFS.Layers}}", "part:1"]), "1\n");
 });
 
-test.skipIf(reason, "host:/: a commit on a commit holds what changed since, what was removed too, and diff tells the same", async (t) => {
+test.skipIf(reason, "host:/: a commit on a commit contains the changes since, removals too, and diff reports the same", async (t) => {
   const own = await engine(t);
   const run = (name: string, image: string, script: string): Promise<string> =>
     own.ok(["run", "--net", "none", "--name", name, image, "sh", "-c", script]);
@@ -359,10 +359,10 @@ test.skipIf(reason, "host:/: a commit on a commit holds what changed since, what
   assert.is(await own.ok(["diff", "third"]), "");
 });
 
-test.skipIf(beside, "rmi: uses, names, parents and children, in dockerd's words", async (t) => {
+test.skipIf(beside, "rmi: uses, names, parents and children, with dockerd's messages", async (t) => {
   const { theirs, ours } = await both(t);
   const one = execFileSync("tar", ["-C", "/etc", "-c", "hostname"]);
-  const told: Record<string, string[]> = {};
+  const results: Record<string, string[]> = {};
   for (const front of [theirs, ours]) {
     const say = (...argv: readonly string[]): void => {
       const { code, stdout, stderr } = front.run(argv);
@@ -372,7 +372,7 @@ test.skipIf(beside, "rmi: uses, names, parents and children, in dockerd's words"
         // The number of removed layers depends on the engine: an empty layer counts only for docker.
         .replace(/(Deleted: ID\n)+/g, "Deleted: ID\n")
         .replace(/(deleted: ID\n)+/g, "deleted: ID\n");
-      told[front.name] = [...(told[front.name] ?? []), `${argv.join(" ").replace(/[0-9a-f]{64}/, "IMAGE")}: ${code} ${words}`];
+      results[front.name] = [...(results[front.name] ?? []), `${argv.join(" ").replace(/[0-9a-f]{64}/, "IMAGE")}: ${code} ${words}`];
     };
     const id = front.ok(["inspect", "-f", "{{.Id}}", "bb:1"]).trim().slice("sha256:".length);
     front.ok(["create", "--net", "none", "--name", "box", "bb:1", "sh", "-c", "sleep 1000"]);
@@ -403,12 +403,12 @@ test.skipIf(beside, "rmi: uses, names, parents and children, in dockerd's words"
     say("rmi", "bb:1");
     say("images", "-aq");
   }
-  sameLines(told["docker to tsbox"], told.docker);
+  sameLines(results["docker to tsbox"], results.docker);
 });
 
-test.skipIf(beside, "images: filters, digests and shapes; prunes ask, filter, and free what nobody needs", async (t) => {
+test.skipIf(beside, "images: filters, digests and formats; prunes ask, filter, and remove unused images", async (t) => {
   const { own, theirs, ours, cli } = await both(t);
-  const told: Record<string, string[]> = {};
+  const results: Record<string, string[]> = {};
   for (const front of [theirs, ours, cli]) {
     const say = (...argv: readonly string[]): void => {
       const { code, stdout, stderr } = front.run(argv);
@@ -419,7 +419,7 @@ test.skipIf(beside, "images: filters, digests and shapes; prunes ask, filter, an
         .replace(/(deleted: ID\n)+/g, "deleted: ID\n");
       // Images that were made in the same second have no order.
       const lines = argv[0] === "images" ? sorted(words).join(" ") : words;
-      told[front.name] = [...(told[front.name] ?? []), `${argv.join(" ")}: ${code} ${lines}`];
+      results[front.name] = [...(results[front.name] ?? []), `${argv.join(" ")}: ${code} ${lines}`];
     };
     if (front !== cli) {
       front.ok(["import", "-c", "LABEL kind=b", "-", "aa/bb:2"], busyboxTar(t));
@@ -455,7 +455,7 @@ test.skipIf(beside, "images: filters, digests and shapes; prunes ask, filter, an
   }
   const plain = (lines: readonly string[] | undefined): readonly string[] | undefined =>
     lines?.map((line) => line.replace(/Error response from daemon: |tsbox: /, ""));
-  sameLines(plain(told["docker to tsbox"]), plain(told.docker));
+  sameLines(plain(results["docker to tsbox"]), plain(results.docker));
   await own.ok(["system", "prune", "-af"]);
   assert.is(ours.ok(["images", "-aq"]), "");
   assert.equal(readdirSync(join(own.root, "storage-overlay/committed")), []);

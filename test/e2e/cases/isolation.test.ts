@@ -120,7 +120,7 @@ test.skipIf(
   },
 );
 
-test.skipIf(reason, "--ipc, --pid, --uts, --cgroupns: the host's, nobody's, or another container's", async (t) => {
+test.skipIf(reason, "--ipc, --pid, --uts, --cgroupns: the host's, none, or another container's", async (t) => {
   const own = await engine(t);
   const kinds = ["ipc", "pid", "uts", "cgroup"] as const;
   const links = kinds.map((kind) => readlinkSync(`/proc/self/ns/${kind}`)).join("\n");

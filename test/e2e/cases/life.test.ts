@@ -110,7 +110,7 @@ test.skipIf(reason, "rm beside start, rm -f beside restart: one of them wins, an
     }
 });
 
-test.skipIf(reason, "one name is one container's, and all who wait for an end are told of it", async (t) => {
+test.skipIf(reason, "one name belongs to one container, and every wait for an end is answered", async (t) => {
   const { api } = await world(t);
   for (let round = 0; round < 5; round += 1) {
     const made = await Promise.all(Array.from({ length: 6 }, () => api.ask("POST", "/containers/create?name=box", config)));

@@ -138,7 +138,7 @@ test.skipIf(reason ?? docker.reason, "volumes and networks: lists, filters, insp
   assert.match(prunes, /^network 0\nnetwork 0\nvolume \d+\n$/);
 });
 
-test.skipIf(reason ?? docker.reason, "events: a life in order, filters, and docker's client hears them as they come", async (t) => {
+test.skipIf(reason ?? docker.reason, "events: a life in order, filters, and docker's client gets them as they occur", async (t) => {
   const own = await engine(t);
   await own.ok(["create", "--name", "maker", "--net", "none", "host:/", "true"]);
   await own.ok(["tag", "host:/", "machine:1"]);
@@ -174,17 +174,17 @@ test.skipIf(reason ?? docker.reason, "events: a life in order, filters, and dock
   await own.ok(["stop", "-t", "0", "life2"]);
   await own.ok(["rm", "life2"]);
   await own.ok(["volume", "rm", "vol"]);
-  const told = async (...flags: readonly string[]): Promise<string> =>
+  const actions = async (...flags: readonly string[]): Promise<string> =>
     (await own.ok(["events", "--since", since, "--until", "0s", "--format", "{{.Action}}", ...flags])).trim().split("\n").join(" ");
   assert.is(
-    await told("-f", "type=container"),
+    await actions("-f", "type=container"),
     "create start pause unpause kill die start kill kill die stop start restart rename kill kill die stop destroy",
   );
-  assert.is(await told("-f", "type=volume", "-f", "volume=vol"), "create mount unmount mount unmount mount unmount destroy");
-  assert.is(await told("-f", "type=network"), "connect disconnect connect disconnect connect disconnect");
-  assert.is(await told("-f", "event=rename", "-f", "event=destroy"), "rename destroy destroy", "of the container and of the volume");
-  assert.is(await told("-f", "container=life2"), "rename kill kill die stop destroy");
-  assert.match(await told("-f", "image=machine", "-f", "event=die"), /^die die die$/);
+  assert.is(await actions("-f", "type=volume", "-f", "volume=vol"), "create mount unmount mount unmount mount unmount destroy");
+  assert.is(await actions("-f", "type=network"), "connect disconnect connect disconnect connect disconnect");
+  assert.is(await actions("-f", "event=rename", "-f", "event=destroy"), "rename destroy destroy", "of the container and of the volume");
+  assert.is(await actions("-f", "container=life2"), "rename kill kill die stop destroy");
+  assert.match(await actions("-f", "image=machine", "-f", "event=die"), /^die die die$/);
   const [die] = (await own.ok(["events", "--since", since, "--until", "0s", "-f", "event=die", "--format", "json"])).split("\n");
   const event = JSON.parse(die ?? "") as { Actor: { Attributes: Record<string, string> }; timeNano: number; from: string };
   assert.equal([event.Actor.Attributes.exitCode, event.Actor.Attributes.name, event.from], ["138", "life", "machine:1"]);
@@ -194,8 +194,8 @@ test.skipIf(reason ?? docker.reason, "events: a life in order, filters, and dock
     /container rename [0-9a-f]{64} \(image=machine:1, name=life2, oldName=\/life\)\n$/,
   );
   assert.match((await own.run(["events", "-f", "nonsense=1"])).stderr, /^tsbox: invalid filter 'nonsense'/);
-  const heard = await live;
-  assert.is(heard.code, 0, heard.stderr);
+  const followed = await live;
+  assert.is(followed.code, 0, followed.stderr);
   for (const word of ["create", "start", "pause", "die", "rename", "destroy"])
-    assert.match(heard.stdout, new RegExp(` container ${word} `));
+    assert.match(followed.stdout, new RegExp(` container ${word} `));
 });

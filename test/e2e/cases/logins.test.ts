@@ -57,10 +57,10 @@ function user(t: Case) {
 }
 
 async function untold(own: Engine): Promise<void> {
-  const told = [own.log, await own.ok(["events", "--since", "1h", "--until", "0s", "--format", "json"]), await own.ok(["info"])];
+  const outputs = [own.log, await own.ok(["events", "--since", "1h", "--until", "0s", "--format", "json"]), await own.ok(["info"])];
   const found = execFileSync("sh", ["-c", `grep -rl -e '${password}' -e '${basic.slice(6)}' ${own.root} ${own.state} || true`]).toString();
   assert.is(
-    told.some((text) => text.includes(password)),
+    outputs.some((text) => text.includes(password)),
     false,
   );
   assert.is(found, "");
@@ -109,7 +109,7 @@ test.skipIf(reason, "pull, run and create log in by a file, a helper or an ident
   await untold(own);
 });
 
-test.skipIf(reason, "a helper that prints garbage is a warning; one that hangs ends with its user's patience", async (t) => {
+test.skipIf(reason, "a helper that prints garbage is a warning; one that hangs ends when its user interrupts", async (t) => {
   const { host } = await registry(t, { image: [layer(t, "a", 1000)] }, null, byPassword);
   const own = await engine(t);
   const { environment, directory, configure, helper } = user(t);

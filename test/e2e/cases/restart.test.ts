@@ -170,7 +170,7 @@ test.skipIf(reason, "after a restart of the host the order of starts does not ma
   assert.is(await look(own, "late", "{{.State.Error}}"), "");
 });
 
-test.skipIf(reason, "a restart of the host: who ran is one that ended, however it had been started", async (t) => {
+test.skipIf(reason, "a restart of the host: a container that ran counts as ended, however it was started", async (t) => {
   const own = await engine(t);
   const sleeping = ["--net", "none", "host:/", "sleep", "1000"];
   await own.ok(["run", "-d", "--name", "run", ...sleeping]);
@@ -201,7 +201,7 @@ async function powerCut(own: Engine, end: () => Promise<unknown> = () => own.kil
   for (const name of readdirSync(own.state)) rmSync(join(own.state, name), { recursive: true, force: true });
 }
 
-test.skipIf(reason, "what can't go together, and what is no policy, is refused in Docker's words", async (t) => {
+test.skipIf(reason, "contradictory flags and invalid policies are refused with Docker's messages", async (t) => {
   const own = await engine(t);
   for (const [flags, words] of [
     [["--rm", "--restart", "always"], /conflicting options: cannot specify both --restart and --rm/],

@@ -78,73 +78,77 @@ test.skipIf(reason, "what a container writes to its files of /etc does not fill 
   await until(() => !existsSync(stranger), "the files of a container that nobody knows to go");
 });
 
-test.skipIf(reason, "a full state directory loses no end: who waits is told, and it is written when there is room", async (t) => {
-  const memory = smallTmpfs(t, "16m");
-  const state = join(memory, "state");
-  mkdirSync(state);
-  const own = await engine(t, null, [], undefined, state);
-  const box = ["--net", "none", "host:/", "sh", "-c", obedient];
-  await own.ok(["run", "-d", "--name", "lasting", ...box]);
-  await own.ok(["run", "-d", "--name", "late", ...box]);
-  await own.ok(["run", "-d", "--name", "orphan", ...box]);
-  const [foreground, brief] = [
-    own.client(["run", "--name", "here", ...box]).ended,
-    own.client(["run", "--rm", "--name", "brief", ...box]).ended,
-  ];
-  await until(async () => (await own.ok(["ps", "-q"])).trim().split("\n").length === 5, "all of them to run");
-  const filler = fill(memory);
-  t.cleanup(() => rmSync(filler, { force: true }));
+test.skipIf(
+  reason,
+  "a full state directory loses no exit status: waiting clients get it, and it is written when there is room",
+  async (t) => {
+    const memory = smallTmpfs(t, "16m");
+    const state = join(memory, "state");
+    mkdirSync(state);
+    const own = await engine(t, null, [], undefined, state);
+    const box = ["--net", "none", "host:/", "sh", "-c", obedient];
+    await own.ok(["run", "-d", "--name", "lasting", ...box]);
+    await own.ok(["run", "-d", "--name", "late", ...box]);
+    await own.ok(["run", "-d", "--name", "orphan", ...box]);
+    const [foreground, brief] = [
+      own.client(["run", "--name", "here", ...box]).ended,
+      own.client(["run", "--rm", "--name", "brief", ...box]).ended,
+    ];
+    await until(async () => (await own.ok(["ps", "-q"])).trim().split("\n").length === 5, "all of them to run");
+    const filler = fill(memory);
+    t.cleanup(() => rmSync(filler, { force: true }));
 
-  const refused = await own.run(["run", "-d", "--name", "new", "--net", "none", "host:/", "true"]);
-  assert.is.not(refused.code, 0);
-  assert.match(refused.stderr, /^tsbox: [^\n]+\n$/);
-  assert.is(await own.ok(["ps", "-aqf", "name=new", "-f", "status=running"]), "");
+    const refused = await own.run(["run", "-d", "--name", "new", "--net", "none", "host:/", "true"]);
+    assert.is.not(refused.code, 0);
+    assert.match(refused.stderr, /^tsbox: [^\n]+\n$/);
+    assert.is(await own.ok(["ps", "-aqf", "name=new", "-f", "status=running"]), "");
 
-  const waiting = own.client(["wait", "lasting"]).ended;
-  await tellToEnd(own, "lasting", 3);
-  await tellToEnd(own, "here", 4);
-  await tellToEnd(own, "brief", 5);
-  assert.is((await waiting).stdout, "3\n");
-  assert.equal([(await foreground).code, (await brief).code], [4, 5]);
-  assert.equal((await own.inspect("lasting")).State.ExitCode, 3);
-  assert.is((await own.run(["inspect", "brief"])).code, 1);
+    const waiting = own.client(["wait", "lasting"]).ended;
+    await tellToEnd(own, "lasting", 3);
+    await tellToEnd(own, "here", 4);
+    await tellToEnd(own, "brief", 5);
+    assert.is((await waiting).stdout, "3\n");
+    assert.equal([(await foreground).code, (await brief).code], [4, 5]);
+    assert.equal((await own.inspect("lasting")).State.ExitCode, 3);
+    assert.is((await own.run(["inspect", "brief"])).code, 1);
 
-  // Both at once: the shim holds the status that it can't write, for the next daemon.
-  const { State } = await own.inspect("late");
-  const daemon = own.daemonPid();
-  process.kill(daemon, "SIGSTOP");
-  writeFileSync(`/proc/${State.Pid}/root/end`, "6");
-  await until(() => !existsSync(`/proc/${State.Pid}`), "its end");
-  process.kill(daemon, "SIGKILL");
-  assert.equal((await own.inspect("late")).State.ExitCode, 6);
-  assert.equal((await own.inspect("lasting")).State.ExitCode, 3);
+    // Both at once: the shim holds the status that it can't write, for the next daemon.
+    const { State } = await own.inspect("late");
+    const daemon = own.daemonPid();
+    process.kill(daemon, "SIGSTOP");
+    writeFileSync(`/proc/${State.Pid}/root/end`, "6");
+    await until(() => !existsSync(`/proc/${State.Pid}`), "its end");
+    process.kill(daemon, "SIGKILL");
+    assert.equal((await own.inspect("late")).State.ExitCode, 6);
+    assert.equal((await own.inspect("lasting")).State.ExitCode, 3);
 
-  rmSync(filler);
-  const recorded = (id: string): boolean => {
-    try {
-      return JSON.parse(readFileSync(join(state, "containers", id, "record.json"), "utf8")).status === "exited";
-    } catch {
-      return false;
+    rmSync(filler);
+    const recorded = (id: string): boolean => {
+      try {
+        return JSON.parse(readFileSync(join(state, "containers", id, "record.json"), "utf8")).status === "exited";
+      } catch {
+        return false;
+      }
+    };
+    for (const name of ["lasting", "here", "late"]) {
+      const { Id } = await own.inspect(name);
+      await until(() => recorded(Id), `the record of ${name}`);
     }
-  };
-  for (const name of ["lasting", "here", "late"]) {
-    const { Id } = await own.inspect(name);
-    await until(() => recorded(Id), `the record of ${name}`);
-  }
-  await until(() => own.shims().length === 1, "the shims to be done");
-  process.kill(own.daemonPid(), "SIGKILL");
-  const shown = (await own.ok(["ps", "-a", "--format", "{{.Names}} {{.Status}}"])).replaceAll(/ (About|Less|\d+) .*/g, "");
-  assert.equal(
-    shown
-      .trim()
-      .split("\n")
-      .filter((line) => !line.startsWith("new "))
-      .sort(),
-    ["here Exited (4)", "lasting Exited (3)", "late Exited (6)", "orphan Up"],
-  );
-  await tellToEnd(own, "orphan", 7);
-  assert.is(await own.ok(["wait", "orphan"]), "7\n");
-});
+    await until(() => own.shims().length === 1, "the shims to be done");
+    process.kill(own.daemonPid(), "SIGKILL");
+    const shown = (await own.ok(["ps", "-a", "--format", "{{.Names}} {{.Status}}"])).replaceAll(/ (About|Less|\d+) .*/g, "");
+    assert.equal(
+      shown
+        .trim()
+        .split("\n")
+        .filter((line) => !line.startsWith("new "))
+        .sort(),
+      ["here Exited (4)", "lasting Exited (3)", "late Exited (6)", "orphan Up"],
+    );
+    await tellToEnd(own, "orphan", 7);
+    assert.is(await own.ok(["wait", "orphan"]), "7\n");
+  },
+);
 
 /** Sets the root directory of this case's engines. */
 function rootOn(t: Case, directory: string): void {

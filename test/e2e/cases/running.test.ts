@@ -53,7 +53,7 @@ test.skipIf(reason, "top shows the container's processes alone, with ps's own op
   assert.match((await own.run(["top", "box"])).stderr, /^tsbox: container [0-9a-f]{64} is not running\n$/);
 });
 
-test.skipIf(reason, "stats: what it uses, once and as a stream, for who was named, who runs and all", async (t) => {
+test.skipIf(reason, "stats: resource use, once and as a stream, for named, running and all containers", async (t) => {
   const own = await engine(t);
   await own.ok(["run", "-d", "--name", "box", "-m", "64m", "host:/", "sh", "-c", "while :; do :; done"]);
   await own.ok(["create", "--name", "other", "--net", "none", "host:/", "true"]);
@@ -116,17 +116,17 @@ test.skipIf(reason, "update changes the kernel's limits while it runs, and the r
   assert.is(await limit(own, ["memory.limit_in_bytes", "memory.max"]), String(64 << 20));
 });
 
-test.skipIf(reason, "memory that runs out is told when it does, and in the record, whether it is the end or not", async (t) => {
+test.skipIf(reason, "out of memory: reported at once and in the record, whether the container ends or not", async (t) => {
   const own = await engine(t);
   const events = own.client(["events", "--filter", "event=oom", "--format", "{{.Action}} {{.Actor.Attributes.name}}"]);
   t.cleanup(() => void events.process.kill("SIGKILL"));
-  let told = "";
-  events.process.stdout?.on("data", (text: string) => (told += text));
+  let output = "";
+  events.process.stdout?.on("data", (text: string) => (output += text));
   const hungry = ["host:/", "sh", "-c", "tail /dev/zero; echo survived; sleep 1000"];
   // Listen before the container runs.
   await own.ok(["run", "-d", "--name", "box", "--net", "none", "-m", "32m", ...hungry]);
   await until(async () => (await own.run(["logs", "box"])).stdout === "survived\n", "the kill");
-  await until(() => told.includes("oom box\n"), "the event");
+  await until(() => output.includes("oom box\n"), "the event");
   assert.is((await own.inspect("box")).State.Running, true);
   await own.ok(["kill", "box"]);
   await own.ok(["wait", "box"]);
@@ -134,8 +134,8 @@ test.skipIf(reason, "memory that runs out is told when it does, and in the recor
   const ended = await own.run(["run", "--name", "other", "--net", "none", "-m", "32m", "host:/", "tail", "/dev/zero"]);
   assert.is(ended.code, 137);
   assert.is((await own.inspect("other")).State.OOMKilled, true);
-  await until(() => told.includes("oom other\n"), "the second event");
-  assert.is(told.match(/oom/g)?.length, 2, told);
+  await until(() => output.includes("oom other\n"), "the second event");
+  assert.is(output.match(/oom/g)?.length, 2, output);
 });
 
 test.skipIf(reason, "pause and unpause under load: nothing runs between them, and nothing is lost", async (t) => {

@@ -46,7 +46,7 @@ function volumeImage(test: Case): string {
   return `oci:${layout}:vol`;
 }
 
-test.skipIf(reason, "a named volume outlives its containers, in use it is never lost, and its end is told", async (t) => {
+test.skipIf(reason, "a named volume outlives its containers, in use it is never lost, and its removal is an event", async (t) => {
   const own = await engine(t);
   assert.is(await own.ok(["volume", "create", "--label", "of=test", "kept"]), "kept\n");
   await own.ok([...none, "-v", "kept:/here", "host:/", "sh", "-c", "echo once > /here/file"]);
@@ -280,7 +280,7 @@ test.skipIf(reason ?? needsBusybox(), "an image that a container mounts is in us
 
 test.skipIf(
   withImages,
-  "another image in a user namespace: its owners are the container's, a part of it too, and nobody writes there",
+  "another image in a user namespace: its owners are the container's, also for a part of it, and it is read-only",
   async (t) => {
     const own = await engine(t);
     const image = volumeImage(t);
@@ -424,7 +424,7 @@ test.skipIf(
   },
 );
 
-test.skipIf(reason, "on a host whose mounts are private, a bind that wants to be a peer is refused in Docker's words", async (t) => {
+test.skipIf(reason, "on a host whose mounts are private, a shared bind is refused with Docker's message", async (t) => {
   const own = await engine(t, null, ["unshare", "-m", "--propagation", "private"]);
   const directory = temporaryDirectory(t);
   for (const [mode, words] of [

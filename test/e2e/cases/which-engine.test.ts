@@ -135,7 +135,7 @@ test.skipIf(reason, "an HTTP socket with a path of 300 characters works for ever
   assert.is((await own.run(["ps"])).code, 0);
 });
 
-test.skipIf(reason, "help, the client's version and wrong words need no engine, and start none", async (t) => {
+test.skipIf(reason, "help, the client's version and wrong commands need no engine, and start none", async (t) => {
   const state = join(folder(t), "none");
   const ask = (words: readonly string[]) =>
     spawnSync(binary, words as string[], {

@@ -98,7 +98,7 @@ scenes(
         "tsbox: system_u:system_r:nosuch_t:s0:c1,c2 is no label of this host's SELinux policy: install container-selinux, correct --security-opt label=…, or say label=disable\n",
     },
     {
-      title: "an engine that is not told to label leaves containers as they are",
+      title: "an engine without labelling leaves containers as they are",
       script: `tsbox rm -f one two; tsbox daemon stop; export TSBOX_CONFIG=/tmp/none.json; echo '{}' >$TSBOX_CONFIG; tsbox info -f '{{.SecurityOptions}}'; ${run} -v /tmp/data:/d:Z bb:1 sh -c 'cat /d/below/file; cat /proc/self/attr/current' | tr -d '\\0'; echo; tsbox daemon stop`,
       code: 0,
       stdout: "one\ntwo\n[name=seccomp,profile=builtin name=cgroupns]\ndata\nsystem_u:system_r:host_t:s0-s0:c0.c1023\n",

@@ -9,7 +9,7 @@ scenes(
   "systemd",
   [
     {
-      title: "systemd is the first process, and the engine says who owns the cgroups",
+      title: "systemd is the first process, and the engine reports the cgroup driver",
       script: "cat /proc/1/comm; tsbox info -f '{{.CgroupDriver}} {{.CgroupVersion}}'",
       code: 0,
       stdout: "systemd\nsystemd 2\n",
@@ -83,7 +83,7 @@ scenes(
       stderr: "tsbox: starting the engine (systemctl start tsbox)\n",
     },
     {
-      title: "after a restart of the host it starts what its policies say, with nobody's command",
+      title: "after a restart of the host it starts the containers of its policies, without a command",
       script: [
         "tsbox run -d --name always --restart always --net none host:/ sleep 4321 >/dev/null; tsbox run -d --name once --net none host:/ sleep 4322 >/dev/null",
         // Everything that a reboot clears: processes, cgroups, and files on tmpfs.
@@ -96,7 +96,7 @@ scenes(
       stdout: "always running\nonce exited\ntaken exited\n",
     },
     {
-      title: "disabled, nothing of the service is left; one of somebody else's is not touched",
+      title: "disabled, nothing of the service is left; a unit of another origin is not touched",
       script: [
         "cd /etc/systemd/system; tsbox rm -f always once taken; tsbox daemon disable; ls . multi-user.target.wants | grep -c tsbox; systemctl is-active tsbox",
         "echo '[Service]' >tsbox.service; tsbox daemon enable 2>&1; tsbox daemon disable 2>&1; cat tsbox.service; rm tsbox.service; tsbox daemon disable",

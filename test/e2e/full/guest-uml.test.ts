@@ -111,7 +111,7 @@ scenes("Linux 6.1, cgroup v2, at length (User-Mode-Linux)", "uml", [
     stderr: "tsbox: this kernel has no time namespaces: leave the time offset out\n",
   },
   {
-    title: "memory that runs out is told while the container lives on",
+    title: "out of memory is reported while the container goes on",
     script: [
       "tsbox run -d --name box --net none -m 16m host:/ sh -c 'dd if=/dev/zero of=/dev/null bs=64M; echo survived; sleep 1000' >/dev/null",
       'until [ "$(tsbox logs box 2>/dev/null)" = survived ]; do sleep 0.1; done',

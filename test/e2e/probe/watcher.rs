@@ -13,9 +13,9 @@ fn main() {
     // The engine's own options and environment contain this directory.
     let directory = marker.rsplit_once('/').map_or(marker.as_str(), |(directory, _)| directory);
     let own = capabilities("self").unwrap_or(0);
-    let mut told = HashSet::new();
-    let mut tell = |what: String| {
-        if told.insert(what.clone()) {
+    let mut reported = HashSet::new();
+    let mut report = |what: String| {
+        if reported.insert(what.clone()) {
             println!("{what}");
         }
     };
@@ -28,10 +28,10 @@ fn main() {
                 let base = format!("/proc/{pid}");
                 if fs::symlink_metadata(format!("{base}/root{marker}")).is_ok() {
                     let wrote = fs::write(format!("{base}/root{marker}"), "written from inside").is_ok();
-                    tell(format!("root of the host, written: {wrote}"));
+                    report(format!("root of the host, written: {wrote}"));
                 }
                 if fs::symlink_metadata(format!("{base}/cwd{marker}")).is_ok() {
-                    tell("cwd of the host".to_owned());
+                    report("cwd of the host".to_owned());
                 }
                 let Ok(name) = fs::read_to_string(format!("{base}/comm")) else { break };
                 if !name.starts_with("tsbox") {
@@ -40,7 +40,7 @@ fn main() {
                 for words in ["environ", "cmdline"] {
                     let text = fs::read(format!("{base}/{words}")).unwrap_or_default();
                     if String::from_utf8_lossy(&text).contains(directory) {
-                        tell(format!("{words} of the engine's in {}", name.trim()));
+                        report(format!("{words} of the engine's in {}", name.trim()));
                     }
                 }
                 for entry in fs::read_dir(format!("{base}/fd")).into_iter().flatten().flatten() {
@@ -54,14 +54,14 @@ fn main() {
                     if !fs::read_to_string(format!("{base}/comm")).is_ok_and(|now| now == name) {
                         break;
                     }
-                    tell(format!("descriptor of {}: {link}", name.trim()));
+                    report(format!("descriptor of {}: {link}", name.trim()));
                     if fs::metadata(&path).is_ok_and(|found| found.is_dir()) && fs::symlink_metadata(path.join(&marker[1..])).is_ok() {
-                        tell("directory of the host".to_owned());
+                        report("directory of the host".to_owned());
                     }
                 }
                 let more = capabilities(&pid.to_string()).unwrap_or(0) & !own;
                 if more != 0 {
-                    tell(format!("{} has capabilities {more:x} that the container lacks", name.trim()));
+                    report(format!("{} has capabilities {more:x} that the container lacks", name.trim()));
                 }
             }
         }

@@ -31,7 +31,7 @@ const callsOf = {
 type Calls = keyof typeof callsOf;
 const calls = Object.keys(callsOf) as Calls[];
 /** The timeout for the call, in milliseconds. */
-const callPatience = 1_500;
+const callTimeout = 1_500;
 
 export interface World {
   readonly own: Engine;
@@ -85,8 +85,8 @@ class Promised {
 export async function faultRound(world: World, seed: number, promised: Promised, long = 0): Promise<void> {
   const { own } = world;
   const random = randomOf(seed);
-  const told: string[] = [];
-  const tell = (line: string): void => void told.push(`${Math.round(performance.now())} ${line}`);
+  const trace: string[] = [];
+  const log = (line: string): void => void trace.push(`${Math.round(performance.now())} ${line}`);
   const clients = new Set<number>();
   let ending = false;
 
@@ -96,11 +96,11 @@ export async function faultRound(world: World, seed: number, promised: Promised,
     let hung = false;
     const timer = setTimeout(() => (hung = true), DEADLINE - 100);
     clients.add(pid);
-    tell(`> ${argv.join(" ")}`);
+    log(`> ${argv.join(" ")}`);
     const ran = await client.ended;
     clearTimeout(timer);
     clients.delete(pid);
-    tell(`< ${argv.join(" ")}: ${ran.code} ${ran.stderr.trim().slice(0, 300)}`);
+    log(`< ${argv.join(" ")}: ${ran.code} ${ran.stderr.trim().slice(0, 300)}`);
     if (hung) throw new Error(`${argv.join(" ")} did not answer within ${DEADLINE / 1000} s`);
     return ran;
   };
@@ -157,7 +157,7 @@ export async function faultRound(world: World, seed: number, promised: Promised,
     await pause(random() * 150);
     const kind = kinds[Math.floor(random() * kinds.length)] as Kind;
     const milliseconds = random() < long ? 10_000 : 100 + random() * 700;
-    if (kind === "root" || kind === "state") return full(world.disks[kind], kind, milliseconds, tell);
+    if (kind === "root" || kind === "state") return full(world.disks[kind], kind, milliseconds, log);
     const victims = { client: () => [...clients], daemon: () => daemons(own), shim: () => own.shims(), launcher: () => [own.launcherPid] };
     const all = victims[kind]();
     const victim = all[Math.floor(random() * all.length)];
@@ -165,8 +165,8 @@ export async function faultRound(world: World, seed: number, promised: Promised,
     const action = actions[Math.floor(random() * actions.length)] as Action;
     const call = random() < 0.5 ? null : { kind: calls[Math.floor(random() * calls.length)] as Calls, count: 1 + Math.floor(random() * 6) };
     const strike = async (): Promise<void> => {
-      tell(`${action} ${kind} ${victim}${call === null ? "" : ` at ${call.kind} ${call.count}`}`);
-      if (call !== null) await atCall(victim, action, call, milliseconds, tell);
+      log(`${action} ${kind} ${victim}${call === null ? "" : ` at ${call.kind} ${call.count}`}`);
+      if (call !== null) await atCall(victim, action, call, milliseconds, log);
       else if (action === "kill") await killed([victim]);
       else await stopped([victim], milliseconds);
     };
@@ -181,10 +181,10 @@ export async function faultRound(world: World, seed: number, promised: Promised,
       ending = true;
       await all;
     }
-    await compare(own, promised, tell);
+    await compare(own, promised, log);
     if (promised.containers.size > 8) await clear(own, promised);
   } catch (error) {
-    throw new Error(`FAULTS_FROM=${seed}: ${error instanceof Error ? error.message : error}\n${told.join("\n")}\n${own.log.slice(-3000)}`);
+    throw new Error(`FAULTS_FROM=${seed}: ${error instanceof Error ? error.message : error}\n${trace.join("\n")}\n${own.log.slice(-3000)}`);
   }
 }
 
@@ -204,12 +204,12 @@ async function clear(own: Engine, promised: Promised): Promise<void> {
 }
 
 /** Checks that listed, running and acknowledged containers are the same. */
-async function compare(own: Engine, promised: Promised, tell: (line: string) => void): Promise<void> {
+async function compare(own: Engine, promised: Promised, log: (line: string) => void): Promise<void> {
   const ask = async (argv: readonly string[]): Promise<string[]> => {
     const began = performance.now();
     const ran = await own.run(argv, { timeout: DEADLINE });
     const took = performance.now() - began;
-    if (took > 1_000) tell(`= ${argv.join(" ")}: ${ran.code} after ${Math.round(took)} ms ${ran.stderr.trim()}`);
+    if (took > 1_000) log(`= ${argv.join(" ")}: ${ran.code} after ${Math.round(took)} ms ${ran.stderr.trim()}`);
     assert.is(ran.code, 0, `${argv.join(" ")}: ${ran.stderr}`);
     return ran.stdout.split("\n").filter(Boolean);
   };
@@ -265,16 +265,16 @@ function daemons(own: Engine): readonly number[] {
   }
 }
 
-async function full(directory: string, kind: string, milliseconds: number, tell: (line: string) => void): Promise<void> {
+async function full(directory: string, kind: string, milliseconds: number, log: (line: string) => void): Promise<void> {
   const ballast = join(directory, "ballast");
   const { bavail, bsize } = statfsSync(directory);
-  tell(`full: ${kind}, ${bavail * bsize} bytes were free`);
+  log(`full: ${kind}, ${bavail * bsize} bytes were free`);
   // To the last page, even if space is freed meanwhile.
   spawnSync("fallocate", ["-l", String(bavail * bsize), ballast]);
   spawnSync("sh", ["-c", `cat /dev/zero >>'${ballast}' 2>/dev/null`]);
   await pause(milliseconds);
   rmSync(ballast, { force: true });
-  tell(`free: ${kind}`);
+  log(`free: ${kind}`);
 }
 
 async function killed(pids: readonly number[]): Promise<void> {
@@ -305,7 +305,7 @@ async function atCall(
   action: Action,
   call: { readonly kind: Calls; readonly count: number },
   milliseconds: number,
-  tell: (line: string) => void,
+  log: (line: string) => void,
 ): Promise<void> {
   const set = callsOf[call.kind];
   const inject = `${set}:signal=${action === "kill" ? "KILL" : "STOP"}:when=${call.count}`;
@@ -321,13 +321,13 @@ async function atCall(
     tracer.once("exit", () => resolve());
   });
   const ended = new Promise((resolve) => tracer.once("exit", resolve));
-  await Promise.race([struck, pause(callPatience)]);
+  await Promise.race([struck, pause(callTimeout)]);
   tracer.kill("SIGTERM");
-  const patience = setTimeout(() => tracer.kill("SIGKILL"), 5_000);
+  const timer = setTimeout(() => tracer.kill("SIGKILL"), 5_000);
   await ended;
-  clearTimeout(patience);
+  clearTimeout(timer);
   const victims = [...said.matchAll(new RegExp(hit, "gm"))].map(([, one]) => Number(one));
-  tell(`struck: ${[...new Set(victims)].join(" ") || "nobody"}`);
+  log(`struck: ${[...new Set(victims)].join(" ") || "nobody"}`);
   // A process that was stopped while the tracer exited is not in the trace.
   if (action === "stop") {
     await pause(milliseconds);

@@ -70,14 +70,14 @@ export async function registry(
     };
     manifests.set(name, Buffer.from(JSON.stringify(manifest)));
   }
-  const { promise: halfSent, resolve: told } = Promise.withResolvers<void>();
+  const { promise: halfSent, resolve: reached } = Promise.withResolvers<void>();
   const waiting: (() => void)[] = [];
   let released = false;
   const send = (response: ServerResponse, bytes: Buffer, isHeld: boolean): void => {
     response.writeHead(200, { "content-length": bytes.length });
     if (!isHeld || released) return void response.end(bytes);
     const half = bytes.length >> 1;
-    response.write(bytes.subarray(0, half), () => told());
+    response.write(bytes.subarray(0, half), () => reached());
     waiting.push(() => response.end(bytes.subarray(half)));
   };
   const server = createServer((request, response) => {

@@ -18,8 +18,8 @@ export class Api {
     this.#socket = own.socket;
   }
 
-  /** Null: no answer within `patience` milliseconds; the client has disconnected. */
-  ask(method: string, path: string, body?: unknown, patience = 60_000): Promise<Answer | null> {
+  /** Null: no answer within `timeout` milliseconds; the client has disconnected. */
+  ask(method: string, path: string, body?: unknown, timeout = 60_000): Promise<Answer | null> {
     return new Promise((resolve, reject) => {
       const text = body === undefined ? undefined : JSON.stringify(body);
       const headers = text === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(text) };
@@ -41,7 +41,7 @@ export class Api {
       const timer = setTimeout(() => {
         asked.destroy();
         resolve(null);
-      }, patience);
+      }, timeout);
       asked.on("error", (error) => {
         clearTimeout(timer);
         if (asked.destroyed) resolve(null);

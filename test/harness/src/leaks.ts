@@ -29,11 +29,11 @@ export function hostSnapshot(...markers: readonly string[]): HostSnapshot {
 }
 
 /**
- * Some objects disappear a moment after their owner (a veth 26 ms after its namespace), so this checks again for up to `patience`
+ * Some objects disappear a moment after their owner (a veth 26 ms after its namespace), so this checks again for up to `timeout`
  * milliseconds.
  */
-export async function assertNothingLeft(before: HostSnapshot, patience = 5_000): Promise<void> {
-  const end = Date.now() + patience;
+export async function assertNothingLeft(before: HostSnapshot, timeout = 5_000): Promise<void> {
+  const end = Date.now() + timeout;
   for (;;) {
     const left = [...hostSnapshot(...before.markers).things].filter((thing) => !before.things.has(thing));
     if (left.length === 0) return;
