@@ -35,8 +35,8 @@ pub fn exec(args: &[String]) -> i32 {
 /// The time that Node has to check a command line.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Has Node check the command line without running it, and report what is wrong with it. Returns the exit code: 0 if nothing is wrong, or
-/// if Node gives no answer. Then the engine checks the words.
+/// Runs Node to check the command line without executing it, and to report errors. Returns the exit code: 0 if there are no errors, or
+/// if Node gives no answer. In that case the engine checks the command line.
 pub fn check(args: &[String]) -> i32 {
     let Some(home) = home() else { return 0 };
     let mut command = Command::new(node(&home));
@@ -56,7 +56,7 @@ pub fn check(args: &[String]) -> i32 {
     let Ok(mut child) = command.spawn() else { return 0 };
     let ended = process::open(child.id() as i32).is_ok_and(|pidfd| process::await_end(pidfd.as_fd(), CHECK_TIMEOUT));
     if !ended {
-        // A failure means that it has just ended.
+        // The call fails if the process has just ended.
         let _ = child.kill();
     }
     child.wait().ok().and_then(|status| status.code()).unwrap_or(0)

@@ -28,7 +28,7 @@ pub struct Launcher {
     pub(crate) shims: Shims,
     pub(crate) helpers: Helpers,
     pub(crate) restarts: Restarts,
-    /// The reason why a daemon could not start, as it reported it.
+    /// The reason that a daemon reported for its failed start.
     pub(crate) fatal: Option<String>,
     /// When the next daemon is started. None: a daemon runs.
     pub(crate) restart: Option<Instant>,

@@ -31,7 +31,7 @@ pub struct Born {
 
 pub struct Pending {
     channel: Channel,
-    /// The process that goes on: first the forked one, then each process that is born later.
+    /// The process that becomes the container's: first the forked one, then each process that is forked from it.
     child: (i32, OwnedFd),
     /// Processes that forked the next one, or run hooks for it, and end by themselves.
     makers: Vec<OwnedFd>,

@@ -78,7 +78,7 @@ pub fn not_running() -> Failure {
     Failure::new(Code::FailedPrecondition, "the container is not running")
 }
 
-/// How many ended execs the shim remembers. A daemon that comes later gets their exit codes, since the daemon that got them first may have
+/// How many ended execs the shim remembers. A later daemon gets their exit codes, since the daemon that got them first may have
 /// died before it recorded them.
 const REMEMBERED: usize = 64;
 

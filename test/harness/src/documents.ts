@@ -67,18 +67,18 @@ function protocol(): string {
   const number = (name: string): string => new RegExp(`pub const ${name}: u32 = (\\d+)`).exec(source)?.[1] ?? "";
   return `# The protocol
 
-The frames that client, launcher, daemon and shim exchange over unix sockets. This file is made from \`protocol.rs\` (\`node
+The frames that client, launcher, daemon and shim exchange over unix sockets. This file is generated from \`protocol.rs\` (\`node
 test/harness/src/documents.ts --write\`); \`plugins/launcher/src/protocol.ts\` is the same table in TypeScript, and a test compares the two.
-\`wire.rs\` has the form:
+\`wire.rs\` implements the format:
 
     length u32 · channel u32 · kind u8 · descriptors u8 · zero u16 · payload
 
-Numbers are little endian; the length counts the payload alone, and is at most 16 MiB. Descriptors travel with the first byte of a frame
-(SCM_RIGHTS). The daemon, which is Node, neither sends nor receives any.
+Numbers are little endian. The length counts only the payload, and is at most 16 MiB. Descriptors travel with the first byte of a frame
+(SCM_RIGHTS). The daemon, which is Node, neither sends nor receives descriptors.
 
-Client, launcher and daemon are of one version (${number("VERSION")}): one that is of another is refused with words that say what to do.
-Shims outlive engines, so an old shim meets a new daemon: it says its own version (${number("SHIM")} today) in \`state\`, and the daemon asks
-it nothing that it does not know. Which bounds and deadlines hold is in [architecture.md](architecture.md).
+Client, launcher and daemon must have the same version (${number("VERSION")}). A process of another version is refused with a message that
+says what to do. Shims outlive engines, so an old shim meets a new daemon: the shim reports its version (${number("SHIM")} today) in
+\`state\`, and the daemon sends it no message that it does not know. [architecture.md](architecture.md) lists the bounds and deadlines.
 
 ## Client and launcher
 
@@ -94,13 +94,13 @@ ${constants(source, "shim")}
 
 ### Messages to a shim
 
-\`op\` says which it is.
+\`op\` is the message's name.
 
 ${variants(source, "ToShim")}
 
 ### Messages of a shim
 
-\`event\` says which it is.
+\`event\` is the message's name.
 
 ${variants(source, "FromShim")}
 `;
@@ -188,12 +188,12 @@ function configuration(): string {
   });
   return `# Configuration
 
-What an operator sets. This file is made from the doc comments of the sources (\`node test/harness/src/documents.ts --write\`).
+The settings of an engine. This file is generated from the doc comments of the sources (\`node test/harness/src/documents.ts --write\`).
 
 ## The file
 
-\`/etc/tsbox/config.json\`, or the file that \`tsbox daemon --config\` or \`TSBOX_CONFIG\` names. Every key may be left out; an unknown key, or a
-value of the wrong type, stops the start with one line that names it. The engine reads it when it starts.
+\`/etc/tsbox/config.json\`, or the file that \`tsbox daemon --config\` or \`TSBOX_CONFIG\` names. The engine reads it when it starts. Every key is
+optional. An unknown key, or a value of the wrong type, prevents the start, with a one-line message that names the key.
 
     {
       "drivers": { "storage": "overlay", "exec": "native", "network": "bridge" },
@@ -208,7 +208,7 @@ ${table(head, settings("kernel/src/host/config.ts", "PluginEntry"))}
 
 ## Settings of plugins
 
-They go into \`config\` of the plugin's entry. A plugin that is not named here takes none, and refuses them.
+They belong into \`config\` of the plugin's entry. A plugin that is not listed here has no settings, and refuses them.
 
 ${packages.join("\n\n")}
 
@@ -219,31 +219,31 @@ ${table(
   [
     [
       "`TSBOX_HOST`",
-      "where clients look for the engine, and where it listens: `unix:///PATH`, `tcp://HOST:PORT`, `ssh://HOST`; `-H` and `--host` come first",
+      "the address to which clients connect, and on which the engine listens: `unix:///PATH`, `tcp://HOST:PORT`, `ssh://HOST`; `-H` and `--host` take precedence",
     ],
-    ["`TSBOX_ROOT`", "the root directory, with what lasts: `/var/lib/tsbox` unless set; `--root` comes first"],
-    ["`TSBOX_STATE`", "the state directory, with what a boot forgets: `/run/tsbox` unless set; `--state` comes first"],
-    ["`TSBOX_CONFIG`", "the configuration file; `--config` comes first"],
-    ["`TSBOX_HOME`", "where the engine's own files are; the binary finds them beside itself unless it is set"],
+    ["`TSBOX_ROOT`", "the root directory, for durable data; default: `/var/lib/tsbox`; `--root` takes precedence"],
+    ["`TSBOX_STATE`", "the state directory, for data that a boot clears; default: `/run/tsbox`; `--state` takes precedence"],
+    ["`TSBOX_CONFIG`", "the configuration file; `--config` takes precedence"],
+    ["`TSBOX_HOME`", "the directory of the engine's own files; default: found from the binary's path"],
     ["`TSBOX_NODE`", "the Node that runs the daemon and the portable CLI"],
     ["`TSBOX_DEBUG`", "any value: the portable CLI prints the stack of an internal error"],
-    ["`DOCKER_CONFIG`", "the directory of docker's `config.json`, of which clients read `detachKeys`, and what it says of logins"],
+    ["`DOCKER_CONFIG`", "the directory of docker's `config.json`, from which clients read `detachKeys` and the logins"],
   ],
 )}
 
 ## Options of the daemon
 
 \`tsbox daemon [--root DIR] [--state DIR] [--host unix:///PATH] [--config FILE]\` runs the engine in the foreground; a client starts it in
-the background where none listens. \`tsbox daemon stop\` ends it, and containers go on; \`tsbox daemon enable\` and \`disable\` make it a
-service of systemd and undo that.
+the background if none listens. \`tsbox daemon stop\` ends it, and containers go on; \`tsbox daemon enable\` makes it a service of systemd,
+and \`disable\` removes the service.
 
-An engine of your own beside another has its own root and state directory and its own socket: \`tsbox daemon --root DIR --state DIR --host
+A second engine on the same host needs its own root and state directory and its own socket: \`tsbox daemon --root DIR --state DIR --host
 unix:///PATH\`, and \`TSBOX_HOST=unix:///PATH\` for its clients.
 
 ## SELinux
 
-With \`"selinux": true\` containers have the labels that container-selinux knows, and \`-v …:z\` and \`:Z\` relabel what is mounted. The
-engine's own files want \`semanage fcontext -a -e /var/lib/containers /var/lib/tsbox && restorecon -R /var/lib/tsbox\`.
+With \`"selinux": true\` containers have the labels of container-selinux's policy, and \`-v …:z\` and \`:Z\` relabel the mounted files. The
+engine's own files need \`semanage fcontext -a -e /var/lib/containers /var/lib/tsbox && restorecon -R /var/lib/tsbox\`.
 `;
 }
 
