@@ -1,6 +1,5 @@
 //! The user's docker configuration: `config.json` in `--config DIR`, DOCKER_CONFIG or ~/.docker. It is the user's file and contains their
-//! credentials, so the client reads it and passes on only the detach keys. It also passes on credentials when a pull asks for them
-//! (`logins.rs`).
+//! credentials, so the client reads it and passes on only the detach keys, and credentials when a pull asks for them (`logins.rs`).
 
 use crate::terminal;
 use serde::Deserialize;

@@ -98,7 +98,7 @@ test.skipIf(reason, "no process inside has a descriptor of the host's /dev/null"
   const change = ["sh", "-c", "chmod 640 /proc/self/fd/0; stat -L -c %a /proc/self/fd/0"];
   assert.is(await own.ok(["exec", "box", ...change]), "640\n");
   assert.is(await own.ok(["run", "--rm", "--net", "none", "host:/", ...change]), "640\n");
-  // Nor is there a writable path to it in the container's tree.
+  // Masks in the container's tree are read-only, so its mode can't be changed through them, either.
   assert.match((await own.run(["exec", "box", "chmod", "640", "/proc/interrupts"])).stderr, /Read-only file system/);
   assert.is(statSync("/dev/null").mode, before);
 });
@@ -232,7 +232,7 @@ test.skipIf(
     const pids = new Map(await Promise.all((await ids(own)).map(async (id) => [id, await pidOf(id)] as const)));
     const fourth = [...pids.keys()].find((id) => ![first, second, third].includes(id)) ?? "";
     const gone = (id: string): Promise<void> => until(() => !alive(pids.get(id) ?? 0), `the exec ${id} to end`);
-    // The process is stopped, so it does not receive the reports.
+    // The stopped daemon does not read the reports of the ends.
     process.kill(stopped, "SIGSTOP");
     for (const code of [11, 14]) go(code);
     for (const id of [first, fourth]) await gone(id);

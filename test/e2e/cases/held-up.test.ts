@@ -59,7 +59,7 @@ test.skipIf(reason, "a container that stops all its processes: execs hang, and k
   const own = await ready(t);
   await own.ok(["run", "-d", "--name", "trap", "--net", "none", "bb", "sh", "-c", "while :; do kill -STOP -1; done"]);
   const execs = Array.from({ length: 12 }, () => own.run(["exec", "trap", "sleep", "0.2"]));
-  // It is not enough that one of them was inspected: all must be starting or stopped.
+  // All execs must be starting or stopped before the kill; one is not enough.
   await Promise.race([...execs, own.ok(["exec", "-d", "trap", "true"])]).catch(() => {});
   assert.ok((await timed(own, ["rm", "-f", "trap"])) < 5_000, "rm -f waits for no exec");
   for (const { code } of await Promise.all(execs)) assert.ok(code === 0 || code === 137 || code >= 125 || code === 1, String(code));

@@ -2,7 +2,7 @@
 import { debianTree, execSuiteHolds, scenes, sizesHold } from "../src/guest.ts";
 
 const none = "tsbox run --rm --net none";
-/** The kernel's NFS server with Debian's programs: it serves /tmp/served to this host. */
+/** The kernel's NFS server with Debian's programs: it serves /tmp/served to clients in the guest itself. */
 const nfs = debianTree(
   "nfs-server",
   ..."nfs-kernel-server nfs-common libtirpc3 libwrap0 libgssapi-krb5-2 libkrb5-3 libk5crypto3 libkrb5support0 libkeyutils1".split(" "),

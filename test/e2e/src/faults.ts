@@ -328,7 +328,7 @@ async function atCall(
   clearTimeout(timer);
   const victims = [...said.matchAll(new RegExp(hit, "gm"))].map(([, one]) => Number(one));
   log(`struck: ${[...new Set(victims)].join(" ") || "nobody"}`);
-  // A process that was stopped while the tracer exited is not in the trace.
+  // The tracer does not report a process that was stopped while the tracer exited.
   if (action === "stop") {
     await pause(milliseconds);
     for (const one of [...victims, pid, ...children(pid)]) signal(one, "SIGCONT");
