@@ -68,6 +68,7 @@ async function open<T>(
     driver: async (kind, id) => {
       throw absent(`driver ${kind}/${id}`);
     },
+    preferred: async () => null,
     drivers: async () => [],
     call: (given) => createCall(silentLog, given),
   };

@@ -1,21 +1,21 @@
 /**
- * Runs the hooks: tapable behind a facade that knows the plugin of each tap. So a plugin can be untapped, which tapable alone can't do, and
- * an error gets its plugin's name.
+ * Runs the hooks: tapable behind a facade that knows the plugin of each tap. So a plugin can be untapped, which tapable alone can't do,
+ * each tap has a deadline, and an error gets its plugin's name.
  */
 import tapable from "tapable";
 import type { Call, Logger } from "./contract/call.ts";
 import type { HookKind, Hooks } from "./contract/hooks.ts";
-import { fail } from "./errors/index.ts";
-import { stamped } from "./host/stamp.ts";
+import { asError, fail } from "./errors/index.ts";
+import { type Bound, bounded, defaultGrace, hookLimit } from "./host/guard.ts";
 
 /** The kernel's own hooks. A test compares docs/hooks.md with them. */
 export const hookKinds: { readonly [N in keyof Hooks]: Hooks[N]["kind"] } = {
   ready: "observe",
   beforePull: "veto",
   resolveImage: "answer",
-  buildSpec: "change",
   beforeCreate: "veto",
   beforeStart: "veto",
+  buildSpec: "change",
   started: "observe",
   beforeExec: "veto",
   exited: "observe",
@@ -38,12 +38,29 @@ interface TapableHook {
 
 export class HookRegistry {
   readonly #log: Logger;
+  readonly #bound: Omit<Bound, "plugin">;
+  /** Every plugin is set up: who provides a hook has said so. */
+  #sealed = false;
   readonly #taps = new Map<string, Tap[]>();
   readonly #providers = new Map<string, { readonly plugin: string; readonly kind: HookKind }>();
   readonly #built = new Map<string, TapableHook>();
 
-  constructor(log: Logger) {
+  /** `bound`: the deadline of one tap. */
+  constructor(log: Logger, bound: Omit<Bound, "plugin"> = { limit: hookLimit, grace: defaultGrace }) {
     this.#log = log;
+    this.#bound = bound;
+  }
+
+  /** Refuses taps of hooks that no plugin provides, those that exist and those to come. */
+  seal(): void {
+    this.#sealed = true;
+    for (const [name, taps] of this.#taps) for (const { plugin } of taps) this.#refuseUnknown(plugin, name);
+  }
+
+  #refuseUnknown(plugin: string, name: string): void {
+    if (this.#providers.has(name)) return;
+    const known = [...this.#providers.keys()].sort().join(", ");
+    throw fail("InvalidArgument", `${plugin} taps the hook ${name}, which no plugin provides; there are: ${known}`, { plugin });
   }
 
   /** The plugin that provides a hook gets the function that calls it. */
@@ -68,6 +85,7 @@ export class HookRegistry {
     name: N,
     handler: (call: Call, ...subject: Hooks[N]["subject"]) => Promise<Hooks[N]["answer"]>,
   ): void {
+    if (this.#sealed) this.#refuseUnknown(plugin, name);
     const taps = this.#taps.get(name) ?? [];
     this.#taps.set(name, [...taps, { plugin, handler: handler as Handler }]);
     this.#built.delete(name);
@@ -100,12 +118,12 @@ export class HookRegistry {
     const hook = makeHook[kind]() as TapableHook;
     for (const { plugin, handler } of taps) {
       hook.tapPromise(plugin, async (first, call, rest) => {
+        const late = `${plugin} did not answer the hook ${name}`;
         try {
-          return await (handler as Run)(call, first, ...rest);
-        } catch (thrown) {
-          const error = stamped(thrown, plugin, call);
+          return await bounded(call, late, { plugin, ...this.#bound }, (inner) => (handler as Run)(inner, first, ...rest));
+        } catch (error) {
           if (kind !== "observe") throw error;
-          this.#log.warn(`hook ${name}: ${plugin} threw: ${error.message}`, { hook: name, plugin, code: error.code });
+          this.#log.warn(`hook ${name}: ${plugin} threw: ${asError(error).message}`, { hook: name, plugin });
           return undefined;
         }
       });

@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { suite } from "@tsbox/harness";
 import { HookRegistry } from "../src/hooks.ts";
-import { type ContainerId, createCall, fail, isTsboxError, type Logger, type OciSpec, silentLog } from "../src/index.ts";
+import {
+  type ContainerConfig,
+  type ContainerId,
+  createCall,
+  fail,
+  isTsboxError,
+  type Logger,
+  type OciSpec,
+  silentLog,
+} from "../src/index.ts";
 
 const test = suite("hooks");
 const call = createCall(silentLog);
@@ -31,7 +40,7 @@ test("a veto stops the operation with its own code and the plugin's name", async
   });
   const beforeCreate = hooks.provide("containers", "beforeCreate", "veto");
   await assert.rejects(
-    beforeCreate(call, spec),
+    beforeCreate(call, { image: "x" } as ContainerConfig, id),
     (error) => isTsboxError(error) && error.code === "PermissionDenied" && error.plugin === "policy",
   );
   assert.equal(later, false);
@@ -104,4 +113,24 @@ test("a hook has one provider and one kind", () => {
   hooks.provide("containers", "started", "observe");
   assert.throws(() => hooks.provide("other", "started", "observe"), /provided by containers already/);
   assert.throws(() => hooks.provide("other", "exited", "veto" as never), /of kind observe/);
+});
+
+test("a tap that does not answer counts as one that throws, and is notified", async () => {
+  const logged: string[] = [];
+  const hooks = new HookRegistry({ ...silentLog, warn: (text) => logged.push(text) }, { limit: 20, grace: 20 });
+  let reason: unknown;
+  hooks.tap(
+    "slow",
+    "beforePull",
+    (inner) => new Promise(() => inner.signal.addEventListener("abort", () => (reason = inner.signal.reason))),
+  );
+  hooks.tap("slow", "started", () => new Promise(() => {}));
+  await assert.rejects(
+    hooks.provide("images", "beforePull", "veto")(call, "x"),
+    (error) =>
+      isTsboxError(error) && error.code === "DeadlineExceeded" && /slow did not answer the hook beforePull within/.test(error.message),
+  );
+  assert.ok(isTsboxError(reason) && reason.code === "DeadlineExceeded");
+  await hooks.provide("containers", "started", "observe")(call, id);
+  assert.match(logged[0] ?? "", /hook started: slow threw: slow did not answer the hook started within/);
 });

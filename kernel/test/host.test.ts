@@ -355,6 +355,96 @@ test("leaving a stream aborts the call behind it; an error in it is stamped", as
   );
 });
 
+test("a probe that never answers delays neither the choice, nor lists, nor the end", async (test) => {
+  const never = "() => new Promise(() => {})";
+  const engine = world(test, [driver("vfs", ""), driver("overlay", ""), driver("btrfs", "", never)]);
+  const host = await engine.start({}, 20, { probe: 100, look: 20 });
+  assert.equal(await host.preferred("storage"), "overlay");
+  const [, , slow] = await host.drivers("storage");
+  assert.deepEqual(slow, { id: "btrfs", usable: false, reason: "storage/btrfs has not answered its probe for 0.02 s", hint: null });
+  await assert.rejects(
+    host.driver("storage", "btrfs"),
+    coded("Unsupported", /storage\/btrfs can't be used here: storage\/btrfs did not answer probe within 0\.1 s/),
+  );
+  const shown = (await host.service("engine").plugins(host.call())).flatMap(({ offers }) => offers);
+  assert.equal(shown.find(({ offer }) => offer === "storage/btrfs")?.state, "failed");
+  await host.stop();
+});
+
+test("a probe that never answers of the first driver by rank leaves the choice to the next", async (test) => {
+  const engine = world(test, [driver("vfs", ""), driver("overlay", "", "() => new Promise(() => {})")]);
+  const host = await engine.start({}, 20, { probe: 50 });
+  assert.equal(await host.preferred("storage"), "vfs");
+});
+
+test("an opening or closing that never answers is an error of that plugin, and the others are closed", async (test) => {
+  const slow = (open: string, close: string): TestPlugin => ({
+    name: "slow",
+    manifest: { kernel: "^1.0", provides: { "storage/slow": "1.0.0" }, needs: {} },
+    setup: `context.provideDriver("storage", "slow", { async open(call) { ${open} return { powers: [] }; }, async close() { trace("close slow"); ${close} } });`,
+  });
+  const never = "await new Promise(() => {});";
+  const opening = await world(test, [service("a", "state"), slow(never, "")]).start({}, 20, { open: 50 });
+  await assert.rejects(opening.driver("storage", "slow"), coded("DeadlineExceeded", /storage\/slow did not answer open within/));
+  await opening.stop();
+  const closing = world(test, [service("a", "state"), slow("", never)]);
+  const host = await closing.start({}, 20, { close: 50 });
+  await host.driver("storage", "slow");
+  await assert.rejects(host.stop(), coded("DeadlineExceeded", /storage\/slow did not answer close within/));
+  assert.deepEqual(closing.trace, ["open state", "close slow", "close state"]);
+});
+
+test("what opens after its deadline is closed", async (test) => {
+  const engine = world(test, [
+    {
+      name: "late",
+      manifest: { kernel: "^1.0", provides: { "storage/late": "1.0.0" } },
+      setup: `context.provideDriver("storage", "late", {
+        open: (call) => new Promise((resolve) => call.signal.addEventListener("abort", () => setTimeout(() => resolve({ powers: [] }), 60))),
+        async close() { trace("close late"); globalThis.lateClosed(); },
+      });`,
+    },
+  ]);
+  const closed = new Promise((resolve) => Reflect.set(globalThis, "lateClosed", resolve));
+  const host = await engine.start({}, 20, { open: 20 });
+  await assert.rejects(host.driver("storage", "late"), coded("DeadlineExceeded", /did not answer open/));
+  await closed;
+  assert.deepEqual(engine.trace, ["close late"]);
+});
+
+test("a tap of a hook that no plugin provides is refused", async (test) => {
+  const tapping = (hook: string): TestPlugin => ({
+    name: "policy",
+    manifest: { kernel: "^1.0" },
+    setup: `context.tap("${hook}", async () => trace("tapped"));`,
+  });
+  await assert.rejects(
+    world(test, [tapping("redy")]).start(),
+    coded("InvalidArgument", /policy taps the hook redy, which no plugin provides; there are: ready, shutdown/),
+  );
+  const right = world(test, [tapping("ready")]);
+  await right.start();
+  assert.deepEqual(right.trace, ["tapped"]);
+});
+
+test("a deadline of an unknown kind is refused", async (test) => {
+  await assert.rejects(
+    world(test, [driver("vfs", "")]).start({ deadlines: { stroage: 3 } }),
+    coded("InvalidArgument", /"deadlines" names stroage, which is no kind of driver; known are hook, storage/),
+  );
+});
+
+test("an error is known by the plugin whose code it comes from", async (test) => {
+  const engine = world(test, [
+    driver("vfs", `async stat() { globalThis.strayError = new Error("nobody waits for this"); return null; }`),
+    service("a", "state"),
+  ]);
+  const host = await engine.start();
+  await stat(await host.driver("storage", "vfs"), host.call());
+  assert.equal(host.pluginOf(Reflect.get(globalThis, "strayError") as Error), "storage-vfs");
+  assert.equal(host.pluginOf(new Error("ours")), null);
+});
+
 test("isolation process is refused with a message, as long as there is no process host", async (test) => {
   const engine = world(test, [{ name: "p", manifest: { kernel: "^1.0", isolation: "process" } }]);
   await assert.rejects(engine.start(), coded("Unsupported", /"isolation": \{"p": "none"\}/));

@@ -5,7 +5,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, temporaryDirectory } from "@tsbox/harness";
-import { type EngineConfig, emptyConfig, type Host, startHost } from "../src/host/index.ts";
+import { type EngineConfig, emptyConfig, type Host, type HostOptions, startHost } from "../src/host/index.ts";
 import type { Logger } from "../src/index.ts";
 
 export interface TestPlugin {
@@ -22,7 +22,7 @@ export interface World {
   readonly directory: string;
   /** The texts that plugins traced, in order (`trace("…")` in their code), and warnings of the host. */
   readonly trace: string[];
-  start(config?: Partial<EngineConfig>, grace?: number): Promise<Host>;
+  start(config?: Partial<EngineConfig>, grace?: number, limits?: HostOptions["limits"]): Promise<Host>;
 }
 
 export function world(test: Case, plugins: readonly TestPlugin[]): World {
@@ -52,7 +52,7 @@ export function world(test: Case, plugins: readonly TestPlugin[]): World {
   return {
     directory,
     trace,
-    start: async (config = {}, grace = 50) => {
+    start: async (config = {}, grace = 50, limits = {}) => {
       const host = await startHost({
         engineList,
         config: { ...emptyConfig, ...config },
@@ -61,6 +61,7 @@ export function world(test: Case, plugins: readonly TestPlugin[]): World {
         engineId: "t1",
         log,
         grace,
+        limits,
       });
       test.cleanup(() => host.stop().catch(() => undefined));
       return host;

@@ -12,6 +12,7 @@
  */
 import type { ExitStatus, OciProcess, OciSpec } from "./exec.ts";
 import type { Descriptor } from "./registry.ts";
+import type { ContainerConfig } from "./services/containers.ts";
 import type { ContainerId } from "./words.ts";
 
 export interface Hooks {
@@ -27,17 +28,20 @@ export interface Hooks {
    */
   resolveImage: Hook<"answer", [ref: string], Descriptor | undefined>;
   /**
-   * Kind: change. The image is present and the spec is what Docker would make of the request; what the last tap answers is planned. A throw
-   * ends the create; no layer exists yet.
+   * Kind: veto. The image is present and the request is checked and merged with the image's configuration; neither record nor layer nor
+   * volume exists. A throw ends the create; nothing is left behind.
    */
-  buildSpec: Hook<"change", [spec: OciSpec, id: ContainerId], OciSpec>;
-  /** Kind: veto. The spec is final; neither record nor layer exists. A throw ends the create; nothing is left behind. */
-  beforeCreate: Hook<"veto", [spec: OciSpec]>;
+  beforeCreate: Hook<"veto", [config: ContainerConfig, id: ContainerId]>;
   /**
    * Kind: veto. Record and read-write layer exist; shim, namespaces and addresses do not. A throw ends the start; the container stays
    * created.
    */
   beforeStart: Hook<"veto", [id: ContainerId]>;
+  /**
+   * Kind: change. At each start, after `beforeStart`: the layer and the shim exist, and the spec is what Docker would make of the request;
+   * what the last tap answers is planned. A throw ends the start; the container stays created.
+   */
+  buildSpec: Hook<"change", [spec: OciSpec, id: ContainerId], OciSpec>;
   /** Kind: observe. The first process runs: the point of no return. A throw is logged; the container runs on. */
   started: Hook<"observe", [id: ContainerId]>;
   /** Kind: veto. The container runs; the process does not exist. A throw ends the exec; the container runs on. */

@@ -84,7 +84,12 @@ export interface PluginContext<Config = unknown> {
   service<K extends ServiceKind>(kind: K): Promise<Services[K]>;
   /** Only from `open` on, and only kinds in `needs`. `NotFound`: no such id; `Unsupported`: this host can't use it. */
   driver<K extends DriverKind>(kind: K, id: string): Promise<Drivers[K]>;
-  /** All installed drivers, the host's choice first. */
+  /**
+   * The id of the host's choice among the drivers of a kind. If none is usable, it is the first one's, whose opening says why. Null: there
+   * is none.
+   */
+  preferred(kind: DriverKind): Promise<string | null>;
+  /** All installed drivers, the host's choice first. A driver whose probe does not answer within a second is listed as unusable. */
   drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]>;
   /** A call for the plugin's own work, without a caller; `timeout` in milliseconds. */
   call(options?: Sparse<{ signal: AbortSignal; timeout: number }>): Call;
@@ -95,11 +100,13 @@ export interface PluginContext<Config = unknown> {
  */
 export interface Provider<T> {
   /**
-   * Only looks: it changes nothing that lasts. `ResourceExhausted` (a full disk, no free descriptor) is no answer about the host: the probe
-   * is repeated.
+   * Only looks: it changes nothing that lasts. It has ten seconds. A no is asked again after ten seconds, since the host may have got what
+   * it lacked. `ResourceExhausted` (a full disk, no free descriptor) is no answer about the host: the probe is repeated at once.
    */
   probe?(call: Call): Promise<Probe>;
+  /** Has ten minutes. A value that comes later is closed at once. */
   open(call: Call): Promise<T>;
+  /** Has ten seconds. */
   close?(call: Call, opened: T): Promise<void>;
 }
 export type Probe = { readonly usable: true } | { readonly usable: false; readonly reason: string; readonly hint: string | null };

@@ -55,12 +55,13 @@ export class Choices {
 
   /**
    * Null: no driver is usable here, or the kind has no default. Throws if the probe of the preferred driver could not tell whether it is
-   * usable: otherwise another driver would be chosen in place of one that may work once the host has resources again.
+   * usable: otherwise another driver would be chosen in place of one that may work once the host has resources again. It waits only for the
+   * probes that decide: a driver that nobody uses may take long.
    */
-  async choose(kind: string, installed: ReadonlyMap<string, Answer>): Promise<DriverChoice | null> {
+  async choose(kind: string, installed: readonly string[], probe: (id: string) => Promise<Answer>): Promise<DriverChoice | null> {
     const before = this.#made.get(kind);
     if (before !== undefined) return before;
-    const choice = this.#pick(kind, installed);
+    const choice = await this.#pick(kind, installed, probe);
     if (choice === null) return null;
     this.#made.set(kind, choice);
     if (choice.why === "priority") await this.#record(kind, choice.id);
@@ -76,27 +77,32 @@ export class Choices {
     if ([...this.#made.values()].some(({ why }) => why === "priority")) await this.#write();
   }
 
-  #pick(kind: string, installed: ReadonlyMap<string, Answer>): DriverChoice | null {
+  async #pick(kind: string, installed: readonly string[], probe: (id: string) => Promise<Answer>): Promise<DriverChoice | null> {
     const named = this.#named[kind];
     if (named !== undefined) return { kind, id: named, why: "named" };
     const order = priority[kind];
     if (order === undefined) return null;
     const recorded = this.#recorded[kind];
     if (recorded !== undefined) {
-      const probe = installed.get(recorded);
-      if (probe?.usable) return { kind, id: recorded, why: "recorded" };
-      if (probe?.unsure) throw probe.unsure;
-      const why = probe === undefined ? "no plugin for it is installed" : probe.usable ? "" : probe.reason;
+      const answer = installed.includes(recorded) ? await probe(recorded) : undefined;
+      if (answer?.usable) return { kind, id: recorded, why: "recorded" };
+      if (answer?.unsure) throw answer.unsure;
+      const why = answer === undefined ? "no plugin for it is installed" : answer.reason;
       throw fail(
         "FailedPrecondition",
         `this host's ${kind} driver is ${recorded} (${this.#path} says so), but ${why}; name another in the config file's "drivers" to leave what it holds behind`,
       );
     }
-    const usable = [...installed].flatMap(([id, probe]) => (probe.usable || probe.unsure !== null ? id : []));
-    const id = order.find((each) => usable.includes(each)) ?? usable[0];
-    const unsure = id === undefined ? null : installed.get(id)?.unsure;
-    if (unsure) throw unsure;
-    return id === undefined ? null : { kind, id, why: "priority" };
+    const ranked = [...order.filter((id) => installed.includes(id)), ...installed.filter((id) => !order.includes(id))];
+    const asked = ranked.map((id) => ({ id, asking: probe(id) }));
+    // The first usable one ends the search. An error of a later one concerns only its users.
+    for (const { asking } of asked) asking.catch(() => {});
+    for (const { id, asking } of asked) {
+      const { usable, unsure } = await asking;
+      if (unsure !== null) throw unsure;
+      if (usable) return { kind, id, why: "priority" };
+    }
+    return null;
   }
 
   async #record(kind: string, id: string): Promise<void> {

@@ -21,7 +21,7 @@ export interface EngineConfig {
   readonly plugins: readonly PluginEntry[];
   /** Whether a plugin has a process of its own, by the entry's name; it overrides the plugin's manifest. Only `none` is there yet. */
   readonly isolation: Readonly<Record<string, "none" | "process">>;
-  /** Seconds that one call of a driver may take, by kind: `{"storage": 60}`. */
+  /** Seconds that one call of a driver may take, by kind, and one tap of a hook: `{"storage": 60, "hook": 10}`. */
   readonly deadlines: Readonly<Record<string, number>>;
 }
 export interface PluginEntry {

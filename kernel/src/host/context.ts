@@ -9,7 +9,7 @@ import type { Call, Logger } from "../contract/call.ts";
 import type { DriverKind, Drivers, PluginContext, Probe, ServiceKind, Services } from "../contract/plugin.ts";
 import { fail } from "../errors/index.ts";
 import type { HookRegistry } from "../hooks.ts";
-import { type LoadedPlugin, Offer } from "./plugin-state.ts";
+import { type LoadedPlugin, Offer, type OfferLimits } from "./plugin-state.ts";
 import { makePrivate } from "./private.ts";
 
 export interface ContextParts {
@@ -21,6 +21,8 @@ export interface ContextParts {
   readonly stateDirectory: string;
   readonly engineId: string;
   readonly signal: AbortSignal;
+  readonly limits: OfferLimits;
+  preferred(kind: DriverKind): Promise<string | null>;
   driver<K extends DriverKind>(kind: K, id: string): Promise<Drivers[K]>;
   drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]>;
 }
@@ -42,7 +44,7 @@ export function makeContext(parts: ContextParts): { readonly context: PluginCont
     if (!(offer in plugin.manifest.provides))
       throw fail("InvalidArgument", `${plugin.name} provides ${offer}, which is not in its manifest: add it to "provides"`);
     if (plugin.offers.has(offer)) throw fail("AlreadyExists", `${plugin.name} provides ${offer} twice`);
-    plugin.offers.set(offer, new Offer(offer, plugin.name, provider));
+    plugin.offers.set(offer, new Offer(offer, plugin.name, provider, parts.limits));
   };
   const needed = (kind: string): void => {
     if (registering)
@@ -67,6 +69,10 @@ export function makeContext(parts: ContextParts): { readonly context: PluginCont
     driver: async (kind, id) => {
       needed(kind);
       return parts.driver(kind, id);
+    },
+    preferred: async (kind) => {
+      needed(kind);
+      return parts.preferred(kind);
     },
     drivers: async (kind) => {
       needed(kind);

@@ -1,23 +1,26 @@
 /**
- * Wraps a plugin's contract for its callers: each verb gets a deadline, each error gets the plugin's name, and a stream that its reader
- * abandons stops the work behind it. The wrapper is made once, when the contract is opened; a verb through it costs about a microsecond.
+ * Everything that the engine asks of a plugin's code passes here: probes, opening and closing, taps of hooks, and the verbs of its
+ * contract. Each piece of work gets a deadline, and each error gets the plugin's name. The wrapper of a contract is made once, when the
+ * contract is opened; a verb through it costs about a microsecond.
  */
 import { LazyCall } from "../call.ts";
 import type { Call } from "../contract/call.ts";
 import { fail, type TsboxError } from "../errors/index.ts";
 import { stamped } from "./stamp.ts";
 
-export interface GuardOptions {
-  /** For error messages: "storage/overlay". */
-  readonly offer: string;
+export interface Bound {
   readonly plugin: string;
-  /** Milliseconds for one verb, if the caller's deadline is later. Infinity: no limit. The streams of an answer may last longer. */
+  /** Milliseconds for the work, if the caller's deadline is later. Infinity: no limit. The streams of an answer may last longer. */
   readonly limit: number;
   /**
    * Milliseconds between the deadline, when the call's signal aborts, and the moment when the caller gets the error without the plugin's
    * answer.
    */
   readonly grace: number;
+}
+export interface GuardOptions extends Bound {
+  /** For error messages: "storage/overlay". */
+  readonly offer: string;
 }
 
 export const driverLimits: Readonly<Record<string, number>> = {
@@ -30,6 +33,12 @@ export const driverLimits: Readonly<Record<string, number>> = {
 };
 export const defaultLimit = 600_000;
 export const defaultGrace = 5_000;
+/** Milliseconds for a probe, which only looks. */
+export const probeLimit = 10_000;
+/** Milliseconds for a plugin to close one of its services or drivers. */
+export const closeLimit = 10_000;
+/** Milliseconds for one tap of a hook. */
+export const hookLimit = 60_000;
 
 /** The largest delay that setTimeout accepts. */
 const longest = 2 ** 31 - 1;
@@ -56,38 +65,58 @@ export function guard<T>(opened: T, options: GuardOptions): T {
 }
 
 function guardVerb(target: object, name: string, verb: Verb, options: GuardOptions): Verb {
+  const what = `${options.offer} did not answer ${name}`;
   return (call, ...subject) =>
-    new Promise((resolve, reject) => {
-      const now = Date.now();
-      const deadline = Math.min(call.deadline, now + options.limit);
-      const inner = new LazyCall(call.log, deadline, () => call.signal, deadline);
-      const timer =
-        deadline === Number.POSITIVE_INFINITY
-          ? null
-          : new Timer(deadline - now, () => {
-              const error = overdue(name, deadline - now, options);
-              inner.abort(error);
-              timer?.restart(options.grace, () => reject(error));
-            });
-      const broken = (thrown: unknown): void => {
-        timer?.stop();
-        reject(stamped(thrown, options.plugin, inner));
-        inner.release();
-      };
-      let answer: unknown;
-      try {
-        answer = verb.call(target, inner, ...subject);
-      } catch (thrown) {
-        broken(thrown);
-        return;
-      }
-      Promise.resolve(answer).then((value) => {
-        timer?.stop();
-        if (isStream(value)) return resolve(guardStream(value, inner, options));
-        inner.release();
-        resolve(value);
-      }, broken);
-    });
+    bounded(
+      call,
+      what,
+      options,
+      (inner) => verb.call(target, inner, ...subject),
+      (value, inner) => (isStream(value) ? guardStream(value, inner, options) : value),
+    );
+}
+
+/**
+ * Runs one piece of a plugin's work. `late` begins the error of a work that is overdue: "storage/overlay did not answer mounts". `shown`
+ * may wrap the answer; a stream goes on with its call.
+ */
+export function bounded<T>(
+  call: Call,
+  late: string,
+  bound: Bound,
+  work: (call: Call) => T | Promise<T>,
+  shown: (value: T, call: LazyCall) => T = (value) => value,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const now = Date.now();
+    const deadline = Math.min(call.deadline, now + bound.limit);
+    const inner = new LazyCall(call.log, deadline, () => call.signal, deadline);
+    const timer =
+      deadline === Number.POSITIVE_INFINITY
+        ? null
+        : new Timer(deadline - now, () => {
+            const error = overdue(late, deadline - now, bound.plugin);
+            inner.abort(error);
+            timer?.restart(bound.grace, () => reject(error));
+          });
+    const broken = (thrown: unknown): void => {
+      timer?.stop();
+      reject(stamped(thrown, bound.plugin, inner));
+      inner.release();
+    };
+    let answer: T | Promise<T>;
+    try {
+      answer = work(inner);
+    } catch (thrown) {
+      broken(thrown);
+      return;
+    }
+    Promise.resolve(answer).then((value) => {
+      timer?.stop();
+      if (!isStream(value)) inner.release();
+      resolve(shown(value, inner));
+    }, broken);
+  });
 }
 
 class Timer {
@@ -103,14 +132,8 @@ class Timer {
   }
 }
 
-function overdue(verb: string, took: number, options: GuardOptions): TsboxError {
-  return fail(
-    "DeadlineExceeded",
-    `${options.offer} did not answer ${verb} within ${took / 1000} s; try again, or see the log of ${options.plugin}`,
-    {
-      plugin: options.plugin,
-    },
-  );
+function overdue(late: string, took: number, plugin: string): TsboxError {
+  return fail("DeadlineExceeded", `${late} within ${took / 1000} s; try again, or see the log of ${plugin}`, { plugin });
 }
 
 /**

@@ -3,6 +3,7 @@
  * their needs. It opens a service as soon as the services that it needs are open, and a driver at its first use. It closes everything in
  * reverse order. An error on the way gets its plugin's name, and everything that is open is closed.
  */
+import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { type AwilixContainer, asValue, createContainer, InjectionMode } from "awilix";
 import { createCall } from "../call.ts";
@@ -16,11 +17,11 @@ import { HookRegistry } from "../hooks.ts";
 import { Choices } from "./choice.ts";
 import { type EngineConfig, type PluginEntry, readEngineList } from "./config.ts";
 import { makeContext } from "./context.ts";
-import { defaultGrace, defaultLimit, driverLimits, guard } from "./guard.ts";
+import { defaultGrace, defaultLimit, driverLimits, guard, hookLimit } from "./guard.ts";
 import { importPlugin } from "./import-plugin.ts";
 import { type LoadedManifest, readManifest } from "./manifest.ts";
 import { type Agreement, negotiate } from "./negotiate.ts";
-import type { Answer, LoadedPlugin, Offer } from "./plugin-state.ts";
+import { type Answer, type LoadedPlugin, type Offer, type OfferLimits, offerLimits } from "./plugin-state.ts";
 import { stamped } from "./stamp.ts";
 
 export interface HostOptions {
@@ -33,11 +34,18 @@ export interface HostOptions {
   readonly log: Logger;
   /** Milliseconds between a verb's deadline and the moment when the caller gets the error without the driver's answer. */
   readonly grace?: number;
+  /** In place of the default deadlines of probes, opening and closing. */
+  readonly limits?: Partial<OfferLimits>;
 }
 
 export interface Host {
   service<K extends ServiceKind>(kind: K): Services[K];
   driver<K extends DriverKind>(kind: K, id: string): Promise<Drivers[K]>;
+  /**
+   * The id of this host's choice among the drivers of a kind. If none is usable, it is the first one's, whose opening says why. Null: there
+   * is none.
+   */
+  preferred(kind: DriverKind): Promise<string | null>;
   /** All installed drivers of a kind, this host's choice first. */
   drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]>;
   call(options?: { readonly signal?: AbortSignal; readonly timeout?: number }): Call;
@@ -47,6 +55,8 @@ export interface Host {
    */
   provider(offer: string): { readonly plugin: Plugin; readonly config: unknown } | null;
   readonly hooks: HookRegistry;
+  /** The name of the plugin whose code an error comes from, by its stack. Null: the engine's own. */
+  pluginOf(error: Error): string | null;
   /** Calls `shutdown`, then closes everything in reverse order. The first error is thrown when everything is closed. */
   stop(): Promise<void>;
 }
@@ -94,6 +104,14 @@ function refuseUnknown(agreement: Agreement, { config }: HostOptions): void {
       `the config file names the ${kind} driver ${id}, which is not installed (installed: ${installed.join(", ") || "none"}); add its plugin to "plugins"`,
     );
   }
+  const bounded = ["hook", ...new Set([...agreement.drivers.keys()].map((offer) => offer.slice(0, offer.indexOf("/"))))];
+  for (const kind of Object.keys(config.deadlines)) {
+    if (!bounded.includes(kind) && !(kind in driverLimits))
+      throw fail(
+        "InvalidArgument",
+        `the config file's "deadlines" names ${kind}, which is no kind of driver; known are ${bounded.join(", ")}`,
+      );
+  }
   for (const { entry, isolation } of agreement.order) {
     if ((config.isolation[entry.name] ?? isolation) === "process") {
       throw fail(
@@ -106,7 +124,8 @@ function refuseUnknown(agreement: Agreement, { config }: HostOptions): void {
 
 async function load(manifest: LoadedManifest, log: Logger): Promise<LoadedPlugin> {
   const { name } = manifest.entry;
-  return { manifest, name, log: named(log, name), module: await importPlugin(manifest), offers: new Map() };
+  const module = await importPlugin(manifest);
+  return { manifest, name, log: named(log, name), module, home: realpathSync(manifest.directory), offers: new Map() };
 }
 
 function named(log: Logger, plugin: string): Logger {
@@ -135,7 +154,11 @@ class RunningHost implements Host {
     this.#agreement = agreement;
     this.#choices = choices;
     this.#plugins = plugins;
-    this.hooks = new HookRegistry(options.log);
+    const seconds = options.config.deadlines.hook;
+    this.hooks = new HookRegistry(options.log, {
+      limit: seconds === undefined ? hookLimit : seconds * 1000,
+      grace: options.grace ?? defaultGrace,
+    });
     this.#callHook = {
       ready: this.hooks.provide("kernel", "ready", "observe"),
       shutdown: this.hooks.provide("kernel", "shutdown", "observe"),
@@ -146,6 +169,7 @@ class RunningHost implements Host {
 
   async open(): Promise<void> {
     for (const plugin of this.#plugins) this.#setUp(plugin);
+    this.hooks.seal();
     const services = [...this.#offers.values()].filter(({ offer }) => !offer.name.includes("/"));
     const results = await Promise.allSettled(services.map(({ offer }) => this.#openService(offer.name)));
     for (const result of results) if (result.status === "rejected") throw result.reason;
@@ -163,29 +187,43 @@ class RunningHost implements Host {
       throw fail("NotFound", `no ${kind} driver is called ${id}; installed: ${this.#ids(kind).join(", ") || "none"}`);
     const call = this.call();
     const needs = (): Promise<void> => this.#openNeeds(entry.plugin);
-    const driver = await entry.offer.open(call, needs, async (provider) => {
-      const value = await provider.open(call);
+    const driver = await entry.offer.open(call, needs, (value) => {
       this.#opened.push({ offer: entry.offer, value });
-      const seconds = this.#options.config.deadlines[kind];
-      const limit = seconds === undefined ? (driverLimits[kind] ?? defaultLimit) : seconds * 1000;
-      return guard(value, { offer: entry.offer.name, plugin: entry.plugin.name, limit, grace: this.#options.grace ?? defaultGrace });
+      return guard(value, { offer: entry.offer.name, plugin: entry.plugin.name, limit: this.#limit(kind), grace: this.#grace });
     });
     return driver as Drivers[K];
   }
 
+  async preferred(kind: DriverKind): Promise<string | null> {
+    const choice = await this.#choices.choose(kind, this.#ids(kind), (id) => this.#probed(`${kind}/${id}`, "probe"));
+    return choice?.id ?? this.#ids(kind)[0] ?? null;
+  }
+
   async drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]> {
-    const probes = new Map(
-      await Promise.all(
-        this.#ids(kind).map(async (id): Promise<[string, Answer]> => {
-          const entry = this.#entry(`${kind}/${id}`);
-          await this.#openNeeds(entry.plugin);
-          return [id, await entry.offer.probe(this.call())];
-        }),
-      ),
+    const chosen = await this.preferred(kind);
+    const all = await Promise.all(
+      this.#ids(kind).map(async (id) => {
+        const { unsure: _, ...probe } = await this.#probed(`${kind}/${id}`, "look");
+        return { id, ...probe };
+      }),
     );
-    const chosen = await this.#choices.choose(kind, probes);
-    const all = [...probes].map(([id, { unsure: _, ...probe }]) => ({ id, ...probe }));
-    return all.sort((a, b) => Number(b.id === chosen?.id) - Number(a.id === chosen?.id));
+    return all.sort((a, b) => Number(b.id === chosen) - Number(a.id === chosen));
+  }
+
+  async #probed(name: string, how: "probe" | "look"): Promise<Answer> {
+    const { offer, plugin } = this.#entry(name);
+    await this.#openNeeds(plugin);
+    return offer[how](this.call());
+  }
+
+  get #grace(): number {
+    return this.#options.grace ?? defaultGrace;
+  }
+
+  /** Milliseconds for one verb of a driver of this kind. */
+  #limit(kind: string): number {
+    const seconds = this.#options.config.deadlines[kind];
+    return seconds === undefined ? (driverLimits[kind] ?? defaultLimit) : seconds * 1000;
   }
 
   call(options: { readonly signal?: AbortSignal; readonly timeout?: number } = {}): Call {
@@ -195,6 +233,14 @@ class RunningHost implements Host {
   provider(offer: string): { readonly plugin: Plugin; readonly config: unknown } | null {
     const plugin = this.#offers.get(offer)?.plugin;
     return plugin === undefined ? null : { plugin: plugin.module, config: plugin.manifest.entry.config };
+  }
+
+  pluginOf(error: Error): string | null {
+    for (const line of (error.stack ?? "").split("\n")) {
+      const from = this.#plugins.find(({ home }) => line.includes(`${home}/`));
+      if (from !== undefined) return from.name;
+    }
+    return null;
   }
 
   stop(): Promise<void> {
@@ -228,7 +274,9 @@ class RunningHost implements Host {
         stateDirectory: this.#options.stateDirectory,
         engineId: this.#options.engineId,
         signal: this.#stopping.signal,
+        limits: { ...offerLimits, grace: this.#grace, ...this.#options.limits },
         driver: (kind, id) => this.driver(kind, id),
+        preferred: (kind) => this.preferred(kind),
         drivers: (kind) => this.drivers(kind),
       });
       plugin.module.setup(context);
@@ -246,8 +294,7 @@ class RunningHost implements Host {
     const { offer, plugin } = this.#entry(kind);
     const call = this.call();
     const needs = (): Promise<void> => this.#openNeeds(plugin);
-    return offer.open(call, needs, async (provider) => {
-      const value = await provider.open(call);
+    return offer.open(call, needs, (value) => {
       this.#opened.push({ offer, value });
       const guarded = guard(value, { offer: kind, plugin: plugin.name, limit: Number.POSITIVE_INFINITY, grace: 0 });
       this.#container.register(kind, asValue(guarded));
@@ -282,7 +329,7 @@ class RunningHost implements Host {
   async #status(plugin: LoadedPlugin, call: Call): Promise<PluginStatus> {
     const offers = await Promise.all(
       [...plugin.offers.values()].map(async (offer) => {
-        const probe = await offer.probe(call);
+        const probe = await offer.look(call);
         const state = offer.failure !== null ? "failed" : probe.usable ? "ok" : "skipped";
         return {
           offer: offer.name,

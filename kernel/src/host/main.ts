@@ -34,6 +34,7 @@ async function main(): Promise<void> {
       engineId: engineId(root),
       log: logger(config.logLevel),
     });
+    running = host;
     endOn(host);
   } catch (error) {
     writeFileSync(join(state, "daemon.fatal"), `${asError(error).message}\n`, { mode: 0o600 });
@@ -108,9 +109,12 @@ function endOn(host: Host): void {
 
 // The reader of the log may have exited; the daemon continues without it.
 process.stderr.on("error", () => {});
+let running: Host | null = null;
 // An unhandled rejection is a bug in the code that made the promise, but it must not end the commands of all users.
-process.on("unhandledRejection", (error: unknown) => {
-  process.stderr.write(`${new Date().toISOString()} error nobody awaited this: ${asError(error).stack ?? asError(error).message}\n`);
+process.on("unhandledRejection", (thrown: unknown) => {
+  const error = asError(thrown);
+  const whose = running?.pluginOf(error) ?? "the engine";
+  process.stderr.write(`${new Date().toISOString()} error ${whose} left a rejection unhandled: ${error.stack ?? error.message}\n`);
 });
 
 main().catch((error: unknown) => {

@@ -2,6 +2,7 @@
 import type { Call, Logger } from "../contract/call.ts";
 import type { Plugin, Probe, Provider } from "../contract/plugin.ts";
 import { fail, type TsboxError } from "../errors/index.ts";
+import { bounded, closeLimit, defaultGrace, defaultLimit, probeLimit } from "./guard.ts";
 import type { LoadedManifest } from "./manifest.ts";
 import { stamped } from "./stamp.ts";
 
@@ -10,6 +11,8 @@ export interface LoadedPlugin {
   readonly name: string;
   readonly log: Logger;
   readonly module: Plugin;
+  /** Its package's directory without links, as it is in stacks of errors. */
+  readonly home: string;
   /** `storage/overlay` or `images` → the offer that opens it. */
   readonly offers: Map<string, Offer>;
 }
@@ -17,38 +20,82 @@ export interface LoadedPlugin {
 /** The answer of a probe. `unsure`: why the probe could not tell. */
 export type Answer = Probe & { readonly unsure: TsboxError | null };
 
+/** Milliseconds for the work of an offer. */
+export interface OfferLimits {
+  readonly probe: number;
+  /** How long a list of drivers waits for a probe's first answer. */
+  readonly look: number;
+  readonly open: number;
+  readonly close: number;
+  readonly grace: number;
+}
+export const offerLimits: OfferLimits = { probe: probeLimit, look: 1_000, open: defaultLimit, close: closeLimit, grace: defaultGrace };
+
+/** Milliseconds after which a host that could not use a driver is asked again: a program or a module may have been installed. */
+const askAgain = 10_000;
+
 /**
- * A service or driver that a plugin provides. It is probed once and opened once. A failure to open is not kept, so that it may be tried
- * again.
+ * A service or driver that a plugin provides. It is opened once. A failure to open is not kept, so that it may be tried again, and a probe
+ * that says no is repeated after a while.
  */
 export class Offer {
   readonly name: string;
   readonly plugin: string;
   readonly #provider: Provider<unknown>;
+  readonly #limits: OfferLimits;
+  /** The probe that runs, or whose answer still counts. */
   #probe: Promise<Answer> | undefined;
+  #known: Answer | undefined;
   #opened: Promise<unknown> | undefined;
 
-  constructor(name: string, plugin: string, provider: Provider<unknown>) {
+  constructor(name: string, plugin: string, provider: Provider<unknown>, limits: OfferLimits = offerLimits) {
     this.name = name;
     this.plugin = plugin;
     this.#provider = provider;
+    this.#limits = limits;
   }
 
   /** The error of the last probe or open. Null: there was none. */
   failure: string | null = null;
 
-  /** Probes once: what this host can do does not change while the engine runs. Only a probe that could not tell is repeated. */
-  async probe(call: Call): Promise<Answer> {
-    this.#probe ??= this.#ask(call);
-    const answer = await this.#probe;
-    if (answer.unsure !== null) this.#probe = undefined;
-    return answer;
+  /** Whether this host can use it. A yes counts while the engine runs, a no for ten seconds, and a probe that could not tell not at all. */
+  probe(call: Call): Promise<Answer> {
+    this.#probe ??= this.#ask(call).then((answer) => {
+      this.#known = answer;
+      const forget = (): void => {
+        this.#probe = undefined;
+      };
+      if (answer.unsure !== null) forget();
+      else if (!answer.usable) setTimeout(forget, askAgain).unref();
+      return answer;
+    });
+    return this.#probe;
+  }
+
+  /** As `probe`, for lists: the last answer if there is one, and at most a second of waiting if there is none. */
+  async look(call: Call): Promise<Answer> {
+    const asking = this.probe(call);
+    if (this.#known !== undefined) return this.#known;
+    const { promise: late, resolve } = Promise.withResolvers<Answer>();
+    const seconds = this.#limits.look / 1000;
+    const timer = setTimeout(
+      () => resolve({ usable: false, reason: `${this.name} has not answered its probe for ${seconds} s`, hint: null, unsure: null }),
+      this.#limits.look,
+    );
+    try {
+      return await Promise.race([asking, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async #ask(call: Call): Promise<Answer> {
-    if (this.#provider.probe === undefined) return { usable: true, unsure: null };
+    const { probe } = this.#provider;
+    if (probe === undefined) return { usable: true, unsure: null };
     try {
-      return { ...(await this.#provider.probe(call)), unsure: null };
+      const answer = await this.#bounded(call, "probe", this.#limits.probe, (inner) => probe.call(this.#provider, inner));
+      this.failure = null;
+      return { ...answer, unsure: null };
     } catch (thrown) {
       const failure = stamped(thrown, this.plugin, call);
       this.failure = failure.message;
@@ -58,26 +105,33 @@ export class Offer {
   }
 
   /**
-   * `needs` opens what the provider needs, and `make` opens the provider itself. Throws `Unsupported` with the probe's reason if this host
-   * can't use it.
+   * `needs` opens what the provider needs; `made` gets the opened value, and answers what its callers see. Throws `Unsupported` with the
+   * probe's reason if this host can't use it.
    */
-  open(call: Call, needs: () => Promise<void>, make: (provider: Provider<unknown>) => Promise<unknown>): Promise<unknown> {
-    this.#opened ??= this.#make(call, needs, make).catch((thrown: unknown) => {
+  open(call: Call, needs: () => Promise<void>, made: (opened: unknown) => unknown): Promise<unknown> {
+    this.#opened ??= this.#open(call, needs, made).catch((thrown: unknown) => {
       this.#opened = undefined;
       throw stamped(thrown, this.plugin, call);
     });
     return this.#opened;
   }
 
-  async #make(call: Call, needs: () => Promise<void>, make: (provider: Provider<unknown>) => Promise<unknown>): Promise<unknown> {
+  async #open(call: Call, needs: () => Promise<void>, made: (opened: unknown) => unknown): Promise<unknown> {
     await needs();
     const probe = await this.probe(call);
     if (!probe.usable) throw probe.unsure ?? notUsable(this, probe);
+    let given = false;
     try {
-      const opened = await make(this.#provider);
+      const opened = await this.#bounded(call, "open", this.#limits.open, async (inner) => {
+        const value = await this.#provider.open(inner);
+        // Its caller has the error of a work that is overdue, and nobody else would close it.
+        if (given) await this.#provider.close?.(inner, value);
+        return value;
+      });
       this.failure = null;
-      return opened;
+      return made(opened);
     } catch (thrown) {
+      given = true;
       this.failure = stamped(thrown, this.plugin, call).message;
       throw thrown;
     }
@@ -85,11 +139,11 @@ export class Offer {
 
   async close(call: Call, opened: unknown): Promise<void> {
     this.#opened = undefined;
-    try {
-      await this.#provider.close?.(call, opened);
-    } catch (thrown) {
-      throw stamped(thrown, this.plugin, call);
-    }
+    await this.#bounded(call, "close", this.#limits.close, async (inner) => this.#provider.close?.(inner, opened));
+  }
+
+  #bounded<T>(call: Call, what: string, limit: number, work: (call: Call) => T | Promise<T>): Promise<T> {
+    return bounded(call, `${this.name} did not answer ${what}`, { plugin: this.plugin, limit, grace: this.#limits.grace }, work);
   }
 }
 

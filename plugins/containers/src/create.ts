@@ -33,7 +33,10 @@ import { startedAtOnce } from "./settling.ts";
 import { capabilitiesOf } from "./spec/build.ts";
 
 /** The parts of the engine that `create` needs. */
-export type CreateNeeds = EarlyShimNeeds & Drivers & Services & Pick<Engine, "call" | "events" | "rootDirectory" | "selinux" | "settling">;
+export type CreateNeeds = EarlyShimNeeds &
+  Drivers &
+  Services &
+  Pick<Engine, "call" | "events" | "hooks" | "rootDirectory" | "selinux" | "settling">;
 
 export async function create(
   engine: CreateNeeds,
@@ -54,6 +57,7 @@ export async function create(
     if (argv.length === 0) throw fail("InvalidArgument", "No command specified: the image has none, so give one");
     const networks = await named(networksOf(engine, call, config));
     await named(checkPeers(engine, config));
+    await engine.hooks.beforeCreate(call, config, id);
     if (starting) {
       // Errors are ignored here; the start reports them.
       await spawnEarly(engine, call, { id, config, networks }).catch(() => {});

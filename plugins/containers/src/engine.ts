@@ -1,6 +1,7 @@
 /** What the steps of a container's life share: services, records, and those that wait for changes. */
 import type {
   Call,
+  ContainerConfig,
   ContainerId,
   EventsService,
   ExecDriver,
@@ -117,7 +118,7 @@ export interface Engine extends Journal, Turns, Drivers, Services, ShimSupply, W
 
 export interface ContainerHooks {
   buildSpec(call: Call, spec: OciSpec, id: ContainerId): Promise<OciSpec>;
-  beforeCreate(call: Call, spec: OciSpec): Promise<void>;
+  beforeCreate(call: Call, config: ContainerConfig, id: ContainerId): Promise<void>;
   beforeStart(call: Call, id: ContainerId): Promise<void>;
   started(call: Call, id: ContainerId): Promise<void>;
   beforeExec(call: Call, id: ContainerId, process: OciProcess): Promise<void>;

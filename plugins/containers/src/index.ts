@@ -103,7 +103,7 @@ const plugin: Plugin<Config> = {
           hooks,
           storage: (id) => context.driver("storage", id),
           exec,
-          preferred: async (kind) => (await context.drivers(kind))[0]?.id ?? "",
+          preferred: async (kind) => (await context.preferred(kind)) ?? "",
           storageIds: async () => (await context.drivers("storage")).filter(({ usable }) => usable).map(({ id }) => id),
           call: (options) => context.call(options),
         };

@@ -31,7 +31,7 @@ const plugin: Plugin<null> = {
           hooks,
           storage: (id) => context.driver("storage", id),
           registry: (scheme) => context.driver("registry", scheme),
-          preferredStorage: async () => (await context.drivers("storage"))[0]?.id ?? "",
+          preferredStorage: async () => (await context.preferred("storage")) ?? "",
           storages: () => storagesOf(context),
         };
         const own = context.call();

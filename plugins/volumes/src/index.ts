@@ -13,7 +13,7 @@ const plugin: Plugin<null> = {
             events: await context.service("events"),
             host: await context.service("host"),
             driver: (id) => context.driver("volume", id),
-            preferred: async () => (await context.drivers("volume"))[0]?.id ?? "",
+            preferred: async () => (await context.preferred("volume")) ?? "",
           },
           call,
         ),
