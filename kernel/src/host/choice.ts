@@ -56,15 +56,17 @@ export class Choices {
   /**
    * Null: no driver is usable here, or the kind has no default. Throws if the probe of the preferred driver could not tell whether it is
    * usable: otherwise another driver would be chosen in place of one that may work once the host has resources again. It waits only for the
-   * probes that decide: a driver that nobody uses may take long.
+   * probes that decide: a driver that nobody uses may take long. A driver whose probe does not answer is passed over, and what is chosen
+   * in its place is not recorded.
    */
   async choose(kind: string, installed: readonly string[], probe: (id: string) => Promise<Answer>): Promise<DriverChoice | null> {
     const before = this.#made.get(kind);
     if (before !== undefined) return before;
-    const choice = await this.#pick(kind, installed, probe);
+    const late: string[] = [];
+    const choice = await this.#pick(kind, installed, probe, late);
     if (choice === null) return null;
     this.#made.set(kind, choice);
-    if (choice.why === "priority") await this.#record(kind, choice.id);
+    if (choice.why === "priority" && late.length === 0) await this.#record(kind, choice.id);
     return choice;
   }
 
@@ -77,7 +79,13 @@ export class Choices {
     if ([...this.#made.values()].some(({ why }) => why === "priority")) await this.#write();
   }
 
-  async #pick(kind: string, installed: readonly string[], probe: (id: string) => Promise<Answer>): Promise<DriverChoice | null> {
+  /** `late` gets the drivers of a higher rank whose probe does not answer. */
+  async #pick(
+    kind: string,
+    installed: readonly string[],
+    probe: (id: string) => Promise<Answer>,
+    late: string[],
+  ): Promise<DriverChoice | null> {
     const named = this.#named[kind];
     if (named !== undefined) return { kind, id: named, why: "named" };
     const order = priority[kind];
@@ -99,7 +107,8 @@ export class Choices {
     for (const { asking } of asked) asking.catch(() => {});
     for (const { id, asking } of asked) {
       const { usable, unsure } = await asking;
-      if (unsure !== null) throw unsure;
+      if (unsure?.code === "DeadlineExceeded") late.push(id);
+      else if (unsure !== null) throw unsure;
       if (usable) return { kind, id, why: "priority" };
     }
     return null;

@@ -58,14 +58,17 @@ export class Offer {
   /** The error of the last probe or open. Null: there was none. */
   failure: string | null = null;
 
-  /** Whether this host can use it. A yes counts while the engine runs, a no for ten seconds, and a probe that could not tell not at all. */
+  /**
+   * Whether this host can use it. A yes counts while the engine runs, a no and a missing answer for ten seconds, and a lack of room not at
+   * all.
+   */
   probe(call: Call): Promise<Answer> {
     this.#probe ??= this.#ask(call).then((answer) => {
       this.#known = answer;
       const forget = (): void => {
         this.#probe = undefined;
       };
-      if (answer.unsure !== null) forget();
+      if (answer.unsure?.code === "ResourceExhausted") forget();
       else if (!answer.usable) setTimeout(forget, askAgain).unref();
       return answer;
     });
@@ -99,7 +102,7 @@ export class Offer {
     } catch (thrown) {
       const failure = stamped(thrown, this.plugin, call);
       this.failure = failure.message;
-      const unsure = failure.code === "ResourceExhausted" ? failure : null;
+      const unsure = failure.code === "ResourceExhausted" || failure.code === "DeadlineExceeded" ? failure : null;
       return { usable: false, reason: this.failure, hint: null, unsure };
     }
   }
