@@ -210,7 +210,7 @@ test("the choice: priority among the usable, recorded, then never changed silent
   assert.deepEqual(await host.service("engine").choices(host.call()), [{ kind: "storage", id: "overlay", why: "priority" }]);
   assert.deepEqual(JSON.parse(readFileSync(join(engine.directory, "root/drivers.json"), "utf8")), { storage: "overlay" });
   await assert.rejects(host.driver("storage", "btrfs"), coded("Unsupported", /needs btrfs; this is ext4; mount one/));
-  await assert.rejects(host.driver("storage", "zfs"), coded("NotFound", /installed: vfs, btrfs, overlay/));
+  await assert.rejects(host.driver("storage", "zfs"), coded("DriverMissing", /installed: vfs, btrfs, overlay/));
   const statuses = await host.service("engine").plugins(host.call());
   assert.deepEqual(statuses.flatMap(({ offers }) => offers.map(({ offer, state }) => `${offer} ${state}`)).sort(), [
     "storage/btrfs skipped",

@@ -12,6 +12,7 @@ export type ErrorCode =
   | "VersionMismatch"
   | "PermissionDenied"
   | "ResourceExhausted"
+  | "DriverMissing"
   | "Unavailable"
   | "Conflict"
   | "DataLoss"

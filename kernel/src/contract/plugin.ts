@@ -82,7 +82,10 @@ export interface PluginContext<Config = unknown> {
 
   /** Only from `open` on, and only kinds in `needs`. */
   service<K extends ServiceKind>(kind: K): Promise<Services[K]>;
-  /** Only from `open` on, and only kinds in `needs`. `NotFound`: no such id; `Unsupported`: this host can't use it. */
+  /**
+   * Only from `open` on, and only kinds in `needs`. `DriverMissing`: no such id, or it can't be opened; `Unsupported`: this host can't use
+   * it.
+   */
   driver<K extends DriverKind>(kind: K, id: string): Promise<Drivers[K]>;
   /**
    * The id of the host's choice among the drivers of a kind. If none is usable, it is the first one's, whose opening says why. Null: there

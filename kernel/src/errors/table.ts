@@ -28,6 +28,7 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorMeaning>> = {
     http: 503,
     exit: 125,
   },
+  DriverMissing: { meaning: "its driver is not installed, or can't be opened", retry: "after a change", http: 503, exit: 125 },
   Unavailable: { meaning: "a registry or device is busy or gone", retry: "yes, backing off", http: 503, exit: 125 },
   Conflict: { meaning: "lost a race against another request", retry: "yes, backing off", http: 409, exit: 125 },
   DataLoss: { meaning: "a digest or size is wrong, a record is torn", retry: "no", http: 422, exit: 125 },

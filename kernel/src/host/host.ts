@@ -184,7 +184,7 @@ class RunningHost implements Host {
   async driver<K extends DriverKind>(kind: K, id: string): Promise<Drivers[K]> {
     const entry = this.#offers.get(`${kind}/${id}`);
     if (entry === undefined)
-      throw fail("NotFound", `no ${kind} driver is called ${id}; installed: ${this.#ids(kind).join(", ") || "none"}`);
+      throw fail("DriverMissing", `no ${kind} driver is called ${id}; installed: ${this.#ids(kind).join(", ") || "none"}`);
     const call = this.call();
     const needs = (): Promise<void> => this.#openNeeds(entry.plugin);
     const driver = await entry.offer.open(call, needs, (value) => {

@@ -114,7 +114,10 @@ export class Offer {
   open(call: Call, needs: () => Promise<void>, made: (opened: unknown) => unknown): Promise<unknown> {
     this.#opened ??= this.#open(call, needs, made).catch((thrown: unknown) => {
       this.#opened = undefined;
-      throw stamped(thrown, this.plugin, call);
+      const failure = stamped(thrown, this.plugin, call);
+      // To the callers of a driver NotFound means that what they name is gone, and may be forgotten.
+      if (failure.code === "NotFound") throw fail("DriverMissing", `${this.name} can't be opened: ${failure.message}`, { cause: failure });
+      throw failure;
     });
     return this.#opened;
   }

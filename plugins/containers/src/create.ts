@@ -131,14 +131,15 @@ export async function create(
 }
 
 /**
- * Waits for something that the request names. `NotFound` becomes `InvalidArgument`: docker's client takes "not found" from a create for a
- * missing image, and would pull it.
+ * Waits for something that the request names. `NotFound` and `DriverMissing` become `InvalidArgument`: docker's client takes "not found"
+ * from a create for a missing image, and would pull it.
  */
 async function named<T>(finding: Promise<T>): Promise<T> {
   try {
     return await finding;
   } catch (error) {
-    if (isTsboxError(error) && error.code === "NotFound") throw fail("InvalidArgument", error.message, { cause: error });
+    if (isTsboxError(error) && (error.code === "NotFound" || error.code === "DriverMissing"))
+      throw fail("InvalidArgument", error.message, { cause: error });
     throw error;
   }
 }

@@ -3,11 +3,13 @@ import { existsSync, readFileSync, watch } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
+  asError,
   type Call,
   type Container,
   type ContainerId,
   type ExitStatus,
   isTsboxError,
+  type StorageDriver,
   snapshotExists,
   supports,
   type VolumeClaim,
@@ -72,11 +74,21 @@ async function withLayers(engine: RestoreNeeds, call: Call, ids: readonly Contai
   const whole: ContainerId[] = [];
   for (const id of ids) {
     const record = engine.records.byId(id);
-    const storage = mayBeUnanswered(record) ? await engine.storage(record.drivers.storage) : null;
+    const storage = mayBeUnanswered(record) ? await reachable(engine, call, record) : null;
     if (storage === null || (await snapshotExists(storage, call, record.layer))) whole.push(id);
     else await engine.records.remove(call, record);
   }
   return whole;
+}
+
+/** Null: the driver is missing, so nothing is known of the layer. */
+async function reachable(engine: RestoreNeeds, call: Call, { name, drivers }: Container): Promise<StorageDriver | null> {
+  try {
+    return await engine.storage(drivers.storage);
+  } catch (error) {
+    call.log.warn(`the layer of container ${name} can't be reached: ${asError(error).message}`);
+    return null;
+  }
 }
 
 /** A container with `--rm` that was created and never started will be removed, so it claims nothing. */
@@ -180,19 +192,27 @@ async function sweep(engine: RestoreNeeds, call: Call): Promise<void> {
     }
     // The storage driver of a container without a record is unknown, so all of them are searched.
     for (const id of await engine.storageIds()) {
-      const storage = await engine.storage(id);
-      // Layers that were being written to disk when a daemon died.
-      if (supports(storage, "settle"))
-        for (const { layer } of engine.records.all().filter(({ drivers, config }) => drivers.storage === id && !config.autoRemove))
-          await storage.settle(call, layer).catch(unlessMissing);
-      for await (const snapshot of await storage.list(call)) {
-        if (restored) continue;
-        const owner = /^(?:container|mount)-([0-9a-f]{64})(?:-|$)/.exec(snapshot.key)?.[1];
-        const user = toolsOwner(snapshot.key);
-        if ((owner !== undefined && !engine.records.has(owner as ContainerId)) || (user !== null && !engine.execs.isRunning(user)))
-          await storage.remove(call, snapshot.key);
-      }
+      // One that fails keeps what it holds until it is back, and concerns no other.
+      await sweepLayers(engine, call, id, restored).catch((error: unknown) =>
+        call.log.warn(`layers of the storage driver ${id} stay: ${asError(error).message}`),
+      );
     }
     await sweepCgroups(engine);
   });
+}
+
+/** `restored`: the records are a copy of earlier ones, so a layer without a record may be a container's. */
+async function sweepLayers(engine: RestoreNeeds, call: Call, id: string, restored: boolean): Promise<void> {
+  const storage = await engine.storage(id);
+  // Layers that were being written to disk when a daemon died.
+  if (supports(storage, "settle"))
+    for (const { layer } of engine.records.all().filter(({ drivers, config }) => drivers.storage === id && !config.autoRemove))
+      await storage.settle(call, layer).catch(unlessMissing);
+  if (restored) return;
+  for await (const snapshot of await storage.list(call)) {
+    const owner = /^(?:container|mount)-([0-9a-f]{64})(?:-|$)/.exec(snapshot.key)?.[1];
+    const user = toolsOwner(snapshot.key);
+    if ((owner !== undefined && !engine.records.has(owner as ContainerId)) || (user !== null && !engine.execs.isRunning(user)))
+      await storage.remove(call, snapshot.key);
+  }
 }

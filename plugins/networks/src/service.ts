@@ -1,5 +1,6 @@
 /** The service `networks`: the verbs of kernel/src/contract/services/networks.ts. */
 import {
+  asError,
   type Call,
   type ContainerId,
   cleanupCall,
@@ -8,6 +9,7 @@ import {
   type EndpointRecord,
   type EventsService,
   fail,
+  isTsboxError,
   type NetworkDriver,
   type NetworkId,
   type NetworkRecord,
@@ -120,10 +122,28 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
   };
   const isUsed = (network: NetworkRecord): boolean => joining.has(network.id) || [...attached.values()].includes(network.id);
 
-  const takeAway = async (inner: Call, network: NetworkRecord): Promise<void> => {
+  /** The driver that a request names. */
+  const wanted = async (id: string): Promise<NetworkDriver> => {
+    try {
+      return await engine.driver(id);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      throw fail("NotFound", asError(error).message, { cause: error });
+    }
+  };
+
+  /** `force`: the record goes even if the driver is missing. What that driver left on this host, it may remove when it is back. */
+  const takeAway = async (inner: Call, network: NetworkRecord, force: boolean): Promise<void> => {
     // If this fails, a part of the network may be gone: the next container that joins sets it up again.
     ensured.delete(network.id);
-    await (await engine.driver(network.driver)).remove(inner, network);
+    try {
+      await (await engine.driver(network.driver)).remove(inner, network);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      const { message } = asError(error);
+      if (!force) throw fail("DriverMissing", `${message}; install its plugin again, or remove the network with -f`, { cause: error });
+      inner.log.warn(`network ${network.name} is removed without its driver: ${message}`);
+    }
     await engine.state.write(inner, [{ table: "networks", key: network.id, value: null }]);
     networks.delete(network.id);
     pools.delete(network.id);
@@ -158,7 +178,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
       return alone(async () => {
         if (named(name) || (predefined as readonly string[]).includes(name))
           throw fail("AlreadyExists", `network with name ${name} already exists`);
-        await engine.driver(driver);
+        await wanted(driver);
         const chosen = subnet === undefined ? pickSubnet("user", subnets()) : parseSubnet(subnet);
         refuseOverlap(chosen, [...networks.values()]);
         // Checked before it is recorded: records are trusted at each start.
@@ -169,13 +189,13 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
         return network;
       });
     },
-    remove: (inner, name) =>
+    remove: (inner, name, { force = false } = {}) =>
       alone(async () => {
         const network = find(name);
         if (network.predefined) throw fail("PermissionDenied", `${network.name} is a pre-defined network and cannot be removed`);
         if (isUsed(network))
           throw fail("PermissionDenied", `error while removing network: network ${network.name} id ${network.id} has active endpoints`);
-        const removal = takeAway(inner, network);
+        const removal = takeAway(inner, network, force);
         removals.set(network.id, removal);
         try {
           await removal;
@@ -227,11 +247,15 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
       const alive = new Set<string>(endpoints.map((endpoint) => endpoint.id));
       for (const endpoint of endpoints) attached.set(endpoint.id, endpoint.network);
       for (const network of networks.values()) {
-        const driver = await engine.driver(network.driver).catch(() => null);
-        if (driver === null) continue;
-        for await (const id of await driver.list(inner, network)) if (!alive.has(id)) await driver.detach(inner, network, id);
-        // Running containers need their bridge and its rules, even if those were removed meanwhile.
-        if (endpoints.some((endpoint) => endpoint.network === network.id)) await ensure(network, driver);
+        // A driver that is missing or fails concerns its own networks alone.
+        try {
+          const driver = await engine.driver(network.driver);
+          for await (const id of await driver.list(inner, network)) if (!alive.has(id)) await driver.detach(inner, network, id);
+          // Running containers need their bridge and its rules, even if those were removed meanwhile.
+          if (endpoints.some((endpoint) => endpoint.network === network.id)) await ensure(network, driver);
+        } catch (error) {
+          inner.log.warn(`network ${network.name} can't be looked after: ${asError(error).message}`);
+        }
       }
     },
   };
@@ -249,6 +273,8 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
   };
   return { service, close };
 }
+
+const isMissing = (error: unknown): boolean => isTsboxError(error) && error.code === "DriverMissing";
 
 const bare = (endpoint: EndpointRecord): readonly string[] =>
   endpoint.attachment.addresses.map((address) => address.split("/")[0] ?? "").filter((address) => address.includes("."));

@@ -1,6 +1,7 @@
 /** The service `volumes`: the verbs of kernel/src/contract/services/volumes.ts. */
 import { randomBytes } from "node:crypto";
 import {
+  asError,
   type Call,
   type ContainerId,
   cleanupCall,
@@ -53,7 +54,7 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
     try {
       return await engine.driver(id);
     } catch (error) {
-      if (!isTsboxError(error) || error.code !== "NotFound") throw error;
+      if (!isTsboxError(error) || error.code !== "DriverMissing") throw error;
       throw fail("NotFound", `create ${name}: error looking up volume plugin ${id}: plugin "${id}" not found`, { cause: error });
     }
   };
@@ -61,8 +62,12 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
   const show = async (call: Call, record: VolumeRecord): Promise<Volume> => {
     const { name, driver, createdAt, labels, options, anonymous } = record;
     // If the driver is missing or a power cut has removed the tree, the rest of the record is still shown.
-    const mountpoint = await (await driverOf(name, driver)).stat(call, name).then(
-      (state) => state.mountpoint,
+    const mountpoint = await engine.driver(driver).then(
+      (found) =>
+        found.stat(call, name).then(
+          (state) => state.mountpoint,
+          () => "",
+        ),
       () => "",
     );
     return { name, driver, createdAt, labels, options, anonymous, mountpoint };
@@ -87,8 +92,8 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
     }
   };
 
-  /** Removes a volume. The caller holds its lock. */
-  const remove = async (call: Call, name: string): Promise<void> => {
+  /** Removes a volume. The caller holds its lock. `force`: the record goes even if the driver is missing, and the data stays. */
+  const remove = async (call: Call, name: string, force: boolean): Promise<void> => {
     const record = records.find(name);
     if (record === undefined) throw fail("NotFound", `get ${name}: no such volume`);
     const users = records.users(name);
@@ -96,8 +101,14 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
     try {
       await (await engine.driver(record.driver)).remove(call, name);
     } catch (error) {
-      // The tree is already gone, as after a crash between removing the tree and the record.
-      if (!isTsboxError(error) || error.code !== "NotFound") throw error;
+      if (!isTsboxError(error)) throw error;
+      if (error.code === "DriverMissing") {
+        if (!force)
+          throw fail("DriverMissing", `${error.message}; install its plugin again, or forget the volume with rm -f`, { cause: error });
+        call.log.warn(`volume ${name} is forgotten, and its data stays: ${error.message}`);
+      }
+      // NotFound: the tree is already gone, as after a crash between removing the tree and the record.
+      else if (error.code !== "NotFound") throw error;
     }
     await records.drop(call, name);
     await publish(call, "destroy", record, {});
@@ -155,13 +166,13 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
     remove: (call, name, { force = false }) =>
       alone(name, async () => {
         if (force && records.find(name) === undefined) return;
-        await remove(call, name);
+        await remove(call, name, force);
       }),
     usage: async (call, name) => {
       try {
         return await (await engine.driver(records.get(name).driver)).usage(call, name);
       } catch (error) {
-        if (isTsboxError(error) && (error.code === "Unsupported" || error.code === "NotFound")) return null;
+        if (isTsboxError(error) && ["Unsupported", "NotFound", "DriverMissing"].includes(error.code)) return null;
         throw error;
       }
     },
@@ -211,11 +222,14 @@ export async function openVolumes(engine: VolumesEngine, opening: Call): Promise
         records.claim(volume, container);
         const record = records.find(volume);
         // The container ended, or never started, while no daemon was there to detach the volume.
-        if (!running && record !== undefined) await detached(call, record, container);
+        if (running || record === undefined) continue;
+        await detached(call, record, container).catch((error: unknown) =>
+          call.log.warn(`volume ${volume} can't be detached from container ${container.slice(0, 12)}: ${asError(error).message}`),
+        );
       }
       for (const record of records.all()) {
         if (!record.volatile || records.users(record.name).length > 0) continue;
-        await alone(record.name, () => remove(call, record.name)).catch((error: unknown) =>
+        await alone(record.name, () => remove(call, record.name, false)).catch((error: unknown) =>
           call.log.warn(`can't remove the volume ${record.name} of a container that is no more: ${String(error)}`),
         );
       }

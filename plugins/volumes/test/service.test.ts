@@ -112,7 +112,7 @@ function world(): World {
   };
   async function open(): Promise<VolumesService> {
     const driver = async (id: string): Promise<VolumeDriver> => {
-      if (id !== "local") throw fail("NotFound", `no driver ${id}`);
+      if (id !== "local") throw fail("DriverMissing", `no driver ${id}`);
       return trees;
     };
     return openVolumes({ state, events: events as EventsService, host, driver, preferred: async () => "local" }, call);

@@ -103,7 +103,7 @@ export interface ApiService extends FilesApi {
   networkList(call: Call, options: Sparse<{ filters: Filters }>): Promise<readonly Json[]>;
   networkInspect(call: Call, name: string): Promise<Json>;
   networkCreate(call: Call, body: Json): Promise<{ readonly Id: string; readonly Warning: string }>;
-  networkRemove(call: Call, name: string): Promise<void>;
+  networkRemove(call: Call, name: string, options?: Sparse<{ force: boolean }>): Promise<void>;
   networkConnect(call: Call, network: string, body: Json): Promise<void>;
   networkDisconnect(call: Call, network: string, body: Json): Promise<void>;
   networkPrune(call: Call, options: Sparse<{ filters: Filters }>): Promise<{ readonly NetworksDeleted: readonly string[] | null }>;

@@ -43,7 +43,7 @@ export interface NetworksService {
    * `PermissionDenied`: it is predefined, or a container is on it or about to join. A container that joins during the removal gets
    * `NotFound`.
    */
-  remove(call: Call, name: string): Promise<void>;
+  remove(call: Call, name: string, options?: Sparse<{ force: boolean }>): Promise<void>;
   /**
    * Takes an address from the pool and connects the namespace at path `netns`. After a failure nothing remains. `AlreadyExists`: a host
    * port is taken (the message names it); `ResourceExhausted`: the pool is empty.

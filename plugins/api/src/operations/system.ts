@@ -175,7 +175,7 @@ export function systemVerbs({ containers, images, networks, events, engine, host
       });
       return { Id: made.id, Warning: "" };
     },
-    networkRemove: (call, name) => networks.remove(call, name),
+    networkRemove: (call, name, { force = false } = {}) => networks.remove(call, name, { force }),
   };
 }
 

@@ -80,10 +80,10 @@ const inspect = inspecting("network", "Display detailed information on one or mo
 
 const rm = removing("network", {
   about: "Remove one or more networks",
-  force: "Do not error if the network does not exist",
+  force: "Do not error if the network does not exist, and remove it even if its driver is missing",
   remove: async (api, call, name, force) => {
     try {
-      await api.networkRemove(call, name);
+      await api.networkRemove(call, name, { force });
     } catch (error) {
       if (!force || !isTsboxError(error) || error.code !== "NotFound") throw error;
       return false;

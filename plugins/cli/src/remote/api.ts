@@ -111,8 +111,8 @@ export function remoteApi(remote: Remote): ApiService {
     },
     volumePrune: (call, { filters }) => remote.json(call, "POST", "/volumes/prune", { query: { filters: filtersJson(filters) } }),
 
-    networkRemove: async (call, network) => {
-      (await remote.send(call, "DELETE", `/networks/${encodeURIComponent(network)}`)).resume();
+    networkRemove: async (call, network, { force } = {}) => {
+      (await remote.send(call, "DELETE", `/networks/${encodeURIComponent(network)}`, { query: { force } })).resume();
     },
   };
 }

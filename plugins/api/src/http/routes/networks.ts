@@ -2,7 +2,7 @@
 import type { Json } from "@tsbox/kernel";
 import type { FastifyInstance } from "fastify";
 import type { Front } from "../front.ts";
-import { filters, type Query } from "../query.ts";
+import { filters, flag, type Query } from "../query.ts";
 import { checked } from "../shapes.ts";
 
 type Named = { Params: { id: string } };
@@ -22,8 +22,9 @@ export function networkRoutes(app: FastifyInstance, { api, calls }: Front): void
     await api.networkDisconnect(calls.lasting(), params.id, checked(body, "endpoint", {}));
     return reply.code(200).send();
   });
-  app.delete<Named>("/networks/:id", async ({ params }, reply) => {
-    await api.networkRemove(calls.lasting(), params.id);
+  // `force` is ours: the network goes even if its driver is missing.
+  app.delete<Named & { Querystring: Query }>("/networks/:id", async ({ params, query }, reply) => {
+    await api.networkRemove(calls.lasting(), params.id, { force: flag(query, "force") });
     return reply.code(204).send();
   });
 }
