@@ -167,12 +167,24 @@ fn failure_of(name: &str, errno: i32) -> Failure {
             Code::NotExecutable,
             format!("exec {name:?}: argument list too long: give shorter arguments and variables, or fewer of them"),
         ),
-        _ => (
-            Code::NotExecutable,
-            format!("exec {name:?}: {}", std::io::Error::from_raw_os_error(errno)),
-        ),
+        _ => (Code::NotExecutable, format!("exec {name:?}: {}", words_of(errno))),
     };
     Failure { code, message, ..failure }.at("exec")
+}
+
+/// An error text as runc writes it: the C library's, with a small first letter.
+pub(crate) fn words_of(errno: i32) -> String {
+    if errno == libc::ELOOP {
+        // musl has other words for it.
+        return "too many levels of symbolic links".to_owned();
+    }
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = words.chars();
+    letters
+        .next()
+        .map(|first| first.to_lowercase().chain(letters).collect())
+        .unwrap_or_default()
 }
 
 /// The home directory of a user in the container's /etc/passwd; `/` if it has no entry.
@@ -242,6 +254,13 @@ mod tests {
         );
         assert_eq!(of("/sh", libc::EACCES).0, Code::NotExecutable);
         assert_eq!(of("/sh", libc::E2BIG).0, Code::NotExecutable);
+        assert_eq!(of("/sh", libc::ELOOP).1, "exec \"/sh\": too many levels of symbolic links");
+    }
+
+    #[test]
+    fn error_texts_are_those_of_runc() {
+        assert_eq!(words_of(libc::ENOENT), "no such file or directory");
+        assert_eq!(words_of(libc::EACCES), "permission denied");
     }
 
     #[test]

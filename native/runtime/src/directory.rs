@@ -1,5 +1,6 @@
 //! The working directory of a process.
 
+use crate::command::words_of;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::sys::{self, Call};
 
@@ -7,20 +8,9 @@ pub fn change_directory(path: &str) -> Result<()> {
     let path = if path.is_empty() { "/" } else { path };
     let name = sys::text(path)?;
     rustix::process::chdir(&name).call("chdir", Some(path)).map_err(|failure| Failure {
-        message: format!("chdir to cwd ({path:?}) failed: {}", reason(failure.errno)),
+        message: format!("chdir to cwd ({path:?}) failed: {}", words_of(failure.errno.unwrap_or(0))),
         ..failure
     })
-}
-
-/// An error text as runc writes it: the C library's, with a small first letter.
-fn reason(errno: Option<i32>) -> String {
-    let text = std::io::Error::from_raw_os_error(errno.unwrap_or(0)).to_string();
-    let words = text.split(" (os error").next().unwrap_or(&text);
-    let mut letters = words.chars();
-    letters
-        .next()
-        .map(|first| first.to_lowercase().chain(letters).collect())
-        .unwrap_or_default()
 }
 
 /// Rejects a working directory outside of the root (a leaked descriptor of the host, CVE-2024-21626). Such a directory has no path from the
@@ -45,12 +35,6 @@ pub fn check_directory(path: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reasons_are_runcs() {
-        assert_eq!(reason(Some(libc::ENOENT)), "no such file or directory");
-        assert_eq!(reason(Some(libc::EACCES)), "permission denied");
-    }
 
     #[test]
     fn a_directory_with_a_path_from_the_root_is_inside() {

@@ -1,4 +1,5 @@
 /** Start, stop and restart at a user's request, and the handling of a failed start. */
+import { constants } from "node:os";
 import {
   type Call,
   type Container,
@@ -67,10 +68,11 @@ async function failed(engine: LaunchNeeds, record: Container, error: unknown): P
   await engine.records.save(call, { ...record, exit, error: error instanceof Error ? error.message : String(error) });
 }
 
-/** 127 if the command was not found, 126 if it can't be executed, else Docker's 128. */
+/** 127 if the command was not found or a file is where a directory is needed, 126 if it can't be executed, else Docker's 128. */
 function startCode(error: unknown): number {
   if (!isTsboxError(error)) return 128;
   if (error.code === "CommandNotFound" || (error.code === "NotFound" && error.stage !== undefined)) return 127;
+  if (error.errno === constants.errno.ENOTDIR) return 127;
   return error.code === "NotExecutable" ? 126 : 128;
 }
 

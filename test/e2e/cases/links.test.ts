@@ -94,6 +94,50 @@ test.skipIf(reason, "links that form a loop are refused in one line, and leave n
   assert.is(await own.ok(["ps", "-aq"]), "");
 });
 
+test.skipIf(reason, "what can't be mounted is refused in words, with Docker's exit code of the container", async (t) => {
+  const own = await engine(t);
+  await imageWith(t, own, { through: "/etc/passwd/x" });
+  const directory = temporaryDirectory(t, "/var/tmp");
+  mkdirSync(join(directory, "empty"));
+  writeFileSync(join(directory, "file"), "");
+  symlinkSync("loop", join(directory, "loop"));
+  symlinkSync("/tsbox-links-nowhere", join(directory, "dangling"));
+  const [file, empty] = [join(directory, "file"), join(directory, "empty")];
+  const kinds = /a file is where a directory is needed|is a directory, and what is to be mounted there is not a directory/;
+  for (const [flags, words, code] of [
+    [["-v", `${file}:/etc`], kinds, 127],
+    [["-v", `${empty}:/etc/passwd`], kinds, 127],
+    [["-v", "named:/etc/passwd"], kinds, 127],
+    [["--tmpfs", "/etc/passwd"], kinds, 127],
+    [["-v", `${file}:/etc/passwd/x`], kinds, 127],
+    [["-v", `${file}:/through`], kinds, 127],
+    [["--device", "/dev/null:/etc/passwd/x"], kinds, 127],
+    [["--userns", "private", "--device", "/dev/null:/etc"], kinds, 127],
+    [["-v", `${empty}:/ro:ro`, "-v", `${file}:/ro/x`], /lies on a read-only file system/, 128],
+    [["-v", `${empty}:/ro:ro`, "--tmpfs", "/ro/x"], /lies on a read-only file system/, 128],
+    [["--device", "/dev/null:/etc/passwd"], /\/etc\/passwd exists already and is something else/, 128],
+    [["-v", `${join(directory, "dangling")}:/x`], /a symbolic link is there, which leads nowhere|leads nowhere/, 128],
+    [["-v", `${join(directory, "loop")}:/x`], /its symbolic links form a loop/, 128],
+    [["-v", `${join(directory, "n".repeat(300))}:/x`], /too long/, 128],
+  ] as const) {
+    const shown = flags.join(" ").slice(0, 80);
+    const made = await own.run(["create", "--name", "one", "--net", "none", ...flags, "links", "true"]);
+    assert.is(made.code, 0, `${shown}: ${made.stderr}`);
+    const refused = await own.run(["start", "one"]);
+    assert.is(refused.code, 1, shown);
+    assert.match(refused.stderr, words, shown);
+    assert.not.match(refused.stderr, /os error|E[A-Z]{4,}|is a bug/, shown);
+    assert.is((await own.ok(["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "one"])).trim(), `created ${code}`, shown);
+    await own.ok(["rm", "one"]);
+  }
+  const loop = ["--mount", `type=bind,source=${join(directory, "loop")},target=/x`];
+  const refused = await own.run(["create", "--net", "none", ...loop, "links", "true"]);
+  assert.match(refused.stderr, /its symbolic links form a loop/);
+  // A user's own file at the place of a device stays, as in Docker.
+  writeFileSync(file, "mine\n");
+  assert.is(await own.ok([...none, "-v", `${file}:/dev/full`, "links", "cat", "/dev/full"]), "mine\n");
+});
+
 test.skipIf(reason, "a base directory of the host, as host:/ with systemd-resolved", async (t) => {
   const own = await engine(t);
   const base = temporaryDirectory(t, "/var/tmp");

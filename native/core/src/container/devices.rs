@@ -1,5 +1,6 @@
 //! The contents of every container's /dev: device nodes, which are created or, in a user namespace, bound from the host, and links.
 
+use super::mounts::target_of;
 use super::spec::Device;
 use crate::failure::{Code, Failure, Result};
 use crate::sys::at;
@@ -46,7 +47,12 @@ pub fn make(root: &Root, devices: &[Device], bind: bool) -> Result<()> {
                     number: libc::makedev(major, minor),
                     owner: (0, 0),
                 };
-                wanted.make(root, dev.as_fd(), &path[5..], path)?;
+                // A file that a user has mounted there stays, as with runc.
+                if let Err(failure) = wanted.make(root, dev.as_fd(), &path[5..], path)
+                    && failure.errno != Some(libc::EEXIST)
+                {
+                    return Err(failure);
+                }
             }
         }
         for device in devices {
@@ -108,7 +114,7 @@ impl Node {
                 let stat = at::stat_fd(there.as_fd()).named("stat", path.as_bytes())?;
                 if stat.kind() != self.mode & libc::S_IFMT || stat.0.st_rdev != self.number {
                     return Err(Failure {
-                        message: format!("{name} is there already and is something else"),
+                        message: format!("{path} exists already and is something else; choose another path for the device"),
                         ..failure
                     });
                 }
@@ -134,5 +140,5 @@ impl Node {
 
 fn bind_node(root: &Root, source: &str, path: &str) -> Result<()> {
     let tree = mount::clone_tree(Path::new(source), false)?;
-    mount::attach_to(tree.as_fd(), root.make_file(path)?.as_fd())
+    mount::attach_to(tree.as_fd(), target_of(root, &tree, path)?.as_fd())
 }

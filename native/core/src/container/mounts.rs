@@ -273,13 +273,26 @@ fn bind(root: &Root, one: &OciMount, options: &Options, early: Option<OwnedFd>) 
     if !options.recursive_attributes.is_empty() {
         mount::set_attributes(tree.as_fd(), options.recursive_attributes, true)?;
     }
-    let directory = sys::stat(tree.as_fd())?.st_mode & libc::S_IFMT == libc::S_IFDIR;
-    let target = if directory {
-        root.make_directory(&one.destination, 0o755)?
-    } else {
-        root.make_file(&one.destination)?
-    };
+    let target = target_of(root, &tree, &one.destination)?;
     Ok((tree, target))
+}
+
+/// Opens the place where a tree is to be mounted, and makes it if it is missing: a directory for a directory, a file for anything else.
+pub(super) fn target_of(root: &Root, tree: &OwnedFd, path: &str) -> Result<OwnedFd> {
+    if is_directory(tree)? {
+        return root.make_directory(path, 0o755);
+    }
+    let target = root.make_file(path)?;
+    if is_directory(&target)? {
+        let failure = Failure::os(libc::ENOTDIR, "move_mount", Some(path));
+        let message = format!("{path} is a directory, and what is to be mounted there is not a directory; mount it on a file");
+        return Err(Failure { message, ..failure });
+    }
+    Ok(target)
+}
+
+fn is_directory(fd: &OwnedFd) -> Result<bool> {
+    Ok(sys::stat(fd.as_fd())?.st_mode & libc::S_IFMT == libc::S_IFDIR)
 }
 
 /// Mounts another image's tree. Kernels differ in the options for its layers, which mount.rs handles.
@@ -295,12 +308,7 @@ fn overlay(root: &Root, one: &OciMount, options: &Options, early: Option<OwnedFd
     if !options.attributes.is_empty() {
         mount::set_attributes(tree.as_fd(), options.attributes, false)?;
     }
-    let directory = sys::stat(tree.as_fd())?.st_mode & libc::S_IFMT == libc::S_IFDIR;
-    let target = if directory {
-        root.make_directory(&one.destination, 0o755)?
-    } else {
-        root.make_file(&one.destination)?
-    };
+    let target = target_of(root, &tree, &one.destination)?;
     Ok((tree, target))
 }
 

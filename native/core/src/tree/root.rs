@@ -40,6 +40,10 @@ impl Root {
 
     /// Opens a directory, and makes it and its parents if they are missing.
     pub fn make_directory(&self, path: &str, mode: u32) -> Result<OwnedFd> {
+        self.directory(path, mode).map_err(|failure| plain(failure, path))
+    }
+
+    fn directory(&self, path: &str, mode: u32) -> Result<OwnedFd> {
         match self.open(path, libc::O_PATH | libc::O_DIRECTORY) {
             Err(failure) if failure.errno == Some(libc::ENOENT) => {}
             answer => return answer,
@@ -54,6 +58,10 @@ impl Root {
 
     /// Opens a file as a mount point: an existing file, or a new empty one.
     pub fn make_file(&self, path: &str) -> Result<OwnedFd> {
+        self.file(path).map_err(|failure| plain(failure, path))
+    }
+
+    fn file(&self, path: &str) -> Result<OwnedFd> {
         if let Some(fd) = self.find(path)? {
             return Ok(fd);
         }
@@ -147,16 +155,24 @@ fn make_and_open(directory: BorrowedFd, name: &CStr, shown: &[u8], mode: u32) ->
     at::open(directory, name, libc::O_PATH | libc::O_DIRECTORY, 0).named("openat", shown)
 }
 
-/// Replaces ELOOP by a clear message.
+/// Replaces what a path may have wrong by a clear message.
 fn plain(failure: Failure, path: &str) -> Failure {
-    if failure.errno != Some(libc::ELOOP) {
-        return failure;
-    }
-    Failure {
-        code: Code::InvalidArgument,
-        message: format!("{path} cannot be resolved: its symbolic links form a loop, or there are more than {MOST_LINKS}; mend the links"),
-        ..failure
-    }
+    let (code, message) = match failure.errno {
+        Some(libc::ELOOP) => (
+            Code::InvalidArgument,
+            format!("{path} cannot be resolved: its symbolic links form a loop, or there are more than {MOST_LINKS}; mend the links"),
+        ),
+        Some(libc::ENOTDIR) => (
+            Code::InvalidArgument,
+            format!("{path}: not a directory: a file is where a directory is needed; a directory fits on a directory, a file on a file"),
+        ),
+        Some(libc::EROFS) => (
+            Code::FailedPrecondition,
+            format!("{path} is missing and lies on a read-only file system; make it there first, or make that file system writable"),
+        ),
+        _ => return failure,
+    };
+    Failure { code, message, ..failure }
 }
 
 /// A path's parent and last name.
@@ -280,6 +296,7 @@ mod tests {
             world.root.make_file("/below").unwrap_err(),
         ] {
             assert_eq!(failure.errno, Some(libc::ENOTDIR), "{failure}");
+            assert!(failure.message.contains("a file is where a directory is needed"), "{failure}");
         }
         assert!(world.root.make_file("/").is_ok(), "what is there is the place");
     }

@@ -1,5 +1,5 @@
 /** A container's mounts while it runs: attached for a start, released after the end. */
-import { mkdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { readFileSync, realpathSync } from "node:fs";
 import {
   type BindPoint,
   type Call,
@@ -15,6 +15,7 @@ import type { Engine } from "../engine.ts";
 import { labelled, relabel } from "../selinux.ts";
 import { mappings } from "../spec/build.ts";
 import { mountInfo, propagationAt } from "./propagation.ts";
+import { makeSource, sourceExists } from "./sources.ts";
 
 /**
  * Attaches all mounts for a start and returns them for the OCI spec. After a failure, `release` detaches those already attached. In a user
@@ -98,7 +99,7 @@ function shown({ target }: MountPoint, { type, source, options }: Mount, more: r
 
 function bind(point: BindPoint): OciMount {
   const { source, target, propagation } = point;
-  if (!statSync(source, { throwIfNoEntry: false })) {
+  if (!sourceExists(source)) {
     if (!point.createSource)
       throw fail("InvalidArgument", `invalid mount config for type "bind": bind source path does not exist: ${source}`);
     makeSource(source);
@@ -111,19 +112,6 @@ function bind(point: BindPoint): OciMount {
     source,
     options: [point.recursive ? "rbind" : "bind", ...(point.readOnly ? [readOnly] : []), propagation],
   };
-}
-
-/** The host's own files may be in the way. */
-function makeSource(source: string): void {
-  try {
-    mkdirSync(source, { recursive: true, mode: 0o755 });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== undefined && ["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM", "EIO"].includes(code)) throw error;
-    throw fail("InvalidArgument", `error while creating mount source path '${source}': ${code ?? error}: choose another path`, {
-      cause: error,
-    });
-  }
 }
 
 /** As in Docker, a mount with shared or slave propagation needs a source on such a mount. */

@@ -3,7 +3,6 @@
  * sources.
  */
 import { createHash } from "node:crypto";
-import { statSync } from "node:fs";
 import {
   type Call,
   type Cleanup,
@@ -24,6 +23,7 @@ import {
   type VolumesFrom,
 } from "@tsbox/kernel";
 import type { Engine } from "../engine.ts";
+import { sourceExists } from "./sources.ts";
 
 export interface Making {
   readonly id: ContainerId;
@@ -117,7 +117,7 @@ async function resolve(
 ): Promise<MountPoint> {
   switch (request.kind) {
     case "bind": {
-      if (!request.createSource && !statSync(request.source, { throwIfNoEntry: false }))
+      if (!request.createSource && !sourceExists(request.source))
         throw fail("InvalidArgument", `invalid mount config for type "bind": bind source path does not exist: ${request.source}`);
       return { ...request, propagation: request.propagation ?? "rprivate" };
     }
