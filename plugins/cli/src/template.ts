@@ -150,7 +150,7 @@ function renderNode(node: Node, scope: Scope): string {
       const subject = evaluate(node.over, scope);
       const entries: (readonly [unknown, unknown])[] = Array.isArray(subject)
         ? [...subject.entries()]
-        : Object.entries((subject ?? {}) as object).sort(([a], [b]) => (a < b ? -1 : 1));
+        : Object.entries((subject instanceof Omitted ? {} : (subject ?? {})) as object).sort(([a], [b]) => (a < b ? -1 : 1));
       if (entries.length === 0) return render(node.other, scope);
       return entries
         .map(([key, value]) => {
@@ -170,6 +170,7 @@ function renderNode(node: Node, scope: Scope): string {
 }
 
 const truthy = (value: unknown): boolean => {
+  if (value instanceof Omitted) return false;
   if (Array.isArray(value)) return value.length > 0;
   if (typeof value === "object" && value !== null) return Object.keys(value).length > 0;
   return Boolean(value);
@@ -178,6 +179,7 @@ const truthy = (value: unknown): boolean => {
 /** Go's format: maps as map[k:v], lists in brackets, nil as <no value>. */
 function show(value: unknown): string {
   if (value === undefined || value === null) return "<no value>";
+  if (value instanceof Omitted) return value.text;
   if (Array.isArray(value)) return `[${value.map(show).join(" ")}]`;
   if (typeof value === "object")
     return `map[${Object.entries(value)
@@ -236,20 +238,54 @@ const maps: ReadonlySet<string> = new Set([
   "Volumes",
 ]);
 
+/** A value that Go has in a record and leaves out of its JSON: false, shown as `text`. */
+class Omitted {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  toJSON(): null {
+    return null;
+  }
+}
+
+/**
+ * The fields of containers and images that the JSON of `inspect` leaves out where they are empty. Docker's client fills its records with
+ * them, so that `{{if .State.Health}}` works for a container without a health check.
+ */
+const omitted: Readonly<Record<string, unknown>> = {
+  ArgsEscaped: false,
+  ExposedPorts: new Omitted("map[]"),
+  Health: new Omitted("<nil>"),
+  Healthcheck: new Omitted("<nil>"),
+  Init: new Omitted("<nil>"),
+  MacAddress: "",
+  NetworkDisabled: false,
+  Shell: new Omitted("[]"),
+  SizeRootFs: new Omitted("<nil>"),
+  SizeRw: new Omitted("<nil>"),
+  StopSignal: "",
+  StopTimeout: new Omitted("<nil>"),
+};
+
 function path(from: unknown, fields: string): unknown {
   let value = from;
   let last = "";
   for (const field of fields.split(".").filter(Boolean)) {
+    if (value instanceof Omitted) throw unknownField(last);
     if (typeof value !== "object" || value === null) return undefined;
     const subject = value as Readonly<Record<string, unknown>>;
     const own = Object.hasOwn(subject, field) ? field : Object.keys(subject).find((key) => key.toLowerCase() === field.toLowerCase());
     if (own === undefined && maps.has(last)) return undefined;
     last = field;
-    if (own === undefined) throw new CommandError(1, `template: :1: can't evaluate field ${field}`);
-    value = subject[own];
+    if (own === undefined && !Object.hasOwn(omitted, field)) throw unknownField(field);
+    value = own === undefined ? omitted[field] : subject[own];
   }
   return value;
 }
+
+const unknownField = (field: string): CommandError => new CommandError(1, `template: :1: can't evaluate field ${field}`);
 
 const compare =
   (test: (a: string | number, b: string | number) => boolean) =>
@@ -261,7 +297,10 @@ const functions: Readonly<Record<string, (args: readonly unknown[]) => unknown>>
   join: ([list, separator]) => (list as readonly unknown[]).join(String(separator)),
   split: ([value, separator]) => String(value).split(String(separator)),
   index: ([from, ...keys]) => keys.reduce((value, key) => (value as Readonly<Record<string, unknown>> | undefined)?.[String(key)], from),
-  len: ([value]) => (typeof value === "string" || Array.isArray(value) ? value.length : Object.keys((value ?? {}) as object).length),
+  len: ([value]) => {
+    if (typeof value === "string" || Array.isArray(value)) return value.length;
+    return value instanceof Omitted ? 0 : Object.keys((value ?? {}) as object).length;
+  },
   upper: ([value]) => String(value).toUpperCase(),
   lower: ([value]) => String(value).toLowerCase(),
   title: ([value]) => String(value).replace(/\b\w/g, (letter) => letter.toUpperCase()),

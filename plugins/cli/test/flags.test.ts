@@ -9,6 +9,7 @@ import { createBody, publish, run } from "../src/commands/run.ts";
 import { gpuRequest, isQualified } from "../src/devices.ts";
 import { asksForHelp, parseFlags } from "../src/flags.ts";
 import { compileTemplate } from "../src/template.ts";
+import { duration } from "../src/units.ts";
 
 const test = suite("cli: flags and templates");
 const parse = (...argv: string[]): ReturnType<typeof parseFlags> => parseFlags("run", argv, run.flags, false);
@@ -93,6 +94,32 @@ test("templates read as Go's", () => {
     assert.is(compileTemplate(template)(subject), text, template);
   assert.throws(() => compileTemplate("{{.Nope}}")(subject), /can't evaluate field Nope/);
   assert.throws(() => compileTemplate("{{range .List}}"), /template parsing error/);
+});
+
+test("durations are Go's, up to its longest", () => {
+  for (const [text, nanoseconds] of [
+    ["1h1m1.5s", 3661.5e9],
+    ["-2ms", -2e6],
+    ["0", 0],
+  ] as const)
+    assert.is(duration("x", text), nanoseconds);
+  assert.ok(duration("x", "2562047h") > 9e18);
+  for (const wrong of ["2562048h", "9999999999h", "5", "", "1d", "1h 2m"])
+    assert.throws(() => duration("x", wrong), /time: invalid duration/, wrong);
+});
+
+test("--format: fields that the JSON leaves out are empty, as in docker's records", () => {
+  const subject = { State: { Status: "running" }, Config: { Env: [] } };
+  for (const [template, text] of [
+    ["{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}", "none"],
+    ["{{with .State.Health}}{{.Status}}{{end}}", ""],
+    ["{{.State.Health}} {{json .State.Health}}", "<nil> null"],
+    ["{{range $k, $v := .Config.ExposedPorts}}{{$k}}{{end}}{{len .Config.ExposedPorts}} {{.Config.ExposedPorts}}", "0 map[]"],
+    ["{{.Config.Healthcheck}} {{.Config.Shell}} {{.Config.MacAddress}}{{.SizeRw}}", "<nil> [] <nil>"],
+    ["{{not .Config.NetworkDisabled}}", "true"],
+  ] as const)
+    assert.is(compileTemplate(template)(subject), text, template);
+  assert.throws(() => compileTemplate("{{.State.Health.Status}}")(subject), /can't evaluate field Health/);
 });
 
 test("devices by name: CDI names and paths are distinguished, --gpus is parsed as docker does", () => {
