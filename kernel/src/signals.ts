@@ -4,6 +4,8 @@ import { fail } from "./errors/index.ts";
 
 const realTimeMinimum = 34;
 const highest = 64;
+/** Names that Docker knows and Node does not. */
+const aliases: Readonly<Record<string, number>> = { SIGCLD: constants.signals.SIGCHLD };
 
 export function signalNumber(text: string): number {
   if (/^\d+$/.test(text)) {
@@ -11,7 +13,7 @@ export function signalNumber(text: string): number {
     if (number > 0 && number <= highest) return number;
   }
   const name = text.toUpperCase().replace(/^(?:SIG)?/, "SIG");
-  const known = (constants.signals as Readonly<Record<string, number>>)[name];
+  const known = (constants.signals as Readonly<Record<string, number>>)[name] ?? aliases[name];
   if (known !== undefined) return known;
   const realTime = /^SIGRTM(IN|AX)(?:([+-])(\d+))?$/.exec(name);
   if (realTime) {

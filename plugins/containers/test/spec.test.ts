@@ -42,6 +42,6 @@ test("names are Docker's, and one that is made up is free", () => {
 });
 
 test("signals by name and number", () => {
-  assert.equal(["9", "KILL", "sigterm", "SIGRTMIN+3", "RTMAX-1"].map(signalNumber), [9, 9, 15, 37, 63]);
+  assert.equal(["9", "KILL", "sigterm", "SIGRTMIN+3", "RTMAX-1", "CLD"].map(signalNumber), [9, 9, 15, 37, 63, 17]);
   for (const wrong of ["0", "65", "SIGNOPE", "", "RTMIN+99"]) assert.throws(() => signalNumber(wrong), invalid);
 });

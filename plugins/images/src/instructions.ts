@@ -41,8 +41,12 @@ const set = (config: Config, key: string, names: readonly string[]): Config => (
 });
 
 const instructions: Readonly<Record<string, Apply>> = {
-  CMD: (config, rest) => ({ ...config, Cmd: command(rest, config), ...(rest.startsWith("[") ? {} : { ArgsEscaped: undefined }) }),
-  ENTRYPOINT: (config, rest) => ({ ...config, Entrypoint: rest === "" ? null : command(rest, config) }),
+  CMD: (config, rest, line) => ({
+    ...config,
+    Cmd: command(rest, config, line),
+    ...(rest.startsWith("[") ? {} : { ArgsEscaped: undefined }),
+  }),
+  ENTRYPOINT: (config, rest, line) => ({ ...config, Entrypoint: rest === "" ? null : command(rest, config, line) }),
   ENV: (config, rest, line) => {
     const fresh = pairs(config, needed(rest, line, "at least one argument"), line);
     // An existing name keeps its place.
@@ -69,7 +73,10 @@ const instructions: Readonly<Record<string, Apply>> = {
     if (trigger === "MAINTAINER" || trigger === "FROM") throw wrong(line, `${trigger} isn't allowed as an ONBUILD trigger`);
     return { ...config, OnBuild: [...list(config, "OnBuild"), rest] };
   },
-  SHELL: (config, rest, line) => ({ ...config, Shell: jsonList(rest) ?? refuse(line, "SHELL requires the arguments to be in JSON form") }),
+  SHELL: (config, rest, line) => ({
+    ...config,
+    Shell: jsonList(rest, line) ?? refuse(line, "SHELL requires the arguments to be in JSON form"),
+  }),
   STOPSIGNAL: (config, rest, line) => {
     const signal = one(config, rest, line);
     // Refused here, so that no image gets a signal with which its containers can't be created.
@@ -78,7 +85,7 @@ const instructions: Readonly<Record<string, Apply>> = {
   },
   USER: (config, rest, line) => ({ ...config, User: one(config, rest, line) }),
   VOLUME: (config, rest, line) => {
-    const listed = jsonList(rest)?.map((word) => expanded(config, word, line));
+    const listed = jsonList(rest, line)?.map((word) => expanded(config, word, line));
     const paths = listed ?? words(config, rest, line);
     if (paths.some((path) => path === "")) throw wrong(line, "VOLUME specified can not be an empty string");
     return set(config, "Volumes", paths);
@@ -104,19 +111,23 @@ function normal(path: string): string {
 }
 
 /** A JSON list of strings; null: anything else, which is text for the shell. */
-function jsonList(text: string): readonly string[] | null {
+/** Words in JSON; null: the text is no JSON list, and is taken as it is. */
+function jsonList(text: string, line: string): readonly string[] | null {
   if (!text.startsWith("[")) return null;
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(text);
-    return Array.isArray(value) && value.every((item) => typeof item === "string") ? value : null;
+    value = JSON.parse(text);
   } catch {
     return null;
   }
+  if (!Array.isArray(value)) return null;
+  if (value.every((item) => typeof item === "string")) return value;
+  throw wrong(line, "when using JSON array syntax, arrays must be comprised of strings only");
 }
 
-function command(rest: string, config: Config): readonly string[] | null {
+function command(rest: string, config: Config, line: string): readonly string[] | null {
   const shell = list(config, "Shell");
-  return jsonList(rest) ?? (rest === "" ? null : [...(shell.length > 0 ? shell : ["/bin/sh", "-c"]), rest]);
+  return jsonList(rest, line) ?? (rest === "" ? null : [...(shell.length > 0 ? shell : ["/bin/sh", "-c"]), rest]);
 }
 
 /** As in Docker: an error in a word is reported with its line. */
@@ -199,7 +210,7 @@ function healthcheck(rest: string, line: string): Config {
   for (let found = /^--([a-z-]+)=(\S+)\s*/.exec(text); found !== null; found = /^--([a-z-]+)=(\S+)\s*/.exec(text)) {
     const [whole, name = "", value = ""] = found;
     const key = durations[name];
-    if (key !== undefined) options[key] = nanoseconds(value, line);
+    if (key !== undefined) options[key] = span(name, value, line);
     else if (name === "retries" && /^\d+$/.test(value)) options.Retries = Number(value);
     else throw wrong(line, `unknown flag: --${name}`);
     text = text.slice(whole.length);
@@ -207,14 +218,27 @@ function healthcheck(rest: string, line: string): Config {
   const [, kind = "", words = ""] = /^(\S+)\s*([\s\S]*)$/.exec(text) ?? [];
   if (kind.toUpperCase() === "NONE" && words === "") return { Test: ["NONE"] };
   if (kind.toUpperCase() !== "CMD" || words === "") throw wrong(line, "HEALTHCHECK takes NONE, or options and CMD with a command");
-  const json = jsonList(words);
+  const json = jsonList(words, line);
+  if (json?.length === 0) throw wrong(line, "the command after HEALTHCHECK CMD is missing");
   return { Test: json === null ? ["CMD-SHELL", words] : ["CMD", ...json], ...options };
 }
 
+/** A millisecond, and Go's longest duration, in nanoseconds. */
+const [shortest, longest] = [1e6, 2 ** 63];
 const units: Readonly<Record<string, number>> = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
 
 function nanoseconds(text: string, line: string): number {
+  if (text === "0") return 0;
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
-  if (parts.length === 0 || parts.map(([whole]) => whole).join("") !== text) throw wrong(line, `time: invalid duration "${text}"`);
-  return parts.reduce((sum, [, count = "0", unit = "s"]) => sum + Math.round(Number(count) * (units[unit] ?? 0)), 0);
+  const total = parts.reduce((sum, [, count = "0", unit = "s"]) => sum + Math.round(Number(count) * (units[unit] ?? 0)), 0);
+  if (parts.length === 0 || parts.map(([whole]) => whole).join("") !== text || total >= longest)
+    throw wrong(line, `time: invalid duration "${text}"`);
+  return total;
+}
+
+/** Refused here, so that no image has a health check with which its containers can't be created. */
+function span(name: string, value: string, line: string): number {
+  const total = nanoseconds(value, line);
+  if (total !== 0 && total < shortest) throw wrong(line, `--${name} cannot be less than 1ms; 0 stands for the default`);
+  return total;
 }

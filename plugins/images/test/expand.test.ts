@@ -65,6 +65,24 @@ test("a stop signal that is none and the name of a digest's algorithm are refuse
     assert.throws(() => parseNewName(name, null, "no"), isInvalid, name);
 });
 
+test("a health check with which no container could be created, and lists of other things than words are refused", () => {
+  const isInvalid = (error: unknown): boolean => isTsboxError(error) && error.code === "InvalidArgument";
+  for (const wrong of [
+    "HEALTHCHECK --interval=1us CMD x",
+    "HEALTHCHECK --timeout=0.5ms CMD x",
+    "HEALTHCHECK --start-period=999us CMD x",
+    "HEALTHCHECK --interval=9999999999h CMD x",
+    "HEALTHCHECK CMD []",
+    "CMD [1]",
+    'ENTRYPOINT ["a", {}]',
+    "VOLUME [null]",
+  ])
+    assert.throws(() => applyInstructions({}, [wrong]), isInvalid, wrong);
+  const zeros = applyInstructions({}, ["HEALTHCHECK --interval=0s --timeout=0 --retries=0 CMD x"]);
+  assert.deepEqual(zeros.Healthcheck, { Test: ["CMD-SHELL", "x"], Interval: 0, Timeout: 0, Retries: 0 });
+  assert.deepEqual(applyInstructions({}, ["CMD ['a']"]).Cmd, ["/bin/sh", "-c", "['a']"]);
+});
+
 test("every instruction that Docker expands is expanded, no other", () => {
   const config = applyInstructions({ Env: ["PATH=/bin", "D=/data dir", "P=80 81/udp", "U=me"] }, [
     "ENV PATH=$PATH:/opt/bin NEXT=$PATH",
