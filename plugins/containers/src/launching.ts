@@ -29,6 +29,9 @@ export function launch(engine: LaunchNeeds, call: Call, id: ContainerId, options
   return decide(engine, id, async (last) => {
     if (last.status === "restarting")
       throw fail("FailedPrecondition", `container ${last.name} is running already: it restarts`, { reason: "containers/already-running" });
+    // A client in the foreground: as in Docker, it attaches before the start, and whether or not that succeeds.
+    if (options.client !== undefined)
+      await engine.events.publish(call, { type: "container", action: "attach", id, attributes: attributes(last) });
     const record: Container = { ...last, restartCount: 0, restart: { stopped: false, backoff: 0, wanted: false, at: null } };
     try {
       const report = await start(engine, call, record, options);

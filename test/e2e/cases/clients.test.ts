@@ -189,6 +189,14 @@ test.skipIf(reason, "events: past ones up to an end, and all that Docker reports
   assert.not.ok(events.includes("container attach"), "an exec attaches to nothing");
   const refused = await own.run(["events", "--since", "0s", "--until", "10m"]);
   assert.is(refused.code, 1);
+  // As docker's client, ours attaches before it starts.
+  await own.ok(["run", "--name", "front", "--net", "none", "host:/", "true"]);
+  await own.ok(["start", "-a", "front"]);
+  await own.run(["run", "--name", "missing", "--net", "none", "host:/", "no-such-command"]);
+  const life = async (name: string): Promise<string> =>
+    await own.ok(["events", "--until", "0s", "-f", `container=${name}`, "-f", "type=container", "--format", "{{.Action}}"]);
+  assert.is(await life("front"), "create\nattach\nstart\ndie\nattach\nstart\ndie\n");
+  assert.is(await life("missing"), "create\nattach\n");
 });
 
 test.skipIf(reason, "aborted requests leave nothing behind", async (t) => {

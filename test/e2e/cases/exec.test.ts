@@ -306,6 +306,9 @@ test.skipIf(
       assert.equal(await ask(own.socket, "POST", `/exec/${id}/resize?h=1&w=1`), said);
     };
     await unknown(never);
+    // As in Docker, a command that is missing counts before the container's state, and before the container itself.
+    for (const container of ["box", "nobody"])
+      assert.equal(await ask(own.socket, "POST", `/containers/${container}/exec`, { Cmd: [] }), { message: "No exec command specified" });
     await own.ok(["rm", "box"]);
     for (const id of [ended, missing]) await unknown(id);
   },

@@ -46,6 +46,15 @@ test.skipIf(reason, "standard output is exactly what the command wrote, all else
   assert.equal([ran.code, ran.stdout, ran.stderr], [0, "hello\n", ""]);
 });
 
+test.skipIf(reason, "a container in the background that does not start is there, so its id is printed", async (t) => {
+  const own = await engine(t);
+  const ran = await own.run(["run", "-d", "--net", "none", "host:/", "no-such-command"]);
+  assert.is(ran.code, 127);
+  assert.is(ran.stdout, await own.ok(["ps", "-aq", "--no-trunc"]));
+  const unmade = await own.run(["run", "-d", "--mount", "type=bind,src=/not/there,dst=/n", "host:/", "true"]);
+  assert.is(unmade.stdout, "");
+});
+
 test.skipIf(reason, "exit codes are Docker's", async (t) => {
   const own = await engine(t);
   for (const [argv, code, words] of [

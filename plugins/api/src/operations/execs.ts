@@ -16,8 +16,11 @@ type ExecVerbs = Pick<ApiService, "execCreate" | "execStart" | "execResize" | "e
 export function execVerbs(containers: ContainersService): ExecVerbs {
   return {
     execCreate: async (call, id, body) => {
+      const config = parseExec(body);
+      // As in Docker: before the container is looked for.
+      if (config.argv.length === 0) throw fail("InvalidArgument", "No exec command specified");
       const record: Container = await containers.get(call, id);
-      const exec = await containers.execCreate(call, record.id, parseExec(body));
+      const exec = await containers.execCreate(call, record.id, config);
       return { Id: exec.id };
     },
     execStart: async (call, id, options) => {

@@ -81,10 +81,14 @@ export const run: Command = {
     const id = await make(io, api, parsed, true);
     const created = performance.now();
     if (detach) {
-      const { timings, warnings } = await api.containerStart(io.call, id, {});
-      await io.err(warningText(warnings));
-      await printTimings(io, parsed, [["create", created - begun], ...timings]);
-      await io.out(`${id}\n`);
+      try {
+        const { timings, warnings } = await api.containerStart(io.call, id, {});
+        await io.err(warningText(warnings));
+        await printTimings(io, parsed, [["create", created - begun], ...timings]);
+      } finally {
+        // Also when the start fails, as in Docker: the container is there.
+        await io.out(`${id}\n`);
+      }
       return 0;
     }
     const attached = { ...streams, terminal: tty, signalProxy: proxies(parsed), removed, detachKeys };
