@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { suite } from "@tsbox/harness";
+import { suite, temporaryDirectory } from "@tsbox/harness";
+import { Choices } from "../src/host/choice.ts";
 import { contractVersions, fail, type HostToolkit, isTsboxError, type StorageDriver, type TsboxError } from "../src/index.ts";
 import { type TestPlugin, world } from "./world.ts";
 
@@ -229,6 +230,16 @@ test("the choice: priority among the usable, recorded, then never changed silent
     engine.start({ drivers: { storage: "zfs" } }),
     coded("NotFound", /names the storage driver zfs.*installed: vfs, btrfs, overlay/),
   );
+});
+
+test("kinds that are chosen side by side are all recorded", async (t) => {
+  const path = join(temporaryDirectory(t), "drivers.json");
+  const choices = await Choices.read(path, {});
+  await choices.settle();
+  const kinds = ["storage", "exec", "network"];
+  const usable = async (): Promise<{ usable: true; unsure: null; reason: string }> => ({ usable: true, unsure: null, reason: "" });
+  await Promise.all(kinds.map((kind) => choices.choose(kind, ["own"], usable)));
+  assert.deepEqual(JSON.parse(readFileSync(path, "utf8")), { storage: "own", exec: "own", network: "own" });
 });
 
 test("a choice is recorded once all services stand: a start that failed before leaves no trace of a former engine", async (test) => {

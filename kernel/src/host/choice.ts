@@ -24,6 +24,7 @@ export class Choices {
   #recorded: Record<string, string> = {};
   /** False while services are being opened. */
   #settled = false;
+  #writing: Promise<void> = Promise.resolve();
 
   private constructor(path: string, named: Readonly<Record<string, string>>) {
     this.#path = path;
@@ -119,7 +120,14 @@ export class Choices {
     if (this.#settled) await this.#write();
   }
 
-  async #write(): Promise<void> {
+  /** Kinds are chosen side by side, and all write one file: one write after another. */
+  #write(): Promise<void> {
+    const written = this.#writing.then(() => this.#writeOnce());
+    this.#writing = written.catch(() => {});
+    return written;
+  }
+
+  async #writeOnce(): Promise<void> {
     const fresh = `${this.#path}.new`;
     await mkdir(dirname(this.#path), { recursive: true });
     const file = await open(fresh, "w");
