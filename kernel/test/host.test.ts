@@ -16,12 +16,14 @@ const service = (name: string, kind: string, needs: Record<string, string> = {},
     async close() { trace("close ${kind}"); },
   });`,
 });
+/** A storage driver whose verbs do nothing. */
+const verbs = `powers: [], ...Object.fromEntries("prepare view mounts commit remove stat usage list".split(" ").map((verb) => [verb, async () => {}])),`;
 const driver = (id: string, body: string, probe = "async () => ({ usable: true })"): TestPlugin => ({
   name: `storage-${id}`,
   manifest: { kernel: "^1.0", provides: { [`storage/${id}`]: "1.0.0" } },
   setup: `context.provideDriver("storage", "${id}", {
     probe: ${probe},
-    async open() { trace("open ${id}"); return { powers: [], ${body} }; },
+    async open() { trace("open ${id}"); return { ${verbs} ${body} }; },
     async close() { trace("close ${id}"); },
   });`,
 });
@@ -287,7 +289,7 @@ test("a driver that fails to open can be asked again", async (test) => {
   const engine = world(test, [
     {
       ...driver("vfs", ""),
-      setup: `let times = 0; context.provideDriver("storage", "vfs", { async open() { if (times++ === 0) throw new Error("busy"); return { powers: [] }; } });`,
+      setup: `let times = 0; context.provideDriver("storage", "vfs", { async open() { if (times++ === 0) throw new Error("busy"); return { ${verbs} }; } });`,
     },
   ]);
   const host = await engine.start();
@@ -390,7 +392,7 @@ test("an opening or closing that never answers is an error of that plugin, and t
   const slow = (open: string, close: string): TestPlugin => ({
     name: "slow",
     manifest: { kernel: "^1.0", provides: { "storage/slow": "1.0.0" }, needs: {} },
-    setup: `context.provideDriver("storage", "slow", { async open(call) { ${open} return { powers: [] }; }, async close() { trace("close slow"); ${close} } });`,
+    setup: `context.provideDriver("storage", "slow", { async open(call) { ${open} return { ${verbs} }; }, async close() { trace("close slow"); ${close} } });`,
   });
   const never = "await new Promise(() => {});";
   const opening = await world(test, [service("a", "state"), slow(never, "")]).start({}, 20, { open: 50 });
@@ -409,7 +411,7 @@ test("what opens after its deadline is closed", async (test) => {
       name: "late",
       manifest: { kernel: "^1.0", provides: { "storage/late": "1.0.0" } },
       setup: `context.provideDriver("storage", "late", {
-        open: (call) => new Promise((resolve) => call.signal.addEventListener("abort", () => setTimeout(() => resolve({ powers: [] }), 60))),
+        open: (call) => new Promise((resolve) => call.signal.addEventListener("abort", () => setTimeout(() => resolve({ ${verbs} }), 60))),
         async close() { trace("close late"); globalThis.lateClosed(); },
       });`,
     },
@@ -419,6 +421,22 @@ test("what opens after its deadline is closed", async (test) => {
   await assert.rejects(host.driver("storage", "late"), coded("DeadlineExceeded", /did not answer open/));
   await closed;
   assert.deepEqual(engine.trace, ["close late"]);
+});
+
+test("a driver without a verb of its contract or of a power that it declares is refused, and closed", async (test) => {
+  for (const [body, text] of [
+    ["stat: undefined,", /storage-vfs opened storage\/vfs without the verb stat, which each storage driver has; install another version/],
+    ["powers: undefined,", /storage-vfs opened storage\/vfs without the list of its powers/],
+    ['powers: ["diff"],', /storage-vfs opened storage\/vfs with the power diff, but without its verb diff/],
+  ] as const) {
+    const engine = world(test, [driver("vfs", body)]);
+    const host = await engine.start();
+    await assert.rejects(host.driver("storage", "vfs"), coded("InvalidArgument", text));
+    assert.deepEqual(engine.trace, ["open vfs", "close vfs"]);
+  }
+  // A power that a plugin brings is not known to the kernel.
+  const own = world(test, [driver("vfs", 'powers: ["teleport", "diff"], async diff() {},')]);
+  assert.deepEqual((await (await own.start()).driver("storage", "vfs")).powers, ["teleport", "diff"]);
 });
 
 test("a tap of a hook that no plugin provides is refused", async (test) => {

@@ -23,6 +23,7 @@ import { type LoadedManifest, readManifest } from "./manifest.ts";
 import { type Agreement, negotiate } from "./negotiate.ts";
 import { type Answer, type LoadedPlugin, type Offer, type OfferLimits, offerLimits } from "./plugin-state.ts";
 import { stamped } from "./stamp.ts";
+import { checkVerbs } from "./verbs.ts";
 
 export interface HostOptions {
   /** The path of the engine's own list of plugins. Packages are searched beside it, then below `<rootDirectory>/plugins`. */
@@ -188,6 +189,7 @@ class RunningHost implements Host {
     const call = this.call();
     const needs = (): Promise<void> => this.#openNeeds(entry.plugin);
     const driver = await entry.offer.open(call, needs, (value) => {
+      checkVerbs(value, entry.offer.name, entry.plugin.name);
       this.#opened.push({ offer: entry.offer, value });
       return guard(value, { offer: entry.offer.name, plugin: entry.plugin.name, limit: this.#limit(kind), grace: this.#grace });
     });

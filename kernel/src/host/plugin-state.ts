@@ -108,7 +108,7 @@ export class Offer {
   }
 
   /**
-   * `needs` opens what the provider needs; `made` gets the opened value, and answers what its callers see. Throws `Unsupported` with the
+   * `needs` opens what the provider needs; `made` checks the opened value, and answers what its callers see. Throws `Unsupported` with the
    * probe's reason if this host can't use it.
    */
   open(call: Call, needs: () => Promise<void>, made: (opened: unknown) => unknown): Promise<unknown> {
@@ -134,8 +134,15 @@ export class Offer {
         if (given) await this.#provider.close?.(inner, value);
         return value;
       });
-      this.failure = null;
-      return made(opened);
+      try {
+        const shown = made(opened);
+        this.failure = null;
+        return shown;
+      } catch (thrown) {
+        // It is refused. Its own error on closing would say less.
+        await this.close(call, opened).catch(() => {});
+        throw thrown;
+      }
     } catch (thrown) {
       given = true;
       this.failure = stamped(thrown, this.plugin, call).message;
