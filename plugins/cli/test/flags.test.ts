@@ -96,6 +96,22 @@ test("templates read as Go's", () => {
   assert.throws(() => compileTemplate("{{range .List}}"), /template parsing error/);
 });
 
+test("name servers are addresses, --dns-opt is --dns-option", () => {
+  const host = (...flags: string[]): unknown => createBody({ environment: {}, workingDirectory: "/" }, parse(...flags, "image")).HostConfig;
+  const { Dns, DnsOptions } = host("--dns", "1.1.1.1", "--dns", "fd00::1", "--dns-opt", "ndots:2", "--dns-option", "rotate") as {
+    readonly Dns: unknown;
+    readonly DnsOptions: unknown;
+  };
+  assert.equal(
+    [Dns, DnsOptions],
+    [
+      ["1.1.1.1", "fd00::1"],
+      ["rotate", "ndots:2"],
+    ],
+  );
+  assert.throws(() => host("--dns", "bogus"), /invalid argument "bogus" for "--dns" flag: IP address is not correctly formatted/);
+});
+
 test("durations are Go's, up to its longest", () => {
   for (const [text, nanoseconds] of [
     ["1h1m1.5s", 3661.5e9],

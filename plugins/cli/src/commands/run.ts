@@ -1,5 +1,6 @@
 /** `run` and `create`: make a container from flags. */
 import { existsSync, writeFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { resolve } from "node:path";
 import type { ApiService, Json } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
@@ -45,6 +46,7 @@ const flags: FlagSpecs = {
   dns: { kind: "list", help: "Set custom DNS servers" },
   "dns-search": { kind: "list", help: "Set custom DNS search domains" },
   "dns-option": { kind: "list", help: "Set DNS options" },
+  "dns-opt": { kind: "list", help: "The same as --dns-option" },
   "stop-signal": { kind: "text", help: "Signal to stop the container" },
   "stop-timeout": { kind: "text", value: "int", help: "Timeout (in seconds) to stop a container" },
   "log-driver": { kind: "text", help: "Logging driver for the container: local, json-file or none" },
@@ -113,6 +115,12 @@ export const create: Command = {
     return 0;
   },
 };
+
+/** Resolvers ignore the lines of other things than addresses. */
+function nameServer(address: string): string {
+  if (isIP(address) !== 0) return address;
+  throw new CommandError(125, `invalid argument "${address}" for "--dns" flag: IP address is not correctly formatted: ${address}`);
+}
 
 /** The user's own process must read and write the files that the user names. */
 function needsUserFiles(words: readonly string[]): boolean {
@@ -211,9 +219,9 @@ export function createBody(io: Pick<Io, "environment" | "workingDirectory">, par
       ...limitsOf(parsed),
       ...isolationOf(parsed, (path) => userFile(io, path)),
       ExtraHosts: parsed.list("add-host"),
-      Dns: parsed.list("dns"),
+      Dns: parsed.list("dns").map(nameServer),
       DnsSearch: parsed.list("dns-search"),
-      DnsOptions: parsed.list("dns-option"),
+      DnsOptions: [...parsed.list("dns-option"), ...parsed.list("dns-opt")],
       LogConfig: {
         Type: parsed.text("log-driver") ?? "",
         Config: Object.fromEntries(parsed.list("log-opt").map((option) => pairOf(option))),
