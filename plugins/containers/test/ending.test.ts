@@ -125,8 +125,8 @@ test("any other signal is no stop", async (t) => {
   assert.not(onDisk().restart.stopped);
 });
 
-test("kill beside a request that waits for a shim: it does not wait for that request", async () => {
-  const { engine } = world("/nowhere", { ...runningRecord, restart: { ...runningRecord.restart } }, [kill]);
+test("kill beside a request that waits for a shim: it does not wait for that request", async (t) => {
+  const { engine } = world(temporaryDirectory(t), { ...runningRecord, restart: { ...runningRecord.restart } }, [kill]);
   let isHeld = true;
   const held = engine.locks.run(id, () => new Promise<void>((resolve) => setTimeout(resolve, 3_000))).then(() => (isHeld = false));
   await endAtOnce(engine, call, id, false);
