@@ -151,6 +151,11 @@ fn nasty(root: &Path) {
     xattr::set(handle.as_fd(), c"empty", b"user.with=equals", b"a\nb\0c").unwrap();
     xattr::set(handle.as_fd(), c"empty", b"user.plain", b"a\nb\0c").unwrap();
     xattr::set(handle.as_fd(), c"empty", b"trusted.kept", b"t").unwrap();
+    // A value, and a list of names, larger than the first buffer that the kernel is asked with.
+    xattr::set(handle.as_fd(), c"zz-second", b"user.long", &[b'l'; 3000]).unwrap();
+    for number in 0..20 {
+        xattr::set(handle.as_fd(), c"setuid", format!("user.number-{number:020}").as_bytes(), b"").unwrap();
+    }
     // user::rw-, user:1000:r--, group::r--, mask::r--, other::---
     let acl = [
         2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 232, 3, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255, 16, 0, 4, 0, 255, 255, 255,

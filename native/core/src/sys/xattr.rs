@@ -75,20 +75,18 @@ pub fn is_private(key: &[u8]) -> bool {
     key.starts_with(b"trusted.overlay.") || key.starts_with(b"user.overlay.") || key == b"security.selinux"
 }
 
-/// Calls with a small buffer, which is mostly enough, and otherwise with the size that the kernel returns.
+/// Asks with a small buffer, which is enough most of the time, and else with the largest that the kernel fills (XATTR_SIZE_MAX,
+/// XATTR_LIST_MAX). The kernel is not asked for a size: rustix answers 0 for an empty buffer, and the size may change between two calls.
 fn grown(call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
     let mut buffer = vec![0u8; 256];
-    loop {
-        match call(&mut buffer) {
-            Ok(length) => {
-                buffer.truncate(length);
-                return Ok(buffer);
-            }
-            Err(Errno::RANGE) => {}
-            Err(error) => return Err(error),
+    let length = match call(&mut buffer) {
+        Err(Errno::RANGE) => {
+            buffer.resize(64 << 10, 0);
+            call(&mut buffer)?
         }
-        // An empty buffer asks only for the size.
-        let needed = call(&mut [])?;
-        buffer.resize(needed.max(1), 0);
-    }
+        answer => answer?,
+    };
+    buffer.truncate(length);
+    buffer.shrink_to_fit();
+    Ok(buffer)
 }
