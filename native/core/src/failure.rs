@@ -99,6 +99,11 @@ impl Failure {
         self
     }
 
+    /// Whether an entry does not exist, or is of another kind: a running process may remove or replace what was listed before.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.errno, Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) && self.syscall.as_deref() != Some("write")
+    }
+
     /// Names the stage, unless an inner stage is set already.
     pub fn at(mut self, stage: &str) -> Self {
         self.stage.get_or_insert_with(|| stage.to_owned());

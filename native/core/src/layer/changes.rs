@@ -38,6 +38,14 @@ impl Pair<'_> {
         }
     }
 
+    /// An entry that was removed meanwhile counts as changed.
+    pub fn differs_or_went(&self) -> Result<bool> {
+        match self.differs() {
+            Err(failure) if failure.is_gone() => Ok(true),
+            other => other,
+        }
+    }
+
     fn attributes_differ(&self) -> Result<bool> {
         let of = |directory| {
             let all = xattr::all(directory, self.name).named("listxattr", self.path);
@@ -56,7 +64,7 @@ impl Pair<'_> {
         if lower.inode() == upper.inode() || upper.mtime().nanoseconds != 0 || upper.0.st_size == 0 {
             return Ok(false);
         }
-        let open = |directory| at::open(directory, self.name, libc::O_RDONLY | libc::O_NONBLOCK, 0).named("openat", self.path);
+        let open = |directory| at::open_file(directory, self.name).named("openat", self.path);
         let (mut left, mut right) = (std::fs::File::from(open(self.lower.0)?), std::fs::File::from(open(self.upper.0)?));
         let (mut ours, mut theirs) = (vec![0; 64 << 10], vec![0; 64 << 10]);
         loop {

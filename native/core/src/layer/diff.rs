@@ -127,7 +127,9 @@ fn upper_directory(emitter: &mut Emitter<&mut Stream>, own: &Own, root: Borrowed
             continue;
         };
         let here = descent.join(&name);
-        let stat = at::stat(descent.here(), &name).named("stat", &here)?;
+        let Some(stat) = at::find(descent.here(), &name).named("stat", &here)? else {
+            continue;
+        };
         if stat.is_whiteout() {
             emitter.whiteout(descent.path(), &[WHITEOUT, name.to_bytes()].concat())?;
             continue;
@@ -135,9 +137,11 @@ fn upper_directory(emitter: &mut Emitter<&mut Stream>, own: &Own, root: Borrowed
         if own.is_ours(descent.here(), &name, &here, &stat)? {
             continue;
         }
-        emitter.entry(descent.here(), &name, &here, &stat)?;
-        if stat.is_directory() {
-            descent.enter(&name, open(descent.here(), &name, &here)?)?;
+        if emitter.entry(descent.here(), &name, &here, &stat)?
+            && stat.is_directory()
+            && let Some(directory) = open(descent.here(), &name, &here)?
+        {
+            descent.enter(&name, directory)?;
             ahead.push(list_upper(emitter, &descent)?);
         }
     }
@@ -152,8 +156,12 @@ fn list_upper(emitter: &mut Emitter<&mut Stream>, descent: &Descent) -> Result<s
     Ok(sorted(descent.here()).named("getdents64", descent.path())?.into_iter())
 }
 
-fn open(directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<OwnedFd> {
-    at::open_directory(directory, name).named("openat2", path)
+/// None: the directory was removed or replaced meanwhile.
+fn open(directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<Option<OwnedFd>> {
+    match at::open_directory(directory, name).named("openat2", path) {
+        Err(failure) if failure.is_gone() => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 fn is_opaque(directory: BorrowedFd, path: &[u8]) -> Result<bool> {
@@ -181,17 +189,22 @@ impl Linked<'_> {
                 continue;
             };
             let here = upper.join(&name);
-            let stat = at::stat(upper.here(), &name).named("stat", &here)?;
-            if self.trees.is_gone(&stat) {
+            let Some(stat) = at::find(upper.here(), &name)
+                .named("stat", &here)?
+                .filter(|stat| !self.trees.is_gone(stat))
+            else {
                 continue;
-            }
+            };
             let below = self.trees.find(lower.here(), &name, &here)?;
             if stat.is_directory() {
                 let before = match below {
-                    Some((lower, below)) if below.is_directory() => Some(open(lower, &name, &here)?),
+                    Some((lower, below)) if below.is_directory() => open(lower, &name, &here)?,
                     _ => None,
                 };
-                upper.enter(&name, open(upper.here(), &name, &here)?)?;
+                let Some(directory) = open(upper.here(), &name, &here)? else {
+                    continue;
+                };
+                upper.enter(&name, directory)?;
                 lower.enter(&name, before)?;
                 ahead.push(self.level(&mut lower, &upper)?);
             } else if stat.0.st_nlink > 1 && !self.changed.contains(&stat.inode()) {
@@ -201,7 +214,7 @@ impl Linked<'_> {
                     name: &name,
                     path: &here,
                 });
-                if pair.map_or(Ok(true), |pair| pair.differs())? {
+                if pair.map_or(Ok(true), |pair| pair.differs_or_went())? {
                     self.changed.insert(stat.inode());
                 }
             }
@@ -342,7 +355,9 @@ impl Walk<'_> {
     /// Handles one entry of the upper tree. True: it is a directory, which is the current one now.
     fn entry(&mut self, name: &CStr, depth: usize) -> Result<bool> {
         let path = self.upper.join(name);
-        let stat = at::stat(self.upper.here(), name).named("stat", &path)?;
+        let Some(stat) = at::find(self.upper.here(), name).named("stat", &path)? else {
+            return Ok(false);
+        };
         let lower = self.lower.as_ref().and_then(Lower::here);
         if self.trees.is_gone(&stat) {
             let known = match lower {
@@ -367,9 +382,9 @@ impl Walk<'_> {
             path: &path,
         });
         let changed = !stat.is_directory() && stat.0.st_nlink > 1 && self.linked.contains(&stat.inode())
-            || pair.map_or(Ok(true), |pair| pair.differs())?;
+            || pair.map_or(Ok(true), |pair| pair.differs_or_went())?;
         let before = match below {
-            Some((lower, below)) if stat.is_directory() && below.is_directory() => Some(open(lower, name, &path)?),
+            Some((lower, below)) if stat.is_directory() && below.is_directory() => open(lower, name, &path)?,
             _ => None,
         };
         if changed {
@@ -379,7 +394,10 @@ impl Walk<'_> {
         if !stat.is_directory() {
             return Ok(false);
         }
-        self.upper.enter(name, open(self.upper.here(), name, &path)?)?;
+        let Some(directory) = open(self.upper.here(), name, &path)? else {
+            return Ok(false);
+        };
+        self.upper.enter(name, directory)?;
         if let Some(lower) = &mut self.lower {
             lower.enter(name, before)?;
         }
@@ -392,7 +410,10 @@ impl Walk<'_> {
     /// Writes the directories that lead to a change.
     fn settle(&mut self) -> Result<()> {
         for Pending { path, stat, .. } in std::mem::take(&mut self.pending) {
-            let directory = at::open_beneath(self.root, &path, libc::O_RDONLY | libc::O_DIRECTORY).named("openat2", &path)?;
+            let directory = match at::open_beneath(self.root, &path, libc::O_RDONLY | libc::O_DIRECTORY).named("openat2", &path) {
+                Err(failure) if failure.is_gone() => continue,
+                other => other?,
+            };
             self.emitter.entry(directory.as_fd(), c".", &path, &stat)?;
         }
         Ok(())

@@ -194,7 +194,11 @@ impl Walk<'_> {
             return Ok(None);
         }
         let kind = match (below, lower) {
-            (Some(below), Some(lower)) => differs((lower, &below), (upper, &stat), name, path)?.then_some(ChangeKind::Modified),
+            (Some(below), Some(lower)) => match differs((lower, &below), (upper, &stat), name, path) {
+                // The entry was removed meanwhile.
+                Err(failure) if failure.is_gone() => return Ok(None),
+                other => other?.then_some(ChangeKind::Modified),
+            },
             _ => Some(ChangeKind::Added),
         };
         let was_directory = below.is_some_and(|below| below.is_directory());
@@ -221,7 +225,7 @@ impl Walk<'_> {
                 }
                 return Ok(Some(kind.is_none().then_some(found_before)));
             }
-            // A mount point, which is no part of the tree.
+            // A mount point, which is no part of the tree, or an entry that was removed meanwhile.
             Some(None) => {}
             None => {
                 if let Some(before) = before {
@@ -260,11 +264,11 @@ fn directory_of(directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<Optio
     }
 }
 
-/// None: the directory is a mount point.
+/// None: the directory is a mount point, or was removed meanwhile.
 fn open(directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<Option<OwnedFd>> {
     match at::open_directory(directory, name) {
         Ok(fd) => Ok(Some(fd)),
-        Err(error) if error.raw_os_error() == Some(libc::EXDEV) => Ok(None),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EXDEV | libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => Ok(None),
         Err(error) => Err(error).named("openat2", path),
     }
 }

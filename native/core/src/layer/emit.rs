@@ -10,12 +10,13 @@ use crate::tree::{Cancel, Named, join, shown};
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A file whose holes are smaller in total is not written as a sparse member, which not every reader supports.
 const WORTH: u64 = 64 << 10;
-/// A file with more pieces than this is written completely.
-const MOST_PIECES: usize = 4096;
+/// A file with more pieces than this is written completely, and may become a terabyte for a few bytes. A longer list of pieces may exceed
+/// the mebibyte that Go's archive/tar, and therefore Docker, reads.
+const MOST_PIECES: usize = 32 << 10;
 
 /// The reader of the archive.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,8 +58,63 @@ impl<'a, W: Write> Emitter<'a, W> {
         self.writer.finish().map(|_| ())
     }
 
-    /// Writes the entry `name` of `directory` under `path` in the archive; `.` is the directory itself.
-    pub fn entry(&mut self, directory: BorrowedFd, name: &CStr, path: &[u8], stat: &at::Stat) -> Result<()> {
+    /// Writes the entry `name` of `directory` under `path` in the archive; `.` is the directory itself. False: nothing was written, because
+    /// the entry was removed meanwhile, or is a socket.
+    pub fn entry(&mut self, directory: BorrowedFd, name: &CStr, path: &[u8], stat: &at::Stat) -> Result<bool> {
+        if let Some(first) = self.first_name(stat) {
+            self.check(path)?;
+            let mut member = Member::new(path.to_vec(), Kind::HardLink);
+            self.describe(&mut member, stat);
+            member.link = first;
+            self.writer.member(&member)?;
+            return Ok(true);
+        }
+        match at::open(directory, name, libc::O_PATH, 0).named("openat", path) {
+            Err(failure) if failure.is_gone() => Ok(false),
+            node => self.node(node?.as_fd(), path, stat.is_directory()),
+        }
+    }
+
+    /// As [`Emitter::entry`], for an entry that was opened with `O_PATH`. Metadata and content are of this one inode, because a running
+    /// process may replace the entry at any time. False: nothing was written; also if the entry is a directory against `is_directory`.
+    pub fn node(&mut self, node: BorrowedFd, path: &[u8], is_directory: bool) -> Result<bool> {
+        self.check(path)?;
+        let stat = at::stat_fd(node).named("stat", path)?;
+        let kind = match stat.kind() {
+            libc::S_IFREG => Kind::File,
+            libc::S_IFDIR => Kind::Directory,
+            libc::S_IFLNK => Kind::Symlink,
+            libc::S_IFCHR => Kind::Character,
+            libc::S_IFBLK => Kind::Block,
+            libc::S_IFIFO => Kind::Fifo,
+            // A socket is useless without its listening process, and no archive format supports it.
+            _ => return Ok(false),
+        };
+        if stat.is_directory() != is_directory {
+            return Ok(false);
+        }
+        let mut member = Member::new(path.to_vec(), kind);
+        self.describe(&mut member, &stat);
+        member.attributes = xattr::all_opened(node).named("listxattr", path)?;
+        member.attributes.retain(|(key, _)| !xattr::is_private(key));
+        if kind != Kind::Directory && stat.0.st_nlink > 1 {
+            self.links.insert(stat.inode(), path.to_vec());
+        }
+        match kind {
+            Kind::File => {
+                member.size = stat.0.st_size as u64;
+                self.file(member, at::open_again(node).named("open", path)?)?;
+                return Ok(true);
+            }
+            Kind::Symlink => member.link = at::read_link(node, c"").named("readlinkat", path)?,
+            Kind::Character | Kind::Block => member.device = (libc::major(stat.0.st_rdev), libc::minor(stat.0.st_rdev)),
+            _ => {}
+        }
+        self.writer.member(&member)?;
+        Ok(true)
+    }
+
+    fn check(&self, path: &[u8]) -> Result<()> {
         self.cancel.check()?;
         let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
         if self.purpose == Purpose::Layer && last.starts_with(WHITEOUT) {
@@ -68,39 +124,24 @@ impl<'a, W: Write> Emitter<'a, W> {
             );
             return Err(Failure::new(Code::Unsupported, text));
         }
-        let kind = match stat.kind() {
-            libc::S_IFREG => Kind::File,
-            libc::S_IFDIR => Kind::Directory,
-            libc::S_IFLNK => Kind::Symlink,
-            libc::S_IFCHR => Kind::Character,
-            libc::S_IFBLK => Kind::Block,
-            libc::S_IFIFO => Kind::Fifo,
-            // A socket is useless without its listening process, and no archive format supports it.
-            _ => return Ok(()),
-        };
-        let mut member = Member::new(path.to_vec(), kind);
+        Ok(())
+    }
+
+    /// The path under which a file with several names was written first.
+    fn first_name(&self, stat: &at::Stat) -> Option<Vec<u8>> {
+        match !stat.is_directory() && stat.0.st_nlink > 1 {
+            true => self.links.get(&stat.inode()).cloned(),
+            false => None,
+        }
+    }
+
+    fn describe(&self, member: &mut Member, stat: &at::Stat) {
         member.mode = stat.permissions();
         (member.uid, member.gid, member.mtime) = (stat.0.st_uid, stat.0.st_gid, stat.mtime());
         if let Some(maps) = self.maps {
             member.uid = IdMaps::to_container(&maps.uids, member.uid);
             member.gid = IdMaps::to_container(&maps.gids, member.gid);
         }
-        if kind != Kind::Directory && stat.0.st_nlink > 1 {
-            if let Some(first) = self.links.get(&stat.inode()) {
-                (member.kind, member.link) = (Kind::HardLink, first.clone());
-                return self.writer.member(&member);
-            }
-            self.links.insert(stat.inode(), path.to_vec());
-        }
-        member.attributes = xattr::all(directory, name).named("listxattr", path)?;
-        member.attributes.retain(|(key, _)| !xattr::is_private(key));
-        match kind {
-            Kind::File => return self.file(member, directory, name),
-            Kind::Symlink => member.link = at::read_link(directory, name).named("readlink", path)?,
-            Kind::Character | Kind::Block => member.device = (libc::major(stat.0.st_rdev), libc::minor(stat.0.st_rdev)),
-            _ => {}
-        }
-        self.writer.member(&member)
     }
 
     /// Writes an empty member, for which there is no file.
@@ -115,18 +156,15 @@ impl<'a, W: Write> Emitter<'a, W> {
         self.writer.member(&Member::new(join(directory, name), Kind::File))
     }
 
-    fn file(&mut self, mut member: Member, directory: BorrowedFd, name: &CStr) -> Result<()> {
+    fn file(&mut self, mut member: Member, file: OwnedFd) -> Result<()> {
         use std::os::unix::fs::FileExt;
-        let file = at::open(directory, name, libc::O_RDONLY | libc::O_NONBLOCK, 0).named("openat", &member.name)?;
-        // Read the size again: the file may have grown since its directory was read.
-        member.size = at::stat_fd(file.as_fd()).named("stat", &member.name)?.0.st_size as u64;
         if self.purpose == Purpose::Layer {
             member.sparse = pieces(file.as_fd(), member.size, &member.name)?;
         }
         self.writer.member(&member)?;
         let file = std::fs::File::from(file);
         let mut buffer = vec![0; (256 << 10).min(member.stored().max(1) as usize)];
-        for Segment { offset, length } in member.sparse.clone().unwrap_or_else(|| {
+        for Segment { offset, length } in member.sparse.take().unwrap_or_else(|| {
             vec![Segment {
                 offset: 0,
                 length: member.size,

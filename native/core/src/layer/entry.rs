@@ -1,10 +1,13 @@
 //! Makes the entry that a member describes, in a directory in which its name is unused.
+//!
+//! A process of the container may replace the new entry at any time. So owner, attributes and mode are set by descriptor: set by name,
+//! an archive's set-user-ID bit or capability could be given to another file.
 
 use super::deferred::DEFAULT_ACL;
 use super::member::{Kind, Member};
 use super::place::Place;
 use super::reader::{Reader, about};
-use crate::failure::Result;
+use crate::failure::{Code, Failure, Result};
 use crate::sys::retry;
 use crate::sys::{at, xattr};
 use crate::tree::{Cancel, Named, shown};
@@ -28,7 +31,7 @@ pub fn file<R: BufRead>(reader: &mut Reader<R>, member: &Member, place: &Place, 
     if member.uid != 0 || member.gid != 0 || place.gives_group {
         at::set_owner_fd(file.as_fd(), member.uid, member.gid).named("chown", &member.name)?;
     }
-    attributes(member, place, name)?;
+    attributes(member, file.as_fd())?;
     at::set_permissions_fd(file.as_fd(), member.mode).named("chmod", &member.name)?;
     at::set_times_fd(file.as_fd(), member.mtime).named("utimensat", &member.name)
 }
@@ -53,38 +56,55 @@ pub fn special(member: &Member, place: &Place, name: &CStr) -> Result<()> {
             at::make_node(directory, name, mode, libc::makedev(member.device.0, member.device.1)).named("mknod", &member.name)?;
         }
     }
-    at::set_owner(directory, name, member.uid, member.gid).named("chown", &member.name)?;
-    attributes(member, place, name)?;
-    if member.kind != Kind::Symlink {
-        at::set_permissions(directory, name, member.mode).named("chmod", &member.name)?;
+    let made = at::open(directory, name, libc::O_PATH, 0).named("openat", &member.name)?;
+    let stat = at::stat_fd(made.as_fd()).named("stat", &member.name)?;
+    if stat.kind() != kind_of(member.kind) {
+        let text = format!("{}: it was replaced while it was created; try again", member.shown());
+        return Err(Failure::new(Code::Conflict, text));
     }
-    at::set_times(directory, name, member.mtime).named("utimensat", &member.name)
+    at::set_owner(made.as_fd(), c"", member.uid, member.gid).named("chown", &member.name)?;
+    attributes(member, made.as_fd())?;
+    if member.kind != Kind::Symlink {
+        at::set_permissions_opened(made.as_fd(), member.mode).named("chmod", &member.name)?;
+    }
+    at::set_times(made.as_fd(), c"", member.mtime).named("utimensat", &member.name)
+}
+
+fn kind_of(kind: Kind) -> u32 {
+    match kind {
+        Kind::Symlink => libc::S_IFLNK,
+        Kind::Fifo => libc::S_IFIFO,
+        Kind::Block => libc::S_IFBLK,
+        _ => libc::S_IFCHR,
+    }
 }
 
 /// Sets owner, attributes and mode of an existing directory, and removes attributes that the member does not have. Times and the default
 /// ACL are set after all members.
 pub fn directory(member: &Member, place: &Place, name: &CStr, is_new: bool) -> Result<()> {
-    let parent = place.fd.as_fd();
     let own = if name.is_empty() { c"." } else { name };
-    at::set_owner(parent, own, member.uid, member.gid).named("chown", &member.name)?;
+    let directory = at::open(place.fd.as_fd(), own, libc::O_PATH | libc::O_DIRECTORY, 0).named("openat", &member.name)?;
+    let directory = directory.as_fd();
+    at::set_owner(directory, c"", member.uid, member.gid).named("chown", &member.name)?;
     if !is_new {
-        for (key, _) in xattr::all(parent, own).named("listxattr", &member.name)? {
+        for (key, _) in xattr::all(directory, c"").named("listxattr", &member.name)? {
             let stays = xattr::is_private(&key) || key.starts_with(b"security.") && key != b"security.capability";
             if !stays && !member.attributes.iter().any(|attribute| attribute.0 == key) {
-                xattr::remove(parent, own, &key).named("removexattr", &member.name)?;
+                xattr::remove(directory, c"", &key).named("removexattr", &member.name)?;
             }
         }
     }
-    attributes(member, place, own)?;
-    at::set_permissions(parent, own, member.mode).named("chmod", &member.name)
+    attributes(member, directory)?;
+    at::set_permissions_opened(directory, member.mode).named("chmod", &member.name)
 }
 
-fn attributes(member: &Member, place: &Place, name: &CStr) -> Result<()> {
+/// `made`: the entry, opened with any flags.
+fn attributes(member: &Member, made: BorrowedFd) -> Result<()> {
     for (key, value) in &member.attributes {
         if xattr::is_private(key) || key == DEFAULT_ACL {
             continue;
         }
-        match xattr::set(place.fd.as_fd(), name, key, value) {
+        match xattr::set_opened(made, key, value) {
             // Some file systems do not support user attributes (tmpfs before Linux 6.6), and no kernel supports them for links and devices.
             Err(error) if key.starts_with(b"user.") && matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EPERM)) => {}
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
@@ -92,7 +112,7 @@ fn attributes(member: &Member, place: &Place, name: &CStr) -> Result<()> {
                 return Err(about(member, &text));
             }
             // ext4 returns the same error for a full disk and for attributes that don't fit into a block.
-            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && at::has_room(place.fd.as_fd()) => {
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && at::has_room(made) => {
                 let text = format!("its attribute {} is larger than the file system here takes", shown(key));
                 return Err(about(member, &text));
             }

@@ -64,4 +64,6 @@ pub(crate) const OPAQUE: &[u8] = b".wh..wh..opq";
 pub(crate) const OVERLAY_OPAQUE: &std::ffi::CStr = c"trusted.overlay.opaque";
 
 #[cfg(test)]
+mod changing_tests;
+#[cfg(test)]
 mod tests;

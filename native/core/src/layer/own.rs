@@ -35,6 +35,8 @@ impl Own {
             Ok(child) => child,
             // A mount point.
             Err(error) if error.raw_os_error() == Some(libc::EXDEV) => return Ok(true),
+            // The directory was removed meanwhile.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => return Ok(false),
             Err(error) => return Err(error).named("openat2", path),
         };
         let mut descent = Descent::new(child.as_fd(), path);
@@ -46,7 +48,9 @@ impl Own {
                 continue;
             };
             let here = descent.join(&name);
-            let stat = at::stat(descent.here(), &name).named("stat", &here)?;
+            let Some(stat) = at::find(descent.here(), &name).named("stat", &here)? else {
+                continue;
+            };
             // The depth is bounded by the longest of the paths.
             if !self.0.contains(&here) || !stat.is_directory() && !is_empty(&stat) {
                 return Ok(false);
@@ -59,7 +63,7 @@ impl Own {
                     descent.enter(&name, child)?;
                     ahead.push(list(descent.here()).named("getdents64", &here)?.into_iter());
                 }
-                Err(error) if error.raw_os_error() == Some(libc::EXDEV) => {}
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EXDEV | libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => {}
                 Err(error) => return Err(error).named("openat2", &here),
             }
         }

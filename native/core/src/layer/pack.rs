@@ -5,7 +5,7 @@ use crate::failure::{Code, Failure, Result};
 use crate::id_maps::IdMaps;
 use crate::sys::at;
 use crate::tree::{Cancel, Descent, Named, shown, sorted};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::io::{BufWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -61,10 +61,8 @@ pub fn pack(
             walk.all(directory.as_fd(), name, cancel)?;
         }
     } else {
-        let (parent, last) = split(path)?;
-        let parent = at::open_in_root(root, parent, libc::O_PATH | libc::O_DIRECTORY).named("openat2", path)?;
-        let stat = at::stat(parent.as_fd(), &last).named("stat", path)?;
-        walk.emitter.entry(parent.as_fd(), &last, name.unwrap_or(last.to_bytes()), &stat)?;
+        let name = name.or_else(|| path.rsplit(|byte| *byte == b'/').next());
+        walk.emitter.node(node.as_fd(), name.unwrap_or(path), false)?;
     }
     walk.emitter.finish()
 }
@@ -72,12 +70,6 @@ pub fn pack(
 /// Whether a link at a path's end is followed.
 pub fn follows(path: &[u8]) -> bool {
     path.is_empty() || path.ends_with(b"/") || path.ends_with(b"/.")
-}
-
-fn split(path: &[u8]) -> Result<(&[u8], CString)> {
-    let cut = path.iter().rposition(|byte| *byte == b'/');
-    let (parent, last) = cut.map_or((b"".as_slice(), path), |cut| (&path[..=cut], &path[cut + 1..]));
-    Ok((parent, at::c_string(last).named("openat", path)?))
 }
 
 /// Whether the node is the root of a generated file system, which counts as an empty directory. A file inside one is `NotFound`.
@@ -144,13 +136,7 @@ impl<W: Write> Walk<'_, W> {
             self.emitter.empty_file(path)?;
             return Ok(None);
         }
-        match self.emitter.entry(directory, name, path, &stat) {
-            Err(failure) if matches!(failure.errno, Some(libc::ENOENT | libc::ENXIO)) && failure.syscall.as_deref() != Some("write") => {
-                return Ok(None);
-            }
-            other => other?,
-        }
-        if !stat.is_directory() || is_mount && !self.across {
+        if !self.emitter.entry(directory, name, path, &stat)? || !stat.is_directory() || is_mount && !self.across {
             return Ok(None);
         }
         let child = match at::enter_directory(directory, name) {

@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A temporary directory of one test.
-struct World(PathBuf);
+pub(super) struct World(PathBuf);
 
 impl World {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         World::within(std::env::temp_dir(), name)
     }
     /// A directory in memory, for trees so deep that a disk takes seconds for them.
@@ -30,10 +30,10 @@ impl World {
         fs::create_dir(&path).unwrap();
         World(path)
     }
-    fn at(&self, name: &str) -> PathBuf {
+    pub(super) fn at(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
-    fn directory(&self, name: &str) -> PathBuf {
+    pub(super) fn directory(&self, name: &str) -> PathBuf {
         fs::create_dir(self.at(name)).unwrap();
         self.at(name)
     }
@@ -45,7 +45,7 @@ impl Drop for World {
     }
 }
 
-fn root() -> bool {
+pub(super) fn root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
         eprintln!("skipped: needs root");
@@ -53,7 +53,7 @@ fn root() -> bool {
     root
 }
 
-fn open(path: &Path) -> OwnedFd {
+pub(super) fn open(path: &Path) -> OwnedFd {
     at::open_path(path.as_os_str().as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY).unwrap()
 }
 
@@ -173,7 +173,7 @@ fn nasty(root: &Path) {
     at::set_times(handle.as_fd(), c"directory-with-a-name", time(1_000_000_000, 10)).unwrap();
 }
 
-fn apply_bytes(target: &Path, bytes: Vec<u8>) -> crate::failure::Result<Layer> {
+pub(super) fn apply_bytes(target: &Path, bytes: Vec<u8>) -> crate::failure::Result<Layer> {
     apply(open(target).as_fd(), Cursor::new(bytes), removing(), &Cancel::default())
 }
 
@@ -184,7 +184,7 @@ fn removing() -> Options {
     }
 }
 
-fn diff_bytes(lower: Option<&Path>, upper: &Path, into: &Path, compression: Compression) -> (Layer, Vec<u8>) {
+pub(super) fn diff_bytes(lower: Option<&Path>, upper: &Path, into: &Path, compression: Compression) -> (Layer, Vec<u8>) {
     let lower = lower.map(open);
     let file = File::create_new(into).unwrap();
     let layer = diff(

@@ -5,7 +5,7 @@ use rustix::fs::{self, AtFlags, FileType, Gid, Mode, ResolveFlags, SeekFrom, Sta
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// A file's data from stat(2).
 #[derive(Clone, Copy)]
@@ -97,7 +97,23 @@ pub fn open(directory: BorrowedFd, name: &CStr, flags: i32, mode: u32) -> io::Re
     )?)
 }
 
-/// Opens a path of the host, whose links are followed.
+/// Opens a regular file for reading. ENOENT: there is no regular file with this name. A fifo or a device that has replaced it is not
+/// opened, because an open may block, or change the device.
+pub fn open_file(directory: BorrowedFd, name: &CStr) -> io::Result<OwnedFd> {
+    let node = open(directory, name, libc::O_PATH, 0)?;
+    match stat_fd(node.as_fd())?.kind() {
+        libc::S_IFREG => open_again(node.as_fd()),
+        _ => Err(Errno::NOENT.into()),
+    }
+}
+
+/// Opens an entry for reading that was opened with `O_PATH`.
+pub fn open_again(node: BorrowedFd) -> io::Result<OwnedFd> {
+    let path = c_string(format!("/proc/self/fd/{}", node.as_raw_fd()).as_bytes())?;
+    Ok(fs::open(&path, flags_of(libc::O_RDONLY | libc::O_NONBLOCK), Mode::empty())?)
+}
+
+/// By a path of the host, whose links are followed.
 pub fn open_path(path: &[u8], flags: i32) -> io::Result<OwnedFd> {
     Ok(fs::open(&c_string(path)?, flags_of(flags), Mode::empty())?)
 }
@@ -156,9 +172,13 @@ pub fn make_link(target: &CStr, directory: BorrowedFd, name: &CStr) -> io::Resul
     Ok(fs::symlinkat(target, directory, name)?)
 }
 
+/// ENOENT: there is no symbolic link with this name.
 pub fn read_link(directory: BorrowedFd, name: &CStr) -> io::Result<Vec<u8>> {
     let mut target = vec![0; libc::PATH_MAX as usize];
-    let length = fs::readlinkat_raw(directory, name, target.as_mut_slice())?;
+    let length = fs::readlinkat_raw(directory, name, target.as_mut_slice()).map_err(|errno| match errno {
+        Errno::INVAL => Errno::NOENT,
+        other => other,
+    })?;
     target.truncate(length);
     Ok(target)
 }
@@ -206,7 +226,11 @@ fn group(gid: u32) -> Option<Gid> {
 
 /// Sets the mode of a node that is no symbolic link. The node is opened with O_PATH first, so that a link that replaced it is not followed.
 pub fn set_permissions(directory: BorrowedFd, name: &CStr, mode: u32) -> io::Result<()> {
-    let node = open(directory, name, libc::O_PATH, 0)?;
+    set_permissions_opened(open(directory, name, libc::O_PATH, 0)?.as_fd(), mode)
+}
+
+/// Of an opened entry, with any flags (O_PATH too).
+pub fn set_permissions_opened(node: BorrowedFd, mode: u32) -> io::Result<()> {
     let path = c_string(format!("/proc/self/fd/{}", node.as_raw_fd()).as_bytes())?;
     Ok(fs::chmod(&path, Mode::from_raw_mode(mode))?)
 }
@@ -215,9 +239,10 @@ pub fn set_permissions_fd(fd: BorrowedFd, mode: u32) -> io::Result<()> {
     Ok(fs::fchmod(fd, Mode::from_raw_mode(mode))?)
 }
 
-/// Sets both times to `time`.
+/// Both times become `time`. An empty name is what the descriptor shows (O_PATH too; Linux 5.8).
 pub fn set_times(directory: BorrowedFd, name: &CStr, time: Time) -> io::Result<()> {
-    Ok(fs::utimensat(directory, name, &stamps(time), AtFlags::SYMLINK_NOFOLLOW)?)
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+    Ok(fs::utimensat(directory, name, &stamps(time), flags)?)
 }
 
 pub fn set_times_fd(fd: BorrowedFd, time: Time) -> io::Result<()> {

@@ -20,17 +20,41 @@ fn path(directory: BorrowedFd, name: &CStr) -> CString {
     unsafe { CString::from_vec_unchecked(path) }
 }
 
-/// All attributes; an empty list if the file system supports none. E2BIG: they are larger than the bound.
+/// A path that leads to the opened entry, and follows it no further.
+fn opened(node: BorrowedFd) -> io::Result<CString> {
+    c_string(format!("/proc/self/fd/{}", node.as_raw_fd()).as_bytes())
+}
+
+/// All attributes; a file system without any has none. E2BIG: they are larger than the bound.
 pub fn all(directory: BorrowedFd, name: &CStr) -> io::Result<Attributes> {
     let path = path(directory, name);
-    let names = match grown(|buffer| fs::llistxattr(&path, buffer)) {
+    collect(
+        |buffer| fs::llistxattr(&path, buffer),
+        |key, buffer| fs::lgetxattr(&path, key, buffer),
+    )
+}
+
+/// As [`all`], for an opened entry, with any flags (O_PATH too); it may be a symbolic link.
+pub fn all_opened(node: BorrowedFd) -> io::Result<Attributes> {
+    let path = opened(node)?;
+    collect(
+        |buffer| fs::listxattr(&path, buffer),
+        |key, buffer| fs::getxattr(&path, key, buffer),
+    )
+}
+
+fn collect(
+    list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+    get: impl Fn(&CStr, &mut [u8]) -> rustix::io::Result<usize>,
+) -> io::Result<Attributes> {
+    let names = match grown(list) {
         Err(Errno::NOTSUP) => return Ok(Vec::new()),
         answer => answer?,
     };
     let (mut attributes, mut size) = (Vec::new(), 0);
     for key in names.split(|byte| *byte == 0).filter(|key| !key.is_empty()) {
         let key_c = c_string(key)?;
-        match grown(|buffer| fs::lgetxattr(&path, &key_c, buffer)) {
+        match grown(|buffer| get(&key_c, buffer)) {
             Ok(value) => {
                 size += key.len() + value.len();
                 if size > LARGEST_ATTRIBUTES {
@@ -62,7 +86,7 @@ pub fn set(directory: BorrowedFd, name: &CStr, key: &[u8], value: &[u8]) -> io::
 
 /// Sets an attribute of an open file, whatever flags it was opened with (O_PATH too).
 pub fn set_opened(file: BorrowedFd, key: &[u8], value: &[u8]) -> io::Result<()> {
-    let path = c_string(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
+    let path = opened(file)?;
     Ok(fs::setxattr(&path, &c_string(key)?, value, XattrFlags::empty())?)
 }
 
@@ -75,8 +99,8 @@ pub fn is_private(key: &[u8]) -> bool {
     key.starts_with(b"trusted.overlay.") || key.starts_with(b"user.overlay.") || key == b"security.selinux"
 }
 
-/// Asks with a small buffer, which is enough most of the time, and else with the largest that the kernel fills (XATTR_SIZE_MAX,
-/// XATTR_LIST_MAX). The kernel is not asked for a size: rustix answers 0 for an empty buffer, and the size may change between two calls.
+/// Calls with a small buffer, which is mostly enough, and otherwise with the largest that the kernel fills (XATTR_SIZE_MAX,
+/// XATTR_LIST_MAX). It does not ask for the size: rustix returns 0 for an empty buffer, and the size may change between two calls.
 fn grown(call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
     let mut buffer = vec![0u8; 256];
     let length = match call(&mut buffer) {

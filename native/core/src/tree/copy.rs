@@ -134,7 +134,7 @@ fn copy_one(
 ) -> Result<()> {
     match stat.kind() {
         libc::S_IFREG => {
-            let source = at::open(from, name, libc::O_RDONLY | libc::O_NONBLOCK, 0).named("openat", path)?;
+            let source = at::open_file(from, name).named("openat", path)?;
             let target = at::open(to, name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o600).named("openat", path)?;
             copy_data(source.as_fd(), target.as_fd(), stat.0.st_size as u64, reflinks, path, cancel)?;
         }

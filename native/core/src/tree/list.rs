@@ -15,7 +15,11 @@ pub fn list(directory: BorrowedFd) -> io::Result<Vec<CString>> {
         match count {
             0 => return Ok(names),
             1.. => names_of(&buffer[..count as usize], &mut names),
-            _ => return Err(io::Error::last_os_error()),
+            _ => match io::Error::last_os_error() {
+                // The directory itself was removed, so it is empty.
+                error if error.raw_os_error() == Some(libc::ENOENT) => return Ok(names),
+                error => return Err(error),
+            },
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn walk(directory: BorrowedFd, path: &[u8], cancel: &Cancel, each: &mut dyn 
         };
         let child = match stat.is_directory().then(|| descent.open(&name)).transpose() {
             Ok(child) => child,
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EXDEV | libc::ENOENT | libc::ENOTDIR)) => continue,
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EXDEV | libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => continue,
             Err(error) => return Err(error).named("openat2", &here),
         };
         each(Found {
