@@ -238,6 +238,30 @@ test("another host that a blob lies on does not see the credentials", async (t) 
   assert.equal(seen, undefined);
 });
 
+test("another host that wants credentials, by any challenge, gets none", async (t) => {
+  const seen: string[] = [];
+  let challenge = "";
+  const storage = await serve(t, (request, response) => {
+    seen.push(`${request.headers.authorization} ${request.url}`);
+    if (request.url?.startsWith("/token")) response.end(JSON.stringify({ token: "t" }));
+    else response.writeHead(401, { "www-authenticate": challenge }).end();
+  });
+  const { host } = await serve(t, (request, response) => {
+    if (request.headers.authorization === undefined) response.writeHead(401, { "www-authenticate": "Basic" }).end();
+    else response.writeHead(307, { location: `http://${storage.host}/elsewhere` }).end();
+  });
+  for (challenge of ["Basic", `Bearer realm="http://${storage.host}/token",service="s"`])
+    for (const credentials of [
+      { username: "me", password: "secret" },
+      { username: "me", password: "secret", identityToken: "mine" },
+    ])
+      await assert.rejects(
+        open(t).fetch(call, `${host}/a/b:1`, blobDescriptor, 0, { ...anonymous, credentials }),
+        failure("Unavailable", /redirects to 127\.0\.0\.1:\d+, which answers 401: its operator must mend that/),
+      );
+  assert.deepEqual([...new Set(seen)], ["undefined /elsewhere"]);
+});
+
 test("redirects without end, and to what is not http, are refused", async (t) => {
   const { host } = await serve(t, (request, response) =>
     response.writeHead(302, { location: request.url?.includes("b/") ? request.url : "file:///etc/passwd" }).end(),

@@ -8,12 +8,29 @@ import { createHash, type Hash } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { type FileHandle, lstat, open, opendir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { asError, type BlobInfo, type Call, type ContentService, type Digest, fail, limits, parseDigest } from "@tsbox/kernel";
 
 /** In milliseconds. A download that a daemon's death interrupted can be resumed if it is requested again within this time. */
 const resumeWithin = 3_600_000;
 
-export async function openBlobs(root: string): Promise<ContentService> {
+/** How slowly a download may come that another call waits for: at least `bytes` in each `milliseconds`. */
+export interface Pace {
+  readonly milliseconds: number;
+  readonly bytes: number;
+}
+
+/** 64 KiB a second. What another registry sends slowly, with or without bad intent, must not hold up this one's image. */
+const slowest: Pace = { milliseconds: 5_000, bytes: 320 << 10 };
+
+/** A blob that is being stored. */
+interface Storing {
+  readonly done: Promise<BlobInfo>;
+  /** Bytes; infinite when all have come, since the disk may then take its time. */
+  received: number;
+}
+
+export async function openBlobs(root: string, pace: Pace = slowest): Promise<ContentService> {
   const blobs = join(root, "blobs", "sha256");
   const ingest = join(root, "ingest");
   mkdirSync(blobs, { recursive: true, mode: 0o700 });
@@ -25,7 +42,7 @@ export async function openBlobs(root: string): Promise<ContentService> {
   }
   const file = (digest: Digest): string => join(blobs, parseDigest(digest).slice("sha256:".length));
   const partial = (digest: Digest): string => join(ingest, parseDigest(digest).slice("sha256:".length));
-  const busy = new Map<string, Promise<BlobInfo>>();
+  const busy = new Map<string, Storing>();
   /** Blobs in transfer whose file exists, with their full size. */
   const arriving = new Map<Digest, number>();
   const followed = new Map<string, FileHandle>();
@@ -41,22 +58,23 @@ export async function openBlobs(root: string): Promise<ContentService> {
 
   const take = async (
     call: Call,
-    expected: { digest?: Digest | undefined; size?: number | undefined },
+    expected: Expected,
     from: number,
     bytes: AsyncIterable<Uint8Array>,
+    received: (size: number) => void = () => {},
   ): Promise<BlobInfo> => {
-    const { digest: wanted } = expected;
+    const { digest: wanted, apart = false } = expected;
     const known = wanted === undefined ? null : await look(wanted);
     if (known) return known;
     count += 1;
-    const path = wanted === undefined ? join(ingest, `any-${process.pid}-${count}`) : partial(wanted);
+    const path = wanted === undefined || apart ? join(ingest, `any-${process.pid}-${count}`) : partial(wanted);
     writing.add(path);
     const { digest: key, size } = expected;
     const opened = (): void => {
-      if (key !== undefined && size !== undefined) arriving.set(key, size);
+      if (key !== undefined && size !== undefined && !apart) arriving.set(key, size);
     };
-    const got = await receive(call, path, from, bytes, expected, opened)
-      .finally(() => key !== undefined && arriving.delete(key))
+    const got = await receive(call, path, from, bytes, expected, opened, received)
+      .finally(() => key !== undefined && !apart && arriving.delete(key))
       .then(async (whole) => {
         await rename(path, file(whole.digest));
         await syncDirectory(blobs);
@@ -85,15 +103,21 @@ export async function openBlobs(root: string): Promise<ContentService> {
     offset: async (_call, digest) => (await stat(partial(digest)).catch(absent))?.size ?? 0,
     ingest: async (call, expected, from, bytes) => {
       const key = expected.digest;
-      if (key === undefined) return take(call, expected, from, bytes);
+      if (key === undefined || expected.apart === true) return take(call, expected, from, bytes);
       // Two pulls of the same layer: the second waits for the first, and downloads itself if the first fails.
       for (let running = busy.get(key); running !== undefined; running = busy.get(key)) {
-        const done = await running.catch(() => null);
+        const done = await waitFor(call, running, pace, key);
         if (done) return done;
       }
-      const mine = take(call, expected, from, bytes).finally(() => busy.delete(key));
+      const { promise: done, resolve } = Promise.withResolvers<BlobInfo>();
+      const mine: Storing = { done, received: 0 };
       busy.set(key, mine);
-      return mine;
+      resolve(
+        take(call, expected, from, bytes, (size) => {
+          mine.received += size;
+        }).finally(() => busy.delete(key)),
+      );
+      return done;
     },
     follow: async (_call, digest) => {
       const size = arriving.get(digest);
@@ -127,6 +151,29 @@ export async function openBlobs(root: string): Promise<ContentService> {
   };
 }
 
+interface Expected {
+  readonly digest?: Digest | undefined;
+  readonly size?: number | undefined;
+  readonly apart?: boolean | undefined;
+}
+
+/** Null: it failed. Fails when the call is canceled, and when the blob comes more slowly than `pace`. */
+async function waitFor(call: Call, storing: Storing, pace: Pace, digest: Digest): Promise<BlobInfo | null> {
+  const done = storing.done.catch(() => null);
+  for (;;) {
+    const before = storing.received;
+    const waiting = new AbortController();
+    const signal = AbortSignal.any([call.signal, waiting.signal]);
+    const elapsed = pause(pace.milliseconds, "elapsed" as const, { signal }).catch(() => "canceled" as const);
+    const first = await Promise.race([done, elapsed]);
+    waiting.abort();
+    call.signal.throwIfAborted();
+    if (first === null || typeof first === "object") return first;
+    if (storing.received - before < pace.bytes)
+      throw fail("Unavailable", `another pull downloads ${digest} too slowly to wait for it: try again`, { reason: "content/slow" });
+  }
+}
+
 async function* listBlobs(directory: string, look: (digest: Digest) => Promise<BlobInfo | null>): AsyncGenerator<BlobInfo> {
   for await (const entry of await opendir(directory)) {
     // Files with other names are no blobs and are skipped.
@@ -141,14 +188,16 @@ async function receive(
   path: string,
   from: number,
   bytes: AsyncIterable<Uint8Array>,
-  expected: { digest?: Digest | undefined; size?: number | undefined },
+  expected: Expected,
   opened: () => void,
+  received: (size: number) => void,
 ): Promise<BlobInfo> {
   const output = await open(path, from === 0 ? "w" : "r+", 0o600);
-  let keep = expected.digest !== undefined;
+  let keep = expected.digest !== undefined && expected.apart !== true;
+  let size = 0;
   try {
     const hash = createHash("sha256");
-    let size = await hashBefore(output, hash, from);
+    size = await hashBefore(output, hash, from);
     if (size !== from) throw fail("FailedPrecondition", `the download can't go on at byte ${from}: there are ${size}`);
     opened();
     for await (const chunk of bytes) {
@@ -156,6 +205,7 @@ async function receive(
       hash.update(chunk);
       await writeAll(output, chunk, size);
       size += chunk.length;
+      received(chunk.length);
       if (expected.size !== undefined && size > expected.size) {
         keep = false;
         throw fail(
@@ -164,6 +214,7 @@ async function receive(
         );
       }
     }
+    received(Number.POSITIVE_INFINITY);
     if (expected.size !== undefined && size < expected.size)
       throw fail("Unavailable", `the download of ${expected.digest ?? "a blob"} broke off at byte ${size} of ${expected.size}`);
     const digest = digestOf(hash);
@@ -180,7 +231,7 @@ async function receive(
     return { digest, size };
   } catch (error) {
     await output.close().catch(() => {});
-    if (!keep) await rm(path, { force: true });
+    if (!keep || size === 0) await rm(path, { force: true });
     throw outOfSpace(error, path);
   }
 }

@@ -133,6 +133,47 @@ test("two at a time take it once; when the first breaks the second takes its tur
   assert.equal(second, 1);
 });
 
+test("who waits for another's download is not held up by a slow one, nor when canceled; both store the blob then", async (t) => {
+  const root = temporaryDirectory(t);
+  const blobs = await openBlobs(root, { milliseconds: 50, bytes: 1000 });
+  let goOn = (): void => {};
+  async function* slow(): AsyncGenerator<Uint8Array> {
+    yield bytes.subarray(0, half);
+    await new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    yield bytes.subarray(half);
+  }
+  let reads = 0;
+  async function* unread(): AsyncGenerator<Uint8Array> {
+    reads += 1;
+    yield* stream(bytes);
+  }
+  const first = blobs.ingest(call, { digest, size: bytes.length }, 0, slow());
+  const controller = new AbortController();
+  const canceled = blobs.ingest(createCall(silentLog, { signal: controller.signal }), { digest }, 0, unread());
+  controller.abort(fail("Canceled", "canceled"));
+  await assert.rejects(canceled, code("Canceled"));
+  await assert.rejects(
+    blobs.ingest(call, { digest }, 0, unread()),
+    (error) => code("Unavailable")(error) && (error as { reason?: string }).reason === "content/slow",
+  );
+  const whole = { digest, size: bytes.length };
+  assert.deepEqual(await blobs.ingest(call, { ...whole, apart: true }, 0, stream(bytes)), whole);
+  assert.deepEqual(await blobs.stat(call, digest), whole);
+  goOn();
+  assert.deepEqual(await first, whole);
+  assert.equal(reads, 0);
+  assert.ok(bytes.equals(await blobs.read(call, digest)));
+  assert.deepEqual(readdirSync(`${root}/ingest`), []);
+});
+
+test("of a stream that fails before its first byte nothing is kept", async (t) => {
+  const { blobs, left } = await store(t);
+  await assert.rejects(blobs.ingest(call, { digest }, 0, stream(bytes.subarray(0, 0), "broken")), code("Unavailable"));
+  assert.deepEqual(left(), []);
+});
+
 test("a canceled call stops, and what came is kept", async (t) => {
   const { blobs } = await store(t);
   const controller = new AbortController();

@@ -249,30 +249,42 @@ async function fetchBlob(
     line(report, blob.digest, "Already exists");
     return;
   }
+  // Another pull downloads the same blob too slowly to be waited for.
+  let apart = false;
   for (let attempt = 1; ; attempt += 1) {
-    const from = await content.offset(call, blob.digest);
+    const from = apart ? 0 : await content.offset(call, blob.digest);
     const start = from < blob.size ? from : 0;
     try {
-      const bytes = await source.driver.fetch(call, source.ref, blob, start, source.access);
-      await content.ingest(call, { digest: blob.digest, size: blob.size }, start, counted(bytes, blob, start, report, begin));
+      const bytes = counted(() => source.driver.fetch(call, source.ref, blob, start, source.access), blob, start, report, begin);
+      await content.ingest(call, { digest: blob.digest, size: blob.size, apart }, start, bytes);
       line(report, blob.digest, "Download complete");
       return;
     } catch (error) {
-      const passing = isTsboxError(error) && error.code === "Unavailable";
-      if (!passing || attempt === mostTries) throw error;
-      line(report, blob.digest, `Retrying in ${attempt} second${attempt === 1 ? "" : "s"}`);
-      await pauseFor(call, attempt * 1000);
+      if (attempt === mostTries || !isTsboxError(error)) throw error;
+      if (error.reason === "content/slow") apart = true;
+      // The bytes that were here may have come from another registry, which lied.
+      else if (start > 0 && resumeFailures.has(error.code)) line(report, blob.digest, "Downloading from the beginning");
+      else if (error.code !== "Unavailable") throw error;
+      else {
+        line(report, blob.digest, `Retrying in ${attempt} second${attempt === 1 ? "" : "s"}`);
+        await pauseFor(call, attempt * 1000);
+      }
     }
   }
 }
 
+/** Errors that a download from the beginning may not have. */
+const resumeFailures: ReadonlySet<string> = new Set(["DataLoss", "FailedPrecondition"]);
+
 async function* counted(
-  bytes: AsyncIterable<Uint8Array>,
+  fetch: () => Promise<AsyncIterable<Uint8Array>>,
   blob: Descriptor,
   from: number,
   report: Report,
   begin: () => void,
 ): AsyncGenerator<Uint8Array> {
+  // Asked for here, since the content store reads nothing of a blob that another pull brings: the connection would stay open, unread.
+  const bytes = await fetch();
   // The content store has opened its file by the time it asks for bytes.
   begin();
   let current = from;

@@ -4,9 +4,10 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { open } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { PassThrough } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import {
   type ActiveKey,
@@ -40,7 +41,14 @@ export interface Unpacker {
 }
 
 /** Unpacking that is running: two pulls of one image unpack each layer once. */
-const underWay = new Map<string, Promise<void>>();
+interface Unpacking {
+  readonly work: Promise<void>;
+  /** Its layer is here as a whole. */
+  isWhole: boolean;
+}
+const underWay = new Map<string, Unpacking>();
+/** Milliseconds within which one layer is whole for all who wait for it. */
+const sameTime = 1_000;
 let attempts = 0;
 /** Keys of snapshots that this daemon is making; all others of their form are abandoned. */
 const making = new Set<string>();
@@ -78,7 +86,7 @@ export async function unpackLayer(
   layer: Descriptor,
   whole: Promise<void> = Promise.resolve(),
 ): Promise<void> {
-  await once(`${storageId} ${name}`, async () => {
+  await once(`${storageId} ${name}`, whole, async () => {
     const storage = await unpacker.storage(storageId);
     if (await snapshotExists(storage, call, name)) return;
     const place: Place = { unpacker, storage, name, parent, diffId, layer };
@@ -106,7 +114,14 @@ async function unpackAhead(place: Place, call: Call, whole: Promise<void>): Prom
   const following = canFollow(place.storage) ? await content.follow(call, place.layer.digest) : null;
   if (following === null) return false;
   const gone = new AbortController();
-  whole.catch((reason: unknown) => gone.abort(reason));
+  whole.then(
+    async () => {
+      // The blob came another way, while the download that is followed here goes on.
+      const { size } = await stat(following.path).catch(() => ({ size: following.size }));
+      if (size < following.size) gone.abort(fail("Canceled", "the layer came another way"));
+    },
+    (reason: unknown) => gone.abort(reason),
+  );
   try {
     const file = { path: following.path, mediaType: place.layer.mediaType, growingTo: following.size };
     await unpackFile(place, deriveCall(call, { signal: gone.signal }), file, whole);
@@ -172,7 +187,7 @@ export async function compareDiffId(call: Call, path: string, layer: Descriptor,
 /** The snapshot of a directory that the engine does not own. */
 export async function adopt(unpacker: Unpacker, call: Call, storageId: string, directory: string): Promise<SnapshotName> {
   const name = adoptedName(directory);
-  await once(`${storageId} ${name}`, async () => {
+  await once(`${storageId} ${name}`, Promise.resolve(), async () => {
     const storage = await unpacker.storage(storageId);
     if (await snapshotExists(storage, call, name)) return;
     if (!supports(storage, "adopt"))
@@ -197,13 +212,36 @@ async function commit(storage: StorageDriver, call: Call, name: SnapshotName, ke
   }
 }
 
-async function once(key: string, work: () => Promise<void>): Promise<void> {
+/** `whole`: resolves when the caller's own layer is here as a whole. */
+async function once(key: string, whole: Promise<void>, work: () => Promise<void>): Promise<void> {
   const running = underWay.get(key);
-  // The other work may have failed because its own caller canceled it, so this one tries again.
-  if (running && (await running.then(() => true).catch(() => false))) return;
-  const mine = work().finally(() => underWay.delete(key));
+  // The other work may have failed because its own caller canceled it, so this one tries again. It may also unpack a layer that is still
+  // being downloaded, slowly: what is here as a whole does not wait for that.
+  if (running !== undefined) {
+    const ahead = whole.then(async () => {
+      if (!running.isWhole) await pause(sameTime);
+      if (!running.isWhole) throw new Error("its layer is not here");
+      return running.work;
+    });
+    const isDone = await Promise.race([running.work, ahead]).then(
+      () => true,
+      () => false,
+    );
+    if (isDone) return;
+  }
+  const mine: Unpacking = { work: work(), isWhole: false };
+  whole.then(
+    () => {
+      mine.isWhole = true;
+    },
+    () => {},
+  );
   underWay.set(key, mine);
-  await mine;
+  try {
+    await mine.work;
+  } finally {
+    if (underWay.get(key) === mine) underWay.delete(key);
+  }
 }
 
 /** Unpacks every layer of an image that is not unpacked yet. Answers the topmost snapshot; null: the image has no layers. */

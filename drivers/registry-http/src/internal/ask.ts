@@ -68,6 +68,11 @@ async function follow(
     const trust = ours ? endpoint : { insecure: endpoint.insecure, certificates: null };
     const response = await asker.connections.request(at, question.method, headers, trust, call.signal);
     const { location } = response.headers;
+    // It would get the registry's credentials by a challenge of its own.
+    if (response.statusCode === 401 && !ours) {
+      await discard(response);
+      throw fail("Unavailable", `${url.host} redirects to ${at.host}, which answers 401: its operator must mend that`);
+    }
     if (response.statusCode < 300 || response.statusCode > 399 || typeof location !== "string") return response;
     await discard(response);
     const next = URL.parse(location, at.href);

@@ -30,9 +30,15 @@ export interface ContentService {
   /**
    * Stores a blob from byte `from` on (0, or the answer of `offset`). `digest` null: any blob; the answer has its digest. `DataLoss`:
    * digest or size differ from the expected; then nothing is kept. If the stream fails, the bytes so far are kept. If the blob exists
-   * already, the stream is not read.
+   * already, the stream is not read. If another call stores the same blob at this time, this one waits for it. `Unavailable` with the
+   * reason `content/slow`: the other one is too slow to wait for; ask again with `apart`, from byte 0, and both store it.
    */
-  ingest(call: Call, expected: Sparse<{ digest: Digest; size: number }>, from: number, bytes: AsyncIterable<Uint8Array>): Promise<BlobInfo>;
+  ingest(
+    call: Call,
+    expected: Sparse<{ digest: Digest; size: number; apart: boolean }>,
+    from: number,
+    bytes: AsyncIterable<Uint8Array>,
+  ): Promise<BlobInfo>;
   /**
    * Answers the file of a blob that an `ingest` is writing, unverified, for a reader that begins before it is complete. Null: no ingest is
    * running, or the blob is complete. `path` stays readable, and grows to `size` bytes, until `unfollow`; if the blob turns out to be
