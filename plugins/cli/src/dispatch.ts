@@ -92,6 +92,10 @@ async function failed(io: Pick<Io, "err" | "call">, command: Command | undefined
     await io.err(`tsbox: ${oneLine(error.message)}\n`);
     return command?.runs ? errorTable[error.code].exit : 1;
   }
+  if ((error as NodeJS.ErrnoException | null)?.code === "ECONNRESET") {
+    await io.err("tsbox: the engine broke off its answer: its log says why\n");
+    return command?.runs ? 125 : 1;
+  }
   await io.err(`tsbox: internal error: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
   io.call.log.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
   return command?.runs ? 125 : 1;

@@ -1,6 +1,6 @@
 /** Long answers: JSON lines, log frames. Their head is sent at once, and each part as soon as it exists. */
 import type { Writable } from "node:stream";
-import type { Json } from "@tsbox/kernel";
+import type { Json, Logger } from "@tsbox/kernel";
 import type { FastifyReply } from "fastify";
 import { errorLine } from "./errors.ts";
 
@@ -26,9 +26,10 @@ async function* each(iterator: AsyncIterator<Json>, first: IteratorResult<Json> 
   }
 }
 
-export async function sendBytes(reply: FastifyReply, contentType: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+/** An error after the head is logged: the client sees only that the body breaks off. */
+export async function sendBytes(reply: FastifyReply, contentType: string, bytes: AsyncIterable<Uint8Array>, log?: Logger): Promise<void> {
   begin(reply, contentType);
-  await send(reply, bytes);
+  await send(reply, bytes, log);
 }
 
 /** Sends status 200 and the headers now. */
@@ -39,15 +40,16 @@ export function begin(reply: FastifyReply, contentType: string): void {
   reply.raw.flushHeaders();
 }
 
-async function send({ raw }: FastifyReply, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+async function send({ raw }: FastifyReply, bytes: AsyncIterable<Uint8Array>, log?: Logger): Promise<void> {
   try {
     for await (const part of bytes) {
       if (raw.destroyed) return;
       if (!raw.write(part)) await drained(raw);
     }
     raw.end();
-  } catch {
-    // The body ends without its last chunk: nothing else can report the error now.
+  } catch (error) {
+    if (!raw.destroyed) log?.warn(`an answer broke off: ${error instanceof Error ? error.message : String(error)}`);
+    // The body ends without its last chunk: nothing else can report the error to the client now.
     raw.destroy();
   }
 }

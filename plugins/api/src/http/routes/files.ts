@@ -31,9 +31,10 @@ export function fileRoutes(app: FastifyInstance, front: Front): void {
   );
   app.get<Named>("/containers/:id/archive", { exposeHeadRoute: false }, async (request, reply) => {
     const { params, query } = request;
-    const { stat, tar: bytes } = await api.containerArchive(calls.while(reply), params.id, text(query, "path"));
+    const call = calls.while(reply);
+    const { stat, tar: bytes } = await api.containerArchive(call, params.id, text(query, "path"));
     reply.header("X-Docker-Container-Path-Stat", statHeader(stat));
-    await sendBytes(reply, tar, bytes);
+    await sendBytes(reply, tar, bytes, call.log);
   });
   app.put<Named & { Body: unknown }>("/containers/:id/archive", bytes, async (request, reply) => {
     const { params, query, body } = request;
@@ -43,13 +44,14 @@ export function fileRoutes(app: FastifyInstance, front: Front): void {
     });
     return reply.code(200).send();
   });
-  app.get<Named>("/containers/:id/changes", async ({ params }) => {
-    const found = await api.containerChanges(calls.lasting(), params.id);
+  app.get<Named>("/containers/:id/changes", async ({ params }, reply) => {
+    const found = await api.containerChanges(calls.while(reply), params.id);
     return found.length > 0 ? found : null;
   });
-  app.get<Named>("/containers/:id/export", async (request, reply) =>
-    sendBytes(reply, "application/octet-stream", await api.containerExport(calls.while(reply), request.params.id)),
-  );
+  app.get<Named>("/containers/:id/export", async (request, reply) => {
+    const call = calls.while(reply);
+    await sendBytes(reply, "application/octet-stream", await api.containerExport(call, request.params.id), call.log);
+  });
   app.post<{ Querystring: Query; Body: Json | null }>("/commit", async ({ query, body }, reply) => {
     const made = await api.containerCommit(
       calls.lasting(),
@@ -76,7 +78,8 @@ export function fileRoutes(app: FastifyInstance, front: Front): void {
   app.get<{ Querystring: Query }>("/system/df", ({ query }) => api.systemDiskUsage(calls.lasting(), { types: texts(query, "type") }));
   app.get<{ Querystring: Query }>("/images/get", async (request, reply) => {
     const names = texts(request.query, "names").flatMap((names) => names.split(","));
-    await sendBytes(reply, tar, await api.imageSave(calls.while(reply), names, saveOptions(request.query)));
+    const call = calls.while(reply);
+    await sendBytes(reply, tar, await api.imageSave(call, names, saveOptions(request.query)), call.log);
   });
 }
 
