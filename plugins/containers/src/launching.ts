@@ -80,9 +80,11 @@ function startCode(error: unknown): number {
 }
 
 export async function stop(engine: StopNeeds, call: Call, id: ContainerId, options: StopOptions): Promise<void> {
+  const before = engine.records.byId(id);
   await end(engine, call, id, options);
-  if (engine.records.has(id))
-    await engine.events.publish(call, { type: "container", action: "stop", id, attributes: attributes(engine.records.byId(id)) });
+  // A container with `--rm` is gone by now.
+  const record = engine.records.has(id) ? engine.records.byId(id) : before;
+  await engine.events.publish(call, { type: "container", action: "stop", id, attributes: attributes(record) });
 }
 
 const end = (engine: StopNeeds, call: Call, id: ContainerId, { signal, timeout }: StopOptions): Promise<void> =>

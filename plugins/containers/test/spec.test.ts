@@ -14,6 +14,7 @@ const group = "root:x:0:\nstaff:x:50:app,root\napp:x:1001:\nextra:x:60:app\n";
 test("a user is looked up in the container's own files, as Docker does", () => {
   assert.equal(resolveFrom("", passwd, group), { uid: 0, gid: 0, additionalGids: [0, 50], home: "/root" });
   assert.equal(resolveFrom("app", passwd, group), { uid: 1000, gid: 1001, additionalGids: [1001, 50, 60], home: "/srv/app" });
+  assert.equal(resolveFrom("app:", passwd, group), resolveFrom("app", passwd, group));
   assert.equal(resolveFrom("app:staff", passwd, group), { uid: 1000, gid: 50, additionalGids: [50], home: "/srv/app" });
   assert.equal(resolveFrom("1234:99", passwd, group), { uid: 1234, gid: 99, additionalGids: [99], home: "/" });
   assert.equal(resolveFrom("7", passwd, group).uid, 70, "a name that looks like a number is a name");

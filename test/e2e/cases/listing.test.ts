@@ -193,6 +193,9 @@ test.skipIf(reason ?? docker.reason, "events: a life in order, filters, and dock
     await own.ok(["events", "--since", since, "--until", "0s", "-f", "event=rename"]),
     /container rename [0-9a-f]{64} \(image=machine:1, name=life2, oldName=\/life\)\n$/,
   );
+  await own.ok(["run", "-d", "--rm", "--name", "brief", "--net", "none", "machine:1", "sleep", "1000"]);
+  await own.ok(["stop", "-t", "0", "brief"]);
+  assert.match(await actions("-f", "container=brief"), /die .*stop/, "a container that is removed by its stop has been stopped");
   assert.match((await own.run(["events", "-f", "nonsense=1"])).stderr, /^tsbox: invalid filter 'nonsense'/);
   const followed = await live;
   assert.is(followed.code, 0, followed.stderr);

@@ -65,7 +65,7 @@ export function resolveFrom(user: string, passwd: string, group: string, groupAd
   const gid = of === undefined || of === "" ? (account?.gid ?? 0) : (groups.find((entry) => entry.name === of)?.gid ?? id(of, "group"));
   // As in Docker: with a requested group, the account's other groups don't apply.
   const further =
-    of === undefined && account !== undefined
+    (of ?? "") === "" && account !== undefined
       ? groups.filter((entry) => entry.members.includes(account.name)).map((entry) => entry.gid)
       : [];
   const added = groupAdd.map((name) => groups.find((entry) => entry.name === name)?.gid ?? id(name, "group"));
