@@ -215,30 +215,52 @@ pub struct Place<'a> {
 }
 
 pub fn mount_all(place: &Place, mounts: &[OciMount], mut opened: Vec<Option<OwnedFd>>) -> Result<()> {
+    let mut to_protect = Vec::new();
     for (at, one) in mounts.iter().enumerate() {
         let early = opened.get_mut(at).and_then(Option::take);
-        mount_one(place, one, early).map_err(|failure| Failure {
+        let below = format!("{}/", one.destination);
+        let holds_others = mounts[at + 1..].iter().any(|other| other.destination.starts_with(&below));
+        let tree = mount_one(place, one, early, holds_others).map_err(|failure| Failure {
             message: format!("mount {}: {}", one.destination, failure.message),
             path: Some(one.destination.clone()),
             ..failure
         })?;
+        to_protect.extend(tree);
+    }
+    for tree in to_protect {
+        protect(tree.as_fd())?;
     }
     Ok(())
 }
 
-fn mount_one(place: &Place, one: &OciMount, early: Option<OwnedFd>) -> Result<()> {
-    let options = Options::parse(&one.options);
+/// Makes this mount read-only, but not what is mounted on it.
+fn protect(tree: BorrowedFd) -> Result<()> {
+    let attributes = Attributes {
+        set: mount::RDONLY,
+        ..Attributes::default()
+    };
+    mount::set_attributes(tree, attributes, false)
+}
+
+/// Returns the tree of a mount that the caller makes read-only: later mounts need their targets made on it.
+fn mount_one(place: &Place, one: &OciMount, early: Option<OwnedFd>, holds_others: bool) -> Result<Option<OwnedFd>> {
+    let mut options = Options::parse(&one.options);
     let kind = one.type_.as_deref().unwrap_or("none");
+    let is_late = holds_others && kind == "tmpfs" && options.attributes.set & mount::RDONLY != 0;
+    if is_late {
+        options.attributes.set &= !mount::RDONLY;
+    }
     let (tree, target) = if options.bind || kind == "bind" {
         bind(place.root, one, &options, early)?
     } else if kind == "cgroup" || kind == "cgroup2" {
-        return mount_cgroup(place, one, &options);
+        return mount_cgroup(place, one, &options).map(|()| None);
     } else if kind == "overlay" {
         overlay(place.root, one, &options, early)?
     } else {
         file_system(place, kind, one, &options, early)?
     };
-    join(&tree, &target, one, &options)
+    join(&tree, &target, one, &options)?;
+    Ok(is_late.then_some(tree))
 }
 
 fn join(tree: &OwnedFd, target: &OwnedFd, one: &OciMount, options: &Options) -> Result<()> {
@@ -385,14 +407,7 @@ fn file_system(place: &Place, kind: &str, one: &OciMount, options: &Options, ear
             tree.as_fd(),
         )?;
         if options.attributes.set & mount::RDONLY != 0 {
-            mount::set_attributes(
-                tree.as_fd(),
-                Attributes {
-                    set: mount::RDONLY,
-                    ..Attributes::default()
-                },
-                false,
-            )?;
+            protect(tree.as_fd())?;
         }
     }
     Ok((tree, target))
@@ -480,14 +495,7 @@ fn mount_cgroup(place: &Place, one: &OciMount, options: &Options) -> Result<()> 
         }
     }
     if options.attributes.set & mount::RDONLY != 0 {
-        mount::set_attributes(
-            base.as_fd(),
-            Attributes {
-                set: mount::RDONLY,
-                ..Attributes::default()
-            },
-            false,
-        )?;
+        protect(base.as_fd())?;
     }
     Ok(())
 }
