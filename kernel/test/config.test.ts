@@ -33,6 +33,7 @@ for (const [raw, text] of [
   [{ drivers: { storage: 3 } }, "c: drivers.storage must be a string, not 3"],
   [{ plugins: [{ package: "a", conf: 1 }] }, `c: plugins[0]: unknown key "conf"`],
   [{ plugins: [{}] }, "c: plugins[0].package must be a string, not undefined"],
+  [{ plugins: [{ name: "a", enabled: 0 }] }, "c: plugins[0].enabled must be true or false, not 0"],
   [{ plugins: {} }, "c: plugins must be a list"],
   [{ root: "here" }, `c: root must be an absolute path, not "here"`],
   [{ logLevel: "loud" }, "c: logLevel must be one of debug, info, warn, error"],

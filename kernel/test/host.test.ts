@@ -18,9 +18,10 @@ const service = (name: string, kind: string, needs: Record<string, string> = {},
 });
 /** A storage driver whose verbs do nothing. */
 const verbs = `powers: [], ...Object.fromEntries("prepare view mounts commit remove stat usage list".split(" ").map((verb) => [verb, async () => {}])),`;
+const ranks: Readonly<Record<string, number>> = { overlay: 100, btrfs: 50, vfs: 10 };
 const driver = (id: string, body: string, probe = "async () => ({ usable: true })"): TestPlugin => ({
   name: `storage-${id}`,
-  manifest: { kernel: "^1.0", provides: { [`storage/${id}`]: "1.0.0" } },
+  manifest: { kernel: "^1.0", provides: { [`storage/${id}`]: "1.0.0" }, rank: { [`storage/${id}`]: ranks[id] ?? 1 } },
   setup: `context.provideDriver("storage", "${id}", {
     probe: ${probe},
     async open() { trace("open ${id}"); return { ${verbs} ${body} }; },
@@ -452,6 +453,46 @@ test("a tap of a hook that no plugin provides is refused", async (test) => {
   const right = world(test, [tapping("ready")]);
   await right.start();
   assert.deepEqual(right.trace, ["tapped"]);
+});
+
+test("the default is the usable driver with the highest rank, a stranger's too", async (test) => {
+  const stranger = (rank: number): TestPlugin => {
+    const plugin = driver("zfs", "");
+    return { ...plugin, manifest: { ...plugin.manifest, rank: { "storage/zfs": rank } } };
+  };
+  assert.equal(await (await world(test, [driver("overlay", ""), stranger(200)]).start()).preferred("storage"), "zfs");
+  assert.equal(await (await world(test, [stranger(5), driver("overlay", "")]).start()).preferred("storage"), "overlay");
+  await assert.rejects(world(test, [stranger(-1)]).start(), coded("InvalidArgument", /tsbox\.rank\.storage\/zfs must be a number above 0/));
+  const plugin = driver("vfs", "");
+  await assert.rejects(
+    world(test, [{ ...plugin, manifest: { ...plugin.manifest, rank: { "storage/zfs": 5 } } }]).start(),
+    coded("InvalidArgument", /tsbox\.rank: unknown key "storage\/zfs"; known are storage\/vfs/),
+  );
+});
+
+test("a named driver that can't be used here fails the start with the reason", async (test) => {
+  const no = `async () => ({ usable: false, reason: "needs btrfs; this is ext4", hint: "mount one" })`;
+  await assert.rejects(
+    world(test, [driver("vfs", ""), driver("btrfs", "", no)]).start({ drivers: { storage: "btrfs" } }),
+    coded("Unsupported", /the config file names the storage driver btrfs, which can't be used here: needs btrfs; this is ext4/),
+  );
+});
+
+test("an operator switches a plugin of the engine off, or configures it, by its name", async (test) => {
+  const entry = (more: object) => ({ name: "storage-vfs", package: "", config: undefined, ...more });
+  const engine = world(test, [driver("vfs", ""), driver("overlay", "")]);
+  const without = await engine.start({ plugins: [entry({ enabled: false })] });
+  await assert.rejects(without.driver("storage", "vfs"), coded("DriverMissing", /installed: overlay/));
+  await without.stop();
+  const configured = await engine.start({ plugins: [entry({ config: { a: 1 } })] });
+  assert.deepEqual(configured.provider("storage/vfs")?.config, { a: 1 });
+  await assert.rejects(
+    engine.start({ plugins: [{ ...entry({}), name: "storage-zfs" }] }),
+    coded(
+      "NotFound",
+      /names the plugin storage-zfs without a "package", and the engine has none of that name; it has storage-vfs, storage-overlay/,
+    ),
+  );
 });
 
 test("a deadline of an unknown kind is refused", async (test) => {

@@ -44,6 +44,11 @@ export interface PluginManifest {
   readonly provides?: { readonly [offer in `${DriverKind}/${string}` | ServiceKind]?: string };
   /** `{"host": "^1.0"}`. A kind of driver here is the permission to ask for drivers of that kind. */
   readonly needs?: { readonly [kind in DriverKind | ServiceKind]?: string };
+  /**
+   * `{"storage/zfs": 50}`: the usable driver with the highest rank is the host's default, unless the operator names another. Ours have 100
+   * (overlay, native, bridge) and 10 (vfs). Default: 0.
+   */
+  readonly rank?: { readonly [offer in `${DriverKind}/${string}`]?: number };
   /** Contracts that this package brings, with their exact versions: `{"frontend": "1.0.0"}`. */
   readonly defines?: Strings;
   /** The operator's config overrides it. */

@@ -1,6 +1,6 @@
 /**
  * Chooses the driver of a kind on this host: the one that the operator names, else the one that an earlier start recorded, else the first
- * usable one in a fixed order of priority. A choice by priority is recorded, so that the default never changes silently: a container's
+ * usable one by the rank that the manifests state. A choice by rank is recorded, so that the default never changes silently: a container's
  * layers stay with the driver that made them.
  */
 import { mkdir, open, readFile, rename } from "node:fs/promises";
@@ -9,13 +9,6 @@ import type { DriverChoice } from "../contract/engine.ts";
 import { fail } from "../errors/index.ts";
 import { record, text, values } from "./config.ts";
 import type { Answer } from "./plugin-state.ts";
-
-/** Kinds that are missing here have no default (a registry driver's id is a URL scheme). */
-const priority: Readonly<Record<string, readonly string[]>> = {
-  storage: ["overlay", "btrfs", "devicemapper", "vfs"],
-  exec: ["native", "oci", "lxc"],
-  network: ["bridge", "host", "none"],
-};
 
 export class Choices {
   readonly #path: string;
@@ -55,10 +48,10 @@ export class Choices {
   }
 
   /**
-   * Null: no driver is usable here, or the kind has no default. Throws if the probe of the preferred driver could not tell whether it is
-   * usable: otherwise another driver would be chosen in place of one that may work once the host has resources again. It waits only for the
-   * probes that decide: a driver that nobody uses may take long. A driver whose probe does not answer is passed over, and what is chosen
-   * in its place is not recorded.
+   * `installed`: the best first; empty: the kind has no default. Null: no driver is usable here. Throws if the probe of the preferred
+   * driver could not tell whether it is usable: otherwise another driver would be chosen in place of one that may work once the host has
+   * resources again. It waits only for the probes that decide: a driver that nobody uses may take long. A driver whose probe does not
+   * answer is passed over, and what is chosen in its place is not recorded.
    */
   async choose(kind: string, installed: readonly string[], probe: (id: string) => Promise<Answer>): Promise<DriverChoice | null> {
     const before = this.#made.get(kind);
@@ -89,8 +82,6 @@ export class Choices {
   ): Promise<DriverChoice | null> {
     const named = this.#named[kind];
     if (named !== undefined) return { kind, id: named, why: "named" };
-    const order = priority[kind];
-    if (order === undefined) return null;
     const recorded = this.#recorded[kind];
     if (recorded !== undefined) {
       const answer = installed.includes(recorded) ? await probe(recorded) : undefined;
@@ -102,8 +93,7 @@ export class Choices {
         `this host's ${kind} driver is ${recorded} (${this.#path} says so), but ${why}; name another in the config file's "drivers" to leave what it holds behind`,
       );
     }
-    const ranked = [...order.filter((id) => installed.includes(id)), ...installed.filter((id) => !order.includes(id))];
-    const asked = ranked.map((id) => ({ id, asking: probe(id) }));
+    const asked = installed.map((id) => ({ id, asking: probe(id) }));
     // The first usable one ends the search. An error of a later one concerns only its users.
     for (const { asking } of asked) asking.catch(() => {});
     for (const { id, asking } of asked) {

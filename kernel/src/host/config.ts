@@ -27,10 +27,12 @@ export interface EngineConfig {
 export interface PluginEntry {
   /** Unique in an engine, and part of the names of the plugin's directories. Default: `package`. */
   readonly name: string;
-  /** The name of the npm package, or the absolute path of its directory. */
+  /** The name of the npm package, or the absolute path of its directory. Default: the package of the engine's plugin of that name. */
   readonly package: string;
   /** The plugin's own settings; the plugin checks them. */
   readonly config: unknown;
+  /** False switches the plugin of this name off. Default: `true`. */
+  readonly enabled?: boolean;
 }
 
 export const emptyConfig: EngineConfig = {
@@ -79,12 +81,13 @@ function parseEntries(raw: unknown, path: string): readonly PluginEntry[] {
   return list(raw, path, (item, itemPath) => {
     if (typeof item === "string") return { name: item, package: item, config: undefined };
     const fields = record(item, itemPath);
-    knownKeys(fields, ["name", "package", "config"], itemPath);
-    const packageName = text(fields.package, `${itemPath}.package`);
+    knownKeys(fields, ["name", "package", "config", "enabled"], itemPath);
+    const own = fields.package === undefined && fields.name !== undefined ? "" : text(fields.package, `${itemPath}.package`);
     return {
-      name: optional(fields.name, packageName, (value) => text(value, `${itemPath}.name`)),
-      package: packageName,
+      name: optional(fields.name, own, (value) => text(value, `${itemPath}.name`)),
+      package: own,
       config: fields.config,
+      ...(fields.enabled === undefined ? {} : { enabled: flag(fields.enabled, `${itemPath}.enabled`) }),
     };
   });
 }
@@ -146,7 +149,12 @@ function absolutePath(value: unknown, path: string): string {
   throw wrong(path, "an absolute path", value);
 }
 
-function positive(value: unknown, path: string): number {
+function flag(value: unknown, path: string): boolean {
+  if (typeof value === "boolean") return value;
+  throw wrong(path, "true or false", value);
+}
+
+export function positive(value: unknown, path: string): number {
   if (typeof value === "number" && value > 0) return value;
   throw wrong(path, "a number above 0", value);
 }

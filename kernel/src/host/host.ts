@@ -80,7 +80,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
   return host;
 }
 
-/** An operator's entry replaces the engine's entry of the same name. */
+/** An operator's entry replaces the engine's entry of the same name, or switches it off. */
 function merged(engine: readonly PluginEntry[], operator: readonly PluginEntry[]): readonly PluginEntry[] {
   const entries = new Map<string, PluginEntry>();
   for (const list of [engine, operator]) {
@@ -88,10 +88,16 @@ function merged(engine: readonly PluginEntry[], operator: readonly PluginEntry[]
     for (const entry of list) {
       if (seen.has(entry.name)) throw fail("AlreadyExists", `two plugins are called ${entry.name}: give one of them another "name"`);
       seen.add(entry.name);
-      entries.set(entry.name, entry);
+      const known = entries.get(entry.name);
+      if (known === undefined && entry.package === "")
+        throw fail(
+          "NotFound",
+          `the config file names the plugin ${entry.name} without a "package", and the engine has none of that name; it has ${engine.map(({ name }) => name).join(", ")}`,
+        );
+      entries.set(entry.name, { ...entry, package: entry.package === "" ? (known?.package ?? "") : entry.package });
     }
   }
-  return [...entries.values()];
+  return [...entries.values()].filter(({ enabled }) => enabled !== false);
 }
 
 function refuseUnknown(agreement: Agreement, { config }: HostOptions): void {
@@ -174,8 +180,18 @@ class RunningHost implements Host {
     const services = [...this.#offers.values()].filter(({ offer }) => !offer.name.includes("/"));
     const results = await Promise.allSettled(services.map(({ offer }) => this.#openService(offer.name)));
     for (const result of results) if (result.status === "rejected") throw result.reason;
+    await this.#refuseUnusable();
     await this.#choices.settle();
     await this.#callHook.ready(this.call());
+  }
+
+  /** A driver that the operator names must work: without it, each of its users would fail. */
+  async #refuseUnusable(): Promise<void> {
+    for (const [kind, id] of Object.entries(this.#options.config.drivers)) {
+      const probe = await this.#probed(`${kind}/${id}`, "probe");
+      if (!probe.usable)
+        throw fail("Unsupported", `the config file names the ${kind} driver ${id}, which can't be used here: ${probe.reason}`);
+    }
   }
 
   service<K extends ServiceKind>(kind: K): Services[K] {
@@ -197,7 +213,7 @@ class RunningHost implements Host {
   }
 
   async preferred(kind: DriverKind): Promise<string | null> {
-    const choice = await this.#choices.choose(kind, this.#ids(kind), (id) => this.#probed(`${kind}/${id}`, "probe"));
+    const choice = await this.#choices.choose(kind, this.#ranked(kind), (id) => this.#probed(`${kind}/${id}`, "probe"));
     return choice?.id ?? this.#ids(kind)[0] ?? null;
   }
 
@@ -313,6 +329,13 @@ class RunningHost implements Host {
 
   #ids(kind: string): readonly string[] {
     return [...this.#agreement.drivers.keys()].flatMap((offer) => (offer.startsWith(`${kind}/`) ? offer.slice(kind.length + 1) : []));
+  }
+
+  /** The drivers of a kind that could be the host's default, the best first. Empty: none has a rank, so the kind has no default. */
+  #ranked(kind: string): readonly string[] {
+    const rank = (id: string): number => this.#entry(`${kind}/${id}`).plugin.manifest.rank[`${kind}/${id}`] ?? 0;
+    const ids = this.#ids(kind);
+    return ids.some((id) => rank(id) > 0) ? [...ids].sort((a, b) => rank(b) - rank(a)) : [];
   }
 
   #entry(name: string): { readonly offer: Offer; readonly plugin: LoadedPlugin } {

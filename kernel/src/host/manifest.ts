@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { isAbsolute, join, resolve } from "node:path";
 import semver from "semver";
 import { asError, fail } from "../errors/index.ts";
-import { knownKeys, oneOf, type PluginEntry, record, text, values } from "./config.ts";
+import { knownKeys, oneOf, type PluginEntry, positive, record, text, values } from "./config.ts";
 
 export interface LoadedManifest {
   readonly entry: PluginEntry;
@@ -20,6 +20,8 @@ export interface LoadedManifest {
   /** Contract → exact version. */
   readonly defines: Readonly<Record<string, string>>;
   readonly isolation: "none" | "process";
+  /** `storage/overlay` → its rank among the drivers that could be the host's default. */
+  readonly rank: Readonly<Record<string, number>>;
 }
 
 /** `from`: files or directories whose node_modules (or those of a parent directory) may hold the package, in order of preference. */
@@ -51,17 +53,21 @@ export async function readManifest(entry: PluginEntry, from: readonly string[]):
   };
 }
 
-type Manifest = Pick<LoadedManifest, "kernel" | "provides" | "needs" | "defines" | "isolation">;
+type Manifest = Pick<LoadedManifest, "kernel" | "provides" | "needs" | "defines" | "isolation" | "rank">;
 
 export function parseManifest(raw: unknown, path: string): Manifest {
   const fields = record(raw, path);
-  knownKeys(fields, ["kernel", "provides", "needs", "defines", "isolation"], path);
+  knownKeys(fields, ["kernel", "provides", "needs", "defines", "isolation", "rank"], path);
+  const provides = values(fields.provides ?? {}, `${path}.provides`, range);
+  const rank = values(fields.rank ?? {}, `${path}.rank`, positive);
+  knownKeys(rank, Object.keys(provides), `${path}.rank`);
   return {
     kernel: range(fields.kernel, `${path}.kernel`),
-    provides: values(fields.provides ?? {}, `${path}.provides`, range),
+    provides,
     needs: values(fields.needs ?? {}, `${path}.needs`, range),
     defines: values(fields.defines ?? {}, `${path}.defines`, version),
     isolation: oneOf(fields.isolation ?? "none", ["none", "process"], `${path}.isolation`),
+    rank,
   };
 }
 

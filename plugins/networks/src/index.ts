@@ -9,7 +9,12 @@ const plugin: Plugin<null> = {
     context.provideService("networks", {
       open: async () => {
         opened = await openNetworks(
-          { state: await context.service("state"), events: await context.service("events"), driver: (id) => context.driver("network", id) },
+          {
+            state: await context.service("state"),
+            events: await context.service("events"),
+            driver: (id) => context.driver("network", id),
+            preferred: async () => (await context.preferred("network")) ?? "",
+          },
           context.call(),
         );
         return opened.service;

@@ -28,6 +28,8 @@ export interface NetworksEngine {
   readonly state: StateService;
   readonly events: EventsService;
   driver(id: string): Promise<NetworkDriver>;
+  /** The id of the driver of networks that are created without one. */
+  preferred(): Promise<string>;
 }
 
 /** Three networks always exist, each with the driver of its name. */
@@ -172,12 +174,13 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
       for (const name of predefined) await get(name);
       return [...networks.values()].sort((a, b) => a.createdAt - b.createdAt);
     },
-    create: async (_call, { name, driver = "bridge", subnet, gateway, internal = false, labels = {}, options = {} }) => {
+    create: async (_call, { name, driver: asked, subnet, gateway, internal = false, labels = {}, options = {} }) => {
       if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name))
         throw fail("InvalidArgument", `invalid network name "${name}": only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
       return alone(async () => {
         if (named(name) || (predefined as readonly string[]).includes(name))
           throw fail("AlreadyExists", `network with name ${name} already exists`);
+        const driver = asked ?? (await engine.preferred());
         await wanted(driver);
         const chosen = subnet === undefined ? pickSubnet("user", subnets()) : parseSubnet(subnet);
         refuseOverlap(chosen, [...networks.values()]);

@@ -56,7 +56,7 @@ async function world(): Promise<{ readonly networks: NetworksService; readonly l
   const state: Pick<StateService, "list" | "write"> = { list: async () => [], write: () => turn() };
   const events: Pick<EventsService, "publish"> = { publish: async () => {} };
   const { service } = await openNetworks(
-    { state: state as StateService, events: events as EventsService, driver: async () => links },
+    { state: state as StateService, events: events as EventsService, driver: async () => links, preferred: async () => "bridge" },
     call,
   );
   return { networks: service, links };

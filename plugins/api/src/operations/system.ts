@@ -166,7 +166,7 @@ export function systemVerbs({ containers, images, networks, events, engine, host
       const pool = ((body.IPAM as { Config?: readonly { Subnet?: string; Gateway?: string }[] | null } | undefined)?.Config ?? [])[0];
       const made = await networks.create(call, {
         name,
-        driver: (body.Driver as string) || "bridge",
+        driver: (body.Driver as string) || undefined,
         ...(pool?.Subnet ? { subnet: pool.Subnet } : {}),
         ...(pool?.Gateway ? { gateway: pool.Gateway } : {}),
         internal: body.Internal === true,

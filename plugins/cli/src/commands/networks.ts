@@ -11,7 +11,7 @@ const create: Command = {
   about: "Create a network",
   flags: {
     attachable: { kind: "bool", help: "Enable manual container attachment" },
-    driver: { short: "d", kind: "text", help: 'Driver to manage the Network (default "bridge")' },
+    driver: { short: "d", kind: "text", help: "Driver to manage the Network (default: the host's)" },
     gateway: { kind: "list", help: "IPv4 or IPv6 Gateway for the master subnet" },
     internal: { kind: "bool", help: "Restrict external access to the network" },
     "ip-range": { kind: "list", help: "Allocate container ip from a sub-range" },
@@ -28,7 +28,7 @@ const create: Command = {
       throw new CommandError(1, "every ip-range or gateway must have a corresponding subnet");
     const made = await api.networkCreate(io.call, {
       Name: parsed.words[0] ?? "",
-      Driver: parsed.text("driver") ?? "bridge",
+      Driver: parsed.text("driver") ?? "",
       Internal: parsed.bool("internal"),
       Attachable: parsed.bool("attachable"),
       Labels: pairsOf(parsed.list("label")),
