@@ -15,6 +15,7 @@ import {
   parseDigest,
   type RegistryDriver,
 } from "@tsbox/kernel";
+import { AnswerDeadline, answerTimeout } from "./internal/answer-deadline.ts";
 import { type Asker, ask, type Question } from "./internal/ask.ts";
 import { bodyBytes, discard } from "./internal/body.ts";
 import type { Connections, Response } from "./internal/connections.ts";
@@ -29,9 +30,9 @@ const manifestTypes = [
   "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
-/** `certificates`: a directory like /etc/docker/certs.d. */
-export function registryDriver(connections: Connections, certificates: string): RegistryDriver {
-  const asker: Asker = { connections, tokens: new Tokens(connections) };
+/** `certificates`: a directory like /etc/docker/certs.d. `timeout`: milliseconds in which a registry must begin an answer. */
+export function registryDriver(connections: Connections, certificates: string, timeout: number = answerTimeout): RegistryDriver {
+  const asker: Asker = { connections, tokens: new Tokens(connections), answerTimeout: timeout };
   return {
     powers: [],
     resolve: (call, ref, access) => {
@@ -70,6 +71,7 @@ async function resolve(asker: Asker, call: Call, endpoint: Endpoint, reference: 
     path: `manifests/${reference.target}`,
     headers: { accept: manifestTypes.join(", ") },
     wanted: { kind: "manifest" },
+    deadline: new AnswerDeadline(asker.answerTimeout),
   };
   const head = await ask(asker, call, endpoint, reference, access, question).catch((error: unknown) => {
     // Some registries do not support HEAD, with various errors, so the answer to GET counts. `NotFound` is final.
@@ -153,6 +155,7 @@ async function fetchFrom(
     path: `${manifest ? "manifests" : "blobs"}/${parseDigest(blob.digest)}`,
     headers: manifest ? { accept: blob.mediaType } : {},
     wanted: manifest ? { kind: "manifest" } : { kind: "blob", digest: blob.digest },
+    deadline: new AnswerDeadline(asker.answerTimeout),
   };
   const ranged = from > 0 ? { ...question, headers: { ...question.headers, range: `bytes=${from}-` }, also: [416] } : question;
   let response = await ask(asker, call, endpoint, reference, access, ranged);

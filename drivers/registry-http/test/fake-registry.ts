@@ -59,10 +59,10 @@ export const registry: Handler = (request, response) => {
   }
 };
 
-export function open(test: Case, certificates = "/nonexistent"): RegistryDriver {
+export function open(test: Case, certificates = "/nonexistent", answerTimeout?: number): RegistryDriver {
   const connections = new Connections();
   test.cleanup(() => connections.close());
-  return registryDriver(connections, certificates);
+  return registryDriver(connections, certificates, answerTimeout);
 }
 
 export const call: Call = createCall(silentLog);

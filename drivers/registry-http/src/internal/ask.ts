@@ -1,5 +1,6 @@
 /** One request to one endpoint: with a token if the endpoint requires one, following redirects, with a message for each error. */
 import { type Access, type Call, fail } from "@tsbox/kernel";
+import type { AnswerDeadline } from "./answer-deadline.ts";
 import { bodyText, discard } from "./body.ts";
 import type { Connections, Response } from "./connections.ts";
 import type { Endpoint } from "./endpoints.ts";
@@ -15,6 +16,7 @@ export interface Question {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly wanted: Wanted;
+  readonly deadline: AnswerDeadline;
   /** Statuses that are not errors, besides 200 and 206. */
   readonly also?: readonly number[];
 }
@@ -22,6 +24,8 @@ export interface Question {
 export interface Asker {
   readonly connections: Connections;
   readonly tokens: Tokens;
+  /** Milliseconds. */
+  readonly answerTimeout: number;
 }
 
 export async function ask(
@@ -34,18 +38,20 @@ export async function ask(
 ): Promise<Response> {
   const url = new URL(`${endpoint.url.replace(/\/+$/, "")}/v2/${reference.repository}/${question.path}`);
   try {
-    const authorization = await asker.tokens.known(endpoint, reference, access);
-    let response = await follow(asker, call, endpoint, url, question, authorization);
-    if (response.statusCode === 401) {
-      const asked = [response.headers["www-authenticate"] ?? []].flat().join(", ");
-      const body = await bodyText(response);
-      const answer = await asker.tokens.answer(call, endpoint, reference, access, asked, authorization);
-      if (answer === null || answer === authorization) throw statusFailure(reference, question.wanted, response, body);
-      response = await follow(asker, call, endpoint, url, question, answer);
-    }
-    const { statusCode } = response;
-    if (statusCode === 200 || statusCode === 206 || question.also?.includes(statusCode)) return response;
-    throw statusFailure(reference, question.wanted, response, await bodyText(response));
+    return await question.deadline.run(call, url.host, async (inTime) => {
+      const authorization = await asker.tokens.known(endpoint, reference, access);
+      let response = await follow(asker, inTime, endpoint, url, question, authorization);
+      if (response.statusCode === 401) {
+        const asked = [response.headers["www-authenticate"] ?? []].flat().join(", ");
+        const body = await bodyText(response);
+        const answer = await asker.tokens.answer(inTime, endpoint, reference, access, asked, authorization);
+        if (answer === null || answer === authorization) throw statusFailure(reference, question.wanted, response, body);
+        response = await follow(asker, inTime, endpoint, url, question, answer);
+      }
+      const { statusCode } = response;
+      if (statusCode === 200 || statusCode === 206 || question.also?.includes(statusCode)) return response;
+      throw statusFailure(reference, question.wanted, response, await bodyText(response));
+    });
   } catch (error) {
     throw networkFailure(call, url.host, error);
   }

@@ -7,6 +7,8 @@ import type { Response } from "./connections.ts";
 import type { Reference } from "./reference.ts";
 
 const longestQuote = 200;
+/** Seconds. A longer `Retry-After` is no advice to anybody. */
+const longestWait = 86_400;
 
 export const oneLine = (text: string): string =>
   text
@@ -47,7 +49,7 @@ export function statusFailure(reference: Reference, wanted: Wanted, response: Re
       : fail("NotFound", `${reference.host} does not have the blob ${wanted.digest} of ${reference.shown}: the image must be pushed again`);
   if (statusCode === 429) {
     const after = Number(response.headers["retry-after"]);
-    const when = Number.isFinite(after) && after > 0 ? `in ${after} s` : "later";
+    const when = after > 0 && after <= longestWait ? `in ${after} s` : "later";
     return fail("Unavailable", `toomanyrequests: ${reference.host} limits how often it is asked${quoted}; try again ${when}, or log in`);
   }
   if (statusCode >= 500)
