@@ -9,6 +9,7 @@ import {
   linkSync,
   mkdirSync,
   openSync,
+  readFileSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -144,18 +145,26 @@ test.skipIf(withTools, "an image of a container has what the container saw, and 
   );
 });
 
-/** Makes, exchanges, and removes entries of every kind under the same few names, until it is killed. */
+/**
+ * Makes, exchanges, and removes entries of every kind under the same few names, until it is killed. It is a process of the host, with root's
+ * rights, so it must never follow the links that it makes: they lead to the host's files, not to the container's.
+ */
 const churn = `
 const fs = require("node:fs");
+const { O_WRONLY, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
 const any = () => "n" + Math.floor(Math.random() * 60);
+const open = (then) => {
+  const file = fs.openSync(any(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o644);
+  try { then(file); } finally { fs.closeSync(file); }
+};
 const things = [
-  () => fs.writeFileSync(any(), "x".repeat(Math.random() * 100000)),
-  () => fs.truncateSync(any(), Math.random() * 100000),
+  () => open((file) => fs.writeSync(file, "x".repeat(Math.random() * 100000))),
+  () => open((file) => fs.ftruncateSync(file, Math.floor(Math.random() * 100000))),
   () => fs.unlinkSync(any()),
-  () => fs.symlinkSync("/etc/passwd", any()),
+  () => fs.symlinkSync(process.argv[2], any()),
   () => fs.linkSync(any(), any()),
   () => fs.mkdirSync(any() + "/sub/deeper", { recursive: true }),
-  () => fs.writeFileSync(any() + "/inside", "x"),
+  () => fs.mkdirSync(any() + "/inside"),
   () => fs.rmSync(any(), { recursive: true }),
   () => fs.renameSync(any(), any()),
   () => fs.renameSync(any(), any() + "/moved"),
@@ -168,7 +177,10 @@ test.skipIf(reason, "a container that changes its files all the time can be comp
   const own = await world(t);
   await own.ok(["run", "-d", "--net", "none", "--name", "box", "bb", "sleep", "1000"]);
   const busy = join(await rootOf(own, "box"), "srv");
-  const changing = spawn(process.execPath, ["-e", churn, busy], { stdio: "ignore" });
+  // Its links lead to a file of the test's own, which nobody may write to.
+  const outside = join(temporaryDirectory(t), "outside");
+  writeFileSync(outside, "untouched");
+  const changing = spawn(process.execPath, ["-e", churn, busy, outside], { stdio: "ignore" });
   const ended = new Promise((resolve) => changing.once("exit", resolve));
   t.cleanup(async () => {
     changing.kill("SIGKILL");
@@ -186,4 +198,5 @@ test.skipIf(reason, "a container that changes its files all the time can be comp
     if (code !== 0) assert.match(stderr, /^tsbox: srv\/\S+: it became shorter while it was read; stop what writes there, and try again\n$/);
   }
   assert.is(changing.exitCode, null);
+  assert.is(readFileSync(outside, "utf8"), "untouched");
 });
