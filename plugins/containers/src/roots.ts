@@ -40,15 +40,22 @@ export class Roots {
     const { id, pid, status } = record;
     if ((status === "running" || status === "paused") && pid !== null) return services.host.openProcess(call, pid, id);
     if (status === "removing" || status === "dead") throw fail("FailedPrecondition", `container ${id} is being removed`);
+    // A writer must not reach a read-only root either, not through a link in a volume.
+    const isSealed = use === "read" || record.config.readOnlyRoot;
     // A read-only tree can't get new mount points, so a mount without one would be left out. They are created first.
-    if (use === "read" && record.mounts.length > 0 && !this.#places.has(id)) {
-      await this.close(services, call, await this.open(services, call, record, "write"));
+    if (isSealed && record.mounts.length > 0 && !this.#places.has(id)) {
+      await this.close(services, call, await this.#openStopped(services, call, record, "write", false));
       this.#places.add(id);
     }
+    return this.#openStopped(services, call, record, use, isSealed);
+  }
+
+  #openStopped(services: RootServices, call: Call, record: Container, use: "read" | "write", isSealed: boolean): Promise<string> {
+    const { id } = record;
     return withCleanup(async (cleanup) => {
       const done = use === "write" ? this.#writing(id) : (): void => {};
       cleanup.undo(done);
-      const { mounts, release } = await this.#mounts(services, call, record, use === "read");
+      const { mounts, release } = await this.#mounts(services, call, record, isSealed);
       cleanup.undo(release);
       const path = await services.host.open(call, mounts);
       this.#open.set(path, async () => {

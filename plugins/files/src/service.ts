@@ -1,6 +1,7 @@
 /** The verbs of kernel/src/contract/services/files.ts. */
+import { constants } from "node:os";
 import { posix } from "node:path";
-import { type Call, type Container, type ContainerId, type FilesService, fail, type IdMaps } from "@tsbox/kernel";
+import { type Call, type Container, type ContainerId, type FilesService, fail, type IdMaps, isTsboxError } from "@tsbox/kernel";
 import { changes } from "./changes.ts";
 import { commit } from "./commit.ts";
 import { type FilesEngine, publish, streamFiles, withFiles } from "./engine.ts";
@@ -23,6 +24,9 @@ export function filesService(engine: FilesEngine): FilesService {
       await withFiles(engine, call, id, "write", async (root) => {
         const owner = toUser ? await containers.userIn(call, id, root) : null;
         await host.extract(call, root, path, tar, { keepKinds, ...(owner === null ? {} : { owner }), ...mapsOf(container) });
+      }).catch((error: unknown) => {
+        // A link led there, or a mount that the container has made.
+        throw isTsboxError(error) && error.errno === constants.errno.EROFS ? readOnly(container.config.readOnlyRoot, error) : error;
       });
       await publish(engine, call, container, "extract-to-dir");
     },
@@ -53,6 +57,9 @@ function memberName(path: string): string {
 function refuseReadOnly({ config, mounts }: Container, path: string): void {
   const inside = (target: string): boolean => path === target || path.startsWith(`${target.replace(/\/$/, "")}/`);
   const [mount] = mounts.filter((point) => inside(point.target)).sort((a, b) => b.target.length - a.target.length);
-  if (mount?.readOnly === true) throw fail("InvalidArgument", "mounted volume is marked read-only");
-  if (config.readOnlyRoot && mount === undefined) throw fail("InvalidArgument", "container rootfs is marked read-only");
+  if (mount?.readOnly === true) throw readOnly(false);
+  if (config.readOnlyRoot && mount === undefined) throw readOnly(true);
 }
+
+const readOnly = (isRoot: boolean, cause?: unknown): Error =>
+  fail("InvalidArgument", isRoot ? "container rootfs is marked read-only" : "mounted volume is marked read-only", { cause });

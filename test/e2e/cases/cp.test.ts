@@ -327,6 +327,22 @@ test.skipIf(reason, "volumes and binds are seen, running or not; what is read-on
   await own.ok(["create", "--name", "box", "--net", "none", "--read-only", "bb", "true"]);
   const readOnly = await own.run(["cp", join(source, "new"), "box:/srv/"]);
   assert.equal([readOnly.code, readOnly.stderr], [1, "tsbox: container rootfs is marked read-only\n"]);
+  // A link in a volume leads out of it.
+  symlinkSync("/srv", join(bound, "out"));
+  for (const [start, rootfs] of [
+    ["create", ["--read-only"]],
+    ["run", ["--read-only", "-d"]],
+    ["create", ["-v", `${source}:/srv:ro`]],
+  ] as const) {
+    await own.ok(["rm", "-f", "box"]);
+    await own.ok([start, "--name", "box", "--net", "none", "-v", `${bound}:/bind`, ...rootfs, "bb", "sleep", "1000"]);
+    const through = await own.run(["cp", join(source, "new"), "box:/bind/out/"]);
+    assert.is(through.code, 1, `${start} ${rootfs.join(" ")}`);
+    assert.match(
+      through.stderr,
+      rootfs[0] === "--read-only" ? /container rootfs is marked read-only/ : /mounted volume is marked read-only/,
+    );
+  }
 });
 
 /** The peak memory use of the daemon, in KiB. */

@@ -146,8 +146,8 @@ test.skipIf(withTools, "an image of a container has what the container saw, and 
 });
 
 /**
- * Makes, exchanges, and removes entries of every kind under the same few names, until it is killed. It is a process of the host, with root's
- * rights, so it must never follow the links that it makes: they lead to the host's files, not to the container's.
+ * Makes, exchanges, and removes entries of every kind under the same few names, until it is killed. It is a process of the host with the
+ * rights of root, so it must never follow the links that it makes: they lead to the host's files, not to the container's.
  */
 const churn = `
 const fs = require("node:fs");

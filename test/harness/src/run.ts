@@ -6,6 +6,7 @@
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
+import { changedHostFiles, hostFiles } from "./host-files.ts";
 
 interface Outcome {
   readonly passed: number;
@@ -49,6 +50,7 @@ process.exitCode = total.failed > 0 ? 1 : 0;
 
 async function runFile(file: string): Promise<Outcome> {
   const began = performance.now();
+  const before = hostFiles();
   const [program = "", ...words] = [
     ...(values["own-network"] ? inOwnNetwork : []),
     ...[process.execPath, "--conditions=tsbox-source", "--disable-warning=ExperimentalWarning", file],
@@ -75,9 +77,7 @@ async function runFile(file: string): Promise<Outcome> {
     ? `took longer than ${limit / 1000} s`
     : counted === null
       ? `printed no counts (${ended ?? "exit 0"})`
-      : counted.failed === 0
-        ? ended
-        : null;
+      : (changedHostFiles(before) ?? (counted.failed === 0 ? ended : null));
   const outcome = {
     passed: counted?.passed ?? 0,
     failed: (counted?.failed ?? 0) + (trouble === null ? 0 : 1),
