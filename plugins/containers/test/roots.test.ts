@@ -7,7 +7,15 @@ import { type RootServices, Roots } from "../src/roots.ts";
 const test = suite("files of containers from outside");
 const call = createCall(silentLog);
 const id = "2".repeat(64) as ContainerId;
-const record = { id, pid: null, status: "created", mounts: [], drivers: { storage: "none" }, layer: "layer" } as unknown as Container;
+const record = {
+  id,
+  pid: null,
+  status: "created",
+  config: { readOnlyRoot: false },
+  mounts: [],
+  drivers: { storage: "none" },
+  layer: "layer",
+} as unknown as Container;
 const services = {
   host: { open: async () => "/root-of-the-copy", close: async () => {} },
   storage: async () => ({ mounts: async () => [] }),
