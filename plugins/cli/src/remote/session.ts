@@ -64,7 +64,8 @@ export function remoteSession(remote: Remote): Session {
         if (isTsboxError(error) && error.code === "NotFound") return { ExitCode: 137 };
         throw error;
       })) as { readonly ExitCode: number | null };
-      if (ExitCode === null) throw fail("Unavailable", `the engine closed the connection of exec ${exec.slice(0, 12)} before the exec ended`);
+      if (ExitCode === null)
+        throw fail("Unavailable", `the engine closed the connection of exec ${exec.slice(0, 12)} before the exec ended`);
       return ExitCode;
     },
   };
