@@ -241,7 +241,7 @@ test("kinds that are chosen side by side are all recorded", async (t) => {
   await choices.settle();
   const kinds = ["storage", "exec", "network"];
   const usable = async (): Promise<{ usable: true; unsure: null; reason: string }> => ({ usable: true, unsure: null, reason: "" });
-  await Promise.all(kinds.map((kind) => choices.choose(kind, ["own"], usable)));
+  await Promise.all(kinds.map((kind) => choices.choose(kind, () => ["own"], usable)));
   assert.deepEqual(JSON.parse(readFileSync(path, "utf8")), { storage: "own", exec: "own", network: "own" });
 });
 

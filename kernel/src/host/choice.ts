@@ -53,11 +53,11 @@ export class Choices {
    * resources again. It waits only for the probes that decide: a driver that nobody uses may take long. A driver whose probe does not
    * answer is passed over, and what is chosen in its place is not recorded.
    */
-  async choose(kind: string, installed: readonly string[], probe: (id: string) => Promise<Answer>): Promise<DriverChoice | null> {
+  async choose(kind: string, installed: () => readonly string[], probe: (id: string) => Promise<Answer>): Promise<DriverChoice | null> {
     const before = this.#made.get(kind);
     if (before !== undefined) return before;
     const late: string[] = [];
-    const choice = await this.#pick(kind, installed, probe, late);
+    const choice = await this.#pick(kind, installed(), probe, late);
     if (choice === null) return null;
     this.#made.set(kind, choice);
     if (choice.why === "priority" && late.length === 0) await this.#record(kind, choice.id);

@@ -213,7 +213,11 @@ class RunningHost implements Host {
   }
 
   async preferred(kind: DriverKind): Promise<string | null> {
-    const choice = await this.#choices.choose(kind, this.#ranked(kind), (id) => this.#probed(`${kind}/${id}`, "probe"));
+    const choice = await this.#choices.choose(
+      kind,
+      () => this.#ranked(kind),
+      (id) => this.#probed(`${kind}/${id}`, "probe"),
+    );
     return choice?.id ?? this.#ids(kind)[0] ?? null;
   }
 
