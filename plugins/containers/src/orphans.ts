@@ -33,8 +33,9 @@ export async function endOrphans(engine: Needs, call: Call): Promise<void> {
 }
 
 /**
- * Ends the remaining processes in the container's cgroup and removes the cgroup, after its first process has ended: its shim would have
- * done so, and is dead. If the container has been started since, that start has done so. The caller holds the container's lock.
+ * Ends the remaining processes in the container's cgroup and removes the cgroup, after its first process has ended or its start has failed:
+ * its shim would have done so, and may be dead. If the container has been started since, that start has done so. The caller holds the
+ * container's lock.
  */
 export async function clearAfter(engine: Needs, call: Call, owner: GroupOwner): Promise<void> {
   if (engine.records.has(owner.id) && runs(engine.records.byId(owner.id))) return;

@@ -24,11 +24,13 @@ import { devicesRequested } from "./cdi/requests.ts";
 import { diskDirectory, makeDiskDirectory } from "./directories.ts";
 import { type EarlyShimNeeds, takeShim } from "./early-shims.ts";
 import type { Engine, HostChoices, Services } from "./engine.ts";
+import { ownerOf } from "./groups.ts";
 import { type HealthNeeds, watchHealth } from "./health.ts";
 import { freshHealth } from "./health-check.ts";
 import { attach, release } from "./mounts/live.ts";
 import { namespaceSources } from "./namespaces.ts";
 import { connectAll } from "./networks.ts";
+import { clearAfter } from "./orphans.ts";
 import { isKept } from "./restart-policy.ts";
 import { labelled, sharedLabel } from "./selinux.ts";
 import { buildSpec, type ResolvedUser } from "./spec/build.ts";
@@ -44,7 +46,7 @@ export type StartNeeds = EarlyShimNeeds &
   HealthNeeds &
   HostChoices &
   Services &
-  Pick<Engine, "removing" | "rootDirectory" | "roots" | "settling" | "starts" | "users">;
+  Pick<Engine, "engineId" | "removing" | "rootDirectory" | "roots" | "settling" | "starts" | "users">;
 
 export async function start(engine: StartNeeds, call: Call, record: Container, options: Sparse<StartOptions>): Promise<StartReport> {
   const { id, config } = record;
@@ -71,6 +73,8 @@ export async function start(engine: StartNeeds, call: Call, record: Container, o
       // A shim can be abandoned only after it has been requested.
       await spawning.catch(() => {});
       await engine.shims.abandon(cleanupCall(call), id);
+      // A shim that was killed before it could report the start has left a process that nobody else knows.
+      await clearAfter(engine, cleanupCall(call), ownerOf(record));
     });
     cleanup.undo(async () => engine.idRanges.free(id));
     const given = Promise.withResolvers<never>();

@@ -1,12 +1,12 @@
 /** A peer that is stopped, dead or false: a shim, the daemon, a client. All others go on, and each waiting client gets an error in time. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { type Case, needsRoot, suite } from "@tsbox/harness";
+import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { busyboxTar, needsBusybox } from "../src/busybox.ts";
-import { alive, binary, children, type Engine, engine, until } from "../src/engine.ts";
+import { alive, binary, children, type Engine, engine, home, until } from "../src/engine.ts";
 import { Api } from "../src/life.ts";
 
 const test = suite("silent, dead and lying peers", { timeout: 180_000 });
@@ -50,6 +50,66 @@ test.skipIf(reason, "a stopped shim: its container can be killed, stopped and re
     assert.is((await own.run(["rm", "-f", "held"])).code, 0);
     assert.is(await own.ok(["ps", "-aq"]), "");
   }
+});
+
+/** A network driver that takes as long as the test wants: its containers wait there, ready to run. */
+function slowNetwork(t: Case): { readonly package: string; readonly go: () => void } {
+  const directory = temporaryDirectory(t);
+  const tsbox = { kernel: "^1.0", provides: { "network/slow": "1.0.0" }, needs: { host: "^1.0" } };
+  const manifest = { name: "network-slow", version: "1.0.0", type: "module", exports: "./index.js", tsbox };
+  writeFileSync(join(directory, "package.json"), JSON.stringify(manifest));
+  const go = join(directory, "go");
+  writeFileSync(
+    join(directory, "index.js"),
+    `import { existsSync } from "node:fs";
+    import plugin from ${JSON.stringify(join(home, "drivers/network-none/src/index.ts"))};
+    const slow = (driver) => {
+      const attach = driver.attach.bind(driver);
+      driver.attach = async (...all) => {
+        while (!existsSync(${JSON.stringify(go)})) await new Promise((resolve) => setTimeout(resolve, 10));
+        return attach(...all);
+      };
+      return driver;
+    };
+    export default {
+      parseConfig: (raw) => raw,
+      setup: (context) => plugin.setup(Object.create(context, {
+        provideDriver: {
+          value: (kind, id, provider) => context.provideDriver(kind, "slow", { open: async (call) => slow(await provider.open(call)) }),
+        },
+      })),
+    };`,
+  );
+  return { package: directory, go: () => writeFileSync(go, "") };
+}
+
+test.skipIf(reason, "a shim that is killed before it has reported its container's start leaves no process behind", async (t) => {
+  const slow = slowNetwork(t);
+  const config = join(temporaryDirectory(t), "config.json");
+  writeFileSync(config, JSON.stringify({ plugins: [{ package: slow.package }] }));
+  const own = await engine(t, config);
+  await own.ok(["import", "-", "bb"], { input: busyboxTar(t) });
+  await own.ok(["network", "create", "-d", "slow", "late"]);
+  const starting = own.client(["run", "-d", "--name", "lost", "--net", "late", "bb", "sleep", "1000"]);
+  // The shim's child waits in read(2) for its release, on its own, and goes on without its shim when that comes.
+  const waits = (pid: number): boolean => readFileSync(`/proc/${pid}/syscall`, "utf8").startsWith("0 0x");
+  await until(() => own.shims().flatMap(children).some(waits), "the container's process to wait for its network");
+  const [shim] = own.shims();
+  assert.ok(shim);
+  const [pid] = children(shim);
+  assert.ok(pid);
+  process.kill(shim, "SIGSTOP");
+  slow.go();
+  await until(() => readlinkSync(`/proc/${pid}/exe`).endsWith("busybox"), "the container's process to run its program");
+  process.kill(shim, "SIGKILL");
+  const { code, stderr } = await starting.ended;
+  assert.is(code, 125);
+  assert.match(stderr, /the shim of container [0-9a-f]{12} has ended/);
+  assert.not.ok(alive(pid), "the process of a start that failed is still there");
+  assert.is(await own.ok(["ps", "-q"]), "");
+  await own.ok(["start", "lost"]);
+  await own.ok(["exec", "lost", "true"]);
+  await own.ok(["rm", "-f", "lost"]);
 });
 
 test.skipIf(reason, "a stopped shim: attach and exec over HTTP fail with a message, and restart brings its container back", async (t) => {
