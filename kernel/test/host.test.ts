@@ -406,6 +406,28 @@ test("an opening or closing that never answers is an error of that plugin, and t
   assert.deepEqual(closing.trace, ["open state", "close slow", "close state"]);
 });
 
+test("a module or a setup that never ends is an error of that plugin", async (test) => {
+  const loading = world(test, [
+    { name: "slow", manifest: { kernel: "^1.0" }, source: "await new Promise(() => {}); export default null;" },
+  ]);
+  await assert.rejects(loading.start({}, 20, { load: 50 }), coded("DeadlineExceeded", /slow did not answer load within 0\.0/));
+  const source = `export default { parseConfig: () => null, setup: () => new Promise(() => {}) };`;
+  const setting = world(test, [service("a", "state"), { name: "slow", manifest: { kernel: "^1.0" }, source }]);
+  await assert.rejects(setting.start({}, 20, { setup: 50 }), coded("DeadlineExceeded", /slow did not answer setup within 0\.0/));
+  assert.deepEqual(setting.trace, []);
+});
+
+test("an asynchronous setup is waited for, and its error is the plugin's", async (test) => {
+  const { setup = "" } = driver("vfs", "");
+  const later = {
+    ...driver("vfs", ""),
+    source: `export default { parseConfig: () => null, async setup(context) { await null; ${setup} } };`,
+  };
+  assert.deepEqual((await (await world(test, [later]).start()).driver("storage", "vfs")).powers, []);
+  const source = `export default { parseConfig: () => null, async setup() { await null; throw new Error("boom"); } };`;
+  await assert.rejects(world(test, [{ name: "bad", manifest: { kernel: "^1.0" }, source }]).start(), coded("Internal", /bad failed: boom/));
+});
+
 test("what opens after its deadline is closed", async (test) => {
   const engine = world(test, [
     {
@@ -480,12 +502,14 @@ test("a named driver that can't be used here fails the start with the reason", a
 
 test("an operator switches a plugin of the engine off, or configures it, by its name", async (test) => {
   const entry = (more: object) => ({ name: "storage-vfs", package: "", config: undefined, ...more });
-  const engine = world(test, [driver("vfs", ""), driver("overlay", "")]);
+  const vfs = driver("vfs", "");
+  const traced = { ...vfs, setup: `${vfs.setup} if (context.config) trace("config " + JSON.stringify(context.config));` };
+  const engine = world(test, [traced, driver("overlay", "")]);
   const without = await engine.start({ plugins: [entry({ enabled: false })] });
   await assert.rejects(without.driver("storage", "vfs"), coded("DriverMissing", /installed: overlay/));
   await without.stop();
-  const configured = await engine.start({ plugins: [entry({ config: { a: 1 } })] });
-  assert.deepEqual(configured.provider("storage/vfs")?.config, { a: 1 });
+  await engine.start({ plugins: [entry({ config: { a: 1 } })] });
+  assert.deepEqual(engine.trace, ['config {"a":1}']);
   await assert.rejects(
     engine.start({ plugins: [{ ...entry({}), name: "storage-zfs" }] }),
     coded(

@@ -60,8 +60,7 @@ export function world(test: Case, plugins: readonly TestPlugin[]): World {
         stateDirectory: join(directory, "state"),
         engineId: "t1",
         log,
-        grace,
-        limits,
+        limits: { grace, ...limits },
       });
       test.cleanup(() => host.stop().catch(() => undefined));
       return host;

@@ -62,7 +62,7 @@ export interface PluginManifest {
 export interface Plugin<Config = unknown> {
   /** Throws `InvalidArgument` with the path of the wrong key. */
   parseConfig(raw: unknown): Config;
-  /** Registers only; opens nothing. */
+  /** Registers only; opens nothing. It has ten seconds. */
   setup(context: PluginContext<Config>): void;
 }
 

@@ -8,7 +8,7 @@ import { dirname } from "node:path";
 import type { DriverChoice } from "../contract/engine.ts";
 import { fail } from "../errors/index.ts";
 import { record, text, values } from "./config.ts";
-import type { Answer } from "./plugin-state.ts";
+import type { Answer } from "./offer.ts";
 
 export class Choices {
   readonly #path: string;

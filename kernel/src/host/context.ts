@@ -6,62 +6,68 @@ import { join } from "node:path";
 import { type AwilixContainer, asValue } from "awilix";
 import { type CallOptions, createCall } from "../call.ts";
 import type { Call, Logger } from "../contract/call.ts";
-import type { DriverKind, Drivers, PluginContext, Probe, ServiceKind, Services } from "../contract/plugin.ts";
+import type { DriverKind, Drivers, PluginContext, Probe, Provider, ServiceKind, Services } from "../contract/plugin.ts";
 import { fail } from "../errors/index.ts";
 import type { HookRegistry } from "../hooks.ts";
-import { type LoadedPlugin, Offer, type OfferLimits } from "./plugin-state.ts";
+import type { LoadedManifest } from "./manifest.ts";
 import { makePrivate } from "./private.ts";
 
+/** What the host hands to a plugin. */
 export interface ContextParts {
-  readonly plugin: LoadedPlugin;
-  readonly config: unknown;
+  readonly log: Logger;
+  /** Holds the services that are open. */
   readonly container: AwilixContainer;
   readonly hooks: HookRegistry;
   readonly rootDirectory: string;
   readonly stateDirectory: string;
   readonly engineId: string;
+  /** Aborts when the engine stops. */
   readonly signal: AbortSignal;
-  readonly limits: OfferLimits;
   preferred(kind: DriverKind): Promise<string | null>;
   driver<K extends DriverKind>(kind: K, id: string): Promise<Drivers[K]>;
   drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]>;
 }
 
-/** `seal` ends the time in which the plugin may register. */
-export function makeContext(parts: ContextParts): { readonly context: PluginContext; seal(): void } {
-  const { plugin, hooks } = parts;
-  const directory = plugin.name.replace(/^@tsbox\//, "").replaceAll("/", "+");
+/** What the plugin registers goes into `providers`. `seal` ends the time in which it may. */
+export function makeContext(
+  parts: ContextParts,
+  manifest: LoadedManifest,
+  providers: Map<string, Provider<unknown>>,
+  config: unknown,
+): { readonly context: PluginContext; seal(): void } {
+  const { hooks, log } = parts;
+  const { name } = manifest.entry;
+  const directory = name.replace(/^@tsbox\//, "").replaceAll("/", "+");
   const scope = parts.container.createScope().register({
-    config: asValue(parts.config),
-    log: asValue(plugin.log),
+    config: asValue(config),
+    log: asValue(log),
     rootDirectory: asValue(join(parts.rootDirectory, directory)),
     stateDirectory: asValue(join(parts.stateDirectory, directory)),
     engineId: asValue(parts.engineId),
   });
   let registering = true;
-  const provide = (offer: string, provider: ConstructorParameters<typeof Offer>[2]): void => {
-    if (!registering) throw fail("FailedPrecondition", `${plugin.name} provides ${offer} after its setup: register everything in setup`);
-    if (!(offer in plugin.manifest.provides))
-      throw fail("InvalidArgument", `${plugin.name} provides ${offer}, which is not in its manifest: add it to "provides"`);
-    if (plugin.offers.has(offer)) throw fail("AlreadyExists", `${plugin.name} provides ${offer} twice`);
-    plugin.offers.set(offer, new Offer(offer, plugin.name, provider, parts.limits));
+  const provide = (offer: string, provider: Provider<unknown>): void => {
+    if (!registering) throw fail("FailedPrecondition", `${name} provides ${offer} after its setup: register everything in setup`);
+    if (!(offer in manifest.provides))
+      throw fail("InvalidArgument", `${name} provides ${offer}, which is not in its manifest: add it to "provides"`);
+    if (providers.has(offer)) throw fail("AlreadyExists", `${name} provides ${offer} twice`);
+    providers.set(offer, provider);
   };
   const needed = (kind: string): void => {
-    if (registering)
-      throw fail("FailedPrecondition", `${plugin.name} asks for ${kind} in its setup: services and drivers are there from open on`);
-    if (!(kind in plugin.manifest.needs))
-      throw fail("PermissionDenied", `${plugin.name} asks for ${kind}, which is not in its manifest: add it to "needs"`);
+    if (registering) throw fail("FailedPrecondition", `${name} asks for ${kind} in its setup: services and drivers are there from open on`);
+    if (!(kind in manifest.needs))
+      throw fail("PermissionDenied", `${name} asks for ${kind}, which is not in its manifest: add it to "needs"`);
   };
   const context: PluginContext = {
-    config: parts.config,
+    config,
     log: scope.resolve<Logger>("log"),
     rootDirectory: scope.resolve<string>("rootDirectory"),
     stateDirectory: scope.resolve<string>("stateDirectory"),
     engineId: parts.engineId,
     provideDriver: (kind, id, provider) => provide(`${kind}/${id}`, provider),
     provideService: (kind, provider) => provide(kind, provider),
-    provideHook: (name, kind) => hooks.provide(plugin.name, name, kind),
-    tap: (name, handler) => hooks.tap(plugin.name, name, handler),
+    provideHook: (hook, kind) => hooks.provide(name, hook, kind),
+    tap: (hook, handler) => hooks.tap(name, hook, handler),
     service: async <K extends ServiceKind>(kind: K): Promise<Services[K]> => {
       needed(kind);
       return scope.resolve<Services[K]>(kind);
@@ -80,7 +86,7 @@ export function makeContext(parts: ContextParts): { readonly context: PluginCont
     },
     call: (options?: CallOptions): Call => {
       const asked = options?.signal;
-      return createCall(plugin.log, {
+      return createCall(log, {
         timeout: options?.timeout,
         signal: asked === undefined ? parts.signal : AbortSignal.any([asked, parts.signal]),
       });

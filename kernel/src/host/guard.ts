@@ -1,7 +1,7 @@
 /**
- * Everything that the engine asks of a plugin's code passes here: probes, opening and closing, taps of hooks, and the verbs of its
- * contract. Each piece of work gets a deadline, and each error gets the plugin's name. The wrapper of a contract is made once, when the
- * contract is opened; a verb through it costs about a microsecond.
+ * Everything that the engine asks of a plugin's code passes here: loading, setup, probes, opening, closing, taps of hooks, and the verbs of
+ * its contracts. Each piece of work gets a deadline, and each error gets the plugin's name. The wrapper of a contract is made once, when
+ * the contract is opened; a verb through it costs about a microsecond.
  */
 import { LazyCall } from "../call.ts";
 import type { Call } from "../contract/call.ts";
@@ -33,10 +33,28 @@ export const driverLimits: Readonly<Record<string, number>> = {
 };
 export const defaultLimit = 600_000;
 export const defaultGrace = 5_000;
-/** Milliseconds for a probe, which only looks. */
-export const probeLimit = 10_000;
-/** Milliseconds for a plugin to close one of its services or drivers. */
-export const closeLimit = 10_000;
+
+/** Milliseconds for what the host asks of a plugin beside the verbs of its contracts. */
+export interface PluginLimits {
+  /** For the plugin's module to run. */
+  readonly load: number;
+  readonly setup: number;
+  readonly probe: number;
+  /** How long a list of drivers waits for a probe's first answer. */
+  readonly look: number;
+  readonly open: number;
+  readonly close: number;
+  readonly grace: number;
+}
+export const pluginLimits: PluginLimits = {
+  load: 60_000,
+  setup: 10_000,
+  probe: 10_000,
+  look: 1_000,
+  open: defaultLimit,
+  close: 10_000,
+  grace: defaultGrace,
+};
 /** Milliseconds for one tap of a hook. */
 export const hookLimit = 60_000;
 

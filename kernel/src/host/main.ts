@@ -11,8 +11,9 @@ import { runInNewContext } from "node:vm";
 import type { Logger } from "../contract/call.ts";
 import { asError, fail } from "../errors/index.ts";
 import { emptyConfig, readConfig } from "./config.ts";
-import { type Host, startHost } from "./host.ts";
+import type { Host } from "./host.ts";
 import { makeRootPrivate } from "./private.ts";
+import { startHost } from "./start.ts";
 
 /** Milliseconds that all plugins together have to close. */
 const endTimeout = 30_000;

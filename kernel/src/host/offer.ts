@@ -1,35 +1,12 @@
-/** The state of one plugin in the engine's list, from its manifest to what it has opened. */
-import type { Call, Logger } from "../contract/call.ts";
-import type { Plugin, Probe, Provider } from "../contract/plugin.ts";
+/** One service or driver of a plugin: what is known of its probe, and what is open. */
+import type { Call } from "../contract/call.ts";
+import type { Probe } from "../contract/plugin.ts";
 import { fail, type TsboxError } from "../errors/index.ts";
-import { bounded, closeLimit, defaultGrace, defaultLimit, probeLimit } from "./guard.ts";
-import type { LoadedManifest } from "./manifest.ts";
+import type { PluginHandle } from "./handle.ts";
 import { stamped } from "./stamp.ts";
-
-export interface LoadedPlugin {
-  readonly manifest: LoadedManifest;
-  readonly name: string;
-  readonly log: Logger;
-  readonly module: Plugin;
-  /** Its package's directory without links, as it is in stacks of errors. */
-  readonly home: string;
-  /** `storage/overlay` or `images` → the offer that opens it. */
-  readonly offers: Map<string, Offer>;
-}
 
 /** The answer of a probe. `unsure`: why the probe could not tell. */
 export type Answer = Probe & { readonly unsure: TsboxError | null };
-
-/** Milliseconds for the work of an offer. */
-export interface OfferLimits {
-  readonly probe: number;
-  /** How long a list of drivers waits for a probe's first answer. */
-  readonly look: number;
-  readonly open: number;
-  readonly close: number;
-  readonly grace: number;
-}
-export const offerLimits: OfferLimits = { probe: probeLimit, look: 1_000, open: defaultLimit, close: closeLimit, grace: defaultGrace };
 
 /** Milliseconds after which a host that could not use a driver is asked again: a program or a module may have been installed. */
 const askAgain = 10_000;
@@ -41,18 +18,19 @@ const askAgain = 10_000;
 export class Offer {
   readonly name: string;
   readonly plugin: string;
-  readonly #provider: Provider<unknown>;
-  readonly #limits: OfferLimits;
+  readonly #handle: PluginHandle;
+  readonly #lookLimit: number;
   /** The probe that runs, or whose answer still counts. */
   #probe: Promise<Answer> | undefined;
   #known: Answer | undefined;
   #opened: Promise<unknown> | undefined;
 
-  constructor(name: string, plugin: string, provider: Provider<unknown>, limits: OfferLimits = offerLimits) {
+  /** `handle` has deadlines; `lookLimit`: milliseconds for which a list of drivers waits for the probe's first answer. */
+  constructor(name: string, plugin: string, handle: PluginHandle, lookLimit: number) {
     this.name = name;
     this.plugin = plugin;
-    this.#provider = provider;
-    this.#limits = limits;
+    this.#handle = handle;
+    this.#lookLimit = lookLimit;
   }
 
   /** The error of the last probe or open. Null: there was none. */
@@ -80,10 +58,10 @@ export class Offer {
     const asking = this.probe(call);
     if (this.#known !== undefined) return this.#known;
     const { promise: late, resolve } = Promise.withResolvers<Answer>();
-    const seconds = this.#limits.look / 1000;
+    const seconds = this.#lookLimit / 1000;
     const timer = setTimeout(
       () => resolve({ usable: false, reason: `${this.name} has not answered its probe for ${seconds} s`, hint: null, unsure: null }),
-      this.#limits.look,
+      this.#lookLimit,
     );
     try {
       return await Promise.race([asking, late]);
@@ -93,10 +71,8 @@ export class Offer {
   }
 
   async #ask(call: Call): Promise<Answer> {
-    const { probe } = this.#provider;
-    if (probe === undefined) return { usable: true, unsure: null };
     try {
-      const answer = await this.#bounded(call, "probe", this.#limits.probe, (inner) => probe.call(this.#provider, inner));
+      const answer = await this.#handle.probe(call, this.name);
       this.failure = null;
       return { ...answer, unsure: null };
     } catch (thrown) {
@@ -126,14 +102,8 @@ export class Offer {
     await needs();
     const probe = await this.probe(call);
     if (!probe.usable) throw probe.unsure ?? notUsable(this, probe);
-    let given = false;
     try {
-      const opened = await this.#bounded(call, "open", this.#limits.open, async (inner) => {
-        const value = await this.#provider.open(inner);
-        // Its caller has the error of a work that is overdue, and nobody else would close it.
-        if (given) await this.#provider.close?.(inner, value);
-        return value;
-      });
+      const opened = await this.#handle.open(call, this.name);
       try {
         const shown = made(opened);
         this.failure = null;
@@ -144,7 +114,6 @@ export class Offer {
         throw thrown;
       }
     } catch (thrown) {
-      given = true;
       this.failure = stamped(thrown, this.plugin, call).message;
       throw thrown;
     }
@@ -152,11 +121,7 @@ export class Offer {
 
   async close(call: Call, opened: unknown): Promise<void> {
     this.#opened = undefined;
-    await this.#bounded(call, "close", this.#limits.close, async (inner) => this.#provider.close?.(inner, opened));
-  }
-
-  #bounded<T>(call: Call, what: string, limit: number, work: (call: Call) => T | Promise<T>): Promise<T> {
-    return bounded(call, `${this.name} did not answer ${what}`, { plugin: this.plugin, limit, grace: this.#limits.grace }, work);
+    await this.#handle.close(call, this.name, opened);
   }
 }
 
