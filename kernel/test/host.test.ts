@@ -199,7 +199,7 @@ test("a plugin gets what it needs and nothing else, and only from open on", asyn
   assert.deepEqual(engine.trace, ["FailedPrecondition", "open host", "v27", "PermissionDenied"]);
   const toolkit: HostToolkit = host.service("host");
   assert.equal((await toolkit.usage(host.call(), "/")).bytes, 7);
-  assert.ok(existsSync(join(engine.directory, "root/p")) && existsSync(join(engine.directory, "state/p")));
+  assert.ok(existsSync(join(engine.directory, "root/content")) && existsSync(join(engine.directory, "state/content")));
 });
 
 test("the choice: priority among the usable, recorded, then never changed silently", async (test) => {

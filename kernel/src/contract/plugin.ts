@@ -69,7 +69,11 @@ export interface Plugin<Config = unknown> {
 export interface PluginContext<Config = unknown> {
   readonly config: Config;
   readonly log: Logger;
-  /** This plugin's durable directory; exists from `open` on. */
+  /**
+   * This plugin's durable directory; exists from `open` on. It has the name of what the plugin provides (`storage-zfs`). If the plugin
+   * provides several offers, or none, it has the name of the list's entry or of the package; so such a package does not change its name.
+   * The operator may move the root directory: keep paths relative to it.
+   */
   readonly rootDirectory: string;
   /** This plugin's directory on tmpfs; exists from `open` on. */
   readonly stateDirectory: string;

@@ -25,7 +25,7 @@ export interface EngineConfig {
   readonly deadlines: Readonly<Record<string, number>>;
 }
 export interface PluginEntry {
-  /** Unique in an engine, and part of the names of the plugin's directories. Default: `package`. */
+  /** Unique in an engine. Default: `package`. */
   readonly name: string;
   /** The name of the npm package, or the absolute path of its directory. Default: the package of the engine's plugin of that name. */
   readonly package: string;

@@ -2,7 +2,6 @@
  * Makes a plugin's context and the awilix scope behind it: services resolve from the host's container, the plugin's own values from its
  * scope.
  */
-import { join } from "node:path";
 import { type AwilixContainer, asValue } from "awilix";
 import { type CallOptions, createCall } from "../call.ts";
 import type { Call, Logger } from "../contract/call.ts";
@@ -10,7 +9,6 @@ import type { DriverKind, Drivers, PluginContext, Probe, Provider, ServiceKind, 
 import { fail } from "../errors/index.ts";
 import type { HookRegistry } from "../hooks.ts";
 import type { LoadedManifest } from "./manifest.ts";
-import { makePrivate } from "./private.ts";
 
 /** What the host hands to a plugin. */
 export interface ContextParts {
@@ -18,6 +16,7 @@ export interface ContextParts {
   /** Holds the services that are open. */
   readonly container: AwilixContainer;
   readonly hooks: HookRegistry;
+  /** The plugin's own directories. */
   readonly rootDirectory: string;
   readonly stateDirectory: string;
   readonly engineId: string;
@@ -37,12 +36,11 @@ export function makeContext(
 ): { readonly context: PluginContext; seal(): void } {
   const { hooks, log } = parts;
   const { name } = manifest.entry;
-  const directory = name.replace(/^@tsbox\//, "").replaceAll("/", "+");
   const scope = parts.container.createScope().register({
     config: asValue(config),
     log: asValue(log),
-    rootDirectory: asValue(join(parts.rootDirectory, directory)),
-    stateDirectory: asValue(join(parts.stateDirectory, directory)),
+    rootDirectory: asValue(parts.rootDirectory),
+    stateDirectory: asValue(parts.stateDirectory),
     engineId: asValue(parts.engineId),
   });
   let registering = true;
@@ -96,8 +94,6 @@ export function makeContext(
     context,
     seal: () => {
       registering = false;
-      makePrivate(context.rootDirectory);
-      makePrivate(context.stateDirectory);
     },
   };
 }

@@ -6,6 +6,7 @@ import type { Logger } from "../contract/call.ts";
 import { contractVersions } from "../contract/versions.ts";
 import { checkConfig } from "./check-config.ts";
 import { readEngineList } from "./config.ts";
+import { directoryNames } from "./data-directory.ts";
 import { bounded, type PluginLimits } from "./guard.ts";
 import { guardHandle, type PluginHandle } from "./handle.ts";
 import type { HostOptions } from "./host.ts";
@@ -22,6 +23,8 @@ export interface LoadedPlugin {
   readonly log: Logger;
   /** Its package's directory without links, as it is in stacks of errors. */
   readonly home: string;
+  /** The name of its directories below the engine's root and state directory. */
+  readonly directory: string;
 }
 
 /** Each plugin comes after all plugins that it needs. */
@@ -34,11 +37,14 @@ export async function load(
   const manifests = await Promise.all(entries.map((entry) => readManifest(entry, places)));
   const agreement = negotiate(manifests, contractVersions, ["engine"]);
   checkConfig(options.config, agreement);
-  const plugins = await Promise.all(agreement.order.map((manifest) => loadOne(manifest, options.log, limits)));
+  const directories = directoryNames(agreement.order);
+  const plugins = await Promise.all(
+    agreement.order.map((manifest) => loadOne(manifest, directories.get(manifest) ?? "", options.log, limits)),
+  );
   return { agreement, plugins };
 }
 
-async function loadOne(manifest: LoadedManifest, log: Logger, limits: PluginLimits): Promise<LoadedPlugin> {
+async function loadOne(manifest: LoadedManifest, directory: string, log: Logger, limits: PluginLimits): Promise<LoadedPlugin> {
   const { name } = manifest.entry;
   const bound = { plugin: name, limit: limits.load, grace: limits.grace };
   const handle = await bounded(createCall(log), `${name} did not answer load`, bound, () => inDaemon(manifest));
@@ -48,6 +54,7 @@ async function loadOne(manifest: LoadedManifest, log: Logger, limits: PluginLimi
     handle: guardHandle(handle, name, limits),
     log: named(log, name),
     home: realpathSync(manifest.directory),
+    directory,
   };
 }
 

@@ -10,6 +10,8 @@ import { knownKeys, oneOf, type PluginEntry, positive, record, text, values } fr
 export interface LoadedManifest {
   readonly entry: PluginEntry;
   readonly directory: string;
+  /** As its own package.json says, however the list names it. */
+  readonly packageName: string;
   /** The path of the module to import. */
   readonly main: string;
   readonly version: string;
@@ -47,6 +49,7 @@ export async function readManifest(entry: PluginEntry, from: readonly string[]):
   return {
     entry,
     directory,
+    packageName: typeof json.name === "string" && json.name !== "" ? json.name : entry.name,
     main: join(directory, entryPoint(json, path)),
     version: typeof json.version === "string" ? json.version : "0.0.0",
     ...parseManifest(json.tsbox, `${path}: tsbox`),

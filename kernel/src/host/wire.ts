@@ -2,6 +2,7 @@
  * From loaded plugins to open services and drivers: sets the plugins up in the order of their needs, opens a service as soon as the
  * services that it needs are open, and a driver at its first use.
  */
+import { join } from "node:path";
 import { type AwilixContainer, asValue, createContainer, InjectionMode } from "awilix";
 import { withCleanup } from "../cleanup.ts";
 import type { Call } from "../contract/call.ts";
@@ -9,10 +10,12 @@ import type { EngineService } from "../contract/engine.ts";
 import type { DriverKind, Drivers, ServiceKind, Services } from "../contract/plugin.ts";
 import { fail } from "../errors/index.ts";
 import type { ContextParts } from "./context.ts";
+import { adoptDirectory, plain } from "./data-directory.ts";
 import { defaultLimit, driverLimits, guard, type PluginLimits } from "./guard.ts";
 import type { LoadedPlugin } from "./load.ts";
 import type { Agreement } from "./negotiate.ts";
 import { type Answer, Offer } from "./offer.ts";
+import { makePrivate } from "./private.ts";
 import { stamped } from "./stamp.ts";
 import { checkVerbs } from "./verbs.ts";
 
@@ -28,6 +31,8 @@ export interface WiringOptions {
   call(): Call;
 }
 
+type SharedParts = Omit<ContextParts, "container" | "log">;
+
 export class Wiring {
   readonly #options: WiringOptions;
   readonly #container: AwilixContainer;
@@ -40,18 +45,28 @@ export class Wiring {
     this.#container.register("engine", asValue(options.engine));
   }
 
-  async setUp(parts: Omit<ContextParts, "container" | "log">): Promise<void> {
+  /** `parts` has the engine's directories; each plugin gets its own below them. */
+  async setUp(parts: SharedParts): Promise<void> {
     for (const plugin of this.#options.plugins) await this.#setUp(plugin, parts);
   }
 
-  async #setUp(plugin: LoadedPlugin, parts: Omit<ContextParts, "container" | "log">): Promise<void> {
+  async #setUp(plugin: LoadedPlugin, parts: SharedParts): Promise<void> {
     const { name, handle, manifest, log } = plugin;
-    const offers = await handle.setup(this.#options.call(), { ...parts, container: this.#container, log });
+    const former = plain(name);
+    const isAnothers = this.#options.plugins.some(({ directory }) => directory === former);
+    const own = (base: string): string => {
+      if (!isAnothers) adoptDirectory(join(base, former), join(base, plugin.directory), name);
+      return join(base, plugin.directory);
+    };
+    const [rootDirectory, stateDirectory] = [own(parts.rootDirectory), own(parts.stateDirectory)];
+    const offers = await handle.setup(this.#options.call(), { ...parts, rootDirectory, stateDirectory, container: this.#container, log });
     const missing = Object.keys(manifest.provides).find((offer) => !offers.includes(offer));
     if (missing !== undefined) {
       const error = fail("InvalidArgument", `${name} promises ${missing} in its manifest, but its setup does not provide it`);
       throw stamped(error, name);
     }
+    makePrivate(rootDirectory);
+    makePrivate(stateDirectory);
     for (const offer of offers) this.#offers.set(offer, { offer: new Offer(offer, name, handle, this.#options.limits.look), plugin });
   }
 

@@ -2,36 +2,16 @@
  * Drivers whose plugin is taken out of the configuration: what belongs to them is shown, nothing is lost or taken for removed, and when
  * they are back, what was removed meanwhile goes.
  */
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { busyboxTar, needsBusybox } from "../src/busybox.ts";
-import { binary, type Engine, engine, home, until } from "../src/engine.ts";
+import { binary, type Engine, engine, until } from "../src/engine.ts";
+import { strangersDriver } from "../src/strangers.ts";
 
 const test = suite("missing drivers", { timeout: 180_000 });
 const reason = needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ?? needsBusybox();
-
-/** A stranger's plugin: one of our drivers under another id. */
-function renamed(directory: string, kind: string, ours: string, version: string): string {
-  const path = join(directory, `${kind}-other`);
-  mkdirSync(path);
-  const tsbox = { kernel: "^1.0", provides: { [`${kind}/other`]: version }, needs: { host: "^1.0" } };
-  writeFileSync(
-    join(path, "package.json"),
-    JSON.stringify({ name: `${kind}-other`, version: "1.0.0", type: "module", exports: "./index.js", tsbox }),
-  );
-  const source = `
-    import plugin from ${JSON.stringify(join(home, "drivers", ours, "src/index.ts"))};
-    export default {
-      parseConfig: (raw) => raw,
-      setup: (context) => plugin.setup(Object.create(context, {
-        provideDriver: { value: (kind, id, provider) => context.provideDriver(kind, "other", provider) },
-      })),
-    };`;
-  writeFileSync(join(path, "index.js"), source);
-  return path;
-}
 
 interface World {
   readonly own: Engine;
@@ -42,9 +22,9 @@ interface World {
 async function world(t: Case): Promise<World> {
   const directory = temporaryDirectory(t);
   const plugins = [
-    renamed(directory, "storage", "storage-vfs", "1.2.0"),
-    renamed(directory, "network", "network-none", "1.0.0"),
-    renamed(directory, "volume", "volume-local", "2.0.0"),
+    strangersDriver(directory, "storage", "storage-vfs", "1.2.0"),
+    strangersDriver(directory, "network", "network-none", "1.0.0"),
+    strangersDriver(directory, "volume", "volume-local", "2.0.0"),
   ];
   const config = join(directory, "config.json");
   const write = (present: boolean): void =>
@@ -89,7 +69,7 @@ test.skipIf(reason, "layers of a storage driver that is gone stay, and those of 
   const [kept, gone] = [await create("kept"), await create("gone")];
   await own.ok(["start", "-a", "kept"]);
   const layers = (): readonly string[] =>
-    readdirSync(own.root, { recursive: true, encoding: "utf8" }).flatMap((path) => /container-([0-9a-f]{64})$/.exec(path)?.[1] ?? []);
+    readdirSync(join(own.root, "storage-other/active")).flatMap((path) => /^container-([0-9a-f]{64})$/.exec(path)?.[1] ?? []);
   assert.equal([...layers()].sort(), [kept, gone].sort());
 
   await again(false);

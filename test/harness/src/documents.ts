@@ -160,7 +160,7 @@ function settings(path: string, name: string): readonly (readonly string[])[] {
   const rows: string[][] = [];
   let doc: string[] = [];
   for (const line of block(read(path), new RegExp(`^(?:export )?interface ${name} \\{`))) {
-    const [, key, type] = /^ {2}readonly (\w+): (.*);$/.exec(line) ?? [];
+    const [, key, type] = /^ {2}readonly (\w+)\??: (.*);$/.exec(line) ?? [];
     if (key !== undefined && type !== undefined) {
       if (doc.length === 0) throw new Error(`${path}: ${key} of ${name} has no doc comment`);
       rows.push([
@@ -205,6 +205,12 @@ ${table(head, settings("kernel/src/host/config.ts", "EngineConfig"))}
 An entry of \`plugins\` is a package's name, or:
 
 ${table(head, settings("kernel/src/host/config.ts", "PluginEntry"))}
+
+A plugin keeps its data in a directory below the root directory, and one below the state directory. A plugin that provides one driver or
+service has its name there: \`storage-overlay\`, \`images\`. So its data stays when its package moves or is named in another way. A plugin that
+provides several, or none, has the \`name\` of its entry, if that is not the package, or else the name in its package.json, with \`+\` for
+\`/\`. Older versions used the entry's name for all; the engine renames such a directory at its start. If both directories have
+content, the start fails, and names them.
 
 ## Settings of plugins
 
