@@ -3,11 +3,13 @@
  * The contents of layers and of containers' trees are hostile: no method here follows a link out of the root that it was given.
  */
 import type { Call } from "./call.ts";
+import type { HostBtrfs } from "./host-btrfs.ts";
 import type { HostNetwork } from "./host-network.ts";
 import type { OciResources } from "./oci-resources.ts";
 import type { Change, DiffOptions, IdMaps, Layer, LayerFile, Mount, Usage } from "./storage.ts";
 import type { Sparse, Strings } from "./words.ts";
 
+export type * from "./host-btrfs.ts";
 export type * from "./host-network.ts";
 
 export interface Command {
@@ -21,7 +23,7 @@ export interface CommandResult {
   readonly stderr: Uint8Array;
 }
 
-export interface HostToolkit extends HostNetwork {
+export interface HostToolkit extends HostNetwork, HostBtrfs {
   /**
    * Opens mounts that are detached from every mount namespace: a crash leaves nothing to clean up, and /proc/mounts shows nothing. The path
    * lives until `close`, or as long as the plugin that opened it; the kernel's `withMounts` pairs the two. A missing target is created; if
@@ -62,7 +64,7 @@ export interface HostToolkit extends HostNetwork {
 
   /**
    * Copies a tree with hard links, holes, xattrs, devices and times, with reflinks where the file system has them. Does not cross mounts.
-   * `to` must not exist.
+   * `to` must not exist, or be an empty directory.
    */
   copyTree(call: Call, from: string, to: string, options?: CopyOptions): Promise<void>;
   /**

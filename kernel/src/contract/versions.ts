@@ -12,7 +12,7 @@ export const contractVersions: Readonly<Record<string, string>> = {
   volume: "2.0.0",
   log: "1.0.0",
   engine: "1.0.0",
-  host: "1.4.0",
+  host: "1.5.0",
   launcher: "4.1.0",
   content: "1.1.0",
   images: "2.1.0",

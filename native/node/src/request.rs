@@ -3,8 +3,9 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 use tsbox_core::container::cgroup::{Cgroup, Layout};
 use tsbox_core::container::spec::Resources;
 use tsbox_core::failure::{Code, Failure, Result};
@@ -13,7 +14,7 @@ use tsbox_core::layer::{self, Compression, Extract, Options, Own, Upper, Whiteou
 use tsbox_core::mount::{Held, Mount, open_held, process_root};
 use tsbox_core::net::{self, Bridge, Veth, firewall};
 use tsbox_core::sys::{Call, at};
-use tsbox_core::tree::{self, Cancel, Named, quota};
+use tsbox_core::tree::{self, Cancel, Named, btrfs, quota};
 
 /// Every verb, named as in plugins/host-linux/src/binding.ts.
 #[derive(Deserialize)]
@@ -114,6 +115,54 @@ pub enum Request {
     Relabel {
         path: String,
         label: String,
+    },
+    CreateSubvolume {
+        path: String,
+    },
+    SnapshotSubvolume {
+        from: String,
+        to: String,
+        read_only: bool,
+    },
+    DescribeSubvolume {
+        path: String,
+    },
+    SetSubvolumeReadOnly {
+        path: String,
+        read_only: bool,
+    },
+    ListSubvolumes {
+        path: String,
+        most: usize,
+    },
+    RemoveSubvolumes {
+        path: String,
+        ids: Vec<u64>,
+    },
+    AwaitSubvolumes {
+        path: String,
+        ids: Vec<u64>,
+        seconds: u32,
+    },
+    FlattenSubvolume {
+        path: String,
+    },
+    SubvolumeUsage {
+        path: String,
+    },
+    SubvolumeQuotas {
+        path: String,
+    },
+    EnableSubvolumeQuotas {
+        path: String,
+    },
+    LimitSubvolume {
+        path: String,
+        bytes: Option<u64>,
+    },
+    RemoveQuotaGroups {
+        path: String,
+        ids: Vec<u64>,
     },
     CgroupLayout,
     CgroupPids {
@@ -298,6 +347,22 @@ impl Request {
             }
             Request::UnlimitTree { path } => value(quota::unlimit(directory(&path)?.as_fd())?),
             Request::Relabel { path, label } => value(tree::relabel(path.as_bytes(), &label, cancel)?),
+            Request::CreateSubvolume { path } => value(btrfs::create(path.as_bytes())?),
+            Request::SnapshotSubvolume { from, to, read_only } => value(btrfs::snapshot(from.as_bytes(), to.as_bytes(), read_only)?),
+            Request::DescribeSubvolume { path } => value(btrfs::describe(path.as_bytes())?),
+            Request::SetSubvolumeReadOnly { path, read_only } => value(btrfs::set_read_only(path.as_bytes(), read_only)?),
+            Request::ListSubvolumes { path, most } => value(btrfs::list(path.as_bytes(), most, cancel)?),
+            Request::RemoveSubvolumes { path, ids } => value(btrfs::remove(path.as_bytes(), &ids, cancel)?),
+            Request::AwaitSubvolumes { path, ids, seconds } => {
+                let deadline = Duration::from_secs(seconds.into());
+                value(btrfs::wait_until_gone(path.as_bytes(), &ids, deadline, cancel)?)
+            }
+            Request::FlattenSubvolume { path } => value(btrfs::flatten(path.as_bytes(), cancel)?),
+            Request::SubvolumeUsage { path } => value(btrfs::usage(path.as_bytes(), cancel)?),
+            Request::SubvolumeQuotas { path } => value(btrfs::quotas(path.as_bytes())?),
+            Request::EnableSubvolumeQuotas { path } => value(btrfs::enable_quotas(path.as_bytes(), cancel)?),
+            Request::LimitSubvolume { path, bytes } => value(btrfs::limit(path.as_bytes(), bytes)?),
+            Request::RemoveQuotaGroups { path, ids } => value(btrfs::remove_groups(path.as_bytes(), &ids)?),
             Request::SyncTree { path } => value(tree::sync(
                 at::open_path(path.as_bytes(), libc::O_RDONLY)
                     .named("open", path.as_bytes())?
@@ -387,12 +452,22 @@ fn create(into: &str, media_type: &str, write: impl FnOnce(File, Compression) ->
 fn copy(from: &str, to: &str, exclude: &[String], cancel: &Cancel) -> Result<Value> {
     let exclude = exclude.iter().map(|path| path.as_bytes().to_vec()).collect();
     let source = directory(from)?;
-    std::fs::create_dir(to).named("mkdir", to.as_bytes())?;
+    match std::fs::create_dir(to) {
+        // A new subvolume, for example.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && is_empty(to)? => {}
+        other => other.named("mkdir", to.as_bytes())?,
+    }
     let copied = directory(to).and_then(|target| tree::copy_tree(source.as_fd(), target.as_fd(), &exclude, cancel));
     if copied.is_err() {
         let _ = tree::remove_tree(to.as_bytes(), &Cancel::default());
     }
     value(copied?)
+}
+
+fn is_empty(path: &str) -> Result<bool> {
+    Ok(tree::list(directory(path)?.as_fd())
+        .named("getdents64", path.as_bytes())?
+        .is_empty())
 }
 
 /// Copies the directory at `path` below `root` into the empty directory `to`, which also gets its owner, mode and times. Returns what there
@@ -403,7 +478,7 @@ fn copy_into(root: &str, path: &str, to: &str, check: bool, cancel: &Cancel) -> 
         other => other.named("openat2", path.as_bytes())?,
     };
     let target = directory(to)?;
-    if !tree::list(target.as_fd()).named("getdents64", to.as_bytes())?.is_empty() {
+    if !is_empty(to)? {
         return Ok("nothing");
     }
     let content = !tree::list(source.as_fd()).named("getdents64", path.as_bytes())?.is_empty();

@@ -25,6 +25,7 @@ import {
   type OciResources,
   type PathStat,
   type PortReservation,
+  type Subvolume,
   type TsboxError,
   type Usage,
 } from "@tsbox/kernel";
@@ -131,6 +132,19 @@ export interface Verbs {
   limitTree: { takes: { readonly paths: readonly string[]; readonly bytes: number }; answers: null };
   unlimitTree: { takes: { readonly path: string }; answers: null };
   relabel: { takes: { readonly path: string; readonly label: string }; answers: null };
+  createSubvolume: { takes: { readonly path: string }; answers: null };
+  snapshotSubvolume: { takes: { readonly from: string; readonly to: string; readonly readOnly: boolean }; answers: null };
+  describeSubvolume: { takes: { readonly path: string }; answers: Subvolume };
+  setSubvolumeReadOnly: { takes: { readonly path: string; readonly readOnly: boolean }; answers: null };
+  listSubvolumes: { takes: { readonly path: string; readonly most: number }; answers: readonly number[] };
+  removeSubvolumes: { takes: { readonly path: string; readonly ids: readonly number[] }; answers: null };
+  awaitSubvolumes: { takes: { readonly path: string; readonly ids: readonly number[]; readonly seconds: number }; answers: null };
+  flattenSubvolume: { takes: { readonly path: string }; answers: null };
+  subvolumeUsage: { takes: { readonly path: string }; answers: Usage };
+  subvolumeQuotas: { takes: { readonly path: string }; answers: "off" | "simple" | "full" };
+  enableSubvolumeQuotas: { takes: { readonly path: string }; answers: null };
+  limitSubvolume: { takes: { readonly path: string; readonly bytes: number | null }; answers: null };
+  removeQuotaGroups: { takes: { readonly path: string; readonly ids: readonly number[] }; answers: readonly number[] };
   probeNetwork: { takes: Record<never, never>; answers: null };
   ensureBridge: { takes: { readonly bridge: HostBridge }; answers: null };
   attachVeth: { takes: { readonly veth: HostVeth }; answers: { readonly mac: string } };

@@ -2,6 +2,7 @@
 import { relative } from "node:path";
 import { type Call, type CommandResult, fail, type HostToolkit, type LauncherService } from "@tsbox/kernel";
 import type { Binding, HeldRoot } from "./binding.ts";
+import { createBtrfs } from "./btrfs.ts";
 import { createNetwork } from "./network.ts";
 import { streams } from "./streams.ts";
 
@@ -77,6 +78,7 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
     },
     run: async (call, command): Promise<CommandResult> => (await launcher()).run(call, command),
     ...createNetwork(binding),
+    ...createBtrfs(binding),
     cgroups: { layout: binding.callNow("cgroupLayout", {}) },
     cgroupPids: async (_call, path) => binding.callNow("cgroupPids", { path }),
     cgroupUsage: async (_call, path) => binding.callNow("cgroupStats", { path }),

@@ -1,6 +1,7 @@
 //! File trees by descriptor: open below a root, list, copy, remove, measure, sync. The contents of a tree may be hostile; no function here
 //! follows a link out of it.
 
+pub mod btrfs;
 mod cancel;
 mod copy;
 mod descent;
