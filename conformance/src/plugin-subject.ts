@@ -69,6 +69,7 @@ async function open<T>(
       throw absent(`driver ${kind}/${id}`);
     },
     preferred: async () => null,
+    installed: async () => [],
     drivers: async () => [],
     call: (given) => createCall(silentLog, given),
   };

@@ -1,10 +1,10 @@
-import type { Attachment, EndpointId, NetworkDriver } from "@tsbox/kernel";
+import type { Attachment, EndpointId, NetworkDriver, NetworkPowers } from "@tsbox/kernel";
 
 const nothing: Attachment = { addresses: [], mac: "", routes: [], ports: [], nameservers: [] };
 
 /** The host's own network: a container shares it, so there is nothing to make, and no port to publish. */
 export class HostDriver implements NetworkDriver {
-  readonly powers: readonly [] = [];
+  readonly powers: readonly (keyof NetworkPowers)[] = ["hostNamespace", "single"];
 
   async ensure(): Promise<void> {}
   async attach(): Promise<Attachment> {

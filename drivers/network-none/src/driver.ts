@@ -1,10 +1,10 @@
-import type { Attachment, Call, Endpoint, EndpointId, HostToolkit, Network, NetworkDriver } from "@tsbox/kernel";
+import type { Attachment, Call, Endpoint, EndpointId, HostToolkit, Network, NetworkDriver, NetworkPowers } from "@tsbox/kernel";
 
 const nothing: Attachment = { addresses: [], mac: "", routes: [], ports: [], nameservers: [] };
 
 /** A network namespace with only its loopback. The driver keeps no records: everything goes with the namespace. */
 export class NoneDriver implements NetworkDriver {
-  readonly powers: readonly [] = [];
+  readonly powers: readonly (keyof NetworkPowers)[] = ["single"];
   readonly #host: HostToolkit;
 
   constructor(host: HostToolkit) {

@@ -25,7 +25,7 @@ export function archiveDriver(archives: Archives, reader: Reader): RegistryDrive
     return fresh;
   };
   return {
-    powers: [],
+    powers: ["local", "archives"],
     resolve: async (call, ref) => {
       const archive = await archives.open(call, ref);
       try {

@@ -51,7 +51,7 @@ export function hostDriver(hidden: readonly string[]): RegistryDriver {
     return whole;
   };
   return {
-    powers: ["directories"],
+    powers: ["directories", "local"],
     resolve: async (_call: Call, ref: string, _access: Access) => (await make(ref)).manifest,
     fetch: async (_call: Call, ref: string, blob: Descriptor, from: number) => {
       const known = made.get(ref) ?? [await make(ref)];

@@ -34,7 +34,7 @@ const manifestTypes = [
 export function registryDriver(connections: Connections, certificates: string, timeout: number = answerTimeout): RegistryDriver {
   const asker: Asker = { connections, tokens: new Tokens(connections), answerTimeout: timeout };
   return {
-    powers: [],
+    powers: ["names"],
     resolve: (call, ref, access) => {
       const reference = parseReference(ref);
       return eachEndpoint(call, endpoints(reference.host, access, certificates), (endpoint) =>

@@ -12,7 +12,7 @@ const refName = "org.opencontainers.image.ref.name";
 
 export function layoutDriver(): RegistryDriver {
   return {
-    powers: [],
+    powers: ["local"],
     resolve: async (_call, ref) => {
       const { directory, tag } = await place(ref);
       return choose(await readIndex(directory), ref, tag);

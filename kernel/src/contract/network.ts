@@ -43,6 +43,10 @@ export interface NetworkPowers {
   ipv6: unknown;
   /** The driver picks addresses itself: `endpoint.addresses` may be empty. */
   ipam: unknown;
+  /** Its networks are the host's own: a container in one has the host's network namespace, and is never attached. */
+  hostNamespace: unknown;
+  /** There is one network of it on a host, which the engine makes itself. */
+  single: unknown;
 }
 /** Changes the published ports of an attached endpoint; the new list replaces the old one. */
 export interface Publishes {

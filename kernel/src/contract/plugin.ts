@@ -101,6 +101,8 @@ export interface PluginContext<Config = unknown> {
    * is none.
    */
   preferred(kind: DriverKind): Promise<string | null>;
+  /** The ids of the installed drivers of a kind. None of them is asked. */
+  installed(kind: DriverKind): Promise<readonly string[]>;
   /** All installed drivers, the host's choice first. A driver whose probe does not answer within a second is listed as unusable. */
   drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]>;
   /** A call for the plugin's own work, without a caller; `timeout` in milliseconds. */

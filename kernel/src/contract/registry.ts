@@ -1,7 +1,9 @@
 /**
  * A registry driver moves bytes between a registry and the content store, which alone verifies them. Its id is the scheme that it serves
- * ("docker", "oci-archive"); a ref comes without the scheme. An image that has no blobs (a directory of the host) is a manifest with its
- * own media type.
+ * ("docker", "oci-archive"): lower-case letters, digits and hyphens. What follows `SCHEME:` in a user's reference is the driver's ref, in a
+ * form of its own, and the image has the whole reference as its name. With the power `names` it is otherwise: the refs are Docker's names,
+ * a user may write them as they are or after `SCHEME://`, and references without a scheme go to the host's choice among such drivers. An
+ * image that has no blobs (a directory of the host) is a manifest with its own media type.
  *
  * An image is found by its name, and an interrupted download continues:
  *
@@ -35,6 +37,15 @@ export interface RegistryPowers {
    * untrusted.
    */
   directories: unknown;
+  /**
+   * Its refs are Docker's names in full (`docker.io/library/debian:12`), and its images have these as names. Users' logins go to no other
+   * driver.
+   */
+  names: unknown;
+  /** Its images lie on this host: a container that is made of one gets it as it is now, without a pull. */
+  local: unknown;
+  /** A ref may be the path of a file, as `load` has one. `resolve` refuses a file of another format with `InvalidArgument`. */
+  archives: unknown;
 }
 export interface Pushes {
   /** Sends the file at `path` from the byte that the registry lacks, or nothing if a repository in `mountFrom` has it. */

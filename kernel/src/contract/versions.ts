@@ -4,11 +4,11 @@
  * the major version.
  */
 export const contractVersions: Readonly<Record<string, string>> = {
-  kernel: "1.0.0",
+  kernel: "1.1.0",
   storage: "1.4.0",
   exec: "1.1.0",
-  network: "1.0.0",
-  registry: "1.1.0",
+  network: "1.1.0",
+  registry: "1.2.0",
   volume: "2.0.0",
   log: "1.0.0",
   engine: "1.0.0",

@@ -24,6 +24,7 @@ export interface ContextParts {
   readonly signal: AbortSignal;
   preferred(kind: DriverKind): Promise<string | null>;
   driver<K extends DriverKind>(kind: K, id: string): Promise<Drivers[K]>;
+  installed(kind: DriverKind): readonly string[];
   drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]>;
 }
 
@@ -77,6 +78,10 @@ export function makeContext(
     preferred: async (kind) => {
       needed(kind);
       return parts.preferred(kind);
+    },
+    installed: async (kind) => {
+      needed(kind);
+      return parts.installed(kind);
     },
     drivers: async (kind) => {
       needed(kind);

@@ -59,6 +59,7 @@ export class RunningHost implements Host {
       signal: this.#stopping.signal,
       driver: (kind, id) => this.driver(kind, id),
       preferred: (kind) => this.preferred(kind),
+      installed: (kind) => this.#wiring.ids(kind),
       drivers: (kind) => this.drivers(kind),
     });
     this.hooks.seal();

@@ -60,11 +60,11 @@ const table: VerbTable = {
   },
   network: {
     verbs: { ensure: true, attach: true, detach: true, remove: true, list: true },
-    powers: { publish: { publish: true }, ipv6: {}, ipam: {} },
+    powers: { publish: { publish: true }, ipv6: {}, ipam: {}, hostNamespace: {}, single: {} },
   },
   registry: {
     verbs: { resolve: true, fetch: true },
-    powers: { push: { push: true, tag: true }, search: { search: true }, directories: {} },
+    powers: { push: { push: true, tag: true }, search: { search: true }, directories: {}, names: {}, local: {}, archives: {} },
   },
   volume: {
     verbs: { create: true, remove: true, attach: true, detach: true, stat: true, usage: true, list: true },

@@ -24,9 +24,12 @@ const hubKey = "https://index.docker.io/v1/";
 /** Bytes; the same as `LONGEST` of native/client/src/config.rs. */
 const largestFile = 4 << 20;
 
-/** The registry of an image's name, `docker.io` for Docker Hub; null: the image does not come from a registry. */
+/**
+ * The registry of an image's name, `docker.io` for Docker Hub; null: `SCHEME:/PATH`, which does not come from a registry. The schemes are
+ * known to the engine alone, which gives logins to no driver of another one.
+ */
 export function registryOf(name: string): string | null {
-  if (/^(host:\/|(oci|oci-archive|docker-archive):)/.test(name)) return null;
+  if (/^[a-z][a-z0-9-]*:\/(?!\/)/.test(name)) return null;
   const reference = name.replace(/^docker:\/\//, "");
   const slash = reference.indexOf("/");
   const first = slash < 0 ? "" : reference.slice(0, slash);

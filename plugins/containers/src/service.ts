@@ -21,7 +21,7 @@ import type { Engine } from "./engine.ts";
 import { createExec, endLostExecs, knownExec, publishExec, recordExecEnd, refusePaused, runExec, startExec, waitExec } from "./execs.ts";
 import { watchAgain, watchHealth } from "./health.ts";
 import { launch, restart, stop } from "./launching.ts";
-import { readLog } from "./logs/read.ts";
+import { formatOf, readLog } from "./logs/read.ts";
 import { connectNetwork, disconnectNetwork } from "./networks.ts";
 import { failedRestart } from "./restarts.ts";
 import { exitOf, watchOrphan, withoutShim } from "./restore.ts";
@@ -154,7 +154,7 @@ export function containersService(
     update: (call, id, changes) => decide(engine, id, (record) => update(engine, call, record, changes)),
     logs: async (call, id, options) => {
       const record = records.byId(id);
-      if (record.log.driver === "none") throw fail("Unsupported", "configured logging driver does not support reading");
+      formatOf(record.log);
       const ended = options.follow && runs(record) ? waiters.next(id, "exit", call.signal) : null;
       // If the log is never read, no code awaits this promise, and it rejects when the client disconnects.
       ended?.catch(() => {});

@@ -15,8 +15,9 @@ import {
 } from "@tsbox/kernel";
 import type { ImagesEngine, OpenStorage } from "./engine.ts";
 import { chainOf } from "./history.ts";
+import { isDockers, placeOf } from "./place.ts";
 import { bring } from "./pull.ts";
-import { blobsOf, type ImageRecord, isDockers } from "./records.ts";
+import { blobsOf, type ImageRecord } from "./records.ts";
 import { familiarName, full, parseReference } from "./reference.ts";
 import { unpackImage } from "./unpack.ts";
 
@@ -166,7 +167,7 @@ async function pullAgain(
   const ref = full({ ...parseReference(name), tag: null, digest: record.manifest.digest });
   const { host } = parseReference(name);
   const access: Access = { credentials: (Object.hasOwn(logins, host) ? logins[host] : null) ?? null, endpoints: [] };
-  const source = { driver: await engine.registry("docker"), ref, access, shown: name };
+  const source = { driver: await (await placeOf(engine, name)).driver(), ref, access, shown: name };
   const top: Descriptor = await source.driver.resolve(call, ref, access);
   for (const blob of blobs) await engine.content.remove(call, blob);
   await bring(

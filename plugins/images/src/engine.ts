@@ -1,9 +1,10 @@
 /** The state that the service's verbs share. */
 import type { Call, Descriptor, EventsService, RegistryDriver, SnapshotName, StorageDriver } from "@tsbox/kernel";
+import type { Registries } from "./place.ts";
 import type { ImageRecords } from "./records.ts";
 import type { Unpacker } from "./unpack.ts";
 
-export interface ImagesEngine extends Unpacker {
+export interface ImagesEngine extends Unpacker, Registries {
   readonly records: ImageRecords;
   readonly events: EventsService;
   /** The size of committed snapshots, by driver and name. */
@@ -14,7 +15,8 @@ export interface ImagesEngine extends Unpacker {
   readonly stranded: Set<SnapshotName>;
   /** A directory for files before they are in the content store; emptied at each start. */
   readonly workDirectory: string;
-  registry(scheme: string): Promise<RegistryDriver>;
+  /** Every registry driver that can be opened. */
+  openRegistries(): Promise<readonly RegistryDriver[]>;
   preferredStorage(): Promise<string>;
   /** Every storage driver that works here, the preferred one first. An image has layers in each driver that one of its containers uses. */
   storages(): Promise<readonly OpenStorage[]>;

@@ -1,7 +1,7 @@
 /** The service `images`. */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
+import { noSettings, type Plugin, type PluginContext, type RegistryDriver } from "@tsbox/kernel";
 import { type ImagesEngine, Leases, type OpenStorage } from "./engine.ts";
 import { halfMadeSnapshots } from "./leftovers.ts";
 import { ImageRecords } from "./records.ts";
@@ -30,7 +30,10 @@ const plugin: Plugin<null> = {
           host: await context.service("host"),
           hooks,
           storage: (id) => context.driver("storage", id),
+          schemes: await context.installed("registry"),
           registry: (scheme) => context.driver("registry", scheme),
+          preferredRegistry: () => context.preferred("registry"),
+          openRegistries: () => registriesOf(context),
           preferredStorage: async () => (await context.preferred("storage")) ?? "",
           storages: () => storagesOf(context),
         };
@@ -44,6 +47,19 @@ const plugin: Plugin<null> = {
   },
 };
 export default plugin;
+
+/** A driver that can't be opened is left out, with a line in the log. */
+async function registriesOf(context: PluginContext<null>): Promise<readonly RegistryDriver[]> {
+  const opened = (await context.installed("registry")).map(async (id): Promise<RegistryDriver[]> => {
+    try {
+      return [await context.driver("registry", id)];
+    } catch (error) {
+      context.call().log.warn(`the registry driver ${id} can't be opened: ${String(error)}`);
+      return [];
+    }
+  });
+  return (await Promise.all(opened)).flat();
+}
 
 /** A driver that can't be opened now keeps its snapshots: no other code can reach them. */
 async function storagesOf(context: PluginContext<null>): Promise<readonly OpenStorage[]> {

@@ -114,7 +114,10 @@ async function fetchImage(
   const descriptor = isIndex(top) ? choose(parseIndex(await small(content, call, source, top), source.shown), platform, source.shown) : top;
   await hold([descriptor.digest]);
   if (descriptor.mediaType === mediaTypes.adopted && !supports(source.driver, "directories"))
-    throw fail("PermissionDenied", `${source.shown} wants to stand on a directory of this host, which only host:/ may`);
+    throw fail(
+      "PermissionDenied",
+      `${source.shown} wants to stand on a directory of this host, which only a driver with the power directories may`,
+    );
   const bytes = await small(content, call, source, descriptor);
   const manifest = parseManifest(bytes, source.shown);
   await hold([manifest.config.digest, ...manifest.layers.map(({ digest }) => digest)]);

@@ -10,6 +10,7 @@ import {
   type StateChange,
   type StateService,
 } from "@tsbox/kernel";
+import { isDockers } from "./place.ts";
 import { familiar, familiarName, full, parseReference, type Reference } from "./reference.ts";
 
 export interface ImageRecord {
@@ -166,6 +167,3 @@ export class ImageRecords {
     };
   }
 }
-
-/** Names of other transports contain a path. */
-export const isDockers = (name: string): boolean => !/^(host|oci|oci-archive|docker-archive):/.test(name);

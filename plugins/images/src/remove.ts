@@ -16,7 +16,8 @@ import type { ImagesEngine } from "./engine.ts";
 import { chainOf } from "./history.ts";
 import { imageEvent } from "./image-events.ts";
 import { isNeeded, leftovers } from "./leftovers.ts";
-import { blobsOf, type ImageRecord, isDockers } from "./records.ts";
+import { isDockers } from "./place.ts";
+import { blobsOf, type ImageRecord } from "./records.ts";
 import { familiar, familiarName, parseReference } from "./reference.ts";
 import { adoptedName } from "./unpack.ts";
 

@@ -9,6 +9,7 @@ import {
   isTsboxError,
   limits,
   type Sparse,
+  supports,
 } from "@tsbox/kernel";
 import { check } from "./check.ts";
 import { create } from "./create.ts";
@@ -17,35 +18,15 @@ import { history, layersOf, rawConfig } from "./history.ts";
 import { imageEvent } from "./image-events.ts";
 import { leftovers } from "./leftovers.ts";
 import { isIndex, parseIndex } from "./manifest.ts";
+import { placeOf, schemeOf } from "./place.ts";
 import { fits, parsePlatform, platformText } from "./platform.ts";
 import { progress } from "./progress.ts";
 import { bring, type Report, type Source } from "./pull.ts";
 import type { ImageRecord } from "./records.ts";
-import { familiar, familiarName, full, parseNewName, parseReference, type Reference } from "./reference.ts";
+import { familiar, familiarName, full, parseNewName, type Reference } from "./reference.ts";
 import { discard, prune, remove, sweep } from "./remove.ts";
 import { save } from "./save.ts";
 import { unpackImage } from "./unpack.ts";
-
-/** The forms with a scheme; everything else is a Docker reference. */
-const schemes = /^(docker):\/\/(.*)$|^(host):(\/.*)$|^(oci|oci-archive|docker-archive):(.+)$/s;
-
-interface Place {
-  readonly scheme: string;
-  /** The reference in the driver's form. */
-  readonly ref: string;
-  /** The name in the image's record. */
-  readonly name: string;
-  readonly shown: string;
-}
-
-function place(reference: string): Place {
-  const match = schemes.exec(reference);
-  const scheme = match?.[1] ?? match?.[3] ?? match?.[5];
-  const rest = match?.[2] ?? match?.[4] ?? match?.[6] ?? "";
-  if (scheme !== undefined && scheme !== "docker") return { scheme, ref: rest, name: reference, shown: reference };
-  const parsed = parseReference(scheme === undefined ? reference : rest);
-  return { scheme: "docker", ref: full(parsed), name: full(parsed), shown: familiar(parsed) };
-}
 
 const noAccess: Access = { credentials: null, endpoints: [] };
 
@@ -59,12 +40,15 @@ export function imagesService(engine: ImagesEngine): ImagesService {
     options: Sparse<{ platform: string; access: Partial<Access> }>,
     report: Report,
   ): Promise<ImageRecord> => {
-    const { scheme, ref, name, shown } = place(reference);
+    const place = await placeOf(engine, reference);
+    const { ref, name, shown, named } = place;
     await engine.hooks.beforePull(call, shown);
-    const source: Source = { driver: await engine.registry(scheme), ref, access: { ...noAccess, ...options.access }, shown };
-    if (scheme === "docker") report({ id: null, status: `Pulling from ${parseReference(ref).repository}`, current: null, total: null });
+    // A user's logins are for the registries in Docker's names.
+    const access = named === null ? noAccess : { ...noAccess, ...options.access };
+    const source: Source = { driver: await place.driver(), ref, access, shown };
+    if (named !== null) report({ id: null, status: `Pulling from ${named.repository}`, current: null, total: null });
     const top = (await engine.hooks.resolveImage(call, shown)) ?? (await source.driver.resolve(call, ref, source.access));
-    const asked = scheme === "docker" ? parseReference(ref).digest : null;
+    const asked = named?.digest ?? null;
     if (asked !== null && asked !== top.digest)
       throw fail("DataLoss", `the registry answered ${top.digest} for ${shown}: the image is not the one that was asked for`);
     const former = records.tag(name);
@@ -72,16 +56,16 @@ export function imagesService(engine: ImagesEngine): ImagesService {
     const keep = (made: ImageRecord): Promise<void> => records.keep(call, made, [name], top.digest);
     const record = await bring(engine, call, source, top, options.platform, await engine.preferredStorage(), report, keep);
     // The former image of a path is removed; the former image of a tag stays, as in Docker.
-    if (scheme !== "docker" && former && former.image !== record.id && records.namesOf(former.image).length === 0) {
+    if (named === null && former && former.image !== record.id && records.namesOf(former.image).length === 0) {
       const old = records.byId(former.image);
       await records.drop(call, [], old.id);
       await discard(engine, call, old);
     }
     await imageEvent(events, call, "pull", record, {
       id: shown,
-      name: scheme === "docker" ? familiarName(parseReference(ref)) : shown,
+      name: named === null ? shown : familiarName(named),
     });
-    if (scheme === "docker") {
+    if (named !== null) {
       report({ id: null, status: `Digest: ${top.digest}`, current: null, total: null });
       const status = before === top.digest ? `Image is up to date for ${shown}` : `Downloaded newer image for ${shown}`;
       report({ id: null, status: `Status: ${status}`, current: null, total: null });
@@ -89,24 +73,36 @@ export function imagesService(engine: ImagesEngine): ImagesService {
     return record;
   };
 
+  /** A reference as the records know it. `NotFound`: it has a form of its driver's own, and is not here. */
+  const known = async (reference: string): Promise<string> => {
+    if (records.tag(reference) !== null || schemeOf(engine, reference) === null) return reference;
+    const { named } = await placeOf(engine, reference);
+    if (named === null) throw fail("NotFound", `No such image: ${reference}`);
+    return bare(reference);
+  };
+
   return {
     pull: async (call, reference, options) => {
-      place(reference);
+      await placeOf(engine, reference);
       return progress((report) => fetch(call, reference, options, report));
     },
     get: async (_call, reference, options) => {
-      const { record } = records.find(bare(reference));
+      const { record } = records.find(await known(reference));
       return show(onPlatform(record, reference, options?.platform));
     },
     ensure: async (call, reference, options) => {
-      const { scheme, name } = place(reference);
-      if (scheme === "docker") {
-        const { record } = records.find(bare(reference));
-        return show(onPlatform(record, reference, options?.platform));
+      const { name, named, driver } = await placeOf(engine, reference);
+      const present = (): Image =>
+        show(onPlatform(records.find(named === null ? name : bare(reference)).record, reference, options?.platform));
+      if (named !== null) return present();
+      const from = await driver();
+      const isHere = records.tag(name) !== null;
+      if (!supports(from, "local")) {
+        if (isHere) return present();
+        throw fail("NotFound", `No such image: ${reference}`);
       }
-      // The host's own image is read once by each daemon. An archive may have been replaced since.
-      if (scheme === "host" && records.tag(name) && seen.has(name))
-        return show(onPlatform(records.find(name).record, reference, options?.platform));
+      // A directory shows its changes without being read again, so each daemon reads it once. An archive may have been replaced since.
+      if (isHere && supports(from, "directories") && seen.has(name)) return present();
       const record = await fetch(call, reference, options?.platform === undefined ? {} : { platform: options.platform }, () => {});
       seen.add(name);
       return show(record);
@@ -114,7 +110,7 @@ export function imagesService(engine: ImagesEngine): ImagesService {
     list: async () => records.all().map(show),
     tag: async (call, reference, target) => {
       const parsed = parseNewName(target, null, "refusing to create a tag with a digest reference");
-      const { record } = records.find(bare(reference));
+      const { record } = records.find(await known(reference));
       await records.keep(
         call,
         record,
@@ -123,13 +119,13 @@ export function imagesService(engine: ImagesEngine): ImagesService {
       );
       await imageEvent(events, call, "tag", record, { name: familiar(parsed) });
     },
-    remove: (call, reference, options) => remove(engine, call, bare(reference), options),
+    remove: async (call, reference, options) => remove(engine, call, await known(reference), options),
     prune: (call, options) => prune(engine, call, options),
     check: (call, options) => check(engine, call, options?.repair === true, options?.credentials ?? {}),
     leftovers: (call, options) => leftovers(engine, call, options?.drop === true),
     sweep: async (call) => void (await sweep(engine, call, false)),
     load: async (call, path, options) => progress((report) => load(engine, call, path, options?.platform, report)),
-    save: (call, references, options) => save(engine, call, references.map(bare), options),
+    save: async (call, references, options) => save(engine, call, await Promise.all(references.map(known)), options),
     create: async (call, image) => show(await create(engine, call, image)),
     rawConfig: (call, id) => rawConfig(engine.content, call, records.byId(id)),
     history: (call, id) => history(engine, call, records.byId(id)),
@@ -141,7 +137,8 @@ export function imagesService(engine: ImagesEngine): ImagesService {
 /** Names of other transports that this daemon has read. */
 const seen = new Set<string>();
 
-const bare = (reference: string): string => reference.replace(/^docker:\/\//, "");
+/** Without the scheme before a name of Docker's. */
+const bare = (reference: string): string => reference.replace(/^[a-z][a-z0-9-]*:\/\//, "");
 
 function onPlatform(record: ImageRecord, reference: string, platform: string | undefined): ImageRecord {
   if (platform === undefined || fits(parsePlatform(platform), record.platform)) return record;
@@ -177,17 +174,19 @@ function namesOf({ annotations, digest }: Descriptor): readonly Reference[] {
     .map((name) => parseNewName(name, digest, `invalid tag ${JSON.stringify(name)}: the archive's image has the digest ${digest}`));
 }
 
-/** Opens the file with the first archive format that recognizes it. */
+/** Opens the file with the first driver that knows its format. */
 async function archive(engine: ImagesEngine, call: Call, path: string): Promise<Source> {
-  let first: unknown;
-  for (const scheme of ["docker-archive", "oci-archive"]) {
-    const source: Source = { driver: await engine.registry(scheme), ref: path, access: noAccess, shown: path };
+  let first: unknown = fail("Unsupported", "no registry driver here reads archives: add the plugin of one");
+  let tried = 0;
+  for (const driver of await engine.openRegistries()) {
+    if (!supports(driver, "archives")) continue;
     try {
-      await source.driver.resolve(call, path, noAccess);
-      return source;
+      await driver.resolve(call, path, noAccess);
+      return { driver, ref: path, access: noAccess, shown: path };
     } catch (error) {
       if (!isTsboxError(error) || error.code !== "InvalidArgument") throw error;
-      first ??= error;
+      if (tried === 0) first = error;
+      tried += 1;
     }
   }
   throw first;

@@ -8,6 +8,7 @@ import { watch } from "node:fs/promises";
 import { gunzipSync } from "node:zlib";
 import { type Case, temporaryDirectory } from "@tsbox/harness";
 import {
+  type Access,
   type ActiveKey,
   type Call,
   type ContentService,
@@ -21,6 +22,7 @@ import {
   type LayerFile,
   type PullProgress,
   type RegistryDriver,
+  type RegistryPowers,
   type Snapshot,
   type SnapshotName,
   type StateChange,
@@ -119,13 +121,19 @@ export class FollowingStorage extends MemoryStorage {
 
 /** Serves by reference and digest; `fetches` counts requests, `trouble` selects the fault of each. */
 export class FakeRegistry implements RegistryDriver {
-  readonly powers: readonly [] = [];
+  readonly powers: readonly (keyof RegistryPowers)[];
   readonly tops: Map<string, Descriptor> = new Map();
   readonly blobs: Map<string, Uint8Array> = new Map();
   readonly fetches: string[] = [];
   trouble: (blob: Descriptor, from: number) => "cut" | "wrong" | "gone" | "wrong end" | null = () => null;
   /** Awaited between the halves of a blob. */
   halfway: (blob: Descriptor) => Promise<void> = async () => {};
+  /** The access of the last `resolve`. */
+  access: Access | undefined;
+
+  constructor(powers: readonly (keyof RegistryPowers)[] = ["names", "archives"]) {
+    this.powers = powers;
+  }
 
   put(mediaType: string, content: string | Uint8Array): Descriptor {
     const bytes = Buffer.from(content);
@@ -133,7 +141,8 @@ export class FakeRegistry implements RegistryDriver {
     this.blobs.set(digest, bytes);
     return { mediaType, digest, size: bytes.length };
   }
-  async resolve(_call: Call, ref: string): Promise<Descriptor> {
+  async resolve(_call: Call, ref: string, access?: Access): Promise<Descriptor> {
+    this.access = access;
     const found = this.tops.get(ref);
     if (found === undefined) throw fail("NotFound", `manifest for ${ref} not found: manifest unknown`);
     return found;
@@ -200,9 +209,11 @@ export interface Engine {
   again(): Promise<ImagesService>;
 }
 
+/** `others`: registry drivers beside the one for Docker's names, by scheme. */
 export async function makeEngine<S extends MemoryStorage = MemoryStorage>(
   t: Case,
   storage: S = new MemoryStorage() as S,
+  others: Readonly<Record<string, FakeRegistry>> = {},
 ): Promise<Engine & { readonly storage: S }> {
   const registry = new FakeRegistry();
   const content = await contentStore(temporaryDirectory(t));
@@ -228,7 +239,10 @@ export async function makeEngine<S extends MemoryStorage = MemoryStorage>(
       host: {} as HostToolkit,
       hooks: { beforePull: async () => {}, resolveImage: async () => undefined },
       storage: async () => storage as unknown as StorageDriver,
-      registry: async () => registry,
+      schemes: ["docker", ...Object.keys(others)],
+      registry: async (scheme) => others[scheme] ?? registry,
+      preferredRegistry: async () => "docker",
+      openRegistries: async () => [registry],
       preferredStorage: async () => "memory",
       storages: async () => [{ id: "memory", storage: storage as unknown as StorageDriver }],
     });

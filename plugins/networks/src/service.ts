@@ -181,7 +181,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
         if (named(name) || (predefined as readonly string[]).includes(name))
           throw fail("AlreadyExists", `network with name ${name} already exists`);
         const driver = asked ?? (await engine.preferred());
-        await wanted(driver);
+        if (supports(await wanted(driver), "single")) throw fail("PermissionDenied", `only one instance of "${driver}" network is allowed`);
         const chosen = subnet === undefined ? pickSubnet("user", subnets()) : parseSubnet(subnet);
         refuseOverlap(chosen, [...networks.values()]);
         // Checked before it is recorded: records are trusted at each start.
@@ -207,7 +207,16 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
         }
         await publish(inner, "destroy", network);
       }),
-    namespace: async (_call, name) => ((await get(name)).driver === "host" ? "host" : "new"),
+    namespace: async (_call, name) => {
+      const { driver } = await get(name);
+      try {
+        return supports(await engine.driver(driver), "hostNamespace") ? "host" : "new";
+      } catch (error) {
+        // No container can be in such a network now.
+        if (isMissing(error)) return "new";
+        throw error;
+      }
+    },
     connect: async (inner, name, container, netns, options) => {
       const network = await join(name);
       return withCleanup(async (cleanup) => {

@@ -10,6 +10,7 @@ import {
   isTsboxError,
   type Network,
   type NetworkDriver,
+  type NetworkPowers,
   type NetworksService,
   newContainerId,
   type StateService,
@@ -23,11 +24,15 @@ const call = createCall(silentLog);
 const container = newContainerId();
 
 class Links implements NetworkDriver {
-  readonly powers = [];
+  readonly powers: readonly (keyof NetworkPowers)[];
   /** Bridges, with the endpoints on each. */
   readonly bridges: Map<string, Set<EndpointId>> = new Map();
   /** What the next call of this verb waits for. */
   readonly holds: Map<"attach" | "remove", Promise<void>> = new Map();
+
+  constructor(powers: readonly (keyof NetworkPowers)[] = []) {
+    this.powers = powers;
+  }
 
   async ensure(_call: unknown, network: Network): Promise<void> {
     if (!this.bridges.has(network.id)) this.bridges.set(network.id, new Set());
@@ -51,8 +56,7 @@ class Links implements NetworkDriver {
   }
 }
 
-async function world(): Promise<{ readonly networks: NetworksService; readonly links: Links }> {
-  const links = new Links();
+async function world(links = new Links()): Promise<{ readonly networks: NetworksService; readonly links: Links }> {
   const state: Pick<StateService, "list" | "write"> = { list: async () => [], write: () => turn() };
   const events: Pick<EventsService, "publish"> = { publish: async () => {} };
   const { service } = await openNetworks(
@@ -141,4 +145,17 @@ test("of two that make one name one is refused, and two names never share a subn
   assert.is(second?.status, "rejected");
   const made = await Promise.all(["one", "two", "three"].map((name) => networks.create(call, { name })));
   assert.is(new Set(made.map(({ subnets }) => subnets[0]?.cidr)).size, 3);
+});
+
+test("a driver's powers say whose namespace its networks have, and whether there may be more of them", async () => {
+  const { networks } = await world();
+  await networks.create(call, { name: "own" });
+  assert.is(await networks.namespace(call, "own"), "new");
+  const shared = await world(new Links(["hostNamespace"]));
+  await shared.networks.create(call, { name: "shared", driver: "strangers" });
+  assert.is(await shared.networks.namespace(call, "shared"), "host");
+  const single = await world(new Links(["single"]));
+  const error = await single.networks.create(call, { name: "more", driver: "host" }).catch((thrown: unknown) => thrown);
+  assert.ok(isTsboxError(error));
+  assert.equal([error.code, error.message], ["PermissionDenied", 'only one instance of "host" network is allowed']);
 });

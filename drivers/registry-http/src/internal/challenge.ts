@@ -1,7 +1,7 @@
 /** Parses `WWW-Authenticate` (RFC 9110, section 11.6.1), as far as registries use it. */
 export interface Challenge {
   /** In lower case. */
-  readonly scheme: string;
+  readonly authScheme: string;
   /** By name in lower case. */
   readonly parameters: ReadonlyMap<string, string>;
 }
@@ -11,12 +11,12 @@ const parameter = /^[\s,]*([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]
 const scheme = /^[\s,]*([A-Za-z][A-Za-z0-9_-]*)(?=\s|,|$)/;
 
 export function parseChallenges(header: string): readonly Challenge[] {
-  const challenges: { scheme: string; parameters: Map<string, string> }[] = [];
+  const challenges: { authScheme: string; parameters: Map<string, string> }[] = [];
   for (let rest = header; rest.trim() !== ""; ) {
     const pair = parameter.exec(rest);
     const word = pair ? null : scheme.exec(rest);
     if (pair) challenges.at(-1)?.parameters.set((pair[1] ?? "").toLowerCase(), pair[2]?.replace(/\\(.)/g, "$1") ?? pair[3] ?? "");
-    else if (word) challenges.push({ scheme: (word[1] ?? "").toLowerCase(), parameters: new Map() });
+    else if (word) challenges.push({ authScheme: (word[1] ?? "").toLowerCase(), parameters: new Map() });
     else break;
     rest = rest.slice((pair ?? word)?.[0].length);
   }

@@ -73,12 +73,12 @@ export class Tokens {
   async #ask(call: Call, endpoint: Endpoint, reference: Reference, access: Access, asked: string): Promise<Grant> {
     const credentials = endpoint.own ? access.credentials : null;
     const challenges = parseChallenges(asked);
-    const bearer = challenges.find(({ scheme }) => scheme === "bearer");
+    const bearer = challenges.find(({ authScheme }) => authScheme === "bearer");
     const kept = (header: string): Grant => ({ header, until: Date.now() + passwordLife * 1000 });
     if (credentials && "token" in credentials) return kept(`Bearer ${credentials.token}`);
     if (bearer) return this.#fetch(call, endpoint, reference, bearer.parameters, credentials);
     const basic = basicOf(credentials);
-    if (basic !== null && challenges.some(({ scheme }) => scheme === "basic")) return kept(basic);
+    if (basic !== null && challenges.some(({ authScheme }) => authScheme === "basic")) return kept(basic);
     throw noWay;
   }
 

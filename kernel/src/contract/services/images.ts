@@ -2,7 +2,7 @@
  * Images: names, manifests and configs over the content store; layers unpacked once per storage driver, by chain id.
  *
  * A *reference* is the name that a user types: `debian`, `debian:12`, `host:5000/a/b@sha256:…` (Docker's grammar; `docker.io/library/` is
- * left out for display), an image id or its prefix, or `scheme:rest` for another transport (`oci:PATH`, `docker-archive:PATH`, `host:/`).
+ * left out for display), an image id or its prefix, or `scheme:rest` for the registry driver with that id (`oci:PATH`, `host:/`).
  * An image's *id* is the digest of its config (as docker shows it); `digest` is that of the manifest or index that the name was resolved
  * to.
  */
@@ -116,7 +116,7 @@ export interface ImagesService {
    * `platform`: the image must be for it, otherwise `NotFound`.
    */
   get(call: Call, reference: string, options?: Sparse<{ platform: string }>): Promise<Image>;
-  /** Like `get`, but images of schemes that need no network (`host:/`, `oci:`, archives) are imported first. */
+  /** Like `get`, but images of registry drivers with the power `local` (`host:/`, `oci:`, archives) are imported first. */
   ensure(call: Call, reference: string, options?: Sparse<{ platform: string }>): Promise<Image>;
   list(call: Call): Promise<readonly Image[]>;
   tag(call: Call, reference: string, target: string): Promise<void>;

@@ -4,13 +4,15 @@ import { type Loose, object, text, words } from "./loose.ts";
 
 /** Those of docker's drivers. The log is never compressed, has no tag, and never blocks on a full buffer, so the last four do nothing. */
 const known = ["max-size", "max-file", "labels", "labels-regex", "env", "env-regex", "compress", "tag", "mode", "max-buffer-size"];
+const drivers = ["local", "json-file", "none"] as const;
 /** Each rotation renames all files. */
 const mostFiles = 1000;
 
 export function logOf(log: Loose): ContainerConfig["log"] {
-  const driver = text(log, "Type") || "local";
-  if (driver !== "local" && driver !== "json-file" && driver !== "none")
-    throw fail("InvalidArgument", `logger: no log driver named '${driver}' is registered; there are local, json-file and none`);
+  const asked = text(log, "Type") || "local";
+  const driver = drivers.find((one) => one === asked);
+  if (driver === undefined)
+    throw fail("InvalidArgument", `logger: no log driver named '${asked}' is registered; there are local, json-file and none`);
   const options = words(log, "Config");
   for (const key of Object.keys(object(log, "Config")))
     if (!known.includes(key))

@@ -181,10 +181,8 @@ export function systemVerbs({ containers, images, networks, events, engine, host
 
 /** What is asked for in vain: a network without it would look as if it had it. Codes are Docker's. */
 function refuseUnmet(body: Json, name: string): void {
-  const driver = body.Driver;
   if (["bridge", "host", "none", "default"].includes(name))
     throw fail("PermissionDenied", `operation is not permitted on predefined ${name} network: choose another name`);
-  if (driver === "host" || driver === "none") throw fail("PermissionDenied", `only one instance of "${driver}" network is allowed`);
   if (body.Ingress === true || body.Scope === "swarm" || body.Scope === "global")
     throw fail("PermissionDenied", "cannot create a network for a swarm: this engine has none; leave out Ingress and Scope");
   if (body.ConfigOnly === true) throw fail("Unsupported", "networks with a configuration alone are not there: give each its own options");

@@ -3,12 +3,25 @@ import { type FSWatcher, watch } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Call, LogOptions, LogPart, ShimLog, Sparse } from "@tsbox/kernel";
+import { type Call, fail, type LogOptions, type LogPart, type ShimLog, type Sparse } from "@tsbox/kernel";
 import type { Entry, Extent, Format } from "./formats.ts";
 import { jsonFile } from "./json-file.ts";
 import { countLines, Lines, skipLines } from "./lines.ts";
 import { local } from "./local.ts";
 import { findTail } from "./tail.ts";
+
+/** Those that can be read, by the log driver that writes them. */
+const formats: ReadonlyMap<string, Format> = new Map([
+  ["json-file", jsonFile],
+  ["local", local],
+]);
+
+/** `Unsupported`: what this log's driver writes can't be read. */
+export function formatOf({ driver }: ShimLog): Format {
+  const format = formats.get(driver);
+  if (format === undefined) throw fail("Unsupported", "configured logging driver does not support reading");
+  return format;
+}
 
 /**
  * `ended`: resolves when the container writes no more. As in Docker, the last lines are counted before lines are filtered by stream or
@@ -26,7 +39,7 @@ export async function* readLog(
     (stream === "stdout" ? (options.stdout ?? true) : (options.stderr ?? true)) &&
     (from === null || BigInt(at) >= from) &&
     (to === null || BigInt(at) <= to);
-  const format = log.driver === "json-file" ? jsonFile : local;
+  const format = formatOf(log);
   const lines = new Lines();
   const cursor: Cursor = { signal: call.signal, file: null, generation: null, offset: 0 };
   // Everything up to a time in the past has already been written.
