@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, suite, temporaryDirectory } from "@tsbox/harness";
-import { type ActiveKey, createCall, type Snapshot, type SnapshotName, silentLog } from "../src/index.ts";
+import { type ActiveKey, createCall, fail, type Snapshot, type SnapshotName, silentLog } from "../src/index.ts";
 import { SnapshotStore } from "../src/snapshots/index.ts";
 
 const test = suite("snapshot store");
@@ -251,6 +251,38 @@ test("an engine that stops leaves removals to its next start, without a warning;
     assert.equal(warnings.length, warned, warnings.join());
     await store.close();
   }
+});
+
+test("what another engine has deleted meanwhile is deleted", async (test) => {
+  const directory = temporaryDirectory(test);
+  const gone = (path: string): never => {
+    throw fail("NotFound", `open ${path}: No such file or directory`);
+  };
+  const store = new SnapshotStore({
+    directory,
+    host: {
+      removeTree: async (_call, path) => rmSync(path, { recursive: true, force: true }),
+      usage: async () => ({ bytes: 1, inodes: 1 }),
+      sync: async () => undefined,
+      limitTree: async () => undefined,
+      unlimitTree: async (_call, path) => {
+        // The first tree is limited no more; whoever deletes the others is faster.
+        if (!existsSync(path)) gone(path);
+        for (const name of readdirSync(join(directory, "removed"))) rmSync(join(directory, "removed", name), { recursive: true });
+      },
+    },
+    makeCall: () => call,
+    boot: "this boot",
+    quotas: true,
+    skeleton: [{ name: "fs", mode: 0o755 }],
+  });
+  test.cleanup(() => store.close());
+  for (const name of ["a", "b", "c"]) {
+    await store.create("active", key(name), null, durable, fill);
+    store.remove(key(name));
+  }
+  await store.reclaim(call, false);
+  assert.deepEqual(readdirSync(join(directory, "removed")), []);
 });
 
 test("a removed tree is out of sight at once and deleted by reclaim", async (test) => {

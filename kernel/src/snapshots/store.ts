@@ -17,7 +17,7 @@ import { join } from "node:path";
 import type { Call } from "../contract/call.ts";
 import type { HostToolkit } from "../contract/host.ts";
 import type { Snapshot, SnapshotKey, SnapshotName } from "../contract/storage.ts";
-import { fail } from "../errors/index.ts";
+import { fail, isTsboxError } from "../errors/index.ts";
 import { parseSnapshotName } from "../words.ts";
 
 export type SnapshotKind = Snapshot["kind"];
@@ -336,9 +336,14 @@ export class SnapshotStore {
     for (const name of readdirSync(join(this.#options.directory, "removed"))) {
       call.signal.throwIfAborted();
       const path = join(this.#options.directory, "removed", name);
-      if (this.#options.quotas) await this.#options.host.unlimitTree(call, path);
-      if (measure) bytes += (await this.#options.host.usage(call, path)).bytes;
-      await this.#options.host.removeTree(call, path);
+      try {
+        if (this.#options.quotas) await this.#options.host.unlimitTree(call, path);
+        if (measure) bytes += (await this.#options.host.usage(call, path)).bytes;
+        await this.#options.host.removeTree(call, path);
+      } catch (error) {
+        // An engine that is about to die still deletes what the next one has found.
+        if (!isTsboxError(error) || error.code !== "NotFound") throw error;
+      }
     }
     return bytes;
   }
