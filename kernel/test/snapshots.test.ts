@@ -285,6 +285,55 @@ test("what another engine has deleted meanwhile is deleted", async (test) => {
   assert.deepEqual(readdirSync(join(directory, "removed")), []);
 });
 
+test("one tree that can't be deleted holds up no other", async (test) => {
+  const directory = temporaryDirectory(test);
+  const host = {
+    removeTree: async (_call: unknown, path: string) => {
+      if (existsSync(join(path, "stuck"))) throw new Error("it is in use");
+      rmSync(path, { recursive: true, force: true });
+    },
+    usage: async () => ({ bytes: 1, inodes: 1 }),
+    sync: async () => undefined,
+    limitTree: async () => undefined,
+    unlimitTree: async () => undefined,
+  };
+  const store = new SnapshotStore({ directory, host, makeCall: () => call });
+  test.cleanup(() => store.close());
+  for (const name of ["stuck", "a", "b"]) {
+    await store.create("active", key(name), null, durable, (path) => mkdirSync(join(path, name)));
+    store.remove(key(name));
+  }
+  await assert.rejects(store.reclaim(call, true), /it is in use/);
+  const [left, ...others] = readdirSync(join(directory, "removed"));
+  assert.deepEqual(others, []);
+  assert.deepEqual(readdirSync(join(directory, "removed", left ?? "")).sort(), ["snapshot.json", "stuck"]);
+});
+
+test("a driver's last work on a tree comes before the commit, and only for one that is not refused", async (test) => {
+  const worked: string[] = [];
+  const host = {
+    removeTree: async () => undefined,
+    usage: async () => ({ bytes: 1, inodes: 1 }),
+    sync: async () => void worked.push("sync"),
+    limitTree: async () => undefined,
+    unlimitTree: async () => undefined,
+  };
+  let broken = false;
+  const beforeCommit = async (_call: unknown, { key, kind }: { readonly key: string; readonly kind: string }): Promise<void> => {
+    if (broken) throw new Error("the tree can't be closed");
+    worked.push(`${kind} ${key}`);
+  };
+  const store = new SnapshotStore({ directory: temporaryDirectory(test), host, makeCall: () => call, beforeCommit });
+  test.cleanup(() => store.close());
+  for (const name of ["a", "b"]) await store.create("active", key(name), null, durable, () => undefined);
+  await store.commit(call, named("l"), key("a"));
+  await assert.rejects(store.commit(call, named("l"), key("b")), /exists already/);
+  assert.deepEqual(worked, ["active a", "sync"]);
+  broken = true;
+  await assert.rejects(store.commit(call, named("m"), key("b")), /can't be closed/);
+  assert.equal(store.stat(key("b")).kind, "active");
+});
+
 test("a removed tree is out of sight at once and deleted by reclaim", async (test) => {
   const directory = temporaryDirectory(test);
   const store = open(test, directory);

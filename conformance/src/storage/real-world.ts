@@ -9,8 +9,10 @@ import {
   createCall,
   type HostToolkit,
   type LayerFile,
+  type Snapshot,
   type StorageDriver,
   silentLog,
+  supports,
   withMounts,
 } from "@tsbox/kernel";
 import { base } from "./edits.ts";
@@ -104,10 +106,31 @@ export async function makeRealWorld(subject: StorageSubject): Promise<StorageWor
       slowApply: (mounts, layer) => withMounts(call, host, mounts, async (path) => void (await host.apply(call, path, layer))),
     },
     close: async () => {
+      await removeAll(current(), call);
       for (const each of opened.reverse()) await each.close();
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** As an engine would: some trees can't be removed by rm, such as a read-only subvolume. What fails here, rm meets again. */
+async function removeAll(driver: StorageDriver, call: Call): Promise<void> {
+  try {
+    for (let left = true; left; ) {
+      left = false;
+      const above = new Set<string>();
+      const all: Snapshot[] = [];
+      for await (const snapshot of await driver.list(call)) all.push(snapshot);
+      for (const { parent } of all) if (parent !== null) above.add(parent);
+      for (const { key } of all.filter((snapshot) => !above.has(snapshot.key))) {
+        await driver.remove(call, key);
+        left = true;
+      }
+    }
+    if (supports(driver, "reclaim")) await driver.reclaim(call);
+  } catch {
+    // A rule may have broken the driver.
+  }
 }
 
 function newLayer(directory: string): LayerFile {

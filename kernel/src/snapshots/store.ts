@@ -81,6 +81,8 @@ export interface StoreOptions {
   readonly skeleton?: readonly { readonly name: string; readonly mode: number }[];
   /** Whether `HostToolkit.canLimit` holds for `directory`. */
   readonly quotas?: boolean;
+  /** The driver's last work on the tree of a snapshot, before it goes to disk. If this fails, the snapshot stays active. */
+  readonly beforeCommit?: (call: Call, snapshot: StoredSnapshot) => Promise<void>;
   /** The boot id of the host. Default: the kernel's; tests set their own. */
   readonly boot?: string;
 }
@@ -209,6 +211,7 @@ export class SnapshotStore {
     this.#entries.set(name, entry);
     if (below !== undefined) below.children++;
     try {
+      await this.#options.beforeCommit?.(call, active);
       if (!volatile) {
         if (entry.parent !== null) await this.#settle(call, this.#committed(entry.parent));
         await this.#options.host.sync(call, active.directory);
@@ -333,18 +336,23 @@ export class SnapshotStore {
 
   async #empty(call: Call, measure: boolean): Promise<number> {
     let bytes = 0;
+    const errors: unknown[] = [];
     for (const name of readdirSync(join(this.#options.directory, "removed"))) {
       call.signal.throwIfAborted();
       const path = join(this.#options.directory, "removed", name);
       try {
         if (this.#options.quotas) await this.#options.host.unlimitTree(call, path);
-        if (measure) bytes += (await this.#options.host.usage(call, path)).bytes;
+        const before = measure ? (await this.#options.host.usage(call, path)).bytes : 0;
         await this.#options.host.removeTree(call, path);
+        bytes += before;
       } catch (error) {
         // An engine that is about to die still deletes what the next one has found.
-        if (!isTsboxError(error) || error.code !== "NotFound") throw error;
+        if (isTsboxError(error) && error.code === "NotFound") continue;
+        // One tree that can't be deleted holds up no other.
+        errors.push(error);
       }
     }
+    if (errors.length > 0) throw errors[0];
     return bytes;
   }
 
