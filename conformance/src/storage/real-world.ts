@@ -139,9 +139,17 @@ function newLayer(directory: string): LayerFile {
 
 /** The victim's output until it was killed. */
 function killed(words: readonly string[], after: number): Promise<readonly string[]> {
-  const child = spawn(process.execPath, [...process.execArgv, fileURLToPath(import.meta.resolve("./victim.ts")), ...words], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = spawn(
+    process.execPath,
+    [
+      ...process.execArgv,
+      fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./victim.ts" : "./victim.js", import.meta.url)),
+      ...words,
+    ],
+    {
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
   let [said, complaint] = ["", ""];
   let timer: NodeJS.Timeout | undefined;
   child.stderr.setEncoding("utf8").on("data", (text: string) => (complaint += text));

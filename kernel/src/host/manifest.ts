@@ -50,7 +50,7 @@ export async function readManifest(entry: PluginEntry, from: readonly string[]):
     entry,
     directory,
     packageName: typeof json.name === "string" && json.name !== "" ? json.name : entry.name,
-    main: join(directory, entryPoint(json, path)),
+    main: join(directory, entryPoint(json, directory, path)),
     version: typeof json.version === "string" ? json.version : "0.0.0",
     ...parseManifest(json.tsbox, `${path}: tsbox`),
   };
@@ -100,10 +100,14 @@ function packageDirectory(entry: PluginEntry, from: readonly string[]): string {
   throw fail("NotFound", `plugin ${entry.package} is not installed; run: npm install ${entry.package}`, { plugin: entry.name });
 }
 
-/** The "." entry of `exports` under this process's conditions, else `main`. */
-function entryPoint(json: Readonly<Record<string, unknown>>, path: string): string {
+/**
+ * The "." entry of `exports` under this process's conditions, else `main`. A condition for sources is passed over where the package has
+ * none.
+ */
+function entryPoint(json: Readonly<Record<string, unknown>>, directory: string, path: string): string {
   const exported = json.exports;
-  const target = exported === undefined ? json.main : conditional(isSubpaths(exported) ? exported["."] : exported);
+  const isThere = (file: string): boolean => existsSync(join(directory, file));
+  const target = exported === undefined ? json.main : conditional(isSubpaths(exported) ? exported["."] : exported, isThere);
   if (typeof target === "string") return target;
   throw fail("InvalidArgument", `${path}: neither "exports" nor "main" says what to import`);
 }
@@ -112,12 +116,12 @@ function isSubpaths(exported: unknown): exported is Readonly<Record<string, unkn
   return typeof exported === "object" && exported !== null && "." in exported;
 }
 
-function conditional(target: unknown): string | undefined {
+function conditional(target: unknown, isThere: (file: string) => boolean): string | undefined {
   if (typeof target === "string") return target;
   if (typeof target !== "object" || target === null) return undefined;
   for (const [condition, inner] of Object.entries(target)) {
-    const found = conditions.has(condition) ? conditional(inner) : undefined;
-    if (found !== undefined) return found;
+    const found = conditions.has(condition) ? conditional(inner, isThere) : undefined;
+    if (found !== undefined && (condition === "default" || isThere(found))) return found;
   }
   return undefined;
 }
