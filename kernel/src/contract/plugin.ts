@@ -46,7 +46,7 @@ export interface PluginManifest {
   readonly needs?: { readonly [kind in DriverKind | ServiceKind]?: string };
   /**
    * `{"storage/zfs": 50}`: the usable driver with the highest rank is the host's default, unless the operator names another. Ours have 100
-   * (overlay, native, bridge) and 10 (vfs). Default: 0.
+   * (overlay, native, bridge, docker) and 10 (vfs). Default: 0.
    */
   readonly rank?: { readonly [offer in `${DriverKind}/${string}`]?: number };
   /** Contracts that this package brings, with their exact versions: `{"frontend": "1.0.0"}`. */

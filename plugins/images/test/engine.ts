@@ -209,13 +209,14 @@ export interface Engine {
   again(): Promise<ImagesService>;
 }
 
-/** `others`: registry drivers beside the one for Docker's names, by scheme. */
+/** `others`: registry drivers beside the one for Docker's names, by scheme; `powers`: those of that one. */
 export async function makeEngine<S extends MemoryStorage = MemoryStorage>(
   t: Case,
   storage: S = new MemoryStorage() as S,
   others: Readonly<Record<string, FakeRegistry>> = {},
+  powers?: readonly (keyof RegistryPowers)[],
 ): Promise<Engine & { readonly storage: S }> {
-  const registry = new FakeRegistry();
+  const registry = new FakeRegistry(powers);
   const content = await contentStore(temporaryDirectory(t));
   const state = memoryState();
   const published: EngineEvent[] = [];
@@ -242,7 +243,7 @@ export async function makeEngine<S extends MemoryStorage = MemoryStorage>(
       schemes: ["docker", ...Object.keys(others)],
       registry: async (scheme) => others[scheme] ?? registry,
       preferredRegistry: async () => "docker",
-      openRegistries: async () => [registry],
+      openRegistries: async () => [...Object.values(others), registry],
       preferredStorage: async () => "memory",
       storages: async () => [{ id: "memory", storage: storage as unknown as StorageDriver }],
     });

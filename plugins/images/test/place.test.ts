@@ -1,6 +1,6 @@
 /** References: which registry driver gets what, by the installed schemes and the drivers' powers. */
 import { suite } from "@tsbox/harness";
-import { isTsboxError, type RegistryDriver, type RegistryPowers } from "@tsbox/kernel";
+import { fail, isTsboxError, type RegistryDriver, type RegistryPowers } from "@tsbox/kernel";
 import * as assert from "uvu/assert";
 import { isDockers, placeOf, type Registries } from "../src/place.ts";
 import { call, drain, FakeRegistry, MemoryStorage, makeEngine, putImage } from "./engine.ts";
@@ -80,4 +80,21 @@ test("a stranger's driver gets no logins; its image is pulled once, unless it is
     (await images.list(call)).flatMap(({ tags }) => tags),
     ["tray:a"],
   );
+});
+
+test("an archive is offered to the drivers that read archives, one after another, and to no other", async (t) => {
+  const [tray, zip] = [new FakeRegistry(["local"]), new FakeRegistry(["local", "archives"])];
+  zip.resolve = async () => {
+    throw fail("InvalidArgument", "no zip");
+  };
+  const { images, registry } = await makeEngine(t, new MemoryStorage(), { tray, zip });
+  registry.tops.set("/a.tar", putImage(registry, ["one"]));
+  const lines = await drain(images.load(call, "/a.tar"));
+  assert.match(lines.join(), /^Loaded image ID: sha256:/);
+  assert.is(tray.access, undefined);
+  const none = await makeEngine(t, new MemoryStorage(), {}, []);
+  assert.equal(await refusal(drain(none.images.load(call, "/a.tar"))), [
+    "Unsupported",
+    "no registry driver here reads archives: add the plugin of one",
+  ]);
 });

@@ -148,7 +148,7 @@ test.skipIf(reason, "a veto stops the operation with its error, and nothing is l
   const none = async (): Promise<void> => {
     assert.is(await own.ok(["ps", "-aq"]), "");
     assert.is(await own.ok(["volume", "ls", "-q"]), "");
-    assert.equal(own.shims(), []);
+    await until(() => own.shims().length === 0, "the shims to end");
   };
   await refused("beforeCreate", ["run", "--rm", "--net", "none", "-v", "/anonymous", "-v", "named:/data", "bb", "true"]);
   assert.is(seen().at(-1)?.volumes, 0);
