@@ -16,7 +16,7 @@ export async function probe(call: Call, host: HostToolkit, rootDirectory: string
   if (process.geteuid?.() !== 0)
     return unusable("removing subvolumes of containers needs root", "run the engine as root, or use storage vfs");
   try {
-    await trySubvolumes(call, host, join(rootDirectory, "probe"));
+    await trySubvolumes(call, host, rootDirectory);
     return { usable: true };
   } catch (error) {
     // An existing store shows that the driver works, and removals must also be possible on a full disk.
@@ -31,13 +31,14 @@ export async function probe(call: Call, host: HostToolkit, rootDirectory: string
   }
 }
 
-/** `base`: what an earlier probe left there, when it was killed, is removed first. */
-async function trySubvolumes(call: Call, host: HostToolkit, base: string): Promise<void> {
+async function trySubvolumes(call: Call, host: HostToolkit, rootDirectory: string): Promise<void> {
+  const base = join(rootDirectory, "probe");
   const [tree, snapshot] = [join(base, "fs"), join(base, "snapshot/fs")];
   const clean = async (): Promise<void> => {
-    for (const directory of [join(base, "snapshot"), base]) await removeTree(call, host, directory, async () => undefined);
+    for (const path of [join(base, "snapshot"), base]) await removeTree(call, host, rootDirectory, path);
   };
   await withCleanup(async (cleanup) => {
+    // What a probe left that was killed.
     await clean();
     cleanup.always(clean);
     mkdirSync(join(base, "snapshot"), { recursive: true, mode: 0o700 });

@@ -26,7 +26,6 @@ export interface RemovalOptions {
 
 export class Removals {
   readonly #options: RemovalOptions;
-  readonly #groups: string;
   #awaited: readonly number[] = [];
   #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<unknown> = Promise.resolve();
@@ -34,17 +33,15 @@ export class Removals {
 
   constructor(options: RemovalOptions) {
     this.#options = options;
-    this.#groups = join(options.directory, "groups");
-    mkdirSync(this.#groups, { recursive: true, mode: 0o700 });
-    if (readdirSync(this.#groups).length > 0) this.#sweepIn(firstSweep);
+    makeGroups(options.directory);
+    if (notedGroups(options.directory).length > 0) this.#sweepIn(firstSweep);
   }
 
   /** Removes the directory of a snapshot, in which `fs` is a subvolume. What is missing is no error. */
   async remove(call: Call, path: string): Promise<void> {
-    await removeTree(call, this.#options.host, path, async (ids) => {
+    const { host, directory } = this.#options;
+    await removeTree(call, host, directory, path, (ids) => {
       this.#awaited = [...this.#awaited, ...ids].slice(-mostAwaited);
-      if ((await this.#options.host.subvolumeQuotas(call, this.#options.directory)) === "off") return;
-      for (const id of ids) writeFileSync(join(this.#groups, String(id)), "");
       this.#sweepIn(firstSweep);
     });
   }
@@ -70,10 +67,11 @@ export class Removals {
 
   /** Answers how many groups the kernel still holds. */
   async #sweep(call: Call): Promise<number> {
-    const ids = readdirSync(this.#groups).map(Number);
+    const { host, directory } = this.#options;
+    const ids = notedGroups(directory);
     if (ids.length === 0) return 0;
-    const held = new Set(await this.#options.host.removeQuotaGroups(call, this.#options.directory, ids));
-    for (const id of ids) if (!held.has(id)) rmSync(join(this.#groups, String(id)), { force: true });
+    const held = new Set(await host.removeQuotaGroups(call, directory, ids));
+    for (const id of ids) if (!held.has(id)) rmSync(groupPath(directory, id), { force: true });
     return held.size;
   }
 
@@ -95,16 +93,38 @@ export class Removals {
   }
 }
 
+function groupPath(directory: string, id: number): string {
+  return join(directory, "groups", String(id));
+}
+
+function makeGroups(directory: string): void {
+  mkdirSync(join(directory, "groups"), { recursive: true, mode: 0o700 });
+}
+
+function notedGroups(directory: string): readonly number[] {
+  return readdirSync(join(directory, "groups")).map(Number);
+}
+
+async function noteGroups(call: Call, host: HostToolkit, directory: string, ids: readonly number[]): Promise<void> {
+  if ((await host.subvolumeQuotas(call, directory)) === "off") return;
+  makeGroups(directory);
+  for (const id of ids) writeFileSync(groupPath(directory, id), "");
+}
+
 function isThere(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
-/** Removes a directory in which `fs` may be a subvolume. `remember` gets the ids of subvolumes before they are removed. */
+/**
+ * Removes the directory `path`, in which `fs` may be a subvolume. What quota groups are left is noted below `directory`. `removing` gets the
+ * ids of subvolumes before they are removed.
+ */
 export async function removeTree(
   call: Call,
   host: HostToolkit,
+  directory: string,
   path: string,
-  remember: (ids: readonly number[]) => Promise<void>,
+  removing: (ids: readonly number[]) => void = () => undefined,
 ): Promise<void> {
   const tree = join(path, "fs");
   try {
@@ -112,8 +132,9 @@ export async function removeTree(
     if (isThere(tree)) await host.limitSubvolume(call, tree, null);
     while (isThere(tree)) {
       const ids = await host.listSubvolumes(call, tree, batch);
-      await remember(ids);
-      await host.removeSubvolumes(call, path, ids);
+      removing(ids);
+      await noteGroups(call, host, directory, ids);
+      await host.removeSubvolumes(call, directory, ids);
     }
   } catch (error) {
     // Another removal of the same tree was faster.

@@ -16,6 +16,7 @@ import {
   type SnapshotKey,
   type SnapshotName,
   silentLog,
+  supports,
   type ViewKey,
 } from "@tsbox/kernel";
 import { BtrfsDriver } from "../src/driver.ts";
@@ -72,42 +73,54 @@ function assertNothingLeft({ disk, directory }: World): void {
     assert.deepEqual(readdirSync(join(directory, folder)), [], `in ${folder}`);
 }
 
-test.skipIf(reason, "a removal leaves no subvolume and no quota group, also of what a container made inside", async (current) => {
-  const own = world(current);
-  const driver = own.again();
-  await driver.prepare(call, key("a"), null);
-  await driver.commit(call, named("l"), key("a"));
-  const tree = treeOf(await driver.prepare(call, key("b"), named("l"), { quotaBytes: 8 * megabyte }));
-  mkdirSync(join(tree, "deep"));
-  for (const path of ["one", "one/two", "deep/three"]) makeInside(join(tree, path));
-  execFileSync("btrfs", ["subvolume", "snapshot", "-r", tree, join(tree, "self")], { stdio: "ignore" });
-  setReadOnly(join(tree, "one"));
-  assert.throws(() => writeFileSync(join(tree, "deep/three/full"), Buffer.alloc(16 * megabyte, "x")), overLimit);
-  setReadOnly(tree);
-  await driver.remove(call, key("b"));
-  await driver.remove(call, named("l"));
-  await driver.reclaim(call);
-  assertNothingLeft(own);
-});
+/** Quotas as an operator may have switched them on, or as the driver does. */
+const quotas: readonly { readonly title: string; readonly enable: (disk: BtrfsDisk) => unknown }[] = [
+  { title: "", enable: () => undefined },
+  { title: " (full quotas)", enable: ({ directory }) => execFileSync("btrfs", ["quota", "enable", directory]) },
+];
 
-test.skipIf(reason, "an engine that died within a removal leaves the rest to the next one", async (current) => {
-  const own = world(current);
-  const dead = own.again();
-  const tree = treeOf(await dead.prepare(call, key("a"), null, { quotaBytes: 64 * megabyte }));
-  makeInside(join(tree, "inside"));
-  await dead.prepare(call, key("b"), null);
-  // Each step that a death may follow: removed by name; ids written down; the subvolume inside gone; all gone but the groups.
-  const ids = await own.host.listSubvolumes(call, tree, 100);
-  await dead.remove(call, key("a"));
-  await dead.close();
-  for (const id of ids) writeFileSync(join(own.directory, "groups", String(id)), "");
-  await own.host.removeSubvolumes(call, own.directory, ids.slice(0, 1));
-  const next = own.again();
-  await next.reclaim(call);
-  await next.remove(call, key("b"));
-  await next.reclaim(call);
-  assertNothingLeft(own);
-});
+for (const { title, enable } of quotas)
+  test.skipIf(reason, `a removal leaves no subvolume and no quota group, also of what a container made inside${title}`, async (current) => {
+    const own = world(current);
+    enable(own.disk);
+    const driver = own.again();
+    await driver.prepare(call, key("a"), null);
+    await driver.commit(call, named("l"), key("a"));
+    const tree = treeOf(await driver.prepare(call, key("b"), named("l"), { quotaBytes: 8 * megabyte }));
+    mkdirSync(join(tree, "deep"));
+    for (const path of ["one", "one/two", "deep/three"]) makeInside(join(tree, path));
+    execFileSync("btrfs", ["subvolume", "snapshot", "-r", tree, join(tree, "self")], { stdio: "ignore" });
+    setReadOnly(join(tree, "one"));
+    const simple = (await own.host.subvolumeQuotas(call, own.directory)) === "simple";
+    const full = join(tree, simple ? "deep/three/full" : "full");
+    assert.throws(() => writeFileSync(full, Buffer.alloc(16 * megabyte, "x")), overLimit);
+    setReadOnly(tree);
+    await driver.remove(call, key("b"));
+    await driver.remove(call, named("l"));
+    await driver.reclaim(call);
+    assertNothingLeft(own);
+  });
+
+for (const { title, enable } of quotas)
+  test.skipIf(reason, `an engine that died within a removal leaves the rest to the next one${title}`, async (current) => {
+    const own = world(current);
+    enable(own.disk);
+    const dead = own.again();
+    const tree = treeOf(await dead.prepare(call, key("a"), null, { quotaBytes: 64 * megabyte }));
+    makeInside(join(tree, "inside"));
+    await dead.prepare(call, key("b"), null);
+    // Each step that a death may follow: removed by name; ids written down; the subvolume inside gone; all gone but the groups.
+    const ids = await own.host.listSubvolumes(call, tree, 100);
+    await dead.remove(call, key("a"));
+    await dead.close();
+    for (const id of ids) writeFileSync(join(own.directory, "groups", String(id)), "");
+    await own.host.removeSubvolumes(call, own.directory, ids.slice(0, 1));
+    const next = own.again();
+    await next.reclaim(call);
+    await next.remove(call, key("b"));
+    await next.reclaim(call);
+    assertNothingLeft(own);
+  });
 
 test.skipIf(reason, "what is still mounted goes when it is unmounted", async (current) => {
   const own = world(current);
@@ -213,8 +226,13 @@ test.skipIf(reason, "the probe says what is missing, and leaves nothing, also of
   const { close } = await open(directory);
   await close();
   assert.ok(!existsSync(join(directory, "root/probe")));
+  // With quotas on, the next start removes the groups of the probe's subvolumes, too.
+  await host.enableSubvolumeQuotas(call, disk.directory);
+  const { value, close: closeAgain } = await open(directory);
+  if (supports(value, "reclaim")) await value.reclaim(call);
+  await closeAgain();
   await host.awaitSubvolumes(call, disk.directory, disk.subvolumes().map(Number), 30);
-  assert.deepEqual(disk.subvolumes(), []);
+  assert.deepEqual([disk.subvolumes(), disk.quotaGroups()], [[], []]);
 });
 
 test("config is refused", () => {

@@ -6,7 +6,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { needsRoot, suite } from "@tsbox/harness";
+import { needsRoot, suite, whyNoBtrfs } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { binary, home, type Ran } from "./engine.ts";
 
@@ -43,19 +43,25 @@ export function debianTree(name: string, ...packages: readonly string[]): { read
   return { tree: stdout.trim(), reason: status === 0 ? null : stderr.trim() || `debian-tree exited with ${status}` };
 }
 
-/** The exec suite, run by Node in the guest. One of its rules opens /dev/fuse. */
+/** A test file, run by Node in the guest. */
+const inGuest = (file: string): string =>
+  [process.execPath, "--conditions=tsbox-source", "--disable-warning=ExperimentalWarning", join(home, file)].map(quoted).join(" ");
+
+/** The exec suite. One of its rules opens /dev/fuse. */
 export const execSuiteHolds: Scene = {
   title: "the exec suite holds here as it does on the host",
-  script: `modprobe fuse; ${[
-    process.execPath,
-    "--conditions=tsbox-source",
-    "--disable-warning=ExperimentalWarning",
-    join(home, "drivers/exec-native/test/conformance.test.ts"),
-  ]
-    .map(quoted)
-    .join(" ")}`,
+  script: `modprobe fuse; ${inGuest("drivers/exec-native/test/conformance.test.ts")}`,
   code: 0,
   stdout: /^([3-9]\d|\d{3}) passed, 0 failed, 0 skipped$/m,
+};
+
+/** Without simple quotas, and a kernel that leaves quota groups behind. */
+export const btrfsHolds: Scene = {
+  title: "storage-btrfs holds with full quotas, and nothing is left of what was removed",
+  script: `modprobe -a loop btrfs; ${["plugins/host-linux/test/btrfs.test.ts", "drivers/storage-btrfs/test/driver.test.ts"].map(inGuest).join(" && ")}`,
+  code: 0,
+  stdout: /^\d+ passed, 0 failed, 0 skipped\n[\s\S]*^\d+ passed, 0 failed, 0 skipped$/m,
+  reason: whyNoBtrfs(),
 };
 
 const make = {

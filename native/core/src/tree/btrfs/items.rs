@@ -1,6 +1,6 @@
 //! The items of the file system's trees that are read here (linux/btrfs_tree.h).
 
-use super::raw::{self, Key, number, number32};
+use super::raw::{self, Key, number};
 use super::{ROOT_INODE, raw::open_inode};
 use crate::failure::{Failure, Result};
 use crate::tree::Named;
@@ -14,16 +14,28 @@ const ROOT_ITEM: u32 = 132;
 const ROOT_BACKREF: u32 = 144;
 const ROOT_REF: u32 = 156;
 
-/// What the tree of roots says of a subvolume.
-pub struct Root {
-    /// False: it is removed, and the kernel is about to free it.
-    pub live: bool,
-    /// The transaction before which nothing in it is its own: it was made as a snapshot then. 0: all is its own.
-    pub since: u64,
+/// How far the removal of a subvolume is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It has a name.
+    Live,
+    /// It is removed, and the kernel has not freed it yet.
+    Removed,
+    Gone,
 }
 
-/// None: there is no subvolume with this id.
-pub fn root(any: BorrowedFd, id: u64) -> Result<Option<Root>> {
+/// The number of references in the root's item says the same only after the next commit of the file system; the name goes at once.
+pub fn life(any: BorrowedFd, id: u64) -> Result<Life> {
+    Ok(match (place(any, id)?, since(any, id)?) {
+        (Some(_), _) => Life::Live,
+        (None, Some(_)) => Life::Removed,
+        (None, None) => Life::Gone,
+    })
+}
+
+/// The transaction before which nothing in a subvolume is its own, because it was made as a snapshot then; 0: all is its own. None: there is
+/// no such subvolume.
+pub fn since(any: BorrowedFd, id: u64) -> Result<Option<u64>> {
     let mut found = None;
     let key = |offset| Key {
         object: id,
@@ -31,16 +43,12 @@ pub fn root(any: BorrowedFd, id: u64) -> Result<Option<Root>> {
         offset,
     };
     raw::search(any, ROOT_TREE, key(0), key(u64::MAX), 0, &mut |_, data| {
-        const REFERENCES: usize = 216;
         const PARENT: usize = 263;
         const MADE_IN: usize = 303;
         let snapshot = data
             .get(PARENT..PARENT + 16)
             .is_some_and(|parent| parent.iter().any(|byte| *byte != 0));
-        found = Some(Root {
-            live: number32(data, REFERENCES) > 0,
-            since: if snapshot { number(data, MADE_IN) + 1 } else { 0 },
-        });
+        found = Some(if snapshot { number(data, MADE_IN) + 1 } else { 0 });
         Ok(false)
     })?;
     Ok(found)

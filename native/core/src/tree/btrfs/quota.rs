@@ -1,7 +1,7 @@
 //! Quota groups: each subvolume has one of the same id. Simple quotas (Linux 6.7) count what a subvolume has allocated and cost nothing to
 //! speak of; full ones count what is shared by walking back from each extent, which makes snapshots slow.
 
-use super::items::root;
+use super::items::{Life, life};
 use super::raw::{self, Key, control, number};
 use super::{open, open_any, split};
 use crate::failure::{Code, Failure, Result};
@@ -201,11 +201,11 @@ pub fn remove_groups(path: &[u8], ids: &[u64]) -> Result<Vec<u64>> {
     let any = fd.as_fd();
     let mut held = Vec::new();
     for id in ids {
-        let is_held = match root(any, *id)? {
-            Some(root) if root.live => continue,
-            Some(_) => true,
+        let is_held = match life(any, *id)? {
+            Life::Live => continue,
+            Life::Removed => true,
             // Linux 6.11 and later remove most groups of level 0 by themselves.
-            None => match missing(make(any, *id, false)).and_then(|()| missing(make(any, above(*id), false))) {
+            Life::Gone => match missing(make(any, *id, false)).and_then(|()| missing(make(any, above(*id), false))) {
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => true,
                 other => other.named("ioctl(BTRFS_IOC_QGROUP_CREATE)", path).map(|()| false)?,
             },

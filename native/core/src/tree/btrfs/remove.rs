@@ -1,14 +1,16 @@
-use super::items::{self, children, root};
+use super::items::{self, Life, children, life};
 use super::{open, raw};
 use crate::failure::{Code, Failure, Result};
 use crate::tree::{Cancel, Named, shown};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The subvolumes that are asked for at once below one of them.
 const PAGE: usize = 256;
 /// Between two looks at whether the kernel has freed a subvolume.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Until the thread that frees subvolumes is woken again: it passes by what was in use then.
+const WAKE_AGAIN: Duration = Duration::from_millis(500);
 
 /// The ids of the subvolume at `path` and of those below it, each before its parent, at most `most`: so the last one is that of `path`,
 /// unless there are more.
@@ -98,12 +100,14 @@ pub(super) fn destroy(any: BorrowedFd, id: u64) -> Result<()> {
 /// otherwise begins after up to 30 s.
 pub fn wait_until_gone(path: &[u8], ids: &[u64], deadline: Duration, cancel: &Cancel) -> Result<()> {
     let fd = super::open_any(path)?;
-    raw::sync(fd.as_fd()).named("ioctl(BTRFS_IOC_SYNC)", path)?;
-    let mut waited = Duration::ZERO;
+    let sync = || raw::sync(fd.as_fd()).named("ioctl(BTRFS_IOC_SYNC)", path);
+    sync()?;
+    let begun = Instant::now();
+    let mut synced = begun;
     for id in ids {
-        while root(fd.as_fd(), *id)?.is_some_and(|root| !root.live) {
+        while life(fd.as_fd(), *id)? == Life::Removed {
             cancel.check()?;
-            if waited >= deadline {
+            if begun.elapsed() >= deadline {
                 let text = format!(
                     "{}: the kernel has not freed removed subvolumes within {} s; they go when nothing uses them any more",
                     shown(path),
@@ -112,8 +116,12 @@ pub fn wait_until_gone(path: &[u8], ids: &[u64], deadline: Duration, cancel: &Ca
                 return Err(Failure::new(Code::DeadlineExceeded, text));
             }
             std::thread::sleep(LOOK_AGAIN);
-            waited += LOOK_AGAIN;
+            if synced.elapsed() >= WAKE_AGAIN {
+                sync()?;
+                synced = Instant::now();
+            }
         }
     }
-    Ok(())
+    // Full quotas count what was freed when that is on disk, and hold the groups until then.
+    sync()
 }

@@ -31,7 +31,7 @@ pub fn usage(path: &[u8], cancel: &Cancel) -> Result<Usage> {
 }
 
 fn count(any: BorrowedFd, id: u64, sum: &mut Usage, seen: &mut HashSet<u64>, cancel: &Cancel) -> Result<()> {
-    let Some(root) = items::root(any, id)? else { return Ok(()) };
+    let Some(since) = items::since(any, id)? else { return Ok(()) };
     // Its root directory is always its own.
     sum.inodes += 1;
     let first = Key {
@@ -44,9 +44,9 @@ fn count(any: BorrowedFd, id: u64, sum: &mut Usage, seen: &mut HashSet<u64>, can
         kind: u32::MAX,
         offset: u64::MAX,
     };
-    raw::search(any, id, first, last, root.since, &mut |key, data| {
+    raw::search(any, id, first, last, since, &mut |key, data| {
         const GENERATION: usize = 0;
-        let own = number(data, GENERATION) >= root.since;
+        let own = number(data, GENERATION) >= since;
         match key.kind {
             INODE_ITEM if own && key.object != super::ROOT_INODE => {
                 cancel.check()?;
