@@ -116,8 +116,8 @@ function isThere(path: string): boolean {
 }
 
 /**
- * Removes the directory `path`, in which `fs` may be a subvolume. What quota groups are left is noted below `directory`. `removing` gets the
- * ids of subvolumes before they are removed.
+ * Removes the directory `path`, in which `fs` may be a subvolume. The quota groups that are left are noted below `directory`. `removing`
+ * gets the ids of subvolumes before they are removed.
  */
 export async function removeTree(
   call: Call,

@@ -33,8 +33,8 @@ pub fn life(any: BorrowedFd, id: u64) -> Result<Life> {
     })
 }
 
-/// The transaction before which nothing in a subvolume is its own, because it was made as a snapshot then; 0: all is its own. None: there is
-/// no such subvolume.
+/// The transaction before which nothing in a subvolume is its own, because it was made as a snapshot then; 0: all is its own. None: no such
+/// subvolume.
 pub fn since(any: BorrowedFd, id: u64) -> Result<Option<u64>> {
     let mut found = None;
     let key = |offset| Key {
