@@ -15,12 +15,23 @@ test("all keys", () => {
     hosts: ["unix:///x"],
     logLevel: "debug",
     drivers: { storage: "vfs" },
+    storage: {},
+    exec: { gvisor: { driver: "oci", path: "runsc", flags: [1] }, plain: { driver: "oci" } },
+    network: {},
+    registry: {},
+    volume: { "a.b_c-1": { driver: "local" } },
+    log: {},
     plugins: ["a", { package: "b", name: "c", config: { d: 1 } }],
     isolation: { a: "process" },
     deadlines: { storage: 3 },
   };
   assert.deepEqual(parseConfig(raw, "c"), {
     ...raw,
+    exec: {
+      gvisor: { driver: "oci", config: { path: "runsc", flags: [1] } },
+      plain: { driver: "oci", config: undefined },
+    },
+    volume: { "a.b_c-1": { driver: "local", config: undefined } },
     plugins: [
       { name: "a", package: "a", config: undefined },
       { name: "c", package: "b", config: { d: 1 } },
@@ -38,6 +49,12 @@ for (const [raw, text] of [
   [{ root: "here" }, `c: root must be an absolute path, not "here"`],
   [{ logLevel: "loud" }, "c: logLevel must be one of debug, info, warn, error"],
   [{ deadlines: { storage: 0 } }, "c: deadlines.storage must be a number above 0"],
+  [{ weather: { rain: { driver: "cloud" } } }, `c: unknown key "weather"; known are root, state`],
+  [{ exec: "lxc" }, `c: exec adds drivers, and must be an object; to choose one write "drivers": {"exec": "lxc"}`],
+  [{ exec: ["lxc"] }, `c: exec must be an object, not ["lxc"]`],
+  [{ exec: { gvisor: "oci" } }, `c: exec.gvisor must be an object, not "oci"`],
+  [{ exec: { gvisor: { path: "runsc" } } }, "c: exec.gvisor.driver must be a string, not undefined"],
+  [{ exec: { "../up": { driver: "oci" } } }, `c: exec: "../up" is no id of a driver: it has 1 to 63 of a-z 0-9 _ . -`],
   [[], "c must be an object, not []"],
 ] as const) {
   test(`refused: ${JSON.stringify(raw)}`, () => {

@@ -56,8 +56,10 @@ export interface PluginManifest {
 }
 
 /**
- * A package's default export. It is set up once for each entry of the engine's list that names it: three OCI runtimes are three entries,
- * each with its own config and directories.
+ * A package's default export. It is set up once for each entry of the engine's list that names it, and once more for each driver that the
+ * operator's config adds: `{"exec": {"gvisor": {"driver": "oci", "path": "runsc"}}}` is another set-up of the plugin that provides
+ * `exec/oci`, with its own config (`{"path": "runsc"}`), directories (`exec-gvisor`) and engine id. The plugin registers what it always
+ * does; the host takes the driver `oci` from this set-up, and calls it `gvisor`. So a plugin keeps no state in its module.
  */
 export interface Plugin<Config = unknown> {
   /** Throws `InvalidArgument` with the path of the wrong key. */

@@ -17,6 +17,18 @@ export interface EngineConfig {
   readonly logLevel: "debug" | "info" | "warn" | "error";
   /** The id of the driver by its kind: `{"storage": "overlay"}`. Default: the first that works here, as found at the first start. */
   readonly drivers: Readonly<Record<string, string>>;
+  /** More storage drivers, by id: each is an installed driver with settings of its own. */
+  readonly storage: FurtherDrivers;
+  /** More exec drivers: `{"gvisor": {"driver": "oci", "path": "runsc"}}`. */
+  readonly exec: FurtherDrivers;
+  /** More network drivers. */
+  readonly network: FurtherDrivers;
+  /** More registry drivers; the id is the scheme of their references. */
+  readonly registry: FurtherDrivers;
+  /** More volume drivers. */
+  readonly volume: FurtherDrivers;
+  /** More log drivers. */
+  readonly log: FurtherDrivers;
   /** Plugins beside the engine's own; one with the same name replaces the engine's. */
   readonly plugins: readonly PluginEntry[];
   /** Whether a plugin has a process of its own, by the entry's name; it overrides the plugin's manifest. Only `none` is there yet. */
@@ -35,12 +47,29 @@ export interface PluginEntry {
   readonly enabled?: boolean;
 }
 
+/** By the new driver's id. */
+export type FurtherDrivers = Readonly<Record<string, FurtherDriver>>;
+/** In the file the settings are beside `driver`. */
+export interface FurtherDriver {
+  /** The id of the installed driver. */
+  readonly driver: string;
+  /** As in an entry of `plugins`; undefined: there are none. */
+  readonly config: unknown;
+}
+export const furtherKinds = ["storage", "exec", "network", "registry", "volume", "log"] as const;
+
 export const emptyConfig: EngineConfig = {
   root: null,
   state: null,
   hosts: [],
   logLevel: "info",
   drivers: {},
+  storage: {},
+  exec: {},
+  network: {},
+  registry: {},
+  volume: {},
+  log: {},
   plugins: [],
   isolation: {},
   deadlines: {},
@@ -56,12 +85,20 @@ export function parseConfig(raw: unknown, where: string): EngineConfig {
   const at = (key: string): string => `${where}: ${key}`;
   const fields = record(raw, where);
   knownKeys(fields, Object.keys(emptyConfig), where);
+  const further = (kind: (typeof furtherKinds)[number]): FurtherDrivers =>
+    optional(fields[kind], {}, (value) => parseFurther(kind, value, at(kind)));
   return {
     root: optional(fields.root, null, (value) => absolutePath(value, at("root"))),
     state: optional(fields.state, null, (value) => absolutePath(value, at("state"))),
     hosts: optional(fields.hosts, [], (value) => list(value, at("hosts"), text)),
     logLevel: optional(fields.logLevel, "info", (value) => oneOf(value, ["debug", "info", "warn", "error"], at("logLevel"))),
     drivers: optional(fields.drivers, {}, (value) => values(value, at("drivers"), text)),
+    storage: further("storage"),
+    exec: further("exec"),
+    network: further("network"),
+    registry: further("registry"),
+    volume: further("volume"),
+    log: further("log"),
     plugins: optional(fields.plugins, [], (value) => parseEntries(value, at("plugins"))),
     isolation: optional(fields.isolation, {}, (value) =>
       values(value, at("isolation"), (word, path) => oneOf(word, ["none", "process"] as const, path)),
@@ -69,6 +106,26 @@ export function parseConfig(raw: unknown, where: string): EngineConfig {
     deadlines: optional(fields.deadlines, {}, (value) => values(value, at("deadlines"), positive)),
   };
 }
+
+function parseFurther(kind: string, raw: unknown, path: string): FurtherDrivers {
+  if (typeof raw === "string")
+    throw fail("InvalidArgument", `${path} adds drivers, and must be an object; to choose one write "drivers": {"${kind}": "${raw}"}`);
+  const parsed = values(raw, path, (value, itemPath): FurtherDriver => {
+    const { driver, ...config } = record(value, itemPath);
+    return { driver: text(driver, `${itemPath}.driver`), config: Object.keys(config).length === 0 ? undefined : config };
+  });
+  for (const id of Object.keys(parsed)) {
+    if (!driverId.test(id))
+      throw fail(
+        "InvalidArgument",
+        `${path}: ${JSON.stringify(id)} is no id of a driver: it has 1 to 63 of a-z 0-9 _ . -, and begins with a letter or digit`,
+      );
+  }
+  return parsed;
+}
+
+/** The id is a part of file names, and the scheme of a registry's references. */
+const driverId = /^[a-z0-9][a-z0-9_.-]{0,62}$/;
 
 /** The engine's list: `{"plugins": ["@tsbox/state", {"package": "@tsbox/exec-oci", "name": "crun", "config": {…}}]}`. */
 export async function readEngineList(path: string): Promise<readonly PluginEntry[]> {

@@ -8,6 +8,7 @@ import type { Call, Logger } from "../contract/call.ts";
 import type { DriverKind, Drivers, PluginContext, Probe, Provider, ServiceKind, Services } from "../contract/plugin.ts";
 import { fail } from "../errors/index.ts";
 import type { HookRegistry } from "../hooks.ts";
+import { offerName } from "./further-drivers.ts";
 import type { LoadedManifest } from "./manifest.ts";
 
 /** What the host hands to a plugin. */
@@ -45,8 +46,10 @@ export function makeContext(
     engineId: asValue(parts.engineId),
   });
   let registering = true;
-  const provide = (offer: string, provider: Provider<unknown>): void => {
-    if (!registering) throw fail("FailedPrecondition", `${name} provides ${offer} after its setup: register everything in setup`);
+  const provide = (given: string, provider: Provider<unknown>): void => {
+    if (!registering) throw fail("FailedPrecondition", `${name} provides ${given} after its setup: register everything in setup`);
+    const offer = offerName(manifest, given);
+    if (offer === null) return;
     if (!(offer in manifest.provides))
       throw fail("InvalidArgument", `${name} provides ${offer}, which is not in its manifest: add it to "provides"`);
     if (providers.has(offer)) throw fail("AlreadyExists", `${name} provides ${offer} twice`);

@@ -7,6 +7,7 @@ import { contractVersions } from "../contract/versions.ts";
 import { checkConfig } from "./check-config.ts";
 import { readEngineList } from "./config.ts";
 import { directoryNames } from "./data-directory.ts";
+import { furtherSetups } from "./further-drivers.ts";
 import { bounded, type PluginLimits } from "./guard.ts";
 import { guardHandle, type PluginHandle } from "./handle.ts";
 import type { HostOptions } from "./host.ts";
@@ -34,7 +35,8 @@ export async function load(
 ): Promise<{ readonly agreement: Agreement; readonly plugins: readonly LoadedPlugin[] }> {
   const entries = pluginList(await readEngineList(options.engineList), options.config.plugins);
   const places = [join(options.engineList, ".."), join(options.rootDirectory, "plugins")];
-  const manifests = await Promise.all(entries.map((entry) => readManifest(entry, places)));
+  const listed = await Promise.all(entries.map((entry) => readManifest(entry, places)));
+  const manifests = [...listed, ...furtherSetups(options.config, listed)];
   const agreement = negotiate(manifests, contractVersions, ["engine"]);
   checkConfig(options.config, agreement);
   const directories = directoryNames(agreement.order);

@@ -7,6 +7,14 @@ import semver from "semver";
 import { asError, fail } from "../errors/index.ts";
 import { knownKeys, oneOf, type PluginEntry, positive, record, text, values } from "./config.ts";
 
+/** What a further set-up of a plugin is made from (`further-drivers.ts`). */
+export interface FurtherSetup {
+  /** The driver's offer in the package's manifest: `exec/oci`. */
+  readonly offer: string;
+  /** All offers in the package's manifest. */
+  readonly offers: readonly string[];
+}
+
 export interface LoadedManifest {
   readonly entry: PluginEntry;
   readonly directory: string;
@@ -24,6 +32,8 @@ export interface LoadedManifest {
   readonly isolation: "none" | "process";
   /** `storage/overlay` → its rank among the drivers that could be the host's default. */
   readonly rank: Readonly<Record<string, number>>;
+  /** Null: the set-up of an entry of the list. */
+  readonly further: FurtherSetup | null;
 }
 
 /** `from`: files or directories whose node_modules (or those of a parent directory) may hold the package, in order of preference. */
@@ -52,6 +62,7 @@ export async function readManifest(entry: PluginEntry, from: readonly string[]):
     packageName: typeof json.name === "string" && json.name !== "" ? json.name : entry.name,
     main: join(directory, entryPoint(json, directory, path)),
     version: typeof json.version === "string" ? json.version : "0.0.0",
+    further: null,
     ...parseManifest(json.tsbox, `${path}: tsbox`),
   };
 }

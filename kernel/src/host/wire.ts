@@ -11,6 +11,7 @@ import type { DriverKind, Drivers, ServiceKind, Services } from "../contract/plu
 import { fail } from "../errors/index.ts";
 import type { ContextParts } from "./context.ts";
 import { adoptDirectory, plain } from "./data-directory.ts";
+import { ownEngineId } from "./further-drivers.ts";
 import { defaultLimit, driverLimits, guard, type PluginLimits } from "./guard.ts";
 import type { LoadedPlugin } from "./load.ts";
 import type { Agreement } from "./negotiate.ts";
@@ -54,12 +55,14 @@ export class Wiring {
     const { name, handle, manifest, log } = plugin;
     const former = plain(name);
     const isAnothers = this.#options.plugins.some(({ directory }) => directory === former);
-    const own = (base: string): string => {
+    const directoryIn = (base: string): string => {
       if (!isAnothers) adoptDirectory(join(base, former), join(base, plugin.directory), name);
       return join(base, plugin.directory);
     };
-    const [rootDirectory, stateDirectory] = [own(parts.rootDirectory), own(parts.stateDirectory)];
-    const offers = await handle.setup(this.#options.call(), { ...parts, rootDirectory, stateDirectory, container: this.#container, log });
+    const [rootDirectory, stateDirectory] = [directoryIn(parts.rootDirectory), directoryIn(parts.stateDirectory)];
+    const engineId = ownEngineId(parts.engineId, manifest);
+    const own = { ...parts, rootDirectory, stateDirectory, engineId, container: this.#container, log };
+    const offers = await handle.setup(this.#options.call(), own);
     const missing = Object.keys(manifest.provides).find((offer) => !offers.includes(offer));
     if (missing !== undefined) {
       const error = fail("InvalidArgument", `${name} promises ${missing} in its manifest, but its setup does not provide it`);

@@ -197,6 +197,7 @@ optional. An unknown key, or a value of the wrong type, prevents the start, with
 
     {
       "drivers": { "storage": "overlay", "exec": "native", "network": "bridge" },
+      "volume": { "scratch": { "driver": "local" } },
       "plugins": [{ "package": "@tsbox/containers", "config": { "cgroupDriver": "systemd" } }]
     }
 
@@ -211,6 +212,18 @@ service has its name there: \`storage-overlay\`, \`images\`. So its data stays w
 provides several, or none, has the \`name\` of its entry, if that is not the package, or else the name in its package.json, with \`+\` for
 \`/\`. Older versions used the entry's name for all; the engine renames such a directory at its start. If both directories have
 content, the start fails, and names them.
+
+## Several drivers of one package
+
+The keys \`storage\`, \`exec\`, \`network\`, \`registry\`, \`volume\` and \`log\` add drivers. Each has an id of its own, names an installed driver,
+and has its settings beside that:
+
+    { "exec": { "gvisor": { "driver": "oci", "path": "runsc" }, "crun": { "driver": "oci", "path": "crun" } } }
+
+The engine sets up the plugin of \`oci\` once more for each. The new driver is used by its id, as any other: \`run --exec gvisor\`, or
+\`"drivers": {"exec": "gvisor"}\`. It shares nothing with the first one: its directories are \`exec-gvisor\`, and what it makes on the host has
+names of its own. It is the host's default only if \`drivers\` names it, or if no driver with a rank works. If it is removed from the file,
+what belongs to it stays, as with a plugin that is removed. An id has 1 to 63 of \`a-z 0-9 _ . -\`, and begins with a letter or digit.
 
 ## Settings of plugins
 
