@@ -8,6 +8,11 @@ export interface EngineService {
   plugins(call: Call): Promise<readonly PluginStatus[]>;
   /** One choice for each kind of driver that has one. */
   choices(call: Call): Promise<readonly DriverChoice[]>;
+  /**
+   * The same for every kind that has a driver, with what is said of the drivers that were not chosen. A choice that has not been made yet
+   * is foreseen, and not recorded.
+   */
+  selections(call: Call): Promise<readonly DriverSelection[]>;
 }
 
 export interface PluginStatus {
@@ -29,4 +34,22 @@ export interface DriverChoice {
   readonly kind: string;
   readonly id: string;
   readonly why: "named" | "recorded" | "priority";
+}
+export interface DriverSelection {
+  readonly kind: string;
+  /** Null: no driver can be chosen; `why` says what prevents it. */
+  readonly id: string | null;
+  /** `rank`: the usable driver with the highest rank; `order`: no driver of the kind has a rank, and the first in the list is taken. */
+  readonly basis: "named" | "recorded" | "rank" | "order" | null;
+  /** One sentence, for people. */
+  readonly why: string;
+  readonly others: readonly OtherDriver[];
+}
+export interface OtherDriver {
+  readonly id: string;
+  /** 0: none. */
+  readonly rank: number;
+  readonly usable: boolean;
+  /** One sentence, for people: what this host lacks, or why another driver was chosen. */
+  readonly why: string;
 }

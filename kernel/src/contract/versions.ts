@@ -11,7 +11,7 @@ export const contractVersions: Readonly<Record<string, string>> = {
   registry: "1.2.0",
   volume: "2.0.0",
   log: "1.0.0",
-  engine: "1.0.0",
+  engine: "1.1.0",
   host: "1.5.0",
   launcher: "4.1.0",
   content: "1.1.0",

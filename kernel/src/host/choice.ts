@@ -64,6 +64,11 @@ export class Choices {
     return choice;
   }
 
+  /** The choice that `choose` would make. It is neither kept nor recorded. */
+  async foresee(kind: string, installed: () => readonly string[], probe: (id: string) => Promise<Answer>): Promise<DriverChoice | null> {
+    return this.#made.get(kind) ?? (await this.#pick(kind, installed(), probe, []));
+  }
+
   /**
    * From here on choices are written to disk, first those that were made before. An engine that is killed during its first start must look
    * new to the next start: the file says that the engine has records, so it must not exist before they do.

@@ -2,6 +2,7 @@
 import { createCall } from "../call.ts";
 import { withCleanup } from "../cleanup.ts";
 import type { Call } from "../contract/call.ts";
+import type { DriverSelection } from "../contract/engine.ts";
 import type { DriverKind, Drivers, Probe, ServiceKind, Services } from "../contract/plugin.ts";
 import { fail } from "../errors/index.ts";
 import { HookRegistry } from "../hooks.ts";
@@ -10,6 +11,8 @@ import { hookLimit, type PluginLimits } from "./guard.ts";
 import type { Host, HostOptions } from "./host.ts";
 import type { LoadedPlugin } from "./load.ts";
 import type { Agreement } from "./negotiate.ts";
+import type { Answer } from "./offer.ts";
+import { selection } from "./selection.ts";
 import { pluginStatus } from "./status.ts";
 import { Wiring } from "./wire.ts";
 
@@ -45,6 +48,7 @@ export class RunningHost implements Host {
     const engine = {
       plugins: (call: Call) => Promise.all(plugins.map((plugin) => pluginStatus(plugin, this.#wiring.offersOf(plugin), call))),
       choices: async () => choices.made,
+      selections: () => Promise.all(this.#wiring.kinds().map((kind) => this.#selection(kind))),
     };
     this.#wiring = new Wiring({ agreement, plugins, limits, deadlines, engine, call: () => this.call() });
   }
@@ -93,6 +97,15 @@ export class RunningHost implements Host {
       (id) => this.#wiring.probed(`${kind}/${id}`, "probe"),
     );
     return choice?.id ?? this.#wiring.ids(kind)[0] ?? null;
+  }
+
+  /** Waits for no probe longer than a list does. */
+  async #selection(kind: string): Promise<DriverSelection> {
+    const look = (id: string): Promise<Answer> => this.#wiring.probed(`${kind}/${id}`, "look");
+    const installed = await Promise.all(
+      this.#wiring.ids(kind).map(async (id) => ({ id, rank: this.#wiring.rank(kind, id), probe: await look(id) })),
+    );
+    return selection(kind, installed, () => this.#choices.foresee(kind, () => this.#wiring.ranked(kind), look));
   }
 
   async drivers(kind: DriverKind): Promise<readonly ({ readonly id: string } & Probe)[]> {

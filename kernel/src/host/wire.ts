@@ -110,6 +110,11 @@ export class Wiring {
     return [...this.#offers.values()].flatMap((entry) => (entry.plugin === plugin ? entry.offer : []));
   }
 
+  /** The kinds that have a driver. */
+  kinds(): readonly string[] {
+    return [...new Set([...this.#options.agreement.drivers.keys()].map((offer) => offer.slice(0, offer.indexOf("/"))))];
+  }
+
   /** The ids of the installed drivers of a kind. */
   ids(kind: string): readonly string[] {
     const { drivers } = this.#options.agreement;
@@ -118,9 +123,13 @@ export class Wiring {
 
   /** The drivers of a kind that could be the host's default, the best first. Empty: none has a rank, so the kind has no default. */
   ranked(kind: string): readonly string[] {
-    const rank = (id: string): number => this.#entry(`${kind}/${id}`).plugin.manifest.rank[`${kind}/${id}`] ?? 0;
     const ids = this.ids(kind);
-    return ids.some((id) => rank(id) > 0) ? [...ids].sort((a, b) => rank(b) - rank(a)) : [];
+    return ids.some((id) => this.rank(kind, id) > 0) ? [...ids].sort((a, b) => this.rank(kind, b) - this.rank(kind, a)) : [];
+  }
+
+  /** 0: the manifest states none. */
+  rank(kind: string, id: string): number {
+    return this.#entry(`${kind}/${id}`).plugin.manifest.rank[`${kind}/${id}`] ?? 0;
   }
 
   /**

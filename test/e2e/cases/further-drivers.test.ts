@@ -1,4 +1,5 @@
 /** Drivers that the config file adds: the same package once more, under another id and with its own data. */
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
@@ -41,13 +42,26 @@ test.skipIf(
     await own.start();
     await reach("live");
     assert.is(await own.ok(["exec", "live", "cat", "/one/file", "/two/file"]), "1\n2\n");
-    assert.match(await own.ok(["plugins"]), /volume-scratch +\S+ +volume\/scratch +ok/);
+    const plugins = await own.ok(["plugins"]);
+    assert.match(plugins, /volume-scratch +\S+ +volume\/scratch +ok +works here, but local comes first in the list of plugins/);
+    assert.match(plugins, /@tsbox\/exec-native +\S+ +exec\/native +ok +yes +\S/);
+    assert.match(await own.ok(["plugins", "--format", "json"]), /"offer":"volume\/local",[^}]*"chosen":true,"why":"none has a rank/);
+    const why = await own.ok(["info", "--why"]);
+    assert.match(why, /^storage: overlay: .*\n( {2}not .*\n)*? {2}not copies: works here, but \S/m);
+    assert.match(why, /^network: bridge: .*\n( {2}not .*\n)* {2}not quiet: works here, but bridge /m);
+    const info = JSON.parse(await own.ok(["info", "--format", "json"])) as { readonly TsboxDrivers: readonly { readonly kind: string }[] };
+    assert.equal(info.TsboxDrivers.map(({ kind }) => kind).sort(), ["exec", "network", "registry", "storage", "volume"]);
     await own.ok(["rm", "-f", "live"]);
     await own.ok(["network", "rm", "second-net"]);
 
     await own.stop();
     writeFileSync(config, JSON.stringify({ ...further, exec: { gvisor: { driver: "ocy", path: "runsc" } } }));
-    const refused = await own.start().catch(String);
-    assert.match(String(refused), /exec\.gvisor names the exec driver ocy, which no plugin provides \(installed: native/);
+    const { status, stderr } = spawnSync(binary, ["daemon", "--root", own.root, "--state", own.state, "--config", config], {
+      env: own.environment,
+      encoding: "utf8",
+      timeout: 60_000,
+    });
+    assert.is.not(status, 0);
+    assert.match(stderr, /exec\.gvisor names the exec driver ocy, which no plugin provides \(installed: native/);
   },
 );

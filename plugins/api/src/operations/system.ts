@@ -4,6 +4,7 @@ import { arch, cpus, hostname, release, totalmem } from "node:os";
 import {
   type ApiService,
   type ContainersService,
+  type DriverSelection,
   type EngineService,
   type EventsService,
   fail,
@@ -12,6 +13,7 @@ import {
   type Json,
   type NetworkRecord,
   type NetworksService,
+  type OfferStatus,
 } from "@tsbox/kernel";
 import { shownEvents } from "./events.ts";
 import { hasLabel, matches, truth } from "./filters.ts";
@@ -63,14 +65,14 @@ export function systemVerbs({ containers, images, networks, events, engine, host
         BuildTime: "",
       }),
     info: async (call) => {
-      const [all, pictures, choices, plugins, cdi] = await Promise.all([
+      const [all, pictures, selections, plugins, cdi] = await Promise.all([
         containers.list(call),
         images.list(call),
-        engine.choices(call),
+        engine.selections(call),
         engine.plugins(call),
         containers.cdi(call),
       ]);
-      const chosen = (kind: string): string => choices.find((choice) => choice.kind === kind)?.id ?? "";
+      const chosen = (kind: string): string => selections.find((selection) => selection.kind === kind)?.id ?? "";
       const count = (status: string): number => all.filter((record) => record.status === status).length;
       const offered = (kind: string): readonly string[] =>
         plugins.flatMap((plugin) =>
@@ -117,11 +119,14 @@ export function systemVerbs({ containers, images, networks, events, engine, host
         Swarm: { NodeID: "", NodeAddr: "", LocalNodeState: "inactive", ControlAvailable: false, Error: "", RemoteManagers: null },
         CDISpecDirs: cdi.directories,
         DiscoveredDevices: cdi.devices.map((ID) => ({ Source: "cdi", ID })),
-        TsboxDrivers: choices,
+        TsboxDrivers: selections,
         TsboxPlugins: plugins,
       };
     },
-    plugins: async (call) => (await engine.plugins(call)) as unknown as readonly Json[],
+    plugins: async (call) => {
+      const [plugins, selections] = await Promise.all([engine.plugins(call), engine.selections(call)]);
+      return plugins.map((plugin) => ({ ...plugin, offers: plugin.offers.map((offer) => ({ ...offer, ...choiceOf(selections, offer) })) }));
+    },
     events: async (call, { since, until, filters }) => {
       const [from, to] = [since ? parseTime(since) : undefined, until ? parseTime(until) : undefined];
       if (from !== undefined && to !== undefined && to < from)
@@ -193,6 +198,19 @@ function refuseUnmet(body: Json, name: string): void {
 function builtin(value: string): boolean {
   if (value === "builtin" || value === "custom") return value === "builtin";
   throw fail("InvalidArgument", `invalid filter 'type=${value}': give builtin or custom`);
+}
+
+/** Whether an offer is the host's choice, and why. Null: it is no driver. */
+function choiceOf(
+  selections: readonly DriverSelection[],
+  { offer }: OfferStatus,
+): { readonly chosen: boolean | null; readonly why: string | null } {
+  for (const { kind, id, why, others } of selections) {
+    if (offer === `${kind}/${id}`) return { chosen: true, why };
+    const other = others.find((one) => offer === `${kind}/${one.id}`);
+    if (other !== undefined) return { chosen: false, why: other.why };
+  }
+  return { chosen: null, why: null };
 }
 
 function showNetwork(network: NetworkRecord, members: Json): Json {

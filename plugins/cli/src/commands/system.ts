@@ -1,5 +1,5 @@
 /** Commands for the engine: version, info, plugins, inspect, events. */
-import { type ApiService, isTsboxError, type Json } from "@tsbox/kernel";
+import { type ApiService, type DriverSelection, isTsboxError, type Json, type OfferStatus, plainCell } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import type { Command, Io } from "../io.ts";
 import { table } from "../table.ts";
@@ -39,26 +39,18 @@ export const version: Command = {
   },
 };
 
-interface Choice {
-  readonly kind: string;
-  readonly id: string;
-  readonly why: "named" | "recorded" | "priority";
-}
 interface Plugin {
   readonly name: string;
   readonly version: string;
-  readonly offers: readonly {
-    readonly offer: string;
-    readonly state: string;
-    readonly reason: string | null;
-    readonly hint: string | null;
-  }[];
+  readonly offers: readonly Offer[];
 }
-const reasons = {
-  named: "the configuration names it",
-  recorded: "this host's choice since its first start",
-  priority: "the first of those that work here",
-};
+/** Of a driver, `chosen` and `why` say whether it is the host's choice, and why. A service has null. */
+interface Offer extends OfferStatus {
+  readonly chosen: boolean | null;
+  readonly why: string | null;
+}
+
+const whyUnusable = ({ reason, hint }: Offer): string => [reason, hint].filter((text) => text !== null).join("; ");
 
 export const info: Command = {
   name: "info",
@@ -72,11 +64,10 @@ export const info: Command = {
     const template = parsed.text("format");
     if (template !== null) await shaped(io, all, template);
     else if (parsed.bool("why")) {
-      const choices = all.TsboxDrivers as readonly Choice[];
-      await io.out(choices.map((choice) => `${choice.kind}: ${choice.id} (${reasons[choice.why]})\n`).join(""));
-      for (const plugin of all.TsboxPlugins as readonly Plugin[])
-        for (const offer of plugin.offers.filter((one) => one.state !== "ok"))
-          await io.out(`not ${offer.offer}: ${offer.reason ?? offer.state}${offer.hint === null ? "" : `; ${offer.hint}`}\n`);
+      for (const { kind, id, why, others } of all.TsboxDrivers as readonly DriverSelection[]) {
+        await io.out(`${kind}: ${id ?? "none"}: ${plainCell(why)}\n`);
+        for (const other of others) await io.out(`  not ${other.id}: ${plainCell(other.why)}\n`);
+      }
     } else {
       const line = (name: string, value: unknown): string => ` ${name}: ${String(value)}\n`;
       await io.out(
@@ -118,15 +109,18 @@ export const plugins: Command = {
     else
       await io.out(
         table(
-          ["PLUGIN", "VERSION", "OFFERS", "STATE", "WHY"],
-          list.flatMap((plugin) =>
-            (plugin.offers.length > 0 ? plugin.offers : [{ offer: "", state: "ok", reason: null, hint: null }]).map((offer) => [
-              plugin.name,
-              plugin.version,
-              offer.offer,
-              offer.state,
-              offer.reason === null ? "" : `${offer.reason}${offer.hint === null ? "" : `; ${offer.hint}`}`,
-            ]),
+          ["PLUGIN", "VERSION", "OFFERS", "STATE", "DEFAULT", "WHY"],
+          list.flatMap(({ name, version, offers }) =>
+            offers.length === 0
+              ? [[name, version, "", "ok", "", ""]]
+              : offers.map((offer) => [
+                  name,
+                  version,
+                  offer.offer,
+                  offer.state,
+                  offer.chosen ? "yes" : "",
+                  offer.why ?? whyUnusable(offer),
+                ]),
           ),
         ),
       );
