@@ -1,6 +1,6 @@
 /** A world of real files: the host's toolkit opens the driver's mounts detached. */
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
@@ -106,6 +106,8 @@ export async function makeRealWorld(subject: StorageSubject): Promise<StorageWor
       slowApply: (mounts, layer) => withMounts(call, host, mounts, async (path) => void (await host.apply(call, path, layer))),
     },
     close: async () => {
+      // First what may share blocks with the driver's trees: it holds their quota groups.
+      for (const name of readdirSync(directory)) if (name !== "driver") rmSync(join(directory, name), { recursive: true, force: true });
       await removeAll(current(), call);
       for (const each of opened.reverse()) await each.close();
       rmSync(directory, { recursive: true, force: true });

@@ -12,12 +12,16 @@ import {
   type Adopts,
   type Applies,
   type Call,
+  type Change,
   type CommitOptions,
   cleanupCall,
+  type DiffOptions,
+  type Diffs,
   fail,
   type HostToolkit,
   type Layer,
   type LayerFile,
+  type Lists,
   type Mount,
   type MountsOptions,
   type PrepareOptions,
@@ -35,8 +39,8 @@ import { SnapshotStore, type StoredSnapshot } from "@tsbox/kernel/snapshots";
 import { Removals } from "./removals.ts";
 import { Syncs } from "./syncs.ts";
 
-export class BtrfsDriver implements StorageDriver, Applies, Adopts, Reclaims, Settles {
-  readonly powers: readonly (keyof StoragePowers)[] = ["apply", "follow", "adopt", "reclaim", "settle", "quota"];
+export class BtrfsDriver implements StorageDriver, Applies, Diffs, Lists, Adopts, Reclaims, Settles {
+  readonly powers: readonly (keyof StoragePowers)[] = ["apply", "follow", "diff", "changes", "adopt", "reclaim", "settle", "quota"];
   readonly #store: SnapshotStore;
   readonly #removals: Removals;
   readonly #syncs: Syncs;
@@ -139,6 +143,16 @@ export class BtrfsDriver implements StorageDriver, Applies, Adopts, Reclaims, Se
     return this.#host.apply(call, treeOf(snapshot), layer);
   }
 
+  async diff(call: Call, lower: SnapshotName | null, upper: SnapshotKey, into: LayerFile, options: DiffOptions = {}): Promise<Layer> {
+    const { below, above, snapshot } = await this.#pair(call, lower, upper);
+    return this.#host.diff(call, below, above, into, { ...options, snapshot });
+  }
+
+  async changes(call: Call, lower: SnapshotName | null, upper: SnapshotKey, options: DiffOptions = {}): Promise<AsyncIterable<Change>> {
+    const { below, above, snapshot } = await this.#pair(call, lower, upper);
+    return this.#host.changes(call, below, above, { ...options, snapshot });
+  }
+
   /** A copy, with shared blocks where the directory is on the same btrfs, without the driver's own directory. */
   async adopt(call: Call, name: SnapshotName, directory: string): Promise<void> {
     if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory())
@@ -188,6 +202,19 @@ export class BtrfsDriver implements StorageDriver, Applies, Adopts, Reclaims, Se
     await this.#host.limitSubvolume(call, tree, bytes);
   }
 
+  /** The trees of two snapshots, and whether the upper one was made of the lower one. */
+  async #pair(call: Call, lower: SnapshotName | null, upper: SnapshotKey): Promise<Pair> {
+    const above = this.#store.get(upper);
+    const [below] = this.#store.chain(lower);
+    if (above.kind === "active") await this.#syncs.run();
+    call.signal.throwIfAborted();
+    return {
+      below: below === undefined ? null : treeOf(below),
+      above: above.kind === "view" ? this.#shownBy(above) : treeOf(above),
+      snapshot: below !== undefined && above.kind !== "view" && above.parent === lower,
+    };
+  }
+
   /** Of the directory of a snapshot: a view has no tree. */
   async #usage(call: Call, directory: string): Promise<Usage> {
     const tree = join(directory, "fs");
@@ -197,9 +224,19 @@ export class BtrfsDriver implements StorageDriver, Applies, Adopts, Reclaims, Se
   }
 
   #viewMounts(key: ViewKey | ActiveKey): readonly Mount[] {
-    const [shown] = this.#store.chain(this.#store.get(key).parent);
-    return bind(shown === undefined ? this.#empty : treeOf(shown), ["ro"]);
+    return bind(this.#shownBy(this.#store.get(key)), ["ro"]);
   }
+
+  #shownBy(view: StoredSnapshot): string {
+    const [shown] = this.#store.chain(view.parent);
+    return shown === undefined ? this.#empty : treeOf(shown);
+  }
+}
+
+interface Pair {
+  readonly below: string | null;
+  readonly above: string;
+  readonly snapshot: boolean;
 }
 
 function treeOf(snapshot: StoredSnapshot): string {

@@ -1,7 +1,8 @@
 /**
  * The removal of trees with subvolumes, and of what the kernel leaves behind: it frees a subvolume only when nothing uses it any more, and
- * then keeps the quota group (before Linux 6.11 always, later in some cases). So the ids are written down, as names of empty files in
- * `<directory>/groups`, before their subvolumes are removed, and each stays there until its groups are gone, also over a crash.
+ * then keeps the quota group: before Linux 6.11 always, later as long as other files share blocks that the subvolume has written. So the
+ * ids are written down, as names of empty files in `<directory>/groups`, before their subvolumes are removed. Each stays there until its
+ * groups are gone, also over a crash.
  */
 import { lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -48,7 +49,8 @@ export class Removals {
 
   /** Waits until the space of removed trees is free, and removes their quota groups. */
   async settle(call: Call): Promise<void> {
-    const ids = this.#awaited;
+    // An earlier engine may have removed some, too.
+    const ids = [...new Set([...this.#awaited, ...notedGroups(this.#options.directory)])];
     try {
       await this.#options.host.awaitSubvolumes(call, this.#options.directory, ids, patienceSeconds);
       this.#awaited = this.#awaited.filter((id) => !ids.includes(id));

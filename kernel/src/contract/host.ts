@@ -58,7 +58,7 @@ export interface HostToolkit extends HostNetwork, HostBtrfs {
   /** Applies a layer to the tree at `root`. `InvalidArgument`: not a layer, or one that reaches outside the root. */
   apply(call: Call, root: string, layer: LayerFile, options?: ApplyOptions): Promise<Layer>;
   /** Writes the changes of the tree `upper` against the tree `lower` (null: all of `upper`) as a layer; `into.path` must not exist. */
-  diff(call: Call, lower: string | null, upper: string, into: LayerFile, options?: DiffOptions): Promise<Layer>;
+  diff(call: Call, lower: string | null, upper: string, into: LayerFile, options?: DiffOptions & SnapshotOptions): Promise<Layer>;
   /** Like `diff`, from an overlay's upper directory alone: its whiteouts and opaque directories become the layer's. */
   diffOverlay(call: Call, upper: string, into: LayerFile, options?: DiffOptions & SinceOptions): Promise<Layer>;
 
@@ -183,7 +183,16 @@ export type ChangesOptions = Sparse<{
   overlay: boolean;
 }> &
   SinceOptions &
+  SnapshotOptions &
   DiffOptions;
+/** Options for two trees that are subvolumes of one btrfs. */
+export type SnapshotOptions = Sparse<{
+  /**
+   * The tree `upper` began as a snapshot of `lower`, which has not changed since: only what was changed in `upper` is looked at, as of the
+   * last sync of the file system.
+   */
+  snapshot: boolean;
+}>;
 /** Options for an overlay's upper directory. */
 export type SinceOptions = Sparse<{
   /**

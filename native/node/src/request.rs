@@ -56,6 +56,7 @@ pub enum Request {
         upper: String,
         overlay: bool,
         since: Option<String>,
+        snapshot: bool,
         own: Vec<String>,
     },
     ApplyLayer {
@@ -68,6 +69,7 @@ pub enum Request {
     DiffLayers {
         lower: Option<String>,
         upper: String,
+        snapshot: bool,
         own: Vec<String>,
         into: String,
         media_type: String,
@@ -260,16 +262,19 @@ impl Request {
                 upper,
                 overlay,
                 since,
+                snapshot,
                 own,
             } => {
                 let [lower, since] = [lower, since].map(|path| path.map(|path| directory(&path)).transpose());
                 let (lower, since) = (lower?, since?);
                 let upper = directory(&upper)?;
-                let kind = match overlay {
-                    true => Upper::Overlay {
+                let touched = touched(snapshot, lower.as_ref(), &upper, cancel)?;
+                let kind = match (overlay, &touched) {
+                    (true, _) => Upper::Overlay {
                         since: since.as_ref().map(AsFd::as_fd),
                     },
-                    false => Upper::Whole,
+                    (false, Some(touched)) => Upper::Snapshot(touched),
+                    (false, None) => Upper::Whole,
                 };
                 value(layer::differences(
                     lower.as_ref().map(AsFd::as_fd),
@@ -309,6 +314,7 @@ impl Request {
             Request::DiffLayers {
                 lower,
                 upper,
+                snapshot,
                 own,
                 into,
                 media_type,
@@ -316,8 +322,12 @@ impl Request {
                 let own = Own::new(&own);
                 let lower = lower.map(|path| directory(&path)).transpose()?;
                 let upper = directory(&upper)?;
-                create(&into, &media_type, |file, compression| {
-                    layer::diff(lower.as_ref().map(AsFd::as_fd), upper.as_fd(), &own, file, compression, cancel)
+                let touched = touched(snapshot, lower.as_ref(), &upper, cancel)?;
+                create(&into, &media_type, |file, compression| match (&lower, &touched) {
+                    (Some(lower), Some(touched)) => {
+                        layer::diff_snapshot(lower.as_fd(), upper.as_fd(), touched, &own, file, compression, cancel)
+                    }
+                    _ => layer::diff(lower.as_ref().map(AsFd::as_fd), upper.as_fd(), &own, file, compression, cancel),
                 })
             }
             Request::DiffOverlay {
@@ -435,6 +445,13 @@ fn found(found: layer::Found) -> Result<Value> {
 
 fn directory(path: &str) -> Result<OwnedFd> {
     at::open_path(path.as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY).named("open", path.as_bytes())
+}
+
+fn touched(snapshot: bool, lower: Option<&OwnedFd>, upper: &OwnedFd, cancel: &Cancel) -> Result<Option<btrfs::Touched>> {
+    match lower.filter(|_| snapshot) {
+        Some(lower) => btrfs::Touched::of(lower.as_fd(), upper.as_fd(), cancel),
+        None => Ok(None),
+    }
 }
 
 /// Creates a file that must not exist yet, and removes it if writing fails.

@@ -84,6 +84,7 @@ export interface Verbs {
       readonly upper: string;
       readonly overlay: boolean;
       readonly since: string | null;
+      readonly snapshot: boolean;
       readonly own: readonly string[];
     };
     answers: readonly Change[];
@@ -103,6 +104,7 @@ export interface Verbs {
     takes: {
       readonly lower: string | null;
       readonly upper: string;
+      readonly snapshot: boolean;
       readonly own: readonly string[];
       readonly into: string;
       readonly mediaType: string;

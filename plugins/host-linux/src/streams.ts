@@ -41,6 +41,7 @@ export function streams(binding: Binding): Streams {
           upper,
           overlay: options.overlay ?? false,
           since: options.since ?? null,
+          snapshot: options.snapshot ?? false,
           own: options.own ?? [],
         }),
       ),

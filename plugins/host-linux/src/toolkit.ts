@@ -34,7 +34,14 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
         lowers: options.parents ?? null,
       }),
     diff: (call, lower, upper, into, options = {}) =>
-      binding.call(call, "diffLayers", { lower, upper, own: options.own ?? [], into: into.path, mediaType: into.mediaType }),
+      binding.call(call, "diffLayers", {
+        lower,
+        upper,
+        snapshot: options.snapshot ?? false,
+        own: options.own ?? [],
+        into: into.path,
+        mediaType: into.mediaType,
+      }),
     diffOverlay: (call, upper, into, options = {}) =>
       binding.call(call, "diffOverlay", {
         upper,

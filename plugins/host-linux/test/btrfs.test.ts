@@ -1,9 +1,21 @@
 /** Subvolumes and quota groups through the toolkit, on a btrfs of the case's own. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { type BtrfsDisk, type Case, mountBtrfs, suite, temporaryDirectory, whyNoBtrfs } from "@tsbox/harness";
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join, relative } from "node:path";
+import { type BtrfsDisk, type Case, isFullRun, mountBtrfs, suite, temporaryDirectory, whyNoBtrfs } from "@tsbox/harness";
 import { createCall, fail, type HostToolkit, isTsboxError, silentLog } from "@tsbox/kernel";
 import { loadBinding } from "../src/binding.ts";
 import { createToolkit } from "../src/toolkit.ts";
@@ -145,6 +157,72 @@ test.skipIf(reason, "usage counts what is a snapshot's own", async (current) => 
   writeFileSync(path("child/inside/more"), Buffer.alloc(megabyte, "w"));
   assert.deepEqual(await usage("child"), { bytes: 3 * megabyte, inodes: 6 });
   assert.deepEqual(await usage("base"), { bytes: 8 * megabyte, inodes: 2 });
+});
+
+/** What a program may do to a tree; `pick` chooses among what is there. */
+const acts: readonly ((root: string, pick: (list: readonly string[]) => string, at: number) => void)[] = [
+  (root, _pick, at) => writeFileSync(join(root, `new-${at}`), "new"),
+  (root, pick, at) => writeFileSync(join(root, pick(directories(root)), `new-${at}`), "new"),
+  (root, pick) => writeFileSync(join(root, pick(files(root))), "+", { flag: "a" }),
+  (root, pick) => rmSync(join(root, pick(files(root)))),
+  (root, pick) => rmSync(join(root, pick(directories(root))), { recursive: true }),
+  (root, pick, at) => renameSync(join(root, pick(files(root))), join(root, pick(directories(root)), `moved-${at}`)),
+  (root, pick, at) => renameSync(join(root, pick(directories(root))), join(root, `moved-${at}`)),
+  (root, pick) => {
+    const [one, two] = [join(root, pick(directories(root))), join(root, pick(directories(root)))];
+    if (one.startsWith(two) || two.startsWith(one)) return;
+    renameSync(one, `${root}/between`);
+    renameSync(two, one);
+    renameSync(`${root}/between`, two);
+  },
+  (root, pick, at) => linkSync(join(root, pick(files(root))), join(root, pick(directories(root)), `link-${at}`)),
+  (root, pick) => chmodSync(join(root, pick([...files(root), ...directories(root)])), 0o711),
+  (root, pick) => utimesSync(join(root, pick(files(root))), 1_000_000_000, 1_000_000_000),
+  (root, pick) => execFileSync("setfattr", ["-n", "user.own", "-v", "x", join(root, pick([...files(root), ...directories(root)]))]),
+  (root, pick, at) => {
+    const path = join(root, pick(directories(root)), `inside-${at}`);
+    makeInside(path);
+    writeFileSync(join(path, "file"), "x");
+  },
+];
+const entries = (root: string) => readdirSync(root, { recursive: true, withFileTypes: true });
+const named = (root: string, isDirectory: boolean): readonly string[] =>
+  entries(root)
+    .filter((entry) => entry.isDirectory() === isDirectory)
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+    .filter((path) => !/inside-\d+/.test(path))
+    .sort();
+const files = (root: string): readonly string[] => named(root, false);
+const directories = (root: string): readonly string[] => named(root, true);
+
+test.skipIf(reason, "the changes of a snapshot, found by what was touched, are those that a comparison finds", async (current) => {
+  const { host, disk, path } = world(current);
+  await host.createSubvolume(call, path("base"));
+  for (let at = 0; at < 12; at += 1) {
+    mkdirSync(path(`base/d${at}/e`), { recursive: true });
+    for (const name of ["a", "b", "e/c"]) writeFileSync(path(`base/d${at}/${name}`), `${at} ${name}`);
+    linkSync(path(`base/d${at}/a`), path(`base/d${at}/e/a-too`));
+  }
+  for (let seed = 1; seed <= (isFullRun ? 200 : 20); seed += 1) {
+    let state = seed * 7_919;
+    const next = (below: number): number => {
+      state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
+      return (state >> 8) % below;
+    };
+    const upper = path(`upper-${seed}`);
+    await host.snapshotSubvolume(call, path("base"), upper);
+    for (let at = 0; at < 1 + next(12); at += 1) acts[next(acts.length)]?.(upper, (list) => list[next(list.length)] ?? "d0", at);
+    await host.sync(call, disk.directory);
+    const found: string[] = [];
+    for (const snapshot of [false, true]) {
+      const changes: string[] = [];
+      for await (const change of await host.changes(call, path("base"), upper, { snapshot })) changes.push(`${change.kind} ${change.path}`);
+      const into = { path: path(`layer-${seed}-${snapshot}`), mediaType: "application/vnd.oci.image.layer.v1.tar" };
+      const { diffId } = await host.diff(call, path("base"), upper, into, { snapshot });
+      found.push([...changes, diffId].join("\n"));
+    }
+    assert.equal(found[1], found[0], `seed ${seed}`);
+  }
 });
 
 test.skipIf(reason, "a limit holds for what is a snapshot's own, and for the subvolumes inside it", async (current) => {

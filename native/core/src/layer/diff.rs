@@ -1,7 +1,8 @@
 //! Writes the changes of a tree as a layer.
 //!
-//! There are two ways, which give the same layer: comparing two trees, and reading an overlay's upper directory, in which the kernel has
-//! recorded the changes already (a file that was copied up without changes counts as changed there). Members are in the order of their
+//! There are three ways, which give the same layer: comparing two trees; comparing a btrfs snapshot with its origin where it was touched
+//! since; and reading an overlay's upper directory, in which the kernel has recorded the changes already (a file that was copied up without
+//! changes counts as changed there). Members are in the order of their
 //! paths' bytes, directory by directory. A directory that leads to a change is written, too. A whiteout has the position of the name that
 //! it hides.
 
@@ -13,6 +14,7 @@ use super::own::Own;
 use super::{Compression, Layer, OPAQUE, OVERLAY_OPAQUE, WHITEOUT};
 use crate::failure::Result;
 use crate::sys::{at, xattr};
+use crate::tree::btrfs::Touched;
 use crate::tree::{Cancel, Descent, Named, sorted};
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
@@ -31,6 +33,19 @@ pub fn diff(
     compare(lower, upper, Trees::Whole, own, into, compression, cancel)
 }
 
+/// Like [`diff`], for a snapshot of the lower tree.
+pub fn diff_snapshot(
+    lower: BorrowedFd,
+    upper: BorrowedFd,
+    touched: &Touched,
+    own: &Own,
+    into: File,
+    compression: Compression,
+    cancel: &Cancel,
+) -> Result<Layer> {
+    compare(Some(lower), upper, Trees::Snapshot(touched), own, into, compression, cancel)
+}
+
 /// Writes the changes in an overlay's upper directory since it was a copy of `since`, another upper directory over the same lower ones.
 pub fn diff_overlay_since(
     since: BorrowedFd,
@@ -44,21 +59,31 @@ pub fn diff_overlay_since(
 }
 
 /// The contents of two directories that are compared.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trees {
+#[derive(Clone, Copy)]
+enum Trees<'a> {
     /// Complete trees.
     Whole,
+    /// A tree and its snapshot, with what may have changed in that.
+    Snapshot(&'a Touched),
     /// Changes to the same lower directories, with the overlay's marks.
     Uppers,
 }
 
-impl Trees {
+impl Trees<'_> {
     fn is_gone(self, stat: &at::Stat) -> bool {
-        self == Trees::Uppers && stat.is_whiteout()
+        matches!(self, Trees::Uppers) && stat.is_whiteout()
     }
 
     fn hides_all(self, directory: BorrowedFd, path: &[u8]) -> Result<bool> {
-        Ok(self == Trees::Uppers && is_opaque(directory, path)?)
+        Ok(matches!(self, Trees::Uppers) && is_opaque(directory, path)?)
+    }
+
+    /// Whether an entry is known to be the same in both trees, with everything below it.
+    fn spares(self, lower: Option<&(BorrowedFd, at::Stat)>, upper: &at::Stat) -> bool {
+        match (self, lower) {
+            (Trees::Snapshot(touched), Some((_, lower))) => touched.spares(lower, upper),
+            _ => false,
+        }
     }
 
     /// Whether a directory became opaque, so that none of its earlier entries is left.
@@ -67,7 +92,7 @@ impl Trees {
     }
 
     /// The entry `name` of the lower tree, if there is one.
-    fn find<'a>(self, lower: Option<BorrowedFd<'a>>, name: &CStr, path: &[u8]) -> Result<Option<(BorrowedFd<'a>, at::Stat)>> {
+    fn find<'b>(self, lower: Option<BorrowedFd<'b>>, name: &CStr, path: &[u8]) -> Result<Option<(BorrowedFd<'b>, at::Stat)>> {
         let Some(lower) = lower else { return Ok(None) };
         let found = at::find(lower, name).named("stat", path)?;
         Ok(found.filter(|stat| !self.is_gone(stat)).map(|stat| (lower, stat)))
@@ -92,6 +117,15 @@ fn compare(
         if let Some(lower) = lower {
             linked.compare(lower, upper)?;
         }
+        let widened;
+        let trees = match trees {
+            // A directory that was moved is new with all below it, also where a file there is untouched and has another name elsewhere.
+            Trees::Snapshot(touched) => {
+                widened = touched.with(upper, &linked.changed, cancel)?;
+                Trees::Snapshot(&widened)
+            }
+            other => other,
+        };
         let mut walk = Walk {
             emitter: Emitter::new(stream, Purpose::Layer, cancel),
             trees,
@@ -170,7 +204,7 @@ fn is_opaque(directory: BorrowedFd, path: &[u8]) -> Result<bool> {
 
 /// Finds files with several names of which one has changed. All names must be written, or the layer would separate them.
 struct Linked<'a> {
-    trees: Trees,
+    trees: Trees<'a>,
     changed: HashSet<(u64, u64)>,
     cancel: &'a Cancel,
 }
@@ -196,6 +230,9 @@ impl Linked<'_> {
                 continue;
             };
             let below = self.trees.find(lower.here(), &name, &here)?;
+            if self.trees.spares(below.as_ref(), &stat) {
+                continue;
+            }
             if stat.is_directory() {
                 let before = match below {
                     Some((lower, below)) if below.is_directory() => open(lower, &name, &here)?,
@@ -283,7 +320,7 @@ struct Pending {
 
 struct Walk<'a> {
     emitter: Emitter<'a, &'a mut Stream>,
-    trees: Trees,
+    trees: Trees<'a>,
     own: &'a Own,
     linked: HashSet<(u64, u64)>,
     pending: Vec<Pending>,
@@ -372,6 +409,9 @@ impl Walk<'_> {
             return Ok(false);
         }
         let below = self.trees.find(lower, name, &path)?;
+        if self.trees.spares(below.as_ref(), &stat) {
+            return Ok(false);
+        }
         if below.is_none() && self.own.is_ours(self.upper.here(), name, &path, &stat)? {
             return Ok(false);
         }

@@ -9,6 +9,7 @@ use super::own::Own;
 use crate::failure::{Code, Failure, Result};
 use crate::limits::LARGEST_CHANGES;
 use crate::sys::{at, xattr};
+use crate::tree::btrfs::Touched;
 use crate::tree::{Cancel, Descent, Named, join, sorted};
 use serde::Serialize;
 use std::ffi::{CStr, CString};
@@ -38,12 +39,15 @@ pub enum Upper<'a> {
     Overlay {
         since: Option<BorrowedFd<'a>>,
     },
+    /// A snapshot of the lower tree, with what may have changed in it.
+    Snapshot(&'a Touched),
 }
 
 pub fn differences(lower: Option<BorrowedFd>, upper: BorrowedFd, kind: Upper, own: &Own, cancel: &Cancel) -> Result<Vec<Change>> {
-    let (overlay, since) = match kind {
-        Upper::Whole => (false, None),
-        Upper::Overlay { since } => (true, since),
+    let (overlay, since, touched) = match kind {
+        Upper::Whole => (false, None, None),
+        Upper::Overlay { since } => (true, since, None),
+        Upper::Snapshot(touched) => (false, None, Some(touched)),
     };
     let mut walk = Walk {
         found: Vec::new(),
@@ -54,6 +58,7 @@ pub fn differences(lower: Option<BorrowedFd>, upper: BorrowedFd, kind: Upper, ow
         lower: lower.map(Side::new),
         upper: Descent::new(upper, b""),
         since: since.map(Side::new),
+        touched,
     };
     walk.all()?;
     Ok(walk.found)
@@ -118,6 +123,7 @@ struct Walk<'a> {
     lower: Option<Side<'a>>,
     upper: Descent<'a>,
     since: Option<Side<'a>>,
+    touched: Option<&'a Touched>,
 }
 
 impl Walk<'_> {
@@ -191,6 +197,11 @@ impl Walk<'_> {
             return Ok(None);
         };
         if below.is_none() && self.own.is_ours(upper, name, path, &stat)? {
+            return Ok(None);
+        }
+        if let (Some(touched), Some(below)) = (self.touched, &below)
+            && touched.spares(below, &stat)
+        {
             return Ok(None);
         }
         let kind = match (below, lower) {

@@ -32,7 +32,7 @@ mod writer;
 
 pub use apply::{Options, Whiteouts, apply};
 pub use compression::Compression;
-pub use diff::{diff, diff_overlay, diff_overlay_since};
+pub use diff::{diff, diff_overlay, diff_overlay_since, diff_snapshot};
 pub use differences::{Change, ChangeKind, Upper, differences};
 pub use extract::{Extract, Found, extract, find};
 pub use growing::Growing;

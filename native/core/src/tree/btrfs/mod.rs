@@ -8,11 +8,13 @@ mod items;
 mod quota;
 mod raw;
 mod remove;
+mod touched;
 mod usage;
 
 pub use flatten::flatten;
 pub use quota::{Quotas, enable_quotas, limit, quotas, remove_groups};
 pub use remove::{list, remove, wait_until_gone};
+pub use touched::Touched;
 pub use usage::usage;
 
 use crate::failure::{Code, Failure, Result};

@@ -262,9 +262,9 @@ mod tests {
 
     #[test]
     fn records_have_the_sizes_that_the_ioctls_name() {
-        let size_of = |request: u64| (request >> 16 & 0x3fff) as usize;
-        assert_eq!(size_of(SUBVOL_CREATE_V2), size_of::<VolumeArguments>());
-        assert_eq!(size_of(TREE_SEARCH_V2), std::mem::offset_of!(Search, buffer));
+        let named = |request: u64| (request >> 16 & 0x3fff) as usize;
+        assert_eq!(named(SUBVOL_CREATE_V2), size_of::<VolumeArguments>());
+        assert_eq!(named(TREE_SEARCH_V2), std::mem::offset_of!(Search, buffer));
     }
 
     #[test]
