@@ -80,7 +80,8 @@ async function open<T>(
     throw fail("NotFound", `the plugin does not provide ${offer}; it provides ${[...providers.keys()].join(", ")}`);
   const call: Call = createCall(silentLog);
   const probe: Probe = (await provider.probe?.(call)) ?? { usable: true };
-  if (!probe.usable) throw fail("Unsupported", `${offer} can't be used here: ${probe.reason}`);
+  if (!probe.usable)
+    throw fail("Unsupported", `${offer} can't be used here: ${probe.reason}${probe.hint === null ? "" : `; ${probe.hint}`}`);
   const value = await provider.open(call);
   return { value, close: async () => provider.close?.(call, value) };
 }

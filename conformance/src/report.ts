@@ -2,19 +2,22 @@
 import type { Outcome, Report } from "./run.ts";
 
 export function toTap({ outcomes }: Report): string {
-  const lines = outcomes.map(({ rule, title, result, reason }, index) => {
+  const lines = outcomes.map(({ rule, title, contract, result, reason }, index) => {
     const line = `${result === "failed" ? "not ok" : "ok"} ${index + 1} - ${tapText(`${rule}: ${title}`)}`;
     if (result === "skipped") return `${line} # SKIP ${reason}`;
-    return result === "failed" ? `${line}\n  ---\n  message: ${JSON.stringify(reason)}\n  ...` : line;
+    return result === "failed"
+      ? `${line}\n  ---\n  message: ${JSON.stringify(reason)}\n  contract: ${JSON.stringify(contract)}\n  ...`
+      : line;
   });
   return ["TAP version 14", `1..${outcomes.length}`, ...lines, ""].join("\n");
 }
 
 export function toJunit({ subject, outcomes }: Report): string {
-  const cases = outcomes.map(({ rule, title, result, reason, milliseconds }) => {
+  const cases = outcomes.map(({ rule, title, contract, result, reason, milliseconds }) => {
     const open = `  <testcase classname=${xml(subject)} name=${xml(`${rule}: ${title}`)} time="${(milliseconds / 1000).toFixed(3)}"`;
-    if (result === "passed") return `${open}/>`;
-    return `${open}><${result === "failed" ? "failure" : "skipped"} message=${xml(reason ?? "")}/></testcase>`;
+    const place = `<properties><property name="contract" value=${xml(contract)}/></properties>`;
+    if (result === "passed") return `${open}>${place}</testcase>`;
+    return `${open}>${place}<${result === "failed" ? "failure" : "skipped"} message=${xml(reason ?? "")}/></testcase>`;
   });
   const { failed, skipped } = count(outcomes);
   return [

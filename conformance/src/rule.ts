@@ -10,6 +10,11 @@ export interface Rule<World> {
   readonly id: string;
   /** The promise, as a sentence. */
   readonly title: string;
+  /**
+   * Where the contract of the kind makes it: a member (`StorageDriver.remove`), or words of the doc comment. A promise of another
+   * contract begins with the name of its file (`plugin: `), one of the OCI runtime spec with `oci: `.
+   */
+  readonly contract: string;
   /** The rule only applies to drivers with these powers. */
   readonly needs?: readonly string[];
   /** The rule only applies to drivers without these powers: it checks the plain refusal. */
@@ -55,3 +60,13 @@ export function skipReason<World extends BaseWorld>(rule: Rule<World>, world: Wo
   if (has !== undefined) return `has power ${has}`;
   return rule.unless?.(world) ?? null;
 }
+
+/** The contract's file and the place in it, for reports. */
+export function placeOf({ id, contract }: Pick<Rule<never>, "id" | "contract">): string {
+  const [, file = id.slice(0, id.indexOf("/")), place = contract] = /^(\w+): (.*)$/.exec(contract) ?? [];
+  if (file === "oci") return `OCI runtime spec, ${place}`;
+  return `kernel/src/contract/${file}.ts, ${isMember(place) ? place : JSON.stringify(place)}`;
+}
+
+/** `Interface` or `Interface.member`; anything else quotes a doc comment. */
+const isMember = (place: string): boolean => /^[A-Z]\w+(\.\w+)?$/.test(place);

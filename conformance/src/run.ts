@@ -1,10 +1,12 @@
 /** Runs a suite and reports. Each rule gets a new world, which is closed after it. */
 import { asError } from "@tsbox/kernel";
-import { type BaseWorld, type Rule, skipReason } from "./rule.ts";
+import { type BaseWorld, placeOf, type Rule, skipReason } from "./rule.ts";
 
 export interface Outcome {
   readonly rule: string;
   readonly title: string;
+  /** The file of the contract and the place in it. */
+  readonly contract: string;
   readonly result: "passed" | "failed" | "skipped";
   /** The reason of a failure or a skip. */
   readonly reason: string | null;
@@ -14,6 +16,13 @@ export interface Report {
   /** `storage/overlay` */
   readonly subject: string;
   readonly outcomes: readonly Outcome[];
+}
+
+/** A promise with its place, for lists. */
+export interface RuleName {
+  readonly id: string;
+  readonly title: string;
+  readonly contract: string;
 }
 
 export async function runRules<World extends BaseWorld>(
@@ -30,6 +39,7 @@ async function runRule<World extends BaseWorld>(rule: Rule<World>, makeWorld: ()
   const outcome = (result: Outcome["result"], reason: string | null): Outcome => ({
     rule: rule.id,
     title: rule.title,
+    contract: placeOf(rule),
     result,
     reason,
     milliseconds: performance.now() - began,
@@ -57,8 +67,8 @@ async function within<World extends BaseWorld>(world: World, rule: Rule<World>):
   return skip;
 }
 
-/** The interface of a test runner: that of `@tsbox/harness`, and an adapter can give it to any other runner. */
-export type TestRunner = (name: string, body: (test: { skip(reason: string): never }) => Promise<void>) => void;
+/** A function that registers a case, as those of `node:test` and of `@tsbox/harness`. */
+export type TestRunner = (name: string, body: (test: { skip(reason: string): void }) => Promise<void>) => unknown;
 
 /** Registers each rule as a test case. */
 export function registerRules<World extends BaseWorld>(

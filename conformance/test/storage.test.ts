@@ -1,9 +1,8 @@
 /** The suite itself: the reference driver passes all of it, and each broken driver is caught by the rule meant for it. */
 import assert from "node:assert/strict";
 import { suite } from "@tsbox/harness";
-import { type HostToolkit, isTsboxError } from "@tsbox/kernel";
 import { brokenStorage } from "../src/broken/storage.ts";
-import { registerRules, runConformance, runRules, storageRules, toJson, toJunit, toTap } from "../src/index.ts";
+import { registerRules, runRules, storageRules, toJson, toJunit, toTap } from "../src/index.ts";
 import { makeMemoryWorld } from "../src/reference/memory-world.ts";
 import { ReferenceStorage } from "../src/reference/storage.ts";
 
@@ -23,29 +22,23 @@ const reports = suite("conformance: reports");
 reports("rules have ids of their own", () => {
   assert.equal(new Set(storageRules.map(({ id }) => id)).size, storageRules.length);
 });
-reports("a kind without a suite is refused with a message", async () => {
-  const subject = {
-    plugin: { parseConfig: () => null, setup: () => undefined },
-    config: undefined,
-    toolkit: {} as HostToolkit,
-    directory: "/",
-  };
-  await assert.rejects(runConformance("weather", "rain", subject), (error) => isTsboxError(error) && error.code === "Unsupported");
-});
 reports("TAP, JUnit and JSON say the same", () => {
   const report = {
     subject: "storage/x",
     outcomes: [
-      { rule: "storage/a", title: "one # two", result: "passed", reason: null, milliseconds: 1 },
-      { rule: "storage/b", title: '<b> & "c"', result: "failed", reason: "line\nbreak \u0001", milliseconds: 1500 },
-      { rule: "storage/c", title: "t", result: "skipped", reason: "no power apply", milliseconds: 0 },
+      { rule: "storage/a", title: "one # two", contract: "a.ts, A.b", result: "passed", reason: null, milliseconds: 1 },
+      { rule: "storage/b", title: '<b> & "c"', contract: "b.ts, B.b", result: "failed", reason: "line\nbreak \u0001", milliseconds: 1500 },
+      { rule: "storage/c", title: "t", contract: "c.ts, C.b", result: "skipped", reason: "no power apply", milliseconds: 0 },
     ],
   } as const;
   assert.equal(
     toTap(report),
-    'TAP version 14\n1..3\nok 1 - storage/a: one \\# two\nnot ok 2 - storage/b: <b> & "c"\n  ---\n  message: "line\\nbreak \\u0001"\n  ...\nok 3 - storage/c: t # SKIP no power apply\n',
+    'TAP version 14\n1..3\nok 1 - storage/a: one \\# two\nnot ok 2 - storage/b: <b> & "c"\n  ---\n  message: "line\\nbreak \\u0001"\n  contract: "b.ts, B.b"\n  ...\nok 3 - storage/c: t # SKIP no power apply\n',
   );
   assert.match(toJunit(report), /tests="3" failures="1" skipped="1"/);
-  assert.match(toJunit(report), /name="storage\/b: &lt;b> &amp; &quot;c&quot;" time="1\.500"><failure message="line&#10;break \ufffd"\/>/);
+  assert.match(
+    toJunit(report),
+    /name="storage\/b: &lt;b> &amp; &quot;c&quot;" time="1\.500">.*name="contract" value="b\.ts, B\.b".*<failure message="line&#10;break \ufffd"\/>/,
+  );
   assert.deepEqual(JSON.parse(toJson(report)).failed, 1);
 });

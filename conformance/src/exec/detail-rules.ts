@@ -33,6 +33,7 @@ const rules = (...devices: readonly object[]): object => ({ resources: { devices
 export const detailRules: readonly Rule<ExecWorld>[] = [
   {
     id: "exec/umask",
+    contract: "oci: config.md#user",
     title: "files are made with the usual umask, or the one that the spec names",
     async run(world) {
       show(await world.run(world.bundle(script("umask"))), "0022\n");
@@ -41,6 +42,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/rlimits",
+    contract: "oci: config.md#posix-process",
     title: "limits of a process are the spec's, soft and hard",
     async run(world) {
       const rlimits = [
@@ -52,6 +54,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/oom-score",
+    contract: "oci: config.md#linux-process",
     title: "the out-of-memory score is the spec's",
     async run(world) {
       show(await world.run(world.bundle(withProcess(script("cat /proc/self/oom_score_adj"), { oomScoreAdj: 321 }))), "321\n");
@@ -59,6 +62,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/signals",
+    contract: "oci: config.md#process",
     title: "no signal is blocked, ignored or handled before the command says so",
     async run(world) {
       const zero = "0000000000000000";
@@ -68,6 +72,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/killed",
+    contract: "ExitStatus.code",
     title: "a process that a signal ends is reported as 128 plus the signal",
     async run(world) {
       for (const signal of [9, 15, 6]) {
@@ -78,6 +83,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/session",
+    contract: "oci: config.md#process",
     title: "the first process leads a session and a process group of its own",
     async run(world) {
       show(await world.run(world.bundle(script("cut -d ' ' -f 5,6 /proc/$$/stat"))), "1 1\n");
@@ -85,6 +91,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/unread-input",
+    contract: "stdio, terminals, logs, attach, waiting and exit codes are the same for every format",
     title: "unread input blocks nothing",
     async run(world) {
       show(await world.run(world.bundle(script("echo done")), "x".repeat(4 * mebibyte)), "done\n");
@@ -92,6 +99,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/orphans",
+    contract: "oci: config-linux.md#namespaces",
     title: "what the command leaves running ends with it",
     async run(world) {
       const began = performance.now();
@@ -101,6 +109,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/long-words",
+    contract: "oci: config.md#process",
     title: "long arguments and a large environment arrive whole",
     async run(world) {
       const long = "a".repeat(100_000);
@@ -113,6 +122,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/masks-one-by-one",
+    contract: "oci: config-linux.md#masked-paths",
     title: "each masked path is empty, and can't be uncovered",
     async run(world) {
       const there = masked.filter((path) => existsSync(path));
@@ -124,6 +134,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/read-only-one-by-one",
+    contract: "oci: config-linux.md#readonly-paths",
     title: "nothing below a read-only path can be written to",
     async run(world) {
       const pattern = readFileSync("/proc/sys/kernel/core_pattern", "utf8");
@@ -135,6 +146,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/default-devices",
+    contract: "oci: config-linux.md#default-devices",
     title: "the devices that the spec promises are there, for all users, and no other node is",
     async run(world) {
       const look =
@@ -148,6 +160,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/device-node",
+    contract: "oci: config-linux.md#devices",
     title: "a device that is asked for has its owner and mode",
     async run(world) {
       const devices = [{ path: "/dev/deep/er", type: "c", major: 1, minor: 3, fileMode: 0o640, uid: 7, gid: 8 }];
@@ -156,6 +169,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/device-rules",
+    contract: "oci: config-linux.md#allowed-device-list",
     title: "a device is used as far as a rule lets it: not at all, to read, to write",
     unless: () => (existsSync("/dev/fuse") ? null : "this host has no fuse, a device that may be opened without harm"),
     async run(world) {
@@ -174,6 +188,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/sysctl",
+    contract: "oci: config-linux.md#sysctl",
     title: "sysctls of the container's own namespaces are set, inside alone",
     async run(world) {
       const before = readFileSync("/proc/sys/kernel/shmmax", "utf8");
@@ -187,6 +202,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/mount-options",
+    contract: "oci: config.md#mounts",
     title: "mounts have their options: size, mode, and what may not be done there",
     async run(world) {
       const spec = withMount(
@@ -206,6 +222,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/bind-mount",
+    contract: "oci: config.md#mounts",
     title: "a directory of the host is shown where it is asked for, and read-only where that is asked for",
     async run(world) {
       const bind = (destination: string, ...options: readonly string[]): OciMount => ({
@@ -226,6 +243,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/own-cgroup-view",
+    contract: "oci: config-linux.md#namespaces",
     title: "in a cgroup namespace the container's own cgroup is the root, and can't be changed",
     needs: ["processes"],
     async run(world) {
@@ -236,6 +254,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/cpu-limit",
+    contract: "oci: config-linux.md#cpu",
     title: "a share and a quota of the processors are set",
     async run(world) {
       const look = "cd /sys/fs/cgroup; cat cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us 2>/dev/null || tr ' ' '\\n' <cpu.max";
@@ -245,6 +264,7 @@ export const detailRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/user-namespace",
+    contract: "oci: config-linux.md#user-namespace-mappings",
     title: "in a new user namespace the ids are the spec's",
     needs: ["processes"],
     async run(world) {

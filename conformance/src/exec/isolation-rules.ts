@@ -10,6 +10,7 @@ const mebibyte = 1 << 20;
 export const isolationRules: readonly Rule<ExecWorld>[] = [
   {
     id: "exec/own-namespaces",
+    contract: "oci: config-linux.md#namespaces",
     title: "each namespace that is asked for is a new one",
     needs: ["processes"],
     async run(world) {
@@ -23,6 +24,7 @@ export const isolationRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/namespace-by-path",
+    contract: "oci: config-linux.md#namespaces",
     title: "a namespace that is given by path is joined",
     needs: ["processes"],
     async run(world) {
@@ -34,6 +36,7 @@ export const isolationRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/first-process",
+    contract: "oci: config-linux.md#namespaces",
     title: "in its pid namespace the process is the first, and sees no other",
     async run(world) {
       show(await world.run(world.bundle(script("echo $$; cd /proc; for each in [0-9]*; do echo $each; done"))), "1\n1\n");
@@ -41,6 +44,7 @@ export const isolationRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/hostname",
+    contract: "oci: config.md#hostname",
     title: "the hostname is the spec's, inside alone",
     async run(world) {
       show(await world.run(world.bundle(script("hostname"))), "inside\n");
@@ -48,6 +52,7 @@ export const isolationRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/root",
+    contract: "oci: config.md#root",
     title: "the root is the bundle's, and there is no way out of it",
     async run(world) {
       show(await world.run(world.bundle(script("cat /etc/mark; ls -d /../../../etc/mark"))), "of the image\n/../../../etc/mark\n");
@@ -55,6 +60,7 @@ export const isolationRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/read-only-root",
+    contract: "oci: config.md#root",
     title: "a read-only root can't be written to",
     async run(world) {
       const spec = { ...script("echo x 2>/dev/null > /written && echo written; true"), root: { path: "rootfs", readonly: true } };
@@ -63,6 +69,7 @@ export const isolationRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/masked-paths",
+    contract: "oci: config-linux.md#masked-paths",
     title: "masked paths show nothing",
     async run(world) {
       show(await world.run(world.bundle(script("cat /proc/keys; ls -A /sys/firmware; cat /etc/mark"))), "of the image\n");
@@ -70,6 +77,7 @@ export const isolationRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/read-only-paths",
+    contract: "oci: config-linux.md#readonly-paths",
     title: "read-only paths can't be written to",
     async run(world) {
       show(await world.run(world.bundle(script("(echo 1 > /proc/sys/kernel/domainname) 2>/dev/null && echo written; true"))), "");
@@ -77,6 +85,7 @@ export const isolationRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/capabilities",
+    contract: "oci: config.md#linux-process",
     title: "capabilities are the spec's and no more",
     async run(world) {
       const few = ["CAP_CHOWN", "CAP_KILL"];
@@ -89,6 +98,7 @@ export const isolationRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/no-new-privileges",
+    contract: "oci: config.md#linux-process",
     title: "no new privileges are to be had where the spec says so",
     async run(world) {
       const spec = withProcess(script("grep NoNewPrivs /proc/self/status"), { noNewPrivileges: true });
@@ -97,6 +107,7 @@ export const isolationRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/seccomp",
+    contract: "oci: config-linux.md#seccomp",
     title: "the seccomp profile is in force",
     async run(world) {
       const seccomp = {
@@ -110,6 +121,7 @@ export const isolationRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/memory-limit",
+    contract: "oci: config-linux.md#memory",
     title: "a memory limit is set, and a process that exceeds it is killed: 137",
     async run(world) {
       const limited = (text: string) => withLinux(script(text), { resources: { memory: { limit: 16 * mebibyte, swap: 16 * mebibyte } } });
@@ -121,6 +133,7 @@ export const isolationRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/pids-limit",
+    contract: "oci: config-linux.md#pids",
     title: "a limit on processes is set, and holds",
     async run(world) {
       const shown = "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max";

@@ -6,6 +6,7 @@ import type { Ended, ExecWorld } from "./world.ts";
 export const processRules: readonly Rule<ExecWorld>[] = [
   {
     id: "exec/exit-code",
+    contract: "ExitStatus.code",
     title: "the exit code is the process's own",
     async run(world) {
       for (const code of [0, 1, 7, 255]) {
@@ -16,6 +17,7 @@ export const processRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/stdio-apart",
+    contract: "stdio, terminals, logs, attach, waiting and exit codes are the same for every format",
     title: "standard output and standard error are two, whole and unchanged",
     async run(world) {
       const ended = await world.run(world.bundle(script("echo out; echo err >&2; head -c 1000000 /dev/zero | tr '\\0' x")));
@@ -25,6 +27,7 @@ export const processRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/stdin",
+    contract: "stdio, terminals, logs, attach, waiting and exit codes are the same for every format",
     title: "standard input comes through and ends",
     async run(world) {
       const input = "line\n".repeat(50_000);
@@ -34,6 +37,7 @@ export const processRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/descriptors",
+    contract: "oci: config.md#process",
     title: "the process has descriptors 0, 1 and 2, and no other (CVE-2024-21626)",
     async run(world) {
       show(await world.run(world.bundle(script("ls /proc/$$/fd; true"))), "0\n1\n2\n");
@@ -41,6 +45,7 @@ export const processRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/arguments",
+    contract: "oci: config.md#process",
     title: "arguments arrive as they are",
     async run(world) {
       const words = ["a b", "", "$HOME", "'\"\\", "ü\n"];
@@ -49,6 +54,7 @@ export const processRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/environment",
+    contract: "oci: config.md#process",
     title: "the environment is the spec's, and the host's own stays outside",
     async run(world) {
       const { stdout } = await world.run(world.bundle(command("env")));
@@ -58,6 +64,7 @@ export const processRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/working-directory",
+    contract: "oci: config.md#process",
     title: "the process starts in its working directory",
     async run(world) {
       show(await world.run(world.bundle(withProcess(command("pwd"), { cwd: "/etc" }))), "/etc\n");
@@ -65,6 +72,7 @@ export const processRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/user",
+    contract: "oci: config.md#user",
     title: "user, group and additional groups are the spec's",
     async run(world) {
       const user = { uid: 1000, gid: 1001, additionalGids: [5, 6] };
@@ -76,6 +84,7 @@ export const processRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/terminal",
+    contract: "ExecPowers.terminal",
     title: "with a terminal all three descriptors are one",
     needs: ["terminal"],
     async run(world) {
@@ -85,6 +94,7 @@ export const processRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/command-not-found",
+    contract: "Explains.explain",
     title: "a command that is not there is CommandNotFound",
     async run(world) {
       for (const word of ["/no/such/command", "no-such-command"]) {
@@ -94,6 +104,7 @@ export const processRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/not-executable",
+    contract: "Explains.explain",
     title: "a command that can't be executed is NotExecutable",
     async run(world) {
       for (const word of ["/etc/passwd", "/etc"]) await expectCode(world.run(world.bundle(command(word))), "NotExecutable");

@@ -9,6 +9,7 @@ const gigabyte = 1 << 30;
 export const streamRules: readonly Rule<ExecWorld>[] = [
   {
     id: "exec/closed-input",
+    contract: "stdio, terminals, logs, attach, waiting and exit codes are the same for every format",
     title: "a start without a standard input gives it an empty one, and no other file takes its number",
     async run(world) {
       const container = await world.start(world.bundle(script("test -e /proc/$$/fd/0 && cat && echo read")), { stdin: "closed" });
@@ -17,6 +18,7 @@ export const streamRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/no-reader",
+    contract: "stdio, terminals, logs, attach, waiting and exit codes are the same for every format",
     title: "a write without a reader ends the writer with SIGPIPE",
     async run(world) {
       const bundle = world.bundle(script("head -c 10000000 /dev/zero; echo $? >&2"));
@@ -26,6 +28,7 @@ export const streamRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/a-gigabyte",
+    contract: "stdio, terminals, logs, attach, waiting and exit codes are the same for every format",
     title: "a gigabyte of output arrives whole",
     async run(world) {
       const bundle = world.bundle(command("dd", "if=/dev/zero", "bs=1048576", "count=1024"));
@@ -35,6 +38,7 @@ export const streamRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/input-as-it-comes",
+    contract: "stdio, terminals, logs, attach, waiting and exit codes are the same for every format",
     title: "input is there when it is written, not when it ends, and so is output",
     async run(world) {
       const container = await world.start(
@@ -50,6 +54,7 @@ export const streamRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/signals-arrive",
+    contract: "oci: runtime.md#kill",
     title: "each signal reaches the first process, whose handlers and whose end are its own",
     needs: ["processes"],
     async run(world) {
@@ -72,6 +77,7 @@ export const streamRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/terminal-controls",
+    contract: "ExecPowers.terminal",
     title: "the terminal is the process's controlling one: a typed ctrl-C is a signal, /dev/tty is there",
     needs: ["terminal"],
     async run(world) {

@@ -21,6 +21,7 @@ const verbs: Readonly<Record<keyof ExecPowers, readonly string[]>> = {
 export const wordRules: readonly Rule<ExecWorld>[] = [
   {
     id: "exec/powers-have-verbs",
+    contract: "ExecPowers",
     title: "each power that is claimed is known and has its verbs",
     async run({ driver }) {
       for (const power of driver.powers) {
@@ -31,6 +32,7 @@ export const wordRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/plan-again",
+    contract: "ExecDriver.plan",
     title: "plan may be asked again and says the same",
     async run(world) {
       const bundle = world.bundle(script("true"));
@@ -40,6 +42,7 @@ export const wordRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/plan-keeps-bundle",
+    contract: "ExecDriver.plan",
     title: "plan changes nothing of what it is given",
     async run(world) {
       const bundle = world.bundle(script("true"));
@@ -50,6 +53,7 @@ export const wordRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/plan-writes-own",
+    contract: "ExecDriver.plan",
     title: "plan writes below the container's directory at most, and starts nothing",
     async run(world) {
       const bundle = world.bundle(script("true"));
@@ -61,6 +65,7 @@ export const wordRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/unsupported-field",
+    contract: "ExecDriver.plan",
     title: "a spec that the format can't express is refused with the field's name",
     async run(world) {
       const bundle = world.bundle(withLinux(script("true"), { weather: { rain: true } }));
@@ -75,6 +80,7 @@ export const wordRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/delete-forgets",
+    contract: "ExecDriver.delete",
     title: "after delete the format knows the container no more, and a second delete does nothing or says NotFound",
     async run(world) {
       const bundle = world.bundle(script("true"));
@@ -89,6 +95,7 @@ export const wordRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/delete-planned",
+    contract: "ExecDriver.delete",
     title: "what was planned and never started can be deleted",
     async run(world) {
       const bundle = world.bundle(script("true"));
@@ -99,6 +106,7 @@ export const wordRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/nothing-left",
+    contract: "ExecDriver.delete",
     title: "when a container has ended and is deleted, no mount and no cgroup of it is left on the host",
     async run(world) {
       const before = world.onHost();
@@ -110,6 +118,7 @@ export const wordRules: readonly Rule<ExecWorld>[] = [
   },
   {
     id: "exec/side-by-side",
+    contract: "ExecDriver.plan",
     title: "containers of one driver run at the same time and see nothing of each other",
     async run(world) {
       const ended = await Promise.all(

@@ -14,6 +14,7 @@ const rounds = 3;
 export const killRules: readonly Rule<StorageWorld>[] = verbs.map(
   (verb): Rule<StorageWorld> => ({
     id: `storage/killed-in-${verb}`,
+    contract: "A crash leaves a tree under its key or its name, and never loses both",
     title: `killed within ${verb}, a driver finds on its next start what was done, and nothing half done`,
     ...(verb === "apply" ? { needs: ["apply"] } : {}),
     unless: (world) => (world.files?.kill === undefined ? "the driver can't be opened in a process of its own here" : null),

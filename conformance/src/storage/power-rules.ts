@@ -46,12 +46,14 @@ const stacks: readonly { readonly name: string; readonly lists: readonly (readon
 export const powerRules: readonly Rule<StorageWorld>[] = [
   {
     id: "storage/quota-refused",
+    contract: "PrepareOptions.quotaBytes",
     title: "without power quota a size is Unsupported",
     without: ["quota"],
     run: ({ driver, call }) => expectCode(driver.prepare(call, active("a"), null, { quotaBytes: 1 << 20 }), "Unsupported"),
   },
   {
     id: "storage/quota",
+    contract: "StoragePowers.quota",
     title: "with power quota a write beyond the size is refused, its neighbours' are not, and what is committed has no limit any more",
     needs: ["quota"],
     async run(world) {
@@ -78,6 +80,7 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/rebase-refused",
+    contract: "CommitOptions.parent",
     title: "without power rebase another parent at commit is Unsupported, and the snapshot stays active",
     without: ["rebase"],
     async run(world) {
@@ -90,6 +93,7 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/rebase",
+    contract: "StoragePowers.rebase",
     title: "a layer unpacked by itself and put on a parent at commit shows as one unpacked on that parent",
     needs: ["rebase", "apply"],
     unless: noFiles,
@@ -108,6 +112,7 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
   ...stacks.map(
     ({ name, lists }): Rule<StorageWorld> => ({
       id: `storage/apply-same-${name.replace(" ", "-")}`,
+      contract: "Applies.apply",
       title: `a layer (${name}) laid by the driver shows as one laid over its mounts`,
       needs: ["apply"],
       unless: noFiles,
@@ -135,6 +140,7 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
   ),
   {
     id: "storage/apply-active",
+    contract: "Applies.apply",
     title: "a layer is laid over an active snapshot only",
     needs: ["apply"],
     unless: noFiles,
@@ -147,6 +153,7 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/follow",
+    contract: "StoragePowers.follow",
     title: "a layer that is still being written shows as one that was whole from the start",
     needs: ["apply", "follow"],
     unless: noFiles,
@@ -165,6 +172,7 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/follow-canceled",
+    contract: "LayerFile.growingTo",
     title: "a wait for the rest of a layer stops when it is canceled, and the snapshot can be removed",
     needs: ["apply", "follow"],
     unless: noFiles,
@@ -182,6 +190,7 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
   ...stacks.map(
     ({ name, lists }): Rule<StorageWorld> => ({
       id: `storage/diff-same-${name.replace(" ", "-")}`,
+      contract: "Diffs.diff",
       title: `the driver's layer of a snapshot (${name}) makes the same tree as the slow one`,
       needs: ["diff"],
       unless: noFiles,
@@ -212,6 +221,7 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
   ),
   {
     id: "storage/adopt",
+    contract: "Adopts.adopt",
     title: "an adopted directory is a base like any other, and is never written or removed",
     needs: ["adopt"],
     unless: noFiles,
@@ -238,6 +248,7 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
   ...stacks.map(
     ({ name, lists }): Rule<StorageWorld> => ({
       id: `storage/changes-same-${name.replace(" ", "-")}`,
+      contract: "Lists.changes",
       title: `what the driver says a snapshot (${name}) changes is what a comparison of the trees says, active and committed`,
       needs: ["changes"],
       unless: noFiles,
@@ -264,6 +275,7 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
   ),
   {
     id: "storage/reclaim",
+    contract: "Reclaims.reclaim",
     title: "reclaim frees what was removed, and says how much",
     needs: ["reclaim"],
     async run(world) {
@@ -280,6 +292,7 @@ export const powerRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/settle",
+    contract: "Settles.settle",
     title:
       "what is settled is as it was, while it is written to, and after the engine's death; settled is what a volatile parent has on top of it",
     needs: ["settle"],

@@ -25,8 +25,8 @@ export interface StorageSubject {
   readonly host: HostToolkit;
   /** A directory on the file system to test the driver on. */
   readonly directory: string;
-  /** For a separate process: the driver's module as import() takes it, and its id. */
-  readonly module?: { readonly specifier: string; readonly id: string } | undefined;
+  /** For a separate process: the driver's module as import() takes it, its id, and the plugin's config. */
+  readonly module?: { readonly specifier: string; readonly id: string; readonly config?: unknown } | undefined;
 }
 
 export async function makeRealWorld(subject: StorageSubject): Promise<StorageWorld> {
@@ -90,8 +90,8 @@ export async function makeRealWorld(subject: StorageSubject): Promise<StorageWor
               editDirectory(foreign, base);
               const layer = newLayer(fresh("layer"));
               await host.diff(call, null, foreign, layer);
-              const { specifier = "", id = "" } = subject.module ?? {};
-              return killed([specifier, id, root, verb, layer.path], after);
+              const { specifier = "", id = "", config } = subject.module ?? {};
+              return killed([specifier, id, root, verb, layer.path, JSON.stringify(config ?? null)], after);
             },
           }),
       slowDiff: async (lower, upper) => {

@@ -8,6 +8,7 @@ import type { StorageWorld } from "./world.ts";
 export const treeRules: readonly Rule<StorageWorld>[] = [
   {
     id: "storage/empty",
+    contract: "StorageDriver.prepare",
     title: "a snapshot without a parent is an empty directory of root, mode 755",
     async run(world) {
       const { driver, call } = world;
@@ -17,6 +18,7 @@ export const treeRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/write-read",
+    contract: "StorageDriver.mounts",
     title: "what was written to an active snapshot is there when it is mounted again",
     async run(world) {
       await world.edit(await world.driver.prepare(world.call, active("a"), null), base);
@@ -25,6 +27,7 @@ export const treeRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/commit-shows",
+    contract: "StorageDriver.commit",
     title: "a committed snapshot shows what the active one held",
     async run(world) {
       expectSame(await shown(world, await layer(world, "l", null, base)), await world.plain(base), "committed");
@@ -32,6 +35,7 @@ export const treeRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/child-inherits",
+    contract: "StorageDriver.prepare",
     title: "a child begins with its parent's tree, and changes of every kind show in it",
     async run(world) {
       const parent = await layer(world, "l", null, base);
@@ -44,6 +48,7 @@ export const treeRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/removed-stays-removed",
+    contract: "StorageDriver.prepare",
     title: "a directory that is removed and made again in a child shows nothing of the old one, also two layers up",
     async run(world) {
       const middle = await layer(world, "m", await layer(world, "l", null, base), madeAgain);
@@ -53,6 +58,7 @@ export const treeRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/root-metadata",
+    contract: "StorageDriver.prepare",
     title: "owner and mode of the root directory itself are part of the tree",
     async run(world) {
       const edits = [
@@ -65,6 +71,7 @@ export const treeRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/siblings-apart",
+    contract: "StorageDriver.prepare",
     title: "what is written in one child shows neither in its sibling nor in the parent",
     async run(world) {
       const parent = await layer(world, "l", null, base);
@@ -79,6 +86,7 @@ export const treeRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/view-read-only",
+    contract: "StorageDriver.view",
     title: "nothing can be written through a view",
     async run(world) {
       const mounts = await world.driver.view(world.call, viewKey("v"), await layer(world, "l", null, base));
@@ -92,6 +100,7 @@ export const treeRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/unusual",
+    contract: "StorageDriver.commit",
     title: "long, odd and non-UTF-8 names, nodes, holes, times, owners and set-id bits are kept, over layers too",
     async run(world) {
       const parent = await layer(world, "l", null, unusual);
@@ -106,6 +115,7 @@ export const treeRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/link-over-layers",
+    contract: "StorageDriver.prepare",
     title: "a hard link to a file of the layer below is the same file, in the layers above too",
     async run(world) {
       const parent = await layer(world, "l", null, [{ op: "write", path: "one", content: "1" }]);
@@ -122,6 +132,7 @@ export const treeRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/deep",
+    contract: "StorageDriver.prepare",
     title: "forty layers show as one tree",
     async run(world) {
       const edits = Array.from({ length: 40 }, (_, at) => [{ op: "write", path: `f${at % 7}`, content: `layer ${at}` } as const]);
@@ -133,6 +144,7 @@ export const treeRules: readonly Rule<StorageWorld>[] = [
   ...[1, 2, 3].map(
     (seed): Rule<StorageWorld> => ({
       id: `storage/random-${seed}`,
+      contract: "StorageDriver.commit",
       title: `five layers of random edits (seed ${seed}) show as on a plain directory`,
       async run(world) {
         const lists = randomEdits(seed, 5, 25);

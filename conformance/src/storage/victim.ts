@@ -1,19 +1,26 @@
 /**
  * The process that is killed: it opens the driver over a directory of the suite, repeats one verb with new keys, and reports its progress
- * on standard output: `begin N`, then `done N`. Arguments: the driver's module, its id, the directory, the verb, a layer file.
+ * on standard output: `begin N`, then `done N`. Arguments: the driver's module, its id, the directory, the verb, a layer file, the plugin's
+ * config as JSON.
  */
 import { writeSync } from "node:fs";
 import { createCall, type Plugin, silentLog, supports, withMounts } from "@tsbox/kernel";
+import { shareKernel } from "@tsbox/kernel/one-kernel";
 import { openDriver } from "../plugin-subject.ts";
 import { openToolkit } from "../toolkit.ts";
 import { editDirectory } from "./plain.ts";
 import { active, named, viewKey } from "./words.ts";
 
-const [module = "", id = "", directory = "", verb = "", layer = ""] = process.argv.slice(2);
+const [module = "", id = "", directory = "", verb = "", layer = "", config = "null"] = process.argv.slice(2);
+shareKernel();
 const { default: plugin } = (await import(module)) as { readonly default: Plugin };
 const toolkit = await openToolkit();
 if ("skip" in toolkit) throw new Error(toolkit.skip);
-const { value: driver } = await openDriver(plugin, "storage", id, { directory, services: { host: toolkit.host } });
+const { value: driver } = await openDriver(plugin, "storage", id, {
+  directory,
+  services: { host: toolkit.host },
+  config: JSON.parse(config) ?? undefined,
+});
 const call = createCall(silentLog);
 const parent = named("parent");
 const say = (line: string): number => writeSync(1, `${line}\n`);

@@ -8,6 +8,7 @@ import type { StorageWorld } from "./world.ts";
 export const wordRules: readonly Rule<StorageWorld>[] = [
   {
     id: "storage/key-taken",
+    contract: "a taken one `AlreadyExists`",
     title: "a key or name that is taken is AlreadyExists for every verb that makes one, and nothing is overwritten",
     async run(world) {
       const { driver, call } = world;
@@ -25,6 +26,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/key-unknown",
+    contract: "an unknown one is `NotFound`",
     title: "what is not there is NotFound for every verb",
     async run({ driver, call }) {
       await expectCode(driver.mounts(call, active("x")), "NotFound");
@@ -38,6 +40,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/key-unsafe",
+    contract: "Keys and names share one namespace and are safe as file names",
     title: "a key that is not safe as a file name is InvalidArgument",
     async run({ driver, call }) {
       await driver.prepare(call, active("a"), null);
@@ -51,6 +54,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/parent-committed",
+    contract: "one of the wrong kind (a parent that is not committed) `FailedPrecondition`",
     title: "only a committed snapshot is a parent: anything else is FailedPrecondition",
     async run({ driver, call }) {
       await driver.prepare(call, active("a"), null);
@@ -63,6 +67,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/commit-active",
+    contract: "StorageDriver.commit",
     title: "only an active snapshot can be committed, and afterwards its key is gone",
     async run(world) {
       const { driver, call } = world;
@@ -76,6 +81,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/remove-with-children",
+    contract: "StorageDriver.remove",
     title: "a snapshot with children is not removed before them",
     async run(world) {
       const { driver, call } = world;
@@ -92,6 +98,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/remove-once",
+    contract: "a finished `remove` is `NotFound`",
     title: "what was removed is NotFound, and its key is free again and empty",
     async run(world) {
       const { driver, call } = world;
@@ -104,6 +111,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/refused-changes-nothing",
+    contract: "A refused verb changes nothing",
     title: "a refused verb leaves the list as it was",
     async run(world) {
       const { driver, call } = world;
@@ -119,6 +127,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/list-and-stat",
+    contract: "StorageDriver.list",
     title: "list says each snapshot once, with kind, parent and time, as stat does",
     async run(world) {
       const { driver, call } = world;
@@ -143,6 +152,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/crash-keeps",
+    contract: "A crash leaves a tree under its key or its name, and never loses both",
     title: "after the engine's death everything is where it was",
     async run(world) {
       const parent = await layer(world, "l", null, base);
@@ -165,6 +175,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/volatile-commit",
+    contract: "CommitOptions.volatile",
     title: "a volatile commit is a snapshot like any other, and outlives the engine's death",
     async run(world) {
       const { call } = world;
@@ -180,6 +191,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/discarded",
+    contract: "PrepareOptions.discarded",
     title: "a discarded snapshot is written, mounted again, also after the engine's death, viewed, and committed like any other",
     async run(world) {
       const { call } = world;
@@ -198,6 +210,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/race",
+    contract: "If a `remove` and a `prepare` on top of it run at the same time, one is refused",
     title: "of a remove and a prepare on top of it at the same time, one is refused",
     async run(world) {
       const { driver, call } = world;
@@ -215,6 +228,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/side-by-side",
+    contract: "StorageDriver.prepare",
     title: "verbs for different keys run at the same time",
     async run(world) {
       const { driver, call } = world;
@@ -238,6 +252,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/thirty-two",
+    contract: "StorageDriver.prepare",
     title: "thirty-two lives at once, each from prepare to remove, on one parent: none disturbs another, and nothing is left",
     async run(world) {
       const { driver, call } = world;
@@ -260,6 +275,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/mounts-to-look",
+    contract: "MountsOptions.readOnly",
     title: "an active snapshot can be looked at while it is written: through mounts that nothing can be written through",
     async run(world) {
       const { driver, call } = world;
@@ -278,6 +294,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/usage-real",
+    contract: "Usage.bytes",
     title: "usage counts what is on disk: a hole not at all, a file with two names once",
     unless: (world) => (world.files === null ? "trees are no files here" : null),
     async run(world) {
@@ -297,6 +314,7 @@ export const wordRules: readonly Rule<StorageWorld>[] = [
   },
   {
     id: "storage/usage",
+    contract: "StorageDriver.usage",
     title: "usage grows with what is written",
     async run(world) {
       const { driver, call } = world;

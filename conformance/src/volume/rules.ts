@@ -28,6 +28,7 @@ async function made(world: VolumeWorld, name: string, content?: string): Promise
 export const volumeRules: readonly Rule<VolumeWorld>[] = [
   {
     id: "volume/fresh-is-empty",
+    contract: "VolumeDriver.create",
     title: "a new volume is there, empty, and has no user",
     async run(world) {
       const { driver, call, users } = world;
@@ -42,6 +43,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/name-unsafe",
+    contract: "Names are safe as file names",
     title: "a name that is not safe as a file name is InvalidArgument",
     async run(world) {
       const { driver, call } = world;
@@ -53,6 +55,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/name-taken",
+    contract: "a taken one `AlreadyExists`",
     title: "a name that is taken is AlreadyExists, and what is there stays",
     async run(world) {
       const { driver, call } = world;
@@ -63,6 +66,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/name-unknown",
+    contract: "An unknown name is `NotFound`",
     title: "what is not there is NotFound for every verb",
     async run({ driver, call, users }) {
       await expectCode(driver.remove(call, "none"), "NotFound");
@@ -74,6 +78,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/option-unknown",
+    contract: "an option that the driver does not know or can't carry out",
     title: "an option that the driver does not know is InvalidArgument, and nothing is made",
     async run(world) {
       const { driver, call } = world;
@@ -83,6 +88,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/no-quota",
+    contract: "an option that the driver does not know or can't carry out",
     title: "a driver without quotas refuses a size instead of forgetting it",
     without: ["quota"],
     async run(world) {
@@ -92,6 +98,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/quota",
+    contract: "VolumePowers.quota",
     title: "with quotas, a write beyond the size is refused",
     needs: ["quota"],
     async run(world) {
@@ -108,6 +115,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/outlives-users",
+    contract: "A volume driver keeps named trees that outlive containers",
     title: "what one user wrote the next one reads, after the first has gone",
     async run(world) {
       const { driver, call, users } = world;
@@ -118,6 +126,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/shared",
+    contract: "many users may have a volume attached at a time",
     title: "several users at a time see one tree, and it stays while one is left",
     async run(world) {
       const { driver, call, users } = world;
@@ -137,6 +146,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/apart",
+    contract: "VolumeDriver.create",
     title: "two volumes are two trees",
     async run(world) {
       await made(world, "one", "mine");
@@ -145,6 +155,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/attach-again",
+    contract: "the same user may repeat `attach` and `detach` any number of times",
     title: "a user may attach and detach again: it counts once",
     async run(world) {
       const { driver, call, users } = world;
@@ -159,6 +170,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/remove-attached",
+    contract: "VolumeDriver.remove",
     title: "an attached volume is not removed, and loses nothing",
     async run(world) {
       const { driver, call, users } = world;
@@ -174,6 +186,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/remove-once",
+    contract: "a finished `remove` is `NotFound`",
     title: "what was removed is NotFound, and its name is free again and empty",
     async run(world) {
       const { driver, call, users } = world;
@@ -187,6 +200,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/refused-changes-nothing",
+    contract: "A refused verb changes nothing",
     title: "a refused verb leaves everything as it was",
     async run(world) {
       const { driver, call, users } = world;
@@ -201,6 +215,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/crash-keeps",
+    contract: "Attachments outlive the daemon",
     title: "after the engine's death everything is where it was, users too",
     async run(world) {
       const { call, users } = world;
@@ -218,6 +233,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/reboot-forgets-users",
+    contract: "after a restart of the host there are none",
     title: "after a restart of the host nothing is attached, and the data is there",
     async run(world) {
       const { call, users } = world;
@@ -231,6 +247,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/create-race",
+    contract: "a taken one `AlreadyExists`",
     title: "of two that create one name at the same time, one is refused",
     async run(world) {
       const { driver, call } = world;
@@ -243,6 +260,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/remove-race",
+    contract: "VolumeDriver.remove",
     title: "of a remove and an attach at the same time, one is refused, or the attach came after a remove and finds nothing",
     async run(world) {
       const { driver, call, users } = world;
@@ -259,6 +277,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/side-by-side",
+    contract: "VolumeDriver.create",
     title: "verbs for different names run at the same time",
     async run(world) {
       const { driver, call, users } = world;
@@ -272,6 +291,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/usage",
+    contract: "VolumeDriver.usage",
     title: "usage grows with what is written, or is said to be unknown",
     async run(world) {
       const { driver, call } = world;
@@ -293,6 +313,7 @@ export const volumeRules: readonly Rule<VolumeWorld>[] = [
   },
   {
     id: "volume/leaves-no-mount",
+    contract: "VolumeState.mountpoint",
     title: "nothing is mounted on the host for a volume that is not attached",
     async run(world) {
       const { driver, call, users } = world;

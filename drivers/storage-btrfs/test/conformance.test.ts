@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { storageSuite } from "@tsbox/conformance";
+import { suite as conformance } from "@tsbox/conformance";
 import { mountBtrfs, suite, whyNoBtrfs } from "@tsbox/harness";
 import plugin from "../src/index.ts";
 
@@ -7,7 +7,8 @@ const test = suite("conformance storage/btrfs");
 const reason = whyNoBtrfs();
 if (reason === null) {
   const disk = mountBtrfs(1_024);
-  await storageSuite(test, plugin, "btrfs", disk.directory, import.meta.resolve("../src/index.ts"));
+  const module = import.meta.resolve("../src/index.ts");
+  (await conformance({ kind: "storage", id: "btrfs", plugin, module, directory: disk.directory })).register(test);
   test("nothing is left of all that, and the disk is unmounted", () => {
     const left = [...disk.subvolumes(), ...disk.quotaGroups()];
     disk.unmount();

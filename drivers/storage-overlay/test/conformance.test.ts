@@ -1,5 +1,6 @@
-import { storageSuite } from "@tsbox/conformance";
+import { suite as conformance } from "@tsbox/conformance";
 import { suite } from "@tsbox/harness";
 import plugin from "../src/index.ts";
 
-await storageSuite(suite("conformance storage/overlay"), plugin, "overlay", undefined, import.meta.resolve("../src/index.ts"));
+const module = import.meta.resolve("../src/index.ts");
+(await conformance({ kind: "storage", id: "overlay", plugin, module })).register(suite("conformance storage/overlay"));

@@ -1,5 +1,5 @@
-import { volumeSuite } from "@tsbox/conformance";
+import { suite as conformance } from "@tsbox/conformance";
 import { suite } from "@tsbox/harness";
 import plugin from "../src/index.ts";
 
-await volumeSuite(suite("conformance volume/local"), plugin, "local");
+(await conformance({ kind: "volume", id: "local", plugin })).register(suite("conformance volume/local"));

@@ -122,7 +122,7 @@ test.skipIf(reason, "packed, installed in an empty folder, loaded by a checkout'
     join(folder, "typed.ts"),
     `import { fail, type Plugin, type StorageDriver, supports } from "@tsbox/kernel";
      import { SnapshotStore } from "@tsbox/kernel/snapshots";
-     import { storageSuite } from "@tsbox/conformance";
+     import { suite } from "@tsbox/conformance";
      export const plugin: Plugin<null> = {
        parseConfig: () => null,
        setup(context) {
@@ -132,7 +132,7 @@ test.skipIf(reason, "packed, installed in an empty folder, loaded by a checkout'
        },
      };
      export const quota = (driver: StorageDriver): boolean => supports(driver, "quota");
-     export { SnapshotStore, storageSuite };`,
+     export { SnapshotStore, suite };`,
   );
   const strict = ["--noEmit", "--strict", "--target", "es2024", "--module", "nodenext", "--skipLibCheck", "typed.ts"];
   ok(folder, join(home, "node_modules/.bin/tsc"), strict);

@@ -138,7 +138,7 @@ scenes("Linux 6.1, cgroup v2, at length (User-Mode-Linux)", "uml", [
     title: "bridge networks are refused with what the kernel lacks",
     script: "tsbox info --why",
     code: 0,
-    stdout: /^not network\/bridge: .*needs a kernel with bridge, veth, and nftables/m,
+    stdout: /^ {2}not bridge: .*needs a kernel with bridge, veth, and nftables/m,
   },
   {
     title: "when the engine has stopped no cgroup is left",

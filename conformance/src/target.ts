@@ -1,0 +1,41 @@
+/** The driver that a suite is run over. */
+import type { HostToolkit, Plugin } from "@tsbox/kernel";
+import { type OpenedPart, openDriver } from "./plugin-subject.ts";
+import type { BaseWorld, Rule } from "./rule.ts";
+
+export interface Target {
+  /** `storage`, `exec` or `volume`. */
+  readonly kind: string;
+  /** The driver's id, as its plugin provides it. */
+  readonly id: string;
+  /** The plugin; the suite opens instances of its own, apart from any engine. */
+  readonly plugin: Plugin;
+  /** The plugin's config, as in an engine's list. Default: none. */
+  readonly config?: unknown;
+  /** Where to try the driver: a directory on the file system that it is meant for. Default: that of temporary files. */
+  readonly directory?: string | undefined;
+  /**
+   * The plugin's module as import() takes it (`import.meta.resolve("../src/index.js")`), for the rules that open the driver in a process of
+   * its own, and kill it. Default: those rules are skipped.
+   */
+  readonly module?: string | undefined;
+}
+
+/** The suite of one kind. */
+export interface Kind<World extends BaseWorld> {
+  readonly rules: readonly Rule<World>[];
+  /** The reason why no driver of the kind can be tried on this host, or null. */
+  whyNot(): string | null;
+  /** A new world on the file system of `directory`. */
+  world(target: Target, host: HostToolkit, directory: string): Promise<World>;
+}
+
+/** Opens the driver with a directory of its own. */
+export async function openTarget<K extends "storage" | "exec" | "volume">(
+  kind: K,
+  { plugin, id, config }: Target,
+  host: HostToolkit,
+  directory: string,
+): Promise<OpenedPart<Awaited<ReturnType<typeof openDriver<K>>>["value"]>> {
+  return openDriver(plugin, kind, id, { directory, services: { host }, config });
+}
