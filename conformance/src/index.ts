@@ -2,6 +2,7 @@
 export { execRules } from "./exec/index.ts";
 export { type ExecSubject, makeExecWorld } from "./exec/real-world.ts";
 export type { ExecWorld } from "./exec/world.ts";
+export type { Measurement } from "./measure.ts";
 export { type OpenedPart, openDriver, openService } from "./plugin-subject.ts";
 export { count, toJson, toJunit, toTap } from "./report.ts";
 export { type BaseWorld, Broken, expect, expectCode, placeOf, type Rule, skipReason } from "./rule.ts";

@@ -1,7 +1,8 @@
 /** Converts a report to TAP 14, JUnit XML or JSON. */
+import type { Measurement } from "./measure.ts";
 import type { Outcome, Report } from "./run.ts";
 
-export function toTap({ outcomes }: Report): string {
+export function toTap({ outcomes, performance = [] }: Report): string {
   const lines = outcomes.map(({ rule, title, contract, result, reason }, index) => {
     const line = `${result === "failed" ? "not ok" : "ok"} ${index + 1} - ${tapText(`${rule}: ${title}`)}`;
     if (result === "skipped") return `${line} # SKIP ${reason}`;
@@ -9,10 +10,11 @@ export function toTap({ outcomes }: Report): string {
       ? `${line}\n  ---\n  message: ${JSON.stringify(reason)}\n  contract: ${JSON.stringify(contract)}\n  ...`
       : line;
   });
-  return ["TAP version 14", `1..${outcomes.length}`, ...lines, ""].join("\n");
+  const comments = performance.map((one) => `# ${one.name}: ${timeOf(one)}`);
+  return ["TAP version 14", `1..${outcomes.length}`, ...lines, ...comments, ""].join("\n");
 }
 
-export function toJunit({ subject, outcomes }: Report): string {
+export function toJunit({ subject, outcomes, performance = [] }: Report): string {
   const cases = outcomes.map(({ rule, title, contract, result, reason, milliseconds }) => {
     const open = `  <testcase classname=${xml(subject)} name=${xml(`${rule}: ${title}`)} time="${(milliseconds / 1000).toFixed(3)}"`;
     const place = `<properties><property name="contract" value=${xml(contract)}/></properties>`;
@@ -23,10 +25,21 @@ export function toJunit({ subject, outcomes }: Report): string {
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
     `<testsuite name=${xml(`tsbox conformance ${subject}`)} tests="${outcomes.length}" failures="${failed}" skipped="${skipped}">`,
+    ...(performance.length === 0 ? [] : ["  <properties>", ...performance.map(property), "  </properties>"]),
     ...cases,
     "</testsuite>",
     "",
   ].join("\n");
+}
+
+function property(one: Measurement): string {
+  return `    <property name=${xml(one.name)} value=${xml(timeOf(one))}/>`;
+}
+
+/** One line: an error message of a driver may have several. */
+function timeOf({ milliseconds, runs, reason }: Measurement): string {
+  if (milliseconds !== null) return `${milliseconds} ms (median of ${runs})`;
+  return `not measured: ${(reason ?? "").replaceAll(/\s+/g, " ")}`;
 }
 
 export function toJson(report: Report): string {

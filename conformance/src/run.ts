@@ -1,5 +1,6 @@
 /** Runs a suite and reports. Each rule gets a new world, which is closed after it. */
 import { asError } from "@tsbox/kernel";
+import type { Measurement } from "./measure.ts";
 import { type BaseWorld, placeOf, type Rule, skipReason } from "./rule.ts";
 
 export interface Outcome {
@@ -16,6 +17,8 @@ export interface Report {
   /** `storage/overlay` */
   readonly subject: string;
   readonly outcomes: readonly Outcome[];
+  /** Only if it was asked for. */
+  readonly performance?: readonly Measurement[];
 }
 
 /** A promise with its place, for lists. */

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { asError, type DriverKind, fail, type HostToolkit, isTsboxError } from "@tsbox/kernel";
+import { asError, type DriverKind, fail, type HostToolkit, isTsboxError, type Sparse } from "@tsbox/kernel";
 import { execKind } from "./exec/index.ts";
 import { openDriver } from "./plugin-subject.ts";
 import { type BaseWorld, placeOf, type Rule } from "./rule.ts";
@@ -20,8 +20,8 @@ export interface Suite {
   readonly unusable: string | null;
   /** Registers each rule as a test case. */
   register(test: TestRunner): void;
-  /** Runs all rules, and ends the suite. */
-  run(): Promise<Report>;
+  /** Runs all rules, and ends the suite. `performance`: the report has medians as well. */
+  run(options?: Sparse<{ performance: boolean }>): Promise<Report>;
 }
 
 /** A new suite is one line here. */
@@ -72,7 +72,7 @@ async function suiteOf<World extends BaseWorld>(kind: Kind<World>, target: Targe
       registerRules(test, kind.rules, world);
       test("the toolkit closes", close);
     },
-    async run() {
+    async run({ performance = false } = {}) {
       const first = (result: Outcome["result"], reason: string | null): Outcome => ({
         rule: opens.id,
         title: opens.title,
@@ -84,7 +84,8 @@ async function suiteOf<World extends BaseWorld>(kind: Kind<World>, target: Targe
       try {
         if (!whole)
           return { subject, outcomes: ["skip" in tried ? first("skipped", tried.skip) : first("failed", asError(tried.failure).message)] };
-        return { subject, outcomes: [first("passed", null), ...(await runRules(kind.rules, world))] };
+        const outcomes = [first("passed", null), ...(await runRules(kind.rules, world))];
+        return performance ? { subject, outcomes, performance: (await kind.performance?.(world)) ?? [] } : { subject, outcomes };
       } finally {
         await close();
       }

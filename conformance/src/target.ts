@@ -1,5 +1,6 @@
 /** The driver that a suite is run over. */
 import type { HostToolkit, Plugin } from "@tsbox/kernel";
+import type { Measurement } from "./measure.ts";
 import { type OpenedPart, openDriver } from "./plugin-subject.ts";
 import type { BaseWorld, Rule } from "./rule.ts";
 
@@ -28,6 +29,8 @@ export interface Kind<World extends BaseWorld> {
   whyNot(): string | null;
   /** A new world on the file system of `directory`. */
   world(target: Target, host: HostToolkit, directory: string): Promise<World>;
+  /** The performance section of a report. Missing: the kind has none. */
+  performance?(makeWorld: () => Promise<World>): Promise<readonly Measurement[]>;
 }
 
 /** Opens the driver with a directory of its own. */

@@ -3,6 +3,7 @@ import type { Rule } from "../rule.ts";
 import { type Kind, openTarget } from "../target.ts";
 import { detailRules } from "./detail-rules.ts";
 import { isolationRules } from "./isolation-rules.ts";
+import { execPerformance } from "./performance.ts";
 import { processRules } from "./process-rules.ts";
 import { makeExecWorld, whyNoExecWorld } from "./real-world.ts";
 import { streamRules } from "./stream-rules.ts";
@@ -22,4 +23,5 @@ export const execKind: Kind<ExecWorld> = {
         return { driver: value, close };
       },
     }),
+  performance: execPerformance,
 };

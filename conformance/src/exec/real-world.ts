@@ -19,7 +19,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { type Call, createCall, type ExecDriver, fail, type OciSpec, parseContainerId, silentLog } from "@tsbox/kernel";
+import { type Call, createCall, type ExecDriver, fail, type Launch, type OciSpec, parseContainerId, silentLog } from "@tsbox/kernel";
 import { launchWords, outcomeOf, type Place } from "./launches.ts";
 import type { Ended, ExecSubjectBundle, ExecWorld, RunningContainer, Streams } from "./world.ts";
 
@@ -166,14 +166,27 @@ async function start(call: Call, driver: ExecDriver, bundle: ExecSubjectBundle, 
     const ended = container.ended.then((one) => outcomeOf(call, driver, launch, place, one)).finally(forget);
     // The rule awaits it later.
     ended.catch(() => {});
-    return { ...container, ended };
+    return { ...container, ended, exec: (...words) => execIn(launch, bundle, place, words) };
   } catch (error) {
     await forget();
     throw error;
   }
 }
 
-function execute([program = "", ...words]: readonly string[], bundle: ExecSubjectBundle, { stdin, stdout }: Streams): Started {
+async function execIn(launch: Launch, { id }: ExecSubjectBundle, { runtime, state }: Place, words: readonly string[]): Promise<number> {
+  if (launch.kind !== "oci") throw fail("Unsupported", "the suite runs an exec in containers of the engine's own runtime alone");
+  const child = spawn(runtime, ["--root", state, "exec", id, ...words], { stdio: "ignore", timeout: endTimeout });
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve(code ?? 255));
+  });
+}
+
+function execute(
+  [program = "", ...words]: readonly string[],
+  bundle: ExecSubjectBundle,
+  { stdin, stdout }: Streams,
+): Omit<Started, "exec"> {
   // Node can't start a program without a descriptor 0, so a shell closes it.
   const argv = stdin === "closed" ? ["sh", "-c", 'exec 0<&-; exec "$@"', "sh", program, ...words] : [program, ...words];
   const child = spawn(argv[0] ?? "", argv.slice(1), { stdio: ["pipe", "pipe", "pipe"], env: { PATH: process.env.PATH ?? "" } });

@@ -42,6 +42,11 @@ export interface RunningContainer {
   write(text: string): void;
   /** Sends a signal to its first process by the host's pid; for drivers with the power `processes`. */
   signal(name: NodeJS.Signals): void;
+  /**
+   * Runs a command in the container, without streams, and answers its exit code. `Unsupported` for a format whose containers the engine's
+   * own runtime does not start.
+   */
+  exec(...words: readonly string[]): Promise<number>;
   readonly ended: Promise<Ended>;
 }
 

@@ -2,6 +2,7 @@
 import type { Rule } from "../rule.ts";
 import { type Kind, openTarget } from "../target.ts";
 import { killRules } from "./kill-rules.ts";
+import { storagePerformance } from "./performance.ts";
 import { powerRules } from "./power-rules.ts";
 import { makeRealWorld } from "./real-world.ts";
 import { treeRules } from "./tree-rules.ts";
@@ -23,4 +24,5 @@ export const storageKind: Kind<StorageWorld> = {
         return { driver: value, close };
       },
     }),
+  performance: storagePerformance,
 };

@@ -118,17 +118,12 @@ export async function makeRealWorld(subject: StorageSubject): Promise<StorageWor
 /** As an engine would: some trees can't be removed by rm, such as a read-only subvolume. What fails here, rm meets again. */
 async function removeAll(driver: StorageDriver, call: Call): Promise<void> {
   try {
-    for (let left = true; left; ) {
-      left = false;
-      const above = new Set<string>();
-      const all: Snapshot[] = [];
-      for await (const snapshot of await driver.list(call)) all.push(snapshot);
-      for (const { parent } of all) if (parent !== null) above.add(parent);
-      for (const { key } of all.filter((snapshot) => !above.has(snapshot.key))) {
-        await driver.remove(call, key);
-        left = true;
-      }
-    }
+    const all: Snapshot[] = [];
+    for await (const snapshot of await driver.list(call)) all.push(snapshot);
+    const parents = new Map(all.map(({ key, parent }) => [String(key), parent]));
+    const depth = (key: string | null): number => (key === null ? 0 : 1 + depth(parents.get(key) ?? null));
+    // Children go before their parents.
+    for (const { key } of all.sort((a, b) => depth(b.key) - depth(a.key))) await driver.remove(call, key);
     if (supports(driver, "reclaim")) await driver.reclaim(call);
   } catch {
     // A rule may have broken the driver.

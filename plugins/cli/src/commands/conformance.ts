@@ -16,6 +16,7 @@ export const conformance: Command = {
     output: { short: "o", kind: "text", value: "file", help: "Write the report to a file" },
     directory: { kind: "text", value: "path", help: "Where to try the driver: on the file system that it is meant for" },
     config: { kind: "text", value: "json", help: "The config of the driver's plugin: JSON, or a file that holds it" },
+    performance: { kind: "bool", help: "Measure the driver's verbs as well" },
     package: { kind: "text", value: "name", help: "The package, or its directory, that provides the driver" },
   },
   words: [2, 2],
@@ -34,7 +35,7 @@ export const conformance: Command = {
     const directory = mkdtempSync(join(resolve(io.workingDirectory, parsed.text("directory") ?? tmpdir()), "tsbox-conformance-"));
     try {
       const suite = await suites.suite({ kind, ...found, config: config ?? found.config, directory });
-      const report = await suite.run();
+      const report = await suite.run({ performance: parsed.bool("performance") });
       const text = formats[format](report);
       const output = parsed.text("output");
       const { passed, failed, skipped } = suites.count(report.outcomes);
