@@ -1,4 +1,4 @@
-/** The times of a container's start, of an exec in it, and of its end. What the suite itself does meanwhile is the same for every format. */
+/** The times of a container's start, of an exec in it, and of its end. What the suite itself does then is the same for every format. */
 
 import { type Measurement, measure } from "../measure.ts";
 import { expect } from "../rule.ts";
