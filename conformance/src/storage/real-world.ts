@@ -91,7 +91,7 @@ export async function makeRealWorld(subject: StorageSubject): Promise<StorageWor
               const layer = newLayer(fresh("layer"));
               await host.diff(call, null, foreign, layer);
               const { specifier = "", id = "", config } = subject.module ?? {};
-              return killed([specifier, id, root, verb, layer.path, JSON.stringify(config ?? null)], after);
+              return killed([specifier, id, root, verb, layer.path, JSON.stringify(config ?? null)], after, fresh("victim"));
             },
           }),
       slowDiff: async (lower, upper) => {
@@ -134,8 +134,8 @@ function newLayer(directory: string): LayerFile {
   return { path: join(directory, "layer.tar"), mediaType: "application/vnd.oci.image.layer.v1.tar" };
 }
 
-/** The victim's output until it was killed. */
-function killed(words: readonly string[], after: number): Promise<readonly string[]> {
+/** The victim's output until it was killed. `temporary`: for the files that it can't remove any more. */
+function killed(words: readonly string[], after: number, temporary: string): Promise<readonly string[]> {
   const child = spawn(
     process.execPath,
     [
@@ -145,6 +145,7 @@ function killed(words: readonly string[], after: number): Promise<readonly strin
     ],
     {
       stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, TMPDIR: temporary },
     },
   );
   let [said, complaint] = ["", ""];
