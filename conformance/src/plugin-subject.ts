@@ -20,6 +20,9 @@ export interface OpenedPart<T> {
   close(): Promise<void>;
 }
 
+/** The engine's id in suites: it is in the name of whatever a driver makes on the host. */
+export const conformanceEngine = "c0f0ace1";
+
 type AnyProvider = Provider<Drivers[DriverKind]> | Provider<Services[keyof Services]>;
 
 /**
@@ -55,7 +58,7 @@ async function open<T>(
     log: silentLog,
     rootDirectory: join(directory, "root"),
     stateDirectory: join(directory, "state"),
-    engineId: "conformance",
+    engineId: conformanceEngine,
     provideDriver: (kind, id, provider) => void providers.set(`${kind}/${id}`, provider),
     provideService: (kind, provider) => void providers.set(kind, provider),
     provideHook: () => () => Promise.reject(absent("a hook")),

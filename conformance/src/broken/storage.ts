@@ -5,7 +5,9 @@ import {
   type CommitOptions,
   fail,
   type Mount,
+  type MountsOptions,
   type PrepareOptions,
+  type Reclaims,
   type Settles,
   type Snapshot,
   type SnapshotKey,
@@ -332,4 +334,204 @@ export const brokenStorage: readonly BrokenStorage[] = [
       }
     },
   ),
+  broken(
+    "closing what is closed is an error",
+    "storage/close-twice",
+    class extends ReferenceStorage {
+      #closed = false;
+      override async close(): Promise<void> {
+        if (this.#closed) throw fail("FailedPrecondition", "it is closed");
+        this.#closed = true;
+      }
+    },
+  ),
+  broken(
+    "closing forgets what is active",
+    "storage/close-twice",
+    class extends ReferenceStorage {
+      override async close(): Promise<void> {
+        for (const [key, { kind }] of this.disk) if (kind === "active") this.disk.delete(key);
+      }
+    },
+  ),
+  broken(
+    "a tree is kept three hundred levels deep",
+    "storage/deep-tree",
+    class extends ReferenceStorage {
+      override async commit(call: Call, name: SnapshotName, key: ActiveKey): Promise<void> {
+        const { tree } = this.get(key);
+        await super.commit(call, name, key);
+        const deeper = [...tree.read().keys()].find((path) => path.split("/").length > 300);
+        if (deeper !== undefined) tree.edit([{ op: "remove", path: deeper }]);
+      }
+    },
+  ),
+  broken(
+    "a hundred layers are the limit",
+    "storage/layer-limit",
+    class extends ReferenceStorage {
+      protected override add(kind: "active" | "view", key: SnapshotKey, parent: SnapshotName | null): void {
+        if (depthOf(this.disk, parent) >= 100) throw fail("FailedPrecondition", "a hundred layers at most");
+        super.add(kind, key, parent);
+      }
+    },
+  ),
+  broken(
+    "beyond its limit a layer can be made, and not be shown",
+    "storage/layer-limit",
+    class extends ReferenceStorage {
+      override async view(call: Call, key: ViewKey, parent: SnapshotName | null): Promise<readonly Mount[]> {
+        if (depthOf(this.disk, parent) > 200) throw fail("FailedPrecondition", "two hundred layers at most");
+        return super.view(call, key, parent);
+      }
+    },
+  ),
+  broken(
+    "a parent's usage counts its children",
+    "storage/usage-child",
+    class extends ReferenceStorage {
+      override async usage(call: Call, key: SnapshotKey): Promise<Usage> {
+        const own = await super.usage(call, key);
+        const children = [...this.disk.values()].filter(({ parent }) => parent === key);
+        return { ...own, bytes: children.reduce((sum, { tree }) => sum + tree.bytes, own.bytes) };
+      }
+    },
+  ),
+  broken(
+    "a device is left of each snapshot that was mounted",
+    "storage/nothing-left",
+    class extends ReferenceStorage {
+      protected override mountsOf(key: SnapshotKey): readonly Mount[] {
+        this.disk.devices.add(`loop of ${key}`);
+        return super.mountsOf(key);
+      }
+    },
+  ),
+  broken(
+    "a removed snapshot is hidden, and never freed",
+    "storage/nothing-left",
+    class extends ReferenceStorage {
+      #removed = 0;
+      override async remove(call: Call, key: SnapshotKey): Promise<void> {
+        const snapshot = this.get(key);
+        await super.remove(call, key);
+        this.#removed += 1;
+        this.disk.set(`/removed-${this.#removed}`, { ...snapshot, parent: null });
+      }
+      override async list(): Promise<AsyncIterable<Snapshot>> {
+        return streamOf([...this.disk].filter(([key]) => !key.startsWith("/")).map(([, snapshot]) => snapshotOf(snapshot)));
+      }
+    },
+  ),
+  broken(
+    "a canceled prepare leaves its snapshot",
+    "storage/canceled-prepare",
+    class extends ReferenceStorage {
+      override async prepare(call: Call, key: ActiveKey, parent: SnapshotName | null, options?: PrepareOptions): Promise<readonly Mount[]> {
+        const mounts = await super.prepare(call, key, parent, options);
+        call.signal.throwIfAborted();
+        return mounts;
+      }
+    },
+  ),
+  broken(
+    "a canceled view is empty",
+    "storage/canceled-view",
+    class extends ReferenceStorage {
+      override async view(call: Call, key: ViewKey, parent: SnapshotName | null): Promise<readonly Mount[]> {
+        return super.view(call, key, call.signal.aborted ? null : parent);
+      }
+    },
+  ),
+  broken(
+    "the error of a canceled mounts is not ours",
+    "storage/canceled-mounts",
+    class extends ReferenceStorage {
+      override async mounts(call: Call, key: ActiveKey | ViewKey, options?: MountsOptions): Promise<readonly Mount[]> {
+        if (call.signal.aborted) throw new DOMException("This operation was aborted", "AbortError");
+        return super.mounts(call, key, options);
+      }
+    },
+  ),
+  broken(
+    "a canceled commit has taken the key and made no name",
+    "storage/canceled-commit",
+    class extends ReferenceStorage {
+      override async commit(call: Call, name: SnapshotName, key: ActiveKey, options?: CommitOptions): Promise<void> {
+        if (call.signal.aborted) this.disk.delete(key);
+        call.signal.throwIfAborted();
+        return super.commit(call, name, key, options);
+      }
+    },
+  ),
+  broken(
+    "a canceled remove is said to be done",
+    "storage/canceled-remove",
+    class extends ReferenceStorage {
+      override async remove(call: Call, key: SnapshotKey): Promise<void> {
+        if (!call.signal.aborted) await super.remove(call, key);
+      }
+    },
+  ),
+  broken(
+    "a canceled stat never answers",
+    "storage/canceled-stat",
+    class extends ReferenceStorage {
+      override async stat(call: Call, key: SnapshotKey): Promise<Snapshot> {
+        if (call.signal.aborted) await new Promise(() => {});
+        return super.stat(call, key);
+      }
+    },
+  ),
+  broken(
+    "a canceled usage is an error of another kind",
+    "storage/canceled-usage",
+    class extends ReferenceStorage {
+      override async usage(call: Call, key: SnapshotKey): Promise<Usage> {
+        if (call.signal.aborted) throw fail("Internal", "stopped");
+        return super.usage(call, key);
+      }
+    },
+  ),
+  broken(
+    "a canceled list takes what it has not listed for removed",
+    "storage/canceled-list",
+    class extends ReferenceStorage {
+      override async list(call: Call): Promise<AsyncIterable<Snapshot>> {
+        const found = await super.list(call);
+        if (!call.signal.aborted) return found;
+        this.disk.clear();
+        throw call.signal.reason;
+      }
+    },
+  ),
+  broken(
+    "a canceled reclaim is an error of another kind",
+    "storage/canceled-reclaim",
+    class extends ReferenceStorage implements Reclaims {
+      override readonly powers: readonly (keyof StoragePowers)[] = ["reclaim"];
+      async reclaim(call: Call): Promise<{ readonly bytes: number }> {
+        if (call.signal.aborted) throw fail("Unavailable", "stopped");
+        return { bytes: 0 };
+      }
+    },
+  ),
+  broken(
+    "a canceled settle loses what was written",
+    "storage/canceled-settle",
+    class extends ReferenceStorage implements Settles {
+      override readonly powers: readonly (keyof StoragePowers)[] = ["settle"];
+      async settle(call: Call, key: SnapshotKey): Promise<void> {
+        if (!call.signal.aborted) return;
+        const { tree } = this.get(key);
+        tree.edit([...tree.read().keys()].filter((path) => path !== "." && !path.includes("/")).map((path) => ({ op: "remove", path })));
+        throw call.signal.reason;
+      }
+    },
+  ),
 ];
+
+/** How many snapshots stand on each other up to this one. */
+function depthOf(disk: MemoryDisk, name: SnapshotName | null): number {
+  return name === null ? 0 : 1 + depthOf(disk, disk.get(name)?.parent ?? null);
+}

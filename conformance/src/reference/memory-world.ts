@@ -2,10 +2,10 @@
 import { createCall, type Mount, silentLog } from "@tsbox/kernel";
 import type { StorageWorld } from "../storage/world.ts";
 import { MemoryTree } from "./memory-tree.ts";
-import type { MemoryDisk, ReferenceStorage } from "./storage.ts";
+import { MemoryDisk, type ReferenceStorage } from "./storage.ts";
 
 export async function makeMemoryWorld(open: (disk: MemoryDisk) => ReferenceStorage): Promise<StorageWorld> {
-  const disk: MemoryDisk = new Map();
+  const disk = new MemoryDisk();
   let driver = open(disk);
   const treeOf = ([mount]: readonly Mount[]): MemoryTree => {
     const tree = mount?.type === "memory" ? disk.get(mount.source)?.tree : undefined;
@@ -33,6 +33,8 @@ export async function makeMemoryWorld(open: (disk: MemoryDisk) => ReferenceStora
     crash: async () => {
       driver = open(disk);
     },
+    stop: () => driver.close(),
+    held: async () => ({ mounts: [...disk.devices], files: disk.size }),
     files: null,
     close: async () => undefined,
   };

@@ -29,7 +29,10 @@ export interface MemorySnapshot {
   readonly tree: MemoryTree;
 }
 /** The state that outlives a driver's object: after a crash, another one is opened over the same disk. */
-export type MemoryDisk = Map<string, MemorySnapshot>;
+export class MemoryDisk extends Map<string, MemorySnapshot> {
+  /** What a driver has on the host beside it. The reference has nothing. */
+  readonly devices: Set<string> = new Set();
+}
 
 export class ReferenceStorage implements StorageDriver {
   readonly powers: readonly (keyof StoragePowers)[] = [];
@@ -82,6 +85,8 @@ export class ReferenceStorage implements StorageDriver {
   async list(_call: Call): Promise<AsyncIterable<Snapshot>> {
     return streamOf([...this.disk.values()].map(snapshotOf));
   }
+
+  async close(): Promise<void> {}
 
   protected add(kind: "active" | "view", key: SnapshotKey, parent: SnapshotName | null): void {
     this.free(key);

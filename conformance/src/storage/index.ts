@@ -1,6 +1,8 @@
 /** The storage suite: a driver that passes it can be trusted with images and containers. */
 import type { Rule } from "../rule.ts";
 import { type Kind, openTarget } from "../target.ts";
+import { cancelRules } from "./cancel-rules.ts";
+import { extentRules } from "./extent-rules.ts";
 import { killRules } from "./kill-rules.ts";
 import { storagePerformance } from "./performance.ts";
 import { powerRules } from "./power-rules.ts";
@@ -9,7 +11,14 @@ import { treeRules } from "./tree-rules.ts";
 import { wordRules } from "./word-rules.ts";
 import type { StorageWorld } from "./world.ts";
 
-export const storageRules: readonly Rule<StorageWorld>[] = [...treeRules, ...wordRules, ...powerRules, ...killRules];
+export const storageRules: readonly Rule<StorageWorld>[] = [
+  ...treeRules,
+  ...wordRules,
+  ...extentRules,
+  ...powerRules,
+  ...cancelRules,
+  ...killRules,
+];
 
 export const storageKind: Kind<StorageWorld> = {
   rules: storageRules,

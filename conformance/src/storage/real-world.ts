@@ -16,6 +16,7 @@ import {
   withMounts,
 } from "@tsbox/kernel";
 import { base } from "./edits.ts";
+import { heldBelow } from "./held.ts";
 import { editDirectory, readDirectory } from "./plain.ts";
 import type { StorageWorld } from "./world.ts";
 
@@ -61,6 +62,8 @@ export async function makeRealWorld(subject: StorageSubject): Promise<StorageWor
     crash: async () => {
       opened.push(await subject.open(call, root));
     },
+    stop: async () => opened.at(-1)?.close(),
+    held: async () => heldBelow(root),
     files: {
       directory: async (edits) => {
         const path = join(fresh("foreign"), "root");

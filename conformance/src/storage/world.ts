@@ -1,6 +1,7 @@
 /** The parts of a storage rule's world: a new driver, its trees through its mounts, and an oracle. */
 import type { Call, Change, LayerFile, Mount, StorageDriver } from "@tsbox/kernel";
 import type { BaseWorld } from "../rule.ts";
+import type { Held } from "./held.ts";
 import type { Edit, Tree } from "./tree.ts";
 
 export interface StorageWorld extends BaseWorld {
@@ -13,6 +14,10 @@ export interface StorageWorld extends BaseWorld {
   plain(...edits: readonly (readonly Edit[])[]): Promise<Tree>;
   /** The engine dies without cleanup, and a new one opens the same directory: `driver` is another object afterwards. */
   crash(): Promise<void>;
+  /** Closes the driver, as an engine that stops. It may be closed again; `crash` opens another one. */
+  stop(): Promise<void>;
+  /** What the driver holds on the host. */
+  held(): Promise<Held>;
   /** Real files: layers and foreign directories. Null for a driver whose trees are not files. */
   readonly files: WorldFiles | null;
 }

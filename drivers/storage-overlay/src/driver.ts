@@ -124,6 +124,8 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
   }
 
   async commit(call: Call, name: SnapshotName, key: ActiveKey, options: CommitOptions = {}): Promise<void> {
+    const { parent } = this.#store.get(key);
+    checkDepth(name, this.#lowers(options.parent ?? parent).length + 1);
     await this.#store.commit(call, name, key, options);
     // The snapshot is committed: an empty directory that remains is not an error.
     const work = join(this.#store.get(name).directory, "work");
@@ -240,11 +242,16 @@ export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adop
   #lowers(name: SnapshotName | null): readonly string[] {
     const chain = this.#store.chain(name);
     const lowers = (this.#surrounds(chain.at(-1)) ? chain.slice(-1) : chain).map(tree);
-    if (lowers.length <= maxLowers) return lowers;
-    throw fail("FailedPrecondition", `${name} has ${lowers.length} layers, but overlayfs stacks ${maxLowers} at most; squash the image`, {
-      reason: "storage-overlay/too-many-lowers",
-    });
+    checkDepth(name, lowers.length);
+    return lowers;
   }
+}
+
+function checkDepth(name: SnapshotName | null, layers: number): void {
+  if (layers <= maxLowers) return;
+  throw fail("FailedPrecondition", `${name} has ${layers} layers, but overlayfs stacks ${maxLowers} at most; squash the image`, {
+    reason: "storage-overlay/too-many-lowers",
+  });
 }
 
 /** Whether the snapshot's changes against `lower` are exactly the contents of its own directory. */

@@ -49,15 +49,15 @@ test.skipIf(reason, "more than 500 layers are refused with a message", async (te
     parent = named(`l${at}`);
   }
   await driver.prepare(call, key("last"), parent, { volatile: true });
-  await driver.commit(call, named("l500"), key("last"));
   await assert.rejects(
-    driver.prepare(call, key("more"), named("l500")),
+    driver.commit(call, named("l500"), key("last")),
     (error) =>
       isTsboxError(error) &&
       error.code === "FailedPrecondition" &&
       error.reason === "storage-overlay/too-many-lowers" &&
       /501 layers.*500/.test(error.message),
   );
+  assert.equal((await driver.stat(call, key("last"))).kind, "active");
 });
 
 test("config is refused", () => {

@@ -122,7 +122,7 @@ export interface Provider<T> {
   probe?(call: Call): Promise<Probe>;
   /** Has ten minutes. A value that comes later is closed at once. */
   open(call: Call): Promise<T>;
-  /** Has ten seconds. */
+  /** Has ten seconds. Closing what is closed already does nothing. */
   close?(call: Call, opened: T): Promise<void>;
 }
 export type Probe = { readonly usable: true } | { readonly usable: false; readonly reason: string; readonly hint: string | null };

@@ -75,6 +75,7 @@ export interface Mount {
 }
 
 export interface StorageDriver extends Driver<StoragePowers> {
+  /** A driver may limit how many snapshots stand on each other, at 127 or more; one more is `FailedPrecondition`. */
   prepare(call: Call, key: ActiveKey, parent: SnapshotName | null, options?: PrepareOptions): Promise<readonly Mount[]>;
   view(call: Call, key: ViewKey, parent: SnapshotName | null): Promise<readonly Mount[]>;
   /** `FailedPrecondition` for a committed name: only a view of it can be mounted. */
