@@ -30,6 +30,7 @@ export {
   exhaustion,
   fail,
   isTsboxError,
+  systemCode,
   TsboxError,
 } from "./errors/index.ts";
 export { parseJson } from "./json.ts";

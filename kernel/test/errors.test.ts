@@ -4,18 +4,33 @@ import {
   createCall,
   deriveCall,
   errorCodes,
+  exhaustion,
   fail,
   isTsboxError,
   parseActiveKey,
   parseContainerId,
   parseDigest,
   silentLog,
+  systemCode,
   TsboxError,
   withCleanup,
   withMounts,
 } from "../src/index.ts";
 
 const test = suite("errors, words, calls");
+
+test("a used-up quota is known by its number: Node has no name for it", () => {
+  // What Node throws for a write beyond a quota.
+  const error = Object.assign(new Error("UNKNOWN: unknown error, write"), { code: "UNKNOWN", errno: -122, syscall: "write" });
+  assert.equal(systemCode(error), "EDQUOT");
+  const told = exhaustion(error);
+  assert.equal(told?.code, "ResourceExhausted");
+  assert.match(told?.message ?? "", /disk quota/);
+  assert.equal(systemCode(Object.assign(new Error("full"), { code: "ENOSPC", errno: -28 })), "ENOSPC");
+  assert.equal(systemCode(Object.assign(new Error("unknown"), { code: "UNKNOWN", errno: -999 })), "UNKNOWN");
+  assert.equal(systemCode("no error"), undefined);
+  assert.equal(exhaustion(new Error("no system call")), null);
+});
 
 test("two copies of the kernel know each other's errors", () => {
   const foreign = Object.assign(new Error("x"), { code: "NotFound" });

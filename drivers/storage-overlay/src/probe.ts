@@ -1,7 +1,17 @@
 /** Checks by a real mount, not by the kernel's version, whether this host supports the driver. */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, statfsSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { asError, type Call, type HostToolkit, isTsboxError, type Mount, type Probe, withCleanup, withMounts } from "@tsbox/kernel";
+import {
+  asError,
+  type Call,
+  type HostToolkit,
+  isTsboxError,
+  type Mount,
+  type Probe,
+  systemCode,
+  withCleanup,
+  withMounts,
+} from "@tsbox/kernel";
 
 /** OVERLAYFS_SUPER_MAGIC, linux/magic.h */
 const overlayMagic = 0x794c7630;
@@ -61,7 +71,7 @@ async function tryMount(call: Call, host: HostToolkit, rootDirectory: string): P
 /** Whether the disk is full, or another resource is exhausted that may be free again in a moment. */
 function isFull(error: unknown): boolean {
   if (isTsboxError(error)) return error.code === "ResourceExhausted";
-  return ["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM"].includes(String((error as NodeJS.ErrnoException).code));
+  return ["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM"].includes(systemCode(error) ?? "");
 }
 
 function unusable(reason: string, hint: string): Probe {

@@ -1,4 +1,5 @@
 /** What the host has no more of, by Node's codes of failed system calls. */
+import { constants } from "node:os";
 import { fail, type TsboxError } from "./error.ts";
 
 const scarce: ReadonlyMap<string, string> = new Map([
@@ -11,8 +12,19 @@ const scarce: ReadonlyMap<string, string> = new Map([
 
 /** `ResourceExhausted` with words for people, or null: it failed for something else. */
 export function exhaustion(error: Error): TsboxError | null {
-  const lacking = scarce.get("code" in error ? String(error.code) : "");
+  const lacking = scarce.get(systemCode(error) ?? "");
   return lacking === undefined ? null : fail("ResourceExhausted", lacking, { cause: error, ...systemFields(error) });
+}
+
+/**
+ * The code of a failed system call ("ENOSPC"); undefined: the error is of another kind. Node has no name for EDQUOT, and calls it `UNKNOWN`
+ * (libuv's table of errors lacks it).
+ */
+export function systemCode(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code, errno } = error as NodeJS.ErrnoException;
+  if (typeof errno === "number" && Math.abs(errno) === constants.errno.EDQUOT) return "EDQUOT";
+  return typeof code === "string" ? code : undefined;
 }
 
 /** What Node says of a failed system call. */

@@ -9,7 +9,7 @@ import { mkdirSync } from "node:fs";
 import { type FileHandle, lstat, open, opendir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { asError, type BlobInfo, type Call, type ContentService, type Digest, fail, limits, parseDigest } from "@tsbox/kernel";
+import { asError, type BlobInfo, type Call, type ContentService, type Digest, fail, limits, parseDigest, systemCode } from "@tsbox/kernel";
 
 /** In milliseconds. A download that a daemon's death interrupted can be resumed if it is requested again within this time. */
 const resumeWithin = 3_600_000;
@@ -256,7 +256,7 @@ async function writeAll(file: FileHandle, chunk: Uint8Array, at: number): Promis
 }
 
 function outOfSpace(error: unknown, path: string): Error {
-  const code = (error as NodeJS.ErrnoException).code;
+  const code = systemCode(error);
   if (code === "ENOSPC" || code === "EDQUOT")
     return fail("ResourceExhausted", `no space left for ${path}: remove images that are not needed`, { path, cause: error });
   return asError(error);

@@ -4,20 +4,20 @@
  */
 import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
 import { constants } from "node:os";
-import { asError, fail } from "@tsbox/kernel";
+import { asError, fail, systemCode } from "@tsbox/kernel";
 
 /** In bytes: the space after the last page in use, and the threshold below which it is extended. */
 const whole = 1 << 20;
 const least = whole / 2;
 const step = 64 << 10;
 
-/** Node reports codes. lmdb reports numbers, and for backups only the text of strerror(3). */
-const codes: readonly unknown[] = ["ENOSPC", "EDQUOT", constants.errno.ENOSPC, constants.errno.EDQUOT];
+/** lmdb reports numbers, and for backups only the text of strerror(3). */
+const codes: readonly unknown[] = [constants.errno.ENOSPC, constants.errno.EDQUOT];
 const words = /^(No space left on device|Disk quota exceeded)/;
 
 function isFull(error: unknown): boolean {
   const { code, message } = asError(error) as Error & { readonly code?: unknown };
-  return codes.includes(code) || words.test(message);
+  return ["ENOSPC", "EDQUOT"].includes(systemCode(error) ?? "") || codes.includes(code) || words.test(message);
 }
 
 /** Whether there was room for the write. */

@@ -64,6 +64,7 @@ function slowNetwork(t: Case): { readonly package: string; readonly go: () => vo
     `import { existsSync } from "node:fs";
     import plugin from ${JSON.stringify(join(home, "drivers/network-none/src/index.ts"))};
     const slow = (driver) => {
+      driver.powers = driver.powers.filter((power) => power !== "single");
       const attach = driver.attach.bind(driver);
       driver.attach = async (...all) => {
         while (!existsSync(${JSON.stringify(go)})) await new Promise((resolve) => setTimeout(resolve, 10));

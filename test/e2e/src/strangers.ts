@@ -3,7 +3,10 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { home } from "./engine.ts";
 
-/** A stranger's plugin: one of our drivers under the id `other`. Answers the path of its package. */
+/**
+ * A stranger's plugin: one of our drivers under the id `other`, of which there may be more than one network. Answers the path of its
+ * package.
+ */
 export function strangersDriver(directory: string, kind: string, ours: string, version: string): string {
   const path = join(directory, `${kind}-other`);
   mkdirSync(path);
@@ -17,7 +20,16 @@ export function strangersDriver(directory: string, kind: string, ours: string, v
     export default {
       parseConfig: (raw) => raw,
       setup: (context) => plugin.setup(Object.create(context, {
-        provideDriver: { value: (kind, id, provider) => context.provideDriver(kind, "other", provider) },
+        provideDriver: {
+          value: (kind, id, provider) => context.provideDriver(kind, "other", {
+            ...provider,
+            open: async (call) => {
+              const driver = await provider.open(call);
+              driver.powers = driver.powers.filter((power) => power !== "single");
+              return driver;
+            },
+          }),
+        },
       })),
     };`;
   writeFileSync(join(path, "index.js"), source);

@@ -7,7 +7,7 @@ import { type FileHandle, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
-import { type Call, fail } from "@tsbox/kernel";
+import { type Call, fail, systemCode } from "@tsbox/kernel";
 import { indexTar, type Member } from "./tar.ts";
 
 /** Milliseconds that an unused archive stays open. */
@@ -101,7 +101,7 @@ export class Archives {
     } catch (error) {
       await output.close();
       call.signal.throwIfAborted();
-      const { code = "" } = error as NodeJS.ErrnoException;
+      const code = systemCode(error) ?? "";
       if (code === "ENOSPC" || code === "EDQUOT")
         throw fail("ResourceExhausted", `no space left to decompress ${path} in ${this.#scratch}: make room there`, { cause: error });
       throw fail("DataLoss", `${path} can't be decompressed (${code}): the file is damaged, copy it again`, { cause: error });
@@ -124,7 +124,7 @@ async function openPlain(path: string): Promise<FileHandle> {
     // Does not wait for the other end of a pipe.
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    const { code = "" } = error as NodeJS.ErrnoException;
+    const code = systemCode(error) ?? "";
     if (code === "ENOENT" || code === "ENOTDIR") throw fail("NotFound", `${path}: no such file on this machine`);
     throw fail("PermissionDenied", `${path} can't be opened (${code})`, { cause: error });
   }

@@ -1,6 +1,6 @@
 /** The host's files that are bound into containers, by the paths that users name. */
 import { mkdirSync, statSync } from "node:fs";
-import { fail } from "@tsbox/kernel";
+import { fail, systemCode } from "@tsbox/kernel";
 
 /** What a path can have wrong, in words. */
 const faults: Readonly<Record<string, string>> = {
@@ -29,7 +29,7 @@ export function makeSource(source: string): void {
   try {
     mkdirSync(source, { recursive: true, mode: 0o755 });
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = systemCode(error);
     if (code !== undefined && ["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM", "EIO"].includes(code)) throw error;
     const why = faultOf(error) ?? code ?? String(error);
     throw fail("InvalidArgument", `error while creating mount source path '${source}': ${why}; choose another path`, { cause: error });
