@@ -4,4 +4,5 @@ export { type GuardOptions, guard } from "./guard.ts";
 export type { Host, HostOptions } from "./host.ts";
 export { importPlugin } from "./import-plugin.ts";
 export { type LoadedManifest, parseManifest, readManifest } from "./manifest.ts";
+export { pluginList } from "./plugin-list.ts";
 export { startHost } from "./start.ts";

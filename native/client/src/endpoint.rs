@@ -82,7 +82,10 @@ const OWN_WORDS: [&str; 4] = ["run", "create", "exec", "debug"];
 /// Groups of commands, each with its own help text.
 const GROUPS: [&str; 5] = ["container", "image", "network", "volume", "system"];
 
-/// Whether the arguments ask for help or the client's version, which start no engine.
+/// Commands that the portable CLI runs by itself.
+const WITHOUT_ENGINE: [&str; 3] = ["help", "completion", "conformance"];
+
+/// Whether the arguments ask for help or the client's version, or name a command that needs no engine: they start none.
 pub fn wants_no_engine(args: &[String]) -> bool {
     let mut at = 0;
     while let Some(word) = args.get(at).filter(|word| word.starts_with('-')) {
@@ -94,7 +97,7 @@ pub fn wants_no_engine(args: &[String]) -> bool {
     let words = args.get(at..).unwrap_or_default();
     match words {
         [] => true,
-        [first, ..] if first == "help" || first == "completion" => true,
+        [first, ..] if WITHOUT_ENGINE.contains(&first.as_str()) => true,
         [group] if GROUPS.contains(&group.as_str()) => true,
         [group, rest @ ..] if group == "container" => asks_for_help(rest),
         words => asks_for_help(words),
@@ -193,6 +196,7 @@ mod tests {
             "run --rm -it --name --help --help",
             "run -itv a:b --net=none -h x --help",
             "create -e A --read-only --help box --rm",
+            "--debug conformance --format json storage overlay",
         ] {
             assert!(wants_no_engine(&words(text)), "{text}");
         }
@@ -206,6 +210,7 @@ mod tests {
             "run -it -- --help",
             "ps",
             "-l debug ps",
+            "run conformance",
         ] {
             assert!(!wants_no_engine(&words(text)), "{text}");
         }

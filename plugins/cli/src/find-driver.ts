@@ -5,13 +5,14 @@
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { fail, isTsboxError, type Plugin } from "@tsbox/kernel";
+import { fail, isTsboxError, type Plugin, type Strings } from "@tsbox/kernel";
 import {
   type EngineConfig,
   emptyConfig,
   furtherKinds,
   importPlugin,
   type LoadedManifest,
+  pluginList,
   readConfig,
   readEngineList,
   readManifest,
@@ -26,14 +27,18 @@ export interface FoundDriver {
   readonly module: string;
 }
 
-/** The operator's plugins are found as well as the engine's. */
-const operatorConfig = "/etc/tsbox/config.json";
+export interface Place {
+  readonly workingDirectory: string;
+  /** `TSBOX_CONFIG` names the operator's config file. */
+  readonly environment: Strings;
+}
 
 /**
  * `word`: an id in the lists, an id of the package `tsbox-KIND-ID`, or the name or directory of a package with one driver of the kind.
  * `inPackage`: the name or directory of a package that provides the id.
  */
-export async function findDriver(kind: string, word: string, inPackage: string | null, workingDirectory: string): Promise<FoundDriver> {
+export async function findDriver(kind: string, word: string, inPackage: string | null, place: Place): Promise<FoundDriver> {
+  const { workingDirectory } = place;
   const from = [installation(), workingDirectory];
   const manifestOf = (name: string): Promise<LoadedManifest> => {
     const path = name.startsWith(".") || name.startsWith("/") || (name.includes("/") && !name.startsWith("@"));
@@ -42,11 +47,8 @@ export async function findDriver(kind: string, word: string, inPackage: string |
   };
   if (inPackage !== null) return loaded(kind, word, await manifestOf(inPackage));
   if (word.includes("/") || word.startsWith(".")) return onlyOne(kind, await manifestOf(word));
-  const operator = await operators();
-  const listed = [
-    ...operator.plugins.filter((entry) => entry.package !== ""),
-    ...(await readEngineList(join(installation(), "engine.json"))),
-  ];
+  const operator = await operators(place);
+  const listed = pluginList(await readEngineList(join(installation(), "engine.json")), operator.plugins);
   const further = furtherKinds.find((each) => each === kind);
   const added = further === undefined ? undefined : operator[further][word];
   for (const entry of listed) {
@@ -85,9 +87,12 @@ async function loaded(kind: string, id: string, manifest: LoadedManifest): Promi
 const idsOf = (kind: string, { provides }: LoadedManifest): readonly string[] =>
   Object.keys(provides).flatMap((offer) => (offer.startsWith(`${kind}/`) ? offer.slice(kind.length + 1) : []));
 
-async function operators(): Promise<EngineConfig> {
+/** Without a config file the operator has added nothing. One that is named must be there. */
+async function operators({ environment, workingDirectory }: Place): Promise<EngineConfig> {
+  const named = environment.TSBOX_CONFIG;
+  if (named) return readConfig(resolve(workingDirectory, named));
   try {
-    return await readConfig(operatorConfig);
+    return await readConfig("/etc/tsbox/config.json");
   } catch (error) {
     if (isTsboxError(error) && error.code === "NotFound") return emptyConfig;
     throw error;

@@ -202,3 +202,30 @@ test.skipIf(reason, "a check of the words that gives no answer is ended, and the
     ask("daemon", "stop");
   }
 });
+
+test.skipIf(reason, "conformance starts no engine; it tries a driver that the config adds, and not one that is switched off", (t) => {
+  const directory = folder(t);
+  const config = join(directory, "config.json");
+  writeFileSync(
+    config,
+    JSON.stringify({ volume: { scratch: { driver: "local" } }, plugins: [{ name: "@tsbox/storage-vfs", enabled: false }] }),
+  );
+  const run = (...words: readonly string[]) =>
+    spawnSync(binary, ["conformance", "--output", join(directory, "report"), ...words], {
+      env: {
+        PATH: process.env.PATH ?? "",
+        HOME: "/root",
+        TSBOX_STATE: join(directory, "state"),
+        TSBOX_ROOT: join(directory, "root"),
+        TSBOX_CONFIG: config,
+      },
+      encoding: "utf8",
+      timeout: 120_000,
+    });
+  const { status, stderr } = run("volume", "scratch");
+  assert.match(stderr, /^volume\/local: \d+ passed, 0 failed, \d+ skipped\n$/);
+  assert.is(status, 0);
+  assert.match(readFileSync(join(directory, "report"), "utf8"), /^ok 1 - volume\/opens: /m);
+  assert.match(run("storage", "vfs").stderr, /plugin tsbox-storage-vfs is not installed/);
+  assert.not.ok(existsSync(join(directory, "state")) || existsSync(join(directory, "root")), "an engine was started");
+});

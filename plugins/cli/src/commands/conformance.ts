@@ -31,7 +31,7 @@ export const conformance: Command = {
       throw new CommandError(125, `no such format of a report: ${format}; there are tap, junit and json`);
     const given = parsed.text("config");
     const config = given === null ? undefined : readJson(given, io.workingDirectory);
-    const found = await findDriver(kind, word, parsed.text("package"), io.workingDirectory);
+    const found = await findDriver(kind, word, parsed.text("package"), io);
     const directory = mkdtempSync(join(resolve(io.workingDirectory, parsed.text("directory") ?? tmpdir()), "tsbox-conformance-"));
     try {
       const suite = await suites.suite({ kind, ...found, config: config ?? found.config, directory });
