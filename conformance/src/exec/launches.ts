@@ -4,7 +4,6 @@ import { join } from "node:path";
 import {
   type Bundle,
   type Call,
-  type Command,
   type ErrorCode,
   type ExecDriver,
   errorCodes,
@@ -48,22 +47,26 @@ export function launchWords(launch: Launch, bundle: Bundle, place: Place): reado
         .join(" "),
     );
   }
-  // The process that adopts another must be a subreaper, which neither Node nor a shell can be.
-  if (!launch.stays && launch.pidFile !== null)
-    throw fail("Unsupported", "the suite can't adopt a process yet: it starts formats whose last step stays");
-  if (launch.consoleSocket !== null) throw fail("Unsupported", "the suite can't take a terminal from a console socket yet");
-  const steps = launch.steps.map((step, at) => `${at === launch.steps.length - 1 ? "exec " : ""}${stepWords(step)}`);
-  return inNamespace(launch.rootfs === null ? [] : bundle.rootfs, launch.rootfs ?? place.root, steps.join("\n"));
+  // A process that adopts others must be a subreaper, which neither Node nor a shell can be.
+  const file = join(place.directory, "launch.json");
+  const mounts = launch.rootfs === null ? [] : bundle.rootfs;
+  writeFileSync(file, JSON.stringify({ ...launch, mounts, terminal: bundle.spec.process.terminal === true }));
+  return [place.runtime, "--log", logOf(place), "--log-format", "json", "adopt", file];
 }
 
 /** The outcome of the process, or the format's error if it never ran. */
 export async function outcomeOf(call: Call, driver: ExecDriver, launch: Launch, place: Place, ended: Ended): Promise<Ended> {
-  if (launch.kind === "oci") {
-    const failure = runtimeFailure(logOf(place));
-    if (failure !== null) throw fail(failure.code, failure.message);
-    return ended;
-  }
-  if (launch.report === null || !existsSync(launch.report) || !supports(driver, "explain")) return ended;
+  const failure = runtimeFailure(logOf(place));
+  if (failure === null) return ended;
+  // The format explains its own commands' failures alone.
+  if (
+    failure.code !== "Internal" ||
+    launch.kind === "oci" ||
+    launch.report === null ||
+    !existsSync(launch.report) ||
+    !supports(driver, "explain")
+  )
+    throw fail(failure.code, failure.message);
   const explained = await driver.explain(call, launch.report);
   if ("exitCode" in explained) return { ...ended, code: explained.exitCode };
   throw fail(explained.code, explained.message);
@@ -95,11 +98,6 @@ function mountWords({ type, source, target, options }: Mount, root: string): rea
   const all = lowers.length === 0 ? others : [`lowerdir=${lowers.join(":")}`, ...others];
   const how = type === "bind" ? ["--bind"] : ["-t", type];
   return ["mount", ...how, ...(all.length === 0 ? [] : ["-o", all.join(",")]), source, target === null ? root : join(root, target)];
-}
-
-function stepWords({ argv, environment, workingDirectory }: Command): string {
-  const pairs = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-  return ["env", "-i", `--chdir=${workingDirectory}`, ...pairs, ...argv].map(quoted).join(" ");
 }
 
 const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;

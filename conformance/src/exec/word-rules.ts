@@ -13,6 +13,7 @@ const verbs: Readonly<Record<keyof ExecPowers, readonly string[]>> = {
   update: ["update"],
   stats: ["stats"],
   explain: ["explain"],
+  ended: ["ended"],
   processes: [],
   terminal: [],
   rootless: [],

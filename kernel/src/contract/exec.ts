@@ -8,7 +8,7 @@
  * - Start: namespaces are made → networks are attached → `plan` → a child of the shim makes the root file system's mounts in a slave mount
  *   namespace and runs the launch there → the first process runs; or it doesn't, and `explain` says why.
  * - End: the shim reaps (also orphans: it knows its own process by `pidFile`), writes the exit status to disk, notifies the daemon →
- *   `delete`.
+ *   `ended`; and `delete`, when the container is removed.
  * - After a daemon's death: shims continue; `list` answers the containers that the format itself still knows, and `delete` ends and forgets
  *   a container that the engine does not know.
  *
@@ -51,6 +51,7 @@ export interface ExecPowers {
   update: Updates;
   stats: Stats;
   explain: Explains;
+  ended: Ends;
   /** The container's processes are processes of the host. */
   processes: unknown;
   /** `process.terminal` may be true. */
@@ -76,23 +77,50 @@ export interface Bundle {
  * then the annotation `io.tsbox.seccomp-filter` names the file, and `linux.seccomp` is left out.
  */
 export type Launch = { readonly kind: "oci"; readonly spec: OciSpec } | (LaunchCommand & { readonly rootfs: string | null });
+/**
+ * The commands of another runtime. They run in a child of the shim, which has mounted the root in a mount namespace of its own; the shim is
+ * the subreaper of whatever they leave running.
+ */
 export interface LaunchCommand {
   readonly kind: "command";
-  /** Run one after another; each step that ends must exit with 0: [runc create, runc start], [lxc-start -F]. */
-  readonly steps: readonly Command[];
+  /** Run one after another; each must exit with 0: [runc create, runc start]. */
+  readonly steps: readonly LaunchStep[];
+  /** The cgroup of the first process, as `linux.cgroupsPath` of the spec names it. Null, for an exec alone: the container's. */
+  readonly cgroup: string | null;
+  /** The files of Docker's that programs look for (`/.dockerenv`) are made in the root first: the spec's annotation `io.tsbox.own-files`. */
+  readonly ownFiles: boolean;
+  /** Directories and empty files that the root gets first if it lacks them: mount points, the working directory. */
+  readonly directories: readonly string[];
+  readonly files: readonly string[];
   /**
-   * True: the last step stays beside the container as its monitor. False: all steps end, and the shim, their subreaper, adopts the process
-   * of `pidFile`.
+   * The file to which a step writes the pid of the first process, at its end or, if it `stays`, before. Null: the last step is itself the
+   * first process.
+   */
+  readonly pidFile: string | null;
+  /**
+   * The last step goes on beside the container as its monitor, and is the parent of the first process. False: all steps end, and the shim
+   * adopts the first process.
    */
   readonly stays: boolean;
-  /** Null: the last step is itself the first process. */
-  readonly pidFile: string | null;
-  /** When the container counts as running: a pid that is written before the format's own exec (lxc) proves nothing yet. */
-  readonly runs: "after-steps" | "after-exec";
-  /** The socket to which the command sends its terminal (OCI runtime command line). Null: the shim gives it a terminal as stdio. */
+  /**
+   * The first process executes `HostToolkit.program` (as `tsbox-enter`) before the container's command. It needs descriptor 100 and the
+   * variables that native/runtime/src/enter.rs names; it takes the terminal, and says when the command runs or why it can't. False: the
+   * steps end when the command runs, or the last one is the command.
+   */
+  readonly enter: boolean;
+  /**
+   * The socket to which the step with `stdio` sends its terminal (OCI runtime command line). Null: the shim gives the
+   * steps with `stdio` a terminal.
+   */
   readonly consoleSocket: string | null;
-  /** The file in which the command reports its errors. */
+  /** The file in which the commands report their errors, for `explain`. */
   readonly report: string | null;
+}
+export interface LaunchStep extends Command {
+  /** It has the container's standard streams. The others have none, and what they write to stderr is quoted when they fail. */
+  readonly stdio: boolean;
+  /** It begins when the container's networks are attached. */
+  readonly held: boolean;
 }
 
 /** One more process in a running container, whose first process is `pid`. */
@@ -116,6 +144,13 @@ export type ExecLaunch =
 
 export interface Execs {
   planExec(call: Call, exec: ExecBundle): Promise<LaunchCommand>;
+}
+/**
+ * The first process has ended, or a start has failed; the container itself stays, and may be started again. Frees what the format keeps of
+ * the start. A format that keeps nothing lacks this power.
+ */
+export interface Ends {
+  ended(call: Call, id: ContainerId): Promise<void>;
 }
 /**
  * Reads the report: why nothing started (the user sees 125, 126 or 127 and this message), or the exit code that the host could not see (the
@@ -144,12 +179,16 @@ export interface ContainerStats {
   readonly [key: string]: unknown;
 }
 
-/** How a first process ended. `code` is the shell's exit code: 128 + signal if a signal ended it. */
+/**
+ * How a first process ended. `code` is the shell's exit code: 128 + signal if a signal ended it. `unknown`: the kernel did not tell the shim
+ * the code of a process that is not its child; the engine asks the format (`explain`) before it tells anybody.
+ */
 export interface ExitStatus {
   readonly code: number;
   readonly signal: number | null;
   readonly outOfMemory: boolean;
   readonly at: number;
+  readonly unknown?: boolean;
 }
 
 /** The runtime spec's config.json, as far as the engine itself reads it. */

@@ -119,6 +119,12 @@ export interface HostToolkit extends HostNetwork, HostBtrfs {
   /** Runs a helper through the launcher, since the daemon must not fork. The helper is killed when the call is canceled. */
   run(call: Call, command: Command): Promise<CommandResult>;
 
+  /**
+   * The engine's native program, linked statically, so that it runs in any root. Called by the path of a file `tsbox-enter`, it becomes the
+   * command that its arguments name (native/runtime/src/enter.rs); as `tsbox-init`, it is the init process of `--init`.
+   */
+  readonly program: string;
+
   readonly cgroups: { readonly layout: "v1" | "hybrid" | "v2" };
   /** The host's pids of the processes in a cgroup and below; empty if there is no such cgroup. `path`: a spec's `cgroupsPath`. */
   cgroupPids(call: Call, path: string): Promise<readonly number[]>;

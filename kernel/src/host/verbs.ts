@@ -53,6 +53,7 @@ const table: VerbTable = {
       update: { update: true },
       stats: { stats: true },
       explain: { explain: true },
+      ended: { ended: true },
       processes: {},
       terminal: {},
       rootless: {},

@@ -28,6 +28,9 @@ impl Launcher {
                 self.helpers.reaped(pid, status);
             }
         }
+        for (channel, event) in self.shims.ended() {
+            self.daemon.writer.json(daemon::FROM_SHIM, channel, &event);
+        }
         None
     }
 

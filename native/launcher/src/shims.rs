@@ -4,13 +4,14 @@ use crate::epoll::Epoll;
 use crate::limits;
 use std::collections::HashMap;
 use std::io::{self, PipeWriter, Write};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tsbox_core::peer::protocol::{FromShim, ShimSpawn, ToShim, shim};
 use tsbox_core::peer::wire::{Fill, Frame, Reader, Writer};
 use tsbox_core::sys::credentials;
-use tsbox_core::sys::process::kill;
+use tsbox_core::sys::process::{self, kill};
 use tsbox_shim::Config;
 use tsbox_shim::status::{self, Unwritten};
 
@@ -23,6 +24,8 @@ pub struct Shim {
     pub process: Option<i32>,
     /// The shim is dead, but its container is not.
     pub orphaned: bool,
+    /// The first process of an orphaned container, if another runtime's monitor is its parent.
+    foreign: Option<OwnedFd>,
     /// Holds back the process that the shim starts, until a byte is written. If the pipe is closed without a byte, the start fails.
     hold: Option<PipeWriter>,
     socket: UnixStream,
@@ -82,6 +85,7 @@ impl Shims {
             pid,
             process: None,
             orphaned: false,
+            foreign: None,
             hold: None,
             socket,
             reader: Reader::default(),
@@ -184,6 +188,8 @@ impl Shims {
         let Some(shim) = self.all.get_mut(&channel) else { return false };
         epoll.remove(shim.socket.as_raw_fd());
         shim.orphaned = shim.process.is_some();
+        let process = shim.process.and_then(|pid| process::open(pid).ok());
+        shim.foreign = process.filter(|pidfd| !process::is_child(pidfd.as_fd()));
         let killed = shim.orphaned;
         if !killed {
             self.all.remove(&channel);
@@ -203,6 +209,33 @@ impl Shims {
         let exit = status::exit(wait, false);
         self.unwritten.extend(status::keep(&shim.directory, &exit));
         Some((channel, FromShim::Exited { pid, status: exit }))
+    }
+
+    /// The containers without a shim whose first process, another runtime's child, has ended. Called when a child has ended: the monitor of
+    /// such a process ends with it.
+    pub fn ended(&mut self) -> Vec<(u32, FromShim)> {
+        let has_ended = |shim: &Shim| {
+            shim.foreign
+                .as_ref()
+                .is_some_and(|pidfd| process::await_end(pidfd.as_fd(), Duration::ZERO))
+        };
+        let channels: Vec<u32> = self
+            .all
+            .iter()
+            .filter(|(_, shim)| has_ended(shim))
+            .map(|(channel, _)| *channel)
+            .collect();
+        let gone = channels
+            .into_iter()
+            .filter_map(|channel| Some((channel, self.all.remove(&channel)?)));
+        gone.map(|(channel, shim)| {
+            let state = shim.foreign.as_ref().and_then(|pidfd| process::exit_of_any(pidfd.as_fd()));
+            let exit = state.map_or_else(|| status::unknown(false), |state| status::exit(state, false));
+            self.unwritten.extend(status::keep(&shim.directory, &exit));
+            let pid = shim.process.unwrap_or_default();
+            (channel, FromShim::Exited { pid, status: exit })
+        })
+        .collect()
     }
 
     /// Retries the writes on every event, since there may be room by now.

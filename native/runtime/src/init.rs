@@ -332,7 +332,7 @@ fn name_host(init: &Init) -> Result<()> {
 }
 
 /// Waits while the caller prepares other parts, such as the network. The caller may also cancel the start.
-fn wait_for_release(hold: BorrowedFd) -> Result<()> {
+pub(crate) fn wait_for_release(hold: BorrowedFd) -> Result<()> {
     match retry(|| rustix::io::read(hold, &mut [0u8; 1])).call("read", None)? {
         0 => Err(Failure::new(Code::FailedPrecondition, "the start was given up")),
         _ => Ok(()),

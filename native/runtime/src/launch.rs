@@ -153,16 +153,34 @@ fn prepare(launch: &Launch, gate: Option<BorrowedFd>) -> Result<Launching> {
         id: launch.id.to_owned(),
         bundle: launch.bundle.to_owned(),
     });
-    Ok(Launching { talk, cgroup })
+    Ok(Launching {
+        talk,
+        cgroup,
+        by_commands: false,
+    })
 }
 
 /// A launch in progress, with the cgroup that it has made.
 pub struct Launching {
     talk: Pending,
     cgroup: Cgroup,
+    by_commands: bool,
 }
 
 impl Launching {
+    pub(crate) fn by_commands(talk: Pending, cgroup: Cgroup) -> Launching {
+        Launching {
+            talk,
+            cgroup,
+            by_commands: true,
+        }
+    }
+
+    /// Another runtime's commands start the process: it may be the child of their monitor.
+    pub fn is_by_commands(&self) -> bool {
+        self.by_commands
+    }
+
     /// Readable when [`Launching::advance`] has work to do.
     pub fn fd(&self) -> RawFd {
         self.talk.fd()
@@ -202,8 +220,8 @@ impl Launching {
     }
 
     /// Blocks until the process runs. A failure leaves nothing behind.
-    fn wait(self) -> Result<(Started, bool)> {
-        let Launching { talk, cgroup } = self;
+    pub(crate) fn wait(self) -> Result<(Started, bool)> {
+        let Launching { talk, cgroup, .. } = self;
         match talk.wait() {
             Ok(born) => Ok((
                 Started {

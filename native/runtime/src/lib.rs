@@ -7,6 +7,9 @@
 //!   Stdio   Fds([RawFd; 3]) | Terminal { rows: u16, columns: u16 }
 //!   Started { pid: i32, pidfd: OwnedFd, console: Option<OwnedFd>, cgroup: Cgroup, warnings: Vec<String>, timings: Vec<(String, f64)> }
 //! pub fn begin(launch: &Launch) -> Result<Launching>       // like launch, without waiting: fd(), advance() -> Option<Born>, abandon()
+//! pub fn command(commands: &Commands, cgroup: &str) -> Result<Launching>
+//! pub fn join_command(commands: &Commands) -> Result<Pending>
+//!                                                          // the same by the commands of another runtime
 //! pub fn exec(exec: &Exec) -> Result<Pending>              // a further process in a running container
 //!   Pending fd(), advance() -> Option<Born>, kill(), wait()
 //!   Exec    { pid: i32, pidfd: BorrowedFd, cgroup: &Cgroup, process: &Process, stdio: Stdio, seccomp: Option<&[u8]> }
@@ -24,13 +27,15 @@
 //! There is one file per stage: [`mod@launch`] and then `pending` in the caller, `join` if a user namespace is joined first, `init` in the
 //! process that becomes the container's first, `own_files` for the files that Docker puts into every root, `process` for the last steps
 //! that it shares with `exec` (`command`, `directory`, `labels` and `limits` are parts of them), `reaper` for the engine's own first
-//! process (`--init`). `channel` has a diagram of the conversation.
+//! process (`--init`). `commands` starts what another runtime's command line makes. `channel` has a diagram of the conversation.
 
 mod channel;
 mod cli;
 mod clock;
 mod command;
+mod commands;
 mod directory;
+pub mod enter;
 mod exec;
 mod hooks;
 mod init;
@@ -47,6 +52,7 @@ pub mod sealed;
 mod stdio;
 
 pub use cli::main;
+pub use commands::{Commands, Step, command, join_command};
 pub use exec::{Exec, exec, exec_and_wait, replace_if_ended};
 pub use launch::{Launch, Launching, Started, begin, launch};
 pub use pending::{Born, Pending};

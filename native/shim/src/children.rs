@@ -3,6 +3,7 @@
 use crate::shim::Shim;
 use crate::starting::Starting;
 use crate::status;
+use tsbox_core::peer::protocol::Exit;
 use tsbox_core::sys::process;
 
 /// Which children are reaped now.
@@ -45,14 +46,19 @@ impl Shim {
     }
 
     fn reaped(&mut self, pid: i32, state: i32) {
-        let Some(container) = self.container.as_mut().filter(|container| container.process.pid == pid) else {
-            self.execs.reaped(pid, state);
-            return;
-        };
+        match &self.container {
+            Some(container) if container.process.pid == pid => self.ended(|out_of_memory| status::exit(state, out_of_memory)),
+            _ => drop(self.execs.reaped(pid, state)),
+        }
+    }
+
+    /// The container's first process has ended. `exit`: its status, given whether memory had run out.
+    pub(crate) fn ended(&mut self, exit: impl FnOnce(bool) -> Exit) {
+        let Some(container) = self.container.as_mut() else { return };
         // Later events of the cgroup come from its removal.
         container.memory = None;
         let out_of_memory = container.cgroup.oom_killed();
-        container.process.exit(status::exit(state, out_of_memory));
+        container.process.exit(exit(out_of_memory));
         // Processes that have joined another container's pid namespace would survive.
         let _ = container.cgroup.kill_all(libc::SIGKILL);
         // An exec that is starting may not be in the cgroup yet.

@@ -8,6 +8,7 @@
 //! ```
 //! Its directory, on tmpfs, holds `shim.sock` (control and attachments) and, at the end, `exit`.
 
+mod adopted;
 mod birth;
 mod channel;
 mod children;

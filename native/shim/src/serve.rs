@@ -1,5 +1,6 @@
 //! The shim's loop: one thread, one poll set, all descriptors non-blocking.
 
+use crate::adopted::Adopted;
 use crate::channel::Channel;
 use crate::memory;
 use crate::session::{Part, SessionEvent};
@@ -28,6 +29,7 @@ enum Polled {
     Guest(usize),
     Early(usize),
     Memory,
+    Adopted,
     Starting,
     Session(Part),
     Exec(usize, Part),
@@ -49,6 +51,7 @@ impl Shim {
                 }
             }
             self.advance();
+            self.look_at_adopted();
             if ready == Ready::TimedOut && self.unwritten.as_ref().is_some_and(Unwritten::try_again) {
                 self.unwritten = None;
             }
@@ -66,8 +69,10 @@ impl Shim {
 
     fn timeout(&self) -> i32 {
         let starts = self.starting.iter().map(|start| start.left());
+        let adopted = self.container.as_ref().filter(|container| container.process.exited().is_none());
+        let adopted = adopted.and_then(|container| container.adopted.as_ref()?.left());
         let release = self.release.map(|due| due.saturating_duration_since(Instant::now()));
-        timeout(starts.chain(release), self.draining(), self.unwritten.is_some())
+        timeout(starts.chain(release).chain(adopted), self.draining(), self.unwritten.is_some())
     }
 
     /// Returns the memory of a launch or an exec to the kernel. A shim does little while its container runs, and there may be thousands of
@@ -105,6 +110,9 @@ impl Shim {
             if let Some(memory) = &container.memory {
                 each(Polled::Memory, memory.fd(), memory.events());
             }
+            if container.adopted.as_ref().is_some_and(Adopted::lives) {
+                each(Polled::Adopted, container.process.pidfd.as_raw_fd(), libc::POLLIN);
+            }
             let session = &container.process.session;
             session.poll(&mut |part, fd, events| each(Polled::Session(part), fd, events));
         }
@@ -127,6 +135,7 @@ impl Shim {
             Polled::Guest(at) => self.welcome(at),
             Polled::Early(at) => drop(self.early.remove(at)),
             Polled::Memory => self.out_of_memory(),
+            Polled::Adopted => self.adopted_ended(),
             // `advance` checks all of them once per round, since a deadline has no descriptor.
             Polled::Starting => {}
             Polled::Session(part) => {

@@ -2,6 +2,7 @@
 //! `children`, `end`; `serve` is the loop that calls them.
 
 use crate::Config;
+use crate::adopted::Adopted;
 use crate::birth::Parts;
 use crate::channel::Channel;
 use crate::exec::{Execs, not_running};
@@ -24,6 +25,8 @@ use tsbox_runtime::Cgroup;
 /// The container: its first process and its resources.
 pub(crate) struct Container {
     pub process: Process,
+    /// The first process is the child of another runtime's monitor.
+    pub adopted: Option<Adopted>,
     pub cgroup: Cgroup,
     pub paused: bool,
     pub memory: Option<MemoryWatch>,

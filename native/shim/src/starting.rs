@@ -2,6 +2,7 @@
 //! slow, hung or hostile (a fifo in place of passwd, a lease on the program, a stop signal). The shim serves all others meanwhile, and
 //! cancels the start after a deadline.
 
+use crate::adopted::Adopted;
 use crate::client::Client;
 use crate::pipes::Pipes;
 use crate::session::Session;
@@ -72,6 +73,8 @@ pub struct Ready {
     pub session: Session,
     /// Set for a process with its own root file system.
     pub cgroup: Option<Cgroup>,
+    /// Set for a process that is not the shim's child.
+    pub adopted: Option<Adopted>,
     pub client: Option<Client>,
     pub fds: Vec<OwnedFd>,
 }
@@ -150,6 +153,8 @@ impl Starting {
             let _ = sys::process::signal(born.pidfd.as_fd(), libc::SIGKILL);
             return Err(Failure::io(&error, "stdio", None));
         }
+        let by_commands = matches!(&self.talk, Talk::Launching(launching) if launching.is_by_commands());
+        let adopted = by_commands.then(|| Adopted::of(born.pidfd.as_fd())).flatten();
         born.timings.push(("all".to_owned(), self.begun.elapsed().as_secs_f64() * 1000.0));
         Ok(Ready {
             seq: self.seq,
@@ -160,6 +165,7 @@ impl Starting {
                 Talk::Launching(launching) => Some(launching.into_cgroup()),
                 Talk::Joining(_) => None,
             },
+            adopted,
             client: self.client,
             fds: self.fds,
         })

@@ -98,6 +98,7 @@ impl Shim {
             born,
             mut session,
             cgroup,
+            adopted,
             client,
             fds,
         } = ready;
@@ -118,6 +119,7 @@ impl Shim {
                 self.join_early(None, &mut session);
                 self.container = Some(Container {
                     process: Process::new(pid, pidfd, session, None),
+                    adopted,
                     memory: None,
                     cgroup,
                     paused: false,

@@ -16,6 +16,15 @@ pub fn exit(status: i32, out_of_memory: bool) -> Exit {
         signal,
         out_of_memory,
         at: now(),
+        unknown: false,
+    }
+}
+
+/// The end of a process whose status only its format knows. 255 stands for it until then.
+pub fn unknown(out_of_memory: bool) -> Exit {
+    Exit {
+        unknown: true,
+        ..exit(255 << 8, out_of_memory)
     }
 }
 

@@ -1,5 +1,6 @@
-//! `tsbox`, one binary with five roles: the client (a user's command), the launcher (`tsbox daemon`), the shim (a fork of the launcher), an
-//! OCI runtime (called as `tsbox-runtime`, or `tsbox runtime …`), and the first process of a container that asks for one (`--init`).
+//! `tsbox`, one binary with six roles: the client (a user's command), the launcher (`tsbox daemon`), the shim (a fork of the launcher), an
+//! OCI runtime (called as `tsbox-runtime`, or `tsbox runtime …`), the first process of a container that asks for one (`--init`), and
+//! the program that other runtimes start in place of a container's command (`tsbox-enter`).
 
 use std::ffi::OsString;
 
@@ -10,8 +11,11 @@ fn main() {
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_default();
     let args: Vec<OsString> = words.collect();
-    if name.as_encoded_bytes() == tsbox_runtime::reaper::NAME.as_bytes() {
-        std::process::exit(tsbox_runtime::reaper::main(args));
+    // Another runtime starts these two by their path in the container.
+    match name.to_str().map(|name| name.rsplit('/').next().unwrap_or(name)) {
+        Some(tsbox_runtime::reaper::NAME) => std::process::exit(tsbox_runtime::reaper::main(args)),
+        Some(tsbox_runtime::enter::NAME) => std::process::exit(tsbox_runtime::enter::main(args)),
+        _ => {}
     }
     let role = if name.as_encoded_bytes().ends_with(b"tsbox-runtime") {
         Some("runtime")

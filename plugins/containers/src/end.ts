@@ -7,6 +7,7 @@ import { diskDirectory } from "./directories.ts";
 import { dropEarly } from "./early-shims.ts";
 import { endAtOnce } from "./ending.ts";
 import type { Drivers, Engine, Journal, Place, Services, ShimSupply, Turns, Watches } from "./engine.ts";
+import { forgetEnd, known } from "./formats.ts";
 import { release } from "./mounts/live.ts";
 import { afterEnd } from "./restart-policy.ts";
 
@@ -25,11 +26,12 @@ export type EndNeeds = Journal &
  * Records that the first process, `pid`, has ended. The caller holds the container's lock; the status is on disk. A report that comes
  * twice, or is about an earlier round, is ignored.
  */
-export async function ended(engine: EndNeeds, id: ContainerId, pid: number | null, status: ExitStatus): Promise<void> {
+export async function ended(engine: EndNeeds, id: ContainerId, pid: number | null, reported: ExitStatus): Promise<void> {
   if (!engine.records.has(id)) return;
   const before = engine.records.byId(id);
   if (!runs(before) || before.pid !== pid) return;
   const call = engine.call();
+  const status = await known(engine, call, before, reported);
   const record: Container = {
     ...before,
     ...afterEnd(before, status, Date.now()),
@@ -57,8 +59,9 @@ export async function ended(engine: EndNeeds, id: ContainerId, pid: number | nul
   } else {
     engine.records.note(record);
     await reportEnd(engine, call, record, status, named);
-    // Before the restart, which needs the address and the ports.
+    // Before the restart, which needs the address, the ports and the format.
     await disconnect(engine, call, before);
+    await attempt(call, "end the container in its format", () => forgetEnd(engine, call, before));
     engine.restarts.schedule(record);
     // No caller waits for the disk. A restart loop writes only to tmpfs: the durable record says that the container runs, and it soon will
     // again.

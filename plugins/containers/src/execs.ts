@@ -22,6 +22,7 @@ import {
 import { attributes } from "./attributes.ts";
 import { type Background, later } from "./background.ts";
 import type { Drivers, Engine, Journal } from "./engine.ts";
+import { explained } from "./formats.ts";
 import { refuseRestarting } from "./restart-policy.ts";
 import { execProcess, readTemplate } from "./spec/exec-process.ts";
 import { resolveInRoot } from "./spec/user.ts";
@@ -81,8 +82,9 @@ export async function startExec(engine: ExecNeeds, call: Call, id: ExecId, optio
   entry.client = options.client?.client ?? null;
   await publishExec(engine, call, exec, `exec_start: ${shown(exec.config.argv)}`);
   const { client, capture } = options;
+  let launch: ExecLaunch | undefined;
   try {
-    const launch = await launchOf(engine, call, record, exec);
+    launch = await launchOf(engine, call, record, exec);
     if (client) engine.waiters.expectFlush(exec.container, client.client);
     const { config } = exec;
     const started = await engine.shims.container(record).exec(call, {
@@ -97,7 +99,8 @@ export async function startExec(engine: ExecNeeds, call: Call, id: ExecId, optio
     if (entry.exec.status === "running") entry.exec = { ...entry.exec, pid: started.pid };
     for (const warning of started.warnings) call.log.warn(warning, { container: exec.container.slice(0, 12) });
     return started.timings;
-  } catch (error) {
+  } catch (thrown) {
+    const error = launch === undefined ? thrown : await explained(call, await engine.exec(record.drivers.exec), launch, thrown);
     if (client) engine.waiters.forgetFlush(exec.container, client.client);
     // No event: no process has died.
     conclude(engine, id, codeOf(error));

@@ -2,11 +2,13 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { type ExecDriver, fail, type Plugin, type PluginContext, settingsOf } from "@tsbox/kernel";
 import { AppArmor } from "./apparmor.ts";
+import { later } from "./background.ts";
 import { defaultDirectories } from "./cdi/registry.ts";
 import { type CgroupDriverName, cgroupDriver } from "./cgroup-driver.ts";
 import { endUnhealthy } from "./ending.ts";
 import type { Engine } from "./engine.ts";
 import { Execs } from "./exec-table.ts";
+import { endStrangers } from "./formats.ts";
 import { HealthWatch } from "./health-watch.ts";
 import { IdRanges } from "./id-ranges.ts";
 import { Locks } from "./locks.ts";
@@ -66,7 +68,17 @@ const plugin: Plugin<Config> = {
           context.stateDirectory,
           new Unwritten((text) => context.call().log.warn(text)),
         );
-        const exec = (id: string): Promise<ExecDriver> => context.driver("exec", id);
+        const swept = new Set<string>();
+        const exec = async (id: string): Promise<ExecDriver> => {
+          const driver = await context.driver("exec", id);
+          // At its first use, not at the start of the daemon: a format that nobody uses need not be opened.
+          if (engine !== undefined && !swept.has(id)) {
+            const whole = engine;
+            swept.add(id);
+            later(whole, () => endStrangers(whole, context.call(), driver));
+          }
+          return driver;
+        };
         const launcher = await context.service("launcher");
         engine = {
           engineId: context.engineId,

@@ -167,8 +167,8 @@ export function exitOf(directory: string): ExitStatus | null {
   }
 }
 
-/** The exit status of a process whose end was not observed. */
-const unknownExit = (): ExitStatus => ({ code: 255, signal: null, outOfMemory: false, at: Date.now() });
+/** The exit status of a process whose end was not observed. Its format may know it. */
+const unknownExit = (): ExitStatus => ({ code: 255, signal: null, outOfMemory: false, at: Date.now(), unknown: true });
 
 /** Removes what has no record, of this engine only: directories on tmpfs and on disk, layers, cgroups. */
 async function sweep(engine: RestoreNeeds, call: Call): Promise<void> {

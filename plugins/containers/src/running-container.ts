@@ -1,6 +1,7 @@
 /**
  * A running container as one object. Code that acts on its processes uses it (`engine.shims.container`), and no other code talks to its
- * shim. The exec driver does what its powers (`stats`, `update`) offer. Everything else goes to the shim, or to the container's cgroup.
+ * shim. The exec driver does what its powers (`kill`, `pause`, `stats`, `update`) offer. Everything else goes to the shim, or to the
+ * container's cgroup.
  */
 import {
   type Call,
@@ -22,6 +23,8 @@ import { isAlive } from "./alive.ts";
 import { blockDevices } from "./spec/devices.ts";
 import { readTemplate } from "./spec/exec-process.ts";
 import { blockDevicesOf, resourcesOf } from "./spec/limits.ts";
+
+const sigkill = 9;
 
 /** What a running container needs to reach its processes. */
 export interface Reach {
@@ -45,17 +48,23 @@ export class RunningContainer {
    * Signals the first process; with `all`, every process. It arrives even if the shim is dead or does not answer. `FailedPrecondition`: the
    * container does not run.
    */
-  signal(call: Call, signal: number, { all = false }: { readonly all?: boolean } = {}): Promise<void> {
+  async signal(call: Call, signal: number, { all = false }: { readonly all?: boolean } = {}): Promise<void> {
     const { id, pid } = this.#record;
+    // The host's SIGKILL ends whatever the format has made of the container, also when the format no longer answers.
+    // A driver that is gone does not keep a container from ending.
+    const driver = signal === sigkill ? null : await this.#driver().catch(() => null);
+    if (driver !== null && supports(driver, "kill")) return driver.kill(call, id, signal, { all });
     return this.#reach.launcher.signal(call, id, signal, { all, pid });
   }
 
-  pause(call: Call): Promise<void> {
-    return this.#reach.launcher.pause(call, this.#record.id);
+  async pause(call: Call): Promise<void> {
+    const driver = await this.#driver();
+    return supports(driver, "pause") ? driver.pause(call, this.#record.id) : this.#reach.launcher.pause(call, this.#record.id);
   }
 
-  resume(call: Call): Promise<void> {
-    return this.#reach.launcher.resume(call, this.#record.id);
+  async resume(call: Call): Promise<void> {
+    const driver = await this.#driver();
+    return supports(driver, "pause") ? driver.resume(call, this.#record.id) : this.#reach.launcher.resume(call, this.#record.id);
   }
 
   /** Resizes the container's terminal. */

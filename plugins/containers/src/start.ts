@@ -24,6 +24,7 @@ import { devicesRequested } from "./cdi/requests.ts";
 import { diskDirectory, makeDiskDirectory } from "./directories.ts";
 import { type EarlyShimNeeds, takeShim } from "./early-shims.ts";
 import type { Engine, HostChoices, Services } from "./engine.ts";
+import { explained, forgetEnd } from "./formats.ts";
 import { ownerOf } from "./groups.ts";
 import { type HealthNeeds, watchHealth } from "./health.ts";
 import { freshHealth } from "./health-check.ts";
@@ -75,6 +76,7 @@ export async function start(engine: StartNeeds, call: Call, record: Container, o
       await engine.shims.abandon(cleanupCall(call), id);
       // A shim that was killed before it could report the start has left a process that nobody else knows.
       await clearAfter(engine, cleanupCall(call), ownerOf(record));
+      await forgetEnd(engine, cleanupCall(call), record);
     });
     cleanup.undo(async () => engine.idRanges.free(id));
     const given = Promise.withResolvers<never>();
@@ -134,21 +136,25 @@ export async function start(engine: StartNeeds, call: Call, record: Container, o
     const spec = await engine.hooks.buildSpec(call, await withRequested(engine, call, record, buildSpec(input)), id);
     const shown = idMaps === null ? rootfs : rootfs.map((mount) => ({ ...mount, idMaps }));
     const launch = await exec.plan(call, { id, directory, spec, rootfs: shown });
-    await keepTemplate(call, engine.host, directory, launch);
+    await keepTemplate(call, engine.host, directory, spec, launch);
     phase("plan");
 
     const { client } = options;
     if (client) engine.waiters.expectFlush(id, client.client);
     const size = options.size ?? client?.size ?? { rows: 24, columns: 80 };
-    const starting = engine.shims.start(call, id, {
-      launch,
-      rootfs: shown,
-      terminal: config.terminal ? size : null,
-      stdin: config.openStdin,
-      stdinOnce: config.stdinOnce,
-      log: record.log,
-      client: client ?? null,
-    });
+    const starting = engine.shims
+      .start(call, id, {
+        launch,
+        rootfs: shown,
+        terminal: config.terminal ? size : null,
+        stdin: config.openStdin,
+        stdinOnce: config.stdinOnce,
+        log: record.log,
+        client: client ?? null,
+      })
+      .catch(async (thrown: unknown) => {
+        throw await explained(call, exec, launch, thrown);
+      });
     const ready = async (): Promise<readonly EndpointRecord[]> => {
       try {
         const endpoints = await connecting;

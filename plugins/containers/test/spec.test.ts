@@ -3,6 +3,7 @@ import { isTsboxError, signalNumber } from "@tsbox/kernel";
 import * as assert from "uvu/assert";
 import { checkName, inventName } from "../src/names.ts";
 import { capabilitiesOf } from "../src/spec/build.ts";
+import { givenCapabilities, hostCapabilities } from "../src/spec/defaults.ts";
 import { resolveFrom } from "../src/spec/user.ts";
 
 const test = suite("containers: names, users, capabilities, signals");
@@ -30,7 +31,13 @@ test("capabilities are Docker's fourteen, less what is dropped, plus what is add
   assert.is(of([], []).length, 14);
   assert.equal(of(["net_admin"], ["ALL"]), ["CAP_NET_ADMIN"]);
   assert.not.ok(of(["ALL"], ["CAP_SYS_ADMIN"]).includes("CAP_SYS_ADMIN"));
-  assert.is(of([], [], true).length, 41);
+  assert.equal(of([], [], true), hostCapabilities());
+  assert.equal(of(["ALL"], []), hostCapabilities());
+  assert.is(givenCapabilities("CapBnd:\t000001ffffffffff\n").length, 41);
+  // Without CAP_SYS_RESOURCE, and with one that this engine has no name for.
+  const fewer = givenCapabilities("CapBnd:\t000003fffeffffff\n");
+  assert.is(fewer.length, 40);
+  assert.not.ok(fewer.includes("CAP_SYS_RESOURCE"));
   assert.throws(() => of(["nonsense"], []), invalid);
 });
 

@@ -171,6 +171,8 @@ export interface Binding {
   callNow<V extends keyof Verbs>(verb: V, request: Verbs[V]["takes"]): Verbs[V]["answers"];
   compileSeccomp(profile: string): Uint8Array;
   readFile(root: string, path: string, limit: number): Uint8Array;
+  /** The path of the native program. */
+  readonly program: string;
 }
 
 /** `Unavailable`: the addon has not been built. */
@@ -195,7 +197,14 @@ export function loadBinding(): Binding {
     callNow: (verb, request) => unwrap(addon.callNow(JSON.stringify({ call: verb, ...request }))),
     compileSeccomp: (profile) => bytes(addon.compileSeccomp(profile)),
     readFile: (root, path, limit) => bytes(addon.readFile(root, path, limit)),
+    program: nativeProgram(),
   };
+}
+
+/** Beside the addon: `build/bin/tsbox`, or `bin/tsbox` of the package with the prebuilt ones. */
+function nativeProgram(): string {
+  const addon = builtAddon() ?? createRequire(import.meta.url).resolve("@tsbox/native");
+  return join(dirname(addon), "bin", "tsbox");
 }
 
 /** The addon that was built in the source tree, or the package with the prebuilt ones. */

@@ -86,6 +86,7 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
     run: async (call, command): Promise<CommandResult> => (await launcher()).run(call, command),
     ...createNetwork(binding),
     ...createBtrfs(binding),
+    program: binding.program,
     cgroups: { layout: binding.callNow("cgroupLayout", {}) },
     cgroupPids: async (_call, path) => binding.callNow("cgroupPids", { path }),
     cgroupUsage: async (_call, path) => binding.callNow("cgroupStats", { path }),

@@ -5,7 +5,7 @@ use crate::sys::mount;
 use crate::sys::{self, Call, at};
 use crate::tree::root::Root;
 use rustix::process::ioctl_tiocsctty;
-use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -19,6 +19,15 @@ impl Terminal {
     /// another file by now (CVE-2025-52565).
     pub fn open(root: &Root) -> Result<Terminal> {
         let master = root.open("/dev/pts/ptmx", libc::O_RDWR | libc::O_NOCTTY | libc::O_NOFOLLOW)?;
+        Terminal::checked(master)
+    }
+
+    /// The same from inside of the container, by a process that is its own.
+    pub fn open_own() -> Result<Terminal> {
+        Terminal::checked(sys::open("/dev/pts/ptmx", libc::O_RDWR | libc::O_NOCTTY | libc::O_NOFOLLOW)?)
+    }
+
+    fn checked(master: OwnedFd) -> Result<Terminal> {
         let stat = sys::stat(master.as_fd())?;
         if sys::file_system(master.as_fd())? != sys::DEVPTS_MAGIC || stat.st_rdev != libc::makedev(5, 2) {
             return Err(Failure::new(
@@ -26,6 +35,16 @@ impl Terminal {
                 "/dev/pts/ptmx of the container is not a terminal multiplexer",
             ));
         }
+        Terminal::with(master)
+    }
+
+    /// A terminal of the host's own, for a program that passes it on to its container.
+    pub fn of_host() -> Result<Terminal> {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        Terminal::with(openpt(flags).call("open", Some("/dev/ptmx"))?)
+    }
+
+    fn with(master: OwnedFd) -> Result<Terminal> {
         unlockpt(&master).call("TIOCSPTLCK", None)?;
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let slave = ioctl_tiocgptpeer(&master, flags).call("TIOCGPTPEER", None)?;
@@ -33,13 +52,7 @@ impl Terminal {
     }
 
     pub fn resize(&self, rows: u16, columns: u16) -> Result<()> {
-        let size = Winsize {
-            ws_row: rows,
-            ws_col: columns,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&self.master, size).call("TIOCSWINSZ", None)
+        resize(self.master.as_fd(), rows, columns)
     }
 
     /// Binds the terminal at `/dev/console`.
@@ -53,6 +66,17 @@ impl Terminal {
         at::set_owner_fd(self.slave.as_fd(), owner, u32::MAX).call("fchown", Some("/dev/console"))?;
         redirect([self.slave.as_raw_fd(); 3])
     }
+}
+
+/// `master`: a terminal's own end.
+pub fn resize(master: BorrowedFd, rows: u16, columns: u16) -> Result<()> {
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(master, size).call("TIOCSWINSZ", None)
 }
 
 /// Makes the terminal at standard input the controlling terminal of the calling process, which must lead a session.

@@ -372,4 +372,7 @@ pub struct Exit {
     pub out_of_memory: bool,
     /// Milliseconds since the epoch.
     pub at: f64,
+    /// The process is no child of the shim, and the kernel does not tell its exit code: only the format knows it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
 }

@@ -54,6 +54,35 @@ pub fn reap_by(pidfd: BorrowedFd) {
     while let Err(Errno::INTR) = rustix::process::waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED) {}
 }
 
+/// The wait status of any process that has ended and was reaped, by PIDFD_GET_INFO. None: the kernel is older than 6.15, or its parent has
+/// not reaped it.
+pub fn exit_of_any(pidfd: BorrowedFd) -> Option<i32> {
+    const PIDFD_GET_INFO: libc::c_ulong = 0xC040_FF0B;
+    const EXIT: u64 = 1 << 3;
+    // `struct pidfd_info` up to its first version: mask, cgroup id, eleven ids, the exit status.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        mask: u64,
+        cgroup: u64,
+        ids: [u32; 11],
+        status: i32,
+    }
+    let mut info = Info {
+        mask: EXIT,
+        ..Info::default()
+    };
+    // SAFETY: the structure has the size that the request's number names.
+    let answer = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO as _, &raw mut info) };
+    (answer == 0 && info.mask & EXIT != 0).then_some(info.status)
+}
+
+/// Whether a process is a child of the caller, which may have ended and is not reaped.
+pub fn is_child(pidfd: BorrowedFd) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(rustix::process::waitid(WaitId::PidFd(pidfd), options), Err(Errno::CHILD))
+}
+
 /// Whether a process ends within `timeout`.
 pub fn await_end(pidfd: BorrowedFd, timeout: Duration) -> bool {
     is_ready(pidfd, PollFlags::IN, timeout)

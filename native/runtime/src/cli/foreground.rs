@@ -1,13 +1,20 @@
 //! A caller that stays until the process ends: it forwards signals and terminal data, and returns the process's exit code.
 
+use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use tsbox_core::failure::Result;
+use std::time::{Duration, Instant};
+use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::sys::poll::{self, Ready};
 use tsbox_core::sys::signals::Signals;
 use tsbox_core::sys::{Call, process, retry};
+
+/// How long another runtime may take to reap its child.
+const REAP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long its monitor may take to bring the last output.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// Returns the exit code as a shell reports it: 128 + signal for a killed process.
 pub fn serve(pid: i32, pidfd: &OwnedFd, console: Option<OwnedFd>) -> Result<i32> {
@@ -18,7 +25,14 @@ pub fn serve(pid: i32, pidfd: &OwnedFd, console: Option<OwnedFd>) -> Result<i32>
         copy_size(console);
     }
     let mut input = console.is_some();
+    // The code of an ended process whose output its monitor still brings, and until when.
+    let mut ended: Option<(i32, Instant)> = None;
     loop {
+        if let Some((code, until)) = ended
+            && (console.is_none() || Instant::now() >= until)
+        {
+            return Ok(code);
+        }
         let terminal = console.as_ref().map_or(-1, AsRawFd::as_raw_fd);
         let entry = |fd| libc::pollfd {
             fd,
@@ -27,11 +41,12 @@ pub fn serve(pid: i32, pidfd: &OwnedFd, console: Option<OwnedFd>) -> Result<i32>
         };
         let mut entries = [
             entry(signals.as_raw_fd()),
-            entry(pidfd.as_raw_fd()),
+            entry(if ended.is_some() { -1 } else { pidfd.as_raw_fd() }),
             entry(terminal),
             entry(if input { 0 } else { -1 }),
         ];
-        if !poll::wait(&mut entries, -1).is_ok_and(Ready::some) {
+        let timeout = if ended.is_some() { 100 } else { -1 };
+        if !poll::wait(&mut entries, timeout).is_ok_and(Ready::some) {
             continue;
         }
         if entries[0].revents != 0
@@ -53,19 +68,45 @@ pub fn serve(pid: i32, pidfd: &OwnedFd, console: Option<OwnedFd>) -> Result<i32>
         }
         // Read the last output before the process's end is handled.
         if entries[1].revents != 0 && entries[2].revents == 0 {
-            return status(pid);
+            match status(pid, pidfd)? {
+                (code, false) => return Ok(code),
+                (code, true) => ended = Some((code, Instant::now() + DRAIN)),
+            }
         }
     }
 }
 
-fn status(pid: i32) -> Result<i32> {
-    let status = retry(|| waitpid(Pid::from_raw(pid), WaitOptions::empty())).call("waitpid", None)?;
-    let status = status.map_or(0, |(_, status)| status.as_raw());
-    Ok(if libc::WIFSIGNALED(status) {
+/// The exit code, and whether somebody else is the parent.
+fn status(pid: i32, pidfd: &OwnedFd) -> Result<(i32, bool)> {
+    let mut is_adopted = false;
+    let status = match retry(|| waitpid(Pid::from_raw(pid), WaitOptions::empty())) {
+        // The child of another runtime's monitor, which reaps it.
+        Err(Errno::CHILD) => {
+            is_adopted = true;
+            reaped_by_other(pidfd)?
+        }
+        answer => answer.call("waitpid", None)?.map_or(0, |(_, status)| status.as_raw()),
+    };
+    let code = if libc::WIFSIGNALED(status) {
         128 + libc::WTERMSIG(status)
     } else {
         libc::WEXITSTATUS(status)
-    })
+    };
+    Ok((code, is_adopted))
+}
+
+fn reaped_by_other(pidfd: &OwnedFd) -> Result<i32> {
+    let end = Instant::now() + REAP_TIMEOUT;
+    loop {
+        match process::exit_of_any(pidfd.as_fd()) {
+            Some(status) => return Ok(status),
+            None if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
+            None => {
+                let what = "the process is no child of this one, and the kernel does not tell how it ended";
+                return Err(Failure::new(Code::Unavailable, what));
+            }
+        }
+    }
 }
 
 /// Copies what is available. False: no more data will come.

@@ -1,5 +1,6 @@
 //! The command line that engines expect of an OCI runtime (runc's): one file per group of commands; their state is kept below `--root`.
 
+mod adopt;
 mod create;
 mod dispose;
 mod exec;
@@ -22,7 +23,7 @@ pub struct Global {
 }
 
 const USAGE: &str = "usage: tsbox-runtime [--root DIR] [--log FILE] [--log-format text|json] COMMAND …
-commands: create run start state kill delete exec pause resume list ps features";
+commands: create run start state kill delete exec pause resume list ps features adopt";
 
 /// `args` does not include the program's name. Returns the exit code.
 pub fn main(args: Vec<String>) -> i32 {
@@ -69,10 +70,11 @@ fn dispatch(args: Vec<String>, global: &mut Global) -> Result<i32> {
             None => return Err(Failure::new(Code::InvalidArgument, USAGE)),
         }
     };
-    if matches!(command.as_str(), "create" | "run" | "exec") {
+    if matches!(command.as_str(), "create" | "run" | "exec" | "adopt") {
         crate::sealed::ensure()?;
     }
     match command.as_str() {
+        "adopt" => adopt::adopt(&mut parser),
         "create" => create::create(global, &mut parser),
         "run" => create::run(global, &mut parser),
         "exec" => exec::exec(global, &mut parser),

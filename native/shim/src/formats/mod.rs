@@ -2,6 +2,7 @@
 //! fields and calls the runtime. A new format is a new file and a new variant here.
 
 mod beside;
+mod command;
 mod join;
 mod oci;
 
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use std::os::fd::BorrowedFd;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::Mount;
-use tsbox_runtime::{Cgroup, Process as OciProcess, Spec, Stdio};
+use tsbox_runtime::{Cgroup, Process as OciProcess, Spec, Stdio, Step};
 
 /// `Launch` of kernel/src/contract/exec.ts: how a container's first process is started.
 #[derive(Deserialize)]
@@ -19,6 +20,8 @@ use tsbox_runtime::{Cgroup, Process as OciProcess, Spec, Stdio};
 pub enum Format {
     /// Kind `oci`: an OCI runtime spec, with this program as the runtime.
     Oci(oci::Oci),
+    /// Kind `command`: the command line of another runtime.
+    Command(command::Command),
     /// A kind that this shim does not know, or one whose fields are missing.
     Unknown(String),
 }
@@ -26,15 +29,43 @@ pub enum Format {
 /// The fields of all kinds. serde reads a tagged enum in two passes and keeps all values in a tree between them. A spec is the largest
 /// message there is, so it is read in one pass.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Fields {
     kind: String,
     spec: Option<Spec>,
+    steps: Option<Vec<Step>>,
+    rootfs: Option<String>,
+    cgroup: Option<String>,
+    pid_file: Option<String>,
+    console_socket: Option<String>,
+    #[serde(default)]
+    own_files: bool,
+    #[serde(default)]
+    directories: Vec<String>,
+    #[serde(default)]
+    files: Vec<String>,
+    #[serde(default)]
+    stays: bool,
+    #[serde(default)]
+    enter: bool,
 }
 
 impl From<Fields> for Format {
     fn from(fields: Fields) -> Format {
-        match (fields.kind.as_str(), fields.spec) {
-            ("oci", Some(spec)) => Format::Oci(oci::Oci { spec }),
+        match (fields.kind.as_str(), fields.spec, fields.steps) {
+            ("oci", Some(spec), _) => Format::Oci(oci::Oci { spec }),
+            ("command", _, Some(steps)) => Format::Command(command::Command {
+                steps,
+                rootfs: fields.rootfs,
+                cgroup: fields.cgroup,
+                pid_file: fields.pid_file,
+                console_socket: fields.console_socket,
+                own_files: fields.own_files,
+                directories: fields.directories,
+                files: fields.files,
+                stays: fields.stays,
+                enter: fields.enter,
+            }),
             _ => Format::Unknown(fields.kind),
         }
     }
@@ -55,17 +86,17 @@ impl Format {
     pub fn expose(&mut self) {
         match self {
             Format::Oci(oci) => oci.expose(),
-            Format::Unknown(_) => {}
+            Format::Command(_) | Format::Unknown(_) => {}
         }
     }
 
     /// Fails with `Unsupported` if shims of this version can't start such a launch.
     pub fn check(&self) -> Result<()> {
         match self {
-            Format::Oci(_) => Ok(()),
+            Format::Oci(_) | Format::Command(_) => Ok(()),
             Format::Unknown(kind) => Err(Failure::new(
                 Code::Unsupported,
-                format!("this shim starts launches of kind oci, not {kind}"),
+                format!("this shim starts launches of kind oci or command, not {kind}, and those with all their fields"),
             )),
         }
     }
@@ -74,6 +105,7 @@ impl Format {
         self.check()?;
         match self {
             Format::Oci(oci) => oci.begin(around),
+            Format::Command(command) => command.begin(around),
             Format::Unknown(_) => Err(Failure::new(Code::Internal, "an unknown launch was begun")),
         }
     }
@@ -88,6 +120,8 @@ pub enum ExecFormat {
     Join(join::Join),
     /// Has its own root file system, and joins the namespaces that the spec names.
     Beside(Box<beside::Beside>),
+    /// The command line of another runtime.
+    Command(command::Command),
     #[serde(other)]
     Unknown,
 }
@@ -106,7 +140,7 @@ impl ExecFormat {
         match self {
             ExecFormat::Join(join) => join.expose(),
             ExecFormat::Beside(beside) => beside.expose(),
-            ExecFormat::Unknown => {}
+            ExecFormat::Command(_) | ExecFormat::Unknown => {}
         }
     }
 
@@ -114,10 +148,8 @@ impl ExecFormat {
         match self {
             ExecFormat::Join(join) => join.begin(around),
             ExecFormat::Beside(beside) => beside.begin(around),
-            ExecFormat::Unknown => Err(Failure::new(
-                Code::Unsupported,
-                "this shim joins processes to its own containers, and starts no other runtime's command",
-            )),
+            ExecFormat::Command(command) => command.begin_exec(around),
+            ExecFormat::Unknown => Err(Failure::new(Code::Unsupported, "this shim does not know this kind of exec")),
         }
     }
 }
@@ -134,6 +166,8 @@ mod tests {
     fn a_launch_is_recognized_by_its_kind_and_its_fields() {
         let of = |text: &str| serde_json::from_str::<Format>(text).unwrap();
         assert!(matches!(of(r#"{"kind": "oci", "spec": {}}"#), Format::Oci(_)));
+        let steps = r#"{"kind": "command", "steps": [{"argv": ["runc"], "environment": {}, "workingDirectory": "/", "stdio": true}]}"#;
+        assert!(matches!(of(steps), Format::Command(_)));
         for text in [r#"{"kind": "oci"}"#, r#"{"kind": "command", "argv": ["lxc-start"]}"#] {
             let failure = of(text).check().unwrap_err();
             assert_eq!(failure.code, Code::Unsupported, "{text}");

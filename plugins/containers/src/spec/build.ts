@@ -4,7 +4,16 @@
  */
 import { type ContainerConfig, type ContainerId, fail, type IdMaps, type OciIdMapping, type OciMount, type OciSpec } from "@tsbox/kernel";
 import type { NamespaceSource, NamespaceSources } from "../namespaces.ts";
-import { allCapabilities, allDevices, defaultCapabilities, defaultMounts, defaultPath, deviceRules, ociVersion } from "./defaults.ts";
+import {
+  allCapabilities,
+  allDevices,
+  defaultCapabilities,
+  defaultMounts,
+  defaultPath,
+  deviceRules,
+  hostCapabilities,
+  ociVersion,
+} from "./defaults.ts";
 import { type Devices, parseRule } from "./devices.ts";
 import { type BlockDevices, resourcesOf, rlimitsOf } from "./limits.ts";
 import { hiddenPaths, type LabelModules, labelsOf, noNewPrivileges, seccompOf } from "./security.ts";
@@ -134,10 +143,10 @@ function sysctlsOf(config: ContainerConfig, netns: string | null, mapped: boolea
 
 /** Accepts names with or without CAP_, in any case; ALL means all. Dropping ALL applies first, then the added ones. */
 export function capabilitiesOf(config: Pick<ContainerConfig, "privileged" | "capAdd" | "capDrop">): readonly string[] {
-  if (config.privileged) return allCapabilities;
+  if (config.privileged) return hostCapabilities();
   const add = config.capAdd.map(capability);
   const drop = config.capDrop.map(capability);
-  const base = add.includes("ALL") ? allCapabilities : drop.includes("ALL") ? [] : defaultCapabilities;
+  const base = add.includes("ALL") ? hostCapabilities() : drop.includes("ALL") ? [] : defaultCapabilities;
   const kept = base.filter((name) => !drop.includes(name));
   return [...kept, ...add.filter((name) => name !== "ALL" && !kept.includes(name))];
 }

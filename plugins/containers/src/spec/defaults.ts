@@ -2,6 +2,7 @@
  * Docker's default isolation, as data: what a container gets without any options. Source: moby 28, `oci/defaults.go` and
  * `oci/caps/defaults.go`.
  */
+import { readFileSync } from "node:fs";
 import type { OciMount } from "@tsbox/kernel";
 
 export const ociVersion = "1.1.0";
@@ -70,6 +71,19 @@ export const allCapabilities: readonly string[] = [
   "CAP_BPF",
   "CAP_CHECKPOINT_RESTORE",
 ];
+
+/**
+ * Docker's meaning of "all": those that the engine itself may give away. A container in a container has fewer. `status`: `/proc/self/status`
+ * of the engine.
+ */
+export function givenCapabilities(status: string): readonly string[] {
+  const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
+  return allCapabilities.filter((_, number) => (bounding >> BigInt(number)) & 1n);
+}
+
+let given: readonly string[] | undefined;
+/** The same for this process, whose bounding set never grows. */
+export const hostCapabilities = (): readonly string[] => (given ??= givenCapabilities(readFileSync("/proc/self/status", "utf8")));
 
 /** Kernel information about the host that a container does not need. */
 export const maskedPaths: readonly string[] = [

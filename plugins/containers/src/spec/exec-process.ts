@@ -13,7 +13,7 @@ import {
   type OciSpec,
 } from "@tsbox/kernel";
 import { mappings, type ResolvedUser } from "./build.ts";
-import { allCapabilities, defaultMounts, defaultPath, maskedPaths, ociVersion, readonlyPaths } from "./defaults.ts";
+import { defaultMounts, defaultPath, hostCapabilities, maskedPaths, ociVersion, readonlyPaths } from "./defaults.ts";
 
 /** The part of a started container's spec that its execs need. It is stored beside the record on tmpfs; only the start uses the rest. */
 export interface ExecTemplate {
@@ -21,19 +21,21 @@ export interface ExecTemplate {
   /** The file of the compiled seccomp filter. */
   readonly filter: string | null;
   readonly cgroup: string | null;
+  /** The file in which the format's commands report. Null: there are none. */
+  readonly report: string | null;
 }
 
 const file = "exec.json";
 const filterAnnotation = "io.tsbox.seccomp-filter";
 
-export async function keepTemplate(call: Call, host: HostToolkit, directory: string, launch: Launch): Promise<void> {
-  if (launch.kind !== "oci") return;
-  const { process, annotations, linux } = launch.spec;
+/** `spec`: what the driver was asked for. Its own launch may carry another one, with the seccomp profile compiled. */
+export async function keepTemplate(call: Call, host: HostToolkit, directory: string, spec: OciSpec, launch: Launch): Promise<void> {
+  const { process, annotations, linux } = launch.kind === "oci" ? launch.spec : spec;
   const compiled = annotations?.[filterAnnotation] ?? null;
   const filter = compiled ?? (linux?.seccomp ? await compile(call, host, directory, linux.seccomp) : null);
-  writeFileSync(join(directory, file), JSON.stringify({ process, filter, cgroup: linux?.cgroupsPath ?? null } satisfies ExecTemplate), {
-    mode: 0o600,
-  });
+  const report = launch.kind === "command" ? launch.report : null;
+  const template: ExecTemplate = { process, filter, cgroup: linux?.cgroupsPath ?? null, report };
+  writeFileSync(join(directory, file), JSON.stringify(template), { mode: 0o600 });
 }
 
 /** Compiles a seccomp profile that the driver has not compiled. */
@@ -136,7 +138,7 @@ function environment(started: readonly string[], configured: readonly string[], 
 function capabilities(template: OciProcess, user: ResolvedUser | null, privileged: boolean): unknown {
   const own = (template.capabilities ?? {}) as { readonly bounding?: readonly string[] };
   if (user === null && !privileged) return template.capabilities;
-  const bounding = privileged ? allCapabilities : (own.bounding ?? []);
+  const bounding = privileged ? hostCapabilities() : (own.bounding ?? []);
   const root = (user?.uid ?? userOf(template).uid ?? 0) === 0;
   return { ...own, bounding, effective: root ? bounding : [], permitted: root ? bounding : [] };
 }

@@ -122,6 +122,16 @@ impl Cgroup {
         }
     }
 
+    /// The cgroups that another runtime is about to make. What an earlier start has left there is removed; they are this container's alone.
+    pub fn vacated(path: &str) -> Result<Cgroup> {
+        let mut cgroup = Cgroup::at(path)?;
+        if cgroup.exists() {
+            cgroup.clear()?;
+        }
+        cgroup.created = true;
+        Ok(cgroup)
+    }
+
     /// Existing cgroups, for example those of a container that a new process found again.
     pub fn at(path: &str) -> Result<Cgroup> {
         if path.contains(':') {

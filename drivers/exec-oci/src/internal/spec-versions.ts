@@ -1,0 +1,103 @@
+/**
+ * The fields of the OCI runtime spec, with the version that brought them. A runtime ignores what it does not know, and a limit that is
+ * silently dropped would be no limit: a field that no version has, or that is newer than the runtime, is refused by its name.
+ */
+import { fail, type OciSpec } from "@tsbox/kernel";
+import semver from "semver";
+
+/** A version: the field, and all below it. A list's fields are those of its elements. */
+interface Fields {
+  readonly [name: string]: string | Fields;
+}
+
+const first = "1.0.0";
+
+const spec: Fields = {
+  ociVersion: first,
+  root: first,
+  hostname: first,
+  domainname: "1.1.0",
+  annotations: first,
+  hooks: first,
+  mounts: { destination: first, type: first, source: first, options: first, uidMappings: "1.1.0", gidMappings: "1.1.0" },
+  process: {
+    terminal: first,
+    consoleSize: first,
+    user: first,
+    args: first,
+    env: first,
+    cwd: first,
+    capabilities: first,
+    rlimits: first,
+    noNewPrivileges: first,
+    apparmorProfile: first,
+    oomScoreAdj: first,
+    selinuxLabel: first,
+    ioPriority: "1.1.0",
+    scheduler: "1.1.0",
+    execCPUAffinity: "1.2.1",
+  },
+  linux: {
+    uidMappings: first,
+    gidMappings: first,
+    sysctl: first,
+    resources: {
+      devices: first,
+      memory: first,
+      cpu: {
+        shares: first,
+        quota: first,
+        period: first,
+        realtimeRuntime: first,
+        realtimePeriod: first,
+        cpus: first,
+        mems: first,
+        burst: "1.1.0",
+        idle: "1.1.0",
+      },
+      pids: first,
+      blockIO: first,
+      hugepageLimits: first,
+      network: first,
+      rdma: first,
+      unified: "1.0.2",
+    },
+    cgroupsPath: first,
+    namespaces: first,
+    devices: first,
+    seccomp: first,
+    rootfsPropagation: first,
+    maskedPaths: first,
+    readonlyPaths: first,
+    mountLabel: first,
+    intelRdt: first,
+    personality: "1.0.2",
+    timeOffsets: "1.1.0",
+    memoryPolicy: "1.3.0",
+    netDevices: "1.3.0",
+  },
+};
+/** Annotations of the engine that its own runtime alone carries out, and what they ask for. */
+const own: Readonly<Record<string, string>> = { "io.tsbox.init": "an init process (--init)" };
+
+/** `version`: the newest version of the spec that the runtime knows. A field that is null or missing asks for nothing. */
+export function refuseNewer(asked: OciSpec, version: string, runtime: string): void {
+  check(asked, spec, "", version, runtime);
+  for (const [annotation, what] of Object.entries(own))
+    if (asked.annotations?.[annotation] !== undefined)
+      throw fail("Unsupported", `${runtime} has no means for ${what}; leave it out, or use the exec driver native`);
+}
+
+function check(value: unknown, fields: Fields, path: string, version: string, runtime: string): void {
+  if (typeof value !== "object" || value === null) return;
+  for (const [name, field] of Object.entries(value)) {
+    if (field === undefined || field === null) continue;
+    const full = path === "" ? name : `${path}.${name}`;
+    const known = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    if (known === undefined) throw fail("Unsupported", `${full} is no field of an OCI spec that ${runtime} carries out; leave it out`);
+    if (typeof known === "string") {
+      if (semver.lt(version, known))
+        throw fail("Unsupported", `${runtime} knows version ${version} of the OCI spec, and ${full} came with ${known}; leave it out`);
+    } else for (const item of Array.isArray(field) ? field : [field]) check(item, known, full, version, runtime);
+  }
+}

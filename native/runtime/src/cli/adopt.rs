@@ -1,0 +1,100 @@
+//! `adopt LAUNCH`: starts a launch of kind `command` of the engine's exec contract as the engine's shim does, and stays until its process
+//! ends. The conformance suite uses it, since a process that adopts others must be a subreaper.
+
+use super::{foreground, next, unexpected};
+use crate::commands::{Commands, Step, command, join_command};
+use crate::stdio::Stdio;
+use lexopt::prelude::*;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tsbox_core::container::cgroup::Cgroup;
+use tsbox_core::failure::{Code, Failure, Result};
+use tsbox_core::mount::Mount;
+use tsbox_core::sys;
+
+/// How long the processes of the container may take to end after its first one.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `LaunchCommand` of kernel/src/contract/exec.ts, with the mounts of its root.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    steps: Vec<Step>,
+    rootfs: Option<PathBuf>,
+    #[serde(default)]
+    mounts: Vec<Mount>,
+    cgroup: Option<String>,
+    pid_file: Option<PathBuf>,
+    console_socket: Option<PathBuf>,
+    #[serde(default)]
+    own_files: bool,
+    #[serde(default)]
+    directories: Vec<String>,
+    #[serde(default)]
+    files: Vec<String>,
+    #[serde(default)]
+    stays: bool,
+    #[serde(default)]
+    enter: bool,
+    #[serde(default)]
+    terminal: bool,
+}
+
+pub fn adopt(parser: &mut lexopt::Parser) -> Result<i32> {
+    let path = match next(parser)? {
+        Some(Value(word)) => PathBuf::from(word),
+        Some(other) => return Err(unexpected(other)),
+        None => return Err(Failure::new(Code::InvalidArgument, "the file of the launch is missing")),
+    };
+    let file = read(&path)?;
+    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, "prctl(PR_SET_CHILD_SUBREAPER)")?;
+    let commands = Commands {
+        steps: &file.steps,
+        root: file.rootfs.as_deref().map(|root| (root, file.mounts.as_slice())),
+        own_files: file.own_files,
+        directories: &file.directories,
+        files: &file.files,
+        stdio: if file.terminal {
+            Stdio::Terminal { rows: 0, columns: 0 }
+        } else {
+            Stdio::Fds([0, 1, 2])
+        },
+        hold: None,
+        pid_file: file.pid_file.as_deref(),
+        console_socket: file.console_socket.as_deref(),
+        stays: file.stays,
+        enter: file.enter,
+    };
+    let (pid, pidfd, console, cgroup) = match &file.cgroup {
+        Some(path) => {
+            let (started, _) = command(&commands, path)?.wait()?;
+            (started.pid, started.pidfd, started.console, Some(started.cgroup))
+        }
+        None => {
+            let born = join_command(&commands)?.wait()?;
+            (born.pid, born.pidfd, born.console, None)
+        }
+    };
+    let code = foreground::serve(pid, &pidfd, console)?;
+    if let Some(cgroup) = cgroup {
+        clear(&cgroup);
+    }
+    Ok(code)
+}
+
+fn read(path: &Path) -> Result<File> {
+    let text = std::fs::read(path).map_err(|error| Failure::io(&error, "read", Some(&path.to_string_lossy())))?;
+    serde_json::from_slice(&text).map_err(|error| Failure::new(Code::InvalidArgument, format!("{}: {error}", path.display())))
+}
+
+/// Ends and reaps what the first process has left, and removes the cgroup.
+fn clear(cgroup: &Cgroup) {
+    let _ = cgroup.kill_all(libc::SIGKILL);
+    let end = std::time::Instant::now() + END_TIMEOUT;
+    while cgroup.pids().is_ok_and(|pids| !pids.is_empty()) && std::time::Instant::now() < end {
+        while sys::process::reap(-1).is_some() {}
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = cgroup.remove();
+}

@@ -1,0 +1,147 @@
+/**
+ * One container's life by each exec driver: another runtime's containers (runc, LXC) behave as the engine's own, from the exit code to the
+ * death of the daemon in between, and leave nothing.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
+import * as assert from "uvu/assert";
+import { busyboxTar, needsBusybox } from "../src/busybox.ts";
+import { alive, binary, type Engine, engine, until } from "../src/engine.ts";
+import { needsTools } from "../src/images.ts";
+
+const test = suite("containers of other formats", { timeout: 180_000 });
+const reason =
+  needsRoot() ?? (existsSync(binary) ? null : "the native binary is not built: scripts/setup") ?? needsBusybox() ?? needsTools("script");
+const formats = [
+  ["oci", needsTools("runc")],
+  ["lxc", needsTools("lxc-start")],
+] as const;
+
+async function ready(t: Case): Promise<Engine> {
+  const own = await engine(t);
+  await own.ok(["import", "-c", "ENV PATH=/bin", "-", "bb"], { input: busyboxTar(t) });
+  return own;
+}
+
+/** What the format itself knows of containers. */
+const known = (own: Engine, format: string): readonly string[] => {
+  const directory = join(own.state, `exec-${format}`, "containers");
+  return existsSync(directory) ? readdirSync(directory) : [];
+};
+
+for (const [format, missing] of formats) {
+  const run = ["run", "--rm", "--exec", format, "--net", "none"] as const;
+
+  test.skipIf(reason ?? missing, `${format}: exit codes, streams, and why a command can't be executed`, async (t) => {
+    const own = await ready(t);
+    const ended = await own.run([...run, "-i", "bb", "sh", "-c", "cat; echo apart >&2; exit 7"], { input: "through\n" });
+    assert.equal([ended.code, ended.stdout, ended.stderr], [7, "through\n", "apart\n"]);
+    assert.is((await own.run([...run, "bb", "sh", "-c", "kill -9 $$; exit 3"])).code, 3);
+    for (const [word, code, text] of [
+      ["nosuch", 127, /executable file not found/],
+      ["/etc", 126, /permission denied/],
+    ] as const) {
+      const refused = await own.run([...run, "bb", word]);
+      assert.is(refused.code, code);
+      assert.match(refused.stderr, text);
+    }
+    assert.is(await own.ok(["ps", "-aq"]), "");
+    await until(() => known(own, format).length === 0, "the format to forget its containers");
+  });
+
+  test.skipIf(reason ?? missing, `${format}: what a container sees is what the engine's own format shows`, async (t) => {
+    const own = await ready(t);
+    const look = [
+      "pwd; id; hostname; env | sort | grep -v TERM",
+      "cat /proc/self/status | grep -E 'Cap|NoNewPrivs|Seccomp:|SigIgn|SigBlk|Umask'",
+      "ulimit -n; cat /proc/sys/net/ipv4/ip_forward; ls /.dockerenv; ls /dev | grep -v -E 'console|core|.tsbox'",
+      "for each in /proc/keys /proc/kcore /proc/timer_list; do wc -c <$each; done; ls /sys/firmware; echo x >/proc/sys/kernel/shmmax; echo $?",
+      "cat /new/f; echo y >/ro/f; df /t | tail -1 | tr -s ' ' | cut -d' ' -f2; touch /no",
+    ];
+    const source = temporaryDirectory(t);
+    writeFileSync(join(source, "f"), "of the host\n");
+    const flags = [
+      ...["-v", `${source}:/new`, "-v", `${source}:/ro:ro`, "--tmpfs", "/t:size=2m", "--read-only", "-w", "/made/here"],
+      ...["-u", "1000:100", "--group-add", "7", "-e", "TWO=a\nb", "--hostname", "inside", "--ulimit", "nofile=64:64"],
+      ...["--sysctl", "net.ipv4.ip_forward=1", "--security-opt", "no-new-privileges", "--device", "/dev/fuse", "--memory", "64m"],
+    ];
+    const shown = async (exec: string): Promise<string> => {
+      const { stdout, stderr } = await own.run([
+        ...["run", "--rm", "--exec", exec, "--net", "none", ...flags, "bb", "sh", "-c", look.join("\n")],
+      ]);
+      return `${stdout}\n${stderr}`;
+    };
+    assert.is(await shown(format), await shown("native"));
+  });
+
+  test.skipIf(reason ?? missing, `${format}: exec, top, stats, pause, update, logs, stop and start again`, async (t) => {
+    const own = await ready(t);
+    await own.ok(["run", "-d", "--name", "one", "--exec", format, "bb", "sh", "-c", "echo begun; exec sleep 1000"]);
+    assert.is(await own.ok(["exec", "-e", "A=1", "one", "sh", "-c", "echo $A; hostname | wc -c"]), "1\n13\n");
+    assert.is((await own.run(["exec", "one", "nosuch"])).code, 127);
+    assert.match(await own.ok(["top", "one"]), /sleep 1000/);
+    assert.match(await own.ok(["stats", "--no-stream", "--format", "{{.PIDs}}", "one"]), /^1\n/);
+    await own.ok(["pause", "one"]);
+    assert.match(await own.ok(["ps", "--format", "{{.Status}}"]), /Paused/);
+    await own.ok(["unpause", "one"]);
+    await own.ok(["update", "-m", "32m", "one"]);
+    assert.match(await own.ok(["stats", "--no-stream", "--format", "{{.MemUsage}}", "one"]), / \/ 32MiB\n/);
+    assert.is(await own.ok(["logs", "one"]), "begun\n");
+    await own.ok(["cp", "one:/bin/busybox", join(temporaryDirectory(t), "copy")]);
+    await own.ok(["kill", "-s", "KILL", "one"]);
+    assert.is(await own.ok(["inspect", "-f", "{{.State.ExitCode}}", "one"]), "137\n");
+    await until(() => known(own, format).length === 0, "the format to forget an ended container");
+    await own.ok(["start", "one"]);
+    await own.ok(["stop", "-t", "1", "one"]);
+    await own.ok(["rm", "one"]);
+  });
+
+  test.skipIf(reason ?? missing, `${format}: a terminal of the container's own, with its size`, async (t) => {
+    const own = await ready(t);
+    const line = [
+      binary,
+      "run",
+      "--rm",
+      "-it",
+      "--exec",
+      format,
+      "--net",
+      "none",
+      "bb",
+      "sh",
+      "-c",
+      "'tty; stty size; echo >/dev/tty; exit 4'",
+    ];
+    const ran = spawnSync("script", ["-qec", `stty rows 33 cols 99; ${line.join(" ")}`, "/dev/null"], {
+      encoding: "utf8",
+      env: { PATH: process.env.PATH ?? "", ...own.environment },
+      stdio: ["pipe", "pipe", "pipe"],
+      timeout: 60_000,
+    });
+    assert.is(ran.status, 4, ran.stdout);
+    assert.match(ran.stdout, /\/dev\/pts\/0\r\n33 99\r\n/);
+  });
+
+  test.skipIf(reason ?? missing, `${format}: the daemon's death, the shim's, and the whole engine's`, async (t) => {
+    const own = await ready(t);
+    const start = (name: string, ...words: readonly string[]): Promise<string> =>
+      own.ok(["run", "-d", "--name", name, "--exec", format, "--net", "none", "bb", ...words]);
+    await start("kept", "sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.1; done");
+    process.kill(own.daemonPid(), "SIGKILL");
+    // The client waits for the next daemon.
+    await own.ok(["exec", "kept", "true"]);
+    await own.ok(["stop", "kept"]);
+    assert.is(await own.ok(["inspect", "-f", "{{.State.ExitCode}}", "kept"]), "9\n");
+
+    await start("alone", "sleep", "1000");
+    const pid = Number(await own.ok(["inspect", "-f", "{{.State.Pid}}", "alone"]));
+    for (const shim of own.shims()) process.kill(shim, "SIGKILL");
+    assert.ok(alive(pid), "a container goes on without its shim");
+    await own.ok(["rm", "-f", "alone"]);
+    assert.not.ok(alive(pid));
+    await own.ok(["rm", "kept"]);
+    await until(() => known(own, format).length === 0, "the format to forget its containers");
+  });
+}
