@@ -1,5 +1,5 @@
-import { execSuite } from "@tsbox/conformance";
+import { suite as conformance } from "@tsbox/conformance";
 import { suite } from "@tsbox/harness";
 import plugin from "../src/index.ts";
 
-await execSuite(suite("conformance exec/lxc"), plugin, "lxc");
+(await conformance({ kind: "exec", id: "lxc", plugin })).register(suite("conformance exec/lxc"));

@@ -104,8 +104,19 @@ test("limits become files of v1 or v2", () => {
     "lxc.cgroup2.cpu.max = 50000 100000",
     "lxc.cgroup2.pids.max = 7",
   ]);
-  assert.equal(limitLines({ memory: { swap: -1 }, pids: { limit: -1 } }, "v2"), ["lxc.cgroup2.memory.swap.max = max", "lxc.cgroup2.pids.max = max"]);
-  const rules = limitLines({ devices: [{ allow: false, access: "rwm" }, { allow: true, type: "c", major: 10, minor: 229, access: "rw" }] }, "v2");
+  assert.equal(limitLines({ memory: { swap: -1 }, pids: { limit: -1 } }, "v2"), [
+    "lxc.cgroup2.memory.swap.max = max",
+    "lxc.cgroup2.pids.max = max",
+  ]);
+  const rules = limitLines(
+    {
+      devices: [
+        { allow: false, access: "rwm" },
+        { allow: true, type: "c", major: 10, minor: 229, access: "rw" },
+      ],
+    },
+    "v2",
+  );
   assert.equal(rules.slice(0, 2), ["lxc.cgroup2.devices.deny = a", "lxc.cgroup2.devices.allow = c 10:229 rw"]);
 });
 
@@ -141,7 +152,8 @@ test("a seccomp profile becomes a policy of LXC", () => {
 });
 
 test("LXC's log explains a start that failed, and an end that the kernel kept to itself", () => {
-  const at = (level: string, words: string): string => `lxc-start x 20261130112103.877 ${level.padEnd(8)} conf - ../src/lxc/conf.c:setup:12 - ${words}`;
+  const at = (level: string, words: string): string =>
+    `lxc-start x 20261130112103.877 ${level.padEnd(8)} conf - ../src/lxc/conf.c:setup:12 - ${words}`;
   const optional = [
     at("ERROR", 'Not a directory - Failed to mount "tmpfs" onto "/r/keys"'),
     at("INFO", 'Not a directory - Failed to mount "tmpfs" on "/r/keys" (optional)'),

@@ -1,20 +1,33 @@
 import { join } from "node:path";
-import type { Plugin } from "@tsbox/kernel";
+import { fail, type Plugin, settingsOf } from "@tsbox/kernel";
 import { OciRuntimeDriver } from "./driver.ts";
 import { CommandLine } from "./internal/command-line.ts";
 import { probe, versionOf } from "./probe.ts";
-import { parseSettings, type Settings } from "./settings.ts";
 
-const plugin: Plugin<Settings> = {
-  parseConfig: parseSettings,
+interface Config {
+  /** The runtime's program: a name that PATH finds, or an absolute path. Default: `"runc"`. */
+  readonly path: string;
+  /** Options before the runtime's command, such as `["--platform=ptrace"]`. Default: `[]`. */
+  readonly arguments: readonly string[];
+}
+
+const plugin: Plugin<Config> = {
+  parseConfig(raw) {
+    const { path = "runc", arguments: words = [] } = settingsOf(raw, ["path", "arguments"]);
+    if (typeof path !== "string" || path === "" || (path.includes("/") && !path.startsWith("/")))
+      throw fail("InvalidArgument", `path ${JSON.stringify(path)} is neither a program's name nor an absolute path`);
+    if (!Array.isArray(words) || !words.every((word): word is string => typeof word === "string"))
+      throw fail("InvalidArgument", `arguments ${JSON.stringify(words)} is no list of strings`);
+    return { path, arguments: words };
+  },
   setup(context) {
     const { config } = context;
     context.provideDriver("exec", "oci", {
-      probe: async (call) => probe(call, await context.service("host"), config),
+      probe: async (call) => probe(call, await context.service("host"), config.path),
       open: async (call) => {
         const host = await context.service("host");
         const runtime = new CommandLine(host, config, join(context.stateDirectory, "containers"));
-        return new OciRuntimeDriver(runtime, await versionOf(call, host, config));
+        return new OciRuntimeDriver(runtime, await versionOf(call, host, config.path));
       },
     });
   },

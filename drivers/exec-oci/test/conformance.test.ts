@@ -1,5 +1,5 @@
-import { execSuite } from "@tsbox/conformance";
+import { suite as conformance } from "@tsbox/conformance";
 import { suite } from "@tsbox/harness";
 import plugin from "../src/index.ts";
 
-await execSuite(suite("conformance exec/oci with runc"), plugin, "oci");
+(await conformance({ kind: "exec", id: "oci", plugin })).register(suite("conformance exec/oci with runc"));

@@ -4,11 +4,11 @@ import { type Case, suite, temporaryDirectory } from "@tsbox/harness";
 import { type Bundle, type CommandResult, type ContainerId, createCall, isTsboxError, type OciSpec, silentLog } from "@tsbox/kernel";
 import * as assert from "uvu/assert";
 import { OciRuntimeDriver } from "../src/driver.ts";
+import plugin from "../src/index.ts";
 import { CommandLine } from "../src/internal/command-line.ts";
 import { reported } from "../src/internal/report.ts";
 import { refuseNewer } from "../src/internal/spec-versions.ts";
 import { probe, versionOf } from "../src/probe.ts";
-import { parseSettings } from "../src/settings.ts";
 
 const test = suite("exec-oci");
 const call = createCall(silentLog);
@@ -23,7 +23,12 @@ const saying = (stdout: string): { run: () => Promise<CommandResult> } => ({
 });
 const unsupported = (words: RegExp) => (error: unknown) => isTsboxError(error) && error.code === "Unsupported" && words.test(error.message);
 
-function world(t: Case): { readonly driver: OciRuntimeDriver; readonly root: string; readonly ran: string[][]; bundle(spec: OciSpec): Bundle } {
+function world(t: Case): {
+  readonly driver: OciRuntimeDriver;
+  readonly root: string;
+  readonly ran: string[][];
+  bundle(spec: OciSpec): Bundle;
+} {
   const directory = temporaryDirectory(t);
   const root = join(directory, "state");
   const ran: string[][] = [];
@@ -123,23 +128,25 @@ test("the log of a failed start is the user's message", () => {
 });
 
 test("settings are checked, and name what is wrong", () => {
-  assert.equal(parseSettings(undefined), { path: "runc", arguments: [] });
-  assert.equal(parseSettings({ path: "/x/y", arguments: ["-a"] }), { path: "/x/y", arguments: ["-a"] });
+  assert.equal(plugin.parseConfig(undefined), { path: "runc", arguments: [] });
+  assert.equal(plugin.parseConfig({ path: "/x/y", arguments: ["-a"] }), { path: "/x/y", arguments: ["-a"] });
   for (const wrong of [{ path: "" }, { path: "a/b" }, { path: 7 }, { arguments: "x" }, { arguments: [1] }, { paths: "x" }, []])
-    assert.throws(() => parseSettings(wrong), (error: unknown) => isTsboxError(error) && error.code === "InvalidArgument");
+    assert.throws(
+      () => plugin.parseConfig(wrong),
+      (error: unknown) => isTsboxError(error) && error.code === "InvalidArgument",
+    );
 });
 
 test("the probe reads the runtime's version, and says what a host lacks", async (t) => {
-  const settings = { path: "runc", arguments: [] };
-  assert.equal(await versionOf(call, saying("runc version 1.1.5+ds1\ncommit: x\nspec: 1.0.2-dev\ngo: go1.19\n"), settings), {
+  assert.equal(await versionOf(call, saying("runc version 1.1.5+ds1\ncommit: x\nspec: 1.0.2-dev\ngo: go1.19\n"), "runc"), {
     name: "runc",
     spec: "1.0.2",
   });
-  assert.equal(await versionOf(call, saying("something else\n"), { ...settings, path: "/opt/mine" }), { name: "mine", spec: "1.0.0" });
+  assert.equal(await versionOf(call, saying("something else\n"), "/opt/mine"), { name: "mine", spec: "1.0.0" });
   if (process.geteuid?.() !== 0) t.skip("needs root");
-  const crun = await probe(call, { ...saying("crun version 1.8\nspec: 1.0.0\n"), cgroups: { layout: "hybrid" } }, settings);
+  const crun = await probe(call, { ...saying("crun version 1.8\nspec: 1.0.0\n"), cgroups: { layout: "hybrid" } }, "runc");
   assert.ok(!crun.usable && /cgroup v2/.test(crun.reason));
-  assert.equal(await probe(call, { ...saying("runc version 1\n"), cgroups: { layout: "hybrid" } }, settings), { usable: true });
+  assert.equal(await probe(call, { ...saying("runc version 1\n"), cgroups: { layout: "hybrid" } }, "runc"), { usable: true });
 });
 
 test("files of the bundle are not for other users", async (t) => {

@@ -87,7 +87,7 @@ export interface LaunchCommand {
   readonly steps: readonly LaunchStep[];
   /** The cgroup of the first process, as `linux.cgroupsPath` of the spec names it. Null, for an exec alone: the container's. */
   readonly cgroup: string | null;
-  /** The files of Docker's that programs look for (`/.dockerenv`) are made in the root first: the spec's annotation `io.tsbox.own-files`. */
+  /** Docker's files that programs look for (`/.dockerenv`) are made in the root first: the spec's annotation `io.tsbox.own-files`. */
   readonly ownFiles: boolean;
   /** Directories and empty files that the root gets first if it lacks them: mount points, the working directory. */
   readonly directories: readonly string[];
@@ -180,8 +180,8 @@ export interface ContainerStats {
 }
 
 /**
- * How a first process ended. `code` is the shell's exit code: 128 + signal if a signal ended it. `unknown`: the kernel did not tell the shim
- * the code of a process that is not its child; the engine asks the format (`explain`) before it tells anybody.
+ * How a first process ended. `code` is the shell's exit code: 128 + signal if a signal ended it. `unknown`: the kernel did not tell the
+ * shim the code of a process that is not its child; the engine asks the format (`explain`) before it tells anybody.
  */
 export interface ExitStatus {
   readonly code: number;

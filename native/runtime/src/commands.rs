@@ -90,8 +90,8 @@ pub struct Commands<'a> {
     pub console_socket: Option<&'a Path>,
     /// The last step goes on beside the process, as its parent.
     pub stays: bool,
-    /// The first process becomes the container's command by way of [`crate::enter`]. False: the runtime executes the command itself, and its
-    /// steps end when the command runs.
+    /// The first process becomes the container's command by way of [`crate::enter`]. False: the runtime executes the command itself, and
+    /// its steps end when the command runs.
     pub enter: bool,
 }
 

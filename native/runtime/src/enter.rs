@@ -1,10 +1,10 @@
 //! The program that another runtime starts in place of the container's command, and that becomes the command: it takes the terminal, and
-//! looks the command up as the engine's own runtime does. The conductor (`commands`) gets the terminal and the failures, and learns when the
-//! command is about to run.
+//! looks the command up as the engine's own runtime does. The conductor (`commands`) gets the terminal and the failures, and learns when
+//! the command is about to run.
 //!
-//! The command's environment comes in variables `TSBOX_ENTER_0`, `TSBOX_ENTER_1` …, each in hexadecimal, since a runtime's configuration may
-//! have no word for a line break; `TSBOX_ENTER_UMASK` is its umask in octal, and `TSBOX_ENTER_TERMINAL` asks for a terminal. Nothing else of
-//! this program's environment goes on.
+//! The command's environment comes in variables `TSBOX_ENTER_0`, `TSBOX_ENTER_1` …, each in hexadecimal, since a runtime's configuration
+//! may have no word for a line break; `TSBOX_ENTER_UMASK` is its umask in octal, and `TSBOX_ENTER_TERMINAL` asks for a terminal. Nothing
+//! else of this program's environment goes on.
 
 use crate::channel::{Channel, Message};
 use crate::command::Command;

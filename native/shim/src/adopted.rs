@@ -1,11 +1,8 @@
-//! The end of a process that is not the shim's child: the monitor of another runtime (LXC) is its parent and reaps it. Its pidfd says when it
-//! has ended, and from Linux 6.15 on how.
+//! A process that is not the shim's child: the monitor of another runtime (LXC) is its parent and reaps it. Its pidfd says when it has
+//! ended, and from Linux 6.15 on how.
 
-use crate::shim::Shim;
-use crate::status;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
-use tsbox_core::peer::protocol::Exit;
 use tsbox_core::sys::process;
 
 /// How long the monitor may take to reap the process. Then its format is asked.
@@ -30,32 +27,32 @@ impl Adopted {
         self.ended.is_none()
     }
 
+    /// The time until the next look at an ended process.
     pub fn left(&self) -> Option<Duration> {
         self.ended.map(|_| LOOK_EVERY)
     }
-}
 
-impl Shim {
-    /// The adopted process's pidfd was ready.
-    pub(crate) fn adopted_ended(&mut self) {
-        if let Some(adopted) = self.container.as_mut().and_then(|container| container.adopted.as_mut()) {
-            adopted.ended.get_or_insert_with(Instant::now);
+    /// Its pidfd was ready.
+    pub fn has_ended(&mut self) {
+        self.ended.get_or_insert_with(Instant::now);
+    }
+
+    pub fn look(&self, pidfd: BorrowedFd) -> Seen {
+        let Some(since) = self.ended else { return Seen::Alive };
+        match process::exit_of_any(pidfd) {
+            Some(state) => Seen::Ended(state),
+            None if since.elapsed() < REAP_TIMEOUT => Seen::Alive,
+            None => Seen::EndedUnknown,
         }
     }
+}
 
-    /// Called in every round.
-    pub(crate) fn look_at_adopted(&mut self) {
-        let Some(container) = self.container.as_mut().filter(|container| container.process.exited().is_none()) else {
-            return;
-        };
-        let Some(since) = container.adopted.as_ref().and_then(|adopted| adopted.ended) else {
-            return;
-        };
-        let exit: fn(bool) -> Exit = match process::exit_of_any(container.process.pidfd.as_fd()) {
-            Some(state) => return self.ended(|out_of_memory| status::exit(state, out_of_memory)),
-            None if since.elapsed() < REAP_TIMEOUT => return,
-            None => status::unknown,
-        };
-        self.ended(exit);
-    }
+/// What a look at it has shown.
+pub enum Seen {
+    /// It lives, or its monitor has not reaped it yet.
+    Alive,
+    /// The status of waitpid(2).
+    Ended(i32),
+    /// Only its format knows how.
+    EndedUnknown,
 }

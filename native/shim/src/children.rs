@@ -1,8 +1,10 @@
 //! Reaping of dead children. The shim is the subreaper of all processes that its container leaves behind.
 
+use crate::adopted::Seen;
 use crate::shim::Shim;
 use crate::starting::Starting;
 use crate::status;
+use std::os::fd::AsFd;
 use tsbox_core::peer::protocol::Exit;
 use tsbox_core::sys::process;
 
@@ -52,8 +54,21 @@ impl Shim {
         }
     }
 
+    /// Looks at a first process that is another runtime's child. Called in every round.
+    pub(crate) fn look_at_adopted(&mut self) {
+        let Some(container) = self.container.as_ref().filter(|container| container.process.exited().is_none()) else {
+            return;
+        };
+        let Some(adopted) = &container.adopted else { return };
+        match adopted.look(container.process.pidfd.as_fd()) {
+            Seen::Alive => {}
+            Seen::Ended(state) => self.ended(|out_of_memory| status::exit(state, out_of_memory)),
+            Seen::EndedUnknown => self.ended(status::unknown),
+        }
+    }
+
     /// The container's first process has ended. `exit`: its status, given whether memory had run out.
-    pub(crate) fn ended(&mut self, exit: impl FnOnce(bool) -> Exit) {
+    fn ended(&mut self, exit: impl FnOnce(bool) -> Exit) {
         let Some(container) = self.container.as_mut() else { return };
         // Later events of the cgroup come from its removal.
         container.memory = None;

@@ -135,7 +135,11 @@ impl Shim {
             Polled::Guest(at) => self.welcome(at),
             Polled::Early(at) => drop(self.early.remove(at)),
             Polled::Memory => self.out_of_memory(),
-            Polled::Adopted => self.adopted_ended(),
+            Polled::Adopted => {
+                if let Some(adopted) = self.container.as_mut().and_then(|container| container.adopted.as_mut()) {
+                    adopted.has_ended();
+                }
+            }
             // `advance` checks all of them once per round, since a deadline has no descriptor.
             Polled::Starting => {}
             Polled::Session(part) => {

@@ -213,8 +213,8 @@ function entryOf(mount: OciMount): readonly string[] {
 }
 
 /**
- * Masked and read-only paths. What lies below /proc and /sys is the kernel's, and the same on the host. Of a path in the root only its mount
- * finds out whether it is a directory or a file: both forms are tried, and the wrong one is left out.
+ * Masked and read-only paths. What lies below /proc and /sys is the kernel's, and the same on the host. Of a path in the root only its
+ * mount finds out whether it is a directory or a file: both forms are tried, and the wrong one is left out.
  */
 function hidden({ maskedPaths, readonlyPaths }: OciLinux): readonly string[] {
   const paths = (list: unknown): readonly string[] => ((list ?? []) as readonly string[]).map(plain);

@@ -2,24 +2,29 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Call, type CommandResult, type ContainerId, fail, type HostToolkit, type LaunchStep } from "@tsbox/kernel";
-import type { Settings } from "../settings.ts";
 
 /** How much of a runtime's error output is quoted. */
 const quoted = 1000;
+
+/** The runtime's program, and its options before a command. */
+export interface Program {
+  readonly path: string;
+  readonly arguments: readonly string[];
+}
 
 export class CommandLine {
   /** The program's name without its directory, for messages. */
   readonly name: string;
   readonly #host: Pick<HostToolkit, "run">;
-  readonly #settings: Settings;
+  readonly #program: Program;
   /** The runtime's own directory (`--root`), with one entry a container. */
   readonly #root: string;
 
-  constructor(host: Pick<HostToolkit, "run">, settings: Settings, root: string) {
+  constructor(host: Pick<HostToolkit, "run">, program: Program, root: string) {
     this.#host = host;
-    this.#settings = settings;
+    this.#program = program;
     this.#root = root;
-    this.name = settings.path.slice(settings.path.lastIndexOf("/") + 1);
+    this.name = program.path.slice(program.path.lastIndexOf("/") + 1);
   }
 
   /** A step of a launch. `log`: the file for its errors. */
@@ -61,7 +66,7 @@ export class CommandLine {
   }
 
   #argv(words: readonly string[], log: readonly string[] = []): readonly string[] {
-    return [this.#settings.path, "--root", this.#root, ...log, ...this.#settings.arguments, ...words];
+    return [this.#program.path, "--root", this.#root, ...log, ...this.#program.arguments, ...words];
   }
 }
 

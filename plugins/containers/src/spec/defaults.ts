@@ -73,8 +73,8 @@ export const allCapabilities: readonly string[] = [
 ];
 
 /**
- * Docker's meaning of "all": those that the engine itself may give away. A container in a container has fewer. `status`: `/proc/self/status`
- * of the engine.
+ * Docker's meaning of "all": those that the engine itself may give away. A container in a container has fewer. `status`: the engine's
+ * `/proc/self/status`.
  */
 export function givenCapabilities(status: string): readonly string[] {
   const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
