@@ -28,10 +28,14 @@ impl Launcher {
                 self.helpers.reaped(pid, status);
             }
         }
-        for (channel, event) in self.shims.ended() {
+        None
+    }
+
+    /// A container without a shim has ended whose first process is not a child of this one.
+    pub(crate) fn orphan_ended(&mut self, channel: u32) {
+        if let Some(event) = self.shims.orphan_ended(channel, &self.epoll) {
             self.daemon.writer.json(daemon::FROM_SHIM, channel, &event);
         }
-        None
     }
 
     pub(crate) fn shut_down(&mut self) {

@@ -116,7 +116,7 @@ impl Launcher {
                 }
             }
             None => {
-                let killed = self.shims.closed(channel, &self.epoll);
+                let killed = self.shims.closed(channel, &self.epoll, token(Kind::Orphan, channel));
                 self.daemon.writer.json(daemon::SHIM_GONE, channel, &ShimGone { killed });
             }
         }

@@ -35,6 +35,7 @@ impl Launcher {
                     Kind::Shim => self.receive_from_shim(number),
                     Kind::HelperOutput => self.helpers.ready(number, 0, &self.epoll),
                     Kind::HelperErrors => self.helpers.ready(number, 1, &self.epoll),
+                    Kind::Orphan => self.orphan_ended(number),
                 }
             }
             for (channel, answer) in self.helpers.ended() {

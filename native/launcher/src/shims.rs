@@ -15,6 +15,10 @@ use tsbox_core::sys::process::{self, kill};
 use tsbox_shim::Config;
 use tsbox_shim::status::{self, Unwritten};
 
+/// How often, and after which pause, the kernel is asked how somebody else's child has ended. All else waits meanwhile.
+const LOOKS: u32 = 10;
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
 pub struct Shim {
     pub id: String,
     directory: PathBuf,
@@ -24,7 +28,8 @@ pub struct Shim {
     pub process: Option<i32>,
     /// The shim is dead, but its container is not.
     pub orphaned: bool,
-    /// The first process of an orphaned container, if another runtime's monitor is its parent.
+    /// The first process of an orphaned container, if another process is its parent: another runtime's monitor, or the host's init if an
+    /// earlier launcher forked the shim.
     foreign: Option<OwnedFd>,
     /// Holds back the process that the shim starts, until a byte is written. If the pipe is closed without a byte, the start fails.
     hold: Option<PipeWriter>,
@@ -184,12 +189,16 @@ impl Shims {
     }
 
     /// Handles the end of a shim's connection. Returns whether the shim was killed, which is so if its container had not ended.
-    pub fn closed(&mut self, channel: u32, epoll: &Epoll) -> bool {
+    /// `token`: for the end of a first process that is not a child of this one.
+    pub fn closed(&mut self, channel: u32, epoll: &Epoll, token: u64) -> bool {
         let Some(shim) = self.all.get_mut(&channel) else { return false };
         epoll.remove(shim.socket.as_raw_fd());
         shim.orphaned = shim.process.is_some();
         let process = shim.process.and_then(|pid| process::open(pid).ok());
         shim.foreign = process.filter(|pidfd| !process::is_child(pidfd.as_fd()));
+        if let Some(pidfd) = &shim.foreign {
+            let _ = epoll.add(pidfd.as_raw_fd(), token);
+        }
         let killed = shim.orphaned;
         if !killed {
             self.all.remove(&channel);
@@ -211,31 +220,23 @@ impl Shims {
         Some((channel, FromShim::Exited { pid, status: exit }))
     }
 
-    /// The containers without a shim whose first process, another runtime's child, has ended. Called when a child has ended: the monitor of
-    /// such a process ends with it.
-    pub fn ended(&mut self) -> Vec<(u32, FromShim)> {
-        let has_ended = |shim: &Shim| {
-            shim.foreign
-                .as_ref()
-                .is_some_and(|pidfd| process::await_end(pidfd.as_fd(), Duration::ZERO))
-        };
-        let channels: Vec<u32> = self
-            .all
-            .iter()
-            .filter(|(_, shim)| has_ended(shim))
-            .map(|(channel, _)| *channel)
-            .collect();
-        let gone = channels
-            .into_iter()
-            .filter_map(|channel| Some((channel, self.all.remove(&channel)?)));
-        gone.map(|(channel, shim)| {
-            let state = shim.foreign.as_ref().and_then(|pidfd| process::exit_of_any(pidfd.as_fd()));
-            let exit = state.map_or_else(|| status::unknown(false), |state| status::exit(state, false));
-            self.unwritten.extend(status::keep(&shim.directory, &exit));
-            let pid = shim.process.unwrap_or_default();
-            (channel, FromShim::Exited { pid, status: exit })
+    /// Handles the end of such a process. Its exit status is known if its parent has reaped it, and the kernel tells.
+    pub fn orphan_ended(&mut self, channel: u32, epoll: &Epoll) -> Option<FromShim> {
+        let shim = self.all.remove(&channel)?;
+        let pidfd = shim.foreign?;
+        epoll.remove(pidfd.as_raw_fd());
+        let state = (0..LOOKS).find_map(|look| {
+            if look > 0 {
+                std::thread::sleep(LOOK_EVERY);
+            }
+            process::exit_of_any(pidfd.as_fd())
+        });
+        let exit = state.map_or_else(|| status::unknown(false), |state| status::exit(state, false));
+        self.unwritten.extend(status::keep(&shim.directory, &exit));
+        Some(FromShim::Exited {
+            pid: shim.process.unwrap_or_default(),
+            status: exit,
         })
-        .collect()
     }
 
     /// Retries the writes on every event, since there may be room by now.

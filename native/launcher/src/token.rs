@@ -10,9 +10,10 @@ pub enum Kind {
     Shim,
     HelperOutput,
     HelperErrors,
+    Orphan,
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     Kind::Signals,
     Kind::Listener,
     Kind::Daemon,
@@ -20,6 +21,7 @@ const KINDS: [Kind; 7] = [
     Kind::Shim,
     Kind::HelperOutput,
     Kind::HelperErrors,
+    Kind::Orphan,
 ];
 
 pub fn token(kind: Kind, number: u32) -> u64 {

@@ -115,6 +115,8 @@ test.skipIf(reason, "detached, and ended with its container", async (t) => {
   const pid = await execPid(own);
   const waiting = own.client(["exec", "box", "sleep", "1003"]).ended;
   await until(async () => (await ids(own)).length === 2, "both to be listed");
+  // An exec is listed from its creation on.
+  await until(async () => (await own.ok(["top", "box"])).includes("sleep 1003"), "the second one to run");
   await own.ok(["kill", "box"]);
   assert.is((await waiting).code, 137);
   await until(() => !alive(pid), "the detached command to end with the container");

@@ -4,7 +4,7 @@
  */
 import { existsSync, lstatSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, normalize } from "node:path";
-import { fail, type OciLinux, type OciMount, type OciSpec } from "@tsbox/kernel";
+import { fail, type OciIdMapping, type OciLinux, type OciMount, type OciSpec } from "@tsbox/kernel";
 import { limitLines } from "./limits.ts";
 import type { Place } from "./place.ts";
 
@@ -47,7 +47,8 @@ export function configOf(given: Given): string {
   const { spec, place, cgroup, layout } = given;
   const linux = spec.linux ?? {};
   // LXC wants its own files to be accessible to the container's root, and those of the engine are not.
-  if (isMapped(spec)) throw unsupported("a user namespace that was made before the container (--userns private)");
+  if (linux.namespaces?.some(({ type, path }) => type === "user" && path !== undefined))
+    throw unsupported("a user namespace that was made before the container (--userns private)");
   const seccomp = linux.seccomp === undefined || linux.seccomp === null ? [] : [`lxc.seccomp.profile = ${place.seccomp}`];
   const lines = [
     `lxc.uts.name = ${spec.hostname || "localhost"}`,
@@ -62,6 +63,7 @@ export function configOf(given: Given): string {
     "lxc.monitor.signal.pdeath = 0",
     `lxc.hook.start-host = ${place.hook}`,
     ...namespaceLines(linux),
+    ...idMaps(linux),
     `lxc.cgroup.dir.container = ${relative(cgroup)}`,
     `lxc.cgroup.dir.monitor = ${relative(cgroup)}.monitor`,
     `lxc.cgroup.dir.monitor.pivot = ${relative(cgroup)}.pivot`,
@@ -97,8 +99,6 @@ export function mountPoints({ process, mounts = [] }: OciSpec): {
 /** What a mount is mounted on. */
 const createOf = ({ source = "none", options = [] }: OciMount): "file" | "dir" =>
   (options.includes("bind") || options.includes("rbind")) && !isDirectory(source) ? "file" : "dir";
-
-const isMapped = ({ linux }: OciSpec): boolean => (linux?.namespaces ?? []).some(({ type }) => type === "user");
 
 /** The monitor's cgroups, which LXC leaves when the container has ended. */
 export const monitorGroups = (cgroup: string): readonly string[] => [`${relative(cgroup)}.monitor`, `${relative(cgroup)}.pivot`];
@@ -167,13 +167,21 @@ function namespaceLines({ namespaces = [], timeOffsets }: OciLinux): readonly st
   const offsets = (timeOffsets ?? {}) as Readonly<Record<string, { readonly secs?: number; readonly nanosecs?: number }>>;
   return [
     ...all.flatMap((kind) => (path(kind) === undefined ? [] : [`lxc.namespace.share.${names[kind] ?? kind} = ${path(kind)}`])),
-    ...(kept.length === 0 ? [] : [`lxc.namespace.keep = ${["user", ...kept].join(" ")}`]),
+    ...(kept.length === 0 ? [] : [`lxc.namespace.keep = ${[...(has("user") ? [] : ["user"]), ...kept].join(" ")}`]),
     ...(has("network") ? (path("network") === undefined ? ["lxc.net.0.type = empty"] : []) : ["lxc.net.0.type = none"]),
     ...Object.entries(offsets).map(([clock, { secs = 0, nanosecs = 0 }]) => {
       if (nanosecs !== 0) throw unsupported("linux.timeOffsets of less than a second");
       return `lxc.time.offset.${clock === "boottime" ? "boot" : clock} = ${secs}s`;
     }),
   ];
+}
+
+function idMaps({ uidMappings, gidMappings }: OciLinux): readonly string[] {
+  const lines = (kind: string, list: unknown): readonly string[] =>
+    ((list ?? []) as readonly OciIdMapping[]).map(
+      ({ containerID, hostID, size }) => `lxc.idmap = ${kind} ${containerID} ${hostID} ${size}`,
+    );
+  return [...lines("u", uidMappings), ...lines("g", gidMappings)];
 }
 
 /** LXC makes /dev with its default devices, /dev/pts and the links to descriptors by itself, where the spec asks for a /dev of its own. */
