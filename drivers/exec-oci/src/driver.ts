@@ -80,5 +80,5 @@ export class OciRuntimeDriver implements ExecDriver, Explains {
 }
 
 async function* each(names: readonly string[]): AsyncGenerator<ContainerId> {
-  for (const name of names) if (/^[0-9a-f]{64}$/.test(name)) yield parseContainerId(name);
+  for (const name of names) yield parseContainerId(name);
 }

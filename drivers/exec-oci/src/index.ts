@@ -3,6 +3,7 @@ import { fail, type Plugin, settingsOf } from "@tsbox/kernel";
 import { OciRuntimeDriver } from "./driver.ts";
 import { CommandLine } from "./internal/command-line.ts";
 import { probe, versionOf } from "./probe.ts";
+import { SandboxedDriver } from "./sandboxed.ts";
 
 interface Config {
   /** The runtime's program: a name that PATH finds, or an absolute path. Default: `"runc"`. */
@@ -27,7 +28,8 @@ const plugin: Plugin<Config> = {
       open: async (call) => {
         const host = await context.service("host");
         const runtime = new CommandLine(host, config, join(context.stateDirectory, "containers"));
-        return new OciRuntimeDriver(runtime, await versionOf(call, host, config.path));
+        const version = await versionOf(call, host, config.path);
+        return version.name === "runsc" ? new SandboxedDriver(runtime, version) : new OciRuntimeDriver(runtime, version);
       },
     });
   },

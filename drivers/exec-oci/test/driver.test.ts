@@ -1,7 +1,16 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, suite, temporaryDirectory } from "@tsbox/harness";
-import { type Bundle, type CommandResult, type ContainerId, createCall, isTsboxError, type OciSpec, silentLog } from "@tsbox/kernel";
+import {
+  type Bundle,
+  type CommandResult,
+  type ContainerId,
+  createCall,
+  type ExecId,
+  isTsboxError,
+  type OciSpec,
+  silentLog,
+} from "@tsbox/kernel";
 import * as assert from "uvu/assert";
 import { OciRuntimeDriver } from "../src/driver.ts";
 import plugin from "../src/index.ts";
@@ -9,6 +18,7 @@ import { CommandLine } from "../src/internal/command-line.ts";
 import { reported } from "../src/internal/report.ts";
 import { refuseNewer } from "../src/internal/spec-versions.ts";
 import { probe, versionOf } from "../src/probe.ts";
+import { SandboxedDriver, statsOf } from "../src/sandboxed.ts";
 
 const test = suite("exec-oci");
 const call = createCall(silentLog);
@@ -83,6 +93,56 @@ test("what an earlier start has left goes first; an end and a removal make the r
   mkdirSync(join(root, "not-an-id"));
   for await (const each of await driver.list()) listed.push(each);
   assert.equal(listed, [id]);
+});
+
+test("a runtime's entry may say more than the id", async (t) => {
+  const { driver, bundle, root } = world(t);
+  mkdirSync(root);
+  writeFileSync(join(root, `${id}_sandbox:${id}.state`), "");
+  writeFileSync(join(root, `${id}_sandbox:${id}.lock`), "");
+  writeFileSync(join(root, `${id}f`), "");
+  const listed: string[] = [];
+  for await (const each of await driver.list()) listed.push(each);
+  assert.equal(listed, [id]);
+  const launch = await driver.plan(call, bundle(plain));
+  assert.ok(launch.kind === "command" && launch.steps.length === 3);
+});
+
+test("a kernel of the container's own: its commands in place of the host's means, and no limit of processes", async (t) => {
+  const directory = temporaryDirectory(t);
+  const ran: string[][] = [];
+  const stats = { type: "stats", data: { cpu: { usage: { total: 7 } }, memory: { usage: { usage: 8 } }, pids: { current: 9 } } };
+  const host = {
+    run: async (_call: unknown, { argv }: { readonly argv: readonly string[] }): Promise<CommandResult> => {
+      ran.push(argv.slice(3));
+      return { exitCode: 0, stdout: Buffer.from(JSON.stringify(stats)), stderr: Buffer.from("") };
+    },
+  };
+  const line = new CommandLine(host, { path: "runsc", arguments: [] }, join(directory, "root"));
+  const driver = new SandboxedDriver(line, { name: "runsc", spec: "1.0.2" });
+  const spec = { ...plain, linux: { ...plain.linux, resources: { pids: { limit: 5 }, memory: { limit: 6 } } } };
+  const launch = await driver.plan(call, { id, directory, spec, rootfs: [] });
+  assert.ok(launch.kind === "command");
+  const config = JSON.parse(readFileSync(join(launch.steps[0]?.workingDirectory ?? "", "config.json"), "utf8"));
+  assert.equal(config.linux.resources, { memory: { limit: 6 } });
+  await driver.kill(call, id, 15);
+  await driver.kill(call, id, 9, { all: true });
+  await driver.pause(call, id);
+  await driver.resume(call, id);
+  assert.equal(await driver.stats(call, id), { cpuNanoseconds: 7, memoryBytes: 8, pids: 9 });
+  assert.equal(ran, [
+    ["kill", id, "15"],
+    ["kill", "--all", id, "9"],
+    ["pause", id],
+    ["resume", id],
+    ["events", "--stats", id],
+  ]);
+  assert.throws(() => statsOf("nothing", "runsc"), /printed no statistics/);
+  const exec = { id: "c".repeat(64) as ExecId, container: id, pid: 1, directory, process: { args: ["ls"], cwd: "/" } };
+  const { steps, pidFile } = await driver.planExec(call, exec);
+  assert.is(pidFile, null);
+  assert.equal([steps.length, steps[0]?.argv.at(-1), steps[0]?.stdio], [1, id, true]);
+  assert.equal(JSON.parse(readFileSync(steps[0]?.argv.at(-2) ?? "", "utf8")), exec.process);
 });
 
 test("a runtime that can't forget says why", async (t) => {

@@ -31,6 +31,33 @@ const known = (own: Engine, format: string): readonly string[] => {
   return existsSync(directory) ? readdirSync(directory) : [];
 };
 
+test.skipIf(reason ?? needsTools("runsc"), "runsc: a kernel of its own, by the runtime's own commands", async (t) => {
+  const config = join(temporaryDirectory(t), "config.json");
+  const words = ["--platform=ptrace", "--network=host", "--file-access=shared", "--ignore-cgroups"];
+  writeFileSync(config, JSON.stringify({ exec: { gvisor: { driver: "oci", path: "runsc", arguments: words } } }));
+  const own = await engine(t, config);
+  await own.ok(["import", "-c", "ENV PATH=/bin", "-", "bb"], { input: busyboxTar(t) });
+  const ended = await own.run(["run", "--rm", "--exec", "gvisor", "bb", "sh", "-c", "dmesg | head -1; exit 7"]);
+  assert.is(ended.code, 7);
+  assert.match(ended.stdout, /gVisor/);
+  assert.is((await own.run(["run", "--rm", "--exec", "gvisor", "bb", "nosuch"])).code, 127);
+  assert.is((await own.run(["run", "--rm", "--exec", "gvisor", "bb", "/etc"])).code, 126);
+  const loop = "trap 'exit 9' TERM; while :; do sleep 0.1; done";
+  await own.ok(["run", "-d", "--name", "one", "--exec", "gvisor", "--pids-limit", "20", "bb", "sh", "-c", loop]);
+  const inside = await own.run(["exec", "one", "sh", "-c", "echo here; exit 3"]);
+  assert.equal([inside.code, inside.stdout], [3, "here\n"]);
+  assert.match(await own.ok(["stats", "--no-stream", "--format", "{{.PIDs}}", "one"]), /^[1-9]/);
+  await own.ok(["pause", "one"]);
+  await own.ok(["unpause", "one"]);
+  assert.match((await own.run(["top", "one"])).stderr, /are not the host's/);
+  await own.ok(["stop", "one"]);
+  assert.is(await own.ok(["inspect", "-f", "{{.State.ExitCode}}", "one"]), "9\n");
+  await own.ok(["start", "one"]);
+  await own.ok(["kill", "one"]);
+  await own.ok(["rm", "one"]);
+  await until(() => known(own, "gvisor").length === 0, "the runtime to forget its containers");
+});
+
 for (const [format, missing] of formats) {
   const run = ["run", "--rm", "--exec", format, "--net", "none"] as const;
 

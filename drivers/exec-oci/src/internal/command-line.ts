@@ -1,6 +1,5 @@
 /** One runtime's command line, as runc has defined it. */
 import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
 import { type Call, type CommandResult, type ContainerId, fail, type HostToolkit, type LaunchStep } from "@tsbox/kernel";
 
 /** How much of a runtime's error output is quoted. */
@@ -17,7 +16,7 @@ export class CommandLine {
   readonly name: string;
   readonly #host: Pick<HostToolkit, "run">;
   readonly #program: Program;
-  /** The runtime's own directory (`--root`), with one entry a container. */
+  /** The runtime's own directory (`--root`), with entries that begin with the container's id (`ID`, `ID_sandbox:ID.state`). */
   readonly #root: string;
 
   constructor(host: Pick<HostToolkit, "run">, program: Program, root: string) {
@@ -53,7 +52,7 @@ export class CommandLine {
 
   /** Whether the runtime has anything of this container. */
   knows(id: ContainerId): boolean {
-    return existsSync(join(this.#root, id));
+    return this.known().includes(id);
   }
 
   /** Ends and forgets a container. */
@@ -61,8 +60,10 @@ export class CommandLine {
     if (this.knows(id)) await this.run(call, "delete", "--force", id);
   }
 
+  /** The ids of the containers that the runtime knows. */
   known(): readonly string[] {
-    return existsSync(this.#root) ? readdirSync(this.#root) : [];
+    const names = existsSync(this.#root) ? readdirSync(this.#root) : [];
+    return [...new Set(names.flatMap((name) => /^[0-9a-f]{64}(?![0-9a-f])/.exec(name)?.[0] ?? []))];
   }
 
   #argv(words: readonly string[], log: readonly string[] = []): readonly string[] {

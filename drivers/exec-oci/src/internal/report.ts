@@ -7,7 +7,7 @@ const codes: readonly (readonly [RegExp, ErrorCode])[] = [
     /executable file not found|exec: .*no such file or directory|finding executable .* in \$?PATH|cannot find .* in PATH/i,
     "CommandNotFound",
   ],
-  [/exec: .*(permission denied|is a directory|exec format error|not a directory)|not executable/i, "NotExecutable"],
+  [/(exec: |failed to load ).*(permission denied|is a directory|exec format error|not a directory)|not executable/i, "NotExecutable"],
 ];
 
 export function reported(log: string): { readonly code: ErrorCode; readonly message: string } | null {
