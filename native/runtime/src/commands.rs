@@ -320,7 +320,10 @@ fn name_of(step: &Step) -> &str {
 /// Sends the process of the pid file, and returns its pidfd. None: the file is not there yet.
 fn announce(file: &Path, channel: &Channel) -> Result<Option<OwnedFd>> {
     let Some(pid) = pid_in(file)? else { return Ok(None) };
-    let pidfd = sys::process::open(pid)?;
+    let pidfd = sys::process::open(pid).map_err(|failure| match failure.errno {
+        Some(libc::ESRCH) => Failure::new(Code::Internal, "the container's first process ended at once").at("command"),
+        _ => failure,
+    })?;
     channel.send_with(&Message::Born(pid), pidfd.as_fd())?;
     Ok(Some(pidfd))
 }
@@ -379,6 +382,7 @@ fn begin_monitor(
 fn await_entrance(commands: &Commands, pid: i32, pidfd: BorrowedFd, entrance: &Channel, channel: &Channel) -> Result<()> {
     let own_end = format!("/proc/{pid}/fd/{ENTRANCE}");
     let mut executing = false;
+    entrance.send(&Message::GoOn)?;
     loop {
         // The order counts: what an ended process has sent is still there.
         let ended = sys::process::await_end(pidfd, Duration::ZERO);

@@ -55,6 +55,8 @@ fn enter(words: Vec<OsString>, channel: &Channel) -> Result<Infallible> {
         },
         ..Process::default()
     };
+    // By then the conductor holds this process, which may end at once.
+    channel.await_go_on()?;
     let command = Command::of(&process)?;
     if variable("TERMINAL").is_some() {
         take_terminal(channel).map_err(|failure| failure.at("terminal"))?;

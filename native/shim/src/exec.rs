@@ -74,10 +74,6 @@ pub fn begin(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Begu
     })
 }
 
-pub fn not_running() -> Failure {
-    Failure::new(Code::FailedPrecondition, "the container is not running")
-}
-
 /// How many ended execs the shim remembers. A later daemon gets their exit codes, since the daemon that got them first may have
 /// died before it recorded them.
 const REMEMBERED: usize = 64;

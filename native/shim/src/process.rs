@@ -4,7 +4,7 @@ use crate::session::Session;
 use crate::sink::Owner;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
-use tsbox_core::failure::Result;
+use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::peer::protocol::{Exit, FromShim};
 use tsbox_core::sys;
 
@@ -13,6 +13,10 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// The exit code that a shell reports for a program, docker's client for example, that SIGPIPE has ended.
 const NO_READER: i32 = 128 + libc::SIGPIPE;
+
+pub fn not_running() -> Failure {
+    Failure::new(Code::FailedPrecondition, "the container is not running")
+}
 
 pub struct Process {
     pub pid: i32,
@@ -100,7 +104,11 @@ impl Process {
         flushed
     }
 
+    /// `FailedPrecondition`: it has ended, and another runtime's monitor has reaped it, before this shim has seen that.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        sys::process::signal(self.pidfd.as_fd(), signal)
+        sys::process::signal(self.pidfd.as_fd(), signal).map_err(|failure| match failure.errno {
+            Some(libc::ESRCH) => not_running(),
+            _ => failure,
+        })
     }
 }

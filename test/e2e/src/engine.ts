@@ -14,6 +14,7 @@ import {
   readlinkSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { connect } from "node:net";
 import { basename, dirname, join } from "node:path";
@@ -234,7 +235,7 @@ export async function engine(
   const base = process.env.TSBOX_TEST_ROOT ?? "/var/lib";
   mkdirSync(base, { recursive: true });
   const directory = mkdtempSync(join(base, "tsbox-test-"));
-  const own = new Engine(directory, config, wrapper, socket, state);
+  const own = new Engine(directory, withDrivers(directory, config), wrapper, socket, state);
   test.cleanup(() => rmSync(directory, { recursive: true, force: true }));
   test.cleanup(() => own.dispose());
   const before = hostSnapshot(own.root, own.state);
@@ -255,6 +256,19 @@ export async function engine(
   });
   await own.start();
   return own;
+}
+
+/**
+ * `TSBOX_TEST_DRIVERS={"exec": "lxc"}`: the drivers of every engine that names no others, for running a test file again over them. Returns
+ * the path of the config file; null: none.
+ */
+function withDrivers(directory: string, config: string | null): string | null {
+  const { TSBOX_TEST_DRIVERS: drivers } = process.env;
+  if (drivers === undefined) return config;
+  const own = config === null ? {} : JSON.parse(readFileSync(config, "utf8"));
+  const path = join(directory, "config.json");
+  writeFileSync(path, JSON.stringify({ ...own, drivers: { ...JSON.parse(drivers), ...own.drivers } }));
+  return path;
 }
 
 export async function until(
