@@ -182,7 +182,9 @@ mod tests {
             of(r#"{"kind": "beside", "spec": {}, "rootfs": []}"#),
             ExecFormat::Beside(_)
         ));
-        assert!(matches!(of(r#"{"kind": "command", "argv": []}"#), ExecFormat::Unknown));
+        assert!(matches!(of(r#"{"kind": "command", "steps": []}"#), ExecFormat::Command(_)));
+        assert!(serde_json::from_str::<ExecFormat>(r#"{"kind": "command", "argv": []}"#).is_err());
+        assert!(matches!(of(r#"{"kind": "newer"}"#), ExecFormat::Unknown));
     }
 
     #[test]
