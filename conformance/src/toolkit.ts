@@ -47,9 +47,17 @@ function launcher(): LauncherService {
 
 async function runCommand(
   signal: AbortSignal,
-  { argv: [program = "", ...rest], environment, workingDirectory }: Command,
+  { argv: [program = "", ...rest], environment, workingDirectory, stdin }: Command,
 ): Promise<CommandResult> {
-  const child = spawn(program, rest, { cwd: workingDirectory, env: environment, stdio: ["ignore", "pipe", "pipe"], signal });
+  signal.throwIfAborted();
+  // A group of its own, as the launcher's helpers have: its children are killed with it.
+  const child = spawn(program, rest, { cwd: workingDirectory, env: environment, stdio: ["pipe", "pipe", "pipe"], detached: true });
+  const cancel = (): void => {
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, "SIGKILL");
+  };
+  signal.addEventListener("abort", cancel, { once: true });
+  // A program that does not read its input is no error.
+  child.stdin.on("error", () => undefined).end(stdin ?? "");
   const collect = async (stream: Readable): Promise<Uint8Array> => {
     const chunks: Uint8Array[] = await stream.toArray();
     return Buffer.concat(chunks);
@@ -58,6 +66,11 @@ async function runCommand(
     child.on("error", reject);
     child.on("close", (code) => resolve(code ?? 255));
   });
-  const [stdout, stderr, exitCode] = await Promise.all([collect(child.stdout), collect(child.stderr), ended]);
-  return { exitCode, stdout, stderr };
+  try {
+    const [stdout, stderr, exitCode] = await Promise.all([collect(child.stdout), collect(child.stderr), ended]);
+    signal.throwIfAborted();
+    return { exitCode, stdout, stderr };
+  } finally {
+    signal.removeEventListener("abort", cancel);
+  }
 }

@@ -33,6 +33,7 @@ export {
   systemCode,
   TsboxError,
 } from "./errors/index.ts";
+export { type HeldPorts, holdPorts, releasePorts } from "./host-ports.ts";
 export { parseJson } from "./json.ts";
 export { limits } from "./limits.ts";
 export { withMounts } from "./mounts.ts";

@@ -1,10 +1,24 @@
 /** The shortest implementation of the network contract, in memory: it does not change network namespaces. */
-import { type Attachment, type Call, type Endpoint, type EndpointId, fail, type Network, type NetworkDriver } from "@tsbox/kernel";
+import {
+  type Attachment,
+  type Call,
+  type Endpoint,
+  type EndpointId,
+  fail,
+  type LeavingEndpoint,
+  type Network,
+  type NetworkDriver,
+} from "@tsbox/kernel";
 import { streamOf } from "./storage.ts";
 
 export class ReferenceNetwork implements NetworkDriver {
   readonly powers: readonly [] = [];
   readonly #endpoints: Map<string, Set<EndpointId>> = new Map();
+
+  async check(_call: Call, { name, options }: Network): Promise<void> {
+    const [option] = Object.keys(options);
+    if (option !== undefined) throw fail("InvalidArgument", `network ${name}: option ${option} is unknown; there are none`);
+  }
 
   async ensure(_call: Call, { id }: Network): Promise<void> {
     if (!this.#endpoints.has(id)) this.#endpoints.set(id, new Set());
@@ -12,11 +26,18 @@ export class ReferenceNetwork implements NetworkDriver {
 
   async attach(_call: Call, network: Network, { id, addresses, mac }: Endpoint): Promise<Attachment> {
     this.#of(network).add(id);
-    return { addresses, mac: mac ?? "02:00:00:00:00:01", routes: [], ports: [], nameservers: [] };
+    return {
+      addresses,
+      mac: mac ?? "02:00:00:00:00:01",
+      routes: [],
+      gateway: network.subnets[0]?.gateway ?? null,
+      ports: [],
+      nameservers: [],
+    };
   }
 
-  async detach(_call: Call, network: Network, endpoint: EndpointId): Promise<void> {
-    this.#of(network).delete(endpoint);
+  async detach(_call: Call, network: Network, { id }: LeavingEndpoint): Promise<void> {
+    this.#of(network).delete(id);
   }
 
   async remove(_call: Call, network: Network): Promise<void> {

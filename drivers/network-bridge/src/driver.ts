@@ -11,20 +11,22 @@ import {
   type EndpointId,
   type FirewallStep,
   fail,
+  holdPorts,
   type HostLink,
   type HostToolkit,
   isTsboxError,
+  type LeavingEndpoint,
   type Network,
   type NetworkDriver,
   type NetworkPowers,
   type PortMap,
   type Publishes,
+  releasePorts,
   type Sparse,
   withCleanup,
 } from "@tsbox/kernel";
 import { bridgeName, formatAlias, type LinkOwner, linkPrefix, parseAlias, vethAttempts, vethName } from "./names.ts";
 import { parseOptions } from "./options.ts";
-import { holdPorts, releasePorts } from "./ports.ts";
 import { addKeys, baseSteps, deleteKeys, networkKeys, type PortElement, portElements, portMaps, tableName } from "./rules.ts";
 
 /**
@@ -84,17 +86,23 @@ export class BridgeDriver implements NetworkDriver, Publishes {
     this.#published.clear();
   }
 
+  async check(_call: Call, network: Network): Promise<void> {
+    parseOptions(network);
+    for (const { cidr } of network.subnets)
+      if (cidr.includes(":"))
+        throw fail("Unsupported", `network ${network.name}: subnet ${cidr} is IPv6, which bridges don't carry; use IPv4`);
+  }
+
   async ensure(call: Call, network: Network): Promise<void> {
     if (!this.#ensured.has(network.id)) await this.#alone(() => this.#make(call, network));
   }
 
   async #make(call: Call, network: Network): Promise<void> {
     if (this.#ensured.has(network.id)) return;
+    // Networks that were recorded before drivers checked them.
+    await this.check(call, network);
     const options = parseOptions(network);
     const bridge = bridgeName(this.#engineId, network);
-    for (const { cidr } of network.subnets)
-      if (cidr.includes(":"))
-        throw fail("Unsupported", `network ${network.name}: subnet ${cidr} is IPv6, which bridges don't carry; use IPv4`);
     const addresses = network.subnets.map(({ cidr, gateway }) => `${gateway}/${cidr.split("/")[1]}`);
     await this.#host.ensureBridge(call, { name: bridge, addresses, mac: hardwareAddress(network), mtu: options.mtu });
     this.#based ??= this.#host.firewall(call, baseSteps(this.#table));
@@ -120,11 +128,11 @@ export class BridgeDriver implements NetworkDriver, Publishes {
       const { mac, name } = await this.#attachLink(call, network, endpoint, address, routes);
       cleanup.undo(() => this.#host.removeLink(cleanupCall(call), name));
       const ports = endpoint.ports.length === 0 ? [] : await this.#publish(call, endpoint.id, address, endpoint.ports);
-      return { addresses: endpoint.addresses, mac, routes, ports, nameservers: [] };
+      return { addresses: endpoint.addresses, mac, routes, gateway: network.internal ? null : (gateway ?? null), ports, nameservers: [] };
     });
   }
 
-  async detach(call: Call, _network: Network, endpoint: EndpointId, options: Sparse<{ live: boolean }> = {}): Promise<void> {
+  async detach(call: Call, _network: Network, { id: endpoint }: LeavingEndpoint, options: Sparse<{ live: boolean }> = {}): Promise<void> {
     await this.#unpublish(call, endpoint);
     if (options.live) return this.#sweep(call, new Set([endpoint]));
     if (this.#leaving.has(endpoint)) return;

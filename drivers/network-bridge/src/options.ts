@@ -15,7 +15,7 @@ const known = new Set([
 export function parseOptions({ name, options }: Network): BridgeOptions {
   for (const key of Object.keys(options))
     if (!known.has(key))
-      throw fail("Unsupported", `network ${name}: option ${key} is unknown to bridge; it knows ${[...known].join(", ")}`);
+      throw fail("InvalidArgument", `network ${name}: option ${key} is unknown to bridge; it knows ${[...known].join(", ")}`);
   const mtu = options["com.docker.network.driver.mtu"];
   if (mtu !== undefined && !(Number(mtu) >= 68 && Number(mtu) <= 65_535))
     throw fail("InvalidArgument", `network ${name}: ${mtu} is no MTU; it is a number from 68 to 65535`);

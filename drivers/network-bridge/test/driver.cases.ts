@@ -36,7 +36,7 @@ async function world(current: Case): Promise<World> {
     const last = make();
     await last.open(call);
     for (const one of networks) {
-      for await (const id of await last.list(call, one)) await last.detach(call, one, id);
+      for await (const id of await last.list(call, one)) await last.detach(call, one, { id });
       await last.remove(call, one);
     }
     await driver.close(call);
@@ -69,6 +69,7 @@ test("a container reaches its host, its neighbours and, with the host's address,
     addresses: ["10.101.0.2/24"],
     mac: "02:42:0a:65:00:02",
     routes: [{ to: "0.0.0.0/0", via: "10.101.0.1" }],
+    gateway: "10.101.0.1",
     ports: [],
     nameservers: [],
   });
@@ -188,9 +189,9 @@ test("a new daemon finds what the old one made, and takes it down", async (curre
   );
   await assert.rejects(next.remove(call, net), code("FailedPrecondition"));
   await next.ensure(call, net);
-  await next.detach(call, net, one.id);
+  await next.detach(call, net, one);
   assert.equal(await ask(own, "127.0.0.1", 8080), null);
-  await next.detach(call, net, one.id);
+  await next.detach(call, net, one);
   await next.remove(call, net);
   await next.ensure(call, net);
   await next.close(call);
@@ -199,7 +200,8 @@ test("a new daemon finds what the old one made, and takes it down", async (curre
 test("an impossible request is refused with a message", async (current) => {
   const { driver, ensure } = await world(current);
   const net = await ensure(network("8"));
-  await assert.rejects(driver.ensure(call, network("9", { options: { color: "red" } })), code("Unsupported"));
+  await assert.rejects(driver.check(call, network("9", { options: { color: "red" } })), code("InvalidArgument"));
+  await assert.rejects(driver.check(call, network("9", { subnets: [{ cidr: "fd00::/64", gateway: "fd00::1" }] })), code("Unsupported"));
   await assert.rejects(driver.ensure(call, network("9", { subnets: [{ cidr: "fd00::/64", gateway: "fd00::1" }] })), code("Unsupported"));
   await assert.rejects(driver.ensure(call, network("9", { options: { "com.docker.network.bridge.name": "lo" } })), code("AlreadyExists"));
   const netns = await namespace(current);

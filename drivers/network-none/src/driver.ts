@@ -1,6 +1,16 @@
-import type { Attachment, Call, Endpoint, EndpointId, HostToolkit, Network, NetworkDriver, NetworkPowers } from "@tsbox/kernel";
+import {
+  type Attachment,
+  type Call,
+  type Endpoint,
+  type EndpointId,
+  fail,
+  type HostToolkit,
+  type Network,
+  type NetworkDriver,
+  type NetworkPowers,
+} from "@tsbox/kernel";
 
-const nothing: Attachment = { addresses: [], mac: "", routes: [], ports: [], nameservers: [] };
+const nothing: Attachment = { addresses: [], mac: "", routes: [], gateway: null, ports: [], nameservers: [] };
 
 /** A network namespace with only its loopback. The driver keeps no records: everything goes with the namespace. */
 export class NoneDriver implements NetworkDriver {
@@ -11,6 +21,10 @@ export class NoneDriver implements NetworkDriver {
     this.#host = host;
   }
 
+  async check(_call: Call, network: Network): Promise<void> {
+    const [option] = Object.keys(network.options);
+    if (option !== undefined) throw fail("InvalidArgument", `network ${network.name}: option ${option} is unknown to none; it knows none`);
+  }
   async ensure(): Promise<void> {}
   async attach(call: Call, _network: Network, endpoint: Endpoint): Promise<Attachment> {
     await this.#host.attachLoopback(call, endpoint.netns);

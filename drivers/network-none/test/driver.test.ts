@@ -28,7 +28,7 @@ test.skipIf("skip" in toolkit ? toolkit.skip : null, "a namespace gets its loopb
   const endpoint = { id: "b".repeat(64), container: "c".repeat(64), netns, interface: "eth0", addresses: [], mac: null, ports: [] };
   await driver.ensure(call, network);
   const attachment = await driver.attach(call, network, endpoint as unknown as Endpoint);
-  assert.deepEqual(attachment, { addresses: [], mac: "", routes: [], ports: [], nameservers: [] });
+  assert.deepEqual(attachment, { addresses: [], mac: "", routes: [], gateway: null, ports: [], nameservers: [] });
   const links = execFileSync("nsenter", [`--net=${netns}`, "ip", "-o", "link"], { encoding: "utf8" })
     .trim()
     .split("\n");

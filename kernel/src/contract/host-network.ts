@@ -21,12 +21,19 @@ export interface HostNetwork {
    * taken.
    */
   attachVeth(call: Call, veth: HostVeth): Promise<{ readonly mac: string }>;
+  /**
+   * Makes a macvlan interface of `parent` in a network namespace, up, with addresses and routes; it is gone with that namespace.
+   * `AlreadyExists`: the namespace has an interface of that name. `NotFound`: no such parent. `Unsupported`: this kernel has no macvlan.
+   */
+  attachMacvlan(call: Call, macvlan: HostMacvlan): Promise<{ readonly mac: string }>;
+  /** Makes the interface of one VLAN, up. `AlreadyExists`: the name is taken. `NotFound`: no such parent. `Unsupported`. */
+  makeVlan(call: Call, vlan: HostVlan): Promise<void>;
   /** Sets up the loopback of a network namespace that has nothing else. */
   attachLoopback(call: Call, netns: string): Promise<void>;
   /** The interfaces of this namespace whose names begin with `prefix`. */
   links(call: Call, prefix: string): Promise<readonly HostLink[]>;
-  /** `NotFound`: there is no such link. */
-  removeLink(call: Call, name: string): Promise<void>;
+  /** `netns`: the path of the namespace that has it. Left out: this one. `NotFound`: there is no such link, or namespace. */
+  removeLink(call: Call, name: string, netns?: string): Promise<void>;
   /** The main table's routes, IPv4 and IPv6, which a new subnet must not overlap. */
   routes(call: Call): Promise<readonly { readonly to: string; readonly interface: number | null }[]>;
 
@@ -71,6 +78,27 @@ export interface HostVeth {
   readonly mtu: number | null;
   readonly addresses: readonly string[];
   readonly routes: readonly { readonly to: string; readonly via: string | null }[];
+}
+export interface HostMacvlan {
+  /** An interface of this namespace. */
+  readonly parent: string;
+  readonly mode: "private" | "vepa" | "bridge" | "passthru";
+  /** The path of the network namespace. */
+  readonly netns: string;
+  /** The interface's name in that namespace. */
+  readonly interface: string;
+  readonly mac: string | null;
+  readonly mtu: number | null;
+  readonly addresses: readonly string[];
+  readonly routes: readonly { readonly to: string; readonly via: string | null }[];
+}
+export interface HostVlan {
+  readonly name: string;
+  readonly parent: string;
+  /** 1 to 4094. */
+  readonly id: number;
+  /** Free text of at most 255 bytes. */
+  readonly alias: string | null;
 }
 export interface HostLink {
   readonly index: number;

@@ -16,6 +16,8 @@ export interface Command {
   readonly argv: readonly string[];
   readonly environment: Strings;
   readonly workingDirectory: string;
+  /** For its standard input. Left out: that is empty. */
+  readonly stdin?: string;
 }
 export interface CommandResult {
   readonly exitCode: number;

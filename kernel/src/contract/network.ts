@@ -3,9 +3,13 @@
  * Everything that it makes carries the endpoint's or the network's id in its name, so that forgotten objects can be found and removed.
  * Addresses and subnets are CIDR ("10.88.0.2/16", "fd00::2/64"), gateways and nameservers have no prefix length.
  *
- * A container joins a network with an address that the engine has picked, and leaves it:
+ * Before a network is recorded, its driver says whether it can carry it out: a network that no container could ever join must not come
+ * into being. Nothing is made on the host until the first container joins, with an address that the engine has picked:
  *
  * ```ts
+ * await refused(driver.check(call, { ...network, options: { "com.example.unknown": "1" } }), "InvalidArgument");
+ * await driver.check(call, network);
+ *
  * await driver.ensure(call, network);
  * // After a restart of the daemon it is asked for again.
  * await driver.ensure(call, network);
@@ -16,7 +20,7 @@
  * await refused(driver.remove(call, network), "FailedPrecondition");
  *
  * // The container has ended, and its namespace with it.
- * await driver.detach(call, network, endpoint.id);
+ * await driver.detach(call, network, endpoint);
  * await driver.remove(call, network);
  * ```
  */
@@ -25,13 +29,20 @@ import type { Driver } from "./driver.ts";
 import type { ContainerId, EndpointId, NetworkId, Sparse, Strings } from "./words.ts";
 
 export interface NetworkDriver extends Driver<NetworkPowers> {
+  /**
+   * Checks a network that is about to be created: its options, which are the driver's own words, its subnets, `internal`. It makes nothing,
+   * and does not depend on what may change on the host. An option that the driver does not know, a value that it can't read:
+   * `InvalidArgument`, with the known ones named. What it knows and can't carry out, such as an IPv6 subnet: `Unsupported`.
+   */
+  check(call: Call, network: Network): Promise<void>;
   /** May be repeated without harm. */
   ensure(call: Call, network: Network): Promise<void>;
   attach(call: Call, network: Network, endpoint: Endpoint): Promise<Attachment>;
   /**
    * The namespace may be gone already, or about to go. `live`: the namespace lives on, and has nothing of the endpoint when this answers.
+   * An endpoint that is not attached is no error.
    */
-  detach(call: Call, network: Network, endpoint: EndpointId, options?: Sparse<{ live: boolean }>): Promise<void>;
+  detach(call: Call, network: Network, endpoint: LeavingEndpoint, options?: Sparse<{ live: boolean }>): Promise<void>;
   /** `FailedPrecondition` while an endpoint is attached. */
   remove(call: Call, network: Network): Promise<void>;
   list(call: Call, network: Network): Promise<AsyncIterable<EndpointId>>;
@@ -41,7 +52,10 @@ export interface NetworkPowers {
   /** Without this power `endpoint.ports` is empty. */
   publish: Publishes;
   ipv6: unknown;
-  /** The driver picks addresses itself: `endpoint.addresses` may be empty. */
+  /**
+   * The driver picks addresses and the gateway itself, and answers both at `attach`. The engine gives its networks no subnet and no address:
+   * `network.subnets` and `endpoint.addresses` hold what the user asked for, and are mostly empty.
+   */
   ipam: unknown;
   /** Its networks are the host's own: a container in one has the host's network namespace, and is never attached. */
   hostNamespace: unknown;
@@ -60,6 +74,11 @@ export interface Network {
   readonly internal: boolean;
   readonly options: Strings;
 }
+/**
+ * An endpoint on its way out, as it was attached. Of an endpoint that `list` told and the engine has no record of, there is the id alone:
+ * the driver keeps what else it needs.
+ */
+export type LeavingEndpoint = Pick<Endpoint, "id"> & Sparse<Omit<Endpoint, "id">>;
 export interface Endpoint {
   readonly id: EndpointId;
   readonly container: ContainerId;
@@ -85,6 +104,8 @@ export interface Attachment {
   readonly addresses: readonly string[];
   readonly mac: string;
   readonly routes: readonly { readonly to: string; readonly via: string | null }[];
+  /** The way out of the network; null: there is none, or it has no address. */
+  readonly gateway: string | null;
   /** The published ports: no host port is 0. */
   readonly ports: readonly PortMap[];
   readonly nameservers: readonly string[];

@@ -60,7 +60,7 @@ const table: VerbTable = {
     },
   },
   network: {
-    verbs: { ensure: true, attach: true, detach: true, remove: true, list: true },
+    verbs: { check: true, ensure: true, attach: true, detach: true, remove: true, list: true },
     powers: { publish: { publish: true }, ipv6: {}, ipam: {}, hostNamespace: {}, single: {} },
   },
   registry: {

@@ -2,10 +2,11 @@
 //! heap.
 
 use crate::epoll::Epoll;
-use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
 use rustix::process::setpgid;
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -40,7 +41,10 @@ impl Helpers {
             .env_clear()
             .envs(run.env.iter().filter_map(|pair| pair.split_once('=')))
             .current_dir(&run.cwd);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(input(run.stdin.as_deref())?)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         // SAFETY: async-signal-safe calls: a group of its own, so that its children are killed with it, and no blocked signals.
         unsafe {
             command.pre_exec(|| {
@@ -147,6 +151,15 @@ impl Helpers {
             })
             .collect()
     }
+}
+
+/// A file in memory: a helper that does not read its input can't hold up the launcher, as it could with a pipe.
+fn input(text: Option<&str>) -> io::Result<Stdio> {
+    let Some(text) = text else { return Ok(Stdio::null()) };
+    let mut file = File::from(memfd_create("tsbox-input", MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file.into())
 }
 
 pub fn answer(ran: &Ran, output: &[u8], errors: &[u8]) -> Vec<u8> {

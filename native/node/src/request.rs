@@ -12,7 +12,7 @@ use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::id_maps::IdMaps;
 use tsbox_core::layer::{self, Compression, Extract, Options, Own, Upper, Whiteouts};
 use tsbox_core::mount::{Held, Mount, open_held, process_root};
-use tsbox_core::net::{self, Bridge, Veth, firewall};
+use tsbox_core::net::{self, Bridge, Macvlan, Veth, Vlan, firewall};
 use tsbox_core::sys::{Call, at};
 use tsbox_core::tree::{self, Cancel, Named, btrfs, quota};
 
@@ -184,6 +184,12 @@ pub enum Request {
     AttachVeth {
         veth: Veth,
     },
+    AttachMacvlan {
+        macvlan: Macvlan,
+    },
+    MakeVlan {
+        vlan: Vlan,
+    },
     AttachLoopback {
         netns: String,
     },
@@ -192,6 +198,7 @@ pub enum Request {
     },
     RemoveLink {
         name: String,
+        netns: Option<String>,
     },
     Routes,
     Firewall {
@@ -381,9 +388,12 @@ impl Request {
             Request::ProbeNetwork => value(net::probe()?),
             Request::EnsureBridge { bridge } => value(net::ensure_bridge(&bridge)?),
             Request::AttachVeth { veth } => value(net::attach(&veth)?),
+            Request::AttachMacvlan { macvlan } => value(net::attach_macvlan(&macvlan)?),
+            Request::MakeVlan { vlan } => value(net::make_vlan(&vlan)?),
             Request::AttachLoopback { netns } => value(net::loopback(&netns)?),
             Request::Links { prefix } => value(net::links(&prefix)?),
-            Request::RemoveLink { name } => value(net::remove_link(&name)?),
+            Request::RemoveLink { name, netns: None } => value(net::remove_link(&name)?),
+            Request::RemoveLink { name, netns: Some(netns) } => value(net::remove_link_within(&netns, &name)?),
             Request::Routes => value(net::host_routes()?),
             Request::Firewall { steps } => value(firewall::commit(&steps)?),
             Request::FirewallElements { table, set } => value(firewall::elements(&table, &set)?),

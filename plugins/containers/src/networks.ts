@@ -45,7 +45,7 @@ export async function connectAll(
   });
 }
 
-/** `others`: the container's existing endpoints. */
+/** `others`: the container's existing endpoints. `previous`: the one that this replaces, whose addresses it gets again if it may. */
 function enter(
   engine: Pick<Engine, "networks">,
   call: Call,
@@ -53,6 +53,7 @@ function enter(
   netns: string,
   { network, address, mac }: NetworkWish,
   others: readonly EndpointRecord[],
+  previous?: EndpointRecord,
 ): Promise<EndpointRecord> {
   const first = others.length === 0;
   let number = 0;
@@ -64,6 +65,7 @@ function enter(
     defaultRoute: first,
     ...(address === null ? {} : { address }),
     ...(mac === null ? {} : { mac }),
+    ...(previous === undefined ? {} : { previous }),
   });
 }
 
@@ -141,8 +143,7 @@ export async function disconnectNetwork(
   if (!first || next === undefined || wish === undefined) return;
   await engine.networks.disconnect(call, next, { live: true });
   forgetEndpoint(engine, record.id, next);
-  const address = next.attachment.addresses.find((one) => one.includes("."))?.split("/")[0] ?? null;
-  const endpoint = await enter(engine, call, left, netnsOf(left), { ...wish, address, mac: next.attachment.mac }, []);
+  const endpoint = await enter(engine, call, left, netnsOf(left), wish, [], next);
   nameEndpoint(engine, await engine.records.save(call, { ...engine.records.byId(record.id), endpoints: [endpoint, ...others] }), endpoint);
 }
 

@@ -18,7 +18,9 @@ import {
   fail,
   type HostBridge,
   type HostLink,
+  type HostMacvlan,
   type HostVeth,
+  type HostVlan,
   type IdMaps,
   type Layer,
   type Mount,
@@ -150,9 +152,11 @@ export interface Verbs {
   probeNetwork: { takes: Record<never, never>; answers: null };
   ensureBridge: { takes: { readonly bridge: HostBridge }; answers: null };
   attachVeth: { takes: { readonly veth: HostVeth }; answers: { readonly mac: string } };
+  attachMacvlan: { takes: { readonly macvlan: HostMacvlan }; answers: { readonly mac: string } };
+  makeVlan: { takes: { readonly vlan: HostVlan }; answers: null };
   attachLoopback: { takes: { readonly netns: string }; answers: null };
   links: { takes: { readonly prefix: string }; answers: readonly HostLink[] };
-  removeLink: { takes: { readonly name: string }; answers: null };
+  removeLink: { takes: { readonly name: string; readonly netns: string | null }; answers: null };
   routes: { takes: Record<never, never>; answers: readonly { readonly to: string; readonly interface: number | null }[] };
   firewall: { takes: { readonly steps: readonly FirewallStep[] }; answers: null };
   firewallElements: { takes: { readonly table: string; readonly set: FirewallSet }; answers: readonly FirewallElement[] };

@@ -12,12 +12,16 @@ export function createNetwork(binding: Binding): HostNetwork {
       await binding.call(call, "ensureBridge", { bridge });
     },
     attachVeth: (call, veth) => binding.call(call, "attachVeth", { veth }),
+    attachMacvlan: (call, macvlan) => binding.call(call, "attachMacvlan", { macvlan }),
+    async makeVlan(call, vlan) {
+      await binding.call(call, "makeVlan", { vlan });
+    },
     async attachLoopback(call, netns) {
       await binding.call(call, "attachLoopback", { netns });
     },
     links: (call, prefix) => binding.call(call, "links", { prefix }),
-    async removeLink(call, name) {
-      await binding.call(call, "removeLink", { name });
+    async removeLink(call, name, netns) {
+      await binding.call(call, "removeLink", { name, netns: netns ?? null });
     },
     routes: (call) => binding.call(call, "routes", {}),
     async firewall(call, steps) {

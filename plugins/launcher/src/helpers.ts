@@ -37,7 +37,12 @@ export class Helpers {
     call.signal.addEventListener("abort", cancel, { once: true });
     const ran = new Promise<CommandResult>((resolve, reject) => {
       this.#waiting.set(channel, { resolve, reject });
-      this.#connection.json(outgoing.run, channel, { argv: command.argv, env, cwd: command.workingDirectory });
+      this.#connection.json(outgoing.run, channel, {
+        argv: command.argv,
+        env,
+        cwd: command.workingDirectory,
+        stdin: command.stdin ?? null,
+      });
     });
     return Promise.race([ran, late.promise])
       .then((result) => {

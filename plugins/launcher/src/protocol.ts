@@ -2,7 +2,7 @@
 import { Buffer } from "node:buffer";
 import { fail } from "@tsbox/kernel";
 
-export const protocolVersion = 8;
+export const protocolVersion = 9;
 
 /** In bytes. The receiver of a longer frame closes the connection (`LONGEST` of wire.rs). */
 export const longestPayload: number = 16 << 20;

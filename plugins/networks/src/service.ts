@@ -10,6 +10,7 @@ import {
   type EventsService,
   fail,
   isTsboxError,
+  type LeavingEndpoint,
   type NetworkDriver,
   type NetworkId,
   type NetworkRecord,
@@ -174,21 +175,27 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
       for (const name of predefined) await get(name);
       return [...networks.values()].sort((a, b) => a.createdAt - b.createdAt);
     },
-    create: async (_call, { name, driver: asked, subnet, gateway, internal = false, labels = {}, options = {} }) => {
+    create: async (inner, { name, driver: asked, subnet, gateway, internal = false, labels = {}, options = {} }) => {
       if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name))
         throw fail("InvalidArgument", `invalid network name "${name}": only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
       return alone(async () => {
         if (named(name) || (predefined as readonly string[]).includes(name))
           throw fail("AlreadyExists", `network with name ${name} already exists`);
         const driver = asked ?? (await engine.preferred());
-        if (supports(await wanted(driver), "single")) throw fail("PermissionDenied", `only one instance of "${driver}" network is allowed`);
-        const chosen = subnet === undefined ? pickSubnet("user", subnets()) : parseSubnet(subnet);
-        refuseOverlap(chosen, [...networks.values()]);
+        const opened = await wanted(driver);
+        refuseSingle(opened, driver);
+        const chosen = subnet === undefined ? subnetFor(opened, subnets()) : parseSubnet(subnet);
         // Checked before it is recorded: records are trusted at each start.
-        if (gateway !== undefined) checkGateway(chosen, gateway);
+        if (chosen !== null) refuseOverlap(chosen, [...networks.values()]);
+        if (gateway !== undefined) {
+          if (chosen === null)
+            throw fail("InvalidArgument", `gateway ${gateway} needs a subnet: the driver ${driver} picks both itself; leave it out`);
+          checkGateway(chosen, gateway);
+        }
         const network = { ...define(name, driver, chosen, gateway ?? null, { predefined: false }), internal, labels, options };
+        await opened.check(inner, network);
         await keep(network);
-        await publish(call, "create", network);
+        await publish(inner, "create", network);
         return network;
       });
     },
@@ -222,17 +229,24 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
       return withCleanup(async (cleanup) => {
         cleanup.always(() => leave(network));
         const driver = await engine.driver(network.driver);
-        const pool = pools.get(network.id);
-        await ensure(network, driver);
-        const address =
-          pool && !supports(driver, "ipam") ? pool.take(options.address === undefined ? null : parseAddress(options.address)) : null;
-        if (address !== null) cleanup.undo(() => pool?.free(parseAddress(address)));
         const ports = options.ports ?? [];
         if (ports.length > 0 && !supports(driver, "publish"))
           throw fail("Unsupported", `network ${network.name} can't publish ports: leave out -p, or use a bridge network`);
-        const endpoint = endpointOf(network, container, netns, address, options);
-        const attachment = await driver.attach(inner, network, { ...endpoint, ports, defaultRoute: options.defaultRoute ?? true });
-        cleanup.undo(() => driver.detach(cleanupCall(inner), network, endpoint.id));
+        const pool = pools.get(network.id);
+        await ensure(network, driver);
+        const ipam = supports(driver, "ipam");
+        const before = ipam ? undefined : options.previous;
+        const asked = options.address ?? (before === undefined ? undefined : bare(before)[0]);
+        const mac = options.mac ?? before?.attachment.mac;
+        const address = pool && !ipam ? pool.take(asked === undefined ? null : parseAddress(asked)) : null;
+        if (address !== null) cleanup.undo(() => pool?.free(parseAddress(address)));
+        const endpoint: Endpoint = {
+          ...endpointOf(network, container, netns, ipam ? (asked ?? null) : address, { interface: options.interface, mac }),
+          ports,
+          defaultRoute: options.defaultRoute ?? true,
+        };
+        const attachment = await driver.attach(inner, network, endpoint);
+        cleanup.undo(() => driver.detach(cleanupCall(inner), network, endpoint));
         attached.set(endpoint.id, network.id);
         cleanup.undo(() => attached.delete(endpoint.id));
         await publish(inner, "connect", network, { container });
@@ -241,16 +255,17 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
           network: network.id,
           networkName: network.name,
           container,
+          netns,
           interface: endpoint.interface,
           attachment,
-          gateway: network.internal ? null : (network.subnets[0]?.gateway ?? null),
+          gateway: attachment.gateway,
         };
       });
     },
     disconnect: async (inner, endpoint, options = {}) => {
       const network = networks.get(endpoint.network);
       if (network === undefined) return;
-      await (await engine.driver(network.driver)).detach(inner, network, endpoint.id, options);
+      await (await engine.driver(network.driver)).detach(inner, network, leavingEndpoint(endpoint), options);
       if (attached.delete(endpoint.id)) await publish(inner, "disconnect", network, { container: endpoint.container });
       for (const address of bare(endpoint)) pools.get(network.id)?.free(parseAddress(address));
     },
@@ -262,7 +277,7 @@ export async function openNetworks(engine: NetworksEngine, call: Call): Promise<
         // A driver that is missing or fails concerns its own networks alone.
         try {
           const driver = await engine.driver(network.driver);
-          for await (const id of await driver.list(inner, network)) if (!alive.has(id)) await driver.detach(inner, network, id);
+          for await (const id of await driver.list(inner, network)) if (!alive.has(id)) await driver.detach(inner, network, { id });
           // Running containers need their bridge and its rules, even if those were removed meanwhile.
           if (endpoints.some((endpoint) => endpoint.network === network.id)) await ensure(network, driver);
         } catch (error) {
@@ -290,6 +305,25 @@ const isMissing = (error: unknown): boolean => isTsboxError(error) && error.code
 
 const bare = (endpoint: EndpointRecord): readonly string[] =>
   endpoint.attachment.addresses.map((address) => address.split("/")[0] ?? "").filter((address) => address.includes("."));
+
+function refuseSingle(driver: NetworkDriver, id: string): void {
+  if (supports(driver, "single")) throw fail("PermissionDenied", `only one instance of "${id}" network is allowed`);
+}
+
+/** A driver that picks addresses itself knows its own subnet. */
+const subnetFor = (driver: NetworkDriver, taken: readonly Subnet[]): Subnet | null =>
+  supports(driver, "ipam") ? null : pickSubnet("user", taken);
+
+/** A record of an earlier version of the engine has no `netns`. */
+function leavingEndpoint({
+  id,
+  container,
+  netns,
+  interface: name,
+  attachment: { addresses, mac, ports },
+}: EndpointRecord): LeavingEndpoint {
+  return { id, container, interface: name, addresses, mac, ports, ...(netns === undefined ? {} : { netns }) };
+}
 
 function define(
   name: string,

@@ -4,10 +4,13 @@ import { suite } from "@tsbox/harness";
 import {
   type Attachment,
   createCall,
+  type Endpoint,
   type EndpointId,
   type ErrorCode,
   type EventsService,
+  fail,
   isTsboxError,
+  type LeavingEndpoint,
   type Network,
   type NetworkDriver,
   type NetworkPowers,
@@ -30,22 +33,40 @@ class Links implements NetworkDriver {
   /** What the next call of this verb waits for. */
   readonly holds: Map<"attach" | "remove", Promise<void>> = new Map();
 
+  answer: Partial<Attachment> = {};
+  /** The endpoints that were attached, and those that were detached. */
+  readonly entered: Endpoint[] = [];
+  readonly left: LeavingEndpoint[] = [];
+
   constructor(powers: readonly (keyof NetworkPowers)[] = []) {
     this.powers = powers;
   }
 
+  async check(_call: unknown, { options }: Network): Promise<void> {
+    if ("color" in options) throw fail("InvalidArgument", "no colors");
+  }
   async ensure(_call: unknown, network: Network): Promise<void> {
     if (!this.bridges.has(network.id)) this.bridges.set(network.id, new Set());
   }
-  async attach(_call: unknown, network: Network, endpoint: { id: EndpointId; addresses: readonly string[] }): Promise<Attachment> {
+  async attach(_call: unknown, network: Network, endpoint: Endpoint): Promise<Attachment> {
+    this.entered.push(endpoint);
     await this.holds.get("attach");
     const bridge = this.bridges.get(network.id);
     if (bridge === undefined) throw new Error("no such device");
     bridge.add(endpoint.id);
-    return { addresses: endpoint.addresses, mac: "02:42:00:00:00:01", routes: [], ports: [], nameservers: [] };
+    return {
+      addresses: endpoint.addresses,
+      mac: "02:42:00:00:00:01",
+      routes: [],
+      gateway: null,
+      ports: [],
+      nameservers: [],
+      ...this.answer,
+    };
   }
-  async detach(_call: unknown, network: Network, endpoint: EndpointId): Promise<void> {
-    this.bridges.get(network.id)?.delete(endpoint);
+  async detach(_call: unknown, network: Network, endpoint: LeavingEndpoint): Promise<void> {
+    this.left.push(endpoint);
+    this.bridges.get(network.id)?.delete(endpoint.id);
   }
   async remove(_call: unknown, network: Network): Promise<void> {
     this.bridges.delete(network.id);
@@ -158,4 +179,34 @@ test("a driver's powers say whose namespace its networks have, and whether there
   const error = await single.networks.create(call, { name: "more", driver: "host" }).catch((thrown: unknown) => thrown);
   assert.ok(isTsboxError(error));
   assert.equal([error.code, error.message], ["PermissionDenied", 'only one instance of "host" network is allowed']);
+});
+
+test("a network that its driver refuses does not come into being", async () => {
+  const { networks } = await world();
+  await refused(networks.create(call, { name: "lan", options: { color: "red" } }), "InvalidArgument");
+  await refused(networks.get(call, "lan"), "NotFound");
+  await networks.create(call, { name: "lan" });
+});
+
+test("for a driver that picks addresses no subnet is invented, and the gateway is the one that it answers", async () => {
+  const { networks, links } = await world(new Links(["ipam"]));
+  links.answer = { addresses: ["192.0.2.7/24"], gateway: "192.0.2.1" };
+  assert.equal((await networks.create(call, { name: "own" })).subnets, []);
+  await refused(networks.create(call, { name: "odd", gateway: "192.0.2.1" }), "InvalidArgument");
+  const any = await networks.connect(call, "own", container, "/netns", {});
+  assert.equal([any.attachment.addresses, any.gateway], [["192.0.2.7/24"], "192.0.2.1"]);
+  await networks.connect(call, "own", container, "/netns", { address: "192.0.2.9" });
+  assert.equal(
+    links.entered.map(({ addresses }) => addresses),
+    [[], ["192.0.2.9/32"]],
+  );
+});
+
+test("an endpoint is detached with all that it was attached with", async () => {
+  const { networks, links } = await world();
+  await networks.create(call, { name: "lan", subnet: "10.231.8.0/24" });
+  await networks.disconnect(call, await networks.connect(call, "lan", container, "/netns", { interface: "eth3" }));
+  const [entered, left] = [links.entered[0], links.left[0]];
+  assert.ok(entered && left);
+  for (const key of ["id", "container", "netns", "interface", "addresses", "ports"] as const) assert.equal(left[key], entered[key], key);
 });

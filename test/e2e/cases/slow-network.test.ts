@@ -18,6 +18,7 @@ import { dirname } from "node:path";
 const word = () => { try { return readFileSync(${JSON.stringify(word)}, "utf8"); } catch { return ""; } };
 const late = {
   powers: [],
+  async check() {},
   async ensure() {},
   async attach(call) {
     writeFileSync(${JSON.stringify(`${word}.asked`)}, "");
@@ -25,7 +26,7 @@ const late = {
     while (word() === "") await new Promise((resolve) => watcher.once("change", resolve));
     watcher.close();
     if (word() !== "come") throw new Error(word());
-    return { addresses: ["10.9.8.7/24"], mac: "", routes: [], ports: [], nameservers: [] };
+    return { addresses: ["10.9.8.7/24"], mac: "", routes: [], gateway: null, ports: [], nameservers: [] };
   },
   async detach() {},
   async remove() {},
@@ -48,7 +49,7 @@ async function world(t: Case): Promise<World> {
   const directory = temporaryDirectory(t);
   const [plugin, words, volume] = ["network-late", "words", "volume"].map((name) => join(directory, name)) as [string, string, string];
   for (const folder of [plugin, words, volume]) mkdirSync(folder);
-  const tsbox = { kernel: "^1.0", provides: { "network/late": "1.0.0" }, needs: {} };
+  const tsbox = { kernel: "^1.0", provides: { "network/late": "2.0.0" }, needs: {} };
   writeFileSync(
     join(plugin, "package.json"),
     JSON.stringify({ name: "network-late", version: "1.0.0", type: "module", exports: "./index.js", tsbox }),

@@ -18,6 +18,8 @@ export interface EndpointRecord {
   readonly network: NetworkId;
   readonly networkName: string;
   readonly container: ContainerId;
+  /** The path of its network namespace, which may be gone. Left out by versions before 1.1. */
+  readonly netns?: string;
   readonly interface: string;
   readonly attachment: Attachment;
   /** The gateway of the first address, without a prefix length. */
@@ -28,6 +30,10 @@ export interface NetworksService {
   /** By name, id or prefix of an id. `NotFound`. */
   get(call: Call, name: string): Promise<NetworkRecord>;
   list(call: Call): Promise<readonly NetworkRecord[]>;
+  /**
+   * The driver checks the network before it is recorded: an option that it does not know is `InvalidArgument`. A driver that picks addresses
+   * itself gets no subnet but the given one.
+   */
   create(
     call: Call,
     options: { readonly name: string } & Sparse<{
@@ -60,6 +66,8 @@ export interface NetworksService {
       interface: string;
       hostname: string;
       defaultRoute: boolean;
+      /** An endpoint that is gone: its addresses are kept, unless `address` or `mac` say otherwise, or the driver picks them. */
+      previous: EndpointRecord;
     }>,
   ): Promise<EndpointRecord>;
   /**

@@ -1,7 +1,7 @@
 //! Network interfaces: bridges, veth pairs, addresses (rtnetlink(7)).
 
 use super::netlink::{self, CREATE, DUMP, EXCLUSIVE, Message, Socket, attribute};
-use super::{Cidr, Veth, octets};
+use super::{Cidr, Macvlan, Veth, octets};
 use crate::failure::{Code, Failure, Result};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -14,6 +14,7 @@ const RTM_NEWADDR: u16 = 20;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
@@ -24,6 +25,8 @@ const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
 const IFLA_BRPORT_MODE: u16 = 4;
 const VETH_INFO_PEER: u16 = 1;
+const IFLA_MACVLAN_MODE: u16 = 1;
+const IFLA_VLAN_ID: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_FLAGS: u16 = 8;
@@ -37,6 +40,15 @@ pub struct Bridge {
     /// None: the bridge takes the MAC of its lowest port, and changes with it.
     pub mac: Option<String>,
     pub mtu: Option<u32>,
+}
+
+/// One VLAN of an interface, as an interface of its own.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Vlan {
+    pub name: String,
+    pub parent: String,
+    pub id: u16,
+    pub alias: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -139,6 +151,69 @@ pub(super) fn make_veth(veth: &Veth, netns: BorrowedFd) -> Result<()> {
     socket.request(message, "name veth", &veth.name).inspect_err(|_| {
         let _ = remove_link(&veth.name);
     })
+}
+
+/// Makes a macvlan interface with one message, in its namespace from the outset, so that its name may be in use in this one.
+pub(super) fn make_macvlan(macvlan: &Macvlan, netns: BorrowedFd) -> Result<()> {
+    let mut socket = Socket::open(libc::NETLINK_ROUTE)?;
+    let parent = find(&mut socket, &macvlan.parent)?;
+    let mut message = Message::new(RTM_NEWLINK, CREATE | EXCLUSIVE, &header(0, 0));
+    message
+        .text(IFLA_IFNAME, check_name(&macvlan.interface)?)
+        .number(IFLA_LINK, parent.index as u32)
+        .number(IFLA_NET_NS_FD, netns.as_raw_fd() as u32);
+    if let Some(mac) = &macvlan.mac {
+        message.put(IFLA_ADDRESS, &parse_mac(mac)?);
+    }
+    if let Some(mtu) = macvlan.mtu {
+        message.number(IFLA_MTU, mtu);
+    }
+    message.nest(IFLA_LINKINFO, |info| {
+        info.put(IFLA_INFO_KIND, b"macvlan").nest(IFLA_INFO_DATA, |data| {
+            data.number(IFLA_MACVLAN_MODE, macvlan.mode as u32);
+        });
+    });
+    socket
+        .request(message, "make macvlan", &macvlan.interface)
+        .map_err(|failure| unsupported(failure, "macvlan"))
+}
+
+/// Makes a VLAN's interface, up. Fails with `AlreadyExists` if the name is in use, `NotFound` if there is no such parent.
+pub fn make_vlan(vlan: &Vlan) -> Result<()> {
+    let mut socket = Socket::open(libc::NETLINK_ROUTE)?;
+    let parent = find(&mut socket, &vlan.parent)?;
+    let name = check_name(&vlan.name)?;
+    let mut message = Message::new(RTM_NEWLINK, CREATE | EXCLUSIVE, &header(0, 0));
+    message.text(IFLA_IFNAME, name).number(IFLA_LINK, parent.index as u32);
+    message.nest(IFLA_LINKINFO, |info| {
+        info.put(IFLA_INFO_KIND, b"vlan").nest(IFLA_INFO_DATA, |data| {
+            data.put(IFLA_VLAN_ID, &vlan.id.to_ne_bytes());
+        });
+    });
+    socket
+        .request(message, "make vlan", name)
+        .map_err(|failure| unsupported(failure, "VLAN"))?;
+    // The message that makes a link supports no alias. The parent may be down: then the kernel refuses to set the VLAN up.
+    let mut message = Message::new(RTM_NEWLINK, 0, &header(0, libc::IFF_UP));
+    message.text(IFLA_IFNAME, name);
+    if let Some(alias) = &vlan.alias {
+        message.put(IFLA_IFALIAS, alias.as_bytes());
+    }
+    socket.request(message, "set link up", name).inspect_err(|_| {
+        let _ = remove_link(name);
+    })
+}
+
+/// The kernel's answer to a kind of interface that it does not have is a plain EOPNOTSUPP.
+fn unsupported(failure: Failure, kind: &str) -> Failure {
+    match failure.errno {
+        Some(libc::EOPNOTSUPP) => Failure {
+            code: Code::Unsupported,
+            message: format!("this kernel has no {kind} interfaces; load its module, or use another network driver"),
+            ..failure
+        },
+        _ => failure,
+    }
 }
 
 pub(super) fn up(socket: &mut Socket, name: &str) -> Result<()> {

@@ -15,7 +15,7 @@ mod route;
 #[cfg(any(feature = "fuzzing", all(test, feature = "layer")))]
 pub(crate) use {firewall_codec::decode_elements, netlink::decode as decode_messages};
 
-pub use link::{Bridge, Link, ensure_bridge, links, remove_link, set_up};
+pub use link::{Bridge, Link, Vlan, ensure_bridge, links, make_vlan, remove_link, set_up};
 pub use port::reserve_port;
 pub use route::{Route, host_routes};
 
@@ -46,6 +46,30 @@ pub struct Veth {
     pub routes: Vec<NewRoute>,
 }
 
+/// A macvlan interface in a container's namespace: a further hardware address of an interface of the host.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Macvlan {
+    pub parent: String,
+    pub mode: MacvlanMode,
+    /// The path of the namespace, and the interface's name there.
+    pub netns: String,
+    pub interface: String,
+    pub mac: Option<String>,
+    pub mtu: Option<u32>,
+    pub addresses: Vec<String>,
+    pub routes: Vec<NewRoute>,
+}
+
+/// linux/if_link.h
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MacvlanMode {
+    Private = 1,
+    Vepa = 2,
+    Bridge = 4,
+    Passthru = 8,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 pub struct NewRoute {
     pub to: String,
@@ -62,23 +86,44 @@ pub struct Attached {
 pub fn attach(veth: &Veth) -> Result<Attached> {
     let netns = File::open(&veth.netns).map_err(|error| Failure::io(&error, "open", Some(&veth.netns)))?;
     link::make_veth(veth, netns.as_fd())?;
-    let inside = namespace::within(netns.as_fd(), || {
-        let mut socket = netlink::Socket::open(libc::NETLINK_ROUTE)?;
-        link::up(&mut socket, "lo")?;
-        let inner = link::find(&mut socket, &veth.interface)?;
-        for address in &veth.addresses {
-            link::add_address(&mut socket, inner.index, &Cidr::parse(address)?)?;
-        }
-        link::up(&mut socket, &veth.interface)?;
-        for route in &veth.routes {
-            route::add(&mut socket, inner.index, route)?;
-        }
-        Ok(Attached { mac: inner.mac })
-    });
+    let inside = namespace::within(netns.as_fd(), || configure(&veth.interface, &veth.addresses, &veth.routes));
     inside.inspect_err(|_| {
         // The pair would disappear with its namespace, but a process that examines the failure may keep that open.
         let _ = remove_link(&veth.name);
     })
+}
+
+/// Makes the interface, sets it up and adds its addresses and routes. Fails with `AlreadyExists` if the namespace has one of that name,
+/// `NotFound` if there is no such parent. A failure leaves nothing behind.
+pub fn attach_macvlan(macvlan: &Macvlan) -> Result<Attached> {
+    let netns = File::open(&macvlan.netns).map_err(|error| Failure::io(&error, "open", Some(&macvlan.netns)))?;
+    link::make_macvlan(macvlan, netns.as_fd())?;
+    namespace::within(netns.as_fd(), || {
+        configure(&macvlan.interface, &macvlan.addresses, &macvlan.routes).inspect_err(|_| {
+            let _ = remove_link(&macvlan.interface);
+        })
+    })
+}
+
+/// Inside the namespace: loopback up, then the interface with its addresses and routes.
+fn configure(interface: &str, addresses: &[String], routes: &[NewRoute]) -> Result<Attached> {
+    let mut socket = netlink::Socket::open(libc::NETLINK_ROUTE)?;
+    link::up(&mut socket, "lo")?;
+    let inner = link::find(&mut socket, interface)?;
+    for address in addresses {
+        link::add_address(&mut socket, inner.index, &Cidr::parse(address)?)?;
+    }
+    link::up(&mut socket, interface)?;
+    for route in routes {
+        route::add(&mut socket, inner.index, route)?;
+    }
+    Ok(Attached { mac: inner.mac })
+}
+
+/// Removes an interface in another namespace. Fails with `NotFound` if there is none, or if the namespace is gone.
+pub fn remove_link_within(path: &str, name: &str) -> Result<()> {
+    let netns = File::open(path).map_err(|error| Failure::io(&error, "open", Some(path)))?;
+    namespace::within(netns.as_fd(), || remove_link(name))
 }
 
 /// Sets the loopback interface up, for a namespace without a network.

@@ -278,3 +278,84 @@ fn the_probe_changes_nothing() {
     }
     probe().unwrap();
 }
+
+#[test]
+fn a_macvlan_is_made_in_its_namespace() {
+    if skip() {
+        return;
+    }
+    namespace::in_new(|| {
+        // The parent; and an interface of the name that the container's has.
+        output("ip", &["link", "add", "eth0", "type", "veth", "peer", "name", "up0"]);
+        output("ip", &["link", "set", "eth0", "up"]);
+        let mut child = Command::new("unshare")
+            .args(["-n", "sh", "-c", "echo; read line"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        let netns = format!("/proc/{}/ns/net", child.id());
+        let mut macvlan = Macvlan {
+            parent: "eth0".to_owned(),
+            mode: MacvlanMode::Vepa,
+            netns: netns.clone(),
+            interface: "eth0".to_owned(),
+            mac: Some("02:42:0a:63:00:02".to_owned()),
+            mtu: Some(1400),
+            addresses: vec!["10.99.0.2/24".to_owned()],
+            routes: vec![NewRoute {
+                to: "0.0.0.0/0".to_owned(),
+                via: Some("10.99.0.1".to_owned()),
+            }],
+        };
+        assert_eq!(attach_macvlan(&macvlan).unwrap().mac, "02:42:0a:63:00:02");
+        let inside = |arguments: &[&str]| output("nsenter", &[&[format!("--net={netns}").as_str()], arguments].concat());
+        assert!(inside(&["ip", "-o", "addr", "show", "eth0"]).contains("10.99.0.2/24"));
+        assert!(inside(&["ip", "-d", "-o", "link", "show", "eth0"]).contains("macvlan mode vepa"));
+        assert!(inside(&["ip", "route"]).contains("default via 10.99.0.1 dev eth0"));
+        assert_eq!(attach_macvlan(&macvlan).unwrap_err().code, Code::AlreadyExists);
+        macvlan.interface = "eth1".to_owned();
+        macvlan.addresses = vec!["nowhere".to_owned()];
+        assert_eq!(attach_macvlan(&macvlan).unwrap_err().code, Code::InvalidArgument);
+        assert!(!inside(&["ip", "-o", "link"]).contains("eth1"), "a failed one stays");
+        macvlan.parent = "eth7".to_owned();
+        assert_eq!(attach_macvlan(&macvlan).unwrap_err().code, Code::NotFound);
+        remove_link_within(&netns, "eth0").unwrap();
+        assert_eq!(remove_link_within(&netns, "eth0").unwrap_err().code, Code::NotFound);
+        assert_eq!(links("eth0").unwrap().len(), 1, "the host's own stays");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(remove_link_within(&netns, "eth0").unwrap_err().code, Code::NotFound);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_vlan_is_an_interface_of_its_own() {
+    if skip() {
+        return;
+    }
+    namespace::in_new(|| {
+        output("ip", &["link", "add", "eth0", "type", "veth", "peer", "name", "up0"]);
+        output("ip", &["link", "set", "eth0", "up"]);
+        let vlan = Vlan {
+            name: "eth0.10".to_owned(),
+            parent: "eth0".to_owned(),
+            id: 10,
+            alias: Some("whose it is".to_owned()),
+        };
+        match make_vlan(&vlan) {
+            Err(failure) => assert_eq!(failure.code, Code::Unsupported, "{failure}"),
+            Ok(()) => {
+                let found = links("eth0.10").unwrap();
+                assert_eq!((found[0].kind.as_str(), found[0].alias.as_deref()), ("vlan", Some("whose it is")));
+                assert!(output("ip", &["-d", "-o", "link", "show", "eth0.10"]).contains("vlan protocol 802.1Q id 10"));
+                assert_eq!(make_vlan(&vlan).unwrap_err().code, Code::AlreadyExists);
+            }
+        }
+        Ok(())
+    })
+    .unwrap();
+}

@@ -15,7 +15,7 @@ use crate::id_maps::IdMaps;
 use crate::peer::address::Address;
 use serde::{Deserialize, Serialize};
 
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// The version of a shim's messages. 2: [`shim::EXEC`] and the messages about execs, custom detach keys.
 pub const SHIM: u32 = 2;
@@ -212,6 +212,8 @@ pub struct Run {
     pub argv: Vec<String>,
     pub env: Vec<String>,
     pub cwd: String,
+    /// For its standard input; None: /dev/null.
+    pub stdin: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,5 +1,10 @@
-/** Host ports, reserved for endpoints while they are published. */
-import { type Call, cleanupCall, fail, type HostToolkit, type PortMap, withCleanup } from "@tsbox/kernel";
+/** A library for network drivers: host ports, reserved for endpoints while they are published. */
+import { cleanupCall } from "./call.ts";
+import { withCleanup } from "./cleanup.ts";
+import type { Call } from "./contract/call.ts";
+import type { HostToolkit } from "./contract/host.ts";
+import type { PortMap } from "./contract/network.ts";
+import { fail } from "./errors/index.ts";
 
 /** The number of attempts to find a free range of ports. */
 const rangeAttempts = 20;
