@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { asError, type DriverKind, fail, type HostToolkit, isTsboxError, type Sparse } from "@tsbox/kernel";
 import { execKind } from "./exec/index.ts";
+import { networkKind } from "./network/index.ts";
 import { openDriver } from "./plugin-subject.ts";
 import { type BaseWorld, placeOf, type Rule } from "./rule.ts";
 import { type Outcome, type Report, type RuleName, registerRules, runRules, type TestRunner } from "./run.ts";
@@ -28,6 +29,7 @@ export interface Suite {
 const suites: Readonly<Record<string, (target: Target) => Promise<Suite>>> = {
   storage: (target) => suiteOf(storageKind, target),
   exec: (target) => suiteOf(execKind, target),
+  network: (target) => suiteOf(networkKind, target),
   volume: (target) => suiteOf(volumeKind, target),
 };
 

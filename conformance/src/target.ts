@@ -1,11 +1,11 @@
 /** The driver that a suite is run over. */
-import type { HostToolkit, Plugin } from "@tsbox/kernel";
+import type { HostToolkit, Plugin, Strings } from "@tsbox/kernel";
 import type { Measurement } from "./measure.ts";
 import { type OpenedPart, openDriver } from "./plugin-subject.ts";
 import type { BaseWorld, Rule } from "./rule.ts";
 
 export interface Target {
-  /** `storage`, `exec` or `volume`. */
+  /** `storage`, `exec`, `network` or `volume`. */
   readonly kind: string;
   /** The driver's id, as its plugin provides it. */
   readonly id: string;
@@ -20,6 +20,8 @@ export interface Target {
    * its own, and kill it. Default: those rules are skipped.
    */
   readonly module?: string | undefined;
+  /** Of the kind `network`: the options of the networks that the suite makes, in the driver's own words. Default: none. */
+  readonly networkOptions?: Strings | undefined;
 }
 
 /** The suite of one kind. */
@@ -34,7 +36,7 @@ export interface Kind<World extends BaseWorld> {
 }
 
 /** Opens the driver with a directory of its own. */
-export async function openTarget<K extends "storage" | "exec" | "volume">(
+export async function openTarget<K extends "storage" | "exec" | "network" | "volume">(
   kind: K,
   { plugin, id, config }: Target,
   host: HostToolkit,

@@ -21,7 +21,7 @@ import {
 } from "@tsbox/kernel";
 import { ReferenceExec } from "../src/reference/exec.ts";
 import { makeMemoryWorld } from "../src/reference/memory-world.ts";
-import { ReferenceNetwork } from "../src/reference/network.ts";
+import { memoryHost, ReferenceNetwork } from "../src/reference/network.ts";
 import { ReferenceRegistry } from "../src/reference/registry.ts";
 import { ReferenceStorage } from "../src/reference/storage.ts";
 import { makeMemoryVolumes, ReferenceVolumes } from "../src/reference/volume.ts";
@@ -89,7 +89,9 @@ test("network", () => {
     mac: null,
     ports: [],
   };
-  return runStory("network", { driver: new ReferenceNetwork(), network, endpoint });
+  const host = memoryHost();
+  host.namespaces.set(endpoint.netns, { loopback: false, interfaces: new Map() });
+  return runStory("network", { driver: new ReferenceNetwork(host), network, endpoint });
 });
 
 test("registry", () => {

@@ -26,7 +26,7 @@ import type { Settings } from "./settings.ts";
 const mapsPorts = ({ capabilities }: PluginConfiguration): boolean => capabilities.portMappings === true;
 
 export class CniDriver implements NetworkDriver, Publishes {
-  readonly powers: readonly (keyof NetworkPowers)[] = ["ipam", "publish"];
+  readonly powers: readonly (keyof NetworkPowers)[] = ["publish", "ipam"];
   readonly #host: HostToolkit;
   readonly #settings: Settings;
   readonly #execution: Execution;

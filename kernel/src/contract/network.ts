@@ -30,9 +30,9 @@ import type { ContainerId, EndpointId, NetworkId, Sparse, Strings } from "./word
 
 export interface NetworkDriver extends Driver<NetworkPowers> {
   /**
-   * Checks a network that is about to be created: its options, which are the driver's own words, its subnets, `internal`. It makes nothing,
-   * and does not depend on what may change on the host. An option that the driver does not know, a value that it can't read:
-   * `InvalidArgument`, with the known ones named. What it knows and can't carry out, such as an IPv6 subnet: `Unsupported`.
+   * Checks a network that is about to be created: its options, which are the driver's own words, its subnets, `internal`. It makes
+   * nothing. An option that the driver does not know, or a value that it can't read, is `InvalidArgument`, with the known ones named. What
+   * it knows and can't carry out, such as an IPv6 subnet, is `Unsupported`.
    */
   check(call: Call, network: Network): Promise<void>;
   /** May be repeated without harm. */
@@ -53,8 +53,8 @@ export interface NetworkPowers {
   publish: Publishes;
   ipv6: unknown;
   /**
-   * The driver picks addresses and the gateway itself, and answers both at `attach`. The engine gives its networks no subnet and no address:
-   * `network.subnets` and `endpoint.addresses` hold what the user asked for, and are mostly empty.
+   * The driver picks addresses and the gateway itself, and answers both at `attach`. The engine gives its networks no subnet and no
+   * address: `network.subnets` and `endpoint.addresses` hold what the user asked for, and are mostly empty.
    */
   ipam: unknown;
   /** Its networks are the host's own: a container in one has the host's network namespace, and is never attached. */

@@ -18,7 +18,7 @@ const entries: readonly RegExp[] = [
   /^(plugins|drivers)\/[^/]+\/src\/index\.ts$/,
   /^conformance\/src\/(index|broken\/[^/]+|reference\/memory-world|storage\/victim)\.ts$/,
   // The daemon, the portable client, the reader of logins for the native client, the checker of a database, the test runner, benchmarks.
-  /^(kernel\/src\/host\/main|plugins\/cli\/src\/(portable|read-logins|check-words)|plugins\/state\/src\/check|test\/harness\/src\/(run|index)|bench\/bench)\.ts$/,
+  /^(kernel\/src\/host\/main|plugins\/cli\/src\/(portable|read-logins|check-words)|plugins\/state\/src\/check|test\/harness\/src\/(run|index|own-network)|bench\/bench)\.ts$/,
 ];
 
 /** The command starts the suite, which is loaded only on request and need not be installed. */

@@ -31,8 +31,8 @@ export interface NetworksService {
   get(call: Call, name: string): Promise<NetworkRecord>;
   list(call: Call): Promise<readonly NetworkRecord[]>;
   /**
-   * The driver checks the network before it is recorded: an option that it does not know is `InvalidArgument`. A driver that picks addresses
-   * itself gets no subnet but the given one.
+   * The driver checks the network before it is recorded: an option that it does not know is `InvalidArgument`. A driver that picks
+   * addresses itself gets no subnet but the given one.
    */
   create(
     call: Call,

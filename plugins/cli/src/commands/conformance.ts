@@ -6,6 +6,7 @@ import { asError } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import { findDriver } from "../find-driver.ts";
 import type { Command } from "../io.ts";
+import { pairsOf } from "./pairs.ts";
 
 export const conformance: Command = {
   name: "conformance",
@@ -16,6 +17,7 @@ export const conformance: Command = {
     output: { short: "o", kind: "text", value: "file", help: "Write the report to a file" },
     directory: { kind: "text", value: "path", help: "Where to try the driver: on the file system that it is meant for" },
     config: { kind: "text", value: "json", help: "The config of the driver's plugin: JSON, or a file that holds it" },
+    opt: { kind: "list", value: "key=value", help: "An option of the networks that the suite makes" },
     performance: { kind: "bool", help: "Measure the driver's verbs as well" },
     package: { kind: "text", value: "name", help: "The package, or its directory, that provides the driver" },
   },
@@ -31,10 +33,11 @@ export const conformance: Command = {
       throw new CommandError(125, `no such format of a report: ${format}; there are tap, junit and json`);
     const given = parsed.text("config");
     const config = given === null ? undefined : readJson(given, io.workingDirectory);
+    const networkOptions = pairsOf(parsed.list("opt"));
     const found = await findDriver(kind, word, parsed.text("package"), io);
     const directory = mkdtempSync(join(resolve(io.workingDirectory, parsed.text("directory") ?? tmpdir()), "tsbox-conformance-"));
     try {
-      const suite = await suites.suite({ kind, ...found, config: config ?? found.config, directory });
+      const suite = await suites.suite({ kind, ...found, config: config ?? found.config, directory, networkOptions });
       const report = await suite.run({ performance: parsed.bool("performance") });
       const text = formats[format](report);
       const output = parsed.text("output");

@@ -1,0 +1,5 @@
+import { suite as conformance } from "@tsbox/conformance";
+import { suite } from "@tsbox/harness";
+import plugin from "../src/index.ts";
+
+(await conformance({ kind: "network", id: "host", plugin })).register(suite("conformance network/host"));

@@ -1,0 +1,3 @@
+import { inOwnNetwork } from "@tsbox/harness/own-network";
+
+inOwnNetwork(import.meta.dirname, "conformance.cases.ts");
