@@ -1,12 +1,9 @@
-/** The plugin's config. */
+/** The plugin's config, checked. index.ts documents its keys. */
 import { fail, settingsOf } from "@tsbox/kernel";
 
 export interface Settings {
-  /** The directories of CNI plugins, in the order of the search. */
   readonly plugins: readonly string[];
-  /** The directory of the configurations that networks name. */
   readonly configurations: string;
-  /** Seconds that one CNI plugin may take. */
   readonly timeout: number;
 }
 
