@@ -191,6 +191,21 @@ test("LXC finds the container by its id, until it is forgotten", async (t) => {
   await driver.delete(call, id);
 });
 
+test("what the configuration has no line for is refused, not dropped", async (t) => {
+  const { driver, bundle } = world(t);
+  const cases: readonly (readonly [string, OciSpec])[] = [
+    ["hooks", { ...plain, hooks: { createRuntime: [{ path: "/bin/true" }] } }],
+    ["domainname", { ...plain, domainname: "example.org" }],
+    ["linux.mountLabel", withLinux({ mountLabel: "system_u:object_r:container_file_t:s0" })],
+    ["linux.resources.unified", withLinux({ resources: { unified: { "memory.high": "1" } } })],
+  ];
+  for (const [field, spec] of cases)
+    await driver.plan(call, { id, directory: bundle, spec, rootfs: [] }).then(
+      () => assert.unreachable(`${field} was taken`),
+      (error) => assert.ok(unsupported(new RegExp(field.replaceAll(".", "\\.")))(error), String(error)),
+    );
+});
+
 test("a spec that is refused leaves nothing", async (t) => {
   const { driver, path, bundle } = world(t);
   mkdirSync(path);

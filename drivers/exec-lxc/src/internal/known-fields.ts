@@ -71,11 +71,8 @@ const known: Fields = {
   process,
   root: { path: true, readonly: true },
   hostname: true,
-  domainname: true,
   mounts: { items: mount },
   annotations: true,
-  // Hooks after the start and after the end can't be run: the shim answers when the command runs, and ends with it.
-  hooks: { prestart: true, createRuntime: true, createContainer: true, startContainer: true },
   linux: {
     uidMappings: true,
     gidMappings: true,
@@ -89,7 +86,6 @@ const known: Fields = {
     rootfsPropagation: true,
     maskedPaths: true,
     readonlyPaths: true,
-    mountLabel: true,
   },
 };
 

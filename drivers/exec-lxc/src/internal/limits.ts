@@ -19,7 +19,7 @@ type Layout = "v1" | "hybrid" | "v2";
 /** The lines of LXC's configuration. */
 export function limitLines(asked: OciResources, layout: Layout): readonly string[] {
   const resources: Resources = asked;
-  refuse(resources);
+  refuse(resources, layout);
   const [prefix, lines] = layout === "v2" ? (["lxc.cgroup2", unified(resources)] as const) : (["lxc.cgroup", legacy(resources)] as const);
   return [...lines, ...devices(resources)].map(([file, value]) => `${prefix}.${file} = ${value}`);
 }
@@ -120,7 +120,7 @@ function given(lines: readonly (readonly [string, string | number | null | undef
 }
 
 /** Limits that have no file of a cgroup, or none that the driver knows. */
-function refuse(resources: Resources): void {
+function refuse(resources: Resources, layout: Layout): void {
   const has = (name: string, value: unknown): void => {
     const isEmpty = value === undefined || value === null || value === 0 || value === false || (Array.isArray(value) && value.length === 0);
     if (!isEmpty)
@@ -136,4 +136,6 @@ function refuse(resources: Resources): void {
   has("memory.checkBeforeUpdate", Reflect.get(memory ?? {}, "checkBeforeUpdate"));
   has("network", resources.network);
   has("rdma", resources.rdma);
+  // Its keys are files of cgroup v2.
+  if (layout !== "v2") has("unified", Object.keys(resources.unified ?? {}));
 }
