@@ -2,7 +2,6 @@
  * One container's life by each exec driver: another runtime's containers (runc, LXC) behave as the engine's own, from the exit code to the
  * death of the daemon in between, and leave nothing.
  */
-import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
@@ -10,6 +9,7 @@ import * as assert from "uvu/assert";
 import { busyboxTar, needsBusybox } from "../src/busybox.ts";
 import { alive, binary, type Engine, engine, until } from "../src/engine.ts";
 import { needsTools } from "../src/images.ts";
+import { Terminal } from "../src/terminal.ts";
 
 const test = suite("containers of other formats", { timeout: 180_000 });
 const reason =
@@ -127,28 +127,10 @@ for (const [format, missing] of formats) {
 
   test.skipIf(reason ?? missing, `${format}: a terminal of the container's own, with its size`, async (t) => {
     const own = await ready(t);
-    const line = [
-      binary,
-      "run",
-      "--rm",
-      "-it",
-      "--exec",
-      format,
-      "--net",
-      "none",
-      "bb",
-      "sh",
-      "-c",
-      "'tty; stty size; echo >/dev/tty; exit 4'",
-    ];
-    const ran = spawnSync("script", ["-qec", `stty rows 33 cols 99; ${line.join(" ")}`, "/dev/null"], {
-      encoding: "utf8",
-      env: { PATH: process.env.PATH ?? "", ...own.environment },
-      stdio: ["pipe", "pipe", "pipe"],
-      timeout: 60_000,
-    });
-    assert.is(ran.status, 4, ran.stdout);
-    assert.match(ran.stdout, /\/dev\/pts\/0\r\n33 99\r\n/);
+    // The terminal's input stays open: at its end script(1) types a character, which is shown somewhere between the lines.
+    const terminal = new Terminal(own, `run --rm -it --exec ${format} --net none bb sh -c 'tty; stty size; echo >/dev/tty; exit 4'`);
+    assert.is(await terminal.ended, 4, terminal.output);
+    assert.match(terminal.output, /\/dev\/pts\/0\r\n33 99\r\n/);
   });
 
   test.skipIf(reason ?? missing, `${format}: the daemon's death, the shim's, and the whole engine's`, async (t) => {
