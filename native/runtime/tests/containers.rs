@@ -56,6 +56,7 @@ const CASES: &[Case] = &[
     ("command line: create, state, start, kill, delete", command_line::lifecycle),
     ("command line: run, hooks and exit code", command_line::run),
     ("command line: exec", command_line::exec),
+    ("command line: update and events", command_line::limits),
     ("command line: what is refused", command_line::refusals),
     ("podman runs a container with it", command_line::podman),
 ];

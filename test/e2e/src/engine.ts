@@ -98,7 +98,7 @@ export class Engine {
     for (const stream of [launcher.stdout, launcher.stderr]) stream?.setEncoding("utf8").on("data", (text: string) => (this.#log += text));
     // A killed launcher leaves its socket behind, so check for a listener.
     while (!(await listening(join(this.state, "launcher.sock")))) {
-      if (launcher.exitCode !== null) throw new Error(`the engine did not start: ${this.#log}`);
+      if (!this.running) throw new Error(`the engine did not start: ${this.#log}`);
       await pause(5);
     }
     const { code, stderr } = await this.run(["version"]);

@@ -32,6 +32,8 @@ type Calls = keyof typeof callsOf;
 const calls = Object.keys(callsOf) as Calls[];
 /** The timeout for the call, in milliseconds. */
 const callTimeout = 1_500;
+/** The maximum duration of a round, in milliseconds: nothing in it waits for longer than a command's deadline or a few of them. */
+const ROUND = 150_000;
 
 export interface World {
   readonly own: Engine;
@@ -173,22 +175,51 @@ export async function faultRound(world: World, seed: number, promised: Promised,
     return kind === "launcher" ? launcherStruck(own, strike) : strike();
   };
 
-  const all = Promise.all(Array.from({ length: CLIENTS }, (_, which) => work(which)));
-  try {
+  const round = async (): Promise<void> => {
+    const all = Promise.all(Array.from({ length: CLIENTS }, (_, which) => work(which)));
     try {
       for (let at = 0; at < faultsARound; at += 1) await fault();
     } finally {
       ending = true;
+      log("the clients end");
       await all;
     }
+    log("compare");
     await compare(own, promised, log);
     if (promised.containers.size > 8) await clear(own, promised);
+  };
+  try {
+    await within(ROUND, round(), () => `the round did not end; clients ${[...clients].join(" ") || "none"}, ${tree(own)}`);
   } catch (error) {
     throw new Error(`FAULTS_FROM=${seed}: ${error instanceof Error ? error.message : error}\n${trace.join("\n")}\n${own.log.slice(-3000)}`);
   }
 }
 
 export const promisedNothing = (): Promised => new Promised();
+
+/** Fails when `work` takes longer than `milliseconds`. */
+async function within<T>(milliseconds: number, work: Promise<T>, what: () => string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(what())), milliseconds);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+/** The engine's processes with their states, and the holders of the lock of a start. */
+function tree(own: Engine): string {
+  const state = (pid: number): string => {
+    try {
+      const [, name, letter] = /^\d+ \((.*)\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8")) ?? [];
+      return `${pid} ${name} ${letter}`;
+    } catch {
+      return `${pid} gone`;
+    }
+  };
+  const launcher = own.launcherPid;
+  const lock = spawnSync("fuser", [join(own.state, "start.lock")], { encoding: "utf8" });
+  return `processes ${[launcher, ...children(launcher)].map(state).join(", ")}; start.lock ${lock.stdout ?? ""}`;
+}
 
 /** Removes all containers, acknowledged or not. */
 async function clear(own: Engine, promised: Promised): Promise<void> {
@@ -340,10 +371,17 @@ async function atCall(
  * again.
  */
 async function launcherStruck(own: Engine, strike: () => Promise<void>): Promise<void> {
-  const holder = spawn("flock", [join(own.state, "start.lock"), "sh", "-c", "echo held; cat"], { stdio: ["pipe", "pipe", "ignore"] });
+  const holder = spawn("flock", ["-F", join(own.state, "start.lock"), "sh", "-c", "echo held; exec cat"], {
+    stdio: ["pipe", "pipe", "ignore"],
+  });
   const ended = new Promise((resolve) => holder.once("exit", resolve));
-  await new Promise((resolve) => holder.stdout.once("data", resolve));
+  const held = new Promise<void>((resolve, reject) => {
+    holder.stdout.once("data", () => resolve());
+    holder.once("error", reject);
+    holder.once("exit", () => reject(new Error("nobody got the lock of a start")));
+  });
   try {
+    await within(DEADLINE, held, () => `the lock of a start is held by somebody else: ${tree(own)}`);
     await until(() => daemons(own).length > 0, "a daemon");
     const [daemon = 0] = daemons(own);
     const launcher = own.launcherPid;
@@ -352,6 +390,7 @@ async function launcherStruck(own: Engine, strike: () => Promise<void>): Promise
     await until(() => !own.running && !alive(daemon), "the daemon to end with its launcher");
     await own.start();
   } finally {
+    holder.kill("SIGKILL");
     holder.stdin.end();
     await ended;
   }

@@ -375,10 +375,19 @@ pub struct Rdma {
 /// Parses a spec. Go's encoder (podman, containerd) writes `null` where a list or record may be missing, which serde's defaults do not
 /// cover.
 pub fn parse(json: &[u8]) -> crate::failure::Result<Spec> {
+    parse_part(json, "an OCI spec")
+}
+
+/// Parses a spec's `linux.resources` alone.
+pub fn parse_resources(json: &[u8]) -> crate::failure::Result<Resources> {
+    parse_part(json, "the resources of an OCI spec")
+}
+
+fn parse_part<T: serde::de::DeserializeOwned>(json: &[u8], what: &str) -> crate::failure::Result<T> {
     let invalid =
-        |error: serde_json::Error| crate::failure::Failure::new(crate::failure::Code::InvalidArgument, format!("not an OCI spec: {error}"));
-    match serde_json::from_slice::<Spec>(json) {
-        Ok(spec) => Ok(spec),
+        |error: serde_json::Error| crate::failure::Failure::new(crate::failure::Code::InvalidArgument, format!("not {what}: {error}"));
+    match serde_json::from_slice::<T>(json) {
+        Ok(part) => Ok(part),
         Err(_) => {
             let mut value: serde_json::Value = serde_json::from_slice(json).map_err(invalid)?;
             drop_nulls(&mut value);

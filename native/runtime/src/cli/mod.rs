@@ -3,12 +3,14 @@
 mod adopt;
 mod create;
 mod dispose;
+mod events;
 mod exec;
 mod features;
 mod foreground;
 mod gate;
 mod lifecycle;
 mod state;
+mod update;
 
 use lexopt::prelude::*;
 use std::io::Write;
@@ -23,7 +25,7 @@ pub struct Global {
 }
 
 const USAGE: &str = "usage: tsbox-runtime [--root DIR] [--log FILE] [--log-format text|json] COMMAND …
-commands: create run start state kill delete exec pause resume list ps features adopt";
+commands: create run start state kill delete exec pause resume update events list ps features adopt";
 
 /// `args` does not include the program's name. Returns the exit code.
 pub fn main(args: Vec<String>) -> i32 {
@@ -86,6 +88,8 @@ fn dispatch(args: Vec<String>, global: &mut Global) -> Result<i32> {
         "resume" => lifecycle::pause(global, &mut parser, false),
         "list" => lifecycle::list(global, &mut parser),
         "ps" => lifecycle::processes(global, &mut parser),
+        "update" => update::update(global, &mut parser),
+        "events" => events::events(global, &mut parser),
         "features" => features::features(),
         other => Err(Failure::new(Code::InvalidArgument, format!("no such command: {other}\n{USAGE}"))),
     }

@@ -3,6 +3,7 @@
 use crate::world::{self, World, alter, process_exists};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::io::BufRead;
 
 pub fn lifecycle(world: &World) {
     let bundle = world.bundle(&world.spec("echo started; sleep 1000"));
@@ -78,6 +79,61 @@ pub fn exec(world: &World) {
     assert_eq!(world.cli(&["exec", "c", "nosuch"]).code, 255);
     assert_eq!(world.cli(&["delete", "--force", "c"]).code, 0);
     world.reap_strangers();
+}
+
+pub fn limits(world: &World) {
+    let bundle = world.bundle(&world.spec("while [ ! -e /go ]; do sleep 0.05; done; head -c 64m /dev/zero | tail >/dev/null; sleep 1000"));
+    assert_eq!(world.cli(&["run", "-d", "-b", &bundle, "c"]).code, 0);
+    let usage = || -> serde_json::Value { serde_json::from_str(&world.cli(&["events", "--stats", "c"]).stdout).unwrap() };
+    let first = usage();
+    assert_eq!((&first["type"], &first["id"]), (&json!("stats"), &json!("c")));
+    assert!(first["data"]["memory"]["usage"]["usage"].as_u64().unwrap() > 0, "{first}");
+    assert!(first["data"]["cpu"]["usage"]["total"].as_u64().unwrap() > 0, "{first}");
+
+    let resources = world.directory.join("resources.json");
+    std::fs::write(&resources, r#"{"memory":{"limit":67108864,"swap":null},"pids":{"limit":90}}"#).unwrap();
+    let ran = world.cli(&["update", "--resources", &resources.display().to_string(), "--memory", "16m", "c"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let second = usage();
+    assert_eq!(second["data"]["memory"]["usage"]["limit"], 16 << 20, "a flag wins over the file");
+    assert_eq!(second["data"]["pids"]["limit"], 90);
+
+    let mut watch = std::process::Command::new(world::runtime())
+        .args([
+            "--root",
+            &world.directory.join("state").display().to_string(),
+            "events",
+            "--interval",
+            "1h",
+            "c",
+        ])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut event = || -> Option<serde_json::Value> { lines.next().map(|line| serde_json::from_str(&line.unwrap()).unwrap()) };
+    assert_eq!(event().unwrap()["type"], "stats");
+    std::fs::write(world.rootfs.join("go"), "").unwrap();
+    assert_eq!(event().unwrap()["type"], "oom");
+    assert_eq!(world.cli(&["kill", "c", "KILL"]).code, 0);
+    while event().is_some_and(|event| event["type"] == "oom") {}
+    assert!(watch.wait().unwrap().success(), "the events end with the container");
+
+    world.reap_strangers();
+    for (words, said) in [
+        (vec!["update", "--memory", "16m", "c"], "not running"),
+        (vec!["events", "c"], "not running"),
+        (vec!["update", "--memory", "much", "c"], "number of bytes"),
+        (vec!["update", "--frobnicate", "1", "c"], "no flag"),
+        (vec!["update", "--resources", "/nonexistent", "c"], "No such file"),
+        (vec!["update"], "id is missing"),
+        (vec!["events", "--interval", "0s", "c"], "no duration"),
+        (vec!["update", "nosuch"], "does not exist"),
+    ] {
+        let ran = world.cli(&words);
+        assert!(ran.code == 1 && ran.stderr.contains(said), "{words:?}: {ran:?}");
+    }
+    assert_eq!(world.cli(&["delete", "--force", "c"]).code, 0);
 }
 
 pub fn refusals(world: &World) {

@@ -5,7 +5,7 @@ use super::{put, stats};
 use crate::sys;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{SeekFrom, seek};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
 pub struct MemoryWatch {
@@ -33,6 +33,10 @@ impl MemoryWatch {
 
     pub fn fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// The events for poll(2).

@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 pub use memory_watch::MemoryWatch;
-pub use stats::Stats;
+pub use stats::{Block, Stats};
 
 const MOUNT: &str = "/sys/fs/cgroup";
 
