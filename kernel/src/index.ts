@@ -33,6 +33,7 @@ export {
   systemCode,
   TsboxError,
 } from "./errors/index.ts";
+export { fileTail } from "./file-tail.ts";
 export { type HeldPorts, holdPorts, releasePorts } from "./host-ports.ts";
 export { parseJson } from "./json.ts";
 export { limits } from "./limits.ts";
@@ -41,6 +42,7 @@ export { plain, plainCell } from "./plain.ts";
 export { noSettings, settingsOf } from "./settings.ts";
 export { signalNumber } from "./signals.ts";
 export { snapshotExists } from "./snapshot-exists.ts";
+export { judgeFields, linuxFields, type SpecFields } from "./spec-fields.ts";
 export { supports } from "./supports.ts";
 export { connectUnix, shortSocketPath } from "./unix-socket.ts";
 export { engineVersion } from "./version.ts";

@@ -13,13 +13,15 @@ import {
   type ExecPowers,
   type Explains,
   fail,
+  fileTail,
   type HostToolkit,
+  judgeFields,
   type Launch,
+  linuxFields,
   type OciSpec,
   parseContainerId,
 } from "@tsbox/kernel";
 import { configOf, devCommands, enterPath, initPath, monitorGroups, mountPoints, sysctlCommands } from "./internal/config.ts";
-import { refuseUnknown } from "./internal/known-fields.ts";
 import { environment, type Place, placeOf } from "./internal/place.ts";
 import { explainLog } from "./internal/report.ts";
 import { seccompPolicy } from "./internal/seccomp.ts";
@@ -27,6 +29,11 @@ import { seccompPolicy } from "./internal/seccomp.ts";
 /** How long the monitor may outlive its container, in milliseconds. */
 const monitorTimeout = 2_000;
 const lookEvery = 5;
+/** How much of LXC's log is read, in bytes. */
+const logMost = 256 << 10;
+
+/** The fields of a spec, with those below them, for which LXC has no words. */
+const inexpressible = ["domainname", "hooks", "linux.mountLabel"];
 
 export class LxcDriver implements ExecDriver, Explains {
   readonly powers: readonly (keyof ExecPowers)[] = ["processes", "terminal", "explain", "ended"];
@@ -40,7 +47,10 @@ export class LxcDriver implements ExecDriver, Explains {
   }
 
   async plan(_call: Call, { id, directory, spec }: Bundle): Promise<Launch> {
-    refuseUnknown(spec);
+    judgeFields(spec, linuxFields, (field, known) => {
+      if (known === undefined || inexpressible.some((name) => field === name || field.startsWith(`${name}.`)))
+        throw fail("Unsupported", `LXC can't express ${field} of an OCI spec; leave it out, or use the exec driver native`);
+    });
     const cgroup = spec.linux?.cgroupsPath;
     if (cgroup === undefined) throw fail("InvalidArgument", "the spec has no linux.cgroupsPath");
     const place = placeOf(directory);
@@ -87,7 +97,7 @@ export class LxcDriver implements ExecDriver, Explains {
     _call: Call,
     report: string,
   ): Promise<{ readonly code: ErrorCode; readonly message: string } | { readonly exitCode: number }> {
-    return explainLog(readFileSync(report, "utf8"));
+    return explainLog(fileTail(report, logMost));
   }
 
   #write(id: ContainerId, place: Place, spec: OciSpec, cgroup: string): void {

@@ -2,10 +2,21 @@
  * Containers of the engine's own OCI runtime, which is part of the shim: no other process runs, and the driver keeps no records. A field of
  * a spec that the runtime can't carry out is refused by name; the rest is passed on unchanged.
  */
-import type { Bundle, Call, ContainerId, ExecDriver, ExecPowers, Launch, OciLinux, OciSpec } from "@tsbox/kernel";
+import {
+  type Bundle,
+  type Call,
+  type ContainerId,
+  type ExecDriver,
+  type ExecPowers,
+  fail,
+  judgeFields,
+  type Launch,
+  linuxFields,
+  type OciLinux,
+  type OciSpec,
+} from "@tsbox/kernel";
 import type { FilterStore } from "./internal/filter-store.ts";
 import { withBundle } from "./internal/hook-bundle.ts";
-import { refuseUnknown } from "./internal/known-fields.ts";
 
 /** The annotation that names the file of the compiled filter; the shim reads that file instead of the profile. */
 export const filterAnnotation = "io.tsbox.seccomp-filter";
@@ -19,7 +30,9 @@ export class NativeDriver implements ExecDriver {
   }
 
   async plan(call: Call, bundle: Bundle): Promise<Launch> {
-    refuseUnknown(bundle.spec);
+    judgeFields(bundle.spec, linuxFields, (field, known) => {
+      if (known === undefined) throw fail("Unsupported", `the native runtime does not carry out ${field} of an OCI spec; leave it out`);
+    });
     return { kind: "oci", spec: withBundle(bundle.directory, await this.#withFilter(call, bundle.spec)) };
   }
 

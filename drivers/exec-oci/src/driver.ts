@@ -2,7 +2,6 @@
  * Containers of any OCI runtime that has runc's command line. `create` and `start` are steps of a launch, which the shim runs; what the
  * runtime leaves running is the shim's from then on. The runtime's own directory is the only record.
  */
-import { readFileSync } from "node:fs";
 import {
   type Bundle,
   type Call,
@@ -12,6 +11,7 @@ import {
   type ExecPowers,
   type Explains,
   fail,
+  fileTail,
   type Launch,
   parseContainerId,
 } from "@tsbox/kernel";
@@ -20,6 +20,9 @@ import type { CommandLine } from "./internal/command-line.ts";
 import { reported } from "./internal/report.ts";
 import { refuseNewer } from "./internal/spec-versions.ts";
 import type { Version } from "./probe.ts";
+
+/** How much of a runtime's log is read, in bytes. */
+const logMost = 256 << 10;
 
 export class OciRuntimeDriver implements ExecDriver, Explains {
   readonly powers: readonly (keyof ExecPowers)[] = ["processes", "terminal", "explain", "ended"];
@@ -74,7 +77,7 @@ export class OciRuntimeDriver implements ExecDriver, Explains {
   }
 
   async explain(_call: Call, report: string): Promise<{ readonly code: ErrorCode; readonly message: string }> {
-    const said = reported(readFileSync(report, "utf8"));
+    const said = reported(fileTail(report, logMost));
     return said ?? { code: "Internal", message: `${this.runtime.name} has failed, and its log does not say why` };
   }
 }

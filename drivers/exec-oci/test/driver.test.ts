@@ -161,7 +161,7 @@ test("a field that the runtime does not know is refused by its name", () => {
   const cases: readonly (readonly [object, RegExp])[] = [
     [{ linux: { timeOffsets: {} } }, /linux\.timeOffsets came with 1\.1\.0/],
     [{ linux: { resources: { cpu: { burst: 1 } } } }, /linux\.resources\.cpu\.burst/],
-    [{ mounts: [{ destination: "/a" }, { destination: "/b", uidMappings: [] }] }, /mounts\.uidMappings/],
+    [{ mounts: [{ destination: "/a" }, { destination: "/b", uidMappings: [] }] }, /mounts\[1\]\.uidMappings/],
     [{ linux: { newest: 1 } }, /linux\.newest is no field/],
     [{ toString: {} }, /toString is no field/],
     [{ annotations: { "io.tsbox.init": "true" } }, /an init process/],

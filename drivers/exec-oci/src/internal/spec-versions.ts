@@ -2,17 +2,13 @@
  * The fields of the OCI runtime spec, with the version that brought them. A runtime ignores what it does not know, and a limit that is
  * silently dropped would be no limit: a field that no version has, or that is newer than the runtime, is refused by its name.
  */
-import { fail, type OciSpec } from "@tsbox/kernel";
+import { fail, judgeFields, type OciSpec, type SpecFields } from "@tsbox/kernel";
 import semver from "semver";
-
-/** A version: the field, and all below it. A list's fields are those of its elements. */
-interface Fields {
-  readonly [name: string]: string | Fields;
-}
 
 const first = "1.0.0";
 
-const spec: Fields = {
+/** The version with which each field came, and all below it. */
+const spec: SpecFields<string> = {
   ociVersion: first,
   root: first,
   hostname: first,
@@ -82,22 +78,12 @@ const own: Readonly<Record<string, string>> = { "io.tsbox.init": "an init proces
 
 /** `version`: the newest version of the spec that the runtime knows. A field that is null or missing asks for nothing. */
 export function refuseNewer(asked: OciSpec, version: string, runtime: string): void {
-  check(asked, spec, "", version, runtime);
+  judgeFields(asked, spec, (field, since) => {
+    if (since === undefined) throw fail("Unsupported", `${field} is no field of an OCI spec that ${runtime} carries out; leave it out`);
+    if (semver.lt(version, since))
+      throw fail("Unsupported", `${runtime} knows version ${version} of the OCI spec, and ${field} came with ${since}; leave it out`);
+  });
   for (const [annotation, what] of Object.entries(own))
     if (asked.annotations?.[annotation] !== undefined)
       throw fail("Unsupported", `${runtime} has no means for ${what}; leave it out, or use the exec driver native`);
-}
-
-function check(value: unknown, fields: Fields, path: string, version: string, runtime: string): void {
-  if (typeof value !== "object" || value === null) return;
-  for (const [name, field] of Object.entries(value)) {
-    if (field === undefined || field === null) continue;
-    const full = path === "" ? name : `${path}.${name}`;
-    const known = Object.hasOwn(fields, name) ? fields[name] : undefined;
-    if (known === undefined) throw fail("Unsupported", `${full} is no field of an OCI spec that ${runtime} carries out; leave it out`);
-    if (typeof known === "string") {
-      if (semver.lt(version, known))
-        throw fail("Unsupported", `${runtime} knows version ${version} of the OCI spec, and ${full} came with ${known}; leave it out`);
-    } else for (const item of Array.isArray(field) ? field : [field]) check(item, known, full, version, runtime);
-  }
 }
