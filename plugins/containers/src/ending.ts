@@ -5,7 +5,7 @@
  */
 import { type Call, type Container, type ContainerId, fail, isTsboxError, signalNumber } from "@tsbox/kernel";
 import { attributes } from "./attributes.ts";
-import { decide, decideUrgently, endTimeout, happens, isNotRunning, refuseIdle, runs } from "./decide.ts";
+import { decide, decideUrgently, endTimeout, happens, isNotRunning, limitStart, refuseIdle, runs } from "./decide.ts";
 import type { Engine, Journal, Turns } from "./engine.ts";
 import { isKept } from "./restart-policy.ts";
 import { cancelRestart } from "./restarts.ts";
@@ -41,6 +41,8 @@ export async function endGently(
   how: (record: Container) => { readonly signal: number; readonly seconds: number },
   before: (record: Container) => Container = (record) => record,
 ): Promise<void> {
+  const timeout = how(engine.records.byId(id)).seconds;
+  if (timeout >= 0) await limitStart(engine, id, timeout * 1000);
   const ending = await decide(engine, id, async (record) => {
     if (record.status === "restarting") {
       await cancelRestart(engine, call, record, true);

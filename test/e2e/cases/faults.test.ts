@@ -6,7 +6,7 @@ import { binary } from "../src/engine.ts";
 import { faultRound, faultsARound, faultWorld, promisedNothing } from "../src/faults.ts";
 import { needsTools } from "../src/images.ts";
 
-const test = suite("faults", { timeout: 300_000 });
+const test = suite("faults", { timeout: 600_000 });
 const built = existsSync(binary) ? null : "the native binary is not built: scripts/setup";
 const reason = needsRoot() ?? needsBusybox() ?? built ?? needsTools("docker-registry", "skopeo", "umoci", "strace");
 /** `FAULTS_FROM=N` repeats the run that printed N. */

@@ -2,7 +2,7 @@
  * One container's life by each exec driver: another runtime's containers (runc, LXC) behave as the engine's own, from the exit code to the
  * death of the daemon in between, and leave nothing.
  */
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import * as assert from "uvu/assert";
@@ -154,3 +154,41 @@ for (const [format, missing] of formats) {
     await until(() => known(own, format).length === 0, "the format to forget its containers");
   });
 }
+
+test.skipIf(
+  reason,
+  "a runtime that hangs in create: its container can be removed, its client gets an error, and nothing of it is left",
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const [program, pids] = [join(directory, "hanging"), join(directory, "pids")];
+    writeFileSync(
+      program,
+      `#!/bin/sh
+case "$*" in
+  *--version*) printf 'hanging version 1.0\\nspec: 1.1.0\\n' ;;
+  *" create "*) echo $$ >>${pids}; exec sleep 1000 ;;
+esac
+`,
+      { mode: 0o755 },
+    );
+    const config = join(directory, "config.json");
+    writeFileSync(config, JSON.stringify({ exec: { hanging: { driver: "oci", path: program } } }));
+    const own = await engine(t, config);
+    await own.ok(["import", "-c", "ENV PATH=/bin", "-", "bb"], { input: busyboxTar(t) });
+    const creating = (): readonly number[] => (existsSync(pids) ? readFileSync(pids, "utf8").split("\n").filter(Boolean).map(Number) : []);
+    const ended = async (name: string, before: number, ...verb: readonly string[]): Promise<void> => {
+      const client = own.client(["run", "-d", "--name", name, "--exec", "hanging", "--net", "none", "bb", "true"]);
+      await until(() => creating().length > before, "the runtime to create");
+      const runtime = creating().at(-1) ?? 0;
+      await own.ok([...verb, name]);
+      const ran = await client.ended;
+      assert.is(ran.code, 125, ran.stderr);
+      assert.match(ran.stderr, /^tsbox: .*\bgiven up\b/);
+      await until(() => !alive(runtime), `the runtime to end after ${verb[0]}`);
+    };
+    await ended("stopped", 0, "stop", "-t", "1");
+    assert.is(await own.ok(["ps", "-a", "--format", "{{.Names}} {{.Status}}"]), "stopped Created\n");
+    await ended("removed", 1, "rm", "-f");
+    assert.is(await own.ok(["ps", "-a", "--format", "{{.Names}}"]), "stopped\n");
+  },
+);
