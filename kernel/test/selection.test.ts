@@ -48,6 +48,22 @@ test("by rank: each other driver has a lower rank, no rank, or can't be used", a
   assert.ok(!existsSync(join(engine.directory, "root/drivers.json")), "to ask is to choose");
 });
 
+test("another choice is recorded and holds at once, unless the config file names one", async (test) => {
+  const engine = world(test, four);
+  const host = await engine.start();
+  const kernel = host.service("engine");
+  assert.equal(await host.preferred("storage"), "overlay");
+  await kernel.prefer(host.call(), "storage", "vfs");
+  assert.equal(await host.preferred("storage"), "vfs");
+  await assert.rejects(kernel.prefer(host.call(), "storage", "tape"), { code: "DriverMissing" });
+  await host.stop();
+  assert.equal((await shown(engine))?.id, "vfs");
+  const named = await engine.start({ drivers: { storage: "overlay" } });
+  const refused = named.service("engine").prefer(named.call(), "storage", "vfs");
+  await assert.rejects(refused, { code: "FailedPrecondition", message: /the config file names the storage driver overlay/ });
+  await named.stop();
+});
+
 test("named by the operator, or recorded by the first start", async (test) => {
   const engine = world(test, four);
   assert.deepEqual(lines(await shown(engine, { drivers: { storage: "vfs" } })).slice(0, 3), [
@@ -57,8 +73,8 @@ test("named by the operator, or recorded by the first start", async (test) => {
   ]);
   writeFileSync(join(engine.directory, "root/drivers.json"), `{"storage": "zfs"}`);
   assert.deepEqual(lines(await shown(engine)).slice(0, 2), [
-    "zfs (recorded): it has been this host's choice since its first start",
-    "not vfs: works here, but zfs has been this host's choice since its first start",
+    "zfs (recorded): this host's record of drivers names it",
+    "not vfs: works here, but this host's record of drivers names zfs",
   ]);
   writeFileSync(join(engine.directory, "root/drivers.json"), `{"storage": "btrfs"}`);
   const [first, second] = lines(await shown(engine));

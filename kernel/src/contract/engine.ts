@@ -13,6 +13,11 @@ export interface EngineService {
    * is foreseen, and not recorded.
    */
   selections(call: Call): Promise<readonly DriverSelection[]>;
+  /**
+   * Makes a driver the host's choice, for this engine and for later ones. `DriverMissing`: none has this id; `FailedPrecondition`: the
+   * config file names another.
+   */
+  prefer(call: Call, kind: string, id: string): Promise<void>;
 }
 
 export interface PluginStatus {

@@ -69,6 +69,8 @@ export interface HostToolkit extends HostNetwork, HostBtrfs {
    * `to` must not exist, or be an empty directory.
    */
   copyTree(call: Call, from: string, to: string, options?: CopyOptions): Promise<void>;
+  /** Gives the directory `to` the owner, mode, time and extended attributes of the directory `from`; its contents stay. */
+  copyAttributes(call: Call, from: string, to: string): Promise<void>;
   /**
    * Copies the directory at `path` below `root` (links are resolved inside the root) into the empty directory `to`, which also gets its
    * owner, mode and times. Answers what there was to copy: `nothing` (no such directory, or `to` is not empty: nothing was done), `owner`

@@ -11,18 +11,18 @@ export const contractVersions: Readonly<Record<string, string>> = {
   registry: "1.2.0",
   volume: "2.0.0",
   log: "1.0.0",
-  engine: "1.1.0",
-  host: "1.7.0",
+  engine: "1.2.0",
+  host: "1.8.0",
   launcher: "4.2.0",
   content: "1.1.0",
-  images: "2.1.0",
-  containers: "2.5.0",
+  images: "2.2.0",
+  containers: "2.6.0",
   networks: "1.1.0",
   volumes: "1.0.0",
   files: "2.0.0",
   events: "1.0.0",
   state: "1.0.0",
-  api: "1.5.0",
+  api: "1.6.0",
 };
 
 /** The kinds of drivers; every other name is a service. */

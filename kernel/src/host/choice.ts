@@ -69,6 +69,16 @@ export class Choices {
     return this.#made.get(kind) ?? (await this.#pick(kind, installed(), probe, []));
   }
 
+  /** Records another choice, which holds from now on. `FailedPrecondition`: the operator names another driver. */
+  async prefer(kind: string, id: string): Promise<void> {
+    const named = this.#named[kind];
+    if (named === id) return;
+    if (named !== undefined)
+      throw fail("FailedPrecondition", `the config file names the ${kind} driver ${named}: change "drivers" there, and restart the engine`);
+    await this.#record(kind, id);
+    this.#made.set(kind, { kind, id, why: "recorded" });
+  }
+
   /**
    * From here on choices are written to disk, first those that were made before. An engine that is killed during its first start must look
    * new to the next start: the file says that the engine has records, so it must not exist before they do.

@@ -48,6 +48,10 @@ export class RunningHost implements Host {
     const engine = {
       plugins: (call: Call) => Promise.all(plugins.map((plugin) => pluginStatus(plugin, this.#wiring.offersOf(plugin), call))),
       choices: async () => choices.made,
+      prefer: async (_call: Call, kind: string, id: string) => {
+        if (!this.#wiring.ids(kind).includes(id)) throw fail("DriverMissing", `no ${kind} driver is called ${id}`);
+        await choices.prefer(kind, id);
+      },
       selections: () => Promise.all(this.#wiring.kinds().map((kind) => this.#selection(kind))),
     };
     this.#wiring = new Wiring({ agreement, plugins, limits, deadlines, engine, call: () => this.call() });

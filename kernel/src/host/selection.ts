@@ -38,7 +38,7 @@ async function decided(installed: readonly InstalledDriver[], choose: () => Prom
   if (choice !== null) {
     const { id } = choice;
     if (choice.why === "named") return { id, basis: "named", why: "the config file names it" };
-    if (choice.why === "recorded") return { id, basis: "recorded", why: "it has been this host's choice since its first start" };
+    if (choice.why === "recorded") return { id, basis: "recorded", why: "this host's record of drivers names it" };
     const rank = installed.find((driver) => driver.id === id)?.rank ?? 0;
     return { id, basis: "rank", why: `it has the highest rank (${rank}) of those that work here` };
   }
@@ -52,7 +52,7 @@ function whyNot({ rank, probe }: InstalledDriver, basis: DriverSelection["basis"
   if (!probe.usable) return `can't be used here: ${probe.reason}${probe.hint === null ? "" : `; ${probe.hint}`}`;
   if (best === undefined) return "works here";
   if (basis === "named") return `works here, but the config file names ${best.id}`;
-  if (basis === "recorded") return `works here, but ${best.id} has been this host's choice since its first start`;
+  if (basis === "recorded") return `works here, but this host's record of drivers names ${best.id}`;
   if (rank > best.rank) return `works here now, but did not answer when ${best.id} was chosen`;
   if (rank < best.rank && rank === 0) return "works here, but has no rank: it is used where it is named";
   if (rank < best.rank) return `works here, but its rank (${rank}) is lower than that of ${best.id} (${best.rank})`;

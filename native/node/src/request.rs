@@ -86,6 +86,10 @@ pub enum Request {
         to: String,
         exclude: Vec<String>,
     },
+    CopyAttributes {
+        from: String,
+        to: String,
+    },
     CopyInto {
         root: String,
         path: String,
@@ -353,6 +357,9 @@ impl Request {
                 })
             }
             Request::CopyTree { from, to, exclude } => copy(&from, &to, &exclude, cancel),
+            Request::CopyAttributes { from, to } => {
+                value(tree::copy_directory_attributes(directory(&from)?.as_fd(), directory(&to)?.as_fd())?)
+            }
             Request::CopyInto { root, path, to, check } => value(copy_into(&root, &path, &to, check, cancel)?),
             Request::EmptyTree { path } => value(tree::empty(directory(&path)?.as_fd(), cancel)?),
             Request::RemoveTree { path } => value(tree::remove_tree(path.as_bytes(), cancel)?),

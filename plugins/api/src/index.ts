@@ -15,6 +15,7 @@ import { runningVerbs } from "./operations/running.ts";
 import { sessionVerbs } from "./operations/sessions.ts";
 import { withSizes } from "./operations/sizes.ts";
 import { spaceVerbs } from "./operations/space.ts";
+import { storageVerbs } from "./operations/storage.ts";
 import { systemVerbs } from "./operations/system.ts";
 import { volumeVerbs } from "./operations/volumes.ts";
 
@@ -53,6 +54,7 @@ const plugin: Plugin<null> = {
           imageImport: importVerb(images, services.events, join(context.rootDirectory, "import")),
           ...spaceVerbs(space),
           ...systemVerbs(services),
+          ...storageVerbs(containers),
           ...networkMembers(containers),
           ...networkPrune(services.networks, containers, services.events),
           ...volumeVerbs(await context.service("volumes"), services.events),

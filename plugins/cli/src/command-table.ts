@@ -18,6 +18,7 @@ import { create, run } from "./commands/run.ts";
 import * as running from "./commands/running.ts";
 import { attach, debug, exec } from "./commands/sessions.ts";
 import * as space from "./commands/space.ts";
+import { storage } from "./commands/storage.ts";
 import * as system from "./commands/system.ts";
 import { volumes } from "./commands/volumes.ts";
 import type { Groups } from "./completion/table.ts";
@@ -63,6 +64,7 @@ export const commands: readonly Command[] = [
   pull,
   ...networks,
   ...volumes,
+  ...storage,
   events,
   system.inspect,
   system.version,
@@ -77,6 +79,7 @@ const aboutGroups: Readonly<Record<string, string>> = {
   container: "Manage containers",
   image: "Manage images",
   network: "Manage networks",
+  storage: "Manage storage drivers",
   system: "Manage the engine",
   volume: "Manage volumes",
 };

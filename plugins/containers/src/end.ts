@@ -20,7 +20,7 @@ export type EndNeeds = Journal &
   Watches &
   Background &
   Place &
-  Pick<Engine, "execs" | "hooks" | "removing" | "roots">;
+  Pick<Engine, "execs" | "hooks" | "leftBehind" | "removing" | "roots">;
 
 /**
  * Records that the first process, `pid`, has ended. The caller holds the container's lock; the status is on disk. A report that comes
@@ -165,6 +165,9 @@ async function sweep(engine: EndNeeds, record: Container, volumes: boolean): Pro
       await attempt(call, "remove a volume", () => engine.volumes.remove(call, point.name, {}));
   }
   await attempt(call, "remove the layer", async () => (await engine.storage(record.drivers.storage)).remove(call, record.layer));
+  for (const id of engine.leftBehind.get(record.id) ?? [])
+    await attempt(call, "remove the layer that a migration left", async () => (await engine.storage(id)).remove(call, record.layer));
+  engine.leftBehind.delete(record.id);
   await attempt(call, "forget the container", async () => (await engine.exec(record.drivers.exec)).delete(call, record.id));
   // One native call each, off this thread: Node would remove file by file and delay every other request.
   await attempt(call, "remove its files", () => engine.host.removeTree(call, diskDirectory(engine, record.id)));

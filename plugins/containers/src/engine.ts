@@ -22,6 +22,7 @@ import type { Execs } from "./exec-table.ts";
 import type { HealthWatch } from "./health-watch.ts";
 import type { IdRanges } from "./id-ranges.ts";
 import type { Locks } from "./locks.ts";
+import type { Migrations } from "./migrations.ts";
 import type { Records } from "./records.ts";
 import type { Restarts } from "./restart-timers.ts";
 import type { Roots } from "./roots.ts";
@@ -112,6 +113,11 @@ export interface Engine extends Journal, Turns, Drivers, Services, ShimSupply, W
   /** The resolved user of an image, by image, driver and name, for containers whose files have not been changed. */
   readonly users: Map<string, ResolvedUser>;
   readonly settling: Settling;
+  /** Storage drivers that still have a layer of a container which has moved to another one. */
+  readonly leftBehind: Map<ContainerId, Set<string>>;
+  readonly migrations: Migrations;
+  /** Makes a driver the host's choice. */
+  prefer(call: Call, kind: "storage", id: string): Promise<void>;
   /** Containers that are being removed: they can't be started. */
   readonly removing: Set<ContainerId>;
 }

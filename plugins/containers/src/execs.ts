@@ -32,7 +32,7 @@ import { launchBeside, removeTools } from "./tools.ts";
 export type ExecNeeds = Journal & Drivers & Background & Pick<Engine, "execs" | "hooks" | "host" | "images" | "shims">;
 
 /** The parts of the engine that the end of an exec needs. */
-export type ExecEndNeeds = Journal & Background & Pick<Engine, "execs" | "preferred" | "storage">;
+export type ExecEndNeeds = Journal & Background & Pick<Engine, "execs" | "storage" | "storageIds">;
 
 export async function createExec(
   engine: Journal & Pick<Engine, "execs" | "images">,

@@ -12,6 +12,7 @@ import { endStrangers } from "./formats.ts";
 import { HealthWatch } from "./health-watch.ts";
 import { IdRanges } from "./id-ranges.ts";
 import { Locks } from "./locks.ts";
+import { Migrations } from "./migrations.ts";
 import { sweepCgroups } from "./orphans.ts";
 import { Records } from "./records.ts";
 import { Restarts } from "./restart-timers.ts";
@@ -80,6 +81,7 @@ const plugin: Plugin<Config> = {
           return driver;
         };
         const launcher = await context.service("launcher");
+        const kernel = await context.service("engine");
         engine = {
           engineId: context.engineId,
           rootDirectory: context.rootDirectory,
@@ -105,6 +107,8 @@ const plugin: Plugin<Config> = {
           restarts: new Restarts(),
           kept: new Map(),
           removing: new Set(),
+          leftBehind: new Map(),
+          migrations: new Migrations(),
           starts: new Map(),
           healthWatch: new HealthWatch(),
           onUnhealthy: async (id, startedAt) => {
@@ -115,6 +119,7 @@ const plugin: Plugin<Config> = {
           hooks,
           storage: (id) => context.driver("storage", id),
           exec,
+          prefer: (own, kind, id) => kernel.prefer(own, kind, id),
           preferred: async (kind) => (await context.preferred(kind)) ?? "",
           storageIds: async () => (await context.drivers("storage")).filter(({ usable }) => usable).map(({ id }) => id),
           call: (options) => context.call(options),

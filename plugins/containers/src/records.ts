@@ -26,8 +26,8 @@ export class Records {
   }
 
   /**
-   * Loads all records. Returns the containers without a record on tmpfs, because the host was restarted (`lost`), and those that run and
-   * were not on disk yet when an earlier daemon died (`unkept`). A removed container does not run.
+   * Loads all records. Returns the containers without a record on tmpfs, because the host was restarted (`lost`), and those of which
+   * an earlier daemon died before their record was on disk (`unkept`). A removed container does not run.
    */
   async load(call: Call): Promise<{ readonly lost: readonly ContainerId[]; readonly unkept: readonly Container[] }> {
     const lost = new Set<ContainerId>();
@@ -46,7 +46,9 @@ export class Records {
       if (record === null) continue;
       const isKept = record.config.autoRemove || this.#byId.has(record.id);
       if (!isKept && record.status !== "running" && record.status !== "paused") continue;
-      if (!isKept) unkept.push(record);
+      // A migration of its storage died between the two writes: they must agree before the container writes to its layer.
+      const moved = isKept && !record.config.autoRemove && this.byId(record.id).drivers.storage !== record.drivers.storage;
+      if (!isKept || moved) unkept.push(record);
       lost.delete(record.id);
       this.#keep(record);
     }

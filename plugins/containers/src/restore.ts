@@ -1,6 +1,6 @@
 /** Recovery after a daemon's death: finds the shims again, records what ended meanwhile, removes what has no record. */
 import { existsSync, readFileSync, watch } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
   asError,
@@ -23,6 +23,7 @@ import { type EndNeeds, ended, recordEnd } from "./end.ts";
 import type { Engine } from "./engine.ts";
 import { findExec, recallExec } from "./execs.ts";
 import { ownerOf } from "./groups.ts";
+import { scratchFile } from "./migrations.ts";
 import { clearAfter, endOrphans, sweepCgroups } from "./orphans.ts";
 import { wantsAfterBoot } from "./restart-policy.ts";
 import { mayBeUnanswered } from "./settling.ts";
@@ -183,6 +184,7 @@ async function sweep(engine: RestoreNeeds, call: Call): Promise<void> {
       engine.records.discard(id);
     });
   }
+  await rm(scratchFile(engine), { force: true });
   later(engine, async () => {
     const restored = await engine.records.isRestored(call);
     for (const name of await readdir(engine.rootDirectory)) {
@@ -211,8 +213,11 @@ async function sweepLayers(engine: RestoreNeeds, call: Call, id: string, restore
   if (restored) return;
   for await (const snapshot of await storage.list(call)) {
     const owner = /^(?:container|mount)-([0-9a-f]{64})(?:-|$)/.exec(snapshot.key)?.[1];
+    const known = owner !== undefined && engine.records.has(owner as ContainerId) ? engine.records.byId(owner as ContainerId) : null;
+    if (known !== null && known.drivers.storage !== id)
+      engine.leftBehind.set(known.id, (engine.leftBehind.get(known.id) ?? new Set()).add(id));
     const user = toolsOwner(snapshot.key);
-    if ((owner !== undefined && !engine.records.has(owner as ContainerId)) || (user !== null && !engine.execs.isRunning(user)))
+    if ((owner !== undefined && known === null) || (user !== null && !engine.execs.isRunning(user)))
       await storage.remove(call, snapshot.key);
   }
 }

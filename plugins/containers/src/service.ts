@@ -6,6 +6,7 @@ import {
   type ContainersService,
   type ExitStatus,
   fail,
+  reports,
   type Strings,
   signalNumber,
 } from "@tsbox/kernel";
@@ -22,6 +23,7 @@ import { createExec, endLostExecs, knownExec, publishExec, recordExecEnd, refuse
 import { watchAgain, watchHealth } from "./health.ts";
 import { launch, restart, stop } from "./launching.ts";
 import { formatOf, readLog } from "./logs/read.ts";
+import { migrate, planMigration, storageUse } from "./migrate.ts";
 import { connectNetwork, disconnectNetwork } from "./networks.ts";
 import { failedRestart } from "./restarts.ts";
 import { exitOf, watchOrphan, withoutShim } from "./restore.ts";
@@ -160,6 +162,9 @@ export function containersService(
       ended?.catch(() => {});
       return readLog(call, record.log, options, ended);
     },
+    storageUse: (call) => storageUse(engine, call),
+    planMigration: (call, options) => planMigration(engine, call, options),
+    migrate: async (call, options) => reports((report) => engine.migrations.run(() => migrate(engine, call, options, report))),
   };
 }
 

@@ -37,11 +37,15 @@ export async function launchBeside(
   };
 }
 
-export async function removeTools(engine: Pick<Engine, "call" | "preferred" | "storage">, id: ExecId): Promise<void> {
-  try {
-    await (await engine.storage(await engine.preferred("storage"))).remove(engine.call(), layerOf(id));
-  } catch (error) {
-    // It was never created.
-    if (!isTsboxError(error) || error.code !== "NotFound") throw error;
+/** The host's preferred driver may be another one by now (`storage migrate`). */
+export async function removeTools(engine: Pick<Engine, "call" | "storage" | "storageIds">, id: ExecId): Promise<void> {
+  for (const storage of await engine.storageIds()) {
+    try {
+      await (await engine.storage(storage)).remove(engine.call(), layerOf(id));
+      return;
+    } catch (error) {
+      // It was never created, or not there.
+      if (!isTsboxError(error) || error.code !== "NotFound") throw error;
+    }
   }
 }

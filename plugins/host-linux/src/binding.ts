@@ -124,6 +124,7 @@ export interface Verbs {
     answers: Layer;
   };
   copyTree: { takes: { readonly from: string; readonly to: string; readonly exclude: readonly string[] }; answers: null };
+  copyAttributes: { takes: { readonly from: string; readonly to: string }; answers: null };
   copyInto: {
     takes: { readonly root: string; readonly path: string; readonly to: string; readonly check: boolean };
     answers: "nothing" | "owner" | "content";

@@ -54,6 +54,7 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
       const exclude = (options.exclude ?? []).flatMap((path) => below(from, path) ?? []);
       await binding.call(call, "copyTree", { from, to, exclude });
     },
+    copyAttributes: async (call, from, to) => void (await binding.call(call, "copyAttributes", { from, to })),
     copyInto: (call, root, path, to, options = {}) => binding.call(call, "copyInto", { root, path, to, check: options.check ?? false }),
     async emptyTree(call, path) {
       await binding.call(call, "emptyTree", { path });

@@ -1,7 +1,19 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import { createCall, fail, type HostToolkit, isTsboxError, silentLog, withMounts } from "@tsbox/kernel";
@@ -42,6 +54,27 @@ test("a tree goes through diff and apply, and its hashes are those of the file",
   await host.sync(call, directory);
   await host.removeTree(call, target);
   assert.deepEqual(readdirSync(directory).sort(), ["copy", "layer", "source"]);
+});
+
+test("a directory gets another one's owner, mode, time and attributes, and keeps its contents", async (current) => {
+  const host = toolkit(current);
+  const directory = temporaryDirectory(current, "/var/tmp");
+  const [from, to] = [join(directory, "from"), join(directory, "to")];
+  for (const path of [from, to]) mkdirSync(path);
+  writeFileSync(join(to, "a"), "content");
+  const attribute = (path: string, key: string): unknown => execFileSync("setfattr", ["-n", key, "-v", "x", path]);
+  attribute(from, "user.wanted");
+  attribute(from, "trusted.overlay.origin");
+  attribute(to, "user.unwanted");
+  chownSync(from, 12, 34);
+  chmodSync(from, 0o2711);
+  utimesSync(from, 1_000_000_000.5, 1_000_000_000.5);
+  await host.copyAttributes(call, from, to);
+  const { uid, gid, mode, mtimeMs } = lstatSync(to);
+  assert.deepEqual([uid, gid, mode & 0o7777, mtimeMs], [12, 34, 0o2711, 1_000_000_000_500]);
+  const found = execFileSync("getfattr", ["-d", "-m", "^(user|trusted)", "--absolute-names", to], { encoding: "utf8" });
+  assert.deepEqual(found.trim().split("\n").slice(1), ['user.wanted="x"']);
+  assert.deepEqual(readdirSync(to), ["a"]);
 });
 
 test("a small file is read below a root, wherever its links point", async (current) => {

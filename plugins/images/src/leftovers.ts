@@ -10,12 +10,12 @@ export interface Leftovers {
 }
 
 /**
- * Snapshots of layers that are unpacked or made: `create-PID-N`, `unpack-PID-N`. Views of whole trees, by this plugin and `files`:
- * `materialize-PID-…`, `files-PID-…`.
+ * Snapshots of layers that are unpacked, made or carried: `create-PID-N`, `unpack-PID-N`, `carry-PID-N`. Views of whole trees, by this
+ * plugin, `files` and the kernel's `copyChanges`: `materialize-PID-…`, `files-PID-…`, `copy-PID-…`.
  */
-const halfMade = /^(?:(?:create|unpack)-\d+-\d+(?:-below)?|materialize-\d+-\d+|files-(\d+)-[\d-]+)$/;
+const halfMade = /^(?:(?:create|unpack|carry)-\d+-\d+(?:-below)?|materialize-\d+-\d+|(?:files|copy)-(\d+)-[\d-]+)$/;
 
-/** Whether no running work uses the snapshot. The views of `files` in this daemon are removed by that plugin. */
+/** Whether no running work uses the snapshot. The views of `files` and `copyChanges` in this daemon are removed by them. */
 function isAbandoned(key: string): boolean {
   const match = halfMade.exec(key);
   return match !== null && !isBeingMade(key) && match[1] !== String(process.pid);

@@ -8,9 +8,12 @@ import {
   type ImagesService,
   isTsboxError,
   limits,
+  type PullProgress,
+  reports,
   type Sparse,
   supports,
 } from "@tsbox/kernel";
+import { carry, held, release } from "./carry.ts";
 import { check } from "./check.ts";
 import { create } from "./create.ts";
 import type { ImagesEngine } from "./engine.ts";
@@ -20,7 +23,6 @@ import { leftovers } from "./leftovers.ts";
 import { isIndex, parseIndex } from "./manifest.ts";
 import { placeOf, schemeOf } from "./place.ts";
 import { fits, parsePlatform, platformText } from "./platform.ts";
-import { progress } from "./progress.ts";
 import { bring, type Report, type Source } from "./pull.ts";
 import type { ImageRecord } from "./records.ts";
 import { familiar, familiarName, full, parseNewName, type Reference } from "./reference.ts";
@@ -84,7 +86,7 @@ export function imagesService(engine: ImagesEngine): ImagesService {
   return {
     pull: async (call, reference, options) => {
       await placeOf(engine, reference);
-      return progress((report) => fetch(call, reference, options, report));
+      return reports<PullProgress>((report) => fetch(call, reference, options, report));
     },
     get: async (_call, reference, options) => {
       const { record } = records.find(await known(reference));
@@ -124,12 +126,15 @@ export function imagesService(engine: ImagesEngine): ImagesService {
     check: (call, options) => check(engine, call, options?.repair === true, options?.credentials ?? {}),
     leftovers: (call, options) => leftovers(engine, call, options?.drop === true),
     sweep: async (call) => void (await sweep(engine, call, false)),
-    load: async (call, path, options) => progress((report) => load(engine, call, path, options?.platform, report)),
+    load: async (call, path, options) => reports<PullProgress>((report) => load(engine, call, path, options?.platform, report)),
     save: async (call, references, options) => save(engine, call, await Promise.all(references.map(known)), options),
     create: async (call, image) => show(await create(engine, call, image)),
     rawConfig: (call, id) => rawConfig(engine.content, call, records.byId(id)),
     history: (call, id) => history(engine, call, records.byId(id)),
     layers: (call, id) => layersOf(engine, call, records.byId(id)),
+    held: (call, storage) => held(engine, call, storage),
+    carry: async (call, name, options) => reports<PullProgress>((report) => carry(engine, call, name, options, report)),
+    release: (call, options) => release(engine, call, options),
     unpack: (call, id, storage) => unpackImage(engine, call, storage, records.byId(id)),
   };
 }

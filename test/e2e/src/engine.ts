@@ -2,7 +2,7 @@
  * An engine for one test case: its root, its state on tmpfs, its sockets, independent of everything else on the host. It ends with the
  * case, and nothing of it is left.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import {
   closeSync,
   existsSync,
@@ -202,9 +202,23 @@ export class Engine {
 
   dispose(): void {
     rmSync(this.state, { recursive: true, force: true });
+    this.#makeWritable();
     rmSync(this.root, { recursive: true, force: true });
   }
+
+  /** Layers of images in storage-btrfs are read-only subvolumes, in which nothing can be removed. */
+  #makeWritable(): void {
+    const store = join(this.root, "storage-btrfs");
+    for (const folder of snapshotFolders.map((name) => join(store, name)).filter((path) => existsSync(path)))
+      for (const name of readdirSync(folder)) {
+        const tree = join(folder, name, "fs");
+        if (existsSync(tree)) execFileSync("btrfs", ["property", "set", "-f", "-ts", tree, "ro", "false"]);
+      }
+  }
 }
+
+/** The folders of a store of snapshots (kernel/src/snapshots/store.ts). */
+const snapshotFolders = ["active", "committed", "view", "making", "removed"];
 
 export interface Inspected {
   readonly Id: string;

@@ -9,9 +9,10 @@ import type { Sparse, Strings } from "../words.ts";
 import type { FilesApi } from "./api-files.ts";
 import type { Filters, Json, ProgressLine } from "./api-json.ts";
 import type { SessionsApi } from "./api-sessions.ts";
+import type { StorageApi } from "./api-storage.ts";
 import type { Timings } from "./containers.ts";
 
-export interface ApiService extends FilesApi {
+export interface ApiService extends FilesApi, StorageApi {
   version(call: Call): Promise<Json>;
   info(call: Call): Promise<Json>;
   plugins(call: Call): Promise<readonly Json[]>;

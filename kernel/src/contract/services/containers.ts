@@ -17,6 +17,8 @@ import type { PortMap } from "../network.ts";
 import type { ActiveKey, IdMaps } from "../storage.ts";
 import type { ContainerId, Digest, ExecId, Sparse, Strings } from "../words.ts";
 import type { Health, HealthCheck, HealthRequest, OnUnhealthy } from "./health.ts";
+import type { PullProgress } from "./images.ts";
+import type { MigrationOptions, MigrationPlan, StorageUse } from "./migration.ts";
 import type { MountPoint, MountRequest, VolumesFrom } from "./mounts.ts";
 import type { EndpointRecord } from "./networks.ts";
 
@@ -445,6 +447,17 @@ export interface ContainersService {
   /** Changes the given fields, whether the container runs or not; answers warnings. After a failure the record is as it was. */
   update(call: Call, id: ContainerId, changes: Sparse<ContainerChanges>): Promise<readonly string[]>;
   logs(call: Call, id: ContainerId, options: Sparse<LogOptions>): Promise<AsyncIterable<LogPart>>;
+  /** What each usable storage driver holds, the preferred one first. */
+  storageUse(call: Call): Promise<readonly StorageUse[]>;
+  /** What `migrate` would do. `DriverMissing`; `InvalidArgument`: both are the same driver. */
+  planMigration(call: Call, options: MigrationOptions): Promise<MigrationPlan>;
+  /**
+   * Moves all images and containers to another storage driver, which becomes the host's choice if the other one was. Answers progress. A
+   * container changes its driver when its layer is on disk there; so after an error, a crash or a cancellation each container is whole in
+   * one of the two, and the next call goes on. `FailedPrecondition`: one of `MigrationPlan.refusals`; then nothing was done. `Conflict`: a
+   * migration is running.
+   */
+  migrate(call: Call, options: MigrationOptions): Promise<AsyncIterable<PullProgress>>;
 }
 
 declare module "../plugin.ts" {

@@ -105,6 +105,18 @@ export interface Finding {
   readonly registry: string | null;
 }
 
+/** A layer as a storage driver has it. */
+export interface HeldLayer {
+  readonly name: SnapshotName;
+  readonly parent: SnapshotName | null;
+  /** On disk, without its parents. */
+  readonly bytes: number;
+  /** What another driver can make it from: its blob, the directory that it shows, or only the tree in this driver. */
+  readonly source: "blob" | "directory" | "copy";
+  /** False: its image was removed, and a container still stands on it, or nothing does. */
+  readonly needed: boolean;
+}
+
 export interface ImagesService {
   /**
    * Answers progress; when the stream ends without an error, the image is present. `NotFound`, `PermissionDenied`, `Unavailable`,
@@ -177,6 +189,15 @@ export interface ImagesService {
    * image without layers.
    */
   unpack(call: Call, image: Digest, storage: string): Promise<SnapshotName | null>;
+  /** The layers that a storage driver has, each after its parent. */
+  held(call: Call, storage: string): Promise<readonly HeldLayer[]>;
+  /**
+   * Makes one layer of the driver `from` in the driver `to`, where its parent is already. Answers progress; when the stream ends without an
+   * error, the layer is on disk there.
+   */
+  carry(call: Call, name: SnapshotName, options: { readonly from: string; readonly to: string }): Promise<AsyncIterable<PullProgress>>;
+  /** Removes from the driver `from` the layers that the driver `to` has as well, and on which nothing stands. */
+  release(call: Call, options: { readonly from: string; readonly to: string }): Promise<{ readonly count: number; readonly bytes: number }>;
 }
 
 declare module "../plugin.ts" {

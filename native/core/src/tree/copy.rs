@@ -24,6 +24,28 @@ pub fn copy_tree(from: BorrowedFd, to: BorrowedFd, exclude: &HashSet<Vec<u8>>, c
     finish_directory(from, to, &stat, b"")
 }
 
+/// Gives the directory `to` the owner, mode, time and extended attributes of the directory `from`, without an overlay's own.
+pub fn copy_directory_attributes(from: BorrowedFd, to: BorrowedFd) -> Result<()> {
+    let stat = at::stat_fd(from).named("stat", b"")?;
+    let public = |directory| -> Result<HashMap<Vec<u8>, Vec<u8>>> {
+        let all = xattr::all(directory, c"").named("listxattr", b"")?;
+        Ok(all
+            .into_iter()
+            .filter(|(key, _)| !xattr::is_private(key) && key != b"security.selinux")
+            .collect())
+    };
+    let (wanted, present) = (public(from)?, public(to)?);
+    at::set_owner_fd(to, stat.0.st_uid, stat.0.st_gid).named("chown", b"")?;
+    for key in present.keys().filter(|key| !wanted.contains_key(*key)) {
+        xattr::remove(to, c"", key).named("removexattr", b"")?;
+    }
+    for (key, value) in wanted.iter().filter(|(key, value)| present.get(*key) != Some(value)) {
+        xattr::set(to, c"", key, value).named("setxattr", b"")?;
+    }
+    at::set_permissions_fd(to, stat.permissions()).named("chmod", b"")?;
+    at::set_times_fd(to, stat.mtime()).named("utimensat", b"")
+}
+
 /// Copies the entry `name` (no directory) from one directory to another, without its other hard links.
 pub fn copy_entry(from: BorrowedFd, to: BorrowedFd, name: &CStr, path: &[u8]) -> Result<()> {
     let stat = at::stat(from, name).named("stat", path)?;

@@ -14,7 +14,7 @@ mod usage;
 mod walk;
 
 pub use cancel::Cancel;
-pub use copy::{copy_entry, copy_tree};
+pub use copy::{copy_directory_attributes, copy_entry, copy_tree};
 pub(crate) use descent::Descent;
 pub use label::relabel;
 pub use list::{list, sorted};

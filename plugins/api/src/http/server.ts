@@ -19,6 +19,7 @@ import { execRoutes } from "./routes/execs.ts";
 import { fileRoutes } from "./routes/files.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { networkRoutes } from "./routes/networks.ts";
+import { storageRoutes } from "./routes/storage.ts";
 import { headers, systemRoutes } from "./routes/system.ts";
 import { volumeRoutes } from "./routes/volumes.ts";
 import { versionOf } from "./versions.ts";
@@ -97,7 +98,7 @@ export async function serveHttp(services: Omit<Front, "calls" | "versionOf">, li
     return reply.code(status).type("application/json").send({ message });
   });
   app.setNotFoundHandler((_request, reply) => reply.code(404).send({ message: "page not found" }));
-  for (const routes of [systemRoutes, containerRoutes, execRoutes, fileRoutes, imageRoutes, networkRoutes, volumeRoutes])
+  for (const routes of [systemRoutes, containerRoutes, execRoutes, fileRoutes, imageRoutes, networkRoutes, storageRoutes, volumeRoutes])
     routes(app, front);
   await app.ready();
   await listening(server, listen);

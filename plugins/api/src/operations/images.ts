@@ -48,7 +48,7 @@ export function imageVerbs(images: ImagesService, containers: ContainersService)
 }
 
 /** Docker's progress lines. */
-async function* lines(progress: AsyncIterable<PullProgress>): AsyncGenerator<ProgressLine> {
+export async function* lines(progress: AsyncIterable<PullProgress>): AsyncGenerator<ProgressLine> {
   for await (const { id, status, current, total } of progress)
     yield {
       status,

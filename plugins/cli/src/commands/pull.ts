@@ -1,10 +1,11 @@
 /** `pull`, and the pull of a `run` whose image is missing. */
 import { join } from "node:path";
-import { type ApiService, isTsboxError, plainCell } from "@tsbox/kernel";
+import { type ApiService, isTsboxError } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import type { FlagSpecs, Parsed } from "../flags.ts";
 import type { Command, Io } from "../io.ts";
 import { registryOf } from "../logins.ts";
+import { showProgress, throwError } from "../progress.ts";
 
 /** The flags of commands that use `withImage`. */
 export const pullFlags: FlagSpecs = {
@@ -43,10 +44,6 @@ function familiar(name: string): string {
   const first = tagged.split("/", 1)[0] ?? "";
   if (!tagged.includes("/")) return `docker.io/library/${tagged}`;
   return /[.:]|^localhost$/.test(first) ? tagged : `docker.io/${tagged}`;
-}
-
-function throwError(line: { readonly [key: string]: unknown }): void {
-  if (typeof line.error === "string") throw new CommandError(1, line.error);
 }
 
 /** Starts the pull, with the user's login at the registry if there is one. */
@@ -88,7 +85,6 @@ export function imageOf(io: Pick<Io, "workingDirectory">, image: string): string
   return match === null ? image : `${match[1]}:${join(io.workingDirectory, match[2] ?? "")}`;
 }
 
-/** Prints the progress: in a pipe one line for each change; on a terminal each layer has one line, which is redrawn. */
 export async function pullImage(
   io: Io,
   api: ApiService,
@@ -100,33 +96,5 @@ export async function pullImage(
   const write = async (text: string | Uint8Array): Promise<void> => {
     if (to !== "nowhere") await (onError ? io.err(text) : io.out(text));
   };
-  const redraw = io.terminals[onError ? 2 : 1];
-  const rows = new Map<string, number>();
-  const last = new Map<string, string>();
-  for await (const line of await started(io, api, name, platform)) {
-    throwError(line);
-    const { id, status, progressDetail } = line as { id?: string; status?: string; progressDetail?: { current?: number; total?: number } };
-    if (status === undefined) continue;
-    if (id === undefined) {
-      await write(`${status}\n`);
-      continue;
-    }
-    if (!redraw) {
-      if (last.get(id) !== status && !/^(Downloading|Extracting)$/.test(status)) await write(`${id}: ${status}\n`);
-      last.set(id, status);
-      continue;
-    }
-    const known = rows.get(id);
-    if (known === undefined) rows.set(id, rows.size);
-    const up = known === undefined ? 0 : rows.size - known;
-    const text = `${id}: ${status}${bar(progressDetail)}`;
-    await write(up === 0 ? `${text}\n` : Buffer.from(`\x1b[${up}A\r\x1b[2K${plainCell(text)}\x1b[${up}B\r`));
-  }
-}
-
-function bar(detail: { current?: number; total?: number } | undefined): string {
-  if (detail?.current === undefined || !detail.total) return "";
-  const width = 30;
-  const done = Math.min(width, Math.floor((detail.current / detail.total) * width));
-  return ` [${"=".repeat(done)}${done < width ? ">" : ""}${" ".repeat(Math.max(0, width - done - 1))}] ${Math.floor((detail.current / detail.total) * 100)}%`;
+  await showProgress(await started(io, api, name, platform), write, io.terminals[onError ? 2 : 1]);
 }

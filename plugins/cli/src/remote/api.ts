@@ -5,6 +5,7 @@ import { type ApiService, type Call, fail, isTsboxError, type Json, type Progres
 import { remoteFiles } from "./files.ts";
 import { filtersJson } from "./filters.ts";
 import type { Remote } from "./http.ts";
+import { remoteStorage } from "./storage.ts";
 
 /** Names contain slashes, which are not escaped. */
 const name = (text: string): string => text.split("/").map(encodeURIComponent).join("/").replaceAll("%3A", ":").replaceAll("%40", "@");
@@ -30,6 +31,7 @@ export function remoteApi(remote: Remote): ApiService {
   };
   return {
     ...remoteFiles(remote),
+    ...remoteStorage(remote),
     version: (call) => remote.json(call, "GET", "/version"),
     info: (call) => remote.json(call, "GET", "/info"),
     plugins: (call) => remote.json(call, "GET", "/tsbox/v1/plugins"),

@@ -1,8 +1,6 @@
 /** Turns work into a stream of its reports, with its error at the end. If the reader leaves the stream, the work continues to its end. */
-import type { PullProgress } from "@tsbox/kernel";
-
-export async function* progress(work: (report: (line: PullProgress) => void) => Promise<unknown>): AsyncGenerator<PullProgress> {
-  const lines: PullProgress[] = [];
+export async function* reports<T>(work: (report: (line: T) => void) => Promise<unknown>): AsyncGenerator<T> {
+  const lines: T[] = [];
   let wake: () => void = () => {};
   let outcome: { readonly error: unknown } | "done" | null = null;
   const finish = (how: { readonly error: unknown } | "done"): void => {
