@@ -12,7 +12,7 @@ import type { Waiting } from "./waiters.ts";
 
 /** How long an end may take in milliseconds: after SIGKILL, and from the process's death to the record of it. Docker's value. */
 export const endTimeout = 10_000;
-/** How long `kill` and `rm -f` wait for a start that holds the lock before they cancel it, in milliseconds; `stop` waits for its timeout. */
+/** How long `kill`, `stop` and `rm -f` wait at least for a start that holds the lock before they cancel it, in milliseconds. */
 const startTimeout = 10_000;
 /**
  * How long they wait for any other holder before they proceed without the lock, in milliseconds. Such a holder waits for a shim that does
@@ -72,15 +72,15 @@ export async function decideUrgently<T>(
   return engine.starts.has(id) ? engine.locks.run(id, now) : now();
 }
 
-/** Cancels a start that holds the lock for longer than `milliseconds`: a runtime may hang in it. */
+/** Cancels a start that holds the lock for longer than `milliseconds`, and ten seconds at least: a runtime may hang in it. */
 export async function limitStart(engine: Turns, id: ContainerId, milliseconds: number): Promise<void> {
-  if (engine.starts.has(id) && !(await isFree(engine, id, milliseconds))) engine.starts.get(id)?.();
+  if (engine.starts.has(id) && !(await isFree(engine, id, Math.max(startTimeout, milliseconds)))) engine.starts.get(id)?.();
 }
 
-/** Whether the lock is free, or becomes free: from a start within `startTimeout` milliseconds, from another holder within its own timeout. */
-async function isFree({ locks, starts }: Turns, id: ContainerId, startTimeout: number): Promise<boolean> {
+/** Whether the lock is free, or becomes free: a start may hold it for `ofStart` milliseconds, anything else for `holderTimeout`. */
+async function isFree({ locks, starts }: Turns, id: ContainerId, ofStart: number): Promise<boolean> {
   if (!locks.isHeld(id)) return true;
-  return locks.run(id, async () => true, starts.has(id) ? Math.min(startTimeout, longestTimer) : holderTimeout).catch(() => false);
+  return locks.run(id, async () => true, starts.has(id) ? Math.min(ofStart, longestTimer) : holderTimeout).catch(() => false);
 }
 
 /** Whether a request failed because the container's first process is dead and its end is not recorded yet. */

@@ -64,6 +64,8 @@ export async function start(engine: StartNeeds, call: Call, record: Container, o
   };
   // The durable record already says that it runs: since its last start, or since its `create`.
   const isWritten = record.status === "restarting" || engine.settling.has(id);
+  // Once a start is given up, what fails in it says nothing more.
+  let givenUp: Error | null = null;
   return withCleanup(async (cleanup) => {
     const directory = engine.records.makeDirectory(id);
     // Requested first, since it may already exist: the shim creates its network namespace while the layer is prepared. Its failure is
@@ -82,7 +84,8 @@ export async function start(engine: StartNeeds, call: Call, record: Container, o
     const given = Promise.withResolvers<never>();
     given.promise.catch(() => {});
     engine.starts.set(id, () => {
-      given.reject(fail("Canceled", `the start of container ${record.name} was given up: it is killed or removed`));
+      givenUp = fail("Conflict", `the start of container ${record.name} was given up: it was stopped, killed or removed meanwhile`);
+      given.reject(givenUp);
       void engine.shims.abandon(engine.call(), id);
     });
     cleanup.always(() => engine.starts.delete(id));
@@ -198,6 +201,8 @@ export async function start(engine: StartNeeds, call: Call, record: Container, o
       timings: [...phases, ...started.timings.map(([stage, time]) => [`start: ${stage}`, time] as const)],
       warnings: started.warnings,
     };
+  }).catch((error: unknown) => {
+    throw givenUp ?? error;
   });
 }
 

@@ -183,7 +183,7 @@ esac
       await own.ok([...verb, name]);
       const ran = await client.ended;
       assert.is(ran.code, 125, ran.stderr);
-      assert.match(ran.stderr, /^tsbox: .*\bgiven up\b/);
+      assert.match(ran.stderr, /^tsbox: the start of container \w+ was given up: /);
       await until(() => !alive(runtime), `the runtime to end after ${verb[0]}`);
     };
     await ended("stopped", 0, "stop", "-t", "1");

@@ -177,6 +177,8 @@ export async function faultRound(world: World, seed: number, promised: Promised,
 
   const round = async (): Promise<void> => {
     const all = Promise.all(Array.from({ length: CLIENTS }, (_, which) => work(which)));
+    // A client's failure is reported when the faults are over.
+    all.catch(() => {});
     try {
       for (let at = 0; at < faultsARound; at += 1) await fault();
     } finally {
