@@ -145,14 +145,14 @@ fn converse(stream: &UnixStream, args: &[String], http: Option<&Path>) -> io::Re
                 }
                 continue;
             }
-            if let Some(outcome) = obey(frame, &mut raw)? {
+            if let Some(outcome) = handle(frame, &mut raw)? {
                 return Ok(outcome);
             }
         }
     }
 }
 
-fn obey(frame: Frame, raw: &mut Option<Raw>) -> io::Result<Option<Outcome>> {
+fn handle(frame: Frame, raw: &mut Option<Raw>) -> io::Result<Option<Outcome>> {
     match frame.kind {
         client::STDOUT => print(io::stdout().lock(), &frame.payload),
         client::STDERR => print(io::stderr().lock(), &frame.payload),

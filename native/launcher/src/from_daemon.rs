@@ -75,7 +75,7 @@ impl Launcher {
         }
         loop {
             match self.daemon.reader.take() {
-                Ok(Some(frame)) => self.obey(frame),
+                Ok(Some(frame)) => self.handle(frame),
                 Ok(None) => return,
                 Err(error) => {
                     // The daemon's successor finds all state again.
@@ -89,7 +89,7 @@ impl Launcher {
         }
     }
 
-    fn obey(&mut self, frame: Frame) {
+    fn handle(&mut self, frame: Frame) {
         let channel = frame.channel;
         match frame.kind {
             daemon::READY => self.daemon_is_ready(),

@@ -10,7 +10,7 @@ use tsbox_core::peer::wire::Frame;
 
 /// A message of the daemon to a shim ([`daemon::TO_SHIM`]).
 #[derive(Debug, PartialEq, Eq)]
-struct Order<'a> {
+struct Outgoing<'a> {
     /// The client whose descriptors are sent along; 0: no client.
     client: u32,
     /// Which of its descriptors are sent: bits 1, 2 and 4 for descriptors 0, 1 and 2.
@@ -19,11 +19,11 @@ struct Order<'a> {
     message: &'a [u8],
 }
 
-impl Order<'_> {
-    fn of(payload: &[u8]) -> Option<Order<'_>> {
+impl Outgoing<'_> {
+    fn of(payload: &[u8]) -> Option<Outgoing<'_>> {
         let (head, message) = payload.split_first_chunk::<6>()?;
         let [a, b, c, d, wanted, kind] = *head;
-        Some(Order {
+        Some(Outgoing {
             client: u32::from_le_bytes([a, b, c, d]),
             wanted,
             kind,
@@ -67,22 +67,28 @@ impl Launcher {
 
     /// Passes a message on to a shim, with those descriptors of a client that the daemon asked for.
     pub(crate) fn to_shim(&mut self, channel: u32, payload: &[u8]) {
-        let Some(order) = Order::of(payload) else { return };
+        let Some(outgoing) = Outgoing::of(payload) else { return };
         let stdio = self
             .clients
-            .get(order.client)
+            .get(outgoing.client)
             .map(|client| client.stdio.as_slice())
             .unwrap_or_default();
-        let lent = stdio.iter().enumerate().filter(|(at, _)| order.lends(*at));
+        let lent = stdio.iter().enumerate().filter(|(at, _)| outgoing.lends(*at));
         let mut fds: Vec<OwnedFd> = lent.filter_map(|(_, fd)| fd.try_clone().ok()).collect();
-        if order.kind == shim::START {
+        if outgoing.kind == shim::START {
             match self.shims.hold(channel) {
                 Ok(pipe) => fds.push(pipe),
                 Err(error) => return self.refuse(channel, &error),
             }
         }
-        self.shims
-            .send(channel, order.kind, order.message, fds, &self.epoll, token(Kind::Shim, channel));
+        self.shims.send(
+            channel,
+            outgoing.kind,
+            outgoing.message,
+            fds,
+            &self.epoll,
+            token(Kind::Shim, channel),
+        );
     }
 
     /// Reports that the pipe which holds a start could not be made, and abandons the shim.
@@ -129,18 +135,18 @@ mod tests {
 
     #[test]
     fn a_message_to_a_shim_names_a_client_and_its_descriptors() {
-        let order = Order::of(&[2, 1, 0, 0, 0b101, shim::START, b'{', b'}']).unwrap();
+        let outgoing = Outgoing::of(&[2, 1, 0, 0, 0b101, shim::START, b'{', b'}']).unwrap();
         assert_eq!(
-            order,
-            Order {
+            outgoing,
+            Outgoing {
                 client: 258,
                 wanted: 5,
                 kind: shim::START,
                 message: b"{}"
             }
         );
-        assert_eq!([0, 1, 2].map(|at| order.lends(at)), [true, false, true]);
-        assert_eq!(Order::of(&[0; 5]), None);
+        assert_eq!([0, 1, 2].map(|at| outgoing.lends(at)), [true, false, true]);
+        assert_eq!(Outgoing::of(&[0; 5]), None);
     }
 
     #[test]

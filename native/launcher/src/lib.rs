@@ -34,29 +34,29 @@ mod sockets;
 mod stop;
 mod token;
 
-use options::{Options, Order};
+use options::{Action, Options};
 use std::path::PathBuf;
 
 /// Runs `tsbox daemon ARGS` and returns the exit code. Before anything is forked it calls `seal`, which returns in a process whose own
 /// binary can't be written to.
 pub fn main(args: Vec<String>, home: Option<PathBuf>, seal: impl FnOnce() -> Result<(), String>) -> i32 {
-    obey(&args, home, seal).unwrap_or_else(|why| refuse(&why, args.iter().any(|word| word == options::BACKGROUND)))
+    run(&args, home, seal).unwrap_or_else(|why| refuse(&why, args.iter().any(|word| word == options::BACKGROUND)))
 }
 
-fn obey(args: &[String], home: Option<PathBuf>, seal: impl FnOnce() -> Result<(), String>) -> Result<i32, String> {
+fn run(args: &[String], home: Option<PathBuf>, seal: impl FnOnce() -> Result<(), String>) -> Result<i32, String> {
     let options = options::parse(args)?;
-    if matches!(options.order, Order::Serve | Order::Enable | Order::Disable) && !rustix::process::geteuid().is_root() {
+    if matches!(options.action, Action::Serve | Action::Enable | Action::Disable) && !rustix::process::geteuid().is_root() {
         return Err("the engine needs root: try `sudo tsbox daemon …`".to_owned());
     }
-    match options.order {
-        Order::Help => {
+    match options.action {
+        Action::Help => {
             println!("{}", options::USAGE);
             Ok(0)
         }
-        Order::Stop => stop::stop(&options).map(|()| 0),
-        Order::Enable => service::enable(&options).map(|()| 0),
-        Order::Disable => service::disable().map(|()| 0),
-        Order::Serve => {
+        Action::Stop => stop::stop(&options).map(|()| 0),
+        Action::Enable => service::enable(&options).map(|()| 0),
+        Action::Disable => service::disable().map(|()| 0),
+        Action::Serve => {
             seal()?;
             limits::raise();
             serve(options, home)

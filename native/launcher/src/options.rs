@@ -11,7 +11,7 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// A client started the engine: leave the cgroups of its session, and log to a file.
     pub background: bool,
-    pub order: Order,
+    pub action: Action,
     pub given: Given,
 }
 
@@ -24,7 +24,7 @@ pub struct Given {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Order {
+pub enum Action {
     Serve,
     Stop,
     /// Install or remove the service of systemd.
@@ -52,15 +52,15 @@ const DEFAULT_CONFIG: &str = "/etc/tsbox/config.json";
 pub fn parse(args: &[String]) -> Result<Options, String> {
     let mut flags = [const { None }; 4];
     let names = ["root", "state", "host", "config"];
-    let (mut background, mut order) = (false, Order::Serve);
+    let (mut background, mut action) = (false, Action::Serve);
     let mut words = args.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             BACKGROUND => background = true,
-            "stop" => order = Order::Stop,
-            "enable" => order = Order::Enable,
-            "disable" => order = Order::Disable,
-            "--help" | "-h" => order = Order::Help,
+            "stop" => action = Action::Stop,
+            "enable" => action = Action::Enable,
+            "disable" => action = Action::Disable,
+            "--help" | "-h" => action = Action::Help,
             _ => {
                 let (name, value) = word
                     .split_once('=')
@@ -107,7 +107,7 @@ pub fn parse(args: &[String]) -> Result<Options, String> {
         host,
         config,
         background,
-        order,
+        action,
         given,
     })
 }

@@ -18,7 +18,7 @@
 //!   │ ◀───────────────────── (end of file: exec)  │ execve
 //! ```
 //! When the pid namespace of a running container is joined, the process on the right stays outside of that namespace until it has given up
-//! everything that the container must not have. Then it forks the process that goes on (`process::Last`) and sends `Born`, after
+//! everything that the container must not have. Then it forks the process that goes on (`process::Last`) and sends `Forked`, after
 //! `Executing`. `Failed` may come at any time instead. An end of file before `Executing` means that the process was killed.
 
 use rustix::event::PollFlags;
@@ -34,7 +34,7 @@ pub enum Message {
     Unmapped,
     /// Sent by a process that has forked the next one and ends: the pid of the new process, which is a child of the caller. Its pidfd may
     /// come along.
-    Born(i32),
+    Forked(i32),
     Console,
     Mounted,
     Ready {

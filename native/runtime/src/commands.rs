@@ -5,7 +5,7 @@
 //!   │ cgroup                     ┊                                           ┊
 //!   │ fork ─────────────────────▶│ own mount namespace, the root             ┊
 //!   │                            │ step by step, each to its end ───────────▶│ waits in the cgroup
-//!   │ ◀─────── Born (pidFile) ── │                                           │
+//!   │ ◀───── Forked (pidFile) ── │                                           │
 //!   │ ◀─── Console (its socket)─ │                                           │
 //!   │                            │ waits for the hold before a held step     │
 //!   │ ◀────────────── Executing  │                                           │ execve
@@ -98,7 +98,7 @@ pub struct Commands<'a> {
 /// Starts a container. `cgroup`: the path of the cgroup that the runtime uses; what an earlier start has left there is removed.
 pub fn command(commands: &Commands, cgroup: &str) -> Result<Launching> {
     let cgroup = Cgroup::vacated(cgroup).map_err(|failure| failure.at("cgroup"))?;
-    join_command(commands).map(|talk| Launching::by_commands(talk, cgroup))
+    join_command(commands).map(|pending| Launching::by_commands(pending, cgroup))
 }
 
 /// Starts a further process in a running container.
@@ -146,7 +146,7 @@ fn conduct(commands: &Commands, channel: &Channel) -> Result<()> {
     let slave = terminal.as_ref().map(|(_, slave)| slave.as_fd());
     let listener = commands.console_socket.map(listen).transpose()?;
     let mut clock = Clock::start();
-    let mut born: Option<OwnedFd> = None;
+    let mut launched: Option<OwnedFd> = None;
     let (entrance, theirs) = Channel::pair()?;
     for (at, step) in commands.steps.iter().enumerate() {
         if let (true, Some(hold)) = (step.held, commands.hold) {
@@ -157,12 +157,12 @@ fn conduct(commands: &Commands, channel: &Channel) -> Result<()> {
         match commands.pid_file {
             None if is_last => return become_step(step, commands.stdio, slave, channel, clock),
             Some(file) if is_last && commands.stays => {
-                born = Some(begin_monitor(step, commands.stdio, slave, file, channel, &theirs)?);
+                launched = Some(begin_monitor(step, commands.stdio, slave, file, channel, &theirs)?);
             }
             file => {
                 run(step, commands.stdio, slave)?;
-                if let (None, Some(file)) = (&born, file) {
-                    born = announce(file, channel)?;
+                if let (None, Some(file)) = (&launched, file) {
+                    launched = announce(file, channel)?;
                 }
             }
         }
@@ -174,7 +174,7 @@ fn conduct(commands: &Commands, channel: &Channel) -> Result<()> {
         }
     }
     let unknown = "the runtime's commands have ended without a word of the process that they started: they wrote no pid";
-    let (pid, pidfd) = match (born, commands.pid_file.map(pid_in)) {
+    let (pid, pidfd) = match (launched, commands.pid_file.map(pid_in)) {
         (Some(pidfd), Some(Ok(Some(pid)))) => (pid, pidfd),
         _ => return Err(Failure::new(Code::Internal, unknown).at("command")),
     };
@@ -324,7 +324,7 @@ fn announce(file: &Path, channel: &Channel) -> Result<Option<OwnedFd>> {
         Some(libc::ESRCH) => Failure::new(Code::Internal, "the container's first process ended at once").at("command"),
         _ => failure,
     })?;
-    channel.send_with(&Message::Born(pid), pidfd.as_fd())?;
+    channel.send_with(&Message::Forked(pid), pidfd.as_fd())?;
     Ok(Some(pidfd))
 }
 

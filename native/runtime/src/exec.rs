@@ -8,14 +8,14 @@
 //!   │ ◀───────── Console (a terminal; descriptor) │
 //!   │ ◀──────────────────────────────── Executing │ user, capabilities, seccomp
 //!   │                                             │ clone, as a child of exec ─────▶│ session, terminal
-//!   │ ◀───────────────────────────────────── Born │ ends                            │
+//!   │ ◀─────────────────────────────────── Forked │ ends                            │
 //!   │ ◀───────────────────────────────────────────────────── (end of file: exec)    │ execve
 //! ```
 //! Processes in the container do not see the process that joins: it is in the host's pid namespace.
 
 use crate::channel::{Channel, Message};
 use crate::clock::Clock;
-use crate::pending::{Born, Pending};
+use crate::pending::{Launched, Pending};
 use crate::process::{self, Last};
 use crate::stdio::Stdio;
 use std::convert::Infallible;
@@ -49,7 +49,7 @@ pub fn exec(exec: &Exec) -> Result<Pending> {
 }
 
 /// Like [`exec`], and waits until the process runs. A failure leaves nothing behind.
-pub fn exec_and_wait(exec: &Exec) -> Result<Born> {
+pub fn exec_and_wait(exec: &Exec) -> Result<Launched> {
     start(exec)
         .and_then(Pending::wait)
         .map_err(|failure| replace_if_ended(failure, exec.pid, exec.pidfd))

@@ -14,7 +14,7 @@ pub fn run(init: Init, channel: Channel) -> ! {
     match answer {
         Ok(Forked::Child) => init::run(init, channel),
         Ok(Forked::Parent { pid, pidfd }) => {
-            let sent = channel.send_with(&Message::Born(pid), pidfd.as_fd());
+            let sent = channel.send_with(&Message::Forked(pid), pidfd.as_fd());
             process::leave(i32::from(sent.is_err()))
         }
         Err(failure) => {

@@ -4,7 +4,7 @@ use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::init::{self, Init};
 use crate::join;
-use crate::pending::{Born, EarlyHooks, Pending};
+use crate::pending::{EarlyHooks, Launched, Pending};
 use crate::rootfs::Root;
 use crate::stdio::Stdio;
 use std::borrow::Cow;
@@ -130,23 +130,23 @@ fn prepare(launch: &Launch, gate: Option<BorrowedFd>) -> Result<Launching> {
         .filter(|hooks| hooks.prestart.len() + hooks.create_runtime.len() > 0);
     let births = u32::from(wanted.joined(USER).is_some()) + u32::from(wanted.joined(PID).is_some());
     let (child, channel) = match fork(init) {
-        Ok(born) => born,
+        Ok(launched) => launched,
         Err(failure) => {
             clear(&cgroup);
             return Err(failure.at("clone"));
         }
     };
     clock.lap("clone");
-    let mut talk = Pending::new(
+    let mut pending = Pending::new(
         channel,
         child,
         births,
         clock,
         "the container's first process was killed while it started",
     );
-    talk.warnings = warnings;
-    talk.id_maps = Some(linux.id_maps()).filter(|_| wanted.new & USER != 0);
-    talk.hooks = hooks.map(|hooks| EarlyHooks {
+    pending.warnings = warnings;
+    pending.id_maps = Some(linux.id_maps()).filter(|_| wanted.new & USER != 0);
+    pending.hooks = hooks.map(|hooks| EarlyHooks {
         prestart: hooks.prestart.clone(),
         create_runtime: hooks.create_runtime.clone(),
         spec: spec.clone(),
@@ -154,7 +154,7 @@ fn prepare(launch: &Launch, gate: Option<BorrowedFd>) -> Result<Launching> {
         bundle: launch.bundle.to_owned(),
     });
     Ok(Launching {
-        talk,
+        pending,
         cgroup,
         by_commands: false,
     })
@@ -162,15 +162,15 @@ fn prepare(launch: &Launch, gate: Option<BorrowedFd>) -> Result<Launching> {
 
 /// A launch in progress, with the cgroup that it has made.
 pub struct Launching {
-    talk: Pending,
+    pending: Pending,
     cgroup: Cgroup,
     by_commands: bool,
 }
 
 impl Launching {
-    pub(crate) fn by_commands(talk: Pending, cgroup: Cgroup) -> Launching {
+    pub(crate) fn by_commands(pending: Pending, cgroup: Cgroup) -> Launching {
         Launching {
-            talk,
+            pending,
             cgroup,
             by_commands: true,
         }
@@ -183,25 +183,25 @@ impl Launching {
 
     /// Readable when [`Launching::advance`] has work to do.
     pub fn fd(&self) -> RawFd {
-        self.talk.fd()
+        self.pending.fd()
     }
 
     /// Gives the caller the container's mount namespace, to hold it beyond the end of the first process. Otherwise that process unmounts
     /// its mounts itself before its parent is notified of its end, and waits for a sync of the whole file system of its layer, including
     /// the writes of all other processes.
     pub fn hold_mounts(mut self) -> Launching {
-        self.talk.holds_mounts = true;
+        self.pending.holds_mounts = true;
         self
     }
 
     /// None: the process does not run yet. After a failure the caller calls [`Launching::abandon`].
-    pub fn advance(&mut self) -> Result<Option<Born>> {
-        self.talk.advance()
+    pub fn advance(&mut self) -> Result<Option<Launched>> {
+        self.pending.advance()
     }
 
     /// Kills the processes. [`Launching::advance`] then reports their end.
     pub fn kill(&self) {
-        self.talk.kill();
+        self.pending.kill();
     }
 
     /// Returns the cgroup once the process runs.
@@ -211,28 +211,28 @@ impl Launching {
 
     /// Cleans up a failed launch: kills its processes, then removes their cgroup, for which it waits at most `timeout`.
     pub fn abandon(self, timeout: Duration) {
-        self.talk.kill();
+        self.pending.kill();
         if self.cgroup.is_ours() {
             let _ = self.cgroup.kill_all(libc::SIGKILL);
         }
-        self.talk.reap(timeout);
+        self.pending.reap(timeout);
         clear(&self.cgroup);
     }
 
     /// Blocks until the process runs. A failure leaves nothing behind.
     pub(crate) fn wait(self) -> Result<(Started, bool)> {
-        let Launching { talk, cgroup, .. } = self;
-        match talk.wait() {
-            Ok(born) => Ok((
+        let Launching { pending, cgroup, .. } = self;
+        match pending.wait() {
+            Ok(launched) => Ok((
                 Started {
-                    pid: born.pid,
-                    pidfd: born.pidfd,
-                    console: born.console,
+                    pid: launched.pid,
+                    pidfd: launched.pidfd,
+                    console: launched.console,
                     cgroup,
-                    warnings: born.warnings,
-                    timings: born.timings,
+                    warnings: launched.warnings,
+                    timings: launched.timings,
                 },
-                born.waits,
+                launched.waits,
             )),
             Err(failure) => {
                 clear(&cgroup);

@@ -6,14 +6,14 @@
 //!   Root    Path(&Path) | Mounts(&[tsbox_core::mount::Mount])
 //!   Stdio   Fds([RawFd; 3]) | Terminal { rows: u16, columns: u16 }
 //!   Started { pid: i32, pidfd: OwnedFd, console: Option<OwnedFd>, cgroup: Cgroup, warnings: Vec<String>, timings: Vec<(String, f64)> }
-//! pub fn begin(launch: &Launch) -> Result<Launching>       // like launch, without waiting: fd(), advance() -> Option<Born>, abandon()
+//! pub fn begin(launch: &Launch) -> Result<Launching>       // like launch, without waiting: fd(), advance() -> Option<Launched>, abandon()
 //! pub fn command(commands: &Commands, cgroup: &str) -> Result<Launching>
 //! pub fn join_command(commands: &Commands) -> Result<Pending>
 //!                                                          // the same by the commands of another runtime
 //! pub fn exec(exec: &Exec) -> Result<Pending>              // a further process in a running container
-//!   Pending fd(), advance() -> Option<Born>, kill(), wait()
+//!   Pending fd(), advance() -> Option<Launched>, kill(), wait()
 //!   Exec    { pid: i32, pidfd: BorrowedFd, cgroup: &Cgroup, process: &Process, stdio: Stdio, seccomp: Option<&[u8]> }
-//!   Born    { pid, pidfd, console, warnings, timings }      // the same as in Started
+//!   Launched    { pid, pidfd, console, warnings, timings }      // the same as in Started
 //! pub fn replace_if_ended(failure: Failure, pid: i32, pidfd: BorrowedFd) -> Failure
 //!                                                          // the failure, or the end of the process that was to be joined
 //! Cgroup  at(path), kill_all(signal), freeze(), thaw(), is_frozen(), pids(), oom_killed(), stats(), apply(resources, warnings), remove()
@@ -55,7 +55,7 @@ pub use cli::main;
 pub use commands::{Commands, Step, command, join_command};
 pub use exec::{Exec, exec, exec_and_wait, replace_if_ended};
 pub use launch::{Launch, Launching, Started, begin, launch};
-pub use pending::{Born, Pending};
+pub use pending::{Launched, Pending};
 pub use rootfs::Root;
 pub use stdio::Stdio;
 pub use tsbox_core::container::cgroup::{Cgroup, Stats};

@@ -15,7 +15,7 @@ use tsbox_core::sys;
 
 /// A process that has executed its command.
 #[derive(Debug)]
-pub struct Born {
+pub struct Launched {
     /// A child of the caller; the pid is the one in the caller's pid namespace.
     pub pid: i32,
     pub pidfd: OwnedFd,
@@ -85,26 +85,26 @@ impl Pending {
     }
 
     /// Handles the messages that have arrived. None: the process does not run yet. After a failure the caller calls [`Pending::kill`].
-    pub fn advance(&mut self) -> Result<Option<Born>> {
+    pub fn advance(&mut self) -> Result<Option<Launched>> {
         while let Some(packet) = self.channel.poll()? {
-            if let Some(born) = self.receive(packet)? {
-                return Ok(Some(born));
+            if let Some(launched) = self.receive(packet)? {
+                return Ok(Some(launched));
             }
         }
         Ok(None)
     }
 
     /// Blocks until the process runs. A failure leaves no process behind.
-    pub fn wait(mut self) -> Result<Born> {
+    pub fn wait(mut self) -> Result<Launched> {
         loop {
             self.channel.await_readable(Duration::MAX);
             match self.advance() {
-                Ok(Some(born)) => {
+                Ok(Some(launched)) => {
                     for maker in &self.makers {
                         sys::process::await_end(maker.as_fd(), Duration::from_secs(10));
                         sys::process::reap_by(maker.as_fd());
                     }
-                    return Ok(born);
+                    return Ok(launched);
                 }
                 Ok(None) => {}
                 Err(failure) => {
@@ -134,7 +134,7 @@ impl Pending {
         }
     }
 
-    fn receive(&mut self, packet: Option<(Message, Option<OwnedFd>)>) -> Result<Option<Born>> {
+    fn receive(&mut self, packet: Option<(Message, Option<OwnedFd>)>) -> Result<Option<Launched>> {
         match packet {
             Some((Message::Unmapped, _)) => {
                 let unasked = || Failure::new(Code::Internal, "a user namespace that nobody asked for");
@@ -142,7 +142,7 @@ impl Pending {
                 namespaces::write_maps(self.child.0, &maps.uids, &maps.gids).map_err(|failure| failure.at("user namespace"))?;
                 self.channel.send(&Message::GoOn)?;
             }
-            Some((Message::Born(pid), pidfd)) => {
+            Some((Message::Forked(pid), pidfd)) => {
                 // The process is a child of ours, so its pid stays valid until it is reaped.
                 let pidfd = pidfd.map_or_else(|| sys::process::open(pid), Ok)?;
                 let maker = std::mem::replace(&mut self.child, (pid, pidfd));
@@ -173,19 +173,19 @@ impl Pending {
             Some((Message::GoOn, _)) => return Err(Failure::new(Code::Internal, "unexpected message")),
             None if self.executing && self.births == 0 => {
                 self.clock.lap("exec");
-                return self.born().map(Some);
+                return self.launched().map(Some);
             }
             None => return Err(Failure::new(Code::FailedPrecondition, self.killed).at("init")),
         }
         if self.ready && self.births == 0 {
-            return self.born().map(Some);
+            return self.launched().map(Some);
         }
         Ok(None)
     }
 
-    fn born(&mut self) -> Result<Born> {
+    fn launched(&mut self) -> Result<Launched> {
         let pidfd = self.child.1.try_clone().map_err(|error| Failure::io(&error, "dup", None))?;
-        Ok(Born {
+        Ok(Launched {
             pid: self.child.0,
             pidfd,
             console: self.console.take(),

@@ -130,7 +130,7 @@ fn born_inside(last: &Last, channel: &Channel, warnings: Vec<String>, clock: Clo
     match sys::check(unsafe { libc::syscall(libc::SYS_clone, SIBLING, 0, 0, 0, 0) }, "clone", None)? {
         0 => {}
         pid => {
-            channel.send(&Message::Born(pid as i32))?;
+            channel.send(&Message::Forked(pid as i32))?;
             leave(0)
         }
     }
@@ -159,7 +159,7 @@ pub fn be_born_in(namespace: BorrowedFd, channel: &Channel, gate: BorrowedFd, re
     // SAFETY: the caller has dropped all other descriptors that it owned, as this function's contract requires.
     unsafe { close_all_but(keep)? };
     if let Forked::Parent { pid, .. } = namespaces::fork(0, None, true)? {
-        channel.send(&Message::Born(pid))?;
+        channel.send(&Message::Forked(pid))?;
         leave(0)
     }
     new_session()

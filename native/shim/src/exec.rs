@@ -60,14 +60,14 @@ pub fn begin(start: &Start, container: &Process, cgroup: &Cgroup) -> Result<Begu
         None => Some(Pipes::new(start.stdin)?),
         Some(_) => None,
     };
-    let talk = start.launch.begin(&ExecSurroundings {
+    let process = start.launch.begin(&ExecSurroundings {
         exec: &start.exec,
         container,
         cgroup,
         stdio: Pipes::stdio(pipes.as_ref(), start.terminal),
     })?;
     Ok(Begun {
-        talk,
+        process,
         session,
         pipes,
         since,

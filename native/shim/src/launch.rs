@@ -50,14 +50,14 @@ pub fn begin(id: &str, start: &Start, hold: &OwnedFd) -> Result<Begun> {
         None => Some(Pipes::new(start.stdin)?),
         Some(_) => None,
     };
-    let talk = start.launch.begin(&Surroundings {
+    let process = start.launch.begin(&Surroundings {
         id,
         rootfs: &start.rootfs,
         stdio: Pipes::stdio(pipes.as_ref(), start.terminal),
         hold: hold.as_fd(),
     })?;
     Ok(Begun {
-        talk,
+        process,
         session,
         pipes,
         since,

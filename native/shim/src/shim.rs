@@ -1,4 +1,4 @@
-//! The state of a shim, and its reports to the launcher. The other files of this crate add its behaviour: `orders`, `starts`, `guests`,
+//! The state of a shim, and its reports to the launcher. The other files of this crate add its behaviour: `messages`, `starts`, `guests`,
 //! `children`, `end`; `serve` is the loop that calls them.
 
 use crate::Config;

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::sys;
-use tsbox_runtime::{Born, Cgroup, Launching, Pending};
+use tsbox_runtime::{Cgroup, Launched, Launching, Pending};
 
 /// An exec waits only for the file of its command.
 const EXEC_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,7 +19,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(150);
 /// How long the processes of a canceled start may take to die. A process that hangs in a file system is left behind.
 const DEATH_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub enum Talk {
+pub enum NewProcess {
     /// A process with its own root file system; for a container also with a cgroup that was made for it.
     Launching(Launching),
     /// A process that joins the container.
@@ -39,7 +39,7 @@ pub enum Target {
 pub struct Starting {
     pub seq: u32,
     pub target: Target,
-    talk: Talk,
+    process: NewProcess,
     session: Session,
     pipes: Option<Pipes>,
     stdin: bool,
@@ -59,7 +59,7 @@ pub struct Wanted {
 
 /// A start that has begun: the conversation with the new process, and what will carry its stdio.
 pub struct Begun {
-    pub talk: Talk,
+    pub process: NewProcess,
     pub session: Session,
     pub pipes: Option<Pipes>,
     pub since: Instant,
@@ -69,7 +69,7 @@ pub struct Begun {
 pub struct Ready {
     pub seq: u32,
     pub target: Target,
-    pub born: Born,
+    pub launched: Launched,
     pub session: Session,
     /// Set for a process with its own root file system.
     pub cgroup: Option<Cgroup>,
@@ -89,7 +89,7 @@ impl Starting {
                 Target::Exec { .. } => EXEC_TIMEOUT,
             },
             target: wanted.target,
-            talk: begun.talk,
+            process: begun.process,
             session: begun.session,
             pipes: begun.pipes,
             stdin: wanted.stdin,
@@ -120,9 +120,9 @@ impl Starting {
     }
 
     pub fn fd(&self) -> RawFd {
-        match &self.talk {
-            Talk::Launching(launching) => launching.fd(),
-            Talk::Joining(pending) => pending.fd(),
+        match &self.process {
+            NewProcess::Launching(launching) => launching.fd(),
+            NewProcess::Joining(pending) => pending.fd(),
         }
     }
 
@@ -131,10 +131,10 @@ impl Starting {
     }
 
     /// None: the start is still in progress. After a failure the caller calls [`Starting::abandon`].
-    pub fn advance(&mut self) -> Result<Option<Born>> {
-        let advanced = match &mut self.talk {
-            Talk::Launching(launching) => launching.advance()?,
-            Talk::Joining(pending) => pending.advance()?,
+    pub fn advance(&mut self) -> Result<Option<Launched>> {
+        let advanced = match &mut self.process {
+            NewProcess::Launching(launching) => launching.advance()?,
+            NewProcess::Joining(pending) => pending.advance()?,
         };
         if advanced.is_none() && self.left().is_zero() {
             let what = format!(
@@ -147,23 +147,25 @@ impl Starting {
     }
 
     /// Completes a start with the result of [`Starting::advance`]. Kills the process if its output can't be read.
-    pub fn finish(self, mut born: Born) -> Result<Ready> {
+    pub fn finish(self, mut launched: Launched) -> Result<Ready> {
         let mut session = self.session;
-        if let Err(error) = Pipes::join(&mut session, self.pipes, born.console.take(), self.stdin) {
-            let _ = sys::process::signal(born.pidfd.as_fd(), libc::SIGKILL);
+        if let Err(error) = Pipes::join(&mut session, self.pipes, launched.console.take(), self.stdin) {
+            let _ = sys::process::signal(launched.pidfd.as_fd(), libc::SIGKILL);
             return Err(Failure::io(&error, "stdio", None));
         }
-        let by_commands = matches!(&self.talk, Talk::Launching(launching) if launching.is_by_commands());
-        let adopted = by_commands.then(|| Adopted::of(born.pidfd.as_fd())).flatten();
-        born.timings.push(("all".to_owned(), self.begun.elapsed().as_secs_f64() * 1000.0));
+        let by_commands = matches!(&self.process, NewProcess::Launching(launching) if launching.is_by_commands());
+        let adopted = by_commands.then(|| Adopted::of(launched.pidfd.as_fd())).flatten();
+        launched
+            .timings
+            .push(("all".to_owned(), self.begun.elapsed().as_secs_f64() * 1000.0));
         Ok(Ready {
             seq: self.seq,
             target: self.target,
-            born,
+            launched,
             session,
-            cgroup: match self.talk {
-                Talk::Launching(launching) => Some(launching.into_cgroup()),
-                Talk::Joining(_) => None,
+            cgroup: match self.process {
+                NewProcess::Launching(launching) => Some(launching.into_cgroup()),
+                NewProcess::Joining(_) => None,
             },
             adopted,
             client: self.client,
@@ -173,21 +175,21 @@ impl Starting {
 
     /// Kills the new processes. [`Starting::advance`] notices their end.
     pub fn kill(&self) {
-        match &self.talk {
-            Talk::Launching(launching) => launching.kill(),
-            Talk::Joining(pending) => pending.kill(),
+        match &self.process {
+            NewProcess::Launching(launching) => launching.kill(),
+            NewProcess::Joining(pending) => pending.kill(),
         }
     }
 
     /// Kills the new processes. An exec's are reaped with all other children. For a container's this waits, since the shim ends with them.
     pub fn abandon(self) {
-        match self.talk {
-            Talk::Launching(launching) => launching.abandon(if matches!(self.target, Target::Container) {
+        match self.process {
+            NewProcess::Launching(launching) => launching.abandon(if matches!(self.target, Target::Container) {
                 DEATH_TIMEOUT
             } else {
                 Duration::ZERO
             }),
-            Talk::Joining(pending) => pending.kill(),
+            NewProcess::Joining(pending) => pending.kill(),
         }
     }
 }

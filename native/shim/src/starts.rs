@@ -8,7 +8,7 @@ use crate::starting::{Ready, Starting, Target};
 use std::os::fd::{AsFd, OwnedFd};
 use tsbox_core::failure::{Code, Failure};
 use tsbox_core::peer::protocol::FromShim;
-use tsbox_runtime::{Born, replace_if_ended};
+use tsbox_runtime::{Launched, replace_if_ended};
 
 impl Shim {
     /// Begins the container's start. The last descriptor is the pipe that holds the start back.
@@ -56,7 +56,7 @@ impl Shim {
             settled = true;
             let (seq, is_container) = (start.seq, start.is_container());
             match advanced {
-                Ok(Some(born)) => match start.finish(born) {
+                Ok(Some(launched)) => match start.finish(launched) {
                     Ok(ready) => self.started(ready),
                     Err(failure) => {
                         self.abandoned |= is_container;
@@ -95,7 +95,7 @@ impl Shim {
         let Ready {
             seq,
             target,
-            born,
+            launched,
             mut session,
             cgroup,
             adopted,
@@ -105,14 +105,14 @@ impl Shim {
         if let Some(client) = &client {
             session.join_client(client, fds);
         }
-        let Born {
+        let Launched {
             pid,
             pidfd,
             warnings,
             timings,
             mounts,
             ..
-        } = born;
+        } = launched;
         match target {
             Target::Container => {
                 let Some(cgroup) = cgroup else { return };

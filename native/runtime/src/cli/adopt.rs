@@ -72,8 +72,8 @@ pub fn adopt(parser: &mut lexopt::Parser) -> Result<i32> {
             (started.pid, started.pidfd, started.console, Some(started.cgroup))
         }
         None => {
-            let born = join_command(&commands)?.wait()?;
-            (born.pid, born.pidfd, born.console, None)
+            let launched = join_command(&commands)?.wait()?;
+            (launched.pid, launched.pidfd, launched.console, None)
         }
     };
     let code = foreground::serve(pid, &pidfd, console)?;

@@ -2,7 +2,7 @@
 
 use super::{ExecSurroundings, expose};
 use crate::filter::read_filter;
-use crate::starting::Talk;
+use crate::starting::NewProcess;
 use serde::Deserialize;
 use std::os::fd::AsFd;
 use tsbox_core::failure::Result;
@@ -24,7 +24,7 @@ impl Beside {
         }
     }
 
-    pub fn begin(&self, around: &ExecSurroundings) -> Result<Talk> {
+    pub fn begin(&self, around: &ExecSurroundings) -> Result<NewProcess> {
         let container = around.container;
         tsbox_runtime::begin(&Launch {
             id: around.exec,
@@ -36,7 +36,7 @@ impl Beside {
             bundle: "",
             owns_cgroup: false,
         })
-        .map(Talk::Launching)
+        .map(NewProcess::Launching)
         .map_err(|failure| replace_if_ended(failure, container.pid, container.pidfd.as_fd()))
     }
 }

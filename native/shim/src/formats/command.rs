@@ -1,7 +1,7 @@
 //! A container, or an exec, that the commands of another runtime start.
 
 use super::{ExecSurroundings, Surroundings};
-use crate::starting::Talk;
+use crate::starting::NewProcess;
 use serde::Deserialize;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub struct Command {
 }
 
 impl Command {
-    pub fn begin(&self, around: &Surroundings) -> Result<Talk> {
+    pub fn begin(&self, around: &Surroundings) -> Result<NewProcess> {
         let no_cgroup = || Failure::new(Code::InvalidArgument, "the launch does not say in which cgroup its processes are");
         let commands = Commands {
             root: self.rootfs.as_deref().map(|path| (Path::new(path), around.rootfs)),
@@ -40,13 +40,13 @@ impl Command {
             ..self.commands(around.stdio)
         };
         let launching = tsbox_runtime::command(&commands, self.cgroup.as_deref().ok_or_else(no_cgroup)?)?;
-        Ok(Talk::Launching(launching.hold_mounts()))
+        Ok(NewProcess::Launching(launching.hold_mounts()))
     }
 
-    pub fn begin_exec(&self, around: &ExecSurroundings) -> Result<Talk> {
+    pub fn begin_exec(&self, around: &ExecSurroundings) -> Result<NewProcess> {
         let container = around.container;
         tsbox_runtime::join_command(&self.commands(around.stdio))
-            .map(Talk::Joining)
+            .map(NewProcess::Joining)
             .map_err(|failure| replace_if_ended(failure, container.pid, container.pidfd.as_fd()))
     }
 

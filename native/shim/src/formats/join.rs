@@ -2,7 +2,7 @@
 
 use super::{ExecSurroundings, expose};
 use crate::filter::read_filter;
-use crate::starting::Talk;
+use crate::starting::NewProcess;
 use serde::Deserialize;
 use std::os::fd::AsFd;
 use tsbox_core::failure::Result;
@@ -20,7 +20,7 @@ impl Join {
         expose(&mut self.process);
     }
 
-    pub fn begin(&self, around: &ExecSurroundings) -> Result<Talk> {
+    pub fn begin(&self, around: &ExecSurroundings) -> Result<NewProcess> {
         tsbox_runtime::exec(&Exec {
             pid: around.container.pid,
             pidfd: around.container.pidfd.as_fd(),
@@ -29,6 +29,6 @@ impl Join {
             stdio: around.stdio,
             seccomp: self.filter.as_deref().map(read_filter).transpose()?.as_deref(),
         })
-        .map(Talk::Joining)
+        .map(NewProcess::Joining)
     }
 }

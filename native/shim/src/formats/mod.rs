@@ -7,7 +7,7 @@ mod join;
 mod oci;
 
 use crate::process::Process;
-use crate::starting::Talk;
+use crate::starting::NewProcess;
 use serde::Deserialize;
 use std::os::fd::BorrowedFd;
 use tsbox_core::failure::{Code, Failure, Result};
@@ -101,7 +101,7 @@ impl Format {
         }
     }
 
-    pub fn begin(&self, around: &Surroundings) -> Result<Talk> {
+    pub fn begin(&self, around: &Surroundings) -> Result<NewProcess> {
         self.check()?;
         match self {
             Format::Oci(oci) => oci.begin(around),
@@ -144,7 +144,7 @@ impl ExecFormat {
         }
     }
 
-    pub fn begin(&self, around: &ExecSurroundings) -> Result<Talk> {
+    pub fn begin(&self, around: &ExecSurroundings) -> Result<NewProcess> {
         match self {
             ExecFormat::Join(join) => join.begin(around),
             ExecFormat::Beside(beside) => beside.begin(around),

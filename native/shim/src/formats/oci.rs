@@ -2,7 +2,7 @@
 
 use super::{Surroundings, expose};
 use crate::filter::read_filter;
-use crate::starting::Talk;
+use crate::starting::NewProcess;
 use tsbox_core::failure::Result;
 use tsbox_runtime::{Launch, Root, Spec};
 
@@ -22,7 +22,7 @@ impl Oci {
         }
     }
 
-    pub fn begin(&self, around: &Surroundings) -> Result<Talk> {
+    pub fn begin(&self, around: &Surroundings) -> Result<NewProcess> {
         let filter = self.spec.annotation(FILTER).map(read_filter).transpose()?;
         let launching = tsbox_runtime::begin(&Launch {
             id: around.id,
@@ -34,6 +34,6 @@ impl Oci {
             bundle: self.spec.annotation(BUNDLE).unwrap_or_default(),
             owns_cgroup: true,
         })?;
-        Ok(Talk::Launching(launching.hold_mounts()))
+        Ok(NewProcess::Launching(launching.hold_mounts()))
     }
 }

@@ -13,7 +13,7 @@ use tsbox_core::peer::wire::Frame;
 use tsbox_core::sys::process::kill;
 
 /// A parsed frame of the launcher.
-enum Order {
+enum Message {
     Start(Box<Start>),
     Exec(Box<exec::Start>),
     Message(ToShim),
@@ -26,22 +26,22 @@ enum Order {
     Unknown,
 }
 
-impl Order {
-    fn of(kind: u8, payload: &[u8]) -> Order {
-        let refused = |seq: u32, what: &str, error: serde_json::Error| Order::Refused {
+impl Message {
+    fn of(kind: u8, payload: &[u8]) -> Message {
+        let refused = |seq: u32, what: &str, error: serde_json::Error| Message::Refused {
             seq,
             failure: Failure::new(Code::InvalidArgument, format!("{what} is not one: {error}")),
         };
         match kind {
             shim::START => match serde_json::from_slice(payload) {
-                Ok(start) => Order::Start(Box::new(start)),
+                Ok(start) => Message::Start(Box::new(start)),
                 Err(error) => refused(0, "the launch", error),
             },
             shim::EXEC => match serde_json::from_slice(payload) {
-                Ok(start) => Order::Exec(Box::new(start)),
+                Ok(start) => Message::Exec(Box::new(start)),
                 Err(error) => refused(seq_of(payload), "the exec", error),
             },
-            _ => serde_json::from_slice(payload).map_or(Order::Unknown, Order::Message),
+            _ => serde_json::from_slice(payload).map_or(Message::Unknown, Message::Message),
         }
     }
 }
@@ -58,7 +58,7 @@ impl Shim {
         let Some(control) = &mut self.control else { return };
         control.flush();
         match control.receive() {
-            Ok(frames) => frames.into_iter().for_each(|frame| self.obey(frame)),
+            Ok(frames) => frames.into_iter().for_each(|frame| self.handle(frame)),
             // The launcher is dead, and its successor will connect. A shim without a container is of no use.
             Err(_) => {
                 self.control = None;
@@ -69,17 +69,17 @@ impl Shim {
         }
     }
 
-    fn obey(&mut self, frame: Frame) {
-        match Order::of(frame.kind, &frame.payload) {
-            Order::Start(start) => self.start(*start, frame.fds),
-            Order::Exec(start) => self.exec(*start, frame.fds),
-            Order::Message(message) => self.obey_message(message, frame.fds),
-            Order::Refused { seq, failure } => self.send(&FromShim::Failed { seq, failure }),
-            Order::Unknown => {}
+    fn handle(&mut self, frame: Frame) {
+        match Message::of(frame.kind, &frame.payload) {
+            Message::Start(start) => self.start(*start, frame.fds),
+            Message::Exec(start) => self.exec(*start, frame.fds),
+            Message::Message(message) => self.handle_message(message, frame.fds),
+            Message::Refused { seq, failure } => self.send(&FromShim::Failed { seq, failure }),
+            Message::Unknown => {}
         }
     }
 
-    fn obey_message(&mut self, message: ToShim, fds: Vec<OwnedFd>) {
+    fn handle_message(&mut self, message: ToShim, fds: Vec<OwnedFd>) {
         let answer = |result: Result<()>, seq: u32| match result {
             Ok(()) => FromShim::Done { seq },
             Err(failure) => FromShim::Failed { seq, failure },
@@ -188,20 +188,20 @@ mod tests {
 
     #[test]
     fn an_invalid_request_is_answered_with_its_number() {
-        let Order::Refused { seq, failure } = Order::of(shim::EXEC, br#"{"seq": 7, "exec": 1}"#) else {
+        let Message::Refused { seq, failure } = Message::of(shim::EXEC, br#"{"seq": 7, "exec": 1}"#) else {
             panic!("not refused");
         };
         assert_eq!((seq, failure.code), (7, Code::InvalidArgument));
         assert!(failure.message.starts_with("the exec is not one: "), "{failure}");
         // A shim has one start, which is answered as number 0.
-        assert!(matches!(Order::of(shim::START, b"{}"), Order::Refused { seq: 0, .. }));
-        assert!(matches!(Order::of(shim::START, b"no json"), Order::Refused { seq: 0, .. }));
+        assert!(matches!(Message::of(shim::START, b"{}"), Message::Refused { seq: 0, .. }));
+        assert!(matches!(Message::of(shim::START, b"no json"), Message::Refused { seq: 0, .. }));
     }
 
     #[test]
     fn unknown_messages_are_recognized() {
-        let pause = Order::of(shim::MESSAGE, br#"{"op": "pause", "seq": 3}"#);
-        assert!(matches!(pause, Order::Message(ToShim::Pause { seq: 3 })));
-        assert!(matches!(Order::of(shim::MESSAGE, br#"{"op": "dance"}"#), Order::Unknown));
+        let pause = Message::of(shim::MESSAGE, br#"{"op": "pause", "seq": 3}"#);
+        assert!(matches!(pause, Message::Message(ToShim::Pause { seq: 3 })));
+        assert!(matches!(Message::of(shim::MESSAGE, br#"{"op": "dance"}"#), Message::Unknown));
     }
 }
