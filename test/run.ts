@@ -139,7 +139,15 @@ else {
   );
 }
 await rust();
-if (full) await whole("fuzzing", "scripts/fuzz", []);
+if (full) {
+  if ((await run("cargo", ["clippy", "--version"], false)).code === 0)
+    await whole("clippy", "cargo", ["clippy", "--workspace", "--all-targets", "--quiet", "--locked", "--", "-D", "warnings"]);
+  else {
+    total.skipped += 1;
+    process.stdout.write("skipped clippy: it is not installed (rustup component add clippy)\n");
+  }
+  await whole("fuzzing", "scripts/fuzz", []);
+}
 await files(["kernel/test/*.test.ts", "test/harness/test/*.test.ts", "conformance/test/*.test.ts", "plugins/*/test/*.test.ts"], 2);
 await files(["drivers/*/test/*.test.ts"], 1);
 // Each case has its own engine, and checks for objects with that engine's markers. More files than cores, since all of them sometimes wait

@@ -8,7 +8,7 @@ use tsbox_core::sys::process;
 
 /// The children of a shim lead their own sessions and process groups.
 #[test]
-#[expect(clippy::zombie_processes, reason = "the case reaps them by itself")]
+
 fn any_child_is_reaped_whatever_its_process_group() {
     let mut expected = Vec::new();
     for group in [None, Some(0)] {

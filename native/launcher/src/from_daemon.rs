@@ -122,7 +122,7 @@ impl Launcher {
                 }
             }
             daemon::SHIM_SPAWN | daemon::SHIM_CONNECT => self.shim(frame),
-            daemon::TO_SHIM => self.to_shim(channel, &frame.payload),
+            daemon::TO_SHIM => self.pass_on(channel, &frame.payload),
             daemon::SHIM_RELEASE => self.shims.release(channel, frame.payload.first() == Some(&1)),
             daemon::RUN => self.run(channel, &frame.payload),
             daemon::RUN_CANCEL => self.helpers.cancel(channel),

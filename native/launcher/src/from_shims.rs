@@ -66,7 +66,7 @@ impl Launcher {
     }
 
     /// Passes a message on to a shim, with those descriptors of a client that the daemon asked for.
-    pub(crate) fn to_shim(&mut self, channel: u32, payload: &[u8]) {
+    pub(crate) fn pass_on(&mut self, channel: u32, payload: &[u8]) {
         let Some(outgoing) = Outgoing::of(payload) else { return };
         let stdio = self
             .clients

@@ -20,6 +20,6 @@ pub fn raise() {
 /// Restores the original limit, in a fork.
 pub fn restore() {
     if let Some(limit) = GIVEN.get() {
-        let _ = setrlimit(Resource::Nofile, limit.clone());
+        let _ = setrlimit(Resource::Nofile, *limit);
     }
 }

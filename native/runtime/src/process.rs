@@ -172,6 +172,7 @@ const SIBLING: libc::c_long = (libc::CLONE_PARENT | libc::SIGCHLD) as libc::c_lo
 const SYS_ADMIN: u64 = 1 << 21;
 
 /// Whether a filter allows the steps between its installation and the command.
+#[allow(clippy::unnecessary_cast, reason = "TIOCSCTTY has another type in musl")]
 fn lets_begin(filter: &[u8], last: &Last) -> bool {
     let allows = |number, arguments| seccomp::allows(filter, number, arguments);
     allows(libc::SYS_clone, [SIBLING as u64, 0, 0, 0, 0, 0])

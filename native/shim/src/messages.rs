@@ -16,7 +16,7 @@ use tsbox_core::sys::process::kill;
 enum Message {
     Start(Box<Start>),
     Exec(Box<exec::Start>),
-    Message(ToShim),
+    Other(ToShim),
     /// The request can't be parsed, and its sender waits for an answer.
     Refused {
         seq: u32,
@@ -41,7 +41,7 @@ impl Message {
                 Ok(start) => Message::Exec(Box::new(start)),
                 Err(error) => refused(seq_of(payload), "the exec", error),
             },
-            _ => serde_json::from_slice(payload).map_or(Message::Unknown, Message::Message),
+            _ => serde_json::from_slice(payload).map_or(Message::Unknown, Message::Other),
         }
     }
 }
@@ -73,7 +73,7 @@ impl Shim {
         match Message::of(frame.kind, &frame.payload) {
             Message::Start(start) => self.start(*start, frame.fds),
             Message::Exec(start) => self.exec(*start, frame.fds),
-            Message::Message(message) => self.handle_message(message, frame.fds),
+            Message::Other(message) => self.handle_message(message, frame.fds),
             Message::Refused { seq, failure } => self.send(&FromShim::Failed { seq, failure }),
             Message::Unknown => {}
         }
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn unknown_messages_are_recognized() {
         let pause = Message::of(shim::MESSAGE, br#"{"op": "pause", "seq": 3}"#);
-        assert!(matches!(pause, Message::Message(ToShim::Pause { seq: 3 })));
+        assert!(matches!(pause, Message::Other(ToShim::Pause { seq: 3 })));
         assert!(matches!(Message::of(shim::MESSAGE, br#"{"op": "dance"}"#), Message::Unknown));
     }
 }

@@ -44,7 +44,7 @@ test("Rust that is too old is named with its version", (t) => {
   const old = { npm: "", cc: "", cargo: "", rustc: "echo rustc 1.63.0", id: "echo 1000" };
   assert.match(
     setup(t, searchPath(t, old)).stderr,
-    /^tsbox: rustc 1\.63\.0 is too old, 1\.88 or later is needed: .*rustc-web cargo-web\n$/,
+    /^tsbox: rustc 1\.63\.0 is too old, 1\.92 or later is needed: .*rustc-web cargo-web\n$/,
   );
   assert.match(setup(t, searchPath(t, { ...old, rustup: "" })).stderr, /is needed: rustup update\n$/);
 });

@@ -77,7 +77,7 @@ pub fn propagation(word: &str) -> Option<(u64, bool)> {
 
 /// Opens the mounts that can't be opened later, in the host's mount namespace and with the host's rights. These are:
 /// - binds that must stay peers of the host's mounts (`rshared`) or receive their changes (`rslave`): in the container's own slave
-/// namespace, whose root has no peer, it is too late for that;
+///   namespace, whose root has no peer, it is too late for that;
 /// - binds with mapped ids, including overlays of other images;
 /// - binds of paths in another container (`/proc/PID/root/…`);
 /// - all binds of a container in a user namespace (`mapped`), whose root may not walk the host's directories.

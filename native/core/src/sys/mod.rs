@@ -110,6 +110,7 @@ pub fn stat(fd: BorrowedFd) -> Result<rustix::fs::Stat> {
 }
 
 /// The magic number of a descriptor's file system.
+#[allow(clippy::unnecessary_cast, reason = "the field's type differs between architectures")]
 pub fn file_system(fd: BorrowedFd) -> Result<i64> {
     rustix::fs::fstatfs(fd).call("fstatfs", None).map(|found| found.f_type as i64)
 }

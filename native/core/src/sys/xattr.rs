@@ -81,7 +81,7 @@ pub fn get(directory: BorrowedFd, name: &CStr, key: &CStr) -> io::Result<Option<
 }
 
 pub fn set(directory: BorrowedFd, name: &CStr, key: &[u8], value: &[u8]) -> io::Result<()> {
-    Ok(fs::lsetxattr(&path(directory, name), &c_string(key)?, value, XattrFlags::empty())?)
+    Ok(fs::lsetxattr(path(directory, name), &c_string(key)?, value, XattrFlags::empty())?)
 }
 
 /// Sets an attribute of an open file, whatever flags it was opened with (O_PATH too).
@@ -91,7 +91,7 @@ pub fn set_opened(file: BorrowedFd, key: &[u8], value: &[u8]) -> io::Result<()> 
 }
 
 pub fn remove(directory: BorrowedFd, name: &CStr, key: &[u8]) -> io::Result<()> {
-    Ok(fs::lremovexattr(&path(directory, name), &c_string(key)?)?)
+    Ok(fs::lremovexattr(path(directory, name), &c_string(key)?)?)
 }
 
 /// Attributes that belong to a mount or to this host's policy, so they are neither written to a layer nor read from one.

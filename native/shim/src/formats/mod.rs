@@ -19,7 +19,7 @@ use tsbox_runtime::{Cgroup, Process as OciProcess, Spec, Stdio, Step};
 #[serde(from = "Fields")]
 pub enum Format {
     /// Kind `oci`: an OCI runtime spec, with this program as the runtime.
-    Oci(oci::Oci),
+    Oci(Box<oci::Oci>),
     /// Kind `command`: the command line of another runtime.
     Command(command::Command),
     /// A kind that this shim does not know, or one whose fields are missing.
@@ -53,7 +53,7 @@ struct Fields {
 impl From<Fields> for Format {
     fn from(fields: Fields) -> Format {
         match (fields.kind.as_str(), fields.spec, fields.steps) {
-            ("oci", Some(spec), _) => Format::Oci(oci::Oci { spec }),
+            ("oci", Some(spec), _) => Format::Oci(Box::new(oci::Oci { spec })),
             ("command", _, Some(steps)) => Format::Command(command::Command {
                 steps,
                 rootfs: fields.rootfs,
@@ -117,7 +117,7 @@ impl Format {
 pub enum ExecFormat {
     /// Joins the container.
     #[serde(rename = "oci")]
-    Join(join::Join),
+    Join(Box<join::Join>),
     /// Has its own root file system, and joins the namespaces that the spec names.
     Beside(Box<beside::Beside>),
     /// The command line of another runtime.

@@ -116,7 +116,7 @@ fn block_of_v1(text: &str) -> Vec<Block> {
         let (Some((major, minor)), Ok(bytes)) = (device(name), bytes.parse::<u64>()) else {
             continue;
         };
-        if !all.last().is_some_and(|last| (last.major, last.minor) == (major, minor)) {
+        if all.last().is_none_or(|last| (last.major, last.minor) != (major, minor)) {
             all.push(Block {
                 major,
                 minor,

@@ -461,7 +461,9 @@ mod tests {
     #[test]
     fn comparisons_see_all_64_bits() {
         const BIG: u64 = 0x1_0000_0005;
-        let cases: [(&str, u64, u64, &[(u64, bool)]); 7] = [
+        /// A comparison, its value and mask, and which arguments it lets pass.
+        type Comparison = (&'static str, u64, u64, &'static [(u64, bool)]);
+        let cases: [Comparison; 7] = [
             ("SCMP_CMP_EQ", BIG, 0, &[(BIG, true), (5, false), (BIG + 1, false)]),
             ("SCMP_CMP_NE", BIG, 0, &[(BIG, false), (5, true), (BIG + 1, true)]),
             (
