@@ -24,6 +24,16 @@ for (const { bug, rule, open } of brokenStorage) {
   });
 }
 
+caught("a sequence that fails is made short", async () => {
+  for (const { bug, open } of brokenStorage.filter(({ rule }) => rule === "storage/sequences")) {
+    const [outcome] = await runRules(
+      storageRules.filter(({ id }) => id === "storage/sequences"),
+      () => makeMemoryWorld(open),
+    );
+    assert.ok((outcome?.reason ?? "").split(", ").length <= 20, `${bug}: ${outcome?.reason}`);
+  }
+});
+
 const reports = suite("conformance: reports");
 reports("rules have ids of their own", () => {
   assert.equal(new Set(storageRules.map(({ id }) => id)).size, storageRules.length);

@@ -424,6 +424,113 @@ export const brokenStorage: readonly BrokenStorage[] = [
     },
   ),
   broken(
+    "a subvolume is left of each layer that was removed",
+    "storage/nothing-left",
+    class extends ReferenceStorage {
+      override async remove(call: Call, key: SnapshotKey): Promise<void> {
+        await super.remove(call, key);
+        this.disk.devices.add(`subvolume ${key}`);
+      }
+    },
+  ),
+  broken(
+    "an active snapshot shows the tree of a view that had its key before",
+    "storage/sequences",
+    class extends ReferenceStorage {
+      readonly #views = new Map<SnapshotKey, MemoryTree>();
+      override async remove(call: Call, key: SnapshotKey): Promise<void> {
+        const { kind, tree } = this.get(key);
+        await super.remove(call, key);
+        if (kind === "view") this.#views.set(key, tree);
+      }
+      protected override add(kind: "active" | "view", key: SnapshotKey, parent: SnapshotName | null): void {
+        super.add(kind, key, parent);
+        const tree = this.#views.get(key);
+        if (kind === "active" && tree !== undefined) this.disk.set(key, { ...this.get(key), tree });
+      }
+    },
+  ),
+  broken(
+    "a committed name can be removed once its only child was committed",
+    "storage/sequences",
+    class extends ReferenceStorage {
+      override async commit(call: Call, name: SnapshotName, key: ActiveKey, options?: CommitOptions): Promise<void> {
+        await super.commit(call, name, key, options);
+        const snapshot = this.get(name);
+        const siblings = [...this.disk.values()].filter(({ parent }) => parent === snapshot.parent).length;
+        if (depthOf(this.disk, name) === 3 && siblings === 1) this.disk.set(name, { ...snapshot, parent: null });
+      }
+    },
+  ),
+  broken(
+    "on a full disk a refused prepare leaves its key",
+    "storage/full-in-prepare",
+    class extends ReferenceStorage {
+      protected override add(kind: "active" | "view", key: SnapshotKey, parent: SnapshotName | null): void {
+        if (this.disk.full && kind === "active") this.disk.set(key, { kind, key, parent, createdAt: Date.now(), tree: new MemoryTree() });
+        if (this.disk.full) throw fail("ResourceExhausted", "no space left");
+        super.add(kind, key, parent);
+      }
+    },
+  ),
+  broken(
+    "on a full disk the error of a view is the system's own",
+    "storage/full-in-view",
+    class extends ReferenceStorage {
+      protected override add(kind: "active" | "view", key: SnapshotKey, parent: SnapshotName | null): void {
+        if (this.disk.full && kind === "view") throw new Error("ENOSPC: no space left on device");
+        super.add(kind, key, parent);
+      }
+    },
+  ),
+  broken(
+    "a commit that finds a full disk has lost the tree",
+    "storage/full-in-commit",
+    class extends ReferenceStorage {
+      override async commit(call: Call, name: SnapshotName, key: ActiveKey, options?: CommitOptions): Promise<void> {
+        if (this.disk.full) {
+          this.disk.set(key, { ...this.get(key), tree: new MemoryTree() });
+          throw fail("ResourceExhausted", "no space left");
+        }
+        await super.commit(call, name, key, options);
+      }
+    },
+  ),
+  broken(
+    "on a full disk nothing can be removed",
+    "storage/full-in-remove",
+    class extends ReferenceStorage {
+      override async remove(call: Call, key: SnapshotKey): Promise<void> {
+        if (this.disk.full) throw fail("ResourceExhausted", "no space left");
+        await super.remove(call, key);
+      }
+    },
+  ),
+  broken(
+    "on a full disk what is there can't be looked at any more",
+    "storage/full-in-mounts",
+    class extends ReferenceStorage {
+      #failed = false;
+      override async mounts(call: Call, key: ActiveKey | ViewKey, options?: MountsOptions): Promise<readonly Mount[]> {
+        this.#failed ||= this.disk.full;
+        if (this.#failed) throw fail("Unavailable", "no journal");
+        return super.mounts(call, key, options);
+      }
+    },
+  ),
+  broken(
+    "a settle that finds a full disk has removed what it could not settle",
+    "storage/full-in-settle",
+    class extends ReferenceStorage implements Settles {
+      override readonly powers: readonly (keyof StoragePowers)[] = ["settle"];
+      async settle(_call: Call, key: SnapshotKey): Promise<void> {
+        if (!this.disk.full) return;
+        this.disk.delete(key);
+        throw fail("ResourceExhausted", "no space left");
+      }
+    },
+  ),
+  broken(
     "a canceled prepare leaves its snapshot",
     "storage/canceled-prepare",
     class extends ReferenceStorage {

@@ -4,8 +4,11 @@ import type { StorageWorld } from "../storage/world.ts";
 import { MemoryTree } from "./memory-tree.ts";
 import { MemoryDisk, type ReferenceStorage } from "./storage.ts";
 
-export async function makeMemoryWorld(open: (disk: MemoryDisk) => ReferenceStorage): Promise<StorageWorld> {
-  const disk = new MemoryDisk();
+export function makeMemoryWorld(open: (disk: MemoryDisk) => ReferenceStorage): Promise<StorageWorld> {
+  return worldOn(new MemoryDisk(), open);
+}
+
+async function worldOn(disk: MemoryDisk, open: (disk: MemoryDisk) => ReferenceStorage): Promise<StorageWorld> {
   let driver = open(disk);
   const treeOf = ([mount]: readonly Mount[]): MemoryTree => {
     const tree = mount?.type === "memory" ? disk.get(mount.source)?.tree : undefined;
@@ -35,6 +38,21 @@ export async function makeMemoryWorld(open: (disk: MemoryDisk) => ReferenceStora
     },
     stop: () => driver.close(),
     held: async () => ({ mounts: [...disk.devices], files: disk.size }),
+    whyNotFull: null,
+    small: async () => {
+      const small = new MemoryDisk();
+      const world = await worldOn(small, open);
+      return {
+        world,
+        layer: null,
+        fill: async () => {
+          small.full = true;
+        },
+        free: async () => {
+          small.full = false;
+        },
+      };
+    },
     files: null,
     close: async () => undefined,
   };

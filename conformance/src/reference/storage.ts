@@ -32,6 +32,8 @@ export interface MemorySnapshot {
 export class MemoryDisk extends Map<string, MemorySnapshot> {
   /** What a driver has on the host beside it. The reference has nothing. */
   readonly devices: Set<string> = new Set();
+  /** Whether there is no room for another snapshot. */
+  full = false;
 }
 
 export class ReferenceStorage implements StorageDriver {
@@ -90,6 +92,7 @@ export class ReferenceStorage implements StorageDriver {
 
   protected add(kind: "active" | "view", key: SnapshotKey, parent: SnapshotName | null): void {
     this.free(key);
+    if (this.disk.full) throw fail("ResourceExhausted", "no space left");
     const below = parent === null ? null : this.get(parent);
     if (below !== null && below.kind !== "committed") throw fail("FailedPrecondition", `${parent} is not committed`);
     this.disk.set(key, { kind, key, parent, createdAt: Date.now(), tree: below?.tree.copy() ?? new MemoryTree() });

@@ -121,7 +121,7 @@ export const extentRules: readonly Rule<StorageWorld>[] = [
   {
     id: "storage/nothing-left",
     contract: "A driver answers with mounts and mounts nothing itself",
-    title: "when everything is removed no mount and no device is left on the host, and no file of each life",
+    title: "when everything is removed no mount, device or subvolume is left on the host, and no file of each life",
     async run(world) {
       await lifetime(world);
       const before = await world.held();

@@ -3,10 +3,12 @@ import type { Rule } from "../rule.ts";
 import { type Kind, openTarget } from "../target.ts";
 import { cancelRules } from "./cancel-rules.ts";
 import { extentRules } from "./extent-rules.ts";
+import { fullRules } from "./full-rules.ts";
 import { killRules } from "./kill-rules.ts";
 import { storagePerformance } from "./performance.ts";
 import { powerRules } from "./power-rules.ts";
 import { makeRealWorld } from "./real-world.ts";
+import { sequenceRules } from "./sequence-rules.ts";
 import { treeRules } from "./tree-rules.ts";
 import { wordRules } from "./word-rules.ts";
 import type { StorageWorld } from "./world.ts";
@@ -18,6 +20,8 @@ export const storageRules: readonly Rule<StorageWorld>[] = [
   ...powerRules,
   ...cancelRules,
   ...killRules,
+  ...sequenceRules,
+  ...fullRules,
 ];
 
 export const storageKind: Kind<StorageWorld> = {

@@ -18,6 +18,7 @@ import {
 import { base } from "./edits.ts";
 import { heldBelow } from "./held.ts";
 import { editDirectory, readDirectory } from "./plain.ts";
+import { makeSmallDisk, type SmallDisk, whyNoSmallDisk } from "./small-disk.ts";
 import type { StorageWorld } from "./world.ts";
 
 export interface StorageSubject {
@@ -37,6 +38,8 @@ export async function makeRealWorld(subject: StorageSubject): Promise<StorageWor
   const fresh = (name: string): string => mkdtempSync(join(directory, `${name}-`));
   const root = join(directory, "driver");
   mkdirSync(root);
+  const inner: StorageWorld[] = [];
+  const disks: SmallDisk[] = [];
   const opened = [await subject.open(call, root)];
   const current = (): StorageDriver => {
     const last = opened.at(-1);
@@ -64,6 +67,19 @@ export async function makeRealWorld(subject: StorageSubject): Promise<StorageWor
     },
     stop: async () => opened.at(-1)?.close(),
     held: async () => heldBelow(root),
+    whyNotFull: whyNoSmallDisk(subject.directory),
+    small: async (edits) => {
+      const disk = makeSmallDisk(subject.directory);
+      disks.push(disk);
+      const world = await makeRealWorld({ ...subject, directory: disk.directory });
+      inner.push(world);
+      const path = join(fresh("foreign"), "root");
+      mkdirSync(path);
+      editDirectory(path, edits);
+      const layer = newLayer(fresh("layer"));
+      await host.diff(call, null, path, layer);
+      return { world, layer, fill: async () => disk.fill(), free: async () => disk.free() };
+    },
     files: {
       directory: async (edits) => {
         const path = join(fresh("foreign"), "root");
@@ -109,6 +125,9 @@ export async function makeRealWorld(subject: StorageSubject): Promise<StorageWor
       slowApply: (mounts, layer) => withMounts(call, host, mounts, async (path) => void (await host.apply(call, path, layer))),
     },
     close: async () => {
+      for (const disk of disks) disk.free();
+      for (const world of inner) await world.close();
+      for (const disk of disks) disk.close();
       // First what may share blocks with the driver's trees: it holds their quota groups.
       for (const name of readdirSync(directory)) if (name !== "driver") rmSync(join(directory, name), { recursive: true, force: true });
       await removeAll(current(), call);

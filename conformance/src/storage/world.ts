@@ -18,8 +18,21 @@ export interface StorageWorld extends BaseWorld {
   stop(): Promise<void>;
   /** What the driver holds on the host. */
   held(): Promise<Held>;
+  /** The reason why there is no `small` here, or null. */
+  readonly whyNotFull: string | null;
+  /** Another world on a small disk that can be filled; it is closed with this one. `edits`: of the layer. */
+  small(edits: readonly Edit[]): Promise<FullWorld>;
   /** Real files: layers and foreign directories. Null for a driver whose trees are not files. */
   readonly files: WorldFiles | null;
+}
+
+export interface FullWorld {
+  readonly world: StorageWorld;
+  /** A layer on another disk; null: trees are no files here. */
+  readonly layer: LayerFile | null;
+  /** Leaves no room on the disk. */
+  fill(): Promise<void>;
+  free(): Promise<void>;
 }
 
 export interface WorldFiles {

@@ -12,6 +12,7 @@
  * parent that is not committed) `FailedPrecondition`. A refused verb changes nothing.
  *
  * Repetition after a crash: a finished `prepare` or `commit` is `AlreadyExists` (ask `mounts`), a finished `remove` is `NotFound`.
+ * On a full disk a verb is `ResourceExhausted`, or done; `remove` needs no room.
  * Durability: when `commit` answers, the tree survives a power cut (but see `volatile`). Active trees need not. A crash leaves a tree under
  * its key or its name, and never loses both. If a `remove` and a `prepare` on top of it run at the same time, one is refused.
  *
