@@ -39,7 +39,7 @@ export class OciRuntimeDriver implements ExecDriver, Explains {
     const cgroup = spec.linux?.cgroupsPath;
     if (cgroup === undefined) throw fail("InvalidArgument", "the spec has no linux.cgroupsPath");
     const place = placeOf(directory, spec);
-    writeBundle(place, spec);
+    writeBundle(place, spec, this.#version.spec);
     const step = (words: readonly string[], how = {}): ReturnType<CommandLine["step"]> =>
       this.runtime.step(place.log, place.directory, words, how);
     const terminal = spec.process.terminal === true;

@@ -69,6 +69,7 @@ test("a launch is create with the container's streams, then start, which waits f
   assert.is(launch.consoleSocket, null);
   const config = JSON.parse(readFileSync(join(launch.steps[0]?.workingDirectory ?? "", "config.json"), "utf8"));
   assert.is(config.root.path, launch.rootfs);
+  assert.is(config.ociVersion, "1.0.2", "the spec's version is 1.1.0, the runtime knows 1.0.2");
 });
 
 test("with a terminal the runtime sends it to a socket, whose path is short", async (t) => {
@@ -177,6 +178,11 @@ test("the log of a failed start is the user's message", () => {
   const cases = [
     ['runc create failed: exec: "x": executable file not found in $PATH', "CommandNotFound"],
     ['runc create failed: exec: "/x": stat /x: no such file or directory', "CommandNotFound"],
+    // crun's.
+    ["executable file `nosuch` not found in $PATH: No such file or directory", "CommandNotFound"],
+    ["open executable: Permission denied", "NotExecutable"],
+    ["open executable: Operation not permitted", "NotExecutable"],
+    ["chdir `/etc/passwd`: Not a directory", "Internal"],
     ['runc create failed: exec: "/etc": permission denied', "NotExecutable"],
     ["no space left on device", "Internal"],
     ["mount /x: permission denied", "Internal"],

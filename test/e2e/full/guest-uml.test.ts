@@ -1,5 +1,5 @@
 /** Linux 6.1 with cgroup v2 only, in full: the cases that ../cases/guest-uml.test.ts omits, and the exec suite. */
-import { btrfsHolds, debianTree, execSuiteHolds, scenes, sizesHold } from "../src/guest.ts";
+import { btrfsHolds, crunHolds, debianTree, execSuiteHolds, scenes, sizesHold } from "../src/guest.ts";
 
 const none = "tsbox run --rm --net none";
 /** The kernel's NFS server with Debian's programs: it serves /tmp/served to clients in the guest itself. */
@@ -147,5 +147,6 @@ scenes("Linux 6.1, cgroup v2, at length (User-Mode-Linux)", "uml", [
     stdout: "",
   },
   execSuiteHolds,
+  crunHolds,
   btrfsHolds,
 ]);

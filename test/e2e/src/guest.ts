@@ -9,6 +9,7 @@ import { dirname, join } from "node:path";
 import { needsRoot, suite, whyNoBtrfs } from "@tsbox/harness";
 import * as assert from "uvu/assert";
 import { binary, home, type Ran } from "./engine.ts";
+import { needsTools } from "./images.ts";
 
 /** QEMU in three variants: `systemd` has the host's systemd as its first process, `selinux` uses SELinux as its security module. */
 export type Guest = "uml" | "qemu" | "systemd" | "selinux";
@@ -53,6 +54,15 @@ export const execSuiteHolds: Scene = {
   script: `modprobe fuse; ${inGuest("drivers/exec-native/test/conformance.test.ts")}`,
   code: 0,
   stdout: /^([3-9]\d|\d{3}) passed, 0 failed, 0 skipped$/m,
+};
+
+/** crun works with cgroup v2 alone. */
+export const crunHolds: Scene = {
+  title: "the exec suite holds with crun",
+  script: `modprobe fuse; ${inGuest("drivers/exec-oci/test/crun.test.ts")}`,
+  code: 0,
+  stdout: /^([3-9]\d|\d{3}) passed, 0 failed, 0 skipped$/m,
+  reason: needsTools("crun"),
 };
 
 /** Without simple quotas, and a kernel that leaves quota groups behind. */

@@ -2,6 +2,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { OciSpec } from "@tsbox/kernel";
+import semver from "semver";
 
 export interface Place {
   readonly directory: string;
@@ -33,12 +34,16 @@ export function placeOf(directory: string, { linux }: OciSpec): Place {
   };
 }
 
-/** Writes `config.json`, and removes what an earlier start has left. */
-export function writeBundle(place: Place, spec: OciSpec): void {
+/**
+ * Writes `config.json`, and removes what an earlier start has left. `version`: the newest version of the spec that the runtime knows. crun
+ * refuses a newer one, even if nothing in the spec needs it.
+ */
+export function writeBundle(place: Place, spec: OciSpec, version: string): void {
   const { directory } = place;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   for (const file of [place.pidFile, place.log, place.consoleSocket]) rmSync(file, { force: true });
   const root = { ...(typeof spec.root === "object" ? spec.root : {}), path: place.root };
+  const ociVersion = semver.lt(version, spec.ociVersion) ? version : spec.ociVersion;
   // The file holds the environment, which other users must not read.
-  writeFileSync(join(directory, "config.json"), JSON.stringify({ ...spec, root }), { mode: 0o600 });
+  writeFileSync(join(directory, "config.json"), JSON.stringify({ ...spec, ociVersion, root }), { mode: 0o600 });
 }

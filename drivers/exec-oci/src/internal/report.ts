@@ -4,10 +4,13 @@ import type { ErrorCode } from "@tsbox/kernel";
 /** Docker's rule: what the runtime's words say about the command decides between 127, 126 and 125. */
 const codes: readonly (readonly [RegExp, ErrorCode])[] = [
   [
-    /executable file not found|exec: .*no such file or directory|finding executable .* in \$?PATH|cannot find .* in PATH/i,
+    /executable file (`.*` )?not found|exec: .*no such file or directory|finding executable .* in \$?PATH|cannot find .* in PATH/i,
     "CommandNotFound",
   ],
-  [/(exec: |failed to load ).*(permission denied|is a directory|exec format error|not a directory)|not executable/i, "NotExecutable"],
+  [
+    /(exec: |failed to load |open executable: ).*(permission denied|operation not permitted|is a directory|exec format error|not a directory)|not executable/i,
+    "NotExecutable",
+  ],
 ];
 
 export function reported(log: string): { readonly code: ErrorCode; readonly message: string } | null {
