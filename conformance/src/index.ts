@@ -2,6 +2,10 @@
 export { execRules } from "./exec/index.ts";
 export { type ExecSubject, makeExecWorld } from "./exec/real-world.ts";
 export type { ExecWorld } from "./exec/world.ts";
+export { logRules } from "./log/index.ts";
+export { type LogSubject, makeLogWorld } from "./log/real-world.ts";
+export { StreamReceiver } from "./log/receiver.ts";
+export type { LogSink, LogWorld, Received } from "./log/world.ts";
 export type { Measurement } from "./measure.ts";
 export { networkRules } from "./network/index.ts";
 export { makeNetworkWorld, type NetworkSubject } from "./network/real-world.ts";

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { asError, type DriverKind, fail, type HostToolkit, isTsboxError, type Sparse } from "@tsbox/kernel";
 import { execKind } from "./exec/index.ts";
+import { logKind } from "./log/index.ts";
 import { networkKind } from "./network/index.ts";
 import { openDriver } from "./plugin-subject.ts";
 import { type BaseWorld, placeOf, type Rule } from "./rule.ts";
@@ -31,6 +32,7 @@ const suites: Readonly<Record<string, (target: Target) => Promise<Suite>>> = {
   exec: (target) => suiteOf(execKind, target),
   network: (target) => suiteOf(networkKind, target),
   volume: (target) => suiteOf(volumeKind, target),
+  log: (target) => suiteOf(logKind, target),
 };
 
 /** Opens the driver once, to find out whether this host can use it. `Unsupported`: the kind has no suite. */

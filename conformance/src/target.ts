@@ -1,11 +1,12 @@
 /** The driver that a suite is run over. */
 import type { HostToolkit, Plugin, Strings } from "@tsbox/kernel";
+import type { LogSink } from "./log/world.ts";
 import type { Measurement } from "./measure.ts";
 import { type OpenedPart, openDriver } from "./plugin-subject.ts";
 import type { BaseWorld, Rule } from "./rule.ts";
 
 export interface Target {
-  /** `storage`, `exec`, `network` or `volume`. */
+  /** `storage`, `exec`, `network`, `volume` or `log`. */
   readonly kind: string;
   /** The driver's id, as its plugin provides it. */
   readonly id: string;
@@ -22,6 +23,8 @@ export interface Target {
   readonly module?: string | undefined;
   /** Of the kind `network`: the options of the networks that the suite makes, in the driver's own words. Default: none. */
   readonly networkOptions?: Strings | undefined;
+  /** Of the kind `log`: makes a sink for the driver. Default: the rules that need one are skipped. */
+  readonly logSink?: (() => Promise<LogSink>) | undefined;
 }
 
 /** The suite of one kind. */
@@ -36,7 +39,7 @@ export interface Kind<World extends BaseWorld> {
 }
 
 /** Opens the driver with a directory of its own. */
-export async function openTarget<K extends "storage" | "exec" | "network" | "volume">(
+export async function openTarget<K extends "storage" | "exec" | "network" | "volume" | "log">(
   kind: K,
   { plugin, id, config }: Target,
   host: HostToolkit,

@@ -9,8 +9,7 @@ import {
   type Digest,
   type Endpoint,
   isTsboxError,
-  type LogDriver,
-  type LogRecord,
+  type LogSource,
   type Mount,
   type Network,
   newContainerId,
@@ -20,6 +19,7 @@ import {
   silentLog,
 } from "@tsbox/kernel";
 import { ReferenceExec } from "../src/reference/exec.ts";
+import { ReferenceLog } from "../src/reference/log.ts";
 import { makeMemoryWorld } from "../src/reference/memory-world.ts";
 import { memoryHost, ReferenceNetwork } from "../src/reference/network.ts";
 import { ReferenceRegistry } from "../src/reference/registry.ts";
@@ -119,20 +119,16 @@ test("volume", async () => {
   });
 });
 
-test("log", async () => {
-  const lines: string[] = [];
-  const driver: LogDriver = {
-    powers: [],
-    send: async (_call, _container, records: AsyncIterable<LogRecord>) => {
-      let line = "";
-      for await (const record of records) {
-        line += Buffer.from(record.line).toString();
-        if (record.partial) continue;
-        lines.push(line);
-        line = "";
-      }
-    },
+test("log", () => {
+  const driver = new ReferenceLog({ state: "up", received: [] });
+  const source: LogSource = {
+    container: newContainerId(),
+    name: "web",
+    imageName: "app",
+    imageId: "sha256:0",
+    tag: "web",
+    attributes: {},
+    options: {},
   };
-  await runStory("log", { driver, container: newContainerId() });
-  assert.deepEqual(lines, ["a line that is too long for one record"]);
+  return runStory("log", { driver, source, received: async () => driver.sink.received.map(({ line }) => line).join("") });
 });

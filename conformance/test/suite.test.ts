@@ -3,7 +3,17 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import { isTsboxError, type Plugin, type Probe } from "@tsbox/kernel";
-import { suite as conformance, execRules, networkRules, placeOf, storageRules, type TestRunner, toTap, volumeRules } from "../src/index.ts";
+import {
+  suite as conformance,
+  execRules,
+  logRules,
+  networkRules,
+  placeOf,
+  storageRules,
+  type TestRunner,
+  toTap,
+  volumeRules,
+} from "../src/index.ts";
 
 const test = suite("conformance: suites");
 
@@ -39,7 +49,7 @@ test("a kind without a suite is refused with a message", async () => {
   await assert.rejects(
     conformance({ kind: "weather", id: "rain", plugin: refusing }),
     (error) =>
-      isTsboxError(error) && error.code === "Unsupported" && error.message.includes("there is one for storage, exec, network, volume"),
+      isTsboxError(error) && error.code === "Unsupported" && error.message.includes("there is one for storage, exec, network, volume, log"),
   );
 });
 
@@ -96,7 +106,7 @@ function stands(place: string): boolean {
 }
 
 test("each rule says where the contract makes its promise, and that place is there", () => {
-  for (const rule of [...storageRules, ...execRules, ...networkRules, ...volumeRules])
+  for (const rule of [...storageRules, ...execRules, ...networkRules, ...volumeRules, ...logRules])
     assert.ok(stands(placeOf(rule)), `${rule.id}: ${placeOf(rule)}`);
   assert.ok(!stands("kernel/src/contract/storage.ts, StorageDriver.fly"));
   assert.ok(!stands('kernel/src/contract/storage.ts, "it flies"'));

@@ -120,6 +120,13 @@ export interface HostToolkit extends HostNetwork, HostBtrfs {
    */
   compileSeccomp(call: Call, profile: string): Promise<Uint8Array>;
 
+  /**
+   * Sends datagrams to the unix socket at `path`, in order and without waiting; answers how many of them it has taken, which is fewer if it
+   * is full. A datagram that is too long for the socket goes as a sealed memory file, as journald takes it (`asFile`), or is cut.
+   * `Unavailable`: nobody listens there.
+   */
+  sendDatagrams(call: Call, path: string, datagrams: readonly Uint8Array[], options?: Sparse<{ asFile: boolean }>): Promise<number>;
+
   /** Runs a helper through the launcher, since the daemon must not fork. The helper is killed when the call is canceled. */
   run(call: Call, command: Command): Promise<CommandResult>;
 

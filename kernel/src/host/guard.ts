@@ -29,7 +29,7 @@ export const driverLimits: Readonly<Record<string, number>> = {
   network: 60_000,
   registry: 600_000,
   volume: 60_000,
-  log: Number.POSITIVE_INFINITY,
+  log: 60_000,
 };
 export const defaultLimit = 600_000;
 export const defaultGrace = 5_000;

@@ -71,7 +71,7 @@ const table: VerbTable = {
     verbs: { create: true, remove: true, attach: true, detach: true, stat: true, usage: true, list: true },
     powers: { quota: {} },
   },
-  log: { verbs: { send: true }, powers: {} },
+  log: { verbs: { check: true }, powers: { file: {}, send: { open: true, write: true, close: true } } },
 };
 
 /** Kinds and powers that plugins bring are not known here, and pass. */

@@ -66,6 +66,16 @@ pub fn read_file(root: String, path: String, limit: u32) -> Either<Buffer, Strin
     bytes(caught(|| request::read_file(&root, &path, limit)))
 }
 
+/// Sends datagrams to a unix socket without waiting; returns how many it has taken, or a failure as JSON. `lengths`: of the datagrams that
+/// `bytes` holds one after another.
+#[napi]
+pub fn send_datagrams(path: String, bytes: Buffer, lengths: Vec<u32>, as_file: bool) -> Either<u32, String> {
+    match caught(|| request::send_datagrams(&path, &bytes, &lengths, as_file)) {
+        Ok(count) => Either::A(count),
+        Err(failure) => Either::B(answer(Err(failure))),
+    }
+}
+
 fn bytes(result: std::result::Result<Vec<u8>, Failure>) -> Either<Buffer, String> {
     match result {
         Ok(bytes) => Either::A(bytes.into()),

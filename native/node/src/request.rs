@@ -13,7 +13,7 @@ use tsbox_core::id_maps::IdMaps;
 use tsbox_core::layer::{self, Compression, Extract, Options, Own, Upper, Whiteouts};
 use tsbox_core::mount::{Held, Mount, open_held, process_root};
 use tsbox_core::net::{self, Bridge, Macvlan, Veth, Vlan, firewall};
-use tsbox_core::sys::{Call, at};
+use tsbox_core::sys::{Call, at, datagrams};
 use tsbox_core::tree::{self, Cancel, Named, btrfs, quota};
 
 /// Every verb, named as in plugins/host-linux/src/binding.ts.
@@ -523,6 +523,22 @@ fn copy_into(root: &str, path: &str, to: &str, check: bool, cancel: &Cancel) -> 
 }
 
 /// Reads a regular file below `root`; links are resolved within `root`.
+pub fn send_datagrams(path: &str, bytes: &[u8], lengths: &[u32], as_file: bool) -> Result<u32> {
+    let mut rest = bytes;
+    let mut all = Vec::with_capacity(lengths.len());
+    for length in lengths {
+        let Some((datagram, after)) = rest.split_at_checked(*length as usize) else {
+            return Err(Failure::new(
+                Code::InvalidArgument,
+                "the lengths of the datagrams are more than their bytes",
+            ));
+        };
+        all.push(datagram);
+        rest = after;
+    }
+    datagrams::send(path, &all, as_file).map(|count| count as u32)
+}
+
 pub fn read_file(root: &str, path: &str, limit: u32) -> Result<Vec<u8>> {
     let named = |text: &str, code| Failure {
         path: Some(path.to_owned()),

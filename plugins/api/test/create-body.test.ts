@@ -123,14 +123,17 @@ test("invalid combinations are refused with Docker's messages", () => {
 
 test("inspect has every field of HostConfig, whatever the client left out", () => {
   const record = (config: ReturnType<typeof of>): Container =>
-    ({ config, drivers: { storage: "overlay", exec: "native" }, log: { driver: "local" } }) as Container;
+    ({
+      config: { ...config, log: { driver: "json-file", options: {} } },
+      drivers: { storage: "overlay", exec: "native" },
+    }) as unknown as Container;
   const bare = hostConfigOf(record(of({})));
   assert.equal(
     [bare.Binds, bare.Dns, bare.PidsLimit, bare.IpcMode, bare.NetworkMode, bare.ShmSize, bare.Runtime],
     [null, [], null, "private", "bridge", 64 << 20, "native"],
   );
   assert.equal(bare.RestartPolicy, { Name: "no", MaximumRetryCount: 0 });
-  assert.equal(bare.LogConfig, { Type: "local", Config: {} });
+  assert.equal(bare.LogConfig, { Type: "json-file", Config: {} });
   const asked = hostConfigOf(record(of({ Memory: 64 << 20, IpcMode: "host", Binds: ["/a:/b"], CapAdd: ["NET_ADMIN"] })));
   assert.equal(
     [asked.Memory, asked.MemorySwap, asked.IpcMode, asked.Binds, asked.CapAdd],

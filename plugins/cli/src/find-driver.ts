@@ -3,7 +3,7 @@
  * that the operator's config adds, or in a package.
  */
 import { existsSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { dirname, extname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { fail, isTsboxError, type Plugin, type Strings } from "@tsbox/kernel";
 import {
@@ -25,6 +25,8 @@ export interface FoundDriver {
   readonly config: unknown;
   /** The URL of the plugin's module. */
   readonly module: string;
+  /** What the package brings for suites (`./conformance` of its exports); null: nothing. */
+  readonly suites: Readonly<Record<string, unknown>> | null;
 }
 
 export interface Place {
@@ -81,7 +83,14 @@ async function loaded(kind: string, id: string, manifest: LoadedManifest): Promi
       "NotFound",
       `${name} provides no ${kind} driver ${id}; it provides ${Object.keys(manifest.provides).join(", ") || "nothing"}`,
     );
-  return { plugin: await importPlugin(manifest), id, config, module: pathToFileURL(manifest.main).href };
+  const module = pathToFileURL(manifest.main).href;
+  return { plugin: await importPlugin(manifest), id, config, module, suites: await suitesOf(manifest) };
+}
+
+/** Its file is beside the plugin's module. */
+async function suitesOf({ main }: LoadedManifest): Promise<FoundDriver["suites"]> {
+  const path = join(dirname(main), `conformance${extname(main)}`);
+  return existsSync(path) ? ((await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>) : null;
 }
 
 const idsOf = (kind: string, { provides }: LoadedManifest): readonly string[] =>

@@ -6,6 +6,7 @@ import {
   type Container,
   type ContainerConfig,
   type ContainerId,
+  type ContainerLog,
   cleanupCall,
   fail,
   type Image,
@@ -13,7 +14,6 @@ import {
   type Mount,
   type NetworkWish,
   newContainerId,
-  type ShimLog,
   type Sparse,
   signalNumber,
   supports,
@@ -25,6 +25,7 @@ import { diskDirectory } from "./directories.ts";
 import { dropEarly, type EarlyShimNeeds, spawnEarly } from "./early-shims.ts";
 import type { Drivers, Engine, Services } from "./engine.ts";
 import { freshHealth, healthCheckOf } from "./health-check.ts";
+import { type SettledLog, settleLog } from "./log-drivers/settle.ts";
 import { resolveMounts } from "./mounts/resolve.ts";
 import { networkPeer, peerOf } from "./namespaces.ts";
 import { selinuxLabels } from "./selinux.ts";
@@ -36,7 +37,7 @@ import { capabilitiesOf } from "./spec/build.ts";
 export type CreateNeeds = EarlyShimNeeds &
   Drivers &
   Services &
-  Pick<Engine, "call" | "events" | "hooks" | "rootDirectory" | "selinux" | "settling">;
+  Pick<Engine, "call" | "events" | "hooks" | "logOptions" | "rootDirectory" | "selinux" | "settling">;
 
 export async function create(
   engine: CreateNeeds,
@@ -52,7 +53,8 @@ export async function create(
     // Invalid capabilities are refused before anything is created.
     capabilitiesOf(asked);
     const image = await engine.images.ensure(call, asked.image, asked.platform === null ? {} : { platform: asked.platform });
-    const config = withImage(asked, image, id);
+    const log = await named(settleLog(engine, call, asked.log));
+    const config = { ...withImage(asked, image, id), log: log.config };
     const argv = [...(config.entrypoint ?? []), ...(config.command ?? [])];
     if (argv.length === 0) throw fail("InvalidArgument", "No command specified: the image has none, so give one");
     const networks = await named(networksOf(engine, call, config));
@@ -97,7 +99,7 @@ export async function create(
       health: config.healthCheck === null ? null : freshHealth,
       restart: { stopped: false, backoff: 0, wanted: false, at: null },
       endpoints: [],
-      log: logOf(engine, id, config),
+      log: logOf(engine, id, config, log),
       idMaps: null,
       selinux: selinuxLabels(engine, config),
       warnings: [],
@@ -214,21 +216,23 @@ function withImage(asked: ContainerConfig, image: Image, id: ContainerId): Conta
   };
 }
 
-/** The log is always bounded. The log of a container with `--rm` lies on tmpfs, which is memory, so its limit is lower. */
-function logOf(engine: Pick<Engine, "records" | "rootDirectory">, id: ContainerId, config: ContainerConfig): ShimLog {
-  const { driver, options } = config.log;
-  const directory = config.autoRemove ? engine.records.directory(id) : diskDirectory(engine, id);
+/**
+ * The log is always bounded. The log of a container with `--rm` lies on tmpfs, which is memory, so its limit is lower. A log that is sent
+ * is the queue of what its driver has not taken yet: it lies on disk.
+ */
+function logOf(
+  engine: Pick<Engine, "records" | "rootDirectory">,
+  id: ContainerId,
+  { autoRemove }: ContainerConfig,
+  log: SettledLog,
+): ContainerLog {
+  const inMemory = autoRemove && !log.sends;
+  const directory = inMemory ? engine.records.directory(id) : diskDirectory(engine, id);
   return {
-    driver,
+    driver: log.format,
     path: join(directory, "log"),
-    maxBytes: sizeOf(options["max-size"]) ?? (config.autoRemove ? 4 << 20 : 20 << 20),
-    maxFiles: options["max-file"] === undefined ? (config.autoRemove ? 2 : 5) : Math.max(1, Number(options["max-file"])),
+    maxBytes: log.maxBytes ?? (inMemory ? 4 << 20 : 20 << 20),
+    maxFiles: log.maxFiles ?? (inMemory ? 2 : 5),
+    sent: log.sends,
   };
-}
-
-function sizeOf(text: string | undefined): number | null {
-  if (text === undefined) return null;
-  const match = /^(\d+)([kmg]?)b?$/i.exec(text);
-  if (!match) throw fail("InvalidArgument", `invalid log option max-size=${text}: give a number with k, m or g`);
-  return Number(match[1]) * 1024 ** ["", "k", "m", "g"].indexOf((match[2] ?? "").toLowerCase());
 }

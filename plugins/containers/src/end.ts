@@ -42,6 +42,7 @@ export async function ended(engine: EndNeeds, id: ContainerId, pid: number | nul
     health: unwatched(before),
   };
   engine.healthWatch.stop(id);
+  engine.followers.ended(id);
   engine.idRanges.free(id);
   engine.execs.dropUnstarted(id);
   const wasReported = engine.outOfMemory.delete(id);
@@ -170,7 +171,11 @@ async function sweep(engine: EndNeeds, record: Container, volumes: boolean): Pro
   engine.leftBehind.delete(record.id);
   await attempt(call, "forget the container", async () => (await engine.exec(record.drivers.exec)).delete(call, record.id));
   // One native call each, off this thread: Node would remove file by file and delay every other request.
-  await attempt(call, "remove its files", () => engine.host.removeTree(call, diskDirectory(engine, record.id)));
+  const files = (): Promise<void> =>
+    attempt(call, "remove its files", () => engine.host.removeTree(call, diskDirectory(engine, record.id)));
+  const sent = engine.followers.leave(record);
+  if (sent === null) await files();
+  else later(engine, async () => ((await sent) ? files() : undefined));
   await attempt(call, "remove its state", () => engine.host.removeTree(call, engine.records.directory(record.id)));
   engine.roots.forget(record.id);
 }

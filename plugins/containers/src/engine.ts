@@ -8,11 +8,13 @@ import type {
   ExitStatus,
   HostToolkit,
   ImagesService,
+  LogDriver,
   NetworksService,
   OciProcess,
   OciSpec,
   ShimState,
   StorageDriver,
+  Strings,
   VolumesService,
 } from "@tsbox/kernel";
 import type { AppArmor } from "./apparmor.ts";
@@ -22,6 +24,7 @@ import type { Execs } from "./exec-table.ts";
 import type { HealthWatch } from "./health-watch.ts";
 import type { IdRanges } from "./id-ranges.ts";
 import type { Locks } from "./locks.ts";
+import type { Followers } from "./log-drivers/followers.ts";
 import type { Migrations } from "./migrations.ts";
 import type { Records } from "./records.ts";
 import type { Restarts } from "./restart-timers.ts";
@@ -50,10 +53,13 @@ export interface Turns {
 export interface Drivers {
   storage(id: string): Promise<StorageDriver>;
   exec(id: string): Promise<ExecDriver>;
+  log(id: string): Promise<LogDriver>;
   /** The id of the driver that the host prefers. */
-  preferred(kind: "storage" | "exec"): Promise<string>;
+  preferred(kind: "storage" | "exec" | "log"): Promise<string>;
   /** The ids of all storage drivers that work here, the preferred one first. */
   storageIds(): Promise<readonly string[]>;
+  /** The ids of all installed log drivers. */
+  logIds(): Promise<readonly string[]>;
 }
 
 /** The services of other plugins. */
@@ -75,6 +81,8 @@ export interface ShimSupply {
 
 /** Timers and marks of living containers. */
 export interface Watches {
+  /** Containers whose log is being sent to a driver. */
+  readonly followers: Followers;
   /** Containers that wait for their restart. */
   readonly restarts: Restarts;
   /** Containers whose end is part of a restart by the user, with the number of such restarts: `--rm` does not remove them. */
@@ -100,6 +108,8 @@ export interface HostChoices {
   readonly selinux: boolean;
   /** Where CDI specs are searched, in ascending precedence. */
   readonly cdiSpecDirs: readonly string[];
+  /** Log options of containers that have the default log driver. */
+  readonly logOptions: Strings;
   /** Where cgroups are, and who owns them. */
   readonly cgroups: CgroupDriver;
 }

@@ -1,6 +1,6 @@
 /** The plugin of the service `containers`. A `run` passes through create.ts, start.ts and end.ts, in this order. */
 import { setTimeout as pause } from "node:timers/promises";
-import { type ExecDriver, fail, type Plugin, type PluginContext, settingsOf } from "@tsbox/kernel";
+import { type ExecDriver, fail, type LogDriver, type Plugin, type PluginContext, type Strings, settingsOf } from "@tsbox/kernel";
 import { AppArmor } from "./apparmor.ts";
 import { later } from "./background.ts";
 import { defaultDirectories } from "./cdi/registry.ts";
@@ -12,6 +12,7 @@ import { endStrangers } from "./formats.ts";
 import { HealthWatch } from "./health-watch.ts";
 import { IdRanges } from "./id-ranges.ts";
 import { Locks } from "./locks.ts";
+import { Followers, followAgain } from "./log-drivers/followers.ts";
 import { Migrations } from "./migrations.ts";
 import { sweepCgroups } from "./orphans.ts";
 import { Records } from "./records.ts";
@@ -32,22 +33,25 @@ interface Config {
   readonly userns: "host" | "private";
   /** Whether containers have SELinux labels: Docker's `selinux-enabled`. Default: `false`. */
   readonly selinux: boolean;
+  /** Log options of containers that have the default log driver: Docker's `log-opts`. Default: `{}`. */
+  readonly logOptions: Strings;
   /** Directories of CDI specs; the last one overrides those before it. Default: `["/etc/cdi","/var/run/cdi"]`. */
   readonly cdiSpecDirs: readonly string[];
 }
 
 const plugin: Plugin<Config> = {
   parseConfig(raw) {
-    const asked = settingsOf(raw, ["cgroupDriver", "userns", "selinux", "cdiSpecDirs"]);
-    const { cgroupDriver: named = "cgroupfs", userns = "host", selinux = false, cdiSpecDirs = defaultDirectories } = asked;
+    const asked = settingsOf(raw, ["cgroupDriver", "userns", "selinux", "logOptions", "cdiSpecDirs"]);
+    const { cgroupDriver: named = "cgroupfs", userns = "host", selinux = false, logOptions = {}, cdiSpecDirs = defaultDirectories } = asked;
     if (named !== "cgroupfs" && named !== "systemd")
       throw fail("InvalidArgument", `cgroupDriver ${JSON.stringify(named)} is none: give cgroupfs or systemd`);
     if (userns !== "host" && userns !== "private")
       throw fail("InvalidArgument", `userns ${JSON.stringify(userns)} is none: give host or private`);
     if (typeof selinux !== "boolean") throw fail("InvalidArgument", `selinux ${JSON.stringify(selinux)} is neither true nor false`);
+    if (!isStrings(logOptions)) throw fail("InvalidArgument", `logOptions ${JSON.stringify(logOptions)} is no object of strings`);
     if (!Array.isArray(cdiSpecDirs) || !cdiSpecDirs.every((path) => typeof path === "string" && path.startsWith("/")))
       throw fail("InvalidArgument", `cdiSpecDirs ${JSON.stringify(cdiSpecDirs)} is no list of absolute paths`);
-    return { cgroupDriver: named, userns, selinux, cdiSpecDirs };
+    return { cgroupDriver: named, userns, selinux, logOptions, cdiSpecDirs };
   },
   setup(context: PluginContext<Config>): void {
     const hooks = {
@@ -80,6 +84,7 @@ const plugin: Plugin<Config> = {
           }
           return driver;
         };
+        const log = (id: string): Promise<LogDriver> => context.driver("log", id);
         const launcher = await context.service("launcher");
         const kernel = await context.service("engine");
         engine = {
@@ -111,6 +116,8 @@ const plugin: Plugin<Config> = {
           migrations: new Migrations(),
           starts: new Map(),
           healthWatch: new HealthWatch(),
+          followers: new Followers({ log }, (options) => context.call(options)),
+          logOptions: context.config.logOptions,
           onUnhealthy: async (id, startedAt) => {
             if (engine) await endUnhealthy(engine, id, startedAt);
           },
@@ -118,9 +125,11 @@ const plugin: Plugin<Config> = {
           background: new Set(),
           hooks,
           storage: (id) => context.driver("storage", id),
+          log,
           exec,
           prefer: (own, kind, id) => kernel.prefer(own, kind, id),
           preferred: async (kind) => (await context.preferred(kind)) ?? "",
+          logIds: () => context.installed("log"),
           storageIds: async () => (await context.drivers("storage")).filter(({ usable }) => usable).map(({ id }) => id),
           call: (options) => context.call(options),
         };
@@ -134,17 +143,25 @@ const plugin: Plugin<Config> = {
     // Restarts begin only when every service that a start needs is ready.
     context.tap("ready", async () => {
       if (engine) resumeWork(engine);
+      if (engine) followAgain(engine.followers, engine.records.all());
     });
     // Before any service closes: cleanup that is in progress needs all of them.
     context.tap("shutdown", async () => {
       engine?.restarts.close();
       engine?.healthWatch.close();
+      await engine?.followers.close();
       while (engine && engine.background.size > 0) await Promise.all(engine.background);
       if (engine) await leaveNothing(engine);
     });
   },
 };
 export default plugin;
+
+function isStrings(value: unknown): value is Strings {
+  return (
+    typeof value === "object" && value !== null && !Array.isArray(value) && Object.values(value).every((each) => typeof each === "string")
+  );
+}
 
 /** Waits for the shims of ended containers: they remove their cgroups themselves, shortly after they have reported the end. */
 async function leaveNothing(engine: Engine): Promise<void> {

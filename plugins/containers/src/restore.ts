@@ -189,8 +189,11 @@ async function sweep(engine: RestoreNeeds, call: Call): Promise<void> {
     const restored = await engine.records.isRestored(call);
     for (const name of await readdir(engine.rootDirectory)) {
       const id = name as ContainerId;
-      if (!restored && /^[0-9a-f]{64}$/.test(name) && !engine.records.has(id))
-        await engine.host.removeTree(call, diskDirectory(engine, id));
+      if (restored || !/^[0-9a-f]{64}$/.test(name) || engine.records.has(id)) continue;
+      const directory = diskDirectory(engine, id);
+      const sent = engine.followers.recall(directory);
+      if (sent === null) await engine.host.removeTree(call, directory);
+      else later(engine, async () => ((await sent) ? engine.host.removeTree(call, directory) : undefined));
     }
     // The storage driver of a container without a record is unknown, so all of them are searched.
     for (const id of await engine.storageIds()) {

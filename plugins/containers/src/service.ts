@@ -22,6 +22,7 @@ import type { Engine } from "./engine.ts";
 import { createExec, endLostExecs, knownExec, publishExec, recordExecEnd, refusePaused, runExec, startExec, waitExec } from "./execs.ts";
 import { watchAgain, watchHealth } from "./health.ts";
 import { launch, restart, stop } from "./launching.ts";
+import { isReadable } from "./log-drivers/settle.ts";
 import { formatOf, readLog } from "./logs/read.ts";
 import { migrate, planMigration, storageUse } from "./migrate.ts";
 import { connectNetwork, disconnectNetwork } from "./networks.ts";
@@ -157,6 +158,8 @@ export function containersService(
     logs: async (call, id, options) => {
       const record = records.byId(id);
       formatOf(record.log);
+      if (!isReadable(record.config))
+        throw fail("Unsupported", "configured logging driver does not support reading: cache-disabled is set");
       const ended = options.follow && runs(record) ? waiters.next(id, "exit", call.signal) : null;
       // If the log is never read, no code awaits this promise, and it rejects when the client disconnects.
       ended?.catch(() => {});

@@ -47,7 +47,7 @@ export type StartNeeds = EarlyShimNeeds &
   HealthNeeds &
   HostChoices &
   Services &
-  Pick<Engine, "engineId" | "removing" | "rootDirectory" | "roots" | "settling" | "starts" | "users">;
+  Pick<Engine, "engineId" | "followers" | "removing" | "rootDirectory" | "roots" | "settling" | "starts" | "users">;
 
 export async function start(engine: StartNeeds, call: Call, record: Container, options: Sparse<StartOptions>): Promise<StartReport> {
   const { id, config } = record;
@@ -186,6 +186,7 @@ export async function start(engine: StartNeeds, call: Call, record: Container, o
       warnings: started.warnings,
     };
     engine.records.note(running);
+    engine.followers.follow(running);
     // On disk, too: after a restart of the host the container counts as one that ran. Only a container that must then run again waits for
     // the write.
     if (!isWritten) {

@@ -39,6 +39,7 @@ interface Addon {
   callNow(request: string): string;
   compileSeccomp(profile: string): Uint8Array | string;
   readFile(root: string, path: string, limit: number): Uint8Array | string;
+  sendDatagrams(path: string, bytes: Uint8Array, lengths: readonly number[], asFile: boolean): number | string;
 }
 interface NativeCancel {
   cancel(): void;
@@ -176,6 +177,7 @@ export interface Binding {
   callNow<V extends keyof Verbs>(verb: V, request: Verbs[V]["takes"]): Verbs[V]["answers"];
   compileSeccomp(profile: string): Uint8Array;
   readFile(root: string, path: string, limit: number): Uint8Array;
+  sendDatagrams(path: string, datagrams: readonly Uint8Array[], asFile: boolean): number;
   /** The path of the native program. */
   readonly program: string;
 }
@@ -202,6 +204,11 @@ export function loadBinding(): Binding {
     callNow: (verb, request) => unwrap(addon.callNow(JSON.stringify({ call: verb, ...request }))),
     compileSeccomp: (profile) => bytes(addon.compileSeccomp(profile)),
     readFile: (root, path, limit) => bytes(addon.readFile(root, path, limit)),
+    sendDatagrams(path, datagrams, asFile) {
+      const lengths = datagrams.map(({ length }) => length);
+      const sent = addon.sendDatagrams(path, Buffer.concat(datagrams), lengths, asFile);
+      return typeof sent === "number" ? sent : unwrap(sent);
+    },
     program: nativeProgram(),
   };
 }

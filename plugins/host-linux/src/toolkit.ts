@@ -1,6 +1,6 @@
 /** The contract `HostToolkit` over the native addon. */
 import { relative } from "node:path";
-import { type Call, type CommandResult, fail, type HostToolkit, type LauncherService } from "@tsbox/kernel";
+import { type Call, type CommandResult, fail, type HostToolkit, type LauncherService, shortSocketPath } from "@tsbox/kernel";
 import type { Binding, HeldRoot } from "./binding.ts";
 import { createBtrfs } from "./btrfs.ts";
 import { createNetwork } from "./network.ts";
@@ -62,6 +62,15 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
     async readFile(call, root, path, limit) {
       call.signal.throwIfAborted();
       return binding.readFile(root, path, limit);
+    },
+    async sendDatagrams(call, path, datagrams, { asFile = false } = {}) {
+      call.signal.throwIfAborted();
+      const short = shortSocketPath(path);
+      try {
+        return binding.sendDatagrams(short.path, datagrams, asFile);
+      } finally {
+        short.release();
+      }
     },
     async removeTree(call, path) {
       await binding.call(call, "removeTree", { path });

@@ -259,6 +259,21 @@ and \`disable\` removes the service.
 A second engine on the same host needs its own root and state directory and its own socket: \`tsbox daemon --root DIR --state DIR --host
 unix:///PATH\`, and \`TSBOX_HOST=unix:///PATH\` for its clients.
 
+## Log drivers
+
+The default log driver and its options, Docker's \`log-driver\` and \`log-opts\`:
+
+    {
+      "drivers": { "log": "syslog" },
+      "plugins": [{ "name": "@tsbox/containers", "config": { "logOptions": { "syslog-address": "udp://logs:514", "tag": "{{.Name}}" } } }]
+    }
+
+\`--log-driver\` and \`--log-opt\` choose others for one container. All drivers know \`tag\` (a template of \`{{.ID}}\`, \`{{.FullID}}\`,
+\`{{.Name}}\`, \`{{.ImageName}}\`, \`{{.ImageID}}\`, \`{{.ImageFullID}}\`, \`{{.Command}}\`, \`{{.Hostname}}\`, \`{{.DaemonName}}\` and
+\`{{index .ContainerLabels "NAME"}}\`), \`labels\`, \`labels-regex\`, \`env\`, \`env-regex\`, \`mode\` and \`max-buffer-size\`. The last two have no
+effect: the file that \`logs\` reads is the buffer, and a container never waits for a driver. Drivers that send have \`cache-max-size\`
+(default: 20m) and \`cache-max-file\` (5) for that file, and \`cache-disabled\`, with which \`logs\` refuses.
+
 ## SELinux
 
 With \`"selinux": true\` containers have the labels of container-selinux's policy, and \`-v …:z\` and \`:Z\` relabel the mounted files. The

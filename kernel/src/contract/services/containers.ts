@@ -95,7 +95,8 @@ export interface ContainerConfig {
   readonly annotations: Strings;
   /** Bytes that the read-write layer may hold; needs a storage driver with the power `quota`. */
   readonly quotaBytes: number | null;
-  readonly log: { readonly driver: ShimLog["driver"]; readonly options: Strings };
+  /** A driver's id, "" for the host's default; `create` fills it in, with the operator's options. */
+  readonly log: { readonly driver: string; readonly options: Strings };
   /** Docker's JSON of the request, for inspect: it keeps the members that the fields above do not cover. */
   readonly raw: { readonly config: Readonly<Record<string, unknown>>; readonly hostConfig: Readonly<Record<string, unknown>> };
 }
@@ -208,8 +209,14 @@ export interface Container {
   readonly idMaps: IdMaps | null;
   /** Null: its processes and files have no SELinux labels of their own. */
   readonly selinux: SelinuxLabels | null;
-  readonly log: ShimLog;
+  readonly log: ContainerLog;
   readonly warnings: readonly string[];
+}
+
+/** The file that the container's monitor writes. */
+export interface ContainerLog extends ShimLog {
+  /** Whether the engine sends the file's content to the container's log driver. Left out by older versions, which sent none. */
+  readonly sent?: boolean;
 }
 
 /** `user:role:type:level`. */

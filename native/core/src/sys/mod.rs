@@ -6,6 +6,7 @@
 pub mod at;
 mod attributes;
 pub mod credentials;
+pub mod datagrams;
 pub mod descriptors;
 pub mod lock;
 pub mod messages;

@@ -1,6 +1,5 @@
 /** Docker's `filters` parameter: key to values; several values of a key are alternatives, several keys must all hold. */
-import { type Filters, fail } from "@tsbox/kernel";
-import { fits } from "./patterns.ts";
+import { type Filters, fail, fits } from "@tsbox/kernel";
 
 export type Match<T> = (subject: T, value: string) => boolean;
 

@@ -1,7 +1,15 @@
 /** Docker's `GET /images/json`: its filters, the images that it shows without them, and the names that it shows. */
-import { type ApiService, type Call, type ContainersService, type Filters, fail, type Image, type ImagesService } from "@tsbox/kernel";
+import {
+  type ApiService,
+  type Call,
+  type ContainersService,
+  type Filters,
+  fail,
+  fits,
+  type Image,
+  type ImagesService,
+} from "@tsbox/kernel";
 import { hasLabel, matches } from "./filters.ts";
-import { fits } from "./patterns.ts";
 import { listImage } from "./show.ts";
 import { parseTime } from "./times.ts";
 

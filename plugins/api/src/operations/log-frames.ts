@@ -1,8 +1,7 @@
 /**
  * A container's log as Docker sends it: frames, or the raw bytes of a terminal; on request, with a time and attributes before each line.
  */
-import type { ContainerConfig, LogPart } from "@tsbox/kernel";
-import { fits } from "./patterns.ts";
+import { type ContainerConfig, type LogPart, logAttributes } from "@tsbox/kernel";
 
 export interface FrameOptions {
   /** The container has a terminal: no frames. */
@@ -86,21 +85,7 @@ function timestamp(nanoseconds: string): string {
  * The text of `--details`: the labels and variables that the log's options name (`labels`, `labels-regex`, `env`, `env-regex`), and a space
  * even if there are none.
  */
-export function attributesOf({ labels, env, log }: Pick<ContainerConfig, "labels" | "env" | "log">): string {
-  const names = (option: string): readonly string[] => (log.options[option] ?? "").split(",").filter(Boolean);
-  const pattern = (option: string): RegExp | null => {
-    const source = log.options[option];
-    return source === undefined || source === "" ? null : RegExp(source);
-  };
-  const chosen = (all: readonly (readonly [string, string])[], list: string, regex: string): readonly (readonly [string, string])[] => {
-    const [named, matching] = [names(list), pattern(regex)];
-    return all.filter(([name]) => named.includes(name) || (matching !== null && fits(matching, name)));
-  };
-  const variables = env.map((pair): readonly [string, string] => {
-    const [name = "", value = ""] = pair.split(/=(.*)/s, 2);
-    return [name, value];
-  });
-  const all = new Map([...chosen(Object.entries(labels), "labels", "labels-regex"), ...chosen(variables, "env", "env-regex")]);
-  const sorted = [...all].sort(([a], [b]) => (a < b ? -1 : 1));
+export function attributesOf(config: Pick<ContainerConfig, "labels" | "env" | "log">): string {
+  const sorted = Object.entries(logAttributes(config, config.log.options)).sort(([a], [b]) => (a < b ? -1 : 1));
   return `${sorted.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join(",")} `;
 }

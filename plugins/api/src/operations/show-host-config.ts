@@ -72,13 +72,13 @@ const zero: Json = {
 };
 
 /** The requested config with defaults. An empty string means "left out" for fields with a zero value. */
-export function hostConfigOf({ config, drivers, log }: Container): Json {
+export function hostConfigOf({ config, drivers }: Container): Json {
   const given = Object.entries(config.raw.hostConfig).filter(([key, value]) => value !== null && !(value === "" && key in zero));
   const { memory, memorySwap } = config.resources;
   return {
     ...zero,
     ...Object.fromEntries(given),
-    LogConfig: { Type: log.driver, Config: config.log.options },
+    LogConfig: { Type: config.log.driver, Config: config.log.options },
     NetworkMode: config.network,
     RestartPolicy: { Name: config.restart.name, MaximumRetryCount: config.restart.maximumRetryCount },
     ShmSize: config.shmSize,

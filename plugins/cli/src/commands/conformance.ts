@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import type { LogSink } from "@tsbox/conformance";
 import { asError } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import { findDriver } from "../find-driver.ts";
@@ -35,9 +36,10 @@ export const conformance: Command = {
     const config = given === null ? undefined : readJson(given, io.workingDirectory);
     const networkOptions = pairsOf(parsed.list("opt"));
     const found = await findDriver(kind, word, parsed.text("package"), io);
+    const logSink = typeof found.suites?.sink === "function" ? (found.suites.sink as () => Promise<LogSink>) : undefined;
     const directory = mkdtempSync(join(resolve(io.workingDirectory, parsed.text("directory") ?? tmpdir()), "tsbox-conformance-"));
     try {
-      const suite = await suites.suite({ kind, ...found, config: config ?? found.config, directory, networkOptions });
+      const suite = await suites.suite({ kind, ...found, config: config ?? found.config, directory, networkOptions, logSink });
       const report = await suite.run({ performance: parsed.bool("performance") });
       const text = formats[format](report);
       const output = parsed.text("output");

@@ -49,7 +49,10 @@ const flags: FlagSpecs = {
   "dns-opt": { kind: "list", help: "The same as --dns-option" },
   "stop-signal": { kind: "text", help: "Signal to stop the container" },
   "stop-timeout": { kind: "text", value: "int", help: "Timeout (in seconds) to stop a container" },
-  "log-driver": { kind: "text", help: "Logging driver for the container: local, json-file or none" },
+  "log-driver": {
+    kind: "text",
+    help: "Logging driver for the container: local, json-file, none, journald, syslog, fluentd or an installed one",
+  },
   "log-opt": { kind: "list", help: "Log driver options: max-size, max-file" },
   platform: { kind: "text", help: "Set platform if the image is multi-platform: OS/ARCH[/VARIANT]" },
   "disable-content-trust": { kind: "bool", help: "Skip image verification (default true)" },

@@ -81,7 +81,7 @@ const values: Readonly<Record<string, Kind>> = {
   restart: ["always", "no", "on-failure", "unless-stopped"],
   "on-unhealthy": ["kill", "none", "restart", "stop"],
   pull: ["always", "missing", "never"],
-  "log-driver": ["json-file", "local", "none"],
+  "log-driver": ["fluentd", "journald", "json-file", "local", "none", "syslog"],
   signal: signals,
   "stop-signal": signals,
   type: ["container", "image", "network", "volume"],

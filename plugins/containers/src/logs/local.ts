@@ -17,20 +17,8 @@ export const local: Format = {
   },
 
   parse(buffer) {
-    const entries: Entry[] = [];
-    let at = 0;
-    while (at + head <= buffer.length) {
-      const end = at + head + buffer.readUInt32LE(at);
-      if (end + foot > buffer.length) break;
-      if (buffer[at + 4] !== beginning)
-        entries.push({
-          stream: buffer[at + 4] === stderr ? "stderr" : "stdout",
-          nanoseconds: buffer.readBigUInt64LE(at + 8),
-          bytes: buffer.subarray(at + head, end),
-        });
-      at = end + foot;
-    }
-    return { entries, taken: at };
+    const { entries, taken } = placedEntries(buffer);
+    return { entries, taken };
   },
 
   *backwards(buffer) {
@@ -43,3 +31,22 @@ export const local: Format = {
     }
   },
 };
+
+/** As `parse`, with the offset of each entry in the buffer. */
+export function placedEntries(buffer: Buffer): { readonly entries: readonly (Entry & { readonly at: number })[]; readonly taken: number } {
+  const entries: (Entry & { readonly at: number })[] = [];
+  let at = 0;
+  while (at + head <= buffer.length) {
+    const end = at + head + buffer.readUInt32LE(at);
+    if (end + foot > buffer.length) break;
+    if (buffer[at + 4] !== beginning)
+      entries.push({
+        at,
+        stream: buffer[at + 4] === stderr ? "stderr" : "stdout",
+        nanoseconds: buffer.readBigUInt64LE(at + 8),
+        bytes: buffer.subarray(at + head, end),
+      });
+    at = end + foot;
+  }
+  return { entries, taken: at };
+}

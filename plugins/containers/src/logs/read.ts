@@ -1,7 +1,7 @@
 /** Reads a container's log while its shim writes it: from the beginning, or the last lines. */
 import { type FSWatcher, watch } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Call, fail, type LogOptions, type LogPart, type ShimLog, type Sparse } from "@tsbox/kernel";
 import type { Entry, Extent, Format } from "./formats.ts";
@@ -79,7 +79,7 @@ interface Cursor {
 }
 
 /** A file of the log, and its extent when it was opened. */
-interface Opened extends Extent {
+export interface Opened extends Extent {
   readonly file: FileHandle;
 }
 
@@ -120,7 +120,7 @@ const mostTries = 20;
  * Opens all files of the log, oldest first; the last one is the current one. They are consistent, unless the log is rotated again and
  * again.
  */
-async function openAll(log: ShimLog, format: Format): Promise<Opened[]> {
+export async function openAll(log: ShimLog, format: Format): Promise<Opened[]> {
   for (let tries = 1; ; tries += 1) {
     const files: Opened[] = [];
     // Newest first: a file that is rotated meanwhile is seen twice, and not missed.
@@ -186,7 +186,7 @@ async function indexOf(files: readonly Opened[], format: Format, generation: big
 }
 
 /** In bytes. No record is as long: a file that seems to have one is damaged. */
-const longestRecord = 4 << 20;
+export const longestRecord: number = 4 << 20;
 
 /**
  * Reads to the current end of the file, or to `until`. Once the generation changes, the file is reused for other data, and reading ends.
@@ -209,6 +209,9 @@ async function* readOn(file: FileHandle, cursor: Cursor, format: Format, until: 
   }
 }
 
+/** Whether the file of this name in the log's directory is the log, or one of its rotated files. */
+export const isOfLog = ({ path }: Pick<ShimLog, "path">, name: string): boolean => name.startsWith(basename(path));
+
 async function* follow(call: Call, log: ShimLog, cursor: Cursor, format: Format, ended: Promise<unknown>): AsyncGenerator<Entry> {
   let wake: () => void = () => {};
   let changed = true;
@@ -221,7 +224,10 @@ async function* follow(call: Call, log: ShimLog, cursor: Cursor, format: Format,
     over = true;
     notice();
   };
-  const watcher: FSWatcher = watch(dirname(log.path), notice);
+  // Other files of the container are beside the log.
+  const watcher: FSWatcher = watch(dirname(log.path), (_, name) => {
+    if (name === null || isOfLog(log, name)) notice();
+  });
   ended.then(finish, finish);
   call.signal.addEventListener("abort", finish, { once: true });
   try {

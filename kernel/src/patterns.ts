@@ -1,6 +1,6 @@
 /** Regular expressions of clients. Some of them take exponential time, and the daemon has one thread. */
 import { createContext, Script } from "node:vm";
-import { fail } from "@tsbox/kernel";
+import { fail } from "./errors/index.ts";
 
 /**
  * Milliseconds of processor time for all comparisons in one turn of the event loop: those of one list, however long it is. Not of the

@@ -2,7 +2,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { suite } from "@tsbox/harness";
 import * as assert from "uvu/assert";
-import { fits } from "../src/operations/patterns.ts";
+import { fits } from "../src/patterns.ts";
 
 const test = suite("patterns of clients");
 

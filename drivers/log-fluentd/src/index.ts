@@ -1,0 +1,19 @@
+/** The log driver `fluentd`. What it needs is loaded by its first user. */
+import { noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
+
+const plugin: Plugin<null> = {
+  parseConfig: noSettings,
+  setup(context: PluginContext<null>): void {
+    let end: () => void = () => {};
+    context.provideDriver("log", "fluentd", {
+      open: async () => {
+        const { FluentdDriver } = await import("./driver.ts");
+        const driver = new FluentdDriver();
+        end = () => driver.end();
+        return driver;
+      },
+      close: async () => end(),
+    });
+  },
+};
+export default plugin;
