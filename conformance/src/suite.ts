@@ -99,21 +99,22 @@ async function suiteOf<World extends BaseWorld>(kind: Kind<World>, target: Targe
 
 type Tried = "opened" | { readonly skip: string } | { readonly failure: unknown };
 
-async function tryToOpen(
-  kind: Pick<Kind<never>, "whyNot">,
-  { plugin, kind: name, id, config, directory = tmpdir() }: Target,
-  host: HostToolkit,
-): Promise<Tried> {
+async function tryToOpen(kind: Pick<Kind<never>, "whyNot" | "trial">, target: Target, host: HostToolkit): Promise<Tried> {
   const reason = kind.whyNot();
   if (reason !== null) return { skip: reason };
+  const { plugin, kind: name, id, directory = tmpdir() } = target;
   const own = mkdtempSync(join(directory, "conformance-"));
+  let trial: Awaited<ReturnType<NonNullable<Kind<never>["trial"]>>> | undefined;
   try {
+    trial = await kind.trial?.(target);
+    const config = trial === undefined ? target.config : trial.config;
     const { close } = await openDriver(plugin, name as DriverKind, id, { directory: own, services: { host }, config });
     await close();
     return "opened";
   } catch (error) {
     return isTsboxError(error) && error.code === "Unsupported" ? { skip: error.message } : { failure: error };
   } finally {
+    await trial?.close();
     rmSync(own, { recursive: true, force: true });
   }
 }

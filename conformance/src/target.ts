@@ -34,6 +34,8 @@ export interface Kind<World extends BaseWorld> {
   whyNot(): string | null;
   /** A new world on the file system of `directory`. */
   world(target: Target, host: HostToolkit, directory: string): Promise<World>;
+  /** The config with which the driver is opened at first, to see whether this host can use it. Missing: the target's. */
+  trial?(target: Target): Promise<{ readonly config: unknown; close(): Promise<void> }>;
   /** The performance section of a report. Missing: the kind has none. */
   performance?(makeWorld: () => Promise<World>): Promise<readonly Measurement[]>;
 }

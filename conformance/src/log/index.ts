@@ -9,6 +9,11 @@ export { logRules };
 export const logKind: Kind<LogWorld> = {
   rules: logRules,
   whyNot: () => null,
+  // The driver may need to know where its sink is.
+  trial: async (target) => {
+    const sink = await target.logSink?.();
+    return { config: sink?.config ?? target.config, close: async () => sink?.close() };
+  },
   world: (target, host, directory) =>
     makeLogWorld({
       host,

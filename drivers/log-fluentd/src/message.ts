@@ -14,11 +14,12 @@ export function batchOf(
   const entries = records.map(({ stream, at, line, partial }) => [
     isSubSecond ? new ExtData(eventTime, timeOf(at)) : secondsOf(at),
     {
+      // First, so that a label of an image can't take the place of the engine's own.
+      ...attributes,
       container_id: container,
       container_name: `/${name}`,
       source: stream,
       log: Buffer.from(line.buffer, line.byteOffset, line.byteLength).toString(),
-      ...attributes,
       // As Docker's driver writes them.
       ...(partial !== null && {
         partial_message: "true",

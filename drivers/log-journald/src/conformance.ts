@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import type { LogSink, Received } from "@tsbox/conformance";
+import { fail } from "@tsbox/kernel";
 
 const program = "/lib/systemd/systemd-journald";
 const timeout = 10_000;
@@ -32,7 +33,10 @@ const prepare = [
   "exec sleep infinity",
 ].join(" && ");
 
+/** `Unsupported`: this host has no journald. */
 export async function sink(): Promise<JournalSink> {
+  const missing = noJournald();
+  if (missing !== null) throw fail("Unsupported", missing);
   const holder = spawn("unshare", ["-m", "sh", "-c", prepare, configuration], { stdio: ["ignore", "pipe", "inherit"] });
   await new Promise<void>((resolve, reject) => {
     holder.stdout.once("data", () => resolve());

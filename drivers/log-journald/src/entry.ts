@@ -14,11 +14,14 @@ export function fieldsOf({ container, name, tag, imageName, attributes }: LogSou
     IMAGE_NAME: imageName,
     SYSLOG_IDENTIFIER: tag,
   };
-  const more = Object.entries(attributes).map(([key, value]): readonly [string, string] => [fieldName(key), value]);
-  return Buffer.concat(
-    [...more.filter(([key]) => key !== ""), ...Object.entries(own)].map(([key, value]) => field(key, Buffer.from(value))),
-  );
+  const more = Object.entries(attributes)
+    .map(([key, value]): readonly [string, string] => [fieldName(key), value])
+    .filter(([key]) => key !== "" && !Object.hasOwn(own, key) && !perEntry.test(key));
+  return Buffer.concat([...more, ...Object.entries(own)].map(([key, value]) => field(key, Buffer.from(value))));
 }
+
+/** Fields that each entry has. A label of an image must not add another value to a field of the engine's. */
+const perEntry = /^(MESSAGE|PRIORITY|SYSLOG_TIMESTAMP|CONTAINER_PARTIAL_\w+)$/;
 
 export function entryOf(fields: Buffer, { stream, at, line, partial }: LogRecord): Buffer {
   const own: [string, string][] = [

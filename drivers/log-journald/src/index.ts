@@ -1,6 +1,5 @@
-/** The log driver `journald`. */
+/** The log driver `journald`. What it needs is loaded by its first user. */
 import type { Plugin, PluginContext } from "@tsbox/kernel";
-import { JournaldDriver } from "./driver.ts";
 import { probe } from "./probe.ts";
 import { parseSettings } from "./settings.ts";
 
@@ -15,7 +14,10 @@ const plugin: Plugin<Config> = {
     const { socket } = context.config;
     context.provideDriver("log", "journald", {
       probe: async () => probe(socket),
-      open: async () => new JournaldDriver(await context.service("host"), socket),
+      open: async () => {
+        const { JournaldDriver } = await import("./driver.ts");
+        return new JournaldDriver(await context.service("host"), socket);
+      },
     });
   },
 };

@@ -1,15 +1,18 @@
-/** The log driver `syslog`. */
+/** The log driver `syslog`. What it needs is loaded by its first user. */
 import { noSettings, type Plugin, type PluginContext } from "@tsbox/kernel";
-import { SyslogDriver } from "./driver.ts";
 
 const plugin: Plugin<null> = {
   parseConfig: noSettings,
   setup(context: PluginContext<null>): void {
+    let end: () => void = () => {};
     context.provideDriver("log", "syslog", {
-      open: async () => new SyslogDriver(await context.service("host")),
-      close: async (_call, driver) => {
-        if (driver instanceof SyslogDriver) driver.end();
+      open: async () => {
+        const { SyslogDriver } = await import("./driver.ts");
+        const driver = new SyslogDriver(await context.service("host"));
+        end = () => driver.end();
+        return driver;
       },
+      close: async () => end(),
     });
   },
 };

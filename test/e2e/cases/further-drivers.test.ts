@@ -48,9 +48,9 @@ test.skipIf(
     assert.match(await own.ok(["plugins", "--format", "json"]), /"offer":"volume\/local",[^}]*"chosen":true,"why":"none has a rank/);
     const why = await own.ok(["info", "--why"]);
     assert.match(why, /^storage: overlay: .*\n( {2}not .*\n)*? {2}not copies: works here, but \S/m);
-    assert.match(why, /^network: bridge: .*\n( {2}not .*\n)* {2}not quiet: works here, but bridge /m);
+    assert.match(why, /^network: bridge: .*\n( {2}not .*\n)* {2}not quiet: works here, but \S/m);
     const info = JSON.parse(await own.ok(["info", "--format", "json"])) as { readonly TsboxDrivers: readonly { readonly kind: string }[] };
-    assert.equal(info.TsboxDrivers.map(({ kind }) => kind).sort(), ["exec", "network", "registry", "storage", "volume"]);
+    assert.equal(info.TsboxDrivers.map(({ kind }) => kind).sort(), ["exec", "log", "network", "registry", "storage", "volume"]);
     await own.ok(["rm", "-f", "live"]);
     await own.ok(["network", "rm", "second-net"]);
 

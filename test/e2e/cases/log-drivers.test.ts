@@ -398,3 +398,12 @@ test.skipIf(
     );
   },
 );
+
+test.skipIf(reason, "tsbox conformance log: the package of a driver brings the sink", async (t) => {
+  const own = await ready(t);
+  const { code, stdout, stderr } = await own.run(["conformance", "log", "fluentd", "--format", "json"], {
+    environment: { TSBOX_CONFIG: "" },
+  });
+  assert.is(code, 0, stderr + stdout);
+  assert.match(stderr, /^log\/fluentd: \d\d passed, 0 failed, 0 skipped$/m);
+});

@@ -96,6 +96,8 @@ export class Follower {
     try {
       await before;
       this.#acknowledged = this.#followed.position.read();
+      // A daemon that dies from now on leaves something to send.
+      if (this.#acknowledged !== null && !this.#ended) this.#keep(this.#acknowledged);
       await this.#reader.seek(this.#acknowledged);
       while (!this.#stopped && !this.#closing.signal.aborted) {
         // Both are asked before the log is read: what comes later is seen by the next round.
@@ -105,7 +107,10 @@ export class Follower {
         const batch = (await this.#reader.next()) ?? (ended ? this.#reader.rest() : null);
         if (batch !== null) await this.#deliver(batch);
         else if (!ended) await this.#untilChanged();
-        else if (this.#ended && !this.#changed) break;
+        else if (this.#ended && !this.#changed) {
+          if (this.#acknowledged !== null) this.#keep(this.#acknowledged, true);
+          break;
+        }
       }
     } catch (error) {
       this.#warn(`can't read the log of container ${this.#followed.source.name}: ${asError(error).message}`);
@@ -141,10 +146,10 @@ export class Follower {
     await work(driver, call);
   }
 
-  #keep(position: Position): void {
+  #keep(position: Position, isWhole = false): void {
     this.#acknowledged = position;
     try {
-      this.#followed.position.write(position);
+      this.#followed.position.write(position, isWhole);
     } catch (error) {
       this.#warn(
         `can't note how far the log of ${this.#followed.source.name} was sent: ${asError(error).message}; lines may be sent twice`,

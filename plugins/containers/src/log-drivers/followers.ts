@@ -93,7 +93,7 @@ export class Followers {
         source,
         sink,
         log,
-        position: new PositionFile(join(dirname(log.path), "sent")),
+        position: positionOf(log),
         driver: () => this.#sender(sink),
         call: this.#call,
       },
@@ -118,10 +118,16 @@ export class Followers {
   }
 }
 
+/** Whether the container has ended, and its log was sent to the end: most are, and they need no follower. */
+const isSent = ({ status, log }: Container): boolean =>
+  status !== "running" && status !== "paused" && log.sent === true && positionOf(log).isWhole();
+
 /** After a daemon's death: goes on with every log that may have something left to send. */
 export function followAgain(followers: Followers, records: readonly Container[]): void {
-  for (const record of records) if (record.status !== "created") followers.follow(record);
+  for (const record of records) if (record.status !== "created" && !isSent(record)) followers.follow(record);
 }
+
+const positionOf = ({ path }: ShimLog): PositionFile => new PositionFile(join(dirname(path), "sent"));
 
 const fileOf = (directory: string): string => join(directory, "leaving.json");
 

@@ -17,6 +17,8 @@ export interface Position {
 }
 
 const length = 192;
+/** The last word of the line when the container has ended and everything was sent. */
+const whole = "whole";
 
 export class PositionFile {
   readonly #path: string;
@@ -34,7 +36,7 @@ export class PositionFile {
     } catch {
       return null;
     }
-    const match = /^(\d{1,20}) (\d{1,15}) (\d{1,15}) (\d{1,20}) (\d{1,15}) (\d{1,15}) *\n$/.exec(text);
+    const match = /^(\d{1,20}) (\d{1,15}) (\d{1,15}) (\d{1,20}) (\d{1,15}) (\d{1,15})(?: whole)? *\n$/.exec(text);
     if (match === null) return null;
     const place = (at: number): Place => ({
       generation: BigInt(match[at] ?? 0),
@@ -44,8 +46,18 @@ export class PositionFile {
     return { stdout: place(1), stderr: place(4) };
   }
 
-  write({ stdout, stderr }: Position): void {
-    const text = [stdout, stderr].map(({ generation, entry, done }) => `${generation} ${entry} ${done}`).join(" ");
+  /** Whether an ended container's log was sent to its end. */
+  isWhole(): boolean {
+    try {
+      return readFileSync(this.#path, "latin1").trimEnd().endsWith(whole);
+    } catch {
+      return false;
+    }
+  }
+
+  write({ stdout, stderr }: Position, isWhole = false): void {
+    const places = [stdout, stderr].map(({ generation, entry, done }) => `${generation} ${entry} ${done}`).join(" ");
+    const text = isWhole ? `${places} ${whole}` : places;
     this.#file ??= openSync(this.#path, constants.O_WRONLY | constants.O_CREAT, 0o600);
     writeSync(this.#file, `${text.padEnd(length - 1)}\n`, 0, "latin1");
   }
