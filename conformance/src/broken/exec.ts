@@ -12,6 +12,7 @@ import {
   type OciLinux,
   type OciProcess,
   type OciSpec,
+  type TakesOptions,
 } from "@tsbox/kernel";
 import { ReferenceExec } from "../reference/exec.ts";
 import { streamOf } from "../reference/storage.ts";
@@ -52,6 +53,14 @@ const wraps = (bug: string, rule: string, words: string): BrokenExec =>
   }));
 
 export const brokenExec: readonly BrokenExec[] = [
+  broken(
+    "options of the format are taken unseen",
+    "exec/options-checked",
+    class extends ReferenceExec implements TakesOptions {
+      override readonly powers: readonly (keyof ExecPowers)[] = ["processes", "terminal", "options"];
+      async checkOptions(): Promise<void> {}
+    },
+  ),
   wraps("the process is started without a descriptor 0", "exec/closed-input", 'exec 0<&-; exec "$@"'),
   wraps("SIGPIPE is ignored", "exec/no-reader", "trap '' PIPE; exec \"$@\""),
   wraps("output ends after a while", "exec/a-gigabyte", '"$@" | head -c 100000000'),

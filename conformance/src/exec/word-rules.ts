@@ -1,6 +1,6 @@
 /** Rules for `plan`, `delete` and `list`. */
 import { readdirSync } from "node:fs";
-import type { ExecPowers } from "@tsbox/kernel";
+import { type ExecPowers, supports } from "@tsbox/kernel";
 import { expect, expectCode, type Rule } from "../rule.ts";
 import { script, withLinux } from "./spec.ts";
 import type { ExecWorld } from "./world.ts";
@@ -14,6 +14,7 @@ const verbs: Readonly<Record<keyof ExecPowers, readonly string[]>> = {
   stats: ["stats"],
   explain: ["explain"],
   ended: ["ended"],
+  options: ["checkOptions"],
   processes: [],
   terminal: [],
   rootless: [],
@@ -29,6 +30,19 @@ export const wordRules: readonly Rule<ExecWorld>[] = [
         expect(Object.hasOwn(verbs, power), `there is no power ${power}`);
         for (const verb of verbs[power]) expect(typeof Reflect.get(driver, verb) === "function", `power ${power}, but no verb ${verb}`);
       }
+    },
+  },
+  {
+    id: "exec/options-checked",
+    contract: "TakesOptions.checkOptions",
+    title: "an option that is none is InvalidArgument before the container is made, also for a privileged one, and no options are taken",
+    needs: ["options"],
+    async run({ driver, call }) {
+      if (!supports(driver, "options")) return;
+      await driver.checkOptions(call, [], { privileged: false });
+      for (const privileged of [false, true])
+        for (const key of ["", "no such key", "key\nother", "x".repeat(10_000)])
+          await expectCode(driver.checkOptions(call, [{ key, value: "1" }], { privileged }), "InvalidArgument");
     },
   },
   {

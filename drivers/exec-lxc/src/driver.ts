@@ -12,6 +12,7 @@ import {
   type ExecDriver,
   type ExecPowers,
   type Explains,
+  type FormatOption,
   fail,
   fileTail,
   type HostToolkit,
@@ -20,11 +21,13 @@ import {
   linuxFields,
   type OciSpec,
   parseContainerId,
+  type TakesOptions,
 } from "@tsbox/kernel";
 import { configOf, devCommands, enterPath, initPath, monitorGroups, mountPoints, sysctlCommands } from "./internal/config.ts";
 import { environment, type Place, placeOf } from "./internal/place.ts";
 import { explainLog } from "./internal/report.ts";
 import { seccompPolicy } from "./internal/seccomp.ts";
+import { checkUserLines } from "./internal/user-lines.ts";
 
 /** How long the monitor may outlive its container, in milliseconds. */
 const monitorTimeout = 2_000;
@@ -35,8 +38,8 @@ const logMost = 256 << 10;
 /** The fields of a spec, with those below them, for which LXC has no words. */
 const inexpressible = ["domainname", "hooks", "linux.mountLabel"];
 
-export class LxcDriver implements ExecDriver, Explains {
-  readonly powers: readonly (keyof ExecPowers)[] = ["processes", "terminal", "explain", "ended"];
+export class LxcDriver implements ExecDriver, Explains, TakesOptions {
+  readonly powers: readonly (keyof ExecPowers)[] = ["processes", "terminal", "explain", "ended", "options"];
   readonly #host: Pick<HostToolkit, "cgroups" | "program">;
   /** LXC's path (`-P`): a link to the bundle for each container. */
   readonly #path: string;
@@ -46,7 +49,7 @@ export class LxcDriver implements ExecDriver, Explains {
     this.#path = path;
   }
 
-  async plan(_call: Call, { id, directory, spec }: Bundle): Promise<Launch> {
+  async plan(_call: Call, { id, directory, spec, options = [] }: Bundle): Promise<Launch> {
     judgeFields(spec, linuxFields, (field, known) => {
       if (known === undefined || inexpressible.some((name) => field === name || field.startsWith(`${name}.`)))
         throw fail("Unsupported", `LXC can't express ${field} of an OCI spec; leave it out, or use the exec driver native`);
@@ -54,7 +57,7 @@ export class LxcDriver implements ExecDriver, Explains {
     const cgroup = spec.linux?.cgroupsPath;
     if (cgroup === undefined) throw fail("InvalidArgument", "the spec has no linux.cgroupsPath");
     const place = placeOf(directory);
-    this.#write(id, place, spec, cgroup);
+    this.#write(id, place, spec, cgroup, options);
     const words = [...(spec.annotations?.["io.tsbox.init"] === undefined ? [] : [initPath]), ...spec.process.args];
     return {
       kind: "command",
@@ -79,6 +82,10 @@ export class LxcDriver implements ExecDriver, Explains {
     };
   }
 
+  async checkOptions(_call: Call, options: readonly FormatOption[], { privileged }: { readonly privileged: boolean }): Promise<void> {
+    checkUserLines(options, { privileged, layout: this.#host.cgroups.layout });
+  }
+
   async ended(_call: Call, id: ContainerId): Promise<void> {
     const config = join(this.#path, id, "cgroup");
     if (existsSync(config)) await removeGroups(readFileSync(config, "utf8").trim());
@@ -100,9 +107,9 @@ export class LxcDriver implements ExecDriver, Explains {
     return explainLog(fileTail(report, logMost));
   }
 
-  #write(id: ContainerId, place: Place, spec: OciSpec, cgroup: string): void {
+  #write(id: ContainerId, place: Place, spec: OciSpec, cgroup: string, options: readonly FormatOption[]): void {
     const { cgroups, program } = this.#host;
-    const config = configOf({ spec, place, cgroup, layout: cgroups.layout, program });
+    const config = configOf({ spec, place, cgroup, layout: cgroups.layout, program, options });
     const policy = spec.linux?.seccomp === undefined || spec.linux.seccomp === null ? null : seccompPolicy(spec.linux.seccomp);
     mkdirSync(place.root, { recursive: true, mode: 0o700 });
     rmSync(place.pidFile, { force: true });

@@ -9,6 +9,7 @@ import { limitLines } from "../src/internal/limits.ts";
 import { placeOf } from "../src/internal/place.ts";
 import { explainLog } from "../src/internal/report.ts";
 import { seccompPolicy } from "../src/internal/seccomp.ts";
+import { checkUserLines } from "../src/internal/user-lines.ts";
 
 const test = suite("exec-lxc");
 const call = createCall(silentLog);
@@ -21,7 +22,7 @@ const plain: OciSpec = {
   linux: { namespaces: ["mount", "pid", "network", "ipc", "uts", "cgroup"].map((type) => ({ type })), cgroupsPath: "/some/group" },
 };
 const lines = (spec: OciSpec, layout: "hybrid" | "v2" = "hybrid"): readonly string[] =>
-  configOf({ spec, place: placeOf("/bundle"), cgroup: "/some/group", layout, program: "/opt/tsbox" }).split("\n");
+  configOf({ spec, place: placeOf("/bundle"), cgroup: "/some/group", layout, program: "/opt/tsbox", options: [] }).split("\n");
 const withLinux = (change: object): OciSpec => ({ ...plain, linux: { ...plain.linux, ...change } });
 const withProcess = (change: object): OciSpec => ({ ...plain, process: { ...plain.process, ...change } });
 const unsupported = (words: RegExp) => (error: unknown) => isTsboxError(error) && error.code === "Unsupported" && words.test(error.message);
@@ -35,6 +36,40 @@ test("namespaces: new ones, joined ones, and the host's", () => {
   assert.ok(joined.includes("lxc.namespace.keep = user uts ipc cgroup"));
   const host = lines(withLinux({ namespaces: [{ type: "mount" }] }));
   assert.ok(host.includes("lxc.net.0.type = none"));
+});
+
+test("a user's lines: limits, for a privileged container more, and nothing that the engine sets itself", () => {
+  const refused = (key: string, words: RegExp, { value = "1", privileged = false, layout = "hybrid" as "hybrid" | "v2" } = {}): void => {
+    const wrong = (error: unknown): boolean => isTsboxError(error) && error.code === "InvalidArgument" && words.test(error.message);
+    assert.throws(() => checkUserLines([{ key, value }], { privileged, layout }), wrong, key);
+  };
+  checkUserLines([{ key: "lxc.cgroup.cpuset.cpus", value: "0,1" }], { privileged: false, layout: "hybrid" });
+  checkUserLines([{ key: "lxc.cgroup2.memory.high", value: "1M" }], { privileged: false, layout: "v2" });
+  checkUserLines([{ key: "lxc.prlimit.nofile", value: "100" }], { privileged: false, layout: "v2" });
+  for (const key of ["lxc.mount.entry", "lxc.cgroup.devices.allow", "lxc.keyring.session"]) {
+    refused(key, /only --privileged may have it/);
+    checkUserLines([{ key, value: "1" }], { privileged: true, layout: "hybrid" });
+  }
+  refused("lxc.cgroup.cpu.shares", /give lxc\.cgroup2/, { layout: "v2" });
+  refused("lxc.cgroup2.cpu.weight", /give lxc\.cgroup$/);
+  for (const [key, flag] of [
+    ["lxc.utsname", /use --hostname/],
+    ["lxc.cap.keep", /use --cap-add/],
+    ["lxc.network.type", /use --net/],
+    ["lxc.idmap", /use --userns/],
+    ["lxc.cgroup.dir.container", /use --cgroup-parent/],
+    ["lxc.rootfs.path", /use --storage/],
+    ["lxc.hook.start-host", /does not pass it on; there are lxc\.cgroup\.\*, /],
+    ["lxc.include", /does not pass it on/],
+    ["lxc.console.path", /does not pass it on/],
+  ] as const)
+    for (const privileged of [false, true]) refused(key, flag, { privileged });
+  for (const key of ["memory.limit_in_bytes", "lxc", "lxc.", "lxc.cgroup.a/../b", "lxc.prlimit.x\nlxc.include"]) refused(key, /no key/);
+  for (const value of ["", "1\nlxc.include = /etc/x", "x".repeat(5_000)]) refused("lxc.prlimit.nofile", /its value/, { value });
+  assert.throws(() => checkUserLines(Array(101).fill({ key: "lxc.prlimit.nofile", value: "1" }), { privileged: false, layout: "v2" }));
+  const given = { spec: plain, place: placeOf("/bundle"), cgroup: "/some/group", layout: "hybrid" as const, program: "/opt/tsbox" };
+  const written = configOf({ ...given, options: [{ key: "lxc.cgroup.cpu.shares", value: "512" }] });
+  assert.ok(written.endsWith("\nlxc.cgroup.cpu.shares = 512\n"));
 });
 
 test("what LXC has no word for is refused by its name", () => {

@@ -52,6 +52,7 @@ export interface ExecPowers {
   stats: Stats;
   explain: Explains;
   ended: Ends;
+  options: TakesOptions;
   /** The container's processes are processes of the host. */
   processes: unknown;
   /** `process.terminal` may be true. */
@@ -69,6 +70,14 @@ export interface Bundle {
   readonly directory: string;
   readonly spec: OciSpec;
   readonly rootfs: readonly Mount[];
+  /** Needs the power `options`; they were checked when the container was made. Left out: none. */
+  readonly options?: readonly FormatOption[];
+}
+
+/** One setting in the format's own words. */
+export interface FormatOption {
+  readonly key: string;
+  readonly value: string;
 }
 
 /**
@@ -151,6 +160,16 @@ export interface Execs {
  */
 export interface Ends {
   ended(call: Call, id: ContainerId): Promise<void>;
+}
+/**
+ * The user may set what the OCI spec has no words for, in words of the format's own configuration (`--lxc-conf`).
+ */
+export interface TakesOptions {
+  /**
+   * Called when a container is created. `InvalidArgument` names the first option that the driver does not take: because it is none, because
+   * the engine sets it itself, or because it leads out of a container that is not `privileged`.
+   */
+  checkOptions(call: Call, options: readonly FormatOption[], container: { readonly privileged: boolean }): Promise<void>;
 }
 /**
  * Reads the report: why nothing started (the user sees 125, 126 or 127 and this message), or the exit code that the host could not see (the

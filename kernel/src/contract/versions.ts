@@ -6,7 +6,7 @@
 export const contractVersions: Readonly<Record<string, string>> = {
   kernel: "1.1.0",
   storage: "1.4.0",
-  exec: "2.0.0",
+  exec: "2.1.0",
   network: "2.0.0",
   registry: "1.2.0",
   volume: "2.0.0",

@@ -54,6 +54,7 @@ const table: VerbTable = {
       stats: { stats: true },
       explain: { explain: true },
       ended: { ended: true },
+      options: { checkOptions: true },
       processes: {},
       terminal: {},
       rootless: {},

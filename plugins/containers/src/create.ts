@@ -8,6 +8,7 @@ import {
   type ContainerId,
   type ContainerLog,
   cleanupCall,
+  type ExecDriver,
   fail,
   type Image,
   isTsboxError,
@@ -72,7 +73,7 @@ export async function create(
       storage: config.storage ?? (await engine.preferred("storage")),
       exec: config.exec ?? (await engine.preferred("exec")),
     };
-    await named(engine.exec(drivers.exec));
+    await checkFormat(await named(engine.exec(drivers.exec)), call, drivers.exec, config);
     const storage = await named(engine.storage(drivers.storage));
     const parent = await engine.images.unpack(call, image.id, drivers.storage);
     const layer = `container-${id}` as ActiveKey;
@@ -130,6 +131,14 @@ export async function create(
     await engine.events.publish(call, { type: "container", action: "create", id, attributes: attributes(record) });
     return record;
   });
+}
+
+/** Options in words of one format are refused by every other one: they would have no effect. */
+async function checkFormat(driver: ExecDriver, call: Call, id: string, { formatOptions, privileged }: ContainerConfig): Promise<void> {
+  if (formatOptions.length === 0) return;
+  if (!supports(driver, "options"))
+    throw fail("InvalidArgument", `--lxc-conf: the exec driver ${id} takes no options of its own; leave it out, or use --exec lxc`);
+  await driver.checkOptions(call, formatOptions, { privileged });
 }
 
 /**

@@ -138,7 +138,9 @@ export async function start(engine: StartNeeds, call: Call, record: Container, o
     };
     const spec = await engine.hooks.buildSpec(call, await withRequested(engine, call, record, buildSpec(input)), id);
     const shown = idMaps === null ? rootfs : rootfs.map((mount) => ({ ...mount, idMaps }));
-    const launch = await exec.plan(call, { id, directory, spec, rootfs: shown });
+    const { formatOptions } = record.config;
+    const bundle = { id, directory, spec, rootfs: shown };
+    const launch = await exec.plan(call, formatOptions.length === 0 ? bundle : { ...bundle, options: formatOptions });
     await keepTemplate(call, engine.host, directory, spec, launch);
     phase("plan");
 

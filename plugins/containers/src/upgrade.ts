@@ -24,6 +24,7 @@ const configDefaults: Partial<ContainerConfig> = {
   sysctls: {},
   devices: [],
   deviceRequests: [],
+  formatOptions: [],
   deviceRules: [],
   oomScoreAdj: 0,
   maskedPaths: null,
@@ -61,8 +62,9 @@ export function upgraded(record: Container): Container {
   const { mounts, selinux } = record as Partial<Container>;
   if (mounts !== undefined) {
     if (selinux === undefined) return upgraded({ ...record, selinux: null });
-    return (record.config as Partial<ContainerConfig>).deviceRequests === undefined
-      ? { ...record, config: { ...record.config, deviceRequests: [] } }
+    const { deviceRequests, formatOptions } = record.config as Partial<ContainerConfig>;
+    return deviceRequests === undefined || formatOptions === undefined
+      ? { ...record, config: { ...record.config, deviceRequests: deviceRequests ?? [], formatOptions: formatOptions ?? [] } }
       : record;
   }
   const { binds = [], tmpfs = {} } = record.config as EarlierConfig;

@@ -32,12 +32,12 @@ test("a missing field gets its former meaning; existing fields stay", () => {
 });
 
 test("a record of today is left as it is", () => {
-  const record = { mounts: [], selinux: null, config: { deviceRequests: [] } } as unknown as Container;
+  const record = { mounts: [], selinux: null, config: { deviceRequests: [], formatOptions: [] } } as unknown as Container;
   assert.is(upgraded(record), record);
 });
 
 test("one from before devices could be asked for by name asks for none, and from before labels has none", () => {
   const record = { mounts: [], config: { image: "x" } } as unknown as Container;
-  assert.equal(upgraded(record).config, { image: "x", deviceRequests: [] });
+  assert.equal(upgraded(record).config, { image: "x", deviceRequests: [], formatOptions: [] });
   assert.is(upgraded(record).selinux, null);
 });

@@ -2,6 +2,7 @@
  * One container's life by each exec driver: another runtime's containers (runc, LXC) behave as the engine's own, from the exit code to the
  * death of the daemon in between, and leave nothing.
  */
+import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
@@ -192,3 +193,50 @@ esac
     assert.is(await own.ok(["ps", "-a", "--format", "{{.Names}}"]), "stopped\n");
   },
 );
+
+test.skipIf(reason ?? needsTools("lxc-start"), "--lxc-conf: a line of LXC's own configuration, and who refuses which", async (t) => {
+  const own = await ready(t);
+  const v2 = (await own.ok(["info", "-f", "{{.CgroupVersion}}"])) === "2\n";
+  const line = v2 ? "lxc.cgroup2.pids.max = 77" : "lxc.cgroup.pids.max = 77";
+  const shown = "cat /proc/self/limits | grep 'open files'; sleep 1000";
+  const limit = ["--lxc-conf", line, "--lxc-conf", "lxc.prlimit.nofile=321:321"];
+  await own.ok(["run", "-d", "--name", "box", "--exec", "lxc", ...limit, "bb", "sh", "-c", shown]);
+  await until(async () => (await own.ok(["logs", "box"])) !== "", "the limit to be shown");
+  assert.match(await own.ok(["logs", "box"]), /^Max open files +321 +321 /);
+  assert.match(await own.ok(["stats", "--no-stream", "--format", "{{json .}}", "box"]), /"PIDs":"\d+"/);
+  const { State } = await own.inspect("box");
+  const group = readFileSync(`/proc/${State.Pid}/cgroup`, "utf8").split("\n");
+  const pids = /^\d+:(?:pids)?:(.*)$/.exec(group.find((one) => (v2 ? one.startsWith("0::") : one.includes(":pids:"))) ?? "")?.[1] ?? "";
+  assert.is(readFileSync(`/sys/fs/cgroup${v2 ? "" : "/pids"}${pids}/pids.max`, "utf8"), "77\n");
+  const asked = JSON.parse(await own.ok(["inspect", "-f", "{{json .HostConfig.LxcConf}}", "box"]));
+  assert.equal(asked[1], { Key: "lxc.prlimit.nofile", Value: "321:321" });
+  await own.ok(["rm", "-f", "box"]);
+
+  const create = (body: object): string =>
+    execFileSync(
+      "curl",
+      ["-sS", "--max-time", "20", "--unix-socket", own.socket, "-H", "Content-Type: application/json", "-d", JSON.stringify(body)].concat(
+        "http://x/v1.51/containers/create",
+      ),
+      { encoding: "utf8" },
+    );
+  const body = (LxcConf: unknown, more: object = {}): object => ({
+    Image: "bb",
+    Cmd: ["true"],
+    HostConfig: { Runtime: "lxc", LxcConf, ...more },
+  });
+  const one = (Key: string, Value: string): readonly object[] => [{ Key, Value }];
+  assert.match(create(body(one("lxc.prlimit.nofile", "100"))), /"Id":"[0-9a-f]{64}"/);
+  assert.match(create(body(one("lxc.mount.entry", "/etc etc none bind 0 0"))), /lxc\.mount\.entry.*only --privileged may have it/);
+  assert.match(create(body(one("lxc.rootfs.path", "/"), { Privileged: true })), /the engine sets it itself: use --storage/);
+  assert.match(create(body({ "lxc.prlimit.nofile": "1" })), /LxcConf.*not a list/);
+  for (const format of ["native", ...(needsTools("runc") === null ? ["oci"] : [])]) {
+    const refused = await own.run(["create", "--exec", format, ...limit, "bb", "true"]);
+    assert.is(refused.code, 1);
+    assert.match(
+      refused.stderr,
+      new RegExp(`--lxc-conf: the exec driver ${format} takes no options of its own; leave it out, or use --exec lxc`),
+    );
+  }
+  assert.is((await own.run(["create", "--exec", "lxc", "--lxc-conf", "nothing", "bb", "true"])).code, 125);
+});

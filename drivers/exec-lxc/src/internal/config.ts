@@ -4,9 +4,10 @@
  */
 import { existsSync, lstatSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, normalize } from "node:path";
-import { fail, type OciIdMapping, type OciLinux, type OciMount, type OciSpec } from "@tsbox/kernel";
+import { type FormatOption, fail, type OciIdMapping, type OciLinux, type OciMount, type OciSpec } from "@tsbox/kernel";
 import { limitLines } from "./limits.ts";
 import type { Place } from "./place.ts";
+import { userLines } from "./user-lines.ts";
 
 /** Where the container finds the engine's program, below its /dev, which is a file system of its own. */
 export const enterPath = "/dev/.tsbox/tsbox-enter";
@@ -19,6 +20,7 @@ export interface Given {
   readonly layout: "v1" | "hybrid" | "v2";
   /** The engine's native program. */
   readonly program: string;
+  readonly options: readonly FormatOption[];
 }
 
 interface User {
@@ -76,6 +78,7 @@ export function configOf(given: Given): string {
     // Before the mounts, which make /proc/sys read-only.
     ...(sysctlCommands(spec).length === 0 ? [] : [`lxc.hook.pre-mount = ${place.sysctls}`]),
     ...devHook(given),
+    ...userLines(given.options),
   ];
   const broken = lines.find((line) => line.includes("\n"));
   if (broken !== undefined) throw unsupported(`a line break in ${JSON.stringify(broken.slice(0, 60))}`);

@@ -10,7 +10,7 @@
  * only their directory on tmpfs.
  */
 import type { Call } from "../call.ts";
-import type { ExitStatus } from "../exec.ts";
+import type { ExitStatus, FormatOption } from "../exec.ts";
 import type { CgroupUsage } from "../host.ts";
 import type { ShimClient, ShimLog, WindowSize } from "../launcher.ts";
 import type { PortMap } from "../network.ts";
@@ -83,6 +83,8 @@ export interface ContainerConfig {
   readonly sysctls: Strings;
   readonly devices: readonly DeviceMap[];
   readonly deviceRequests: readonly DeviceRequest[];
+  /** Settings in words of the exec driver's own (its power `options`). */
+  readonly formatOptions: readonly FormatOption[];
   /** `c 10:229 rwm`: type, major and minor (or `*`), access. */
   readonly deviceRules: readonly string[];
   readonly oomScoreAdj: number;

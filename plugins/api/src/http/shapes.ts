@@ -78,6 +78,7 @@ const host: Fields = {
   ...all("words", "CapAdd CapDrop"),
   ...all(labels, "StorageOpt Tmpfs Sysctls Annotations"),
   ConsoleSize: { list: "integer" },
+  LxcConf: { list: { fields: all("string", "Key Value") } },
   LogConfig: { fields: { Type: "string", Config: labels } },
   Mounts: { list: mount },
   PortBindings: ports({ list: { fields: all("string", "HostIp HostPort") } }),

@@ -57,11 +57,18 @@ export function parseCreate(body: Json, platform: string | null, userns: "host" 
     resources: resourcesOf(host),
     shmSize: shmSizeOf(host),
     init: flag(host, "Init"),
+    formatOptions: formatOptionsOf(host),
     restart: parseRestart(host),
     ...parseHealth(body, host),
     log: logOf(object(host, "LogConfig")),
     raw: { config: body, hostConfig: host },
   };
+}
+
+/** Docker's `LxcConf`, up to API version 1.21: lines of LXC's configuration. */
+function formatOptionsOf(host: Loose): ContainerConfig["formatOptions"] {
+  const lines = (host.LxcConf ?? []) as readonly { readonly Key?: string | null; readonly Value?: string | null }[];
+  return lines.map(({ Key, Value }) => ({ key: (Key ?? "").trim(), value: (Value ?? "").trim() }));
 }
 
 /** What would have no effect, and the user would miss. */

@@ -60,6 +60,11 @@ export const isolationFlags: FlagSpecs = {
   init: { kind: "bool", help: "Run an init inside the container that forwards signals and reaps processes" },
   isolation: { kind: "text", help: "Container isolation technology: default" },
   runtime: { kind: "text", help: "Runtime to use for this container: an exec driver" },
+  "lxc-conf": {
+    kind: "list",
+    value: "key=value",
+    help: "With --exec lxc: add a line to LXC's configuration, as lxc.cgroup.cpuset.cpus=0,1",
+  },
   annotation: { kind: "list", value: "map", help: "Add an annotation to the container (passed through to the OCI runtime)" },
 };
 
@@ -135,6 +140,7 @@ export function isolationOf(parsed: Parsed, read: (path: string) => string): Jso
     Isolation: parsed.text("isolation") ?? "",
     Runtime: parsed.text("runtime") ?? "",
     Annotations: pairs(parsed.list("annotation")),
+    ...(parsed.list("lxc-conf").length === 0 ? {} : { LxcConf: parsed.list("lxc-conf").map(lxcLine) }),
   };
 }
 
@@ -154,6 +160,13 @@ const pairs = (entries: readonly string[]): Readonly<Record<string, string>> =>
       return at < 0 ? [entry, ""] : [entry.slice(0, at), entry.slice(at + 1)];
     }),
   );
+
+/** `lxc.cgroup.cpuset.cpus = 0,1`, with spaces or without. */
+function lxcLine(entry: string): Json {
+  const at = entry.indexOf("=");
+  if (at <= 0) throw wrong("lxc-conf", entry, "give KEY=VALUE");
+  return { Key: entry.slice(0, at).trim(), Value: entry.slice(at + 1).trim() };
+}
 
 const wrong = (flag: string, text: string, why: string): CommandError =>
   new CommandError(125, `invalid argument "${text}" for "--${flag}" flag: ${why}`);
