@@ -12,8 +12,21 @@ const test = suite("records");
 const call = createCall(silentLog);
 const idOf = (at: number): ContainerId => String(at).repeat(64) as ContainerId;
 
+const drivers = { storage: "overlay", exec: "native" };
 const record = (at: number, status: Container["status"], autoRemove = false): Container =>
-  ({ id: idOf(at), name: `c${at}`, status, exit: null, config: { autoRemove }, mounts: [], networks: [] }) as unknown as Container;
+  ({ id: idOf(at), name: `c${at}`, status, exit: null, config: { autoRemove }, drivers, mounts: [], networks: [] }) as unknown as Container;
+
+test("one that moved to another storage driver, which only tmpfs knows, is kept as it is there", async (t) => {
+  const directory = temporaryDirectory(t);
+  const moved = { ...record(1, "exited"), drivers: { ...drivers, storage: "vfs" } };
+  mkdirSync(join(directory, moved.id));
+  writeFileSync(join(directory, moved.id, "record.json"), JSON.stringify(moved));
+  const state = { list: async () => [[moved.id, record(1, "exited")]] } as unknown as StateService;
+  const records = new Records(state, directory, new Unwritten(() => {}));
+  const { lost, unkept } = await records.load(call);
+  assert.equal([lost, unkept.map((one) => one.drivers.storage)], [[], ["vfs"]]);
+  assert.is(records.byId(moved.id).drivers.storage, "vfs");
+});
 
 test("what runs and was not on disk yet when the daemon died is kept; what was never started, or was being removed, is not", async (t) => {
   const directory = temporaryDirectory(t);
