@@ -2,6 +2,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { type Case, needsRoot, suite, temporaryDirectory } from "@tsbox/harness";
 import { fluentSink } from "@tsbox/log-fluentd/conformance";
@@ -236,6 +237,35 @@ test.skipIf(
     await sink.start();
   },
 );
+
+test.skipIf(reason, "many lines come all, and cost the daemon no memory", async (t) => {
+  const own = await ready(t);
+  const count = 600_000;
+  let [lines, last] = [0, ""];
+  const server = createServer((socket) =>
+    socket.on("data", (bytes) => {
+      for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) lines += 1;
+      last = bytes.subarray(-32).toString();
+    }),
+  );
+  t.cleanup(() => new Promise<void>((resolve) => server.close(() => resolve())));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const memory = (): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${own.daemonPid()}/status`, "utf8"))?.[1]) >> 10;
+  const before = memory();
+  const options = flags("syslog", { "syslog-address": `tcp://127.0.0.1:${port}` });
+  await own.ok(["run", "-d", "--name", "box", "--net", "none", ...options, "bb", "seq", "1", String(count)]);
+  await until(
+    () => lines >= count,
+    () => `${count} lines: ${lines} came`,
+    90_000,
+  );
+  const grown = memory() - before;
+  assert.is(lines, count);
+  assert.ok(last.endsWith(`: ${count}\n`), last);
+  assert.ok(grown < 110, `the daemon grew by ${grown} MiB`);
+  await own.ok(["rm", "-f", "box"]);
+});
 
 test.skipIf(reason, "a syslog server that dies and comes back has every line", async (t) => {
   const own = await ready(t);

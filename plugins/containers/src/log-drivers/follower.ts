@@ -4,7 +4,17 @@
  */
 import { type FSWatcher, watch } from "node:fs";
 import { dirname } from "node:path";
-import { asError, type Call, isTsboxError, type LogSender, type LogSource, type ShimLog, type Sparse } from "@tsbox/kernel";
+import {
+  asError,
+  type Call,
+  createCall,
+  fail,
+  isTsboxError,
+  type LogSender,
+  type LogSource,
+  type ShimLog,
+  type Sparse,
+} from "@tsbox/kernel";
 import { isOfLog } from "../logs/read.ts";
 import type { Position, PositionFile } from "./position.ts";
 import { type Batch, Reader } from "./reader.ts";
@@ -16,7 +26,7 @@ export interface Followed {
   readonly log: ShimLog;
   readonly position: PositionFile;
   driver(): Promise<LogSender>;
-  call(options: Sparse<{ signal: AbortSignal; timeout: number }>): Call;
+  call(options: Sparse<{ timeout: number }>): Call;
 }
 
 /** Milliseconds for one call of the driver. */
@@ -37,6 +47,8 @@ export class Follower {
   readonly #followed: Followed;
   readonly #reader: Reader;
   readonly #closing = new AbortController();
+  /** The call that is with the driver. */
+  #sending: AbortController | null = null;
   #acknowledged: Position | null = null;
   #isOpen = false;
   /** When the sink stopped taking records. */
@@ -55,7 +67,11 @@ export class Follower {
     this.#followed = followed;
     this.#ended = ended;
     this.#reader = new Reader(followed.log, (time) => this.#reportLost(time));
-    this.#closing.signal.addEventListener("abort", () => this.#wake(), { once: true });
+    const abort = (): void => {
+      this.#sending?.abort(closed());
+      this.#wake();
+    };
+    this.#closing.signal.addEventListener("abort", abort, { once: true });
     this.done = this.#run(before);
   }
 
@@ -137,13 +153,24 @@ export class Follower {
 
   async #send(work: (driver: LogSender, call: Call) => Promise<void>): Promise<void> {
     const driver = await this.#followed.driver();
-    const call = this.#followed.call({ signal: this.#closing.signal, timeout: callTimeout });
-    if (!this.#isOpen)
-      await driver.open(call, this.#followed.source).catch((error: unknown) => {
-        if (!isTsboxError(error) || error.code !== "AlreadyExists") throw error;
-      });
-    this.#isOpen = true;
-    await work(driver, call);
+    // Signal and timer end with the batch. A call with a timeout keeps all that belongs to it until then, and a signal that depends on the
+    // engine's own as long as the engine lives.
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(fail("DeadlineExceeded", `no answer within ${callTimeout / 1000} s`)), callTimeout);
+    this.#sending = controller;
+    if (this.#closing.signal.aborted) controller.abort(closed());
+    try {
+      const call = createCall(this.#call().log, { signal: controller.signal });
+      if (!this.#isOpen)
+        await driver.open(call, this.#followed.source).catch((error: unknown) => {
+          if (!isTsboxError(error) || error.code !== "AlreadyExists") throw error;
+        });
+      this.#isOpen = true;
+      await work(driver, call);
+    } finally {
+      clearTimeout(timer);
+      this.#sending = null;
+    }
   }
 
   #keep(position: Position, isWhole = false): void {
@@ -267,5 +294,7 @@ export class Follower {
     return this.#followed.call({});
   }
 }
+
+const closed = (): Error => fail("Canceled", "the log is not sent any more");
 
 const short = ({ container }: LogSource): Readonly<Record<string, unknown>> => ({ container: container.slice(0, 12) });

@@ -34,11 +34,11 @@ interface LogDrivers {
 
 export class Followers {
   readonly #drivers: LogDrivers;
-  readonly #call: (options: Sparse<{ signal: AbortSignal; timeout: number }>) => Call;
+  readonly #call: (options: Sparse<{ timeout: number }>) => Call;
   readonly #followers: Map<ContainerId, Follower> = new Map();
   #closed = false;
 
-  constructor(drivers: LogDrivers, call: (options: Sparse<{ signal: AbortSignal; timeout: number }>) => Call) {
+  constructor(drivers: LogDrivers, call: (options: Sparse<{ timeout: number }>) => Call) {
     this.#drivers = drivers;
     this.#call = call;
   }
