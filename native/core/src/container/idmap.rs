@@ -1,6 +1,6 @@
 //! Mounts whose files are shown with other ids than those on disk. Files that a container in a user namespace writes as its root belong to
-//! root on disk, whatever ids its root was mapped to. Binds are mapped directly (Linux 5.12). An overlay is mapped by its layers (5.19),
-//! since overlayfs itself can't be mapped.
+//! root on disk, whatever ids its root was mapped to. Binds and whole file systems are mapped directly (Linux 5.12; ext4 and xfs can). An
+//! overlay is mapped by its layers (5.19), since overlayfs itself can't be mapped.
 //!
 //! Sources: mount_setattr(2), idmappings.rst and overlayfs.rst of the kernel.
 
@@ -9,7 +9,7 @@ use crate::container::pivot;
 use crate::failure::{Code, Failure, Result};
 use crate::id_maps::IdMaps;
 use crate::mount::{self as words, Mount, Parts};
-use crate::sys::mount::{self, Attributes, Context};
+use crate::sys::mount::{self, Attributes, Context, LONGEST_VALUE};
 use crate::sys::owner::as_owner;
 use crate::sys::{self, Call, at};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,11 +30,10 @@ fn open_one(one: &Mount, maps: &IdMaps) -> Result<OwnedFd> {
     } else if one.type_ == "overlay" {
         overlay(one, &parts.data, parts.attributes, maps)
     } else {
-        let what = format!(
-            "a root of type {} can't be shown to a user namespace: bind and overlay can",
-            one.type_
-        );
-        Err(Failure::new(Code::Unsupported, what))
+        let tree = words::open_one(one)?;
+        let name = Path::new(if one.source.is_empty() { &one.type_ } else { &one.source });
+        apply(&tree, name, false, Attributes::default(), maps)?;
+        Ok(tree)
     }
 }
 
@@ -94,10 +93,6 @@ fn overlay(wanted: &Mount, data: &[&str], attributes: Attributes, maps: &IdMaps)
     let _own = OwnMounts::leave()?;
     let stage = Context::open("tmpfs")?.mount(Attributes::default())?;
     mount::attach(stage.as_fd(), Path::new("/"))?;
-    let context = Context::open(&wanted.type_)?;
-    if !wanted.source.is_empty() {
-        context.set("source", &wanted.source)?;
-    }
     let place = |name: &str, tree: &OwnedFd| {
         at::make_directory(stage.as_fd(), &sys::text(name)?, 0o755).call("mkdir", Some(name))?;
         mount::attach_to(
@@ -111,20 +106,30 @@ fn overlay(wanted: &Mount, data: &[&str], attributes: Attributes, maps: &IdMaps)
     }
     // Use short relative names: an option's value has at most 255 bytes.
     rustix::process::fchdir(&stage).call("fchdir", None)?;
+    let mut options: Vec<String> = Vec::new();
+    if let Some((tree, upper, work)) = &writable {
+        place("above", tree)?;
+        options.extend([format!("upperdir=above/{upper}"), format!("workdir=above/{work}")]);
+    }
+    let own = |option: &&&str| !["lowerdir+=", "upperdir=", "workdir="].iter().any(|key| option.starts_with(key));
+    options.extend(data.iter().filter(own).map(|option| (*option).to_owned()));
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let joined = names.join(":");
+    if !words::has_lowerdir_plus() && joined.len() >= LONGEST_VALUE {
+        let tree = as_owner(maps.root()?, || words::mounted_by_page(&wanted.source, &joined, &options))?;
+        mount::set_attributes(tree.as_fd(), attributes, false)?;
+        return Ok(tree);
+    }
+    let context = Context::open(&wanted.type_)?;
+    if !wanted.source.is_empty() {
+        context.set("source", &wanted.source)?;
+    }
     if words::has_lowerdir_plus() {
         names.iter().try_for_each(|name| context.set("lowerdir+", name))?;
     } else {
-        context.set("lowerdir", &names.join(":"))?;
+        context.set("lowerdir", &joined)?;
     }
-    if let Some((tree, upper, work)) = &writable {
-        place("above", tree)?;
-        context.set("upperdir", &format!("above/{upper}"))?;
-        context.set("workdir", &format!("above/{work}"))?;
-    }
-    let own = |option: &&&str| !["lowerdir+=", "upperdir=", "workdir="].iter().any(|key| option.starts_with(key));
-    for option in data.iter().filter(own) {
-        context.option(option)?;
-    }
+    options.iter().try_for_each(|option| context.option(option))?;
     as_owner(maps.root()?, || context.mount(attributes))
 }
 

@@ -3,11 +3,12 @@
 use super::Mount;
 use super::plain::open_plain;
 use crate::failure::{Code, Failure, Result};
-use crate::sys::mount::{Attributes, Context, LONGEST_VALUE};
+use crate::sys::mount::{Attributes, Context, LONGEST_VALUE, clone_tree, set_attributes};
 use crate::sys::{self, Call};
+use rustix::mount::MountFlags;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::io::ErrorKind;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 /// Directories that are opened before overlayfs gets them as `/proc/self/fd/N`. A process that reads a container's /proc/self/mountinfo
@@ -22,6 +23,10 @@ impl Lent {
         Ok(name)
     }
 
+    fn options(&mut self, options: &[&str]) -> Result<Vec<String>> {
+        options.iter().map(|option| self.option(option)).collect()
+    }
+
     fn option(&mut self, option: &str) -> Result<String> {
         match option.split_once('=') {
             Some((key @ ("lowerdir+" | "upperdir" | "workdir"), path)) => Ok(format!("{key}={}", self.name(path)?)),
@@ -33,12 +38,12 @@ impl Lent {
 const DESCRIPTORS: &str = "/proc/self/fd";
 
 /// Opens an overlay. `lowerdir+` exists since Linux 6.5. Before that, overlayfs takes one `lowerdir=a:b`, of which fsconfig(2) takes 255
-/// bytes. So the layers are named by their numbers, relative to /proc/self/fd, and about 80 of them fit. A thread with a separate working
-/// directory enters that directory.
+/// bytes. So the layers are named by their numbers, relative to /proc/self/fd, and about 80 of them fit; more go by mount(2). A thread with a
+/// separate working directory enters that directory.
 pub(super) fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<OwnedFd> {
-    let data = forget_volatile(data)?;
+    let named = forget_volatile(data)?;
     let mut lent = Lent(Vec::new());
-    let options = data.iter().map(|option| lent.option(option)).collect::<Result<Vec<String>>>()?;
+    let options = lent.options(&named)?;
     let data: Vec<&str> = options.iter().map(String::as_str).collect();
     let refused = match open_plain(mount, &data, attributes) {
         // An old kernel takes any string and refuses it when the superblock is made.
@@ -47,18 +52,55 @@ pub(super) fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes)
     };
     let (lowers, others) = joined_lowers(&data);
     if lowers.len() >= LONGEST_VALUE {
-        let count = lowers.split(':').count();
-        return Err(Failure {
-            message: format!("{count} overlay layers are too many for this kernel; Linux 6.5 takes 500"),
-            code: Code::Unsupported,
-            ..refused
+        return by_page(&mount.source, &named, attributes).map_err(|failure| Failure {
+            message: format!("{} (Linux 6.5 says why: {})", failure.message, refused.message),
+            ..failure
         });
     }
     let context = Context::open(&mount.type_)?;
     others.iter().try_for_each(|option| context.option(option))?;
     context.set("lowerdir", &lowers)?;
-    within_descriptors(|| context.mount(attributes))
+    within_descriptors(UnshareFlags::FS, || context.mount(attributes))
 }
+
+/// Opens an overlay with all options in one page, which holds five hundred layers by their numbers. That is mount(2), which attaches what
+/// it makes: in a mount namespace of the moment, from where it is cloned.
+fn by_page(source: &str, data: &[&str], attributes: Attributes) -> Result<OwnedFd> {
+    within_descriptors(UnshareFlags::FS | UnshareFlags::NEWNS, || {
+        let root = sys::open("/", libc::O_PATH)?;
+        let private = Attributes {
+            propagation: libc::MS_PRIVATE,
+            ..Attributes::default()
+        };
+        set_attributes(root.as_fd(), private, true)?;
+        // Opened anew: overlayfs takes layers of the caller's mount namespace only.
+        let mut lent = Lent(Vec::new());
+        let options = lent.options(data)?;
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let (lowers, others) = joined_lowers(&options);
+        let tree = mounted_by_page(source, &lowers, &others)?;
+        set_attributes(tree.as_fd(), attributes, false)?;
+        Ok(tree)
+    })
+}
+
+/// The same, for a caller in a mount namespace of its own, whose working directory has the layers by the names in `lowers`.
+pub(crate) fn mounted_by_page(source: &str, lowers: &str, others: &[&str]) -> Result<OwnedFd> {
+    /// What is covered is of no use to anybody there.
+    const PLACE: &str = "/proc";
+    let options = [&[format!("lowerdir={lowers}").as_str()], others].concat().join(",");
+    if options.len() >= PAGE {
+        let count = lowers.split(':').count();
+        let message = format!("the options of {count} overlay layers are too long for this kernel; Linux 6.5 takes 500 layers of any name");
+        return Err(Failure::new(Code::Unsupported, message));
+    }
+    let (source, options) = (sys::text(source)?, sys::text(&options)?);
+    rustix::mount::mount(&source, PLACE, c"overlay", MountFlags::empty(), Some(options.as_c_str())).call("mount", Some("overlay"))?;
+    clone_tree(Path::new(PLACE), false)
+}
+
+/// mount(2) takes less than a page of options.
+const PAGE: usize = 4096;
 
 /// The numbers of the layers' descriptors as one `lowerdir`, and all other options.
 fn joined_lowers<'a>(data: &[&'a str]) -> (String, Vec<&'a str>) {
@@ -93,12 +135,12 @@ fn discarded_work<'a>(data: &[&'a str]) -> Option<&'a str> {
     data.contains(&DISCARDED).then_some(work)
 }
 
-/// Runs `work` on a thread whose working directory, separate from the process's, lists this process's descriptors.
-pub(super) fn within_descriptors<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+/// Runs `work` on a thread whose working directory, separate from the process's, lists this process's descriptors. `apart`: with `FS`.
+fn within_descriptors<T: Send>(apart: UnshareFlags, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let directory = sys::open(DESCRIPTORS, libc::O_PATH)?;
     let enter_and_work = || {
-        // SAFETY: CLONE_FS gives this thread a working directory of its own; it shares no descriptors or memory less.
-        unsafe { unshare_unsafe(UnshareFlags::FS) }.call("unshare", None)?;
+        // SAFETY: these give this thread a working directory of its own, and mounts; it shares no descriptors or memory less.
+        unsafe { unshare_unsafe(apart) }.call("unshare", None)?;
         rustix::process::fchdir(&directory).call("fchdir", None)?;
         work()
     };
@@ -133,13 +175,38 @@ mod tests {
         let before = std::env::current_dir().unwrap();
         let own = sys::open("/", libc::O_PATH).unwrap();
         let number = own.as_raw_fd().to_string();
-        let seen = within_descriptors(|| {
+        let seen = within_descriptors(UnshareFlags::FS, || {
             // The working directory of the process's first thread meanwhile.
             let main = std::fs::read_link(format!("/proc/self/task/{}/cwd", std::process::id())).unwrap();
             Ok((main, std::fs::metadata(&number).is_ok_and(|found| found.is_dir())))
         });
         assert_eq!(seen.unwrap(), (before.clone(), true));
         assert_eq!(std::env::current_dir().unwrap(), before);
+    }
+
+    #[test]
+    fn hundreds_of_layers_fit_into_one_page() {
+        if !rustix::process::geteuid().is_root() {
+            return eprintln!("skipped: needs root");
+        }
+        let world = std::env::temp_dir().join(format!("tsbox-page-{}", std::process::id()));
+        let layers: Vec<_> = (0..400).map(|at| world.join(at.to_string())).collect();
+        for (at, layer) in layers.iter().enumerate() {
+            std::fs::create_dir_all(layer).unwrap();
+            std::fs::write(layer.join(format!("f{}", at % 7)), at.to_string()).unwrap();
+        }
+        let options: Vec<String> = layers.iter().map(|layer| format!("lowerdir+={}", layer.display())).collect();
+        let options: Vec<&str> = options.iter().map(String::as_str).chain(["redirect_dir=off"]).collect();
+        let before = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let tree = by_page("overlay", &options, Attributes::default()).unwrap();
+        let seen = |name: &str| std::fs::read_to_string(format!("/proc/self/fd/{}/{name}", tree.as_raw_fd())).unwrap();
+        assert_eq!((seen("f0"), seen("f6")), ("0".to_owned(), "6".to_owned()));
+        assert_eq!(std::fs::read_to_string("/proc/self/mountinfo").unwrap(), before);
+        drop(tree);
+        let long = vec!["x".repeat(50); 100].join(":");
+        let refused = mounted_by_page("overlay", &long, &[]).unwrap_err();
+        assert!(refused.message.contains("too long for this kernel"), "{refused}");
+        std::fs::remove_dir_all(&world).unwrap();
     }
 
     #[test]
