@@ -50,6 +50,8 @@ for (const [raw, text] of [
   [{ logLevel: "loud" }, "c: logLevel must be one of debug, info, warn, error"],
   [{ deadlines: { storage: 0 } }, "c: deadlines.storage must be a number above 0"],
   [{ weather: { rain: { driver: "cloud" } } }, `c: unknown key "weather"; known are root, state`],
+  [{ storage: "aufs" }, `c: storage: overlay stands in the place of aufs; to choose one write "drivers": {"storage": "overlay"}`],
+  [{ storage: "overlay2" }, `c: storage: overlay stands in the place of overlay2; to choose one write "drivers": {"storage": "overlay"}`],
   [{ exec: "lxc" }, `c: exec adds drivers, and must be an object; to choose one write "drivers": {"exec": "lxc"}`],
   [{ exec: ["lxc"] }, `c: exec must be an object, not ["lxc"]`],
   [{ exec: { gvisor: "oci" } }, `c: exec.gvisor must be an object, not "oci"`],

@@ -215,6 +215,7 @@ test("the choice: priority among the usable, recorded, then never changed silent
   assert.deepEqual(JSON.parse(readFileSync(join(engine.directory, "root/drivers.json"), "utf8")), { storage: "overlay" });
   await assert.rejects(host.driver("storage", "btrfs"), coded("Unsupported", /needs btrfs; this is ext4; mount one/));
   await assert.rejects(host.driver("storage", "zfs"), coded("DriverMissing", /installed: vfs, btrfs, overlay/));
+  await assert.rejects(host.driver("storage", "aufs"), coded("DriverMissing", /is called aufs: overlay stands in its place;/));
   const statuses = await host.service("engine").plugins(host.call());
   assert.deepEqual(statuses.flatMap(({ offers }) => offers.map(({ offer, state }) => `${offer} ${state}`)).sort(), [
     "storage/btrfs skipped",

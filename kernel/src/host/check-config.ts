@@ -3,6 +3,7 @@ import { fail } from "../errors/index.ts";
 import type { EngineConfig } from "./config.ts";
 import { driverLimits } from "./guard.ts";
 import type { Agreement } from "./negotiate.ts";
+import { nameHere } from "./other-names.ts";
 
 export function checkConfig(config: EngineConfig, agreement: Agreement): void {
   checkDrivers(config, agreement);
@@ -13,6 +14,12 @@ export function checkConfig(config: EngineConfig, agreement: Agreement): void {
 function checkDrivers({ drivers }: EngineConfig, agreement: Agreement): void {
   for (const [kind, id] of Object.entries(drivers)) {
     if (agreement.drivers.has(`${kind}/${id}`)) continue;
+    const here = nameHere(kind, id);
+    if (here !== null)
+      throw fail(
+        "NotFound",
+        `the config file names the ${kind} driver ${id}: ${here} stands in its place; write "drivers": {"${kind}": "${here}"}`,
+      );
     const installed = [...agreement.drivers.keys()]
       .filter((offer) => offer.startsWith(`${kind}/`))
       .map((offer) => offer.slice(kind.length + 1));

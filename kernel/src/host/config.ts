@@ -5,6 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import { asError, fail } from "../errors/index.ts";
+import { nameHere } from "./other-names.ts";
 
 export interface EngineConfig {
   /** The root directory, for durable data. Default: `/var/lib/tsbox`; `--root` and `TSBOX_ROOT` come first. */
@@ -108,8 +109,11 @@ export function parseConfig(raw: unknown, where: string): EngineConfig {
 }
 
 function parseFurther(kind: string, raw: unknown, path: string): FurtherDrivers {
-  if (typeof raw === "string")
-    throw fail("InvalidArgument", `${path} adds drivers, and must be an object; to choose one write "drivers": {"${kind}": "${raw}"}`);
+  if (typeof raw === "string") {
+    const here = nameHere(kind, raw);
+    const why = here === null ? `${path} adds drivers, and must be an object` : `${path}: ${here} stands in the place of ${raw}`;
+    throw fail("InvalidArgument", `${why}; to choose one write "drivers": {"${kind}": "${here ?? raw}"}`);
+  }
   const parsed = values(raw, path, (value, itemPath): FurtherDriver => {
     const { driver, ...config } = record(value, itemPath);
     return { driver: text(driver, `${itemPath}.driver`), config: Object.keys(config).length === 0 ? undefined : config };

@@ -16,6 +16,7 @@ import { defaultLimit, driverLimits, guard, type PluginLimits } from "./guard.ts
 import type { LoadedPlugin } from "./load.ts";
 import type { Agreement } from "./negotiate.ts";
 import { type Answer, Offer } from "./offer.ts";
+import { nameHere } from "./other-names.ts";
 import { makePrivate } from "./private.ts";
 import { stamped } from "./stamp.ts";
 import { checkVerbs } from "./verbs.ts";
@@ -84,8 +85,11 @@ export class Wiring {
 
   async driver<K extends DriverKind>(kind: K, id: string): Promise<Drivers[K]> {
     const entry = this.#offers.get(`${kind}/${id}`);
-    if (entry === undefined)
-      throw fail("DriverMissing", `no ${kind} driver is called ${id}; installed: ${this.ids(kind).join(", ") || "none"}`);
+    if (entry === undefined) {
+      const here = nameHere(kind, id);
+      const rest = here === null ? "" : `: ${here} stands in its place`;
+      throw fail("DriverMissing", `no ${kind} driver is called ${id}${rest}; installed: ${this.ids(kind).join(", ") || "none"}`);
+    }
     const { offer, plugin } = entry;
     const driver = await offer.open(
       this.#options.call(),

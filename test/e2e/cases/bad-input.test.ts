@@ -66,6 +66,8 @@ test.skipIf(reason, "an invalid configuration is reported by the command that st
     ["{ not json", /config\.json/],
     ['{"storge": "overlay"}', /unknown key "storge"/],
     ['{"drivers": {"storage": "zfs"}}', /names the storage driver zfs, which is not installed/],
+    ['{"drivers": {"storage": "overlay2"}}', /names the storage driver overlay2: overlay stands in its place; write "drivers"/],
+    ['{"storage": "aufs"}', /storage: overlay stands in the place of aufs; to choose one write "drivers": \{"storage": "overlay"\}/],
     ['{"drivers": 7}', /drivers/],
   ] as const) {
     writeFileSync(config, text);
