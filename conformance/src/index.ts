@@ -10,7 +10,7 @@ export type { Measurement } from "./measure.ts";
 export { networkRules } from "./network/index.ts";
 export { makeNetworkWorld, type NetworkSubject } from "./network/real-world.ts";
 export type { Inside, NetworkWorld } from "./network/world.ts";
-export { type OpenedPart, openDriver, openService } from "./plugin-subject.ts";
+export { conformanceEngine, type OpenedPart, openDriver, openService } from "./plugin-subject.ts";
 export { count, toJson, toJunit, toTap } from "./report.ts";
 export { type BaseWorld, Broken, expect, expectCode, placeOf, type Rule, skipReason } from "./rule.ts";
 export { type Outcome, type Report, type RuleName, registerRules, runRules, type TestRunner } from "./run.ts";

@@ -8,6 +8,7 @@ import {
   type MountsOptions,
   type PrepareOptions,
   type Reclaims,
+  type Releases,
   type Settles,
   type Snapshot,
   type SnapshotKey,
@@ -633,6 +634,17 @@ export const brokenStorage: readonly BrokenStorage[] = [
         const { tree } = this.get(key);
         tree.edit([...tree.read().keys()].filter((path) => path !== "." && !path.includes("/")).map((path) => ({ op: "remove", path })));
         throw call.signal.reason;
+      }
+    },
+  ),
+  broken(
+    "what is released can't be mounted again",
+    "storage/released",
+    class extends ReferenceStorage implements Releases {
+      override readonly powers: readonly (keyof StoragePowers)[] = ["release"];
+      async released(_call: Call, key: ActiveKey | ViewKey): Promise<void> {
+        this.get(key);
+        this.disk.delete(key);
       }
     },
   ),

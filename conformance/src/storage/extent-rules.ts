@@ -1,6 +1,7 @@
 /** Rules for extremes and for what stays behind: deep trees, long chains of layers, usage of children, closing, mounts and devices. */
+import { setTimeout as pause } from "node:timers/promises";
 import { isTsboxError, type SnapshotName, supports } from "@tsbox/kernel";
-import { expect, type Rule } from "../rule.ts";
+import { expect, expectCode, type Rule } from "../rule.ts";
 import { base, changes } from "./edits.ts";
 import { type Edit, expectSame } from "./tree.ts";
 import { active, layer, listed, mountsOf, named, shown, viewKey } from "./words.ts";
@@ -12,6 +13,8 @@ const levels = 500;
 const leastLimit = 127;
 /** The longest chain that is tried; above overlayfs's limit of 500. */
 const longest = 520;
+/** Milliseconds: half of the time after which a device would be let go without a word. */
+const releaseTimeout = 30_000;
 /** Lives of snapshots in search of what each of them leaves. */
 const rounds = 40;
 /** Bytes by which two sums of the same files may differ: metadata, and blocks that were not written out at the first look. */
@@ -133,6 +136,28 @@ export const extentRules: readonly Rule<StorageWorld>[] = [
       expect(mounts.length === 0, `left on the host: ${mounts.join(", ")}`);
       // A driver may make some snapshots in advance, or keep a journal.
       expect(files - before.files < rounds, `${files - before.files} files more are in the driver's directories after ${rounds} lives`);
+    },
+  },
+  {
+    id: "storage/released",
+    contract: "Releases.released",
+    title: "what is released holds nothing on the host soon after, and can be mounted again; what is unknown is NotFound",
+    needs: ["release"],
+    async run(world) {
+      const { driver, call } = world;
+      if (!supports(driver, "release")) return;
+      const parent = await layer(world, "l", null, base);
+      await world.edit(await driver.prepare(call, active("a"), parent), changes);
+      await world.read(await driver.view(call, viewKey("v"), parent));
+      await expectCode(driver.released(call, active("b")), "NotFound");
+      for (const key of [active("a"), viewKey("v")]) await driver.released(call, key);
+      for (const end = Date.now() + releaseTimeout; ; await pause(50)) {
+        const { mounts } = await world.held();
+        if (mounts.length === 0) break;
+        expect(Date.now() < end, `released, and still held: ${mounts.join(", ")}`);
+      }
+      expectSame(await world.read(await mountsOf(world, active("a"))), await world.plain(base, changes), "active");
+      expectSame(await world.read(await mountsOf(world, viewKey("v"))), await world.plain(base), "view");
     },
   },
 ];

@@ -3,12 +3,14 @@
  * The contents of layers and of containers' trees are hostile: no method here follows a link out of the root that it was given.
  */
 import type { Call } from "./call.ts";
+import type { HostBlock } from "./host-block.ts";
 import type { HostBtrfs } from "./host-btrfs.ts";
 import type { HostNetwork } from "./host-network.ts";
 import type { OciResources } from "./oci-resources.ts";
 import type { Change, DiffOptions, IdMaps, Layer, LayerFile, Mount, Usage } from "./storage.ts";
 import type { Sparse, Strings } from "./words.ts";
 
+export type * from "./host-block.ts";
 export type * from "./host-btrfs.ts";
 export type * from "./host-network.ts";
 
@@ -25,7 +27,7 @@ export interface CommandResult {
   readonly stderr: Uint8Array;
 }
 
-export interface HostToolkit extends HostNetwork, HostBtrfs {
+export interface HostToolkit extends HostNetwork, HostBtrfs, HostBlock {
   /**
    * Opens mounts that are detached from every mount namespace: a crash leaves nothing to clean up, and /proc/mounts shows nothing. The path
    * lives until `close`, or as long as the plugin that opened it; the kernel's `withMounts` pairs the two. A missing target is created; if

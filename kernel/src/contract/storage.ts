@@ -59,7 +59,9 @@ export interface SnapshotOf<Kind extends string, Key extends SnapshotKey> {
 }
 
 /**
- * One mount as mount_setattr(2) and fsconfig(2) see it: options are `key` or `key=value`, in order; a key may repeat (`lowerdir+`).
+ * One mount as mount_setattr(2) and fsconfig(2) see it: options are `key` or `key=value`, in order; a key may repeat (`lowerdir+`). The
+ * words of mount_setattr(2) (`ro`, `nodev`, `noatime` …) are flags of this mount alone, all others are the file system's; `ro=fs` makes the
+ * file system read-only itself, so that nothing is written to its device.
  * `target` is relative to the root file system; null is the root itself. A bind mount has the type `bind` and a directory or file as
  * source.
  */
@@ -145,6 +147,8 @@ export interface StoragePowers {
   changes: Lists;
   adopt: Adopts;
   reclaim: Reclaims;
+  release: Releases;
+  report: Reports;
   /** `commit` takes a parent. */
   rebase: unknown;
   /** `prepare` takes `quotaBytes`; a write beyond it is EDQUOT or ENOSPC. */
@@ -213,6 +217,25 @@ export interface Adopts {
  */
 export interface Settles {
   settle(call: Call, key: SnapshotKey): Promise<void>;
+}
+/**
+ * For a driver whose mounts hold something on the host, such as a device. `released` says that the mounts of a key are unmounted where the
+ * caller had them, or never will be mounted: a container has ended, or its start has failed. Others may still have them. What nobody has
+ * mounted is let go, a minute after the answer that named it at the latest; the next `mounts` brings it back. So an answer's mounts have to
+ * be mounted within a minute. `NotFound`: the key is gone, and with it what it held.
+ */
+export interface Releases {
+  released(call: Call, key: ActiveKey | ViewKey): Promise<void>;
+}
+/** What an operator wants to know about the driver's place on this host: `tsbox info` and Docker's `DriverStatus` show it. */
+export interface Reports {
+  report(call: Call): Promise<StorageReport>;
+}
+export interface StorageReport {
+  /** Names and values, in order. */
+  readonly rows: readonly (readonly [string, string])[];
+  /** One line each: what is wrong or slow about it, and what to do. */
+  readonly warnings: readonly string[];
 }
 /** `remove` hides a snapshot at once; `reclaim` frees its space, and answers when it is free. */
 export interface Reclaims {

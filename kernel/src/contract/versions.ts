@@ -5,14 +5,14 @@
  */
 export const contractVersions: Readonly<Record<string, string>> = {
   kernel: "1.1.0",
-  storage: "1.4.0",
+  storage: "1.5.0",
   exec: "2.1.0",
   network: "2.0.0",
   registry: "1.2.0",
   volume: "2.0.0",
   log: "2.0.0",
   engine: "1.2.0",
-  host: "1.9.0",
+  host: "1.10.0",
   launcher: "4.2.0",
   content: "1.1.0",
   images: "2.2.0",

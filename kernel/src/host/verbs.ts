@@ -39,6 +39,8 @@ const table: VerbTable = {
       changes: { changes: true },
       adopt: { adopt: true },
       reclaim: { reclaim: true },
+      release: { released: true },
+      report: { report: true },
       rebase: {},
       quota: {},
       settle: { settle: true },

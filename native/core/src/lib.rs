@@ -10,10 +10,12 @@
 //! failure  limits  id_maps                 types that all others use
 //! sys                                      system calls, as safe functions
 //! tree                                     file trees by descriptor
+//! block                                    block devices
 //! mount                                    mounts by descriptor
 //! container     layer     net     peer     parts of a container; archives of files; netlink and nftables; tsbox's other processes
 //! ```
 
+pub mod block;
 pub mod container;
 pub mod failure;
 #[cfg(any(feature = "fuzzing", all(test, feature = "layer")))]

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
+use tsbox_core::block;
 use tsbox_core::container::cgroup::{Cgroup, Layout};
 use tsbox_core::container::spec::Resources;
 use tsbox_core::failure::{Code, Failure, Result};
@@ -169,6 +170,50 @@ pub enum Request {
     RemoveQuotaGroups {
         path: String,
         ids: Vec<u64>,
+    },
+    MapperTargets,
+    MapDevice {
+        name: String,
+        row: block::Row,
+        read_only: bool,
+    },
+    ReloadDevice {
+        name: String,
+        row: block::Row,
+    },
+    ResumeDevice {
+        name: String,
+    },
+    UnmapDevice {
+        name: String,
+    },
+    MessageDevice {
+        name: String,
+        message: String,
+        suspended: Option<String>,
+    },
+    MappedDevice {
+        name: String,
+    },
+    MappedDevices {
+        prefix: String,
+    },
+    AttachLoop {
+        file: String,
+    },
+    DiscardDevice {
+        path: String,
+    },
+    GrowFileSystem {
+        root: String,
+        bytes: u64,
+    },
+    LimitGrowth {
+        root: String,
+        bytes: u64,
+    },
+    ProjectUsage {
+        root: String,
     },
     CgroupLayout,
     CgroupPids {
@@ -387,6 +432,31 @@ impl Request {
             Request::EnableSubvolumeQuotas { path } => value(btrfs::enable_quotas(path.as_bytes(), cancel)?),
             Request::LimitSubvolume { path, bytes } => value(btrfs::limit(path.as_bytes(), bytes)?),
             Request::RemoveQuotaGroups { path, ids } => value(btrfs::remove_groups(path.as_bytes(), &ids)?),
+            Request::MapperTargets => value(block::targets()?),
+            Request::MapDevice { name, row, read_only } => value(block::map(&name, &row, read_only)?),
+            Request::ReloadDevice { name, row } => value(block::reload(&name, &row)?),
+            Request::ResumeDevice { name } => value(block::resume(&name)?),
+            Request::UnmapDevice { name } => value(block::unmap(&name)?),
+            Request::MessageDevice {
+                name,
+                message,
+                suspended: None,
+            } => value(block::message(&name, &message)?),
+            Request::MessageDevice {
+                name,
+                message,
+                suspended: Some(quiet),
+            } => value(block::suspended_message(&name, &message, &quiet)?),
+            Request::MappedDevice { name } => value(block::status(&name)?),
+            Request::MappedDevices { prefix } => value(block::devices(&prefix)?),
+            Request::AttachLoop { file } => {
+                let (fd, path) = block::attach(&file)?;
+                value(json!({ "path": path, "hold": fd.into_raw_fd() }))
+            }
+            Request::DiscardDevice { path } => value(block::discard(&path, cancel)?),
+            Request::GrowFileSystem { root, bytes } => value(block::grow(directory(&root)?.as_fd(), bytes)?),
+            Request::ProjectUsage { root } => value(quota::project_usage(directory(&root)?.as_fd())?),
+            Request::LimitGrowth { root, bytes } => value(quota::limit_growth(directory(&root)?.as_fd(), bytes)?),
             Request::SyncTree { path } => value(tree::sync(
                 at::open_path(path.as_bytes(), libc::O_RDONLY)
                     .named("open", path.as_bytes())?

@@ -17,6 +17,7 @@ use tsbox_core::container::spec::{Linux, Spec};
 use tsbox_core::container::{mounts, seccomp, terminal};
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::id_maps::IdMaps;
+use tsbox_core::mount::Mount;
 
 pub struct Launch<'a> {
     pub id: &'a str,
@@ -86,9 +87,11 @@ fn prepare(launch: &Launch, gate: Option<BorrowedFd>) -> Result<Launching> {
         (None, None) => (None, 0),
     };
     let early = mounts::open_early(&spec.mounts, wanted.separate(USER), wanted.joined(PID)).map_err(|failure| failure.at("mounts"))?;
-    // In a user namespace the root's layers may be inaccessible.
+    // In a user namespace the root's layers may be inaccessible, and in the container's devices cgroup a block device is.
     let root = match launch.root {
-        Root::Mounts(mounts) if wanted.separate(USER) => Some(idmap::open_detached(mounts).map_err(|failure| failure.at("rootfs"))?),
+        Root::Mounts(mounts) if wanted.separate(USER) || mounts.iter().any(Mount::is_of_block_device) => {
+            Some(idmap::open_detached(mounts).map_err(|failure| failure.at("rootfs"))?)
+        }
         _ => None,
     };
     clock.lap("prepare");

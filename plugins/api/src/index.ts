@@ -35,6 +35,7 @@ const plugin: Plugin<null> = {
           events: await context.service("events"),
           engine: await context.service("engine"),
           host: await context.service("host"),
+          storage: (id: string) => context.driver("storage", id),
           // The engine's root directory; this plugin's own directory is below it.
           rootDirectory: dirname(context.rootDirectory),
           engineId: context.engineId,

@@ -82,7 +82,7 @@ const unwatched = ({ health }: Container): Container["health"] => (health === nu
 const removes = (engine: Pick<Engine, "kept">, record: Container): boolean => record.config.autoRemove && !engine.kept.has(record.id);
 
 async function reportEnd(
-  engine: Journal & Pick<Engine, "hooks" | "kept" | "volumes">,
+  engine: Journal & Drivers & Pick<Engine, "hooks" | "kept" | "volumes">,
   call: Call,
   record: Container,
   status: ExitStatus,
@@ -91,7 +91,7 @@ async function reportEnd(
   await engine.events.publish(call, { type: "container", action: "die", id: record.id, attributes: named });
   // Under the container's lock, since the next start attaches volumes again; and before the waiters are answered, since they may want to
   // remove a volume.
-  await attempt(call, "release a volume", () => release(engine, call, record));
+  await attempt(call, "release its mounts", () => release(engine, call, record));
   if (removes(engine, record)) await releaseClaims(engine, call, record);
   engine.waiters.happened(record.id, "exit", status);
   await engine.hooks.exited(call, record.id, status);

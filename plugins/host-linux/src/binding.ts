@@ -23,6 +23,9 @@ import {
   type HostVlan,
   type IdMaps,
   type Layer,
+  type LoopDevice,
+  type MappedDevice,
+  type MapperRow,
   type Mount,
   type OciResources,
   type PathStat,
@@ -151,6 +154,19 @@ export interface Verbs {
   enableSubvolumeQuotas: { takes: { readonly path: string }; answers: null };
   limitSubvolume: { takes: { readonly path: string; readonly bytes: number | null }; answers: null };
   removeQuotaGroups: { takes: { readonly path: string; readonly ids: readonly number[] }; answers: readonly number[] };
+  mapperTargets: { takes: Record<never, never>; answers: readonly string[] };
+  mapDevice: { takes: { readonly name: string; readonly row: MapperRow; readonly readOnly: boolean }; answers: string };
+  reloadDevice: { takes: { readonly name: string; readonly row: MapperRow }; answers: null };
+  resumeDevice: { takes: { readonly name: string }; answers: null };
+  unmapDevice: { takes: { readonly name: string }; answers: "gone" | "later" };
+  messageDevice: { takes: { readonly name: string; readonly message: string; readonly suspended: string | null }; answers: null };
+  mappedDevice: { takes: { readonly name: string }; answers: MappedDevice | null };
+  mappedDevices: { takes: { readonly prefix: string }; answers: readonly string[] };
+  attachLoop: { takes: { readonly file: string }; answers: LoopDevice };
+  discardDevice: { takes: { readonly path: string }; answers: null };
+  growFileSystem: { takes: { readonly root: string; readonly bytes: number }; answers: null };
+  limitGrowth: { takes: { readonly root: string; readonly bytes: number }; answers: number };
+  projectUsage: { takes: { readonly root: string }; answers: Usage };
   probeNetwork: { takes: Record<never, never>; answers: null };
   ensureBridge: { takes: { readonly bridge: HostBridge }; answers: null };
   attachVeth: { takes: { readonly veth: HostVeth }; answers: { readonly mac: string } };

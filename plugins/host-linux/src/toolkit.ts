@@ -2,6 +2,7 @@
 import { relative } from "node:path";
 import { type Call, type CommandResult, fail, type HostToolkit, type LauncherService, shortSocketPath } from "@tsbox/kernel";
 import type { Binding, HeldRoot } from "./binding.ts";
+import { createBlock } from "./block.ts";
 import { createBtrfs } from "./btrfs.ts";
 import { createNetwork } from "./network.ts";
 import { streams } from "./streams.ts";
@@ -96,6 +97,7 @@ export function createToolkit(binding: Binding, roots: OpenRoots, launcher: () =
     run: async (call, command): Promise<CommandResult> => (await launcher()).run(call, command),
     ...createNetwork(binding),
     ...createBtrfs(binding),
+    ...createBlock(binding),
     program: binding.program,
     cgroups: { layout: binding.callNow("cgroupLayout", {}) },
     cgroupPids: async (_call, path) => binding.callNow("cgroupPids", { path }),

@@ -38,6 +38,7 @@ const nativeLayers: Layers = [
   ["native/core/src/id_maps.rs"],
   ["native/core/src/sys/"],
   ["native/core/src/tree/"],
+  ["native/core/src/block/"],
   ["native/core/src/mount/"],
   ["native/core/src/container/", "native/core/src/layer/", "native/core/src/net/", "native/core/src/peer/"],
   ["native/core/src/fuzzing/", "native/core/src/lib.rs"],

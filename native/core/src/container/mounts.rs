@@ -80,7 +80,8 @@ pub fn propagation(word: &str) -> Option<(u64, bool)> {
 ///   namespace, whose root has no peer, it is too late for that;
 /// - binds with mapped ids, including overlays of other images;
 /// - binds of paths in another container (`/proc/PID/root/…`);
-/// - all binds of a container in a user namespace (`mapped`), whose root may not walk the host's directories.
+/// - all binds of a container in a user namespace (`mapped`), whose root may not walk the host's directories;
+/// - file systems of block devices, which a process in the container's devices cgroup may not open.
 ///
 /// Returns one entry per mount. `pids`: a pid namespace that is joined; its /proc can be opened only here.
 pub fn open_early(mounts: &[OciMount], mapped: bool, pids: Option<BorrowedFd>) -> Result<Vec<Option<OwnedFd>>> {
@@ -89,9 +90,11 @@ pub fn open_early(mounts: &[OciMount], mapped: bool, pids: Option<BorrowedFd>) -
         if let Some(pids) = pids.filter(|_| one.type_.as_deref() == Some("proc") && !options.bind) {
             return proc_of(pids, &options).map(Some);
         }
-        if one.type_.as_deref() == Some("overlay") && !one.uid_mappings.is_empty() {
-            let maps = one.id_maps();
-            return idmap::open_detached(&[overlay_of(one, &options, Some(maps))]).map(Some);
+        if !options.bind {
+            let whole = whole_of(one, &options, Some(one.id_maps()).filter(|_| !one.uid_mappings.is_empty()));
+            if whole.type_ == "overlay" && whole.id_maps.is_some() || whole.is_of_block_device() {
+                return idmap::open_detached(&[whole]).map(Some);
+            }
         }
         let Some(source) = one.source.as_deref().filter(|_| options.bind) else {
             return Ok(None);
@@ -254,8 +257,8 @@ fn mount_one(place: &Place, one: &OciMount, early: Option<OwnedFd>, holds_others
         bind(place.root, one, &options, early)?
     } else if kind == "cgroup" || kind == "cgroup2" {
         return mount_cgroup(place, one, &options).map(|()| None);
-    } else if kind == "overlay" {
-        overlay(place.root, one, &options, early)?
+    } else if kind == "overlay" || early.is_some() && kind != "proc" {
+        whole(place.root, one, &options, early)?
     } else {
         file_system(place, kind, one, &options, early)?
     };
@@ -317,11 +320,11 @@ fn is_directory(fd: &OwnedFd) -> Result<bool> {
     Ok(sys::stat(fd.as_fd())?.st_mode & libc::S_IFMT == libc::S_IFDIR)
 }
 
-/// Mounts another image's tree. Kernels differ in the options for its layers, which mount.rs handles.
-fn overlay(root: &Root, one: &OciMount, options: &Options, early: Option<OwnedFd>) -> Result<(OwnedFd, OwnedFd)> {
+/// Mounts another image's tree, or a block device's. Kernels differ in the options for an overlay's layers, which mount.rs handles.
+fn whole(root: &Root, one: &OciMount, options: &Options, early: Option<OwnedFd>) -> Result<(OwnedFd, OwnedFd)> {
     let whole = match early {
         Some(whole) => whole,
-        None => open_one(&overlay_of(one, options, None))?,
+        None => open_one(&whole_of(one, options, None))?,
     };
     let tree = match &options.subdirectory {
         Some(inside) => part_of(root, &whole, inside)?,
@@ -334,9 +337,9 @@ fn overlay(root: &Root, one: &OciMount, options: &Options, early: Option<OwnedFd
     Ok((tree, target))
 }
 
-fn overlay_of(one: &OciMount, options: &Options, id_maps: Option<IdMaps>) -> Mount {
+fn whole_of(one: &OciMount, options: &Options, id_maps: Option<IdMaps>) -> Mount {
     Mount {
-        type_: "overlay".into(),
+        type_: one.type_.clone().unwrap_or_default(),
         source: one.source.clone().unwrap_or_default(),
         target: None,
         options: options.data.clone(),

@@ -38,8 +38,8 @@ impl Lent {
 const DESCRIPTORS: &str = "/proc/self/fd";
 
 /// Opens an overlay. `lowerdir+` exists since Linux 6.5. Before that, overlayfs takes one `lowerdir=a:b`, of which fsconfig(2) takes 255
-/// bytes. So the layers are named by their numbers, relative to /proc/self/fd, and about 80 of them fit; more go by mount(2). A thread with a
-/// separate working directory enters that directory.
+/// bytes. So the layers are named by their numbers, relative to /proc/self/fd: about 80 of them fit, and more go by mount(2). A thread with
+/// a separate working directory enters that directory.
 pub(super) fn open_overlay(mount: &Mount, data: &[&str], attributes: Attributes) -> Result<OwnedFd> {
     let named = forget_volatile(data)?;
     let mut lent = Lent(Vec::new());

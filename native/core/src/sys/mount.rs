@@ -60,9 +60,10 @@ impl Context {
         self.checked("fsconfig", fsconfig_set_flag(&self.fd, &key))
     }
 
-    /// Sets `key` or `key=value`.
+    /// Sets `key` or `key=value`. `ro=fs` is mount(8)'s word for a file system that is read-only itself, not only the mount of it.
     pub fn option(&self, option: &str) -> Result<()> {
         match option.split_once('=') {
+            Some(("ro", "fs")) => self.flag("ro"),
             Some((key, value)) => self.set(key, value),
             None => self.flag(option),
         }

@@ -4,6 +4,7 @@
 
 use crate::failure::{Code, Failure, Result};
 use crate::sys::at;
+use crate::tree::Usage;
 use std::ffi::CStr;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -30,6 +31,39 @@ pub fn unlimit(directory: BorrowedFd) -> Result<()> {
         Err(failure) if failure.code == Code::Unsupported => Ok(()),
         Err(failure) => Err(failure),
     }
+}
+
+/// Limits the growth of a tree whose files are all of its root's project: another `bytes`, beside what the project has now. Returns the
+/// bytes that the project may have in all.
+pub fn limit_growth(root: BorrowedFd, bytes: u64) -> Result<u64> {
+    let (project, quota) = project_of(root)?;
+    let most = quota.bytes.saturating_add(bytes);
+    set_limit(root, project, most)?;
+    Ok(most)
+}
+
+/// The space of a tree whose files are all of its root's project, without a walk.
+pub fn project_usage(root: BorrowedFd) -> Result<Usage> {
+    let (_, quota) = project_of(root)?;
+    Ok(Usage {
+        bytes: quota.bytes,
+        inodes: quota.inodes,
+    })
+}
+
+fn project_of(root: BorrowedFd) -> Result<(u32, Quota)> {
+    let Attributes { project, .. } = Attributes::of(root)?;
+    if project == 0 {
+        let what = "the tree has no project: it never had a limit";
+        return Err(Failure::new(Code::Unsupported, what));
+    }
+    let mut quota = Quota::default();
+    match quotactl(root, GET, project, &mut quota) {
+        // Nothing of this project was written yet.
+        Err(failure) if failure.errno == Some(libc::ENOENT) => {}
+        other => other?,
+    }
+    Ok((project, quota))
 }
 
 /// Whether limits work on a directory's file system. Tries it in that directory.
@@ -100,8 +134,10 @@ fn unused_project(directory: BorrowedFd) -> Result<u32> {
     ))
 }
 
+/// Q_GETQUOTA
+const GET: u32 = 0x80_0007;
+
 fn is_unused(directory: BorrowedFd, project: u32) -> Result<bool> {
-    const GET: u32 = 0x80_0007;
     let mut quota = Quota::default();
     match quotactl(directory, GET, project, &mut quota) {
         Ok(()) => Ok(quota.hard_blocks == 0 && quota.bytes == 0 && quota.inodes == 0),

@@ -14,10 +14,12 @@ import {
   type NetworkRecord,
   type NetworksService,
   type OfferStatus,
+  type StorageDriver,
 } from "@tsbox/kernel";
 import { shownEvents } from "./events.ts";
 import { hasLabel, matches, truth } from "./filters.ts";
 import { hostFacts } from "./host-facts.ts";
+import { storageReport } from "./storage-report.ts";
 import { time } from "./time.ts";
 import { parseTime } from "./times.ts";
 import { apiVersion, engineVersion, minimumApiVersion } from "./versions.ts";
@@ -34,6 +36,7 @@ export interface SystemServices {
   readonly events: EventsService;
   readonly engine: EngineService;
   readonly host: HostToolkit;
+  storage(id: string): Promise<StorageDriver>;
   readonly rootDirectory: string;
   readonly engineId: string;
 }
@@ -41,7 +44,8 @@ export interface SystemServices {
 const goArchitecture: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64", ia32: "386" };
 const machine: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64", ia32: "i686" };
 
-export function systemVerbs({ containers, images, networks, events, engine, host, rootDirectory, engineId }: SystemServices): SystemVerbs {
+export function systemVerbs(services: SystemServices): SystemVerbs {
+  const { containers, images, networks, events, engine, host, rootDirectory, engineId } = services;
   return {
     version: () =>
       Promise.resolve({
@@ -80,6 +84,9 @@ export function systemVerbs({ containers, images, networks, events, engine, host
             .filter((offer) => offer.state === "ok" && offer.offer.startsWith(`${kind}/`))
             .map((offer) => offer.offer.slice(kind.length + 1)),
         );
+      const report = await storageReport(call, services, chosen("storage"));
+      const facts = hostFacts(host.cgroups.layout, containers);
+      const warnings = [...((facts.Warnings ?? []) as readonly string[]), ...report.warnings.map((warning) => `WARNING: ${warning}`)];
       return {
         ID: engineId,
         Containers: all.length,
@@ -88,11 +95,12 @@ export function systemVerbs({ containers, images, networks, events, engine, host
         ContainersStopped: all.length - count("running") - count("paused"),
         Images: pictures.length,
         Driver: chosen("storage"),
-        DriverStatus: [],
+        DriverStatus: report.rows,
         DefaultRuntime: chosen("exec"),
         Runtimes: Object.fromEntries(offered("exec").map((id) => [id, { path: id }])),
         Plugins: { Volume: offered("volume"), Network: offered("network"), Authorization: null, Log: offered("log") },
-        ...hostFacts(host.cgroups.layout, containers),
+        ...facts,
+        Warnings: warnings.length === 0 ? null : warnings,
         Debug: false,
         LoggingDriver: chosen("log"),
         CgroupDriver: containers.cgroupDriver,

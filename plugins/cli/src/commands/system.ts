@@ -77,6 +77,7 @@ export const info: Command = {
           line("Images", all.Images) +
           line("Server Version", all.ServerVersion) +
           line("Storage Driver", all.Driver) +
+          (all.DriverStatus as readonly (readonly [string, string])[]).map(([name, value]) => ` ${line(name, plainCell(value))}`).join("") +
           line("Exec Driver", all.DefaultRuntime) +
           line("Logging Driver", all.LoggingDriver) +
           line("Cgroup Driver", all.CgroupDriver) +
@@ -90,6 +91,8 @@ export const info: Command = {
           line("Name", all.Name) +
           line("Root Dir", all.DockerRootDir),
       );
+      // As docker's, each of them says that it is one.
+      for (const warning of (all.Warnings ?? []) as readonly string[]) await io.err(`${plainCell(warning)}\n`);
     }
     return 0;
   },

@@ -9,6 +9,7 @@ import {
   type Mount,
   type MountPoint,
   type OciMount,
+  supports,
   type ViewKey,
 } from "@tsbox/kernel";
 import type { Engine } from "../engine.ts";
@@ -37,12 +38,23 @@ export async function attach(
   return mounts;
 }
 
-/** Detaches the volumes. A volume that is not attached is no error. */
-export async function release(engine: Pick<Engine, "volumes">, call: Call, record: Container): Promise<void> {
+/**
+ * Detaches the volumes, and tells the storage driver that the container's root and images are mounted no more. What is not attached is no
+ * error.
+ */
+export async function release(engine: Pick<Engine, "storage" | "volumes">, call: Call, record: Container): Promise<void> {
   const failures: unknown[] = [];
   for (const point of record.mounts)
     if (point.kind === "volume") await engine.volumes.unmount(call, point.name, record.id).catch((error: unknown) => failures.push(error));
+  await released(engine, call, record).catch((error: unknown) => failures.push(error));
   if (failures.length > 0) throw failures[0];
+}
+
+async function released(engine: Pick<Engine, "storage">, call: Call, { drivers, layer, mounts }: Container): Promise<void> {
+  const storage = await engine.storage(drivers.storage);
+  if (!supports(storage, "release")) return;
+  await storage.released(call, layer);
+  for (const point of mounts) if (point.kind === "image") await storage.released(call, point.view as ViewKey);
 }
 
 async function attachOne(

@@ -1,0 +1,9 @@
+import { suite as conformance } from "@tsbox/conformance";
+import { suite } from "@tsbox/harness";
+import plugin from "../src/index.ts";
+
+const module = import.meta.resolve("../src/index.ts");
+const config = { dataSize: "4g", metadataSize: "64m", baseSize: "1g" };
+// A guest kernel makes a snapshot ten times slower than a host.
+const test = suite("conformance storage/devicemapper", { timeout: 900_000 });
+(await conformance({ kind: "storage", id: "devicemapper", plugin, module, config })).register(test);
