@@ -7,6 +7,7 @@ import { execKind } from "./exec/index.ts";
 import { logKind } from "./log/index.ts";
 import { networkKind } from "./network/index.ts";
 import { openDriver } from "./plugin-subject.ts";
+import { registryKind } from "./registry/index.ts";
 import { type BaseWorld, placeOf, type Rule } from "./rule.ts";
 import { type Outcome, type Report, type RuleName, registerRules, runRules, type TestRunner } from "./run.ts";
 import { storageKind } from "./storage/index.ts";
@@ -33,6 +34,7 @@ const suites: Readonly<Record<string, (target: Target) => Promise<Suite>>> = {
   network: (target) => suiteOf(networkKind, target),
   volume: (target) => suiteOf(volumeKind, target),
   log: (target) => suiteOf(logKind, target),
+  registry: (target) => suiteOf(registryKind, target),
 };
 
 /** Opens the driver once, to find out whether this host can use it. `Unsupported`: the kind has no suite. */

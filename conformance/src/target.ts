@@ -3,10 +3,11 @@ import type { HostToolkit, Plugin, Strings } from "@tsbox/kernel";
 import type { LogSink } from "./log/world.ts";
 import type { Measurement } from "./measure.ts";
 import { type OpenedPart, openDriver } from "./plugin-subject.ts";
+import type { RegistrySource } from "./registry/world.ts";
 import type { BaseWorld, Rule } from "./rule.ts";
 
 export interface Target {
-  /** `storage`, `exec`, `network`, `volume` or `log`. */
+  /** `storage`, `exec`, `network`, `volume`, `log` or `registry`. */
   readonly kind: string;
   /** The driver's id, as its plugin provides it. */
   readonly id: string;
@@ -25,6 +26,8 @@ export interface Target {
   readonly networkOptions?: Strings | undefined;
   /** Of the kind `log`: makes a sink for the driver. Default: the rules that need one are skipped. */
   readonly logSink?: (() => Promise<LogSink>) | undefined;
+  /** Of the kind `registry`: makes a registry for the driver of this id, in a directory of its own. Default: as with `logSink`. */
+  readonly registrySource?: ((id: string, directory: string) => Promise<RegistrySource>) | undefined;
 }
 
 /** The suite of one kind. */
@@ -41,7 +44,7 @@ export interface Kind<World extends BaseWorld> {
 }
 
 /** Opens the driver with a directory of its own. */
-export async function openTarget<K extends "storage" | "exec" | "network" | "volume" | "log">(
+export async function openTarget<K extends "storage" | "exec" | "network" | "volume" | "log" | "registry">(
   kind: K,
   { plugin, id, config }: Target,
   host: HostToolkit,

@@ -9,6 +9,7 @@ import {
   logRules,
   networkRules,
   placeOf,
+  registryRules,
   storageRules,
   type TestRunner,
   toTap,
@@ -49,7 +50,9 @@ test("a kind without a suite is refused with a message", async () => {
   await assert.rejects(
     conformance({ kind: "weather", id: "rain", plugin: refusing }),
     (error) =>
-      isTsboxError(error) && error.code === "Unsupported" && error.message.includes("there is one for storage, exec, network, volume, log"),
+      isTsboxError(error) &&
+      error.code === "Unsupported" &&
+      error.message.includes("there is one for storage, exec, network, volume, log, registry"),
   );
 });
 
@@ -106,7 +109,7 @@ function stands(place: string): boolean {
 }
 
 test("each rule says where the contract makes its promise, and that place is there", () => {
-  for (const rule of [...storageRules, ...execRules, ...networkRules, ...volumeRules, ...logRules])
+  for (const rule of [...storageRules, ...execRules, ...networkRules, ...volumeRules, ...logRules, ...registryRules])
     assert.ok(stands(placeOf(rule)), `${rule.id}: ${placeOf(rule)}`);
   assert.ok(!stands("kernel/src/contract/storage.ts, StorageDriver.fly"));
   assert.ok(!stands('kernel/src/contract/storage.ts, "it flies"'));

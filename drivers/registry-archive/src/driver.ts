@@ -27,6 +27,7 @@ export function archiveDriver(archives: Archives, reader: Reader): RegistryDrive
   return {
     powers: ["local", "archives"],
     resolve: async (call, ref) => {
+      call.signal.throwIfAborted();
       const archive = await archives.open(call, ref);
       try {
         return (await read(call, archive)).index;
@@ -35,6 +36,7 @@ export function archiveDriver(archives: Archives, reader: Reader): RegistryDrive
       }
     },
     fetch: async (call, ref, blob, from) => {
+      call.signal.throwIfAborted();
       const archive = await archives.open(call, ref);
       try {
         const place = (await read(call, archive)).blobs.get(parseDigest(blob.digest));

@@ -52,8 +52,12 @@ export function hostDriver(hidden: readonly string[]): RegistryDriver {
   };
   return {
     powers: ["directories", "local"],
-    resolve: async (_call: Call, ref: string, _access: Access) => (await make(ref)).manifest,
-    fetch: async (_call: Call, ref: string, blob: Descriptor, from: number) => {
+    resolve: async (call: Call, ref: string, _access: Access) => {
+      call.signal.throwIfAborted();
+      return (await make(ref)).manifest;
+    },
+    fetch: async (call: Call, ref: string, blob: Descriptor, from: number) => {
+      call.signal.throwIfAborted();
       const known = made.get(ref) ?? [await make(ref)];
       const bytes = known.find((one) => one.blobs.has(blob.digest))?.blobs.get(blob.digest);
       if (bytes === undefined)

@@ -35,13 +35,13 @@ export function registryDriver(connections: Connections, certificates: string, t
   const asker: Asker = { connections, tokens: new Tokens(connections), answerTimeout: timeout };
   return {
     powers: ["names"],
-    resolve: (call, ref, access) => {
+    resolve: async (call, ref, access) => {
       const reference = parseReference(ref);
       return eachEndpoint(call, endpoints(reference.host, access, certificates), (endpoint) =>
         resolve(asker, call, endpoint, reference, access),
       );
     },
-    fetch: (call, ref, blob, from, access) => {
+    fetch: async (call, ref, blob, from, access) => {
       const reference = parseReference(ref);
       return eachEndpoint(call, endpoints(reference.host, access, certificates), (endpoint) =>
         fetchFrom(asker, call, endpoint, reference, blob, from, access),

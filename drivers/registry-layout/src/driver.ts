@@ -13,11 +13,13 @@ const refName = "org.opencontainers.image.ref.name";
 export function layoutDriver(): RegistryDriver {
   return {
     powers: ["local"],
-    resolve: async (_call, ref) => {
+    resolve: async (call, ref) => {
+      call.signal.throwIfAborted();
       const { directory, tag } = await place(ref);
       return choose(await readIndex(directory), ref, tag);
     },
     fetch: async (call, ref, blob, from) => {
+      call.signal.throwIfAborted();
       const { directory } = await place(ref);
       const path = join(directory, "blobs", parseDigest(blob.digest).replace(":", "/"));
       const file = await openInside(directory, path);

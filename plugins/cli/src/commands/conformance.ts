@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import type { LogSink } from "@tsbox/conformance";
+import type { LogSink, RegistrySource } from "@tsbox/conformance";
 import { asError } from "@tsbox/kernel";
 import { CommandError } from "../command-error.ts";
 import { findDriver } from "../find-driver.ts";
@@ -37,9 +37,21 @@ export const conformance: Command = {
     const networkOptions = pairsOf(parsed.list("opt"));
     const found = await findDriver(kind, word, parsed.text("package"), io);
     const logSink = typeof found.suites?.sink === "function" ? (found.suites.sink as () => Promise<LogSink>) : undefined;
+    const registrySource =
+      typeof found.suites?.registry === "function"
+        ? (found.suites.registry as (id: string, directory: string) => Promise<RegistrySource>)
+        : undefined;
     const directory = mkdtempSync(join(resolve(io.workingDirectory, parsed.text("directory") ?? tmpdir()), "tsbox-conformance-"));
     try {
-      const suite = await suites.suite({ kind, ...found, config: config ?? found.config, directory, networkOptions, logSink });
+      const suite = await suites.suite({
+        kind,
+        ...found,
+        config: config ?? found.config,
+        directory,
+        networkOptions,
+        logSink,
+        registrySource,
+      });
       const report = await suite.run({ performance: parsed.bool("performance") });
       const text = formats[format](report);
       const output = parsed.text("output");
