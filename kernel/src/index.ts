@@ -48,6 +48,7 @@ export { signalNumber } from "./signals.ts";
 export { SinkStream, type SinkStreamOptions } from "./sink-stream.ts";
 export { snapshotExists } from "./snapshot-exists.ts";
 export { judgeFields, linuxFields, type SpecFields } from "./spec-fields.ts";
+export { mountsBefore, ownersOf } from "./spec-launch.ts";
 export { supports } from "./supports.ts";
 export { connectUnix, shortSocketPath } from "./unix-socket.ts";
 export { engineVersion } from "./version.ts";

@@ -49,8 +49,8 @@ export function launchWords(launch: Launch, bundle: Bundle, place: Place): reado
   }
   // A process that adopts others must be a subreaper, which neither Node nor a shell can be.
   const file = join(place.directory, "launch.json");
-  const mounts = launch.rootfs === null ? [] : bundle.rootfs;
-  writeFileSync(file, JSON.stringify({ ...launch, mounts, terminal: bundle.spec.process.terminal === true }));
+  const root = launch.rootfs === null ? [] : bundle.rootfs;
+  writeFileSync(file, JSON.stringify({ ...launch, root, terminal: bundle.spec.process.terminal === true }));
   return [place.runtime, "--log", logOf(place), "--log-format", "json", "adopt", file];
 }
 

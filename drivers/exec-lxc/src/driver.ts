@@ -20,11 +20,12 @@ import {
   type Launch,
   linuxFields,
   type OciSpec,
+  ownersOf,
   parseContainerId,
   type TakesOptions,
 } from "@tsbox/kernel";
-import { configOf, devCommands, enterPath, initPath, monitorGroups, mountPoints, sysctlCommands } from "./internal/config.ts";
-import { environment, type Place, placeOf } from "./internal/place.ts";
+import { configOf, enterPath, initPath, isReadOnly, monitorGroups, mountedBefore, mountPoints } from "./internal/config.ts";
+import { environment, type Place, placeOf, publicPath } from "./internal/place.ts";
 import { explainLog } from "./internal/report.ts";
 import { seccompPolicy } from "./internal/seccomp.ts";
 import { checkUserLines } from "./internal/user-lines.ts";
@@ -56,15 +57,18 @@ export class LxcDriver implements ExecDriver, Explains, TakesOptions {
     });
     const cgroup = spec.linux?.cgroupsPath;
     if (cgroup === undefined) throw fail("InvalidArgument", "the spec has no linux.cgroupsPath");
-    const place = placeOf(directory);
+    const owners = ownersOf(spec);
+    const place = placeOf(directory, owners !== null);
+    const path = owners === null ? this.#path : publicPath;
     this.#write(id, place, spec, cgroup, options);
+    if (owners !== null) enter(publicPath, id, place.directory, 0o711);
     const words = [...(spec.annotations?.["io.tsbox.init"] === undefined ? [] : [initPath]), ...spec.process.args];
     return {
       kind: "command",
       rootfs: place.root,
       steps: [
         {
-          argv: ["lxc-start", "-q", "-F", "-P", this.#path, "-n", id, "-o", place.log, "-l", "INFO", "--", enterPath, ...words],
+          argv: ["lxc-start", "-q", "-F", "-P", path, "-n", id, "-o", place.log, "-l", "INFO", "--", enterPath, ...words],
           environment,
           workingDirectory: "/",
           stdio: true,
@@ -74,6 +78,9 @@ export class LxcDriver implements ExecDriver, Explains, TakesOptions {
       cgroup,
       ownFiles: spec.annotations?.["io.tsbox.own-files"] === "true",
       ...mountPoints(spec),
+      owners,
+      mounts: mountedBefore(spec),
+      readOnlyRoot: isReadOnly(spec),
       pidFile: place.pidFile,
       stays: true,
       enter: true,
@@ -89,7 +96,7 @@ export class LxcDriver implements ExecDriver, Explains, TakesOptions {
   async ended(_call: Call, id: ContainerId): Promise<void> {
     const config = join(this.#path, id, "cgroup");
     if (existsSync(config)) await removeGroups(readFileSync(config, "utf8").trim());
-    rmSync(join(this.#path, id), { force: true });
+    for (const path of [this.#path, publicPath]) rmSync(join(path, id), { force: true });
   }
 
   delete(call: Call, id: ContainerId): Promise<void> {
@@ -111,7 +118,7 @@ export class LxcDriver implements ExecDriver, Explains, TakesOptions {
     const { cgroups, program } = this.#host;
     const config = configOf({ spec, place, cgroup, layout: cgroups.layout, program, options });
     const policy = spec.linux?.seccomp === undefined || spec.linux.seccomp === null ? null : seccompPolicy(spec.linux.seccomp);
-    mkdirSync(place.root, { recursive: true, mode: 0o700 });
+    mkdirSync(place.directory, { recursive: true, mode: 0o700 });
     rmSync(place.pidFile, { force: true });
     // The environment is in it, which other users must not read.
     writeFileSync(join(place.directory, "config"), config, { mode: 0o600 });
@@ -119,13 +126,16 @@ export class LxcDriver implements ExecDriver, Explains, TakesOptions {
     rmSync(place.log, { force: true });
     if (policy !== null) writeFileSync(place.seccomp, policy);
     script(place.hook, [`echo "$LXC_PID" >'${place.pidFile}.new'`, `mv '${place.pidFile}.new' '${place.pidFile}'`]);
-    script(place.devices, devCommands(spec));
-    script(place.sysctls, sysctlCommands(spec));
-    mkdirSync(this.#path, { recursive: true, mode: 0o700 });
-    const link = join(this.#path, id);
-    rmSync(link, { force: true });
-    symlinkSync(place.directory, link);
+    enter(this.#path, id, place.directory, 0o700);
   }
+}
+
+/** Makes a container known below one of LXC's paths, whose directory has `mode`. */
+function enter(path: string, id: ContainerId, directory: string, mode: number): void {
+  mkdirSync(path, { recursive: true, mode });
+  const link = join(path, id);
+  rmSync(link, { force: true });
+  symlinkSync(directory, link);
 }
 
 function script(path: string, lines: readonly string[]): void {

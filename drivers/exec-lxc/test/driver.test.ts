@@ -4,7 +4,7 @@ import { type Case, suite, temporaryDirectory } from "@tsbox/harness";
 import { type ContainerId, createCall, isTsboxError, type OciSpec, silentLog } from "@tsbox/kernel";
 import * as assert from "uvu/assert";
 import { LxcDriver } from "../src/driver.ts";
-import { configOf, devCommands, mountPoints, sysctlCommands } from "../src/internal/config.ts";
+import { configOf, devCommands, isMapped, mountedBefore, mountPoints, sysctlCommands } from "../src/internal/config.ts";
 import { limitLines } from "../src/internal/limits.ts";
 import { placeOf } from "../src/internal/place.ts";
 import { explainLog } from "../src/internal/report.ts";
@@ -22,7 +22,14 @@ const plain: OciSpec = {
   linux: { namespaces: ["mount", "pid", "network", "ipc", "uts", "cgroup"].map((type) => ({ type })), cgroupsPath: "/some/group" },
 };
 const lines = (spec: OciSpec, layout: "hybrid" | "v2" = "hybrid"): readonly string[] =>
-  configOf({ spec, place: placeOf("/bundle"), cgroup: "/some/group", layout, program: "/opt/tsbox", options: [] }).split("\n");
+  configOf({
+    spec,
+    place: placeOf("/bundle", isMapped(spec.linux ?? {})),
+    cgroup: "/some/group",
+    layout,
+    program: "/opt/tsbox",
+    options: [],
+  }).split("\n");
 const withLinux = (change: object): OciSpec => ({ ...plain, linux: { ...plain.linux, ...change } });
 const withProcess = (change: object): OciSpec => ({ ...plain, process: { ...plain.process, ...change } });
 const unsupported = (words: RegExp) => (error: unknown) => isTsboxError(error) && error.code === "Unsupported" && words.test(error.message);
@@ -67,14 +74,13 @@ test("a user's lines: limits, for a privileged container more, and nothing that 
   for (const key of ["memory.limit_in_bytes", "lxc", "lxc.", "lxc.cgroup.a/../b", "lxc.prlimit.x\nlxc.include"]) refused(key, /no key/);
   for (const value of ["", "1\nlxc.include = /etc/x", "x".repeat(5_000)]) refused("lxc.prlimit.nofile", /its value/, { value });
   assert.throws(() => checkUserLines(Array(101).fill({ key: "lxc.prlimit.nofile", value: "1" }), { privileged: false, layout: "v2" }));
-  const given = { spec: plain, place: placeOf("/bundle"), cgroup: "/some/group", layout: "hybrid" as const, program: "/opt/tsbox" };
+  const given = { spec: plain, place: placeOf("/bundle", false), cgroup: "/some/group", layout: "hybrid" as const, program: "/opt/tsbox" };
   const written = configOf({ ...given, options: [{ key: "lxc.cgroup.cpu.shares", value: "512" }] });
   assert.ok(written.endsWith("\nlxc.cgroup.cpu.shares = 512\n"));
 });
 
 test("what LXC has no word for is refused by its name", () => {
   const cases: readonly (readonly [OciSpec, RegExp])[] = [
-    [withLinux({ namespaces: [{ type: "user", path: "/proc/7/ns/user" }] }), /user namespace/],
     [withLinux({ namespaces: [{ type: "cgroup", path: "/x" }] }), /cgroup namespace by its path/],
     [withLinux({ timeOffsets: { boottime: { secs: 1, nanosecs: 5 } } }), /less than a second/],
     [withLinux({ resources: { cpu: { burst: 9 } } }), /linux\.resources\.cpu\.burst/],
@@ -82,7 +88,8 @@ test("what LXC has no word for is refused by its name", () => {
     [withLinux({ devices: [{ path: "/dev/../etc/x", type: "c", major: 1, minor: 3 }] }), /device node/],
     [withProcess({ capabilities: { ambient: ["CAP_CHOWN"] } }), /capabilities\.ambient/],
     [withProcess({ scheduler: {} }), /process\.scheduler/],
-    [{ ...plain, mounts: [{ destination: "/x", type: "bind", source: "/", options: ["rbind", "rro"] }] }, /read-only mount of \//],
+    [{ ...plain, mounts: [{ destination: "/dev/x", type: "bind", source: "/", options: ["rbind", "rro"] }] }, /read-only mount of \//],
+    [{ ...plain, mounts: [{ destination: "/sys/x", type: "tmpfs", options: ["tmpcopyup"] }] }, /tmpcopyup/],
     [{ ...plain, hostname: "two\nlines" }, /line break/],
   ];
   for (const [spec, words] of cases) assert.throws(() => lines(spec), unsupported(words), String(words));
@@ -90,10 +97,40 @@ test("what LXC has no word for is refused by its name", () => {
 
 test("a device below somebody else's mount is refused: a link there would lead out of the root", () => {
   const spec = { ...withLinux({ devices: [{ path: "/dev/own/x", type: "c", major: 1, minor: 3 }] }), mounts: [] };
-  assert.ok(lines(spec).includes("lxc.hook.autodev = /bundle/lxc/devices"));
+  const [hook = ""] = lines(spec).filter((line) => line.startsWith("lxc.hook.autodev = sh -c "));
+  assert.match(hook, /mknod -m 666 "\$LXC_ROOTFS_MOUNT"/);
   const covered = { ...spec, mounts: [{ destination: "/dev/own", type: "bind", source: "/tmp", options: ["bind"] }] };
   assert.throws(() => lines(covered), unsupported(/device node/));
   assert.ok(devCommands(spec).includes(`mknod -m 666 "$LXC_ROOTFS_MOUNT"'/dev/own/x' c 1 3`));
+});
+
+test("in a user namespace the shim mounts what the container's root may not reach, and nodes are the host's", () => {
+  const bind = { destination: "/etc/hosts", type: "bind", source: "/run/engine/hosts", options: ["rbind"] };
+  const shm = { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["size=64m"] };
+  const maps = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+  const node = { path: "/dev/own", hostPath: "/dev/fuse", type: "c", major: 10, minor: 229 };
+  const mapped: OciSpec = {
+    ...withLinux({ namespaces: [{ type: "user", path: "/proc/7/ns/user" }], uidMappings: maps, gidMappings: maps, devices: [node] }),
+    mounts: [bind, shm],
+  };
+  assert.equal(mountedBefore(mapped), [bind]);
+  const all = lines(mapped);
+  assert.ok(all.includes("lxc.namespace.share.user = /proc/7/ns/user"));
+  assert.ok(all.includes("lxc.idmap = g 0 100000 65536"));
+  assert.ok(all.includes("lxc.mount.entry = /dev/fuse dev/own none bind,create=file 0 0"));
+  assert.not.ok(
+    all.some((line) => line.includes("/etc/hosts") || line.includes("mknod")),
+    "neither is LXC's",
+  );
+  assert.ok(all.some((line) => line.includes(" dev/shm ")));
+});
+
+test("one mount that LXC has no words for is made by the shim, and with it all others that may lie on it", () => {
+  const volume = { destination: "/v", type: "bind", source: "/etc", options: ["rbind"] };
+  const peer = { destination: "/peer", type: "bind", source: "/opt", options: ["rbind", "rshared"] };
+  const copied = { destination: "/v/run", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup"] };
+  assert.equal(mountedBefore({ ...plain, mounts: [volume, peer] }), []);
+  assert.equal(mountedBefore({ ...plain, mounts: [volume, peer, copied] }), [volume, copied]);
 });
 
 test("the environment goes through unchanged, and no word of it ends a line", () => {
@@ -244,10 +281,10 @@ test("what the configuration has no line for is refused, not dropped", async (t)
 test("a spec that is refused leaves nothing", async (t) => {
   const { driver, path, bundle } = world(t);
   mkdirSync(path);
-  const spec = withLinux({ namespaces: [{ type: "user", path: "/x" }] });
+  const spec = withLinux({ namespaces: [{ type: "cgroup", path: "/x" }] });
   await driver.plan(call, { id, directory: bundle, spec, rootfs: [] }).then(
     () => assert.unreachable(),
-    (error) => assert.ok(unsupported(/user namespace/)(error)),
+    (error) => assert.ok(unsupported(/cgroup namespace/)(error)),
   );
   assert.not.ok(existsSync(join(bundle, "lxc")));
 });

@@ -13,12 +13,13 @@ import {
   fail,
   fileTail,
   type Launch,
+  ownersOf,
   parseContainerId,
 } from "@tsbox/kernel";
 import { consoleName, placeOf, writeBundle } from "./internal/bundle.ts";
 import type { CommandLine } from "./internal/command-line.ts";
 import { reported } from "./internal/report.ts";
-import { refuseNewer } from "./internal/spec-versions.ts";
+import { mountsOfNewer, refuseNewer } from "./internal/spec-versions.ts";
 import type { Version } from "./probe.ts";
 
 /** How much of a runtime's log is read, in bytes. */
@@ -35,11 +36,13 @@ export class OciRuntimeDriver implements ExecDriver, Explains {
   }
 
   async plan(_call: Call, { id, directory, spec }: Bundle): Promise<Launch> {
-    refuseNewer(spec, this.#version.spec, this.runtime.name);
+    const before = mountsOfNewer(spec, this.#version.spec);
+    const own = before.length === 0 ? spec : { ...spec, mounts: spec.mounts?.filter((mount) => !before.includes(mount)) ?? [] };
+    refuseNewer(own, this.#version.spec, this.runtime.name);
     const cgroup = spec.linux?.cgroupsPath;
     if (cgroup === undefined) throw fail("InvalidArgument", "the spec has no linux.cgroupsPath");
     const place = placeOf(directory, spec);
-    writeBundle(place, spec, this.#version.spec);
+    writeBundle(place, own, this.#version.spec);
     const step = (words: readonly string[], how = {}): ReturnType<CommandLine["step"]> =>
       this.runtime.step(place.log, place.directory, words, how);
     const terminal = spec.process.terminal === true;
@@ -56,6 +59,9 @@ export class OciRuntimeDriver implements ExecDriver, Explains {
       ownFiles: spec.annotations?.["io.tsbox.own-files"] === "true",
       directories: [],
       files: [],
+      owners: ownersOf(spec),
+      mounts: before,
+      readOnlyRoot: false,
       stays: false,
       enter: false,
       pidFile: place.pidFile,

@@ -102,6 +102,15 @@ export interface LaunchCommand {
   readonly directories: readonly string[];
   readonly files: readonly string[];
   /**
+   * The ids on the host, in a user namespace that was made before: of its root, who gets the files that are made, and of the process's
+   * user, who gets the standard streams. Null: the container has the host's ids, or the format makes the namespace.
+   */
+  readonly owners: Owners | null;
+  /** Mounts of the spec that the shim makes below the root first, so that the format finds them there. An exec has none. */
+  readonly mounts: readonly OciMount[];
+  /** The shim makes the root read-only, after all that, and not what is mounted there. False: the format does, if the spec says so. */
+  readonly readOnlyRoot: boolean;
+  /**
    * The file to which a step writes the pid of the first process, at its end or, if it `stays`, before. Null: the last step is itself the
    * first process.
    */
@@ -124,6 +133,11 @@ export interface LaunchCommand {
   readonly consoleSocket: string | null;
   /** The file in which the commands report their errors, for `explain`. */
   readonly report: string | null;
+}
+export interface Owners {
+  readonly root: { readonly uid: number; readonly gid: number };
+  /** A uid. */
+  readonly process: number;
 }
 export interface LaunchStep extends Command {
   /** It has the container's standard streams. The others have none, and what they write to stderr is quoted when they fail. */

@@ -32,17 +32,20 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio as Stream};
 use std::time::Duration;
 use tsbox_core::container::cgroup::Cgroup;
 use tsbox_core::container::idmap;
+use tsbox_core::container::mounts::{self, Place};
 use tsbox_core::container::namespaces::{self, Forked, MOUNT};
 use tsbox_core::container::procfs::Procfs;
+use tsbox_core::container::spec::OciMount;
 use tsbox_core::container::terminal;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::Mount;
 use tsbox_core::sys::mount::{self, Attributes};
+use tsbox_core::sys::owner::as_owner;
 use tsbox_core::sys::{self, Call, messages, signals};
 use tsbox_core::tree::root::Root;
 
@@ -71,6 +74,71 @@ pub struct Step {
     pub held: bool,
 }
 
+/// `Owners` of kernel/src/contract/exec.ts: ids on the host.
+#[derive(Deserialize)]
+pub struct Owners {
+    /// Of the container's root.
+    root: Ids,
+    /// The uid of the process.
+    process: u32,
+}
+
+#[derive(Deserialize)]
+struct Ids {
+    uid: u32,
+    gid: u32,
+}
+
+/// `LaunchCommand` of kernel/src/contract/exec.ts.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchCommand {
+    pub steps: Vec<Step>,
+    /// Where the root is mounted first. None: the format mounts it.
+    pub rootfs: Option<PathBuf>,
+    /// The cgroup that the runtime uses. None, for an exec: the container's.
+    pub cgroup: Option<String>,
+    pub pid_file: Option<PathBuf>,
+    pub console_socket: Option<PathBuf>,
+    #[serde(default)]
+    pub own_files: bool,
+    #[serde(default)]
+    pub directories: Vec<String>,
+    #[serde(default)]
+    pub files: Vec<String>,
+    pub owners: Option<Owners>,
+    #[serde(default)]
+    pub mounts: Vec<OciMount>,
+    #[serde(default)]
+    pub read_only_root: bool,
+    #[serde(default)]
+    pub stays: bool,
+    #[serde(default)]
+    pub enter: bool,
+}
+
+impl LaunchCommand {
+    /// `root`: what is mounted at `rootfs`.
+    pub fn commands<'a>(&'a self, root: &'a [Mount], stdio: Stdio, hold: Option<BorrowedFd<'a>>) -> Commands<'a> {
+        Commands {
+            steps: &self.steps,
+            root: self.rootfs.as_deref().map(|path| (path, root)),
+            own_files: self.own_files,
+            directories: &self.directories,
+            files: &self.files,
+            owners: self.owners.as_ref(),
+            mounts: &self.mounts,
+            read_only_root: self.read_only_root,
+            stdio,
+            hold,
+            pid_file: self.pid_file.as_deref(),
+            console_socket: self.console_socket.as_deref(),
+            stays: self.stays,
+            enter: self.enter,
+        }
+    }
+}
+
 pub struct Commands<'a> {
     /// Run one after another; each must exit with 0.
     pub steps: &'a [Step],
@@ -81,6 +149,12 @@ pub struct Commands<'a> {
     /// Directories and empty files that the root gets if it lacks them.
     pub directories: &'a [String],
     pub files: &'a [String],
+    /// Who gets those, and the standard streams. None: the host's root.
+    pub owners: Option<&'a Owners>,
+    /// Mounts that are made below the root.
+    pub mounts: &'a [OciMount],
+    /// The root is made read-only, and not those mounts.
+    pub read_only_root: bool,
     pub stdio: Stdio,
     /// See [`crate::Launch::hold`].
     pub hold: Option<BorrowedFd<'a>>,
@@ -134,6 +208,9 @@ fn conduct(commands: &Commands, channel: &Channel) -> Result<()> {
     let _ = Procfs::of_host()?.write("self/oom_score_adj", "0");
     if let Some((path, mounts)) = commands.root {
         mount_root(path, mounts, commands).map_err(|failure| failure.at("rootfs"))?;
+    }
+    if let (Some(owners), Stdio::Fds(fds)) = (commands.owners, commands.stdio) {
+        terminal::hand_over(fds, owners.process);
     }
     let terminal = match (commands.stdio, commands.console_socket, commands.enter) {
         (Stdio::Terminal { .. }, None, false) => Some(own_terminal()?),
@@ -197,18 +274,44 @@ fn mount_root(path: &Path, mounts: &[Mount], commands: &Commands) -> Result<()> 
     };
     mount::set_attributes(top.as_fd(), slave, true)?;
     std::fs::create_dir_all(path).map_err(|error| Failure::io(&error, "mkdir", path.to_str()))?;
+    let early = mounts::open_early(commands.mounts, true, None)?;
     let root = Root::new(idmap::open_detached(mounts)?);
-    if commands.own_files {
-        own_files::make(&root);
+    let make = || {
+        complete(&root, commands);
+        mount::attach(root.fd(), path)?;
+        let place = Place {
+            root: &root,
+            cgroup: None,
+            cgroup_namespace: false,
+            label: None,
+        };
+        mounts::mount_all(&place, commands.mounts, early).map_err(|failure| failure.at("mounts"))
+    };
+    match commands.owners {
+        Some(owners) => as_owner((owners.root.uid, owners.root.gid), make)?,
+        None => make()?,
     }
-    // A root that can't be written lacks them then, and the runtime or the process says so.
+    if commands.read_only_root {
+        let read_only = Attributes {
+            set: mount::RDONLY,
+            ..Attributes::default()
+        };
+        mount::set_attributes(root.fd(), read_only, false)?;
+    }
+    Ok(())
+}
+
+/// Makes the files that the root lacks. A root that can't be written goes without, and the runtime or the process says so.
+fn complete(root: &Root, commands: &Commands) {
+    if commands.own_files {
+        own_files::make(root);
+    }
     for directory in commands.directories {
         let _ = root.make_directory(directory, 0o755);
     }
     for file in commands.files {
         let _ = root.make_file(file);
     }
-    mount::attach(root.fd(), path)
 }
 
 /// Runs a step to its end. It dies with the conductor.

@@ -52,7 +52,7 @@ pub mod sealed;
 mod stdio;
 
 pub use cli::main;
-pub use commands::{Commands, Step, command, join_command};
+pub use commands::{Commands, LaunchCommand, Owners, Step, command, join_command};
 pub use exec::{Exec, exec, exec_and_wait, replace_if_ended};
 pub use launch::{Launch, Launching, Started, begin, launch};
 pub use pending::{Launched, Pending};

@@ -134,6 +134,37 @@ for (const [format, missing] of formats) {
     assert.match(terminal.output, /\/dev\/pts\/0\r\n33 99\r\n/);
   });
 
+  test.skipIf(
+    reason ?? missing,
+    `${format}: in a user namespace root is nobody on the host, and has its files, volumes and streams`,
+    async (t) => {
+      const own = await ready(t);
+      const directory = temporaryDirectory(t);
+      const words = ["--userns", "private", "-v", "kept:/v", "-v", `${directory}:/ro/bind:ro`, "--device", "/dev/fuse"];
+      const script = [
+        "id -u; awk '{ print $1, $3 }' /proc/self/uid_map; echo out >/dev/stdout; echo err >/dev/stderr",
+        "touch /x /v/x; stat -c %u /x /v/x /.dockerenv /etc/hosts; touch /ro/bind/x 2>/dev/null || echo refused",
+        "test -c /dev/fuse && grep -c . /etc/hosts",
+      ].join("; ");
+      const ran = await own.run([...run, ...words, "bb", "sh", "-c", script]);
+      assert.is(ran.code, 0, ran.stderr);
+      assert.match(ran.stdout, /^0\n0 65536\nout\n0\n0\n0\n\d+\nrefused\n[1-9]\d*\n$/);
+      assert.is(ran.stderr, "err\n");
+      // A volume has the same owners outside of the namespace.
+      assert.is(await own.ok([...run, "-v", "kept:/v", "bb", "stat", "-c", "%u", "/v/x"]), "0\n");
+      assert.is(
+        (await own.run([...run, "--userns", "private", "--read-only", "-v", "kept:/v", "bb", "sh", "-c", "touch /v/y && ! touch /y"])).code,
+        0,
+      );
+      assert.is((await own.run([...run, "--userns", "private", "-u", "7", "bb", "sh", "-c", "echo $(id -u) >/dev/stdout"])).stdout, "7\n");
+      await own.ok(["run", "-d", "--name", "mapped", "--userns", "private", "--exec", format, "--net", "none", "bb", "sleep", "1000"]);
+      const pid = await own.ok(["inspect", "-f", "{{.State.Pid}}", "mapped"]);
+      assert.not.match(readFileSync(`/proc/${pid.trim()}/status`, "utf8"), /^Uid:\t0\t/m);
+      assert.is(await own.ok(["exec", "mapped", "id", "-u"]), "0\n");
+      await own.ok(["rm", "-f", "mapped"]);
+    },
+  );
+
   test.skipIf(reason ?? missing, `${format}: the daemon's death, the shim's, and the whole engine's`, async (t) => {
     const own = await ready(t);
     const start = (name: string, ...words: readonly string[]): Promise<string> =>

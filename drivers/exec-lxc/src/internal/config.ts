@@ -4,7 +4,7 @@
  */
 import { existsSync, lstatSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, normalize } from "node:path";
-import { type FormatOption, fail, type OciIdMapping, type OciLinux, type OciMount, type OciSpec } from "@tsbox/kernel";
+import { type FormatOption, fail, mountsBefore, type OciIdMapping, type OciLinux, type OciMount, type OciSpec } from "@tsbox/kernel";
 import { limitLines } from "./limits.ts";
 import type { Place } from "./place.ts";
 import { userLines } from "./user-lines.ts";
@@ -37,6 +37,8 @@ interface Capabilities {
 }
 interface DeviceNode {
   readonly path: string;
+  /** A word of the engine's own: the host's node, which a user namespace gets. */
+  readonly hostPath?: string;
   readonly type: string;
   readonly major?: number;
   readonly minor?: number;
@@ -48,14 +50,11 @@ interface DeviceNode {
 export function configOf(given: Given): string {
   const { spec, place, cgroup, layout } = given;
   const linux = spec.linux ?? {};
-  // LXC wants its own files to be accessible to the container's root, and those of the engine are not.
-  if (linux.namespaces?.some(({ type, path }) => type === "user" && path !== undefined))
-    throw unsupported("a user namespace that was made before the container (--userns private)");
+  refusePropagation(linux);
   const seccomp = linux.seccomp === undefined || linux.seccomp === null ? [] : [`lxc.seccomp.profile = ${place.seccomp}`];
   const lines = [
     `lxc.uts.name = ${spec.hostname || "localhost"}`,
     `lxc.rootfs.path = dir:${place.root}`,
-    ...rootOptions(spec),
     // The process takes a terminal of the container's own by itself, if it needs one.
     "lxc.console.path = none",
     "lxc.tty.max = 0",
@@ -76,13 +75,39 @@ export function configOf(given: Given): string {
     ...processLines(spec),
     ...seccomp,
     // Before the mounts, which make /proc/sys read-only.
-    ...(sysctlCommands(spec).length === 0 ? [] : [`lxc.hook.pre-mount = ${place.sysctls}`]),
-    ...devHook(given),
+    ...hook("pre-mount", sysctlCommands(spec)),
+    ...devHook(spec),
     ...userLines(given.options),
   ];
   const broken = lines.find((line) => line.includes("\n"));
   if (broken !== undefined) throw unsupported(`a line break in ${JSON.stringify(broken.slice(0, 60))}`);
   return `${lines.join("\n")}\n`;
+}
+
+/**
+ * The mounts that the shim makes below the root before LXC begins. In a user namespace that the engine has made, LXC's own mounts are those
+ * of the container's root, who may not walk the host's directories. In any other container LXC mounts, unless it has no words for one of
+ * the mounts: then the shim makes all of them, since a later one may lie on an earlier one.
+ */
+export function mountedBefore(spec: OciSpec): readonly OciMount[] {
+  const before = mountsBefore(spec);
+  return isMapped(spec.linux ?? {}) || before.some((mount) => lacksWords(mount) !== null) ? before : [];
+}
+
+/** Whether the container is in a user namespace that was made before it. */
+export const isMapped = ({ namespaces = [] }: OciLinux): boolean =>
+  namespaces.some(({ type, path }) => type === "user" && path !== undefined);
+
+/** What of a mount LXC has no words for; null: it has words for all of it. */
+function lacksWords({ destination, type, source = "none", options = [], uidMappings }: OciMount): string | null {
+  const unknown = options.find((option) => option === "tmpcopyup" || option === "idmap" || option === "ridmap");
+  if (unknown !== undefined) return `the mount option ${unknown}`;
+  if (uidMappings !== undefined) return `id maps of the mount at ${destination}`;
+  if (type === "overlay") return `an overlay at ${destination}`;
+  // Without mounts below it, read-only and recursively read-only are the same.
+  if (options.includes("rro") && hasMountsBelow(source))
+    return `a read-only mount of ${source} with all mounts below it (bind-recursive=writable leaves those as they are)`;
+  return null;
 }
 
 /**
@@ -106,9 +131,10 @@ const createOf = ({ source = "none", options = [] }: OciMount): "file" | "dir" =
 /** The monitor's cgroups, which LXC leaves when the container has ended. */
 export const monitorGroups = (cgroup: string): readonly string[] => [`${relative(cgroup)}.monitor`, `${relative(cgroup)}.pivot`];
 
-/** The commands that complete the container's own /dev, below the root. */
+/** The commands that complete the container's own /dev, below the root. Nobody can make a device node in a user namespace. */
 export function devCommands({ linux, process }: OciSpec): readonly string[] {
-  const nodes = nodesOf(linux ?? {}).flatMap(({ path, type, major = 0, minor = 0, fileMode, uid, gid }) => {
+  const own = isMapped(linux ?? {}) ? [] : nodesOf(linux ?? {});
+  const nodes = own.flatMap(({ path, type, major = 0, minor = 0, fileMode, uid, gid }) => {
     const at = inRoot(path);
     const mode = ((fileMode ?? 0o666) & 0o7777).toString(8);
     const numbers = type === "p" ? "" : ` ${major} ${minor}`;
@@ -136,7 +162,11 @@ export function sysctlCommands({ linux }: OciSpec): readonly string[] {
 
 const nodesOf = (linux: OciLinux): readonly DeviceNode[] => (linux.devices ?? []) as readonly DeviceNode[];
 
-function devHook({ spec, place }: Given): readonly string[] {
+/** A hook that LXC runs in the container's namespaces. Its commands are part of the line: that user may not read the engine's files. */
+const hook = (name: string, commands: readonly string[]): readonly string[] =>
+  commands.length === 0 ? [] : [`lxc.hook.${name} = sh -c ${quoted(["set -e", ...commands].join("; "))}`];
+
+function devHook(spec: OciSpec): readonly string[] {
   const { linux, mounts = [] } = spec;
   const nodes = nodesOf(linux ?? {});
   // The hook runs with the host's tools before the root is the container's: a link in somebody else's directory would lead out of it.
@@ -146,21 +176,29 @@ function devHook({ spec, place }: Given): readonly string[] {
       !path.startsWith("/dev/") || normalize(path) !== path || foreign.some((target) => path === target || path.startsWith(`${target}/`)),
   );
   if (wrong !== undefined) throw unsupported(`the device node ${wrong.path}, which is not in the container's own /dev`);
-  return devCommands(spec).length === 0 ? [] : [`lxc.hook.autodev = ${place.devices}`];
+  const bound = isMapped(linux ?? {}) ? nodes : [];
+  return [
+    ...bound.map(
+      ({ path, hostPath = path }) => `lxc.mount.entry = ${escaped(hostPath)} ${escaped(path.slice(1))} none bind,create=file 0 0`,
+    ),
+    ...hook("autodev", devCommands(spec)),
+  ];
 }
 
-function rootOptions({ root, linux }: OciSpec): readonly string[] {
-  const readonly = typeof root === "object" && root !== null && "readonly" in root && root.readonly === true;
-  const propagation = linux?.rootfsPropagation;
+/** LXC would make what the shim has mounted below the root read-only, too: so the shim makes the root read-only. */
+export const isReadOnly = ({ root }: OciSpec): boolean =>
+  typeof root === "object" && root !== null && "readonly" in root && root.readonly === true;
+
+function refusePropagation({ rootfsPropagation: propagation }: OciLinux): void {
   if (propagation !== undefined && propagation !== "" && propagation !== "private" && propagation !== "rprivate")
     throw unsupported(`linux.rootfsPropagation ${String(propagation)}`);
-  return readonly ? ["lxc.rootfs.options = ro"] : [];
 }
 
 /** LXC makes all namespaces but that of users; one that the spec leaves out is the host's. */
 function namespaceLines({ namespaces = [], timeOffsets }: OciLinux): readonly string[] {
   const names: Readonly<Record<string, string>> = { network: "net", mount: "mnt" };
   const all = ["network", "uts", "pid", "ipc", "cgroup"];
+  const shared = [...all, "user"];
   const unknown = namespaces.find(({ type }) => ![...all, "mount", "user", "time"].includes(type));
   if (unknown !== undefined) throw unsupported(`the namespace ${unknown.type}`);
   const path = (kind: string): string | undefined => namespaces.find(({ type }) => type === kind)?.path || undefined;
@@ -169,7 +207,7 @@ function namespaceLines({ namespaces = [], timeOffsets }: OciLinux): readonly st
   const kept = all.filter((kind) => !has(kind) && kind !== "network");
   const offsets = (timeOffsets ?? {}) as Readonly<Record<string, { readonly secs?: number; readonly nanosecs?: number }>>;
   return [
-    ...all.flatMap((kind) => (path(kind) === undefined ? [] : [`lxc.namespace.share.${names[kind] ?? kind} = ${path(kind)}`])),
+    ...shared.flatMap((kind) => (path(kind) === undefined ? [] : [`lxc.namespace.share.${names[kind] ?? kind} = ${path(kind)}`])),
     ...(kept.length === 0 ? [] : [`lxc.namespace.keep = ${[...(has("user") ? [] : ["user"]), ...kept].join(" ")}`]),
     ...(has("network") ? (path("network") === undefined ? ["lxc.net.0.type = empty"] : []) : ["lxc.net.0.type = none"]),
     ...Object.entries(offsets).map(([clock, { secs = 0, nanosecs = 0 }]) => {
@@ -196,13 +234,14 @@ function devLines({ mounts = [] }: OciSpec): readonly string[] {
 }
 
 function mountLines({ spec, program }: Given): readonly string[] {
-  const entries = (spec.mounts ?? []).flatMap((mount) => entryOf(mount));
+  const before = mountedBefore(spec);
+  const entries = (spec.mounts ?? []).filter((mount) => !before.includes(mount)).flatMap((mount) => entryOf(mount));
   const own = [enterPath, ...(spec.annotations?.["io.tsbox.init"] === undefined ? [] : [initPath])];
   return [...entries, ...own.map((path) => `lxc.mount.entry = ${escaped(program)} ${escaped(path.slice(1))} none bind,ro,create=file 0 0`)];
 }
 
 function entryOf(mount: OciMount): readonly string[] {
-  const { destination, type = "none", source = "none", options = [], uidMappings } = mount;
+  const { destination, type = "none", source = "none", options = [] } = mount;
   const target = plain(destination);
   if (target === "/dev" && type === "tmpfs") return [];
   if (type === "devpts" && target === "/dev/pts") return [];
@@ -211,12 +250,8 @@ function entryOf(mount: OciMount): readonly string[] {
     if (target !== "/sys/fs/cgroup") throw unsupported(`cgroups mounted at ${target}`);
     return [`lxc.mount.auto = cgroup:${readonly ? "ro" : "rw"}:force`];
   }
-  const unknown = options.find((option) => option === "tmpcopyup" || option === "idmap" || option === "ridmap");
-  if (unknown !== undefined) throw unsupported(`the mount option ${unknown}`);
-  // Without mounts below it, read-only and recursively read-only are the same.
-  if (options.includes("rro") && hasMountsBelow(source))
-    throw unsupported(`a read-only mount of ${source} with all mounts below it (bind-recursive=writable leaves those as they are)`);
-  if (uidMappings !== undefined) throw unsupported(`id maps of the mount at ${target}`);
+  const lacking = lacksWords(mount);
+  if (lacking !== null) throw unsupported(lacking);
   const isBind = options.includes("bind") || options.includes("rbind");
   // A mount that is not read-only says so, since LXC keeps the flags of the file system below.
   const flags = [...new Set(options.map((option) => (option === "rro" ? "ro" : option))), `create=${createOf(mount)}`];

@@ -15,23 +15,25 @@ export interface Place {
   readonly seccomp: string;
   /** Writes the pid file: LXC runs it when the first process is made. */
   readonly hook: string;
-  /** Makes device nodes: LXC runs it when the root's /dev is there. */
-  readonly devices: string;
-  /** Sets sysctls: LXC runs it in the new namespaces, before any mount. */
-  readonly sysctls: string;
 }
 
-export function placeOf(bundle: string): Place {
+/**
+ * The root of a user namespace is nobody on the host, and may not enter the engine's directories, but LXC wants it to enter its path and
+ * the container's root. These are for such containers. The root is empty, and stays so: each launch mounts in a mount namespace of its own.
+ */
+const publicRoot = "/run/tsbox-lxc/rootfs";
+export const publicPath = "/run/tsbox-lxc/containers";
+
+/** `mapped`: the container is in a user namespace. */
+export function placeOf(bundle: string, mapped: boolean): Place {
   const directory = join(bundle, "lxc");
   const at = (name: string): string => join(directory, name);
   return {
     directory,
-    root: at("rootfs"),
+    root: mapped ? publicRoot : at("rootfs"),
     log: at("log"),
     pidFile: at("pid"),
     seccomp: at("seccomp"),
     hook: at("started"),
-    devices: at("devices"),
-    sysctls: at("sysctls"),
   };
 }

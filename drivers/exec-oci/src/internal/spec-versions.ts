@@ -2,7 +2,7 @@
  * The fields of the OCI runtime spec, with the version that brought them. A runtime ignores what it does not know, and a limit that is
  * silently dropped would be no limit: a field that no version has, or that is newer than the runtime, is refused by its name.
  */
-import { fail, judgeFields, type OciSpec, type SpecFields } from "@tsbox/kernel";
+import { fail, judgeFields, mountsBefore, type OciMount, type OciSpec, type SpecFields } from "@tsbox/kernel";
 import semver from "semver";
 
 const first = "1.0.0";
@@ -75,6 +75,15 @@ const spec: SpecFields<string> = {
 };
 /** Annotations of the engine that its own runtime alone carries out, and what they ask for. */
 const own: Readonly<Record<string, string>> = { "io.tsbox.init": "an init process (--init)" };
+
+/**
+ * The mounts that the shim makes for a runtime that is older than id maps of mounts (1.1.0). If there is one, the shim makes all of them,
+ * since a later one may lie on an earlier one.
+ */
+export function mountsOfNewer(spec: OciSpec, version: string): readonly OciMount[] {
+  const before = mountsBefore(spec);
+  return semver.lt(version, "1.1.0") && before.some(({ uidMappings }) => uidMappings !== undefined) ? before : [];
+}
 
 /** `version`: the newest version of the spec that the runtime knows. A field that is null or missing asks for nothing. */
 export function refuseNewer(asked: OciSpec, version: string, runtime: string): void {

@@ -2,7 +2,7 @@
 //! ends. The conformance suite uses it, since a process that adopts others must be a subreaper.
 
 use super::{foreground, next, unexpected};
-use crate::commands::{Commands, Step, command, join_command};
+use crate::commands::{LaunchCommand, command, join_command};
 use crate::stdio::Stdio;
 use lexopt::prelude::*;
 use serde::Deserialize;
@@ -16,27 +16,15 @@ use tsbox_core::sys;
 /// How long the processes of the container may take to end after its first one.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `LaunchCommand` of kernel/src/contract/exec.ts, with the mounts of its root.
+/// The launch, and what the shim would know besides.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct File {
-    steps: Vec<Step>,
-    rootfs: Option<PathBuf>,
+    #[serde(flatten)]
+    launch: LaunchCommand,
+    /// What is mounted at `rootfs`.
     #[serde(default)]
-    mounts: Vec<Mount>,
-    cgroup: Option<String>,
-    pid_file: Option<PathBuf>,
-    console_socket: Option<PathBuf>,
-    #[serde(default)]
-    own_files: bool,
-    #[serde(default)]
-    directories: Vec<String>,
-    #[serde(default)]
-    files: Vec<String>,
-    #[serde(default)]
-    stays: bool,
-    #[serde(default)]
-    enter: bool,
+    root: Vec<Mount>,
     #[serde(default)]
     terminal: bool,
 }
@@ -49,24 +37,13 @@ pub fn adopt(parser: &mut lexopt::Parser) -> Result<i32> {
     };
     let file = read(&path)?;
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, "prctl(PR_SET_CHILD_SUBREAPER)")?;
-    let commands = Commands {
-        steps: &file.steps,
-        root: file.rootfs.as_deref().map(|root| (root, file.mounts.as_slice())),
-        own_files: file.own_files,
-        directories: &file.directories,
-        files: &file.files,
-        stdio: if file.terminal {
-            Stdio::Terminal { rows: 0, columns: 0 }
-        } else {
-            Stdio::Fds([0, 1, 2])
-        },
-        hold: None,
-        pid_file: file.pid_file.as_deref(),
-        console_socket: file.console_socket.as_deref(),
-        stays: file.stays,
-        enter: file.enter,
+    let stdio = if file.terminal {
+        Stdio::Terminal { rows: 0, columns: 0 }
+    } else {
+        Stdio::Fds([0, 1, 2])
     };
-    let (pid, pidfd, console, cgroup) = match &file.cgroup {
+    let commands = file.launch.commands(&file.root, stdio, None);
+    let (pid, pidfd, console, cgroup) = match &file.launch.cgroup {
         Some(path) => {
             let (started, _) = command(&commands, path)?.wait()?;
             (started.pid, started.pidfd, started.console, Some(started.cgroup))

@@ -10,9 +10,11 @@ use crate::process::Process;
 use crate::starting::NewProcess;
 use serde::Deserialize;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use tsbox_core::container::spec::OciMount;
 use tsbox_core::failure::{Code, Failure, Result};
 use tsbox_core::mount::Mount;
-use tsbox_runtime::{Cgroup, Process as OciProcess, Spec, Stdio, Step};
+use tsbox_runtime::{Cgroup, LaunchCommand, Owners, Process as OciProcess, Spec, Stdio, Step};
 
 /// `Launch` of kernel/src/contract/exec.ts: how a container's first process is started.
 #[derive(Deserialize)]
@@ -21,7 +23,7 @@ pub enum Format {
     /// Kind `oci`: an OCI runtime spec, with this program as the runtime.
     Oci(Box<oci::Oci>),
     /// Kind `command`: the command line of another runtime.
-    Command(command::Command),
+    Command(LaunchCommand),
     /// A kind that this shim does not know, or one whose fields are missing.
     Unknown(String),
 }
@@ -34,16 +36,21 @@ struct Fields {
     kind: String,
     spec: Option<Spec>,
     steps: Option<Vec<Step>>,
-    rootfs: Option<String>,
+    rootfs: Option<PathBuf>,
     cgroup: Option<String>,
-    pid_file: Option<String>,
-    console_socket: Option<String>,
+    pid_file: Option<PathBuf>,
+    console_socket: Option<PathBuf>,
     #[serde(default)]
     own_files: bool,
     #[serde(default)]
     directories: Vec<String>,
     #[serde(default)]
     files: Vec<String>,
+    owners: Option<Owners>,
+    #[serde(default)]
+    mounts: Vec<OciMount>,
+    #[serde(default)]
+    read_only_root: bool,
     #[serde(default)]
     stays: bool,
     #[serde(default)]
@@ -54,7 +61,7 @@ impl From<Fields> for Format {
     fn from(fields: Fields) -> Format {
         match (fields.kind.as_str(), fields.spec, fields.steps) {
             ("oci", Some(spec), _) => Format::Oci(Box::new(oci::Oci { spec })),
-            ("command", _, Some(steps)) => Format::Command(command::Command {
+            ("command", _, Some(steps)) => Format::Command(LaunchCommand {
                 steps,
                 rootfs: fields.rootfs,
                 cgroup: fields.cgroup,
@@ -63,6 +70,9 @@ impl From<Fields> for Format {
                 own_files: fields.own_files,
                 directories: fields.directories,
                 files: fields.files,
+                owners: fields.owners,
+                mounts: fields.mounts,
+                read_only_root: fields.read_only_root,
                 stays: fields.stays,
                 enter: fields.enter,
             }),
@@ -105,7 +115,7 @@ impl Format {
         self.check()?;
         match self {
             Format::Oci(oci) => oci.begin(around),
-            Format::Command(command) => command.begin(around),
+            Format::Command(launch) => command::begin(launch, around),
             Format::Unknown(_) => Err(Failure::new(Code::Internal, "an unknown launch was begun")),
         }
     }
@@ -121,7 +131,7 @@ pub enum ExecFormat {
     /// Has its own root file system, and joins the namespaces that the spec names.
     Beside(Box<beside::Beside>),
     /// The command line of another runtime.
-    Command(command::Command),
+    Command(LaunchCommand),
     #[serde(other)]
     Unknown,
 }
@@ -148,7 +158,7 @@ impl ExecFormat {
         match self {
             ExecFormat::Join(join) => join.begin(around),
             ExecFormat::Beside(beside) => beside.begin(around),
-            ExecFormat::Command(command) => command.begin_exec(around),
+            ExecFormat::Command(launch) => command::begin_exec(launch, around),
             ExecFormat::Unknown => Err(Failure::new(Code::Unsupported, "this shim does not know this kind of exec")),
         }
     }
