@@ -6,6 +6,8 @@ export interface Measurement {
   readonly name: string;
   /** The median in milliseconds. Null: it could not be measured, for this `reason`. */
   readonly milliseconds: number | null;
+  /** Of a measurement of memory: the median. Missing: it is one of time, or could not be measured. */
+  readonly kibibytes?: number;
   readonly runs: number;
   readonly reason: string | null;
 }
@@ -36,6 +38,18 @@ export async function measure<Step extends string>(
     reason = asError(thrown).message;
   }
   return steps.map((step) => measurement(`${step}${suffix}`, times.get(step) ?? [], reason));
+}
+
+/** The median of the kibibytes that each round answers. */
+export async function measureMemory(name: string, rounds: number, round: (at: number) => Promise<number>): Promise<Measurement> {
+  const found: number[] = [];
+  try {
+    for (let at = 0; at < rounds; at++) found.push(await round(at));
+  } catch (thrown) {
+    return { name, milliseconds: null, runs: found.length, reason: asError(thrown).message };
+  }
+  const kibibytes = found.sort((a, b) => a - b)[found.length >> 1] ?? 0;
+  return { name, milliseconds: null, kibibytes, runs: found.length, reason: null };
 }
 
 /** Measurements that can't be made, for one reason. */

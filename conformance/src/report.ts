@@ -37,7 +37,8 @@ function property(one: Measurement): string {
 }
 
 /** One line: an error message of a driver may have several. */
-function timeOf({ milliseconds, runs, reason }: Measurement): string {
+function timeOf({ milliseconds, kibibytes, runs, reason }: Measurement): string {
+  if (kibibytes !== undefined) return `${kibibytes} KiB (median of ${runs})`;
   if (milliseconds !== null) return `${milliseconds} ms (median of ${runs})`;
   return `not measured: ${(reason ?? "").replaceAll(/\s+/g, " ")}`;
 }

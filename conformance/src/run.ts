@@ -17,6 +17,8 @@ export interface Report {
   /** `storage/overlay` */
   readonly subject: string;
   readonly outcomes: readonly Outcome[];
+  /** The driver's powers as it was opened here; none if it could not be. */
+  readonly powers: readonly string[];
   /** Only if it was asked for. */
   readonly performance?: readonly Measurement[];
 }

@@ -62,7 +62,7 @@ async function suiteOf<World extends BaseWorld>(kind: Kind<World>, target: Targe
     if (host === null) throw fail("Internal", "the suite has no toolkit");
     return kind.world(target, host, target.directory ?? tmpdir());
   };
-  const whole = tried === "opened";
+  const whole = "powers" in tried;
   return {
     subject,
     rules: names,
@@ -89,9 +89,14 @@ async function suiteOf<World extends BaseWorld>(kind: Kind<World>, target: Targe
       });
       try {
         if (!whole)
-          return { subject, outcomes: ["skip" in tried ? first("skipped", tried.skip) : first("failed", asError(tried.failure).message)] };
+          return {
+            subject,
+            powers: [],
+            outcomes: ["skip" in tried ? first("skipped", tried.skip) : first("failed", asError(tried.failure).message)],
+          };
         const outcomes = [first("passed", null), ...(await runRules(kind.rules, world))];
-        return performance ? { subject, outcomes, performance: (await kind.performance?.(world)) ?? [] } : { subject, outcomes };
+        const report = { subject, powers: tried.powers, outcomes };
+        return performance ? { ...report, performance: (await kind.performance?.(world)) ?? [] } : report;
       } finally {
         await close();
       }
@@ -99,7 +104,7 @@ async function suiteOf<World extends BaseWorld>(kind: Kind<World>, target: Targe
   };
 }
 
-type Tried = "opened" | { readonly skip: string } | { readonly failure: unknown };
+type Tried = { readonly powers: readonly string[] } | { readonly skip: string } | { readonly failure: unknown };
 
 async function tryToOpen(kind: Pick<Kind<never>, "whyNot" | "trial">, target: Target, host: HostToolkit): Promise<Tried> {
   const reason = kind.whyNot();
@@ -110,9 +115,10 @@ async function tryToOpen(kind: Pick<Kind<never>, "whyNot" | "trial">, target: Ta
   try {
     trial = await kind.trial?.(target);
     const config = trial === undefined ? target.config : trial.config;
-    const { close } = await openDriver(plugin, name as DriverKind, id, { directory: own, services: { host }, config });
+    const { value, close } = await openDriver(plugin, name as DriverKind, id, { directory: own, services: { host }, config });
+    const powers = [...(value as { readonly powers: readonly string[] }).powers];
     await close();
-    return "opened";
+    return { powers };
   } catch (error) {
     return isTsboxError(error) && error.code === "Unsupported" ? { skip: error.message } : { failure: error };
   } finally {

@@ -13,8 +13,8 @@ import { ReferenceStorage } from "../src/reference/storage.ts";
 import { storagePerformance } from "../src/storage/performance.ts";
 
 const test = suite("conformance: performance");
-const measured = ({ name, milliseconds, runs, reason }: Measurement): string =>
-  `${name}: ${milliseconds === null ? "none" : "a median"} of ${runs}${reason === null ? "" : `, ${reason}`}`;
+const measured = ({ name, milliseconds, kibibytes, runs, reason }: Measurement): string =>
+  `${name}: ${milliseconds === null && kibibytes === undefined ? "none" : "a median"} of ${runs}${reason === null ? "" : `, ${reason}`}`;
 
 test("storage: prepare, commit and remove at three depths", async () => {
   const found = await storagePerformance(() => makeMemoryWorld((disk) => new ReferenceStorage(disk)));
@@ -43,24 +43,30 @@ test("what a driver refuses has no median, but the reason", async () => {
   assert.equal(measured(stuck[0] as Measurement), "prepare at depth 1: none of 1, it is stuck");
 });
 
-test.skipIf(whyNoExecWorld(), "exec: start, exec and stop", async () => {
+test.skipIf(whyNoExecWorld(), "exec: start, exec, stop and memory", async () => {
   const subject = { directory: tmpdir(), open: async () => ({ driver: new ReferenceExec(), close: async () => undefined }) };
   const found = await execPerformance(() => makeExecWorld(subject));
-  assert.deepEqual(found.map(measured), ["start: a median of 11", "exec: a median of 11", "stop: a median of 11"]);
+  assert.deepEqual(found.map(measured), [
+    "start: a median of 11",
+    "exec: a median of 11",
+    "stop: a median of 11",
+    "memory of a container: a median of 3",
+  ]);
 });
 
 test("each form of the report has the section, if there is one", () => {
   const performance = [
     { name: "prepare at depth 1", milliseconds: 0.25, runs: 11, reason: null },
     { name: "commit at depth 1", milliseconds: null, runs: 0, reason: "two\nlines" },
+    { name: "memory", milliseconds: null, kibibytes: 68, runs: 3, reason: null },
   ];
-  const report = { subject: "storage/x", outcomes: [], performance };
+  const report = { subject: "storage/x", powers: [], outcomes: [], performance };
   assert.equal(
     toTap(report),
-    "TAP version 14\n1..0\n# prepare at depth 1: 0.25 ms (median of 11)\n# commit at depth 1: not measured: two lines\n",
+    "TAP version 14\n1..0\n# prepare at depth 1: 0.25 ms (median of 11)\n# commit at depth 1: not measured: two lines\n# memory: 68 KiB (median of 3)\n",
   );
   assert.match(toJunit(report), /<property name="prepare at depth 1" value="0\.25 ms \(median of 11\)"\/>/);
   assert.deepEqual(JSON.parse(toJson(report)).performance, performance);
-  const without = { subject: "storage/x", outcomes: [] };
+  const without = { subject: "storage/x", powers: [], outcomes: [] };
   assert.doesNotMatch(toTap(without) + toJunit(without) + toJson(without), /median|propert|performance/);
 });

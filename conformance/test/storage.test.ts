@@ -41,6 +41,7 @@ reports("rules have ids of their own", () => {
 reports("TAP, JUnit and JSON say the same", () => {
   const report = {
     subject: "storage/x",
+    powers: [],
     outcomes: [
       { rule: "storage/a", title: "one # two", contract: "a.ts, A.b", result: "passed", reason: null, milliseconds: 1 },
       { rule: "storage/b", title: '<b> & "c"', contract: "b.ts, B.b", result: "failed", reason: "line\nbreak \u0001", milliseconds: 1500 },

@@ -1,9 +1,14 @@
-/** The times of a container's start, of an exec in it, and of its end. What the suite itself does then is the same for every format. */
+/**
+ * The times of a container's start, of an exec in it, and of its end, and its memory. What the suite itself does then is the same for every
+ * format.
+ */
 
-import { type Measurement, measure } from "../measure.ts";
+import { type Measurement, measure, measureMemory } from "../measure.ts";
 import { expect } from "../rule.ts";
 import { script } from "./spec.ts";
 import type { ExecWorld } from "./world.ts";
+
+const memoryRounds = 3;
 
 export async function execPerformance(makeWorld: () => Promise<ExecWorld>): Promise<readonly Measurement[]> {
   const world = await makeWorld();
@@ -23,7 +28,14 @@ export async function execPerformance(makeWorld: () => Promise<ExecWorld>): Prom
       expect(code === 0, `an exec of true exited with ${code}`);
     });
     await end(container);
-    return [...starts.slice(0, 1), ...execs, ...starts.slice(1)];
+    const memory = await measureMemory("memory of a container", memoryRounds, async () => {
+      const idle = await world.start(world.bundle(script("echo ready; read line")));
+      await idle.shows("ready\n");
+      const kibibytes = idle.memory();
+      await end(idle);
+      return kibibytes;
+    });
+    return [...starts.slice(0, 1), ...execs, ...starts.slice(1), memory];
   } finally {
     await world.close();
   }

@@ -244,7 +244,32 @@ function execute(
       }
     },
     signal: (name) => process.kill(firstProcess(bundle), name),
+    memory: () => memoryOf(child.pid ?? 0, processes(bundle)),
   };
+}
+
+/** The shell, unshare(1) and the engine's runtime wait for the format's processes as the shim would. */
+const standIns = /^(sh|dash|unshare|tsbox.*)$/;
+
+/** `started`: the process that the suite has started, with its descendants. */
+function memoryOf(started: number, inside: readonly number[]): number {
+  const beside: number[] = [];
+  for (const ahead = [started]; ahead.length > 0; ) {
+    const pid = ahead.pop() ?? 0;
+    ahead.push(...read(`/proc/${pid}/task/${pid}/children`).split(" ").filter(Boolean).map(Number));
+    if (!inside.includes(pid) && !standIns.test(read(`/proc/${pid}/comm`).trim())) beside.push(pid);
+  }
+  const proportional = (pid: number): number => Number(/^Pss:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0);
+  return [...inside, ...beside].reduce((sum, pid) => sum + proportional(pid), 0);
+}
+
+/** Empty: the process has ended. */
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 /** The pid of the process that is the first in its pid namespace. */

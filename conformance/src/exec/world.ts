@@ -47,6 +47,11 @@ export interface RunningContainer {
    * own runtime does not start.
    */
   exec(...words: readonly string[]): Promise<number>;
+  /**
+   * Kibibytes of its processes, and of those of its format beside it; shared pages count by their share. What stands in for the engine's
+   * shim here does not count.
+   */
+  memory(): number;
   readonly ended: Promise<Ended>;
 }
 

@@ -1,9 +1,11 @@
 /**
  * Documents that are generated from the sources: docs/protocol.md from the table of messages, docs/configuration.md from the doc comments
- * of the settings. `node test/harness/src/documents.ts --write` writes them; a test compares them.
+ * of the settings, docs/drivers.md from manifests and reports (driver-document.ts). `node test/harness/src/documents.ts --write` writes
+ * them; a test compares them.
  */
 import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { driversDocument } from "./driver-document.ts";
 
 const root = join(import.meta.dirname, "..", "..", "..");
 const read = (path: string): string => readFileSync(join(root, path), "utf8");
@@ -13,6 +15,7 @@ export function documents(): ReadonlyMap<string, string> {
   return new Map([
     ["docs/protocol.md", protocol()],
     ["docs/configuration.md", configuration()],
+    ["docs/drivers.md", driversDocument()],
   ]);
 }
 

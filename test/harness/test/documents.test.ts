@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { configuredPlugins, documents } from "../src/documents.ts";
+import { driverPackages, readReports } from "../src/driver-reports.ts";
 import { suite } from "../src/index.ts";
 
 const test = suite("documents");
@@ -14,15 +15,40 @@ for (const [path, text] of documents())
     assert.equal(read(path), text, `${path} is out of date: node test/harness/src/documents.ts --write`);
   });
 
+test("docs/drivers.json has a passed report of each driver whose kind has a suite, and docs/drivers.md names each driver", () => {
+  const reports = readReports();
+  const withSuite = new Set(Object.keys(reports).map((name) => name.slice(0, name.indexOf("/"))));
+  for (const kind of ["exec", "network", "storage", "volume"]) assert.ok(withSuite.has(kind), `no report of a ${kind} driver`);
+  const text = read("docs/drivers.md");
+  const names = driverPackages().map(({ kind, id }) => `${kind}/${id}`);
+  for (const { kind, id, path } of driverPackages()) {
+    assert.ok(text.includes(`[${id}](../${path}/README.md)`), `${path} is not in docs/drivers.md`);
+    if (!withSuite.has(kind)) continue;
+    const report = reports[`${kind}/${id}`];
+    assert.ok(report !== undefined, `${path} has no report: node test/harness/src/driver-reports.ts ${kind}/${id}`);
+    assert.equal(report.failed, 0, path);
+    assert.ok(report.passed > 1 || report.unusable !== null, path);
+  }
+  assert.deepEqual(
+    Object.keys(reports).filter((name) => !names.includes(name)),
+    [],
+  );
+});
+
 test("each setting of a plugin has the default that its doc comment names", async () => {
   for (const path of configuredPlugins()) {
     const { default: plugin } = (await import(join(root, path))) as { default: { parseConfig(raw: unknown): Record<string, unknown> } };
-    const documented = [...read("docs/configuration.md").matchAll(/^\| `(\w+)` \| .* Default: `(.*)`\. \|$/gm)];
+    // Null stands for "none"; another one is as an operator writes it.
+    const documented = [...read("docs/configuration.md").matchAll(/^\| `(\w+)` \| .* Default: (?:none\b.*|`(.*)`)\. \|$/gm)];
     const settings = Object.entries(plugin.parseConfig(undefined));
     assert.ok(settings.length > 0);
     for (const [key, value] of settings)
       assert.ok(
-        documented.some(([, name, text = ""]) => name === key && text === JSON.stringify(value)),
+        documented.some(([, name, text]) => {
+          if (name !== key) return false;
+          if (text === undefined) return value === null;
+          return JSON.stringify(plugin.parseConfig({ [key]: JSON.parse(text) })[key]) === JSON.stringify(value);
+        }),
         `${path}: ${key} is ${JSON.stringify(value)} where nothing is set`,
       );
     assert.throws(() => plugin.parseConfig({ unheardOf: 1 }), /unknown key "unheardOf" in the plugin's config/);
