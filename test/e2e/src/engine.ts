@@ -24,6 +24,9 @@ import { assertNothingLeft, type Case, hostSnapshot } from "@tsbox/harness";
 export const home: string = join(import.meta.dirname, "..", "..", "..");
 export const binary: string = join(home, "build", "bin", "tsbox");
 
+/** This machine as an image; `TSBOX_TEST_MACHINE` names a smaller root, for storage drivers that copy it. */
+export const machine: string = process.env.TSBOX_TEST_MACHINE ?? "host:/";
+
 /**
  * V8's compiled code of the engine's sources, shared by the engines of all cases. By default an engine stores it in its root, which is new
  * in each case; a start then takes three times as long.
