@@ -43,6 +43,7 @@ import {
   withMounts,
 } from "@tsbox/kernel";
 import { SnapshotStore, type StoredSnapshot } from "@tsbox/kernel/snapshots";
+import { userXattr } from "./user-xattr.ts";
 
 /** OVL_MAX_STACK, fs/overlayfs/params.h */
 const maxLowers = 500;
@@ -51,8 +52,14 @@ const skeleton = [
   { name: "fs", mode: 0o755 },
   { name: "work", mode: 0o700 },
 ];
-/** A distribution may enable features whose results `diffOverlay`, or a later mount by another kernel, can't read. */
-const fixed: readonly string[] = ["redirect_dir=off", "metacopy=off", "index=off"];
+/**
+ * A distribution may enable features whose results `diffOverlay`, or a later mount by another kernel, can't read. With layers on several
+ * file systems (an adopted base), `xino` gives each file a number that no other one has, and that stays when the file is copied up.
+ */
+const fixed: readonly string[] = ["redirect_dir=off", "metacopy=off", "index=off", "xino=auto"];
+
+/** Overlays with `userxattr` have no redirects, and take no word about them. */
+const features = [...fixed.filter((option) => userXattr().length === 0 || !option.startsWith("redirect_dir")), ...userXattr()];
 
 export class OverlayDriver implements StorageDriver, Applies, Diffs, Lists, Adopts, Reclaims, Settles {
   readonly powers: readonly (keyof StoragePowers)[] = [
@@ -286,5 +293,5 @@ function readOnly(lowers: readonly string[], empty: string): readonly Mount[] {
 }
 
 function overlay(options: readonly string[]): Mount {
-  return { type: "overlay", source: "overlay", target: null, options: [...options, ...fixed] };
+  return { type: "overlay", source: "overlay", target: null, options: [...options, ...features] };
 }

@@ -13,6 +13,8 @@ import {
   withMounts,
 } from "@tsbox/kernel";
 
+import { userXattr } from "./user-xattr.ts";
+
 /** OVERLAYFS_SUPER_MAGIC, linux/magic.h */
 const overlayMagic = 0x794c7630;
 
@@ -37,7 +39,7 @@ export async function probe(call: Call, host: HostToolkit, rootDirectory: string
     }
     return unusable(
       `an overlay on ${rootDirectory} does not work: ${asError(error).message}`,
-      "its file system must have d_type and trusted.* xattrs (ext4, xfs with ftype=1, btrfs, tmpfs)",
+      "its file system must have d_type and xattrs (ext4, xfs with ftype=1, btrfs, tmpfs)",
     );
   }
 }
@@ -56,7 +58,7 @@ async function tryMount(call: Call, host: HostToolkit, rootDirectory: string): P
       type: "overlay",
       source: "overlay",
       target: null,
-      options: [`lowerdir+=${base}/lower`, `upperdir=${base}/upper`, `workdir=${base}/work`],
+      options: [`lowerdir+=${base}/lower`, `upperdir=${base}/upper`, `workdir=${base}/work`, ...userXattr()],
     };
     await withMounts(call, host, [mount], async (root) => {
       unlinkSync(join(root, "file"));

@@ -1,8 +1,20 @@
 /** The promises of overlay alone: the form of its mounts, its limit, its probe. The conformance suite checks the rest. */
 import assert from "node:assert/strict";
+import { statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { openDriver, openToolkit } from "@tsbox/conformance";
 import { suite, temporaryDirectory } from "@tsbox/harness";
-import { type ActiveKey, createCall, isTsboxError, type SnapshotName, type StorageDriver, silentLog, type ViewKey } from "@tsbox/kernel";
+import {
+  type ActiveKey,
+  createCall,
+  isTsboxError,
+  type SnapshotName,
+  type StorageDriver,
+  silentLog,
+  supports,
+  type ViewKey,
+  withMounts,
+} from "@tsbox/kernel";
 import plugin from "../src/index.ts";
 
 const toolkit = await openToolkit();
@@ -58,6 +70,30 @@ test.skipIf(reason, "more than 500 layers are refused with a message", async (te
       /501 layers.*500/.test(error.message),
   );
   assert.equal((await driver.stat(call, key("last"))).kind, "active");
+});
+
+test.skipIf(reason, "over layers of two file systems, inode numbers are unique, and stay when a file is written", async (test) => {
+  if ("skip" in toolkit) return;
+  const { host } = toolkit;
+  const [directory, foreign] = [temporaryDirectory(test), temporaryDirectory(test, "/dev/shm")];
+  if (statSync(directory).dev === statSync(foreign).dev) return test.skip("there is one file system");
+  for (const name of ["one", "two"]) writeFileSync(join(foreign, name), name);
+  const { value: driver, close } = await open(directory);
+  test.cleanup(close);
+  if (supports(driver, "adopt")) await driver.adopt(call, named("foreign"), foreign);
+  await withMounts(call, host, await driver.prepare(call, key("a"), named("foreign")), async (root) => {
+    writeFileSync(join(root, "own"), "x");
+    const before = ["one", "two", "own"].map((name) => statSync(join(root, name), { bigint: true }));
+    assert.equal(new Set(before.map(({ dev }) => dev)).size, 1, "all files are of one device");
+    assert.equal(new Set(before.map(({ ino }) => ino)).size, 3, "numbers are unique");
+    writeFileSync(join(root, "one"), "changed");
+    const { ino, dev } = statSync(join(root, "one"), { bigint: true });
+    assert.deepEqual([ino, dev], [before[0]?.ino, before[0]?.dev]);
+  });
+  const again = await driver.mounts(call, key("a"));
+  const number = (root: string) => statSync(join(root, "two"), { bigint: true }).ino;
+  const seen = await withMounts(call, host, again, async (root) => number(root));
+  assert.equal(await withMounts(call, host, await driver.mounts(call, key("a")), async (root) => number(root)), seen);
 });
 
 test("config is refused", () => {

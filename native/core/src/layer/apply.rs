@@ -5,7 +5,7 @@ use super::inflate::inflate;
 use super::member::{Kind, Member};
 use super::place::{Below, Place, Places};
 use super::reader::{Reader, about};
-use super::{Layer, OPAQUE, OVERLAY_OPAQUE, WHITEOUT, entry};
+use super::{Layer, OPAQUE, WHITEOUT, entry, overlay_opaque};
 use crate::failure::{Code, Result};
 use crate::limits::{LONGEST_NAME, LONGEST_PATH};
 use crate::sys::{at, xattr};
@@ -129,7 +129,7 @@ impl Applier<'_> {
             at::make_directory(place.fd.as_fd(), name, 0o700).named("mkdir", &member.name)?;
             // The directory replaces a whiteout or a file of this layer, so the entries of lower layers stay hidden.
             if hides && self.whiteouts == Whiteouts::Overlay {
-                xattr::set(place.fd.as_fd(), name, OVERLAY_OPAQUE.to_bytes(), b"y").named("setxattr", &member.name)?;
+                xattr::set(place.fd.as_fd(), name, overlay_opaque().to_bytes(), b"y").named("setxattr", &member.name)?;
             }
         }
         entry::directory(member, place, name, is_new)?;
@@ -219,7 +219,7 @@ impl Applier<'_> {
         match self.whiteouts {
             Whiteouts::Remove => Ok(()),
             Whiteouts::Overlay if self.lowers_known && place.lowers.is_empty() => Ok(()),
-            Whiteouts::Overlay => xattr::set(place.fd.as_fd(), c"", OVERLAY_OPAQUE.to_bytes(), b"y").named("setxattr", &member.name),
+            Whiteouts::Overlay => xattr::set(place.fd.as_fd(), c"", overlay_opaque().to_bytes(), b"y").named("setxattr", &member.name),
         }
     }
 
@@ -254,7 +254,7 @@ impl Applier<'_> {
         self.sweep(place.fd.as_fd(), place.inode.1, name, &member.name)?;
         match at::find(place.fd.as_fd(), name).named("stat", &member.name)? {
             Some(stat) if stat.is_directory() => {
-                xattr::set(place.fd.as_fd(), name, OVERLAY_OPAQUE.to_bytes(), b"y").named("setxattr", &member.name)
+                xattr::set(place.fd.as_fd(), name, overlay_opaque().to_bytes(), b"y").named("setxattr", &member.name)
             }
             Some(_) => Ok(()),
             None if self.lowers_known && matches!(place.below(name)?, Below::Nothing) => Ok(()),

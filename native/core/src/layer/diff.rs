@@ -11,7 +11,7 @@ use super::deflate::Stream;
 use super::deflate::deflate;
 use super::emit::{Emitter, Purpose};
 use super::own::Own;
-use super::{Compression, Layer, OPAQUE, OVERLAY_OPAQUE, WHITEOUT};
+use super::{Compression, Layer, OPAQUE, WHITEOUT, overlay_opaque};
 use crate::failure::Result;
 use crate::sys::{at, xattr};
 use crate::tree::btrfs::Touched;
@@ -199,7 +199,7 @@ fn open(directory: BorrowedFd, name: &CStr, path: &[u8]) -> Result<Option<OwnedF
 }
 
 fn is_opaque(directory: BorrowedFd, path: &[u8]) -> Result<bool> {
-    Ok(xattr::get(directory, c"", OVERLAY_OPAQUE).named("getxattr", path)?.as_deref() == Some(b"y"))
+    Ok(xattr::get(directory, c"", overlay_opaque()).named("getxattr", path)?.as_deref() == Some(b"y"))
 }
 
 /// Finds files with several names of which one has changed. All names must be written, or the layer would separate them.

@@ -4,7 +4,7 @@
 //! the directory is reported as changed before that entry. A deleted directory is reported without its entries, a new one with all its
 //! entries. Content is not compared, only size and time.
 
-use super::OVERLAY_OPAQUE;
+use super::overlay_opaque;
 use super::own::Own;
 use crate::failure::{Code, Failure, Result};
 use crate::limits::LARGEST_CHANGES;
@@ -158,7 +158,7 @@ impl Walk<'_> {
     fn names(&self) -> Result<std::vec::IntoIter<(CString, bool)>> {
         let (upper, path) = (self.upper.here(), self.upper.path());
         let names = sorted(upper).named("getdents64", path)?;
-        let whole = !self.overlay || xattr::get(upper, c"", OVERLAY_OPAQUE).named("getxattr", path)?.as_deref() == Some(b"y");
+        let whole = !self.overlay || xattr::get(upper, c"", overlay_opaque()).named("getxattr", path)?.as_deref() == Some(b"y");
         let mut all: Vec<(CString, bool)> = names.into_iter().map(|name| (name, true)).collect();
         // An entry that was deleted without a mark can only be found by its name: among all lower entries, or among those of the copy.
         let before = if whole { &self.lower } else { &self.since };

@@ -60,8 +60,16 @@ pub struct Layer {
 pub(crate) const WHITEOUT: &[u8] = b".wh.";
 /// Hides all entries of lower layers in its directory.
 pub(crate) const OPAQUE: &[u8] = b".wh..wh..opq";
-/// The overlay's attribute with the same meaning, on the directory.
-pub(crate) const OVERLAY_OPAQUE: &std::ffi::CStr = c"trusted.overlay.opaque";
+/// The overlay's attribute with the same meaning, on the directory. In a user namespace nobody may set `trusted.` ones, so overlays are
+/// mounted with `userxattr` there (drivers/storage-overlay).
+pub(crate) fn overlay_opaque() -> &'static std::ffi::CStr {
+    static OWN: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    if *OWN.get_or_init(crate::sys::in_user_namespace) {
+        c"user.overlay.opaque"
+    } else {
+        c"trusted.overlay.opaque"
+    }
+}
 
 #[cfg(test)]
 mod changing_tests;

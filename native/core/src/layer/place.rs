@@ -9,7 +9,7 @@
 //! copied up when a member goes into them.
 
 use super::deferred::Deferred;
-use super::{OVERLAY_OPAQUE, Whiteouts};
+use super::{Whiteouts, overlay_opaque};
 use crate::failure::{Code, Failure, Result};
 use crate::limits::LONGEST_PATH;
 use crate::sys::{at, xattr};
@@ -91,7 +91,7 @@ impl Place {
 }
 
 fn is_opaque(directory: BorrowedFd) -> Result<bool> {
-    Ok(xattr::get(directory, c"", OVERLAY_OPAQUE).named("getxattr", b"")?.as_deref() == Some(b"y"))
+    Ok(xattr::get(directory, c"", overlay_opaque()).named("getxattr", b"")?.as_deref() == Some(b"y"))
 }
 
 enum Step {
@@ -270,7 +270,7 @@ impl Places {
                 at::unlink(here.fd.as_fd(), &name).named("unlink", &path)?;
                 make(here, &name, &path)?;
                 let fd = open()?;
-                xattr::set(here.fd.as_fd(), &name, OVERLAY_OPAQUE.to_bytes(), b"y").named("setxattr", &path)?;
+                xattr::set(here.fd.as_fd(), &name, overlay_opaque().to_bytes(), b"y").named("setxattr", &path)?;
                 place(fd, Vec::new())
             }
             Some(_) => Err(not_a_directory(&path)),

@@ -106,6 +106,11 @@ pub fn read(fd: BorrowedFd, path: &str) -> Result<String> {
     }
 }
 
+/// Whether this process is in a user namespace other than the host's first one, which maps all ids.
+pub fn in_user_namespace() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !map.split_whitespace().eq(["0", "0", "4294967295"]))
+}
+
 pub fn stat(fd: BorrowedFd) -> Result<rustix::fs::Stat> {
     rustix::fs::fstat(fd).call("fstat", None)
 }
