@@ -22,6 +22,8 @@ export interface Target {
    * its own, and kill it. Default: those rules are skipped.
    */
   readonly module?: string | undefined;
+  /** Of the kind `storage`: the mebibytes of the smallest disk that the driver works on. The rules of a full disk need it. Default: 0. */
+  readonly leastDisk?: number | undefined;
   /** Of the kind `network`: the options of the networks that the suite makes, in the driver's own words. Default: none. */
   readonly networkOptions?: Strings | undefined;
   /** Of the kind `log`: makes a sink for the driver. Default: the rules that need one are skipped. */

@@ -31,6 +31,7 @@ export const storageKind: Kind<StorageWorld> = {
     makeRealWorld({
       host,
       directory,
+      leastDisk: target.leastDisk,
       module: target.module === undefined ? undefined : { specifier: target.module, id: target.id, config: target.config },
       open: async (_call, own) => {
         const { value, close } = await openTarget("storage", target, host, own);

@@ -27,6 +27,8 @@ export interface StorageSubject {
   readonly host: HostToolkit;
   /** A directory on the file system to test the driver on. */
   readonly directory: string;
+  /** Mebibytes of the smallest disk that the driver works on. */
+  readonly leastDisk?: number | undefined;
   /** For a separate process: the driver's module as import() takes it, its id, and the plugin's config. */
   readonly module?: { readonly specifier: string; readonly id: string; readonly config?: unknown } | undefined;
 }
@@ -67,7 +69,7 @@ export async function makeRealWorld(subject: StorageSubject): Promise<StorageWor
     },
     stop: async () => opened.at(-1)?.close(),
     held: async () => heldBelow(root),
-    whyNotFull: whyNoSmallDisk(subject.directory),
+    whyNotFull: whyNoSmallDisk(subject.directory, subject.leastDisk),
     small: async (edits) => {
       const disk = makeSmallDisk(subject.directory);
       disks.push(disk);

@@ -41,8 +41,9 @@ const plain: Kind = { name: "ext4", megabytes: 32, mkfs: ["mkfs.ext4", "-q", "-F
 /** The reason why no small disk can be made here, by the kind of file system; null: it can. */
 const reasons = new Map<string, string | null>();
 
-export function whyNoSmallDisk(directory: string): string | null {
+export function whyNoSmallDisk(directory: string, least: number = 0): string | null {
   const kind = kindOf(directory);
+  if (least > kind.megabytes) return `the driver needs a disk of ${least} MiB, and the small one has ${kind.megabytes}`;
   const known = reasons.get(kind.name);
   if (known !== undefined) return known;
   let reason: string | null = null;

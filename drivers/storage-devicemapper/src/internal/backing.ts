@@ -1,6 +1,17 @@
 /** What a pool stands on: two files on loop devices, two block devices, or a pool of somebody else's making. */
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, statSync, truncateSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { type Call, cleanupCall, fail, type HostToolkit, type LoopDevice, type MapperRow, withCleanup } from "@tsbox/kernel";
 import type { Settings } from "../settings.ts";
 
@@ -58,6 +69,23 @@ export async function mapPool(
     } else if (isNew) for (const path of [data, metadata]) refuseUsed(path);
     await host.mapDevice(call, name, rowOf(data, metadata));
   });
+}
+
+/** Bytes that the file system of a loop file must have left for a new device: what the pool can't write there damages it. */
+const leastFree = 32 * 2 ** 20;
+
+/** `ResourceExhausted`: the disk below a pool of files is nearly full. */
+export function checkDisk({ kind, data }: Backing): void {
+  if (kind !== "loop") return;
+  const { bavail, bsize } = statfsSync(dirname(data));
+  if (bavail * bsize >= leastFree) return;
+  throw fail(
+    "ResourceExhausted",
+    `the disk of the pool's files has less than ${leastFree / 2 ** 20} MiB left: free some there (${dirname(data)})`,
+    {
+      reason: "storage-devicemapper/no-disk-space",
+    },
+  );
 }
 
 function rowOf(data: string, metadata: string): MapperRow {

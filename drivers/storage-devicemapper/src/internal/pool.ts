@@ -2,11 +2,12 @@
  * A thin pool and its devices: made, mapped, let go and removed, by one call at a time. The pool is mapped while a device is, and for a
  * while after: a host where no container runs has no device of this driver.
  */
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Call, fail, type HostToolkit, isTsboxError, type MapperRow } from "@tsbox/kernel";
 import type { Settings } from "../settings.ts";
-import { type Backing, backingOf, mapPool, numberOf, poolName } from "./backing.ts";
+import { type Backing, backingOf, checkDisk, mapPool, numberOf, poolName } from "./backing.ts";
 import { Numbers } from "./numbers.ts";
 import { makePoolId } from "./pool-id.ts";
 import { checkRoom, type PoolStatus, parseStatus } from "./pool-status.ts";
@@ -19,6 +20,7 @@ const mountTimeout = 60_000;
 /** The same for a device of which it is known that it is not needed any more, unless somebody else is about to mount it. */
 const releaseTimeout = 2_000;
 const sweepInterval = 30_000;
+const mapAttempts = 5;
 
 export interface PoolOptions {
   readonly host: HostToolkit;
@@ -56,8 +58,13 @@ export class Pool {
   /** Runs `work` when all earlier ones have ended, with the pool mapped. */
   run<T>(call: Call, work: () => Promise<T>): Promise<T> {
     return this.#inTurn(call, async () => {
-      await this.#ensure(call);
-      return work();
+      const pool = await this.#ensure(call);
+      try {
+        if (!this.#recovered) await this.#recover(call);
+        return await work();
+      } finally {
+        await pool.close();
+      }
     });
   }
 
@@ -89,17 +96,25 @@ export class Pool {
     return found === null ? null : parseStatus(found.status);
   }
 
-  async #ensure(call: Call): Promise<void> {
-    const found = await this.#host.mappedDevice(call, this.name);
-    if (found !== null && this.#recovered) return;
+  /** Maps the pool, and answers its open node: nobody takes away what is open. */
+  async #ensure(call: Call): Promise<FileHandle> {
     const { settings, known } = this.#options;
-    if (found === null) {
-      if (this.backing.kind === "pool")
-        throw fail("Unavailable", `storage-devicemapper: the pool ${this.backing.data} is not active: activate it (lvchange -ay)`);
-      await mapPool(call, this.#host, this.name, this.backing, settings, known().length === 0);
-    } else if (found.suspended) await this.#host.resumeDevice(call, this.name);
-    this.#sweepIn(sweepInterval);
-    if (!this.#recovered) await this.#recover(call);
+    for (let attempt = 0; ; attempt++) {
+      const found = await this.#host.mappedDevice(call, this.name);
+      if (found === null) {
+        if (this.backing.kind === "pool")
+          throw fail("Unavailable", `storage-devicemapper: the pool ${this.backing.data} is not active: activate it (lvchange -ay)`);
+        await mapPool(call, this.#host, this.name, this.backing, settings, known().length === 0);
+      } else if (found.suspended) await this.#host.resumeDevice(call, this.name);
+      this.#sweepIn(sweepInterval);
+      try {
+        return await open(`/dev/mapper/${this.name}`, "r");
+      } catch (error) {
+        // Somebody else has let it go in between, or has taken its node alone: what exists is mapped by its name, whatever its row.
+        if (attempt >= mapAttempts) throw error;
+        await this.#host.mapDevice(call, this.name, { sectors: 0, target: "thin-pool", parameters: "" }).catch(() => undefined);
+      }
+    }
   }
 
   /** Removes what no snapshot knows, of the kernel's mapped devices and in the pool: an engine died, or the power failed. */
@@ -142,6 +157,7 @@ export class Pool {
   async make(call: Call, number: number, origin: number | null): Promise<void> {
     const status = await this.status(call);
     if (status !== null) checkRoom(status);
+    checkDisk(this.backing);
     const message = origin === null ? `create_thin ${number}` : `create_snap ${number} ${origin}`;
     const isMapped = origin !== null && (await this.#host.mappedDevice(call, this.#nameOf(origin))) !== null;
     const send = (): Promise<void> =>
@@ -202,7 +218,10 @@ export class Pool {
 
   /** Unmaps a device if nobody has it mounted, or soon will. */
   async #letGo(call: Call, number: number, timeout: number): Promise<void> {
-    const { at, released } = this.#needed.get(number) ?? { at: 0, released: true };
+    // What this driver has neither mapped nor found is somebody else's.
+    const needed = this.#needed.get(number);
+    if (needed === undefined) return;
+    const { at, released } = needed;
     if (Date.now() - at < Math.min(timeout, released ? releaseTimeout : timeout)) return;
     const found = await this.#host.mappedDevice(call, this.#nameOf(number));
     if (found?.openCount === 0) await this.unmap(call, number);
@@ -241,7 +260,7 @@ export class Pool {
     await this.#inTurn(call, async () => {
       for (const number of await this.#mapped(call)) await this.#letGo(call, number, timeout);
       if ((await this.#mapped(call)).length > 0 || this.backing.kind === "pool") return;
-      await this.#host.unmapDevice(call, this.name);
+      if ((await this.#host.mappedDevice(call, this.name))?.openCount === 0) await this.#host.unmapDevice(call, this.name);
     });
   }
 
