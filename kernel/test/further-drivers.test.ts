@@ -13,7 +13,7 @@ const volumes: TestPlugin = {
   name: "@strangers/volumes",
   manifest: {
     kernel: "^1.0",
-    provides: { "volume/disk": "2.0.0", "volume/memory": "2.0.0" },
+    provides: { "volume/disk": "1.0.0", "volume/memory": "1.0.0" },
     rank: { "volume/disk": 5 },
     defines: { weather: "1.0.0" },
   },

@@ -56,7 +56,7 @@ for (const [what, manifest, code, text] of [
     "a kernel range that does not meet",
     { kernel: "^2.0" },
     "VersionMismatch",
-    /p is made for kernel \^2\.0, but this engine has kernel 1\.1\.0; install a newer tsbox/,
+    /p is made for kernel \^2\.0, but this engine has kernel 1\.0\.0; install a newer tsbox/,
   ],
   [
     "a need's range that does not meet",

@@ -55,7 +55,7 @@ test.skipIf(reason, "a stopped shim: its container can be killed, stopped and re
 /** A network driver that takes as long as the test wants: its containers wait there, ready to run. */
 function slowNetwork(t: Case): { readonly package: string; readonly go: () => void } {
   const directory = temporaryDirectory(t);
-  const tsbox = { kernel: "^1.0", provides: { "network/slow": "2.0.0" }, needs: { host: "^1.0" } };
+  const tsbox = { kernel: "^1.0", provides: { "network/slow": "1.0.0" }, needs: { host: "^1.0" } };
   const manifest = { name: "network-slow", version: "1.0.0", type: "module", exports: "./index.js", tsbox };
   writeFileSync(join(directory, "package.json"), JSON.stringify(manifest));
   const go = join(directory, "go");

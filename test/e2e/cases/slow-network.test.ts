@@ -49,7 +49,7 @@ async function world(t: Case): Promise<World> {
   const directory = temporaryDirectory(t);
   const [plugin, words, volume] = ["network-late", "words", "volume"].map((name) => join(directory, name)) as [string, string, string];
   for (const folder of [plugin, words, volume]) mkdirSync(folder);
-  const tsbox = { kernel: "^1.0", provides: { "network/late": "2.0.0" }, needs: {} };
+  const tsbox = { kernel: "^1.0", provides: { "network/late": "1.0.0" }, needs: {} };
   writeFileSync(
     join(plugin, "package.json"),
     JSON.stringify({ name: "network-late", version: "1.0.0", type: "module", exports: "./index.js", tsbox }),

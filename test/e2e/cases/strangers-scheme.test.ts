@@ -14,7 +14,7 @@ function shelf(directory: string): { readonly path: string; readonly asked: () =
   const [path, log] = [join(directory, "registry-shelf"), join(directory, "asked")];
   mkdirSync(path);
   writeFileSync(log, "");
-  const tsbox = { kernel: "^1.1", provides: { "registry/shelf": "1.2.0" } };
+  const tsbox = { kernel: "^1.0", provides: { "registry/shelf": "1.0.0" } };
   writeFileSync(
     join(path, "package.json"),
     JSON.stringify({ name: "tsbox-registry-shelf", version: "1.0.0", type: "module", exports: "./index.js", tsbox }),
