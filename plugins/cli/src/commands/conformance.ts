@@ -41,6 +41,7 @@ export const conformance: Command = {
       typeof found.suites?.registry === "function"
         ? (found.suites.registry as (id: string, directory: string) => Promise<RegistrySource>)
         : undefined;
+    const leastDisk = typeof found.suites?.leastDisk === "number" ? found.suites.leastDisk : undefined;
     const directory = mkdtempSync(join(resolve(io.workingDirectory, parsed.text("directory") ?? tmpdir()), "tsbox-conformance-"));
     try {
       const suite = await suites.suite({
@@ -48,6 +49,7 @@ export const conformance: Command = {
         ...found,
         config: config ?? found.config,
         directory,
+        leastDisk,
         networkOptions,
         logSink,
         registrySource,
