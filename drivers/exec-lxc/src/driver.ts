@@ -24,7 +24,8 @@ import {
   parseContainerId,
   type TakesOptions,
 } from "@tsbox/kernel";
-import { configOf, enterPath, initPath, isReadOnly, monitorGroups, mountedBefore, mountPoints } from "./internal/config.ts";
+import { configOf, isReadOnly, monitorGroups } from "./internal/config.ts";
+import { enterPath, initPath, mountedBefore, mountPoints } from "./internal/mounts.ts";
 import { environment, type Place, placeOf, publicPath } from "./internal/place.ts";
 import { explainLog } from "./internal/report.ts";
 import { seccompPolicy } from "./internal/seccomp.ts";
