@@ -22,9 +22,9 @@ interface World {
 async function world(t: Case): Promise<World> {
   const directory = temporaryDirectory(t);
   const plugins = [
-    strangersDriver(directory, "storage", "storage-vfs", "1.2.0"),
-    strangersDriver(directory, "network", "network-none", "2.0.0"),
-    strangersDriver(directory, "volume", "volume-local", "2.0.0"),
+    strangersDriver(directory, "storage", "storage-vfs", "1.0.0"),
+    strangersDriver(directory, "network", "network-none", "1.0.0"),
+    strangersDriver(directory, "volume", "volume-local", "1.0.0"),
   ];
   const config = join(directory, "config.json");
   const write = (present: boolean): void =>

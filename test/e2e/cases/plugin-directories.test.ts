@@ -17,8 +17,8 @@ test.skipIf(reason, "layers and volumes of an older engine are there after the u
   const directory = temporaryDirectory(t);
   const config = join(directory, "config.json");
   const paths = {
-    storage: strangersDriver(directory, "storage", "storage-vfs", "1.2.0"),
-    volume: strangersDriver(directory, "volume", "volume-local", "2.0.0"),
+    storage: strangersDriver(directory, "storage", "storage-vfs", "1.0.0"),
+    volume: strangersDriver(directory, "volume", "volume-local", "1.0.0"),
   };
   const list = (plugins: readonly string[]): void =>
     writeFileSync(config, JSON.stringify({ plugins: plugins.map((path) => ({ package: path })) }));
