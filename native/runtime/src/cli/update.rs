@@ -1,7 +1,7 @@
 //! `update`: other limits for a running container, from a file in the spec's form (`--resources`) or from flags, which win.
 
+use super::state::{Container, Status, checked_id};
 use super::{Global, next, unexpected, value, warn};
-use crate::cli::state::{Container, Status, checked_id};
 use lexopt::prelude::*;
 use std::io::Read;
 use tsbox_core::container::spec::{self, BlockIo, Cpu, Memory, Pids, Resources};

@@ -239,12 +239,20 @@ export class Follower {
       const watcher: FSWatcher = watch(dirname(log.path), (_, name) => {
         if (name === null || isOfLog(log, name)) this.#look();
       });
-      watcher.on("error", () => undefined);
+      // A watch that breaks says nothing of the log any more.
+      watcher.on("error", () => {
+        watcher.close();
+        if (!this.#isOver) this.#watcher = this.#lookAgainAndAgain();
+      });
       return watcher;
     } catch {
-      const timer = setInterval(() => this.#look(), lookEvery);
-      return { close: () => clearInterval(timer) };
+      return this.#lookAgainAndAgain();
     }
+  }
+
+  #lookAgainAndAgain(): { close(): void } {
+    const timer = setInterval(() => this.#look(), lookEvery);
+    return { close: () => clearInterval(timer) };
   }
 
   async #finish(): Promise<void> {
